@@ -16,19 +16,19 @@ use crate::exit;
 /// The model of a command, whatever it does with it.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct ModelArguments {
-    /// Model file, folder of a run, or name of a known network: see `lucida zoo`
+    /// Model file, run folder, or name of a known network (see `lucida models`)
     #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) model: String,
 
-    /// If MODEL is the name of a network: the file with its weights [default: that in the cache]
+    /// Weights file, if MODEL is the name of a network [default: the downloaded weights]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "network")]
     pub(crate) weights: Option<PathBuf>,
 
-    /// If MODEL is a file with weights but no network: the name of the network that they belong to
+    /// Name of the network, if MODEL is a file with weights only
     #[arg(long, value_name = "NAME", value_parser = known_networks())]
     pub(crate) network: Option<String>,
 
-    /// Size of the network's input in pixels, as in 224, or HEIGHTxWIDTH as in 480x640 [default: the model's own]
+    /// Input size in pixels: 224, or HEIGHTxWIDTH such as 480x640 [default: the model's]
     #[arg(long)]
     pub(crate) size: Option<Size>,
 
@@ -42,19 +42,19 @@ const MEANING: &str = "Input and output of the model";
 /// What a model's file may not say: what goes in and what comes out.
 #[derive(Debug, Clone, PartialEq, Default, Args)]
 pub(crate) struct MeaningArguments {
-    /// Pixel values that the network takes: unit (0..1), tf (-1..1), caffe (BGR minus the mean color), torch (ImageNet mean
-    /// and std), raw (0..255), or mean=..,std=..; then rgb, bgr, or gray, and stretch, crop, or pad, separated by commas
-    /// [default: the model's own, else by its name and first layers, else unit]
+    /// Preprocessing of images: unit (0..1), tf (-1..1), caffe (BGR minus the mean color), torch (ImageNet mean and std),
+    /// raw (0..255), or mean=..,std=..; then rgb, bgr or gray, and stretch, crop or pad, separated by commas [default: the
+    /// model's, else by its name and first layers, else unit]
     #[arg(long, value_name = "FORMAT", help_heading = MEANING)]
     pub(crate) preprocessing: Option<PreprocessingChoice>,
 
-    /// Class names: one per line, a JSON list, or Keras's class_indices [default: the model's own, else labels.txt next
-    /// to it]
+    /// File with class names: one per line, a JSON list, or Keras's class_indices [default: the model's, else labels.txt
+    /// next to it]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = MEANING)]
     pub(crate) classes: Option<PathBuf>,
 
-    /// What the outputs mean: classify (softmax, or a sigmoid for two classes), multilabel (a sigmoid per label), regress, or
-    /// features [default: by the last layers]
+    /// Meaning of the outputs: classify (softmax, or one sigmoid for two classes), multilabel (one sigmoid per label), regress,
+    /// or features [default: by the last layers]
     #[arg(long, value_name = "TASK", value_parser = tasks(), help_heading = MEANING)]
     pub(crate) task: Option<Task>,
 }

@@ -22,6 +22,7 @@ mod weights;
 
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
@@ -44,43 +45,46 @@ pub(crate) use studio::Studio;
 pub(crate) use style::{KeepColors, Style, StyleArgs, StyleFrames, StyleOptimizerName};
 pub(crate) use subject::Subject;
 pub(crate) use train::{OptimizerName, ScheduleName, Train, TrainFolder, TrainKnown, TrainMnist, TrainingArguments};
-pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
+pub(crate) use weights::{Models, Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList};
 
 use self::place::result_folder;
 use crate::arguments::{Indices, ModelArguments, Source};
+use crate::config;
 use crate::numbers::whole;
 
 const EXAMPLES: &str = "\
 Examples:
   lucida demo
-      train on the built-in digits, write a report
+      train on the built-in digits and write an HTML report
   lucida train mnist --data DIR
       train on MNIST's files in DIR
   lucida train photos
       train a classifier on a folder of photos
   lucida evaluate runs/mnist --data mnist:DIR
-      how good the trained model is
+      accuracy, precision and recall, confusion matrix
   lucida predict runs/mnist photo-of-a-7.jpg
       classify a photo
   lucida explain runs/mnist photo-of-a-7.jpg
-      which pixels decided
+      attribution maps: Grad-CAM, saliency, LRP, ...
   lucida summary mnist-cnn
-      the layers of a network
+      layers, output shapes, parameters
   lucida activations runs/mnist photo.jpg
-      each layer's feature maps
+      feature maps of every layer
   lucida style photo.jpg painting.jpg -o out.png
-      the photo in the style of the painting
+      neural style transfer
   lucida weights fetch vgg16
       download VGG16's ImageNet weights
   lucida studio --open
       start the web studio
 
 Environment:
-  LUCIDA_THREADS  number of threads, as --threads
+  LUCIDA_THREADS  number of threads, like --threads
   LUCIDA_SIMD     instruction set: scalar, avx2, avx512 or neon
   LUCIDA_CACHE    folder for downloaded weights
+  LUCIDA_CONFIG   config file with your defaults for options; empty: none
+  NO_COLOR        no colors
 
-Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C";
+Exit codes: 0 success, 1 failure, 2 invalid command line, 130 stopped by Ctrl-C";
 
 /// Train convolutional networks, take them apart, and transfer styles
 #[derive(Debug, Parser)]
@@ -96,8 +100,17 @@ pub(crate) struct Cli {
 
 /// The command line of this process.
 pub(crate) fn parse() -> clap::error::Result<Cli> {
-    let mut matches = takes_negative_numbers(Cli::command()).try_get_matches()?;
-    Cli::from_arg_matches_mut(&mut matches)
+    let mut command = takes_negative_numbers(Cli::command());
+    let is_doctor = std::env::args_os().any(|argument| argument == "doctor");
+    command = match config::with_defaults(command.clone()) {
+        Ok(command) => command,
+        // It reports what is wrong with them.
+        Err(_) if is_doctor => command,
+        Err(problem) => {
+            return Err(clap::Error::raw(ErrorKind::ValueValidation, format!("{problem}\n")).with_cmd(&command));
+        }
+    };
+    Cli::from_arg_matches_mut(&mut command.try_get_matches()?)
 }
 
 /// Lets every option take a value that begins with `-` and is a number, so that it is the option that says what it expects.
@@ -132,11 +145,11 @@ pub(crate) enum Command {
     /// Train on the built-in digits and write an HTML report
     Demo(Demo),
 
-    /// Train a classifier on a folder of photos, or on digits
+    /// Train a classifier on a folder of images, or on MNIST
     #[command(arg_required_else_help = true)]
     Train(Box<Train>),
 
-    /// Write an HTML report for a training run: curves, mistakes, what the network looked at
+    /// Write an HTML report for a training run: curves, confusion matrix, most confident mistakes, Grad-CAM
     Report(ReportArguments),
 
     /// Print the layers of a network: types, output shapes, parameters
@@ -160,22 +173,23 @@ pub(crate) enum Command {
     /// Show each layer's feature maps
     Activations(Activations),
 
-    /// Project a filter's strongest activations back to pixels (deconvnet), of an image or a data set
+    /// Project a filter's strongest activations back to pixels (deconvnet)
     Deconv(Deconv),
 
     /// Print theoretical and effective receptive fields
     ReceptiveField(ReceptiveField),
 
-    /// Show the kernels of convolutions
+    /// Show the learned kernels of convolutions
     Kernels(Kernels),
 
     /// Apply classic filters to an image: Sobel, Laplace, Gauss, Canny
     Filter(Filter),
 
     /// List the known networks
-    Zoo(Zoo),
+    #[command(alias = "zoo")]
+    Models(Models),
 
-    /// Fetch published weights, inspect and convert weight files
+    /// Download published weights; inspect and convert model files
     #[command(subcommand, arg_required_else_help = true)]
     Weights(Weights),
 
@@ -194,19 +208,22 @@ pub(crate) enum Command {
     /// Start the web studio
     Studio(Studio),
 
-    /// Inspect data sets
+    /// Show images of a data set, and augmented images
     #[command(subcommand, arg_required_else_help = true)]
     Data(Data),
 
-    /// Measure the speed of networks on this machine
+    /// Benchmark networks on this machine
     #[command(subcommand, arg_required_else_help = true)]
     Bench(Bench),
 
-    /// Check what this machine has for Lucida: processor, memory, cache, weights, terminal
+    /// Check this machine: processor, memory, cache, weights, terminal, config file
     Doctor(Doctor),
 
-    /// Print a script that completes lucida's command lines in a shell
+    /// Print a completion script for a shell
     Completions(Completions),
+
+    /// Print the manual page, or write the manual pages of all commands
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -215,19 +232,23 @@ Examples:
   lucida demo
   lucida demo --out /tmp/demo --force
 
-The network never sees 2,000 of the 10,000 built-in digits while it is trained; the report is about these.")]
+The report evaluates the network on 2,000 of the 10,000 built-in digits that are held out of the training.")]
 pub(crate) struct Demo {
-    /// Folder for the report: index.html, images, and the model [default: runs/demo, or runs/demo-2, and so on]
+    /// Folder for the report: index.html, images, and the model [default: runs/demo, then runs/demo-2, ...]
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
-    /// Overwrite a report that already exists
+    /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Seed of all random numbers
+    /// Random seed
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
+
+    /// Print JSON only
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -241,7 +262,7 @@ pub(crate) struct Summary {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Print one JSON object and nothing else
+    /// Print JSON only
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -252,33 +273,33 @@ Examples:
   lucida evaluate runs/mnist --data mnist:DIR
       the test digits in DIR
   lucida evaluate runs/mnist --data mnist:DIR --out plots
-      with images of confusion and calibration
+      with plots of the confusion matrix and the calibration
   lucida evaluate runs/mnist --data mnist --json
-      the built-in digits, one JSON object
+      the built-in digits, as JSON
   lucida evaluate runs/cats-dogs --data ./photos --csv all.csv
-      a sub-folder for each class
+      a folder with a sub-folder per class
 
-Of a folder with the parts train, validation (or val) and test, the last of these is taken. Files that are not images \
-are skipped and named; with --out, in skipped.csv.")]
+If the folder has the parts train, validation (or val) and test, the test part is evaluated. Unreadable files are skipped and \
+listed; with --out, in skipped.csv.")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Labeled data: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of images with
-    /// a sub-folder for each class
+    /// Labeled data: mnist:DIR (MNIST's test digits in a folder), mnist (the built-in digits), or a folder of images with a
+    /// sub-folder per class
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Source,
 
-    /// Part of the folder to evaluate on [default: test, else validation, of a folder in parts and of the folder that the
-    /// model was trained on; else all]
+    /// Part of the folder to evaluate [default: test, else validation, if the folder has parts or the model was trained on it;
+    /// otherwise all]
     #[arg(long, value_enum)]
     pub(crate) part: Option<PartName>,
 
-    /// Folder for images of the confusion matrix and the calibration: confusion.png, calibration.png, and .svg
+    /// Folder for plots of the confusion matrix and the calibration: confusion.png, calibration.png, and .svg
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
-    /// Write a table: file, class, predicted class, probabilities; - is standard output
+    /// Write a CSV table: file, class, predicted class, probabilities; - is standard output
     #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
     pub(crate) csv: Option<PathBuf>,
 
@@ -290,12 +311,11 @@ pub(crate) struct Evaluate {
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// Folder where a training has left the features of its images, which are then not computed again [default: features
-    /// in the cache folder]
+    /// Folder with the cached features of a frozen base, as `lucida train` writes it [default: features in the cache folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) features: Option<PathBuf>,
 
-    /// Print one JSON object and nothing else
+    /// Print JSON only
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -303,7 +323,7 @@ pub(crate) struct Evaluate {
 /// The parts of a folder of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum PartName {
-    /// All images, those of the training too
+    /// All images, including the training images
     All,
     /// The training images
     Train,
@@ -320,58 +340,58 @@ pub(crate) enum PartName {
 #[command(after_help = "\
 Examples:
   lucida predict runs/mnist seven.png photo.jpg
-      images of any size
+      image files of any size
   lucida predict runs/mnist seven.png --verbose
-      with all probabilities
+      with the probabilities of all classes
   lucida predict runs/cats-dogs photos
       all images of a folder
   lucida predict runs/cats-dogs -
-      what comes from standard input: find . -name '*.jpg' | lucida predict runs/cats-dogs -
+      a list from standard input: find . -name '*.jpg' | lucida predict runs/cats-dogs -
   lucida predict vgg16 dog.jpg
       after lucida weights fetch vgg16 --with-top
   lucida predict runs/mnist --data mnist:DIR --index 0..10
       the first ten test digits in DIR
   lucida predict runs/mnist --data mnist --index 3,5 --json
-      two built-in digits, one JSON object
+      two built-in digits, as JSON
   lucida predict runs/cats-dogs photos --csv all.csv
-      all images of a folder, and a table of them
+      all images of a folder, with a table
   lucida predict runs/cats-dogs --data ./photos --distributed mpi --out runs/all
-      by all processes that mpirun starts
+      sharded over all MPI processes
 
-Where a model for digits finds none in an image, a note says so, and \"digit_found\": false in --json; --csv has the column \
+If a digit classifier finds no digit in an image, a note says so; --json then has \"digit_found\": false, and --csv the column \
 digit_found.")]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
     /// Images (JPEG, PNG, BMP, GIF, TIFF or WebP), folders of images, or - for standard input: an image, or a list of paths,
-    /// one on each line
+    /// one per line
     #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     pub(crate) images: Vec<PathBuf>,
 
-    /// Data set to take images from: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of
-    /// images, with a sub-folder for each class or without
+    /// Data set: mnist:DIR (MNIST's test digits in a folder), mnist (the built-in digits), or a folder of images, with or
+    /// without a sub-folder per class
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<Source>,
 
-    /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9 [default: all of a folder]
+    /// Indices of images in the data set, from 0: 3, 0..10 (10 excluded), 0,5,9 [default: all images of a folder]
     #[arg(long, alias = "indices", value_name = "INDICES", requires = "data", conflicts_with = "images")]
     pub(crate) index: Option<Indices>,
 
-    /// Write a table: file, class if it is known, predicted class, probabilities; - is standard output
+    /// Write a CSV table: file, class if known, predicted class, probabilities; - is standard output
     #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
     pub(crate) csv: Option<PathBuf>,
 
-    /// Overwrite the table if it already exists
+    /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Fail on unreadable images of the folder instead of skipping them
+    /// Fail on unreadable images instead of skipping them
     #[arg(long, requires = "data", conflicts_with = "images")]
     pub(crate) strict: bool,
 
-    /// Print one JSON object and nothing else
+    /// Print JSON only
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -386,10 +406,10 @@ pub(crate) struct Predict {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
-    /// Show the first digits of a data set with their labels
+    /// Show the first digits of MNIST with their labels
     Show(DataShow),
 
-    /// Show augmented images: a sheet of examples
+    /// Show augmented images on a contact sheet
     Augment(DataAugment),
 }
 
@@ -403,7 +423,7 @@ pub(crate) struct DataShow {
     /// Data set
     pub(crate) set: SetName,
 
-    /// How many digits
+    /// Number of digits
     #[arg(long, value_name = "N", default_value = "10", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) first: u32,
 
@@ -411,7 +431,7 @@ pub(crate) struct DataShow {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
 
-    /// The test digits of the folder rather than its training digits
+    /// Show the test digits of the folder instead of its training digits
     #[arg(long, requires = "data")]
     pub(crate) test: bool,
 
@@ -419,9 +439,13 @@ pub(crate) struct DataShow {
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 
-    /// Overwrite the file if it already exists
+    /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
+
+    /// Print JSON only
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The data sets that can be shown.
@@ -441,6 +465,21 @@ pub(crate) struct Completions {
     /// Shell
     #[arg(value_enum)]
     pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida man | man -l -
+  lucida man --out ~/.local/share/man/man1")]
+pub(crate) struct Man {
+    /// Folder for the manual pages of all commands: lucida.1, lucida-train.1, ...
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Overwrite files that already exist
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
 }
 
 #[cfg(test)]

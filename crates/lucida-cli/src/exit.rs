@@ -228,7 +228,8 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
             line = if line.is_empty() { message } else { format!("{line}: {message}") };
         }
     }
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.strip_prefix("-: ").map_or_else(|| line.clone(), |problem| format!("standard input: {problem}"))
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -6,6 +6,7 @@ mod arguments;
 mod bar;
 mod cli;
 mod commands;
+mod config;
 mod dashboard;
 mod estimate;
 mod exit;

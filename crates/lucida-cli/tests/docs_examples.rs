@@ -142,6 +142,11 @@ fn the_readme() {
 }
 
 #[test]
+fn the_tour_of_the_commands() {
+    check("docs/commands.md", &[]);
+}
+
+#[test]
 fn the_guide_to_deconstruction() {
     check("docs/deconstruct.md", &[]);
 }
@@ -169,7 +174,7 @@ fn the_guide_to_style() {
 /// Every page with examples is in a test here, or has none that can be run.
 #[test]
 fn no_page_is_forgotten() {
-    let tested = ["deconstruct.md", "models.md", "photos.md", "style.md"];
+    let tested = ["commands.md", "deconstruct.md", "models.md", "photos.md", "style.md"];
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name.ends_with(".md") && !tested.contains(&name.as_str()) {

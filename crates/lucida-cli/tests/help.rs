@@ -15,7 +15,7 @@ const COMMANDS: [&[&str]; 36] = [
     &["summary"],
     &["evaluate"],
     &["predict"],
-    &["zoo"],
+    &["models"],
     &["weights"],
     &["weights", "fetch"],
     &["weights", "list"],

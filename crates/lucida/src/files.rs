@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 pub use npy::{npy_bytes, write_npy};
 use serde_json::Value;
@@ -29,6 +30,11 @@ fn folder_of(path: &Path) -> &Path {
 /// Whether a path means standard output: `-`, `/dev/stdout`, or a link to that.
 pub fn is_stdout(path: &Path) -> bool {
     matches!(Target::of(path), Ok(Target::Stdout))
+}
+
+/// Whether a path means standard input: `-`.
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 /// Whether a path means a device, a pipe or standard output, whose name need not say what is in it.
@@ -94,24 +100,41 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomic(path, |out| out.write_all(bytes))
 }
 
-/// Reads a whole file of at most `limit` bytes.
+/// Reads a whole file of at most `limit` bytes; `-` is standard input, which is kept and can be read again.
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read, [`Error::Limit`] when it is larger.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let failed = |source| Error::io(path, "read", source);
+    if is_stdin(path) {
+        let mut kept = STDIN.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = match kept.take() {
+            Some(bytes) => bytes,
+            None => read_at_most(io::stdin().lock(), Vec::new(), path, limit)?,
+        };
+        return Ok(kept.insert(bytes).clone());
+    }
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.is_dir() {
         return Err(Error::file(path, "is a folder, not a file"));
     }
-    let mut bytes = Vec::with_capacity(metadata.len().min(limit) as usize);
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > limit {
-        let got = metadata.len().max(bytes.len() as u64);
-        return Err(Error::Limit { what: format!("{}: size in bytes", path.display()), got, limit });
+    if metadata.len() > limit {
+        return Err(too_large(path, metadata.len(), limit));
     }
-    Ok(bytes)
+    read_at_most(file, Vec::with_capacity(metadata.len() as usize), path, limit)
+}
+
+/// What was read from standard input.
+static STDIN: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+fn read_at_most(source: impl Read, mut bytes: Vec<u8>, path: &Path, limit: u64) -> Result<Vec<u8>> {
+    source.take(limit + 1).read_to_end(&mut bytes).map_err(|source| Error::io(path, "read", source))?;
+    if bytes.len() as u64 > limit { Err(too_large(path, bytes.len() as u64, limit)) } else { Ok(bytes) }
+}
+
+fn too_large(path: &Path, got: u64, limit: u64) -> Error {
+    Error::Limit { what: format!("{}: size in bytes", path.display()), got, limit }
 }
 
 /// A field of comma-separated values, in quotes where it needs them (RFC 4180).

@@ -267,6 +267,7 @@ const BANNED: &[Banned] = &[
         except: &[
             ("README.md", "Train convolutional networks, take them apart,"),
             ("crates/lucida-cli/src/cli.rs", "Train convolutional networks, take them apart,"),
+            ("docs/commands.md", "Train convolutional networks, take them apart,"),
             ("crates/lucida/src/lib.rs", "train convolutional networks, take them apart,"),
         ],
     },

@@ -15,15 +15,15 @@ Examples:
   lucida data augment cat.jpg dog.jpg --augment mixup=1,cutmix=1 --out mixed.png
   lucida data augment cat.jpg --augment auto --seed 7
 
-Names and values: rotation=DEGREES, width=PART, height=PART, shear=DEGREES, zoom=PART or zoom=LEAST:MOST, channel=VALUE, \
-flip, vflip, brightness=LEAST:MOST, fill=nearest|reflect|constant|wrap, cval=VALUE, with Keras's meaning; crop=PART, \
-jitter=PART, hue=PART, cutout=PART, mixup=ALPHA, cutmix=ALPHA; auto is RandAugment.")]
+As in Keras: rotation=DEGREES, width=FRACTION, height=FRACTION, shear=DEGREES, zoom=FRACTION or zoom=MIN:MAX, channel=VALUE, \
+flip, vflip, brightness=MIN:MAX, fill=nearest|reflect|constant|wrap, cval=VALUE. In addition: crop=FRACTION, \
+jitter=FRACTION, hue=FRACTION, cutout=FRACTION, mixup=ALPHA, cutmix=ALPHA, and auto for RandAugment.")]
 pub(crate) struct DataAugment {
-    /// Images; mixup and cutmix mix each with one of the others
+    /// Images, or - for one from standard input; mixup and cutmix mix each with one of the others
     #[arg(value_name = "IMAGE", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) images: Vec<PathBuf>,
 
-    /// What is done to them
+    /// Data augmentation
     #[arg(
         long,
         value_name = "NAME[=VALUE],...",
@@ -31,15 +31,15 @@ pub(crate) struct DataAugment {
     )]
     pub(crate) augment: Augment,
 
-    /// How many examples of each image
+    /// Examples per image
     #[arg(long, value_name = "N", default_value = "11", value_parser = whole::<u32>(1..=1000))]
     pub(crate) count: u32,
 
-    /// Height and width in pixels
+    /// Height and width of the examples, in pixels
     #[arg(long, value_name = "PIXELS", default_value = "150", value_parser = whole::<u32>(8..=2048))]
     pub(crate) size: u32,
 
-    /// Seed of all random numbers: example 1 is what the first epoch of a training with this seed sees
+    /// Random seed; example 1 is what the first epoch of a training with this seed gets
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 

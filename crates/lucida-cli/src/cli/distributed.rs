@@ -5,16 +5,16 @@ use clap::{Args, ValueEnum};
 /// How processes train together.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct DistributedArgs {
-    /// Train with all processes that were started together, each on its part of every batch:
+    /// Data-parallel training over all MPI processes, each on its shard of every batch:
     /// mpirun -n 2 lucida train ... --distributed mpi
     #[arg(long, value_enum, value_name = "ENGINE", conflicts_with = "find_lr", help_heading = "Several machines")]
     pub(crate) distributed: Option<Engine>,
 
-    /// What gradients are on their way: fp16 halves the bytes, and keeps three digits
+    /// Data type in which gradients are sent; fp16 halves the bytes and keeps three digits
     #[arg(long, value_enum, default_value_t = WireName::Fp32, requires = "distributed", help_heading = "Several machines")]
     pub(crate) wire: WireName,
 
-    /// Multiply batch size and learning rate with the number of processes (Goyal et al., 2017); --warm-up goes well with it
+    /// Multiply batch size and learning rate by the number of processes (Goyal et al., 2017); best with --warm-up
     #[arg(long, requires = "distributed", help_heading = "Several machines")]
     pub(crate) scale_with_ranks: bool,
 }
@@ -22,8 +22,8 @@ pub(crate) struct DistributedArgs {
 /// How processes share very many images.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Bulk {
-    /// Shard all images of a folder, a list (a file, or its address) or a bucket among the processes that were started
-    /// together, and resume where an earlier run ended: see docs/scale.md
+    /// Shard all images of a folder, a list (a file or URL) or a bucket over all MPI processes, and resume an interrupted job:
+    /// see docs/scale.md
     #[arg(long, value_enum, value_name = "ENGINE", help_heading = "Several machines")]
     pub(crate) distributed: Option<Engine>,
 }

@@ -8,9 +8,9 @@ Examples:
   lucida doctor
   lucida doctor --json
 
-Exits with 1 if something is found that would make other commands fail.")]
+Exits with 1 if there is a problem that would make other commands fail.")]
 pub(crate) struct Doctor {
-    /// Print one JSON object and nothing else
+    /// Print JSON only
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -13,7 +13,7 @@ use crate::numbers::{perplexity, whole};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida embed runs/mnist --data mnist   the features that it decides by
+  lucida embed runs/mnist --data mnist   the features before the output layer
   lucida embed runs/mnist --data mnist:DIR --layer conv2d_2 --sample 2000
   lucida embed vgg16 --data ./photos --layer block5_conv3 --method pca
   lucida embed runs/mnist --data mnist --neighbours 7.png --count 12
@@ -21,8 +21,8 @@ Examples:
   lucida embed vgg16 --data ./photos --layer block5_pool --distributed mpi \\
       --out runs/all
 
-The folder then holds a map of the images by their main directions (pca.png, pca.svg), one that keeps neighbors \
-together (tsne.png, tsne.svg), points.csv with the places and features.npy; with --neighbours, neighbours.png.")]
+Writes a scatter plot by principal components (pca.png, pca.svg) and one by t-SNE (tsne.png, tsne.svg), points.csv with the \
+coordinates, and features.npy; with --neighbours, neighbours.png.")]
 pub(crate) struct Embed {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
@@ -30,25 +30,25 @@ pub(crate) struct Embed {
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 
-    /// Images: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of images, with a
-    /// sub-folder for each class or without
+    /// Data set: mnist:DIR (MNIST's test digits in a folder), mnist (the built-in digits), or a folder of images, with or
+    /// without a sub-folder per class
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Source,
 
-    /// The layer: see `lucida summary MODEL`; the mean of each channel where it has maps [default: the last layer before
-    /// the output]
+    /// Layer whose activations are the features; feature maps are averaged (see `lucida summary MODEL`) [default: the last
+    /// layer before the output]
     #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: Option<String>,
 
-    /// Which map to make
+    /// Embedding
     #[arg(long, value_enum, default_value_t = Map::Both)]
     pub(crate) method: Map,
 
-    /// The most images, chosen at random
+    /// Random sample of at most this many images
     #[arg(long, value_name = "N", default_value = "5000", value_parser = whole::<u32>(2..=50_000))]
     pub(crate) sample: u32,
 
-    /// Perplexity of t-SNE: roughly the number of neighbors of an image
+    /// Perplexity of t-SNE: roughly, how many neighbors each image has
     #[arg(long, value_name = "N", default_value = "30", value_parser = perplexity)]
     pub(crate) perplexity: f64,
 
@@ -56,41 +56,37 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: u32,
 
-    /// Show the nearest neighbors of this image; may be given several times
+    /// Also show the nearest neighbors of this image; repeatable
     #[arg(long, value_name = "IMAGE", visible_alias = "neighbors", value_hint = ValueHint::FilePath)]
     pub(crate) neighbours: Vec<PathBuf>,
 
-    /// How many of them
+    /// Number of nearest neighbors
     #[arg(long, value_name = "N", default_value = "9", value_parser = whole::<u32>(1..=1000))]
     pub(crate) count: u32,
 
-    /// Write the features as features.csv too
+    /// Also write the features as features.csv
     #[arg(long)]
     pub(crate) csv: bool,
 
-    /// Fail on unreadable images of the folder instead of skipping them
+    /// Fail on unreadable images instead of skipping them
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// Seed of all random numbers
+    /// Random seed
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     #[command(flatten)]
     pub(crate) place: FolderPlace,
-
-    /// Print one JSON object and nothing else
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// The maps that can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Map {
-    /// By the two main directions
+    /// Principal component analysis: the first two components
     Pca,
-    /// By neighborhoods
+    /// t-SNE (van der Maaten and Hinton, 2008): keeps neighbors together
     Tsne,
-    /// One of each
+    /// PCA and t-SNE
     Both,
 }

@@ -19,21 +19,20 @@ use crate::numbers::{not_negative_f32, whole};
 #[command(after_help = "\
 Examples:
   lucida explain runs/mnist seven.png
-      all methods on one sheet
+      all methods on one contact sheet
   lucida explain runs/mnist --data mnist --index 7
       a built-in digit
   lucida explain runs/mnist seven.png --class 1 --method lrp
-      what speaks for a 1
+      evidence for class 1
   lucida explain model.keras cat.jpg --method grad-cam --layer block4_conv3
   lucida explain runs/mnist seven.png --method gradient,guided-backprop --check
   lucida explain runs/mnist seven.png --json --npy
-      all numbers, and the raw maps
+      all values, and the raw maps
   lucida explain runs/cats-dogs ./photos --method grad-cam --distributed mpi \\
       --out runs/all
 
-Next to each map stand two numbers between 0 and 1: the area under the probability while the pixels that the map \
-calls important are deleted (less is better), and while they are inserted into a blurred image (more is \
-better).")]
+Each map has two faithfulness scores from 0 to 1: the area under the curve of the class probability while the most important \
+pixels are deleted (lower is better), and while they are inserted into a blurred image (higher is better).")]
 pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
@@ -41,17 +40,17 @@ pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 
-    /// Image: JPEG, PNG, BMP, GIF, TIFF or WebP
+    /// Image (JPEG, PNG, BMP, GIF, TIFF or WebP), or - for standard input
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     pub(crate) image: Option<PathBuf>,
 
-    /// Data set to take an image from: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder
+    /// Take the image from a data set: mnist:DIR (MNIST's test digits in a folder), mnist (the built-in digits), or a folder
     /// of images
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "index")]
     pub(crate) data: Option<Source>,
 
-    /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9; of several, each gets its own folder in --out
+    /// Indices of images in the data set, from 0: 3, 0..10 (10 excluded), 0,5,9; of several, each gets its own folder in --out
     #[arg(long, alias = "indices", value_name = "INDICES", requires = "data", conflicts_with = "image")]
     pub(crate) index: Option<Indices>,
 
@@ -59,7 +58,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "CLASS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) class: Option<String>,
 
-    /// Methods, joined by commas, or all: gradient, smoothgrad, gradient-x-input, guided-backprop,
+    /// Attribution methods, separated by commas, or all: gradient (saliency map), smoothgrad, gradient-x-input, guided-backprop,
     /// integrated-gradients, grad-cam, grad-cam++, layer-cam, score-cam, occlusion, rise, lrp
     #[arg(long, value_name = "METHOD", default_value = "all")]
     pub(crate) method: Methods,
@@ -68,51 +67,47 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: Option<String>,
 
-    /// Check that the maps depend on the weights: randomize them layer by layer (one more image and table)
+    /// Sanity check (Adebayo et al., 2018): randomize the weights layer by layer and compare the maps
     #[arg(long)]
     pub(crate) check: bool,
 
     #[command(flatten)]
     pub(crate) place: FolderPlace,
 
-    /// Write the raw maps too, as NumPy arrays: METHOD.npy
+    /// Also write the raw maps as NumPy arrays: METHOD.npy
     #[arg(long)]
     pub(crate) npy: bool,
 
-    /// Print JSON and nothing else: an object, or an array with one for each image
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// What the image is compared with: black, or mean (its own mean color)
-    #[arg(long, value_name = "COLOR", default_value = "black", help_heading = "Settings of the methods")]
+    /// Baseline: black, or mean (the image's mean color)
+    #[arg(long, value_name = "COLOR", default_value = "black", help_heading = "Method settings")]
     pub(crate) baseline: Baseline,
 
-    /// SmoothGrad: noisy copies
-    #[arg(long, value_parser = whole::<usize>(..), value_name = "N", default_value_t = 50, help_heading = "Settings of the methods")]
+    /// SmoothGrad: number of noisy copies
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "N", default_value_t = 50, help_heading = "Method settings")]
     pub(crate) samples: usize,
 
-    /// SmoothGrad: the deviation of the noise, as a part of the range of the image's values
-    #[arg(long, value_parser = not_negative_f32, value_name = "PART", default_value_t = 0.15, help_heading = "Settings of the methods")]
+    /// SmoothGrad: standard deviation of the noise, as a fraction of the image's range
+    #[arg(long, value_parser = not_negative_f32, value_name = "FRACTION", default_value_t = 0.15, help_heading = "Method settings")]
     pub(crate) noise: f32,
 
-    /// RISE: random masks
-    #[arg(long, value_parser = whole::<usize>(..), value_name = "N", default_value_t = 2000, help_heading = "Settings of the methods")]
+    /// RISE: number of random masks
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "N", default_value_t = 2000, help_heading = "Method settings")]
     pub(crate) masks: usize,
 
-    /// Occlusion: side of a patch in pixels of the network's input [default: a seventh of the shorter side]
-    #[arg(long, value_parser = whole::<usize>(..), value_name = "PIXELS", help_heading = "Settings of the methods")]
+    /// Occlusion: side of the patch, in pixels of the network's input [default: a seventh of the shorter side]
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "PIXELS", help_heading = "Method settings")]
     pub(crate) patch: Option<usize>,
 
-    /// Occlusion: pixels from one patch to the next [default: a quarter of a patch]
-    #[arg(long, value_parser = whole::<usize>(..), value_name = "PIXELS", help_heading = "Settings of the methods")]
+    /// Occlusion: stride of the patch, in pixels [default: a quarter of the patch]
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "PIXELS", help_heading = "Method settings")]
     pub(crate) stride: Option<usize>,
 
-    /// LRP: what keeps small sums from blowing up
-    #[arg(long, value_parser = not_negative_f32, value_name = "NUMBER", default_value_t = 1e-4, help_heading = "Settings of the methods")]
+    /// LRP: the stabilizer of the epsilon rule
+    #[arg(long, value_parser = not_negative_f32, value_name = "NUMBER", default_value_t = 1e-4, help_heading = "Method settings")]
     pub(crate) epsilon: f32,
 
-    /// Seed of all random numbers
-    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42, help_heading = "Settings of the methods")]
+    /// Random seed
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42, help_heading = "Method settings")]
     pub(crate) seed: u64,
 }
 

@@ -18,32 +18,32 @@ Examples:
   lucida filter seven.png --kernel sobel-x --model runs/mnist --layer conv2d \\
       --filter 3
 
-An image for each kernel, sobel-x.png and so on, and filters.png with all of them at work on a smaller copy. A file of a kernel \
-has a line of numbers for each row. Answers to differences (sobel, laplacian) are shown around gray. With a model, one of its learned \
-filters joins them: what it answers, before its activation, at the network's own size.")]
+Writes one image per kernel (sobel-x.png, ...) and filters.png with all of them on a smaller copy. A kernel file has one line \
+of numbers per row. Responses of derivative filters (sobel, laplacian) are shown around gray. With --model, a learned filter is \
+added for comparison: its response before the activation, at the network's input size.")]
 pub(crate) struct Filter {
-    /// Image: JPEG, PNG, BMP, GIF, TIFF or WebP
+    /// Image (JPEG, PNG, BMP, GIF, TIFF or WebP), or - for standard input
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     pub(crate) image: PathBuf,
 
-    /// sobel-x, sobel-y, laplacian, gaussian, sharpen, canny, or a text file; several are joined by commas
+    /// Filters, separated by commas: sobel-x, sobel-y, laplacian, gaussian, sharpen, canny, or a text file with a kernel
     #[arg(long, value_name = "KERNELS", value_delimiter = ',', required = true)]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) kernel: Vec<String>,
 
-    /// Deviation of the Gaussian, also of that in canny, in pixels
+    /// Standard deviation of the Gaussian filter, also of Canny's, in pixels
     #[arg(long, value_parser = not_negative, value_name = "PIXELS", default_value = "1.4")]
     pub(crate) sigma: f64,
 
-    /// Canny: the slope from which an edge continues, as a part of the steepest
-    #[arg(long, value_parser = not_negative, value_name = "PART", default_value = "0.08")]
+    /// Canny: low threshold of the hysteresis, as a fraction of the largest gradient
+    #[arg(long, value_parser = not_negative, value_name = "FRACTION", default_value = "0.08")]
     pub(crate) low: f64,
 
-    /// Canny: the slope from which an edge begins, as a part of the steepest
-    #[arg(long, value_parser = not_negative, value_name = "PART", default_value = "0.2")]
+    /// Canny: high threshold of the hysteresis, as a fraction of the largest gradient
+    #[arg(long, value_parser = not_negative, value_name = "FRACTION", default_value = "0.2")]
     pub(crate) high: f64,
 
-    /// Model file, or folder of a run, whose learned filter is to be compared
+    /// Model file or run folder with a learned filter to compare
     #[arg(long, value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new(), requires = "layer")]
     pub(crate) model: Option<String>,
 
@@ -51,7 +51,7 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "NAME", requires = "model", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: Option<String>,
 
-    /// Number of the learned filter, from 0
+    /// Index of the learned filter, from 0
     #[arg(long, value_parser = whole::<usize>(..), value_name = "N", requires = "model", default_value = "0")]
     pub(crate) filter: usize,
 

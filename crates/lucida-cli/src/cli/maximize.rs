@@ -20,25 +20,25 @@ Examples:
   lucida filters runs/mnist --layer conv2d_2 --direction 3:1,7:-0.5
   lucida filters vgg16-builtin --layer block3_conv1 --filters random:8
 
-A live filter has a higher activation for its image than for any real one; that of a dead filter stays 0. \
-Where a known network takes any size, images have 128x128 pixels unless --size says otherwise.")]
+A filter's synthetic image activates it more than real images do; the activation of a dead filter stays 0. For a known \
+network without a fixed input size, images have 128x128 pixels by default (--size).")]
 pub(crate) struct Filters {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// The layer: see `lucida summary MODEL`
+    /// Layer (see `lucida summary MODEL`)
     #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: String,
 
-    /// Which filters: all, 0,3,11, 0..16 (without 16), or random:8
+    /// Filters: all, 0,3,11, 0..16 (16 excluded), or random:8
     #[arg(long, alias = "filter", value_name = "FILTERS", default_value = "all", conflicts_with = "direction")]
     pub(crate) filters: Choice,
 
-    /// One position of each filter rather than the mean of all: ROW,COLUMN, or middle
+    /// Maximize one position of each filter instead of the mean over all: ROW,COLUMN, or middle
     #[arg(long, alias = "position", value_name = "POSITION", conflicts_with = "direction")]
     pub(crate) neuron: Option<Position>,
 
-    /// A weighted sum of filters: FILTER:WEIGHT,FILTER:WEIGHT,...
+    /// Maximize a weighted sum of filters: FILTER:WEIGHT,FILTER:WEIGHT,...
     #[arg(long, value_name = "DIRECTION", allow_hyphen_values = true)]
     pub(crate) direction: Option<Direction>,
 
@@ -56,7 +56,7 @@ pub(crate) struct Classes {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Which classes, labels, or values, by number: all, 0,3,8, 0..5 (without 5), or random:8
+    /// Indices of classes (or of labels or outputs): all, 0,3,8, 0..5 (5 excluded), or random:8
     #[arg(long, value_name = "CLASSES", default_value = "all")]
     pub(crate) class: Choice,
 
@@ -68,27 +68,27 @@ pub(crate) struct Classes {
 #[command(after_help = "\
 Examples:
   lucida dream photo.jpg
-      the built-in blocks of VGG16
+      with the built-in blocks of VGG16
   lucida dream photo.jpg --model vgg16 --layer block4_conv2
-      all of it: see `lucida weights`
+      with the whole network: see `lucida weights`
   lucida dream photo.jpg --filters 12,55 --octaves 6 --steps 40")]
 pub(crate) struct DreamArguments {
-    /// Image to start from
+    /// Image to start from, or - for standard input
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) image: PathBuf,
 
-    /// Model file, folder of a run, or name of a known network
+    /// Model file, run folder, or name of a known network (see `lucida models`)
     #[arg(long, value_name = "MODEL", default_value = "vgg16-builtin", value_hint = ValueHint::AnyPath)]
     pub(crate) model: String,
 
-    /// If MODEL is the name of a network: the file with its weights [default: that in the cache]
+    /// Weights file, if MODEL is the name of a network [default: the downloaded weights]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) weights: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) meaning: MeaningArguments,
 
-    /// The layer whose activations are to grow [default: the last one that sees positions]
+    /// Layer whose activations are amplified [default: the last layer with spatial extent]
     #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: Option<String>,
 
@@ -96,28 +96,27 @@ pub(crate) struct DreamArguments {
     #[arg(long, alias = "filter", value_name = "FILTERS")]
     pub(crate) filters: Option<Indices>,
 
-    /// Sizes to go through
+    /// Number of octaves, from small to large sizes
     #[arg(long, value_name = "N", default_value = "4", value_parser = whole::<u32>(1..=32))]
     pub(crate) octaves: u32,
 
-    /// How much larger each size is than the one before
+    /// Ratio of the sizes of two octaves
     #[arg(long, value_name = "FACTOR", default_value = "1.4", value_parser = positive)]
     pub(crate) octave_scale: f64,
 
-    /// Steps for each size
+    /// Gradient ascent steps per octave
     #[arg(long, value_name = "N", default_value = "20", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: u32,
 
-    /// How far a step goes, where pixels go from 0 to 1
+    /// Step size, for pixels from 0 to 1
     #[arg(long, value_name = "RATE", default_value = "0.002", value_parser = positive)]
     pub(crate) rate: f64,
 
-    /// Longer side of the result in pixels; a smaller image is not enlarged. The shorter side needs at least 48: layers have too
-    /// few positions for less
+    /// Longer side of the result, in pixels; smaller images are not enlarged. The shorter side needs at least 48 pixels
     #[arg(long, value_name = "PIXELS", default_value = "640", value_parser = whole::<u32>(48..=8192))]
     pub(crate) size: u32,
 
-    /// Seed of all random numbers
+    /// Random seed
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
@@ -132,39 +131,35 @@ pub(crate) struct MaximizeArgs {
     #[arg(long, value_name = "METHOD", value_enum, default_value_t = MethodName::Fourier)]
     pub(crate) method: MethodName,
 
-    /// Steps, from each of the starts [default: 256, for filters of digits 512, for their classes 320; for keras-vis 600, half of them without
-    /// the variation]
+    /// Optimization steps from each start [default: 256; for digits 512 (filters) or 320 (classes); for keras-vis 600, half of
+    /// them without total variation]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: Option<u32>,
 
-    /// Images of each filter or class, pushed apart to show different things (fourier only)
+    /// Images per filter or class, with a diversity term between them (fourier only)
     #[arg(long, value_name = "N", default_value = "1", value_parser = whole::<u32>(1..=64))]
     pub(crate) diversity: u32,
 
-    /// Seed of all random numbers: equal seeds give equal images
+    /// Random seed: the same seed gives the same images
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// Images in a row [default: 8; for keras-vis 4]
+    /// Images per row [default: 8; 4 for keras-vis]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1000))]
     pub(crate) columns: Option<u32>,
 
     #[command(flatten)]
     pub(crate) place: FilePlace,
 
-    /// Also write each image alone into this folder, in the size of the network's input
+    /// Also write each image to this folder, at the network's input size
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) each: Option<PathBuf>,
-
-    /// Print one JSON object and nothing else
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MethodName {
-    /// By spatial frequencies, seen through small movements (Olah et al., 2017)
+    /// Fourier parameterization with random jitter, rotation and scale (Olah et al., 2017)
     Fourier,
-    /// By pixels, with penalties, as the package keras-vis does
+    /// Pixels with Lp-norm and total-variation penalties, as in keras-vis
     KerasVis,
 }

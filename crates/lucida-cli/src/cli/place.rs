@@ -13,26 +13,34 @@ use crate::arguments::{Indices, ModelArguments, Source};
 /// Several files, in a folder.
 #[derive(Debug, Args)]
 pub(crate) struct FolderPlace {
-    /// Folder for the results [default: a new one in the working folder, named after the input and the command]
+    /// Output folder [default: a new one in the current folder, named after the input and the command]
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
     /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
+
+    /// Print JSON only
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// One file.
 #[derive(Debug, Args)]
 pub(crate) struct FilePlace {
-    /// File for the result (.png, .tif or .jpg), or - for standard output, as PNG [default: a new one in the working folder, named after the input and
-    /// the command]
+    /// Output file (.png, .tif or .jpg), or - for standard output, as PNG [default: a new one in the current folder, named after
+    /// the input and the command]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 
     /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
+
+    /// Print JSON only
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 impl FolderPlace {

@@ -17,20 +17,19 @@ Examples:
   lucida receptive-field runs/mnist --effective --data mnist \\
       --layers conv2d_1,conv2d_2
 
-For each layer: how many pixels a unit sees (size), how far apart the fields of neighboring units lie (stride), how many rows \
-and columns of padding before the image the first unit's field takes in (padding), and where the center of that field lies. \
-Two numbers are height and width. With --effective the gradient of the unit in the middle is measured, over noise or the \
-images of a data set (Luo et al., 2016): effective.png shows how much each pixel matters, and the table has the side of a \
-square as large as the area that does.")]
+For each layer: size of the receptive field in pixels, stride between the fields of neighboring units, padding rows and \
+columns in the first unit's field, and the center of that field. Two numbers are height and width. --effective measures the \
+effective receptive field (Luo et al., 2016), the gradient of the central unit over noise or the images of a data set: \
+effective.png shows it, and the table has the side of a square of the same area.")]
 pub(crate) struct ReceptiveField {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Layers, joined by commas [default: all; for --effective the convolutions]
+    /// Layers, separated by commas [default: all; the convolutions with --effective]
     #[arg(long, alias = "layer", value_name = "NAMES", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layers: Vec<String>,
 
-    /// Measure the effective field
+    /// Measure effective receptive fields
     #[arg(long)]
     pub(crate) effective: bool,
 
@@ -38,22 +37,18 @@ pub(crate) struct ReceptiveField {
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "effective", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<Source>,
 
-    /// Images to measure with
+    /// Number of images to measure with
     #[arg(long, alias = "sample", value_name = "N", default_value = "32", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) samples: u32,
 
-    /// Seed of the noise
+    /// Random seed of the noise
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// Colors
+    /// Colormap
     #[arg(long, value_name = "NAME", default_value = "inferno")]
     pub(crate) colormap: Colormap,
 
     #[command(flatten)]
     pub(crate) place: FolderPlace,
-
-    /// Print one JSON object and nothing else
-    #[arg(long)]
-    pub(crate) json: bool,
 }

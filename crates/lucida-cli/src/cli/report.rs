@@ -13,24 +13,28 @@ Examples:
   lucida report runs/mnist
   lucida report runs/photos --out photos.html --force
   lucida report runs/photos --data elsewhere/photos
-      the images have been moved
+      if the images have been moved
 
-One page that needs no other file and no network: curves, the confusion matrix, whose numbers open the images, the \
-worst mistakes and what the network looked at (Grad-CAM), each class, calibration, augmentation, problems of the data.")]
+Writes one self-contained HTML file: training curves, confusion matrix with the images behind each number, most confident \
+mistakes with Grad-CAM, precision and recall per class, calibration, data augmentation, data quality.")]
 pub(crate) struct ReportArguments {
-    /// Folder of a run of `lucida train`
+    /// Run folder of `lucida train`
     #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
     pub(crate) run: PathBuf,
 
-    /// The data: mnist, mnist:DIR (a folder with MNIST's files), or a folder of images [default: what the run was trained on]
+    /// Data set: mnist, mnist:DIR (MNIST's files in a folder), or a folder of images [default: the run's]
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<Source>,
 
-    /// The page [default: report.html in the folder of the run]
+    /// File for the report, or - for standard output [default: report.html in the run folder]
     #[arg(short, long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 
-    /// Overwrite a page that already exists
+    /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
+
+    /// Print JSON only
+    #[arg(long)]
+    pub(crate) json: bool,
 }

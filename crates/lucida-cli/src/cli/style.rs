@@ -14,14 +14,14 @@ use crate::numbers::{not_negative, positive, whole};
 #[command(after_help = "\
 Examples:
   lucida style photo.jpg painting.jpg -o out.png
-      at once, with the built-in network
+      with the built-in network if VGG16 or VGG19 has not been downloaded
   lucida style photo.jpg brushwork -o out.png
-      in the built-in style
+      with the built-in style image
   lucida style photo.jpg painting.jpg -o out.png --weights vgg16.h5 --size 1024
   lucida style photo.jpg a.jpg b.jpg -o out.png --blend 2,1
-      two styles mixed
+      two styles, blended
   lucida style photo.jpg a.jpg b.jpg -o out.png --mask mask.png
-      or each in its place
+      two styles, each in its region
   lucida style photo.jpg painting.jpg -o out.png --keep-colors luminance \\
       --style-scale 0.5
   lucida style photo.jpg painting.jpg -o out.tif --bits 16 --size 4000 \\
@@ -32,19 +32,19 @@ Examples:
   lucida style photos/ painting.jpg -o stylized/
       all images of a folder
   lucida style photos/ painting.jpg -o stylized/ --distributed mpi
-      many, by all processes that mpirun starts
+      sharded over all MPI processes
 
-Looks with VGG19 or VGG16 where they have been fetched (`lucida weights fetch vgg16`), else with the built-in blocks 1 to 3 \
-of VGG16. Ctrl-C writes the best image so far. The file says in its metadata how it was made.")]
+The feature network is VGG19 or VGG16 if downloaded (`lucida weights fetch vgg19`), else the built-in blocks 1 to 3 of VGG16. \
+Ctrl-C writes the best image so far. The settings are stored in the metadata of the result.")]
 pub(crate) struct Style {
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 
-    /// Content image, or a folder of images, each of which is stylized into the folder of --out
+    /// Content image, - for standard input, or a folder of images to stylize into --out
     #[arg(value_hint = ValueHint::AnyPath)]
     pub(crate) content: PathBuf,
 
-    /// Style images, or brushwork, which is built in; several are mixed, or placed by a mask
+    /// Style images, or brushwork (built in); several are blended, or placed by --mask
     #[arg(value_hint = ValueHint::FilePath, required = true)]
     pub(crate) styles: Vec<PathBuf>,
 
@@ -54,16 +54,16 @@ pub(crate) struct Style {
     #[command(flatten)]
     pub(crate) transfer: StyleArgs,
 
-    /// How much of each style, in their order, as in 2,1 [default: the same of all]
+    /// Weights of the styles, in their order, such as 2,1 [default: equal]
     #[arg(long, value_name = "WEIGHTS", value_delimiter = ',', value_parser = positive, conflicts_with = "mask")]
     pub(crate) blend: Vec<f64>,
 
-    /// Which style where, an image in the size of the content: grays from the first style (black) to the last (white),
-    /// or colors: red is the first style, then green, blue, yellow, magenta, cyan. With one style, white is stylized
+    /// Mask image that assigns styles to regions: grays from the first style (black) to the last (white), or colors in the
+    /// order red, green, blue, yellow, magenta, cyan. With one style, white is stylized
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) mask: Option<PathBuf>,
 
-    /// What is left as it is (white), an image in the size of the content
+    /// Mask image of the regions to leave unchanged (white)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) preserve: Option<PathBuf>,
 
@@ -71,15 +71,15 @@ pub(crate) struct Style {
     #[arg(long)]
     pub(crate) keep_size: bool,
 
-    /// Bits of a channel in the result: 8, or 16 for .png and .tif
+    /// Bits per channel of the result: 8, or 16 for .png and .tif
     #[arg(long, value_name = "BITS", default_value = "8", value_parser = ["8", "16"])]
     pub(crate) bits: String,
 
-    /// Save intermediate images to this folder, numbered
+    /// Save intermediate images to this folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) preview: Option<PathBuf>,
 
-    /// Write an animation of the way there
+    /// Write an animation of the optimization
     #[arg(long, value_name = "FILE.gif", value_hint = ValueHint::FilePath)]
     pub(crate) gif: Option<PathBuf>,
 
@@ -87,7 +87,7 @@ pub(crate) struct Style {
     #[arg(long)]
     pub(crate) show: bool,
 
-    /// Steps from one preview, frame of the animation or image in the terminal to the next
+    /// Steps between intermediate images
     #[arg(long, value_name = "N", default_value = "10", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) every: u32,
 }
@@ -108,18 +108,18 @@ pub(crate) struct StyleFrames {
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) frames: PathBuf,
 
-    /// Style images, or brushwork, which is built in; several are mixed
+    /// Style images, or brushwork (built in); several are blended
     #[arg(value_hint = ValueHint::FilePath, required = true)]
     pub(crate) styles: Vec<PathBuf>,
 
     #[command(flatten)]
     pub(crate) place: FolderPlace,
 
-    /// Steps for each frame after the first
+    /// Optimization steps per frame after the first
     #[arg(long, value_name = "N", default_value = "60", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) frame_steps: u32,
 
-    /// Temporal-consistency weight: how near a frame stays to the one before; 0 disables it
+    /// Temporal-consistency weight; 0 disables it
     #[arg(long, value_name = "WEIGHT", default_value = "100", value_parser = not_negative)]
     pub(crate) temporal_weight: f64,
 
@@ -131,19 +131,19 @@ pub(crate) struct StyleFrames {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Style transfer")]
 pub(crate) struct StyleArgs {
-    /// Where the settings come from that are not given
+    /// Preset of all settings that are not given
     #[arg(long, value_name = "NAME", value_enum, default_value_t = Preset::Best)]
     pub(crate) preset: Preset,
 
-    /// Longer side of the result in pixels [default: 512; with style-frames that of the frames]
+    /// Longer side of the result, in pixels [default: 512; the frames' with style-frames]
     #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(32..=16_384))]
     pub(crate) size: Option<u32>,
 
-    /// Strength of the style: 1 is the usual look, 10 hides the content, 0.1 the style
+    /// Factor on the preset's style weight: 10 hides the content, 0.1 the style
     #[arg(long, value_name = "STRENGTH", default_value = "1", value_parser = positive)]
     pub(crate) style_weight: f64,
 
-    /// Longer side of the style image, in parts of that of the result: smaller gives smaller strokes
+    /// Size of the style image relative to the result: smaller gives smaller strokes
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive)]
     pub(crate) style_scale: f64,
 
@@ -151,32 +151,32 @@ pub(crate) struct StyleArgs {
     #[arg(long, value_name = "HOW", value_enum)]
     pub(crate) keep_colors: Option<KeepColors>,
 
-    /// Feature network [default: vgg19 or vgg16 if fetched, else vgg16-builtin]
+    /// Feature network [default: vgg19 or vgg16 if downloaded, else vgg16-builtin]
     #[arg(long, value_name = "NETWORK", value_parser = lucida::style::NETWORKS)]
     pub(crate) network: Option<String>,
 
-    /// File with the weights of VGG16 or VGG19
+    /// Weights file of VGG16 or VGG19
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) weights: Option<PathBuf>,
 
-    /// Steps, in each size if there are several [default: that of the preset]
+    /// Optimization steps, per size if there are several [default: the preset's]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000))]
     pub(crate) steps: Option<u32>,
 
-    /// Longer side of the first size, from coarse to fine; 0 computes the full size at once [default: 256
-    /// for the preset best (64 with the built-in network), else 0]
+    /// Coarse to fine: longer side of the first size, in pixels; 0 starts at full size [default: 256 for the preset best (64
+    /// with the built-in network), else 0]
     #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(0..=16_384))]
     pub(crate) coarsest: Option<u32>,
 
-    /// Optimizer [default: that of the preset]
+    /// Optimizer [default: the preset's]
     #[arg(long, value_name = "NAME", value_enum)]
     pub(crate) optimizer: Option<StyleOptimizerName>,
 
-    /// How the network makes its maps smaller
+    /// Pooling of the feature network
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Pooling::Max)]
     pub(crate) pooling: Pooling,
 
-    /// Statistics that the style loss compares
+    /// Style loss
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = StyleLoss::Gram)]
     pub(crate) style_loss: StyleLoss,
 
@@ -188,11 +188,11 @@ pub(crate) struct StyleArgs {
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = not_negative)]
     pub(crate) smoothness: f64,
 
-    /// Memory to use, as in 800M or 2G; larger images are stylized in tiles [default: half of what is free]
+    /// Memory limit, such as 800M or 2G; larger images are stylized in tiles [default: half of the free memory]
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<Bytes>,
 
-    /// Seed of all random numbers: equal seeds give equal images
+    /// Random seed: the same seed gives the same image
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 }

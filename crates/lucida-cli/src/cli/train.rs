@@ -17,36 +17,38 @@ use crate::numbers::{part, positive, whole};
 #[command(after_help = "\
 Examples:
   lucida train photos
-      a sub-folder of images for each class
+      a folder with a sub-folder of images per class
   lucida train photos --augment width=0.2,height=0.2,shear=0.2,zoom=0.2,flip
   lucida train photos --steps-per-epoch 100 --validation-steps 50 \\
       --early-stopping 5
   lucida train photos --model vgg16
-      a new head on VGG16: lucida weights fetch vgg16
+      transfer learning: a new head on VGG16 (lucida weights fetch vgg16)
   lucida train photos --model inception-v3 --cut mixed7 \\
       --head flatten,dense:1024,dropout:0.2
   lucida train photos --model vgg16 --unfreeze block5_conv1 --learning-rate 1e-4
+      fine-tuning: the last block of the base is trained too
   lucida train photos --base runs/mine --cut dense
-      a new head on a model of your own
+      a new head on your own model
   lucida train photos --find-lr
-      which learning rate to take
+      learning rate range test
   lucida train photos --tui
-      a dashboard: curves, throughput, images
+      a dashboard in the terminal: curves, throughput, images
   lucida train photos --out runs/a --resume
-      resume where it was stopped, or killed
+      resume an interrupted run
   lucida train photos --continue runs/a
-      more photos or other classes: start from the weights of a run
+      start from the weights of another run: more photos, other classes
   lucida train photos --channels 1 --size 64
-      a network for gray images
+      grayscale images
   lucida train mnist --epochs 5
-      digits: see lucida train mnist --help
+      MNIST: see lucida train mnist --help
   lucida train ./mnist
-      a folder of your own that is called mnist
+      your own folder named mnist
 
-A folder with the parts train and validation (or val, test) is taken as it is; of any other, a fifth validates. Two classes \
-are classified with one sigmoid, more with a softmax. The run folder then holds model.safetensors (the epoch of the least \
-validation loss, or as --monitor says), last.safetensors, history.csv, curves.png, curves.svg, and skipped.csv if files \
-cannot be used. Ctrl-C stops and saves what there is, with checkpoint.safetensors to resume from.")]
+If the folder has the parts train and validation (or val, and test), they are used; otherwise a fifth of the images is held \
+out for validation. Two classes are classified with one sigmoid, more with a softmax. The run folder holds \
+model.safetensors (the epoch with the lowest validation loss, or by --monitor), last.safetensors, history.csv, curves.png, \
+curves.svg, and skipped.csv if files were unreadable. Ctrl-C stops the training and saves the model and a checkpoint to \
+resume from.")]
 pub(crate) struct Train {
     #[command(subcommand)]
     pub(crate) known: Option<TrainKnown>,
@@ -57,54 +59,54 @@ pub(crate) struct Train {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrainKnown {
-    /// A small network for handwritten digits, of 113,514 parameters
+    /// Train mnist-cnn (113,514 parameters) on MNIST's handwritten digits
     Mnist(TrainMnist),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainFolder {
-    /// Folder of images with a sub-folder for each class
+    /// Folder of images with a sub-folder per class
     #[arg(value_name = "FOLDER", required = true, value_hint = ValueHint::DirPath)]
     pub(crate) folder: Option<PathBuf>,
 
-    /// Network: one that ImageNet has taught (vgg16, vgg19, inception-v3) is frozen and gets a new head; others are trained
-    /// from scratch, unless there are --weights
+    /// Network. One with ImageNet weights (vgg16, vgg19, inception-v3) is a frozen base with a new head (transfer learning);
+    /// others are trained from scratch, unless you give --weights
     #[arg(long, value_name = "NAME", default_value = "basic-cnn", value_parser = known_networks())]
     pub(crate) model: String,
 
-    /// The weights of --model [default: those in the cache]
+    /// Weights file of --model [default: the downloaded weights]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) weights: Option<PathBuf>,
 
-    /// A model of your own to put a new head on: a model file, or the folder of a run
+    /// Your own model as the base of a new head: a model file or run folder
     #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath, conflicts_with_all = ["model", "weights"])]
     pub(crate) base: Option<PathBuf>,
 
-    /// Size of the images in pixels, as in 224, or HEIGHTxWIDTH [default: 150; 28 for lenet5 and mnist-cnn; that of the
-    /// model with --base]
+    /// Input size in pixels: 224, or HEIGHTxWIDTH such as 480x640 [default: 150; 28 for lenet5 and mnist-cnn; the model's
+    /// with --base]
     #[arg(long, visible_alias = "image-size")]
     pub(crate) size: Option<Size>,
 
-    /// Train a model further: a run folder or model file whose weights are the start. Its classes keep what they have
-    /// learned; new ones are added, missing ones removed
+    /// Start from the weights of this run folder or model file. Classes that both have keep their weights; new ones are added,
+    /// missing ones removed
     #[arg(long = "continue", value_name = "RUN", value_hint = ValueHint::AnyPath)]
     #[arg(conflicts_with_all = ["model", "weights", "base", "size", "cut", "head", "fit", "preprocessing", "channels"])]
     pub(crate) continued: Option<PathBuf>,
 
-    /// Input channels of a network trained from scratch: 1 (gray) or 3 (color) [default: what the network was made for]
+    /// Input channels of a network trained from scratch: 1 (grayscale) or 3 (RGB) [default: the network's]
     #[arg(long, value_name = "N", value_parser = whole::<u8>(1..=3))]
     pub(crate) channels: Option<u8>,
 
-    /// The last layer that is kept of a base [default: its last one; of --base, the last one before its classes]
+    /// Last layer of the base to keep [default: its last layer; with --base, the last one before its classifier]
     #[arg(long, value_name = "LAYER", help_heading = "Transfer learning")]
     pub(crate) cut: Option<String>,
 
-    /// New layers behind a base, before the one that tells the classes: flatten, gap, gmp, dense:UNITS, dropout:PART, bn,
-    /// standardize [default: standardize,flatten,dropout:0.5, without flatten where there is nothing to flatten]
+    /// Layers between the base and the output layer: flatten, gap, gmp (global average or max pooling), dense:UNITS,
+    /// dropout:RATE, bn, standardize [default: standardize,flatten,dropout:0.5, without flatten if the base ends flat]
     #[arg(long, value_name = "LAYER,...", help_heading = "Transfer learning")]
     pub(crate) head: Option<Head>,
 
-    /// Train the base from this layer on as well; its batch normalizations stay as they are
+    /// Fine-tune the base from this layer on; its batch normalizations stay frozen
     #[arg(long, value_name = "LAYER", help_heading = "Transfer learning")]
     pub(crate) unfreeze: Option<String>,
 
@@ -113,8 +115,7 @@ pub(crate) struct TrainFolder {
     #[arg(help_heading = "Transfer learning")]
     pub(crate) unfreeze_rate: f64,
 
-    /// Run a frozen base over N augmented copies of each image and cache its features, rather than anew in
-    /// each epoch
+    /// Cache the frozen base's features of N augmented copies of each image instead of computing them in every epoch
     #[arg(long, value_name = "N", requires = "augment", value_parser = whole::<u32>(1..=1000))]
     #[arg(help_heading = "Transfer learning")]
     pub(crate) augment_copies: Option<u32>,
@@ -123,33 +124,33 @@ pub(crate) struct TrainFolder {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Transfer learning")]
     pub(crate) features: Option<PathBuf>,
 
-    /// What happens to images of another aspect ratio [default: that of the base, else stretch]
+    /// How images of another aspect ratio are fitted [default: the base's, else stretch]
     #[arg(long, value_enum)]
     pub(crate) fit: Option<Fit>,
 
-    /// Pixel values that the network takes: unit (0..1), tf (-1..1), caffe (BGR minus the mean color), torch (ImageNet mean
-    /// and std), raw (0..255), or mean=..,std=..; then rgb, bgr, or gray, separated by commas [default: those that the
-    /// network was made for]
+    /// Preprocessing of images: unit (0..1), tf (-1..1), caffe (BGR minus the mean color), torch (ImageNet mean and std),
+    /// raw (0..255), or mean=..,std=..; then rgb, bgr or gray, separated by commas [default: the network's]
     #[arg(long, value_name = "FORMAT", alias = "pixels")]
     pub(crate) preprocessing: Option<PreprocessingChoice>,
 
-    /// Augment the training images; `lucida data augment --help` names all
+    /// Data augmentation of the training images; `lucida data augment --help` lists all kinds
     #[arg(long, value_name = "NAME[=VALUE],...")]
     pub(crate) augment: Option<Augment>,
 
-    /// Fraction of the images for validation, if the folder has no part for it
-    #[arg(long, value_name = "PART", default_value = "0.2", value_parser = part)]
+    /// Fraction of the images held out for validation, if the folder has no validation part
+    #[arg(long, value_name = "FRACTION", default_value = "0.2", value_parser = part)]
     pub(crate) validation_split: f64,
 
     /// Fail on unreadable images instead of skipping them
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// Memory for decoded images in MB [default: a quarter of the free memory]
+    /// Memory for decoded images, in MB [default: a quarter of the free memory]
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N")]
     pub(crate) cache_mb: Option<u64>,
 
-    /// Epochs: passes over the training images, or --steps-per-epoch [default: 15; 50 for a head on a frozen base]
+    /// Number of epochs, each one pass over the training images or --steps-per-epoch [default: 15; 50 for a head on a frozen
+    /// base]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) epochs: Option<u32>,
 
@@ -157,11 +158,11 @@ pub(crate) struct TrainFolder {
     #[arg(long, visible_alias = "bs", value_name = "N", default_value = "32", value_parser = whole::<u32>(1..=65_536))]
     pub(crate) batch_size: u32,
 
-    /// Seed of all random numbers: equal seeds give equal models
+    /// Random seed: the same seed gives the same model
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// Folder for the run [default: runs/NAME-OF-FOLDER, or runs/NAME-OF-FOLDER-2, and so on]
+    /// Run folder [default: runs/FOLDER, then runs/FOLDER-2, ...]
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
@@ -172,22 +173,22 @@ pub(crate) struct TrainFolder {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida train mnist                      the 10,000 built-in digits
-  lucida train mnist --data DIR           MNIST's files in DIR, gzipped or not
+  lucida train mnist                      on the 10,000 built-in digits
+  lucida train mnist --data DIR           on MNIST's files in DIR
   lucida train mnist --epochs 5 --seed 1 --out runs/a
   lucida train mnist --augment rotation=10,width=0.1,height=0.1,zoom=0.1 \\
       --epochs 30
-  lucida train mnist | tee training.log   one line an epoch
+  lucida train mnist | tee training.log   one line per epoch
 
-A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least \
-validation loss), last.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and saves what there is, with \
-checkpoint.safetensors to resume from.")]
+A fifth of the training digits is held out for validation. The run folder holds model.safetensors (the epoch with the \
+lowest validation loss), last.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops the training and saves the \
+model and a checkpoint to resume from.")]
 pub(crate) struct TrainMnist {
     /// Folder with MNIST's files [default: the built-in 10,000 digits]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
 
-    /// Epochs: passes over the training digits
+    /// Number of epochs
     #[arg(long, value_name = "N", default_value = "20", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) epochs: u32,
 
@@ -195,15 +196,16 @@ pub(crate) struct TrainMnist {
     #[arg(long, visible_alias = "bs", value_name = "N", default_value = "256", value_parser = whole::<u32>(1..=65_536))]
     pub(crate) batch_size: u32,
 
-    /// Augment the training digits, as in rotation=10,width=0.1,height=0.1,zoom=0.1; `lucida data augment --help` names all
+    /// Data augmentation of the training digits, such as rotation=10,width=0.1,height=0.1,zoom=0.1;
+    /// `lucida data augment --help` lists all kinds
     #[arg(long, value_name = "NAME[=VALUE],...")]
     pub(crate) augment: Option<Augment>,
 
-    /// Seed of all random numbers: equal seeds give equal models
+    /// Random seed: the same seed gives the same model
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// Folder for the run [default: runs/mnist, or runs/mnist-2, and so on]
+    /// Run folder [default: runs/mnist, then runs/mnist-2, ...]
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
@@ -214,40 +216,40 @@ pub(crate) struct TrainMnist {
 /// Options of every training.
 #[derive(Debug, Args)]
 pub(crate) struct TrainingArguments {
-    /// Overwrite a run that already exists
+    /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Resume from the checkpoint of a run that was stopped or killed: repeat its command line with this added. The weights
-    /// in the end are those of a run that was never stopped
+    /// Resume an interrupted run from its checkpoint: repeat its command line and add --resume. The result is the same, to the
+    /// bit, as without the interruption
     #[arg(long, conflicts_with = "force")]
     pub(crate) resume: bool,
 
-    /// As --resume, but start a new run where there is none: for a command that a scheduler starts again
+    /// Like --resume, but start a new run if there is none to resume (for job schedulers)
     #[arg(long, conflicts_with_all = ["force", "resume"])]
     pub(crate) auto_resume: bool,
 
-    /// Keep checkpoint.safetensors when the training is done: to resume it later for more --epochs
+    /// Keep checkpoint.safetensors after the last epoch, to resume later with more --epochs
     #[arg(long)]
     pub(crate) keep_checkpoint: bool,
 
-    /// Find a learning rate instead of training: the loss at learning rates from 1e-7 up, in lr-finder.csv, .png and .svg
+    /// Run a learning rate range test instead of training: the loss at growing learning rates, in lr-finder.csv, .png and .svg
     #[arg(long, conflicts_with_all = ["resume", "auto_resume"])]
     pub(crate) find_lr: bool,
 
-    /// Show the training as a dashboard: curves, throughput, images
+    /// Show a dashboard in the terminal: curves, throughput, images
     #[arg(long)]
     pub(crate) tui: bool,
 
-    /// Print one JSON object about the training when it is done, and nothing else
+    /// Print JSON only, when the training is done
     #[arg(long, conflicts_with_all = ["tui", "find_lr"])]
     pub(crate) json: bool,
 
-    /// Write event files for TensorBoard, into tensorboard/ in the folder of the run
+    /// Write TensorBoard event files to tensorboard/ in the run folder
     #[arg(long)]
     pub(crate) tensorboard: bool,
 
-    /// Write a checkpoint every N steps too, not only after each epoch
+    /// Also write a checkpoint every N steps, not only after each epoch
     #[arg(long, value_name = "STEPS", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) checkpoint_every: Option<u32>,
 
@@ -255,7 +257,7 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) steps_per_epoch: Option<u32>,
 
-    /// Validation batches after each epoch, the same each time [default: all]
+    /// Validation batches after each epoch, the same ones each time [default: all]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) validation_steps: Option<u32>,
 
@@ -267,7 +269,7 @@ pub(crate) struct TrainingArguments {
     #[arg(long, visible_alias = "lr", value_name = "RATE", value_parser = positive, help_heading = "Training")]
     pub(crate) learning_rate: Option<f64>,
 
-    /// Learning rate schedule: cosine falls to 0 over all epochs
+    /// Learning rate schedule; cosine decays to 0 over all epochs
     #[arg(long, visible_alias = "lr-schedule", value_enum, default_value_t = ScheduleName::Constant, help_heading = "Training")]
     pub(crate) schedule: ScheduleName,
 
@@ -280,11 +282,12 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     pub(crate) loss: Option<LossKind>,
 
-    /// Metric that selects the best epoch; the loss is class-weighted with --class-weights
+    /// Validation metric that selects the best epoch
     #[arg(long, value_enum, default_value_t = Monitor::Loss, help_heading = "Training")]
     pub(crate) monitor: Monitor,
 
-    /// Stop after this many epochs without improvement; 0 trains all epochs [default: 0; 5 for a head on a frozen base]
+    /// Early stopping: stop after this many epochs without improvement; 0 disables it [default: 0; 5 for a head on a frozen
+    /// base]
     #[arg(long, visible_alias = "patience", value_parser = whole::<u32>(..), value_name = "EPOCHS", help_heading = "Training")]
     pub(crate) early_stopping: Option<u32>,
 
@@ -292,27 +295,27 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_name = "EPOCHS", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) reduce_on_plateau: Option<u32>,
 
-    /// Factor of --reduce-on-plateau
+    /// Factor by which --reduce-on-plateau multiplies the learning rate
     #[arg(long, value_name = "FACTOR", default_value = "0.1", value_parser = part, help_heading = "Training")]
     pub(crate) plateau_factor: f64,
 
-    /// Class weights: balanced, or a weight for each, as in cats=1,dogs=2.5
+    /// Class weights in the loss: balanced, or one per class, such as cats=1,dogs=2.5
     #[arg(long, visible_alias = "class-weight", value_name = "balanced|NAME=WEIGHT,...", help_heading = "Training")]
     pub(crate) class_weights: Option<ClassWeights>,
 
-    /// Label smoothing: the fraction of each target that is distributed over all classes
-    #[arg(long, value_name = "PART", value_parser = part, help_heading = "Training")]
+    /// Label smoothing: the fraction of each target distributed over all classes
+    #[arg(long, value_name = "FRACTION", value_parser = part, help_heading = "Training")]
     pub(crate) label_smoothing: Option<f64>,
 
     /// Decoupled weight decay
-    #[arg(long, visible_alias = "wd", value_name = "PART", value_parser = positive, help_heading = "Training")]
+    #[arg(long, visible_alias = "wd", value_name = "FRACTION", value_parser = positive, help_heading = "Training")]
     pub(crate) weight_decay: Option<f64>,
 
     /// Clip gradients to this global norm
     #[arg(long, visible_alias = "clip-grad", alias = "clipnorm", value_name = "NORM", value_parser = positive, help_heading = "Training")]
     pub(crate) clip_norm: Option<f64>,
 
-    /// Keep an exponential moving average (EMA) of the weights with this decay, as in 0.999
+    /// Keep an exponential moving average (EMA) of the weights with this decay, such as 0.999
     #[arg(long, value_name = "DECAY", value_parser = part, help_heading = "Training")]
     pub(crate) ema: Option<f64>,
 

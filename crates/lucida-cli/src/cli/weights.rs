@@ -11,32 +11,32 @@ use crate::arguments::{MeaningArguments, Size, known_networks};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida zoo
-  lucida zoo --json")]
-pub(crate) struct Zoo {
-    /// Print one JSON object and nothing else
+  lucida models
+  lucida models --json")]
+pub(crate) struct Models {
+    /// Print JSON only
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Weights {
-    /// Download the weights that Keras publishes for a network, once: they are kept in a cache folder
+    /// Download the weights that Keras publishes for a network into the cache folder
     Fetch(WeightsFetch),
 
-    /// List the weights that can be fetched, and which of them are there
+    /// List the weights that can be downloaded, and those in the cache
     List(WeightsList),
 
-    /// Remove the fetched weights of a network from the cache
+    /// Remove the weights of a network from the cache
     Remove(WeightsRemove),
 
-    /// Remove all fetched weights from the cache, unfinished downloads too
+    /// Remove all weights and unfinished downloads from the cache
     Clean(WeightsClean),
 
-    /// Say what is in a file: tensors with their types and shapes, attributes, the network if it has one
+    /// Print the contents of a model file: tensors, attributes, network
     Inspect(WeightsInspect),
 
-    /// Write a model in another format, which the ending of the new file's name means
+    /// Convert a model to another format, chosen by the extension of the new file
     Convert(WeightsConvert),
 }
 
@@ -46,20 +46,24 @@ Examples:
   lucida weights fetch vgg19
   lucida weights fetch inception-v3 --with-top
 
-A download that was cut off resumes where it ended. The checksum is that which Keras publishes.
+An interrupted download resumes. A file is accepted only if its checksum matches the published one.
 
 Environment:
-  LUCIDA_CACHE   folder of the cache [default: as the platform has it]
-  LUCIDA_HUB     address of a mirror, as in https://mirror.example/keras
-  SSL_CERT_FILE  file of the certificates to trust, as for other programs")]
+  LUCIDA_CACHE   cache folder [default: the platform's]
+  LUCIDA_HUB     URL of a mirror, such as https://mirror.example/keras
+  SSL_CERT_FILE  file with the certificates to trust")]
 pub(crate) struct WeightsFetch {
     /// Network
     #[arg(value_parser = PossibleValuesParser::new(hub::networks()))]
     pub(crate) network: String,
 
-    /// With the classifier of the 1000 classes of ImageNet
+    /// Include the classifier of ImageNet's 1000 classes
     #[arg(long)]
     pub(crate) with_top: bool,
+
+    /// Print JSON only
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -68,7 +72,7 @@ Examples:
   lucida weights list
   lucida weights list --json")]
 pub(crate) struct WeightsList {
-    /// Print one JSON object and nothing else
+    /// Print JSON only
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -77,32 +81,40 @@ pub(crate) struct WeightsList {
 #[command(after_help = "\
 Examples:
   lucida weights remove vgg19 --dry-run
-      what would be removed, and how much that frees
+      print what would be removed, and its size
   lucida weights remove vgg19
 
-Removes the weights with the classifier and those without it, and what has arrived of an unfinished download.")]
+Removes the weights with and without the classifier, and unfinished downloads of them.")]
 pub(crate) struct WeightsRemove {
     /// Network
     #[arg(value_parser = PossibleValuesParser::new(hub::networks()))]
     pub(crate) network: String,
 
-    /// Only say what would be removed
+    /// Print what would be removed, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Print JSON only
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   lucida weights clean --dry-run
-      what would be removed, and how much that frees
+      print what would be removed, and its size
   lucida weights clean
 
-Files of other names or sizes stay: they were not fetched.")]
+Files with other names or sizes were not downloaded by Lucida and stay.")]
 pub(crate) struct WeightsClean {
-    /// Only say what would be removed
+    /// Print what would be removed, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Print JSON only
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -111,11 +123,11 @@ Examples:
   lucida weights inspect runs/mnist/model.safetensors
   lucida weights inspect model.keras --json")]
 pub(crate) struct WeightsInspect {
-    /// File of any format, whose name does not matter, or folder of a run
+    /// Model file of any format (whatever its extension), run folder, or - for standard input
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 
-    /// Print one JSON object and nothing else
+    /// Print JSON only
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -131,7 +143,7 @@ Examples:
   lucida weights convert mine.keras mine.onnx --preprocessing torch \\
       --classes labels.txt")]
 pub(crate) struct WeightsConvert {
-    /// Model file, folder of a run, name of a network whose weights are in the cache, or vgg16-builtin
+    /// Model file, run folder, or name of a network with downloaded or built-in weights
     #[arg(value_name = "IN", value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) input: String,
 
@@ -139,22 +151,22 @@ pub(crate) struct WeightsConvert {
     #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,
 
-    /// If IN has weights but no network: the network that they belong to
+    /// Name of the network, if IN is a file with weights only
     #[arg(long, value_name = "NAME", value_parser = known_networks())]
     pub(crate) network: Option<String>,
 
-    /// Size of the network's input in pixels, as in 224, or HEIGHTxWIDTH as in 480x640 [default: the model's own]
+    /// Input size in pixels: 224, or HEIGHTxWIDTH such as 480x640 [default: the model's]
     #[arg(long)]
     pub(crate) size: Option<Size>,
 
     #[command(flatten)]
     pub(crate) meaning: MeaningArguments,
 
-    /// Overwrite OUT
+    /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Print one JSON object and nothing else
+    /// Print JSON only
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
     for (input, folder) in inputs {
         printed.extend(one(arguments, &model, &layers, (input, &folder), context)?);
     }
-    if arguments.json { context.output.json_of_images(&printed) } else { Ok(()) }
+    if arguments.place.json { context.output.json_of_images(&printed) } else { Ok(()) }
 }
 
 /// The maps of one image, in a folder; with `--json`, what is to be printed.
@@ -88,7 +88,7 @@ fn one(
     earlier.discard()?;
 
     let answers: Vec<LayerAnswer> = found.iter().zip(&images).map(|(layer, file)| answer(layer, file)).collect();
-    if arguments.json {
+    if arguments.place.json {
         let Input { name, digit_found, .. } = input;
         return as_json(&Answer { model: &arguments.model.model, image: name, digit_found, layers: answers }).map(Some);
     }

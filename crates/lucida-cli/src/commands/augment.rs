@@ -1,12 +1,25 @@
 //! `lucida data augment`
 
+use std::path::Path;
+
 use anyhow::Result;
 use lucida::data::Image;
 use lucida::plot::{Cell, Grid};
+use serde::Serialize;
 
 use super::{Context, refuse_folder_to};
 use crate::cli::DataAugment;
 use crate::cli::place::name_of;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct SheetJson<'a> {
+    file: &'a Path,
+    /// As `--augment` takes it.
+    augment: String,
+    /// Of each image.
+    examples: usize,
+}
 
 /// Images side by side on the sheet.
 const COLUMNS: usize = 6;
@@ -29,6 +42,9 @@ pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {
     let sheet =
         Grid::new(cells).columns(columns).padding(10).margin(8).title(arguments.augment.to_string()).render()?;
     sheet.save(out)?;
+    if arguments.place.json {
+        return context.output.json(&SheetJson { file: out, augment: arguments.augment.to_string(), examples: count });
+    }
     context.output.also_written(out, "");
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use anyhow::{Context as _, Result};
 use lucida::nn::{Network, PassTime, Plan, StepProfile, StepSeed, TensorRef, counted};
-use lucida::weights::{IncludeTop, open_network};
+use lucida::weights::IncludeTop;
 use serde::Serialize;
 
-use super::Context;
 use super::tables::table;
+use super::{Context, open_network};
 use crate::cli::{Bench, BenchPlan};
 
 pub(super) fn run(command: &Bench, context: Context) -> Result<()> {

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use lucida::data::{Dataset, LabelledImages, Mnist};
 use lucida::nn::thousands;
 use lucida::plot::{Cell, Grid, braille};
+use serde::Serialize;
 
 use super::{Context, augment};
 use crate::cli::{Data, DataShow, SetName};
@@ -15,6 +16,24 @@ const ABREAST: usize = 5;
 const GAP: &str = "  ";
 /// What is brighter is ink.
 const INK: u8 = 96;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct DigitsJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a Path>,
+    /// Digits in the data set.
+    digits: usize,
+    /// Those of the first ones.
+    labels: Vec<&'a str>,
+}
+
+impl<'a> DigitsJson<'a> {
+    fn of(set: &'a LabelledImages, count: usize, file: Option<&'a Path>) -> Self {
+        let labels = (0..count).map(|index| set.class_names()[set.label(index)].as_str()).collect();
+        Self { file, digits: set.len(), labels }
+    }
+}
 
 pub(super) fn run(arguments: &Data, context: Context) -> Result<()> {
     match arguments {
@@ -38,9 +57,13 @@ fn show(arguments: &DataShow, context: Context) -> Result<()> {
     match &arguments.out {
         Some(path) => {
             strip(&set, count, path)?;
+            if arguments.json {
+                return context.output.json(&DigitsJson::of(&set, count, Some(path)));
+            }
             context.output.also_written(path, &heading.to_lowercase());
             Ok(())
         }
+        None if arguments.json => context.output.json(&DigitsJson::of(&set, count, None)),
         None => context.output.result(&format!("{heading}\n\n{}", drawing(&set, count)?)),
     }
 }

@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
         (None, Some(set), None) => printed.extend(project_set(arguments, &model, set, out, context)?),
         (None, None, _) => bail!("neither an image nor a data set was given"),
     }
-    if arguments.json { context.output.json_of_images(&printed) } else { Ok(()) }
+    if arguments.place.json { context.output.json_of_images(&printed) } else { Ok(()) }
 }
 
 /// Height and width with the area of 224x224 pixels and the shape of an image, so that the image is not stretched.
@@ -157,7 +157,7 @@ fn project_image(
             .collect(),
     };
     earlier.discard()?;
-    tell(&answer, &[FIGURE, FIELDS], out, arguments.json, context)
+    tell(&answer, &[FIGURE, FIELDS], out, arguments.place.json, context)
 }
 
 /// What is projected of the activations of an image: given filters, or those with the strongest activations.
@@ -234,7 +234,7 @@ fn project_set(
             .collect(),
     };
     earlier.discard()?;
-    tell(&answer, &[FIGURE], out, arguments.json, context)
+    tell(&answer, &[FIGURE], out, arguments.place.json, context)
 }
 
 /// The images of a data set of `len` in which activations are searched.

@@ -1,9 +1,12 @@
 //! `lucida demo`
 
+use std::path::Path;
+
 use anyhow::Result;
 use lucida::Error;
 use lucida::nn::thousands;
 use lucida::report::{Demo, Depth};
+use serde::Serialize;
 
 use super::Context;
 use crate::cli::place::free;
@@ -11,8 +14,18 @@ use crate::output::percent;
 use crate::progress::TrainingBar;
 use crate::{cli, interrupt};
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct DemoJson<'a> {
+    report: &'a Path,
+    /// On the digits held out.
+    accuracy: f64,
+    parameters: usize,
+    training_seconds: f64,
+}
+
 pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
-    let output = context.output;
+    let output = context.output.quieted(arguments.json);
     let folder = &free(arguments.out.as_deref(), arguments.force, "runs/demo".into());
     let earlier = Demo::claim_folder(folder, arguments.force)?;
     interrupt::catch()?;
@@ -30,6 +43,16 @@ pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
     result.save(folder, &Depth::default())?;
     earlier.discard()?;
 
+    let report = folder.join(Demo::FILES[0]);
+    if arguments.json {
+        output.json(&DemoJson {
+            report: &report,
+            accuracy: result.evaluation.accuracy,
+            parameters: result.model.network.parameters().0,
+            training_seconds: result.times.training,
+        })?;
+        return if result.training.interrupted { Err(Error::Interrupted.into()) } else { Ok(()) };
+    }
     output.result(&format!(
         "Accuracy {} on {} digits held out; {} parameters, trained in {:.1} s",
         percent(result.evaluation.accuracy),
@@ -37,7 +60,7 @@ pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
         thousands(result.model.network.parameters().0),
         result.times.training
     ))?;
-    output.result(&format!("Report: {}", folder.join(Demo::FILES[0]).display()))?;
+    output.result(&format!("Report: {}", report.display()))?;
     if result.training.interrupted {
         return Err(Error::Interrupted.into());
     }

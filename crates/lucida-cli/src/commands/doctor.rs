@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::cli::{Doctor, Global};
+use crate::config;
 use crate::exit::Reported;
 use crate::show::Screen;
 
@@ -31,6 +32,8 @@ struct Answer {
     /// The largest difference from the plain loops, in parts of the largest output of three blocks of VGG16.
     error: f32,
     free_memory_bytes: u64,
+    /// The config file, if there is one.
+    config: Option<PathBuf>,
     cache: Option<PathBuf>,
     /// Networks whose weights are here, built in or fetched, and whether with their classifier.
     weights: Vec<Here>,
@@ -68,6 +71,10 @@ fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
     if error.is_nan() || error > MOST_ERROR {
         problems.push(format!("{} computes wrong numbers here; LUCIDA_SIMD=scalar avoids it", cpu.isa().name()));
     }
+    let config = config::load_checked().unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
     let built_in = Here { network: BUILTIN, with_top: false, title: format!("{BUILTIN} (built in)") };
     let (mut cache, mut weights) = (None, vec![built_in]);
     match Hub::from_env() {
@@ -93,6 +100,7 @@ fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
         peak_gflops: cpu.peak() / 1e9,
         error,
         free_memory_bytes: free_memory(),
+        config,
         cache,
         weights,
         terminal: match Screen::detect() {
@@ -169,6 +177,7 @@ impl Answer {
         line("Peak", format!("{:.0} GFLOP/s", self.peak_gflops));
         line("Convolution", format!("within {:.0e} of plain loops", self.error));
         line("Free memory", format!("{:.1} GiB", self.free_memory_bytes as f64 / f64::from(1 << 30)));
+        line("Config file", self.config.as_ref().map_or_else(|| "none".to_owned(), |file| file.display().to_string()));
         line("Cache", self.cache.as_ref().map_or_else(|| "none".to_owned(), |folder| folder.display().to_string()));
         let here: Vec<&str> = self.weights.iter().map(|here| here.title.as_str()).collect();
         line("Weights", here.join(", "));

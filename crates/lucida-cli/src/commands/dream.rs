@@ -1,5 +1,6 @@
 //! `lucida dream`
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -7,6 +8,7 @@ use lucida::data::{Filter, Image};
 use lucida::explain::maximize::{DREAM_LEAST_SIDE, Dream, Objective, Target, dream};
 use lucida::nn::Network;
 use lucida::weights::{IncludeTop, Model, ModelSpec};
+use serde::Serialize;
 
 use super::{Context, open_model, refuse_folder_to};
 use crate::bar::Bar;
@@ -14,6 +16,16 @@ use crate::cli::DreamArguments;
 use crate::cli::place::name_of;
 use crate::interrupt;
 use crate::output::seconds;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct DreamJson<'a> {
+    file: &'a Path,
+    width: usize,
+    height: usize,
+    layer: String,
+    seconds: f64,
+}
 
 pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     refuse_folder_to("dream", &arguments.image)?;
@@ -49,15 +61,20 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
         seed: arguments.seed,
         ..Dream::default()
     };
-    let mut bar = Bar::new(context.output);
+    let mut bar = Bar::new(context.output.quieted(arguments.place.json));
     let (target, about) = (Target::layer(&layer), preprocessing.as_ref());
     let dreamt = dream(&network, about, &target, &objective, &image, &settings, context.cpu, &mut bar)
         .with_context(|| arguments.model.clone())?;
     drop(bar);
     dreamt.save(out)?;
     let size = (dreamt.width(), dreamt.height());
-    let taken = seconds(started.elapsed().as_secs_f64());
-    context.output.written(out, &format!("{}x{} pixels, layer {layer}, in {taken}", size.0, size.1))?;
+    let taken = started.elapsed().as_secs_f64();
+    if arguments.place.json {
+        context.output.json(&DreamJson { file: out, width: size.0, height: size.1, layer, seconds: taken })?;
+    } else {
+        let about = format!("{}x{} pixels, layer {layer}, in {}", size.0, size.1, seconds(taken));
+        context.output.written(out, &about)?;
+    }
     if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
 }
 

@@ -118,7 +118,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let pca = Pca::of(&features, 2, arguments.seed, context.cpu)?;
     let (images, chosen, features, pca) = (&images, &chosen, &features, &pca);
     let embedding = Embedding { arguments, out, context, model: &model, images, chosen, layer, features, pca };
-    if !arguments.json {
+    if !arguments.place.json {
         embedding.describe();
     }
     let maps = embedding.maps()?;
@@ -129,7 +129,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let mut written: Vec<String> = expected.iter().map(|&name| name.to_owned()).collect();
     written.extend(save_if_any(&images.skipped, out)?);
     earlier.discard()?;
-    if arguments.json {
+    if arguments.place.json {
         return output.json(&embedding.answer(neighbours, &blank, written));
     }
     embedding.print_neighbours(neighbours)?;

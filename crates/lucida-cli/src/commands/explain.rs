@@ -202,7 +202,7 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
         printed.extend(explanation.explain(one)?);
         Ok(())
     })?;
-    if arguments.json { context.output.json_of_images(&printed) } else { Ok(()) }
+    if arguments.place.json { context.output.json_of_images(&printed) } else { Ok(()) }
 }
 
 /// An image to explain, what to call it, and the folder for its maps.
@@ -243,7 +243,7 @@ impl<'a> Explanation<'a> {
         let class = prediction.class;
         let bar = RefCell::new(Bar::new(output));
         let explainer = explainer.progress(|step: &Step<'_>| bar.borrow_mut().update(step));
-        if !arguments.json {
+        if !arguments.place.json {
             output.result(&format!("{title}: {}\n", prediction.text()))?;
             output.result(&format!("{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
         }
@@ -261,12 +261,12 @@ impl<'a> Explanation<'a> {
         bar.borrow().hide();
         if let Some(checks) = &checks {
             sanity_strips(&seen, checks)?.save_png(out.join(CHECK))?;
-            if !arguments.json {
+            if !arguments.place.json {
                 output.result(&table(checks))?;
             }
         }
         earlier.discard()?;
-        if arguments.json {
+        if arguments.place.json {
             return as_json(&Answer {
                 model: &arguments.model.model,
                 image: &name,
@@ -323,7 +323,7 @@ impl<'a> Explanation<'a> {
             let faithfulness = explainer.faithfulness(input, &map)?;
             let one = Explained { map, faithfulness };
             bar.borrow().hide();
-            if !self.arguments.json {
+            if !self.arguments.place.json {
                 self.context.output.result(&row(&one))?;
             }
             explained.push(one);

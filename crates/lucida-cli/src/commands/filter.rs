@@ -11,7 +11,7 @@ use lucida::{files, nearest_name};
 
 use super::subject::Input;
 use super::tables::file_name;
-use super::{Context, refuse_folder_to, shell_word};
+use super::{Context, FolderJson, refuse_folder_to, shell_word};
 use crate::cli::Filter;
 use crate::cli::place::name_of;
 
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
     }
     let image = Image::open(&arguments.image)?;
     let learned = learned.map(|(name, layer)| answer(name, layer, arguments, context)).transpose()?;
-    let files: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();
+    let mut files: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();
     let claimed: Vec<&str> = files.iter().map(String::as_str).chain([SHEET]).collect();
     let earlier = files::claim_folder(folder, &claimed, arguments.place.force)?;
 
@@ -78,7 +78,11 @@ pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
     let columns = cells.len().min(4);
     Grid::new(cells).columns(columns).margin(12).padding(14).render()?.save_png(folder.join(SHEET))?;
     earlier.discard()?;
-    output.result(&format!("Written to {}: {SHEET}, {}", folder.display(), files.join(", ")))
+    files.insert(0, SHEET.to_owned());
+    if arguments.place.json {
+        return output.json(&FolderJson { folder, files: &files });
+    }
+    output.written(folder, &files.join(", "))
 }
 
 fn step(name: &str, sigma: f64) -> Result<Step> {

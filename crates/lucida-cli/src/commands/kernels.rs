@@ -4,16 +4,16 @@ use anyhow::{Result, bail};
 use lucida::explain::{KernelStyle, kernel_sheet, layers_with_kernels};
 use lucida::files;
 use lucida::plot::Scope;
-use lucida::weights::{IncludeTop, open};
+use lucida::weights::IncludeTop;
 
-use super::Context;
 use super::tables::{file_name, layer_names};
+use super::{Context, FolderJson, open_network};
 use crate::cli::Kernels;
 
 pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
     let output = context.output;
     let folder = &arguments.place.of(&arguments.model.about(), "kernels");
-    let network = open(&arguments.model.spec(IncludeTop::Unneeded))?.network;
+    let network = open_network(&arguments.model.spec(IncludeTop::Unneeded))?;
     let layers = match arguments.layer.as_slice() {
         [] => layers_with_kernels(&network),
         some => layer_names(&network, some)?,
@@ -34,5 +34,8 @@ pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
         kernel_sheet(&network, layer, &style)?.save_png(folder.join(name))?;
     }
     earlier.discard()?;
-    output.result(&format!("Written to {}: {}", folder.display(), names.join(", ")))
+    if arguments.place.json {
+        return output.json(&FolderJson { folder, files: &names });
+    }
+    output.written(folder, &names.join(", "))
 }

@@ -271,7 +271,7 @@ impl Work<'_> {
         making: &MaximizeArgs,
         context: Context,
     ) -> Result<()> {
-        if making.json {
+        if making.place.json {
             let images = made.iter().zip(probabilities).map(|((of, found), &probability)| MaximizedJson {
                 of: of.clone(),
                 value: found.value,

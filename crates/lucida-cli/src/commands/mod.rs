@@ -16,7 +16,9 @@ mod evaluate;
 mod explain;
 mod filter;
 mod kernels;
+mod man;
 mod maximize;
+mod models;
 mod predict;
 mod receptive_field;
 mod report;
@@ -29,15 +31,18 @@ mod summary;
 mod tables;
 mod train;
 mod weights;
-mod zoo;
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use lucida::data::{FileKind, Image};
+use lucida::nn::Network;
 use lucida::train::RunFolder;
-use lucida::weights::{Model, ModelSpec, Note, open};
+use lucida::weights::{Model, ModelSpec, Note};
 use lucida::{Cpu, files};
+use serde::Serialize;
+use tempfile::NamedTempFile;
 
 use crate::cli::{Cli, Command, Global};
 use crate::exit::Usage;
@@ -67,6 +72,11 @@ impl Context {
         Self { cpu, output: Output::new(global.quiet, global.verbose), threads_chosen }
     }
 
+    /// The same, for results and errors alone if `quiet`.
+    fn quieted(self, quiet: bool) -> Self {
+        Self { output: self.output.quieted(quiet), ..self }
+    }
+
     /// Checks that a file can be written, before any long work. If it is standard output, all else that is printed goes to
     /// standard error.
     fn claim_file(self, path: &Path, force: bool) -> lucida::Result<Self> {
@@ -86,9 +96,55 @@ impl Context {
     }
 }
 
+/// What `--json` prints of a command that makes one file.
+#[derive(Serialize)]
+struct FileJson<'a> {
+    file: &'a Path,
+}
+
+/// What `--json` prints of a command that makes files in a folder.
+#[derive(Serialize)]
+struct FolderJson<'a> {
+    folder: &'a Path,
+    files: &'a [String],
+}
+
+/// The path of a model file that is opened at random positions: what comes from standard input becomes a temporary file, and is
+/// removed with it.
+struct ModelFile {
+    path: PathBuf,
+    _temporary: Option<NamedTempFile>,
+}
+
+impl ModelFile {
+    fn of(name: &Path) -> lucida::Result<Self> {
+        if !files::is_stdin(name) {
+            return Ok(Self { path: name.to_owned(), _temporary: None });
+        }
+        let failed = |error| lucida::Error::io(name, "read", error);
+        let mut file = NamedTempFile::new().map_err(failed)?;
+        io::copy(&mut io::stdin().lock(), &mut file).map_err(failed)?;
+        Ok(Self { path: file.path().to_owned(), _temporary: Some(file) })
+    }
+}
+
+/// Runs what opens a model, which may come from standard input.
+fn with_model_file<T>(spec: &ModelSpec, open: impl FnOnce(&ModelSpec) -> lucida::Result<T>) -> lucida::Result<T> {
+    if !files::is_stdin(Path::new(&spec.model)) {
+        return open(spec);
+    }
+    let file = ModelFile::of(Path::new(&spec.model))?;
+    open(&ModelSpec { model: file.path.display().to_string(), ..spec.clone() })
+}
+
+/// Opens the network of a model for a command.
+pub(crate) fn open_network(spec: &ModelSpec) -> lucida::Result<Network> {
+    with_model_file(spec, lucida::weights::open_network)
+}
+
 /// Opens a model for a command, and says what was assumed about it.
 pub(crate) fn open_model(spec: &ModelSpec, context: Context) -> lucida::Result<Model> {
-    let model = open(spec)?;
+    let model = with_model_file(spec, lucida::weights::open)?;
     model.notes.iter().for_each(|note| context.output.note(&with_option(note)));
     Ok(model)
 }
@@ -209,7 +265,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::ReceptiveField(arguments) => receptive_field::run(arguments, context),
         Command::Kernels(arguments) => kernels::run(arguments, context),
         Command::Filter(arguments) => filter::run(arguments, context),
-        Command::Zoo(arguments) => zoo::run(arguments, context),
+        Command::Models(arguments) => models::run(arguments, context),
         Command::Weights(arguments) => weights::run(arguments, context),
         Command::Dream(arguments) => dream::run(arguments, context),
         Command::Style(arguments) => style::run(arguments, context),
@@ -220,5 +276,6 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Bench(command) => bench::run(command, context),
         Command::Doctor(_) => Ok(()),
         Command::Completions(arguments) => completions::run(arguments, context),
+        Command::Man(arguments) => man::run(arguments, context),
     }
 }

@@ -1,7 +1,6 @@
 //! `lucida predict`
 
 use std::fmt::Write as _;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result};
@@ -202,9 +201,9 @@ enum ImageInput {
 /// What comes from standard input: an image, or a list of paths, one on each line. Empty lines, and those that start with `#`,
 /// are left out.
 fn standard_input() -> Result<Vec<ImageInput>> {
-    let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes).with_context(|| format!("cannot read {STANDARD_INPUT}"))?;
-    let not_an_image = match Image::decode(&bytes, Path::new(STANDARD_INPUT), &Limits::default()) {
+    let limits = Limits::default();
+    let bytes = lucida::files::read_limited(Path::new("-"), limits.file_bytes)?;
+    let not_an_image = match Image::decode(&bytes, Path::new(STANDARD_INPUT), &limits) {
         Ok(image) => return Ok(vec![ImageInput::Decoded(image)]),
         Err(problem) => problem,
     };

@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result, bail};
 use lucida::explain::{EffectiveField, Measurement, ReceptiveField, effective_field, noise, receptive_fields};
 use lucida::nn::Network;
 use lucida::plot::{Cell, Grid};
-use lucida::weights::{IncludeTop, Model, open_network};
+use lucida::weights::{IncludeTop, Model};
 use lucida::{Error, files};
 use serde::Serialize;
 
 use super::source::ImageSet;
 use super::tables::table;
-use super::{Context, open_model};
+use super::{Context, open_model, open_network};
 use crate::{cli, interrupt};
 
 const FIGURE: &str = "effective.png";
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
         sheet(&found, out, arguments)?;
         earlier.discard()?;
     }
-    if arguments.json {
+    if arguments.place.json {
         let input = network.input_shape()?.sizes();
         let answer = Answer { model: &arguments.model.model, network: network.name(), input, layers: answers };
         return context.output.json(&answer);

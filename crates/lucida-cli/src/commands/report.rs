@@ -8,7 +8,7 @@ use lucida::report::{RunData, RunReport};
 use lucida::train::{History, Origin, RunFolder};
 use lucida::weights::{Model, load_model};
 
-use super::Context;
+use super::{Context, FileJson};
 use crate::arguments::Source;
 use crate::bar::Bar;
 use crate::cli::ReportArguments;
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
         origin.data = data.to_string().into();
     }
     let out = free(arguments.out.as_deref(), arguments.force, folder.join("report.html"));
-    let context = context.claim_file(&out, arguments.force)?;
+    let context = context.claim_file(&out, arguments.force)?.quieted(arguments.json);
     let history = History::load_csv(&run.history())?;
     interrupt::catch()?;
     let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy();
@@ -50,7 +50,10 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
             cpu: context.cpu,
         };
         report.make()?.save(&out)?;
-        context.output.written(&out, "")
+        match arguments.json {
+            true => context.output.json(&FileJson { file: &out }),
+            false => context.output.written(&out, ""),
+        }
     };
     match source(&origin.data) {
         Source::Mnist(data) => of_digits(data.as_deref(), &origin, make),

@@ -16,6 +16,7 @@ use lucida::style::{
 };
 use lucida::{batch_jobs, nearest_name};
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::bulk::answer;
@@ -93,6 +94,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     if arguments.content.is_dir() {
         return folder(arguments, context);
     }
+    let context = context.quieted(arguments.place.json);
     let bits: u8 = arguments.bits.parse()?;
     let out = &arguments.place.of(&style_name(&arguments.content, &arguments.styles), "png");
     FileKind::of_path(out, bits)?;
@@ -121,9 +123,12 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     check(&job, &settings, arguments)?;
     interrupt::catch()?;
     let stylizer = Stylizer { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
-    let stopped = stylizer.stylize(&original, &job, out, context)?;
+    let made = stylizer.stylize(&original, &job, out, context)?;
     earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
-    if stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
+    if arguments.place.json {
+        context.output.json(&made)?;
+    }
+    if made.stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
 }
 
 /// Refuses the name of a built-in style in the place of the content.
@@ -158,6 +163,7 @@ fn folder_of_results(arguments: &Style, force: bool) -> Result<PathBuf, Usage> {
 /// Stylizes all images of a folder, one after the other.
 fn folder(arguments: &Style, context: Context) -> Result<()> {
     refuse_options_of_one(arguments, "a folder has many images")?;
+    let context = context.quieted(arguments.place.json);
     let bits: u8 = arguments.bits.parse()?;
     let source = batch_jobs::Source::of(&arguments.content.display().to_string())?;
     let items = source.list()?;
@@ -179,7 +185,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
     check(&job(arguments, &unframed(Image::filled(64, 64, &[128; 3])))?, &settings, arguments)?;
     interrupt::catch()?;
     let stylizer = Stylizer { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
-    let mut failed = 0;
+    let (mut made, mut failed) = (Vec::new(), 0);
     for (number, (item, name)) in items.iter().zip(&names).enumerate() {
         stylizer.bar.borrow_mut().begin_image(number, items.len());
         let result = source.open(item).map_err(anyhow::Error::from).and_then(|image| {
@@ -188,8 +194,13 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
             stylizer.stylize(&original, &job(arguments, &original)?, &path, context)
         });
         match result {
-            Ok(false) => {}
-            Ok(true) => return Err(lucida::Error::Interrupted.into()),
+            Ok(one) => {
+                let stopped = one.stopped;
+                made.push(one);
+                if stopped {
+                    break;
+                }
+            }
             Err(problem) => {
                 failed += 1;
                 stylizer.bar.borrow().suspend(|| report(&problem.context(item.to_string())));
@@ -197,8 +208,14 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
         }
     }
     // Each image is a result of its own: those that are done stay.
-    if failed < items.len() {
+    if !made.is_empty() {
         earlier.discard()?;
+    }
+    if arguments.place.json {
+        context.output.json(&made)?;
+    }
+    if made.last().is_some_and(|last| last.stopped) {
+        return Err(lucida::Error::Interrupted.into());
     }
     if failed > 0 { Err(Reported.into()) } else { Ok(()) }
 }
@@ -213,8 +230,8 @@ struct Stylizer<'a> {
 }
 
 impl Stylizer<'_> {
-    /// Stylizes an image and writes the file; returns whether it was stopped before its end.
-    fn stylize(&self, original: &Original, job: &StyleRequest, out: &Path, context: Context) -> Result<bool> {
+    /// Stylizes an image and writes the file.
+    fn stylize(&self, original: &Original, job: &StyleRequest, out: &Path, context: Context) -> Result<Stylized> {
         let Self { arguments, network, settings, bits, bar } = self;
         let started = Instant::now();
         let note = note(arguments, network.name(), settings);
@@ -241,16 +258,43 @@ impl Stylizer<'_> {
         StyledImage { canvas: &canvas, alpha, profile, note: &note }.save(out, *bits)?;
         way.finish(&canvas)?;
         let [height, width] = canvas.size;
-        let text = format!(
-            "{width}x{height} pixels{}, {} in {}, loss {:.4} to {:.4}",
-            coarse.unwrap_or_default(),
-            counted(made.steps, "step"),
-            seconds(started.elapsed().as_secs_f64()),
-            made.start.total,
-            made.end.total
-        );
-        bar.borrow().suspend(|| context.output.written(out, &text))?;
-        Ok(made.stopped)
+        let stylized = Stylized {
+            file: out.to_owned(),
+            width,
+            height,
+            steps: made.steps,
+            initial_loss: made.start.total,
+            loss: made.end.total,
+            seconds: started.elapsed().as_secs_f64(),
+            stopped: made.stopped,
+        };
+        if !arguments.place.json {
+            let text = stylized.text(&coarse.unwrap_or_default());
+            bar.borrow().suspend(|| context.output.written(out, &text))?;
+        }
+        Ok(stylized)
+    }
+}
+
+/// What became of an image; `--json` prints it.
+#[derive(Serialize)]
+struct Stylized {
+    file: PathBuf,
+    width: usize,
+    height: usize,
+    steps: usize,
+    initial_loss: f64,
+    loss: f64,
+    seconds: f64,
+    /// Whether Ctrl-C stopped it before its last step.
+    stopped: bool,
+}
+
+impl Stylized {
+    fn text(&self, remark: &str) -> String {
+        let Self { width, height, initial_loss, loss, .. } = self;
+        let (steps, time) = (counted(self.steps, "step"), seconds(self.seconds));
+        format!("{width}x{height} pixels{remark}, {steps} in {time}, loss {initial_loss:.4} to {loss:.4}")
     }
 }
 

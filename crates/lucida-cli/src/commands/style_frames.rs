@@ -10,6 +10,7 @@ use lucida::data::Image;
 use lucida::files;
 use lucida::nn::counted;
 use lucida::style::{FrameSequence, StyledImage, stylize_frames};
+use serde::Serialize;
 
 use super::Context;
 use super::style::{open_style, refuse_swapped, style_name};
@@ -25,6 +26,7 @@ const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "
 pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     refuse_swapped("style-frames", &arguments.frames, &arguments.styles)?;
     let started = Instant::now();
+    let context = context.quieted(arguments.place.json);
     if arguments.transfer.keep_colors.is_some() {
         bail!("--keep-colors is for single images: colors matched to each frame would flicker");
     }
@@ -79,8 +81,19 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
         earlier.discard()?;
     }
     outcome.with_context(|| frames[written.min(total - 1)].display().to_string())?;
-    let taken = seconds(started.elapsed().as_secs_f64());
-    context.output.result(&format!("Written to {}: {} in {taken}", out.display(), counted(total, "frame")))
+    let taken = started.elapsed().as_secs_f64();
+    if arguments.place.json {
+        return output.json(&FramesJson { folder: out, frames: total, seconds: taken });
+    }
+    output.written(out, &format!("{} in {}", counted(total, "frame"), seconds(taken)))
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct FramesJson<'a> {
+    folder: &'a Path,
+    frames: usize,
+    seconds: f64,
 }
 
 /// The images of a folder in the order of the last number in their names.

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use lucida::nn::{self, Network};
-use lucida::weights::{IncludeTop, open_network};
+use lucida::weights::IncludeTop;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, open_network};
 use crate::cli::Summary;
 
 /// What `--json` prints. Shapes are without the batch.

@@ -51,6 +51,7 @@ pub(crate) fn lucida<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Comman
     let mut command = Command::cargo_bin("lucida").unwrap();
     command.env_remove("LUCIDA_THREADS").env_remove("LUCIDA_SIMD").env_remove("LUCIDA_HUB").args(arguments);
     // Whatever the user of this machine has fetched, here there is nothing.
+    command.env("LUCIDA_CONFIG", "");
     command.env("LUCIDA_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-cache"));
     command
 }

@@ -9,10 +9,10 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Pooling {
-    /// Max pooling, as the network was trained
+    /// Max pooling, as in training
     #[default]
     Max,
-    /// Average pooling: Gatys et al. find that it gives smoother images
+    /// Average pooling, for smoother images (Gatys et al., 2016)
     Average,
 }
 

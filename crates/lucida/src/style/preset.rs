@@ -34,7 +34,7 @@ pub enum InitialImage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Preset {
-    /// Coarse to fine; the settings judged best by eye
+    /// Coarse to fine; settings chosen by eye from many results
     ///
     /// Its losses do not depend on network and size, and the result is the mean of the last images.
     #[default]
@@ -43,7 +43,7 @@ pub enum Preset {
     ///
     /// From the content, as it starts here.
     Gatys,
-    /// TensorFlow's tutorial, with its gray fog at 512 pixels and more: use best, or a smoothness of 0.1 for less fog
+    /// TensorFlow's tutorial, including its gray haze from 512 pixels on
     #[cfg_attr(feature = "clap", value(name = "tensorflow"))]
     TensorFlow,
 }

@@ -118,14 +118,14 @@ pub struct Checkpoint {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Monitor {
-    /// The lowest loss; with class weights, the weighted one
+    /// Lowest loss, weighted with the class weights
     #[default]
     Loss,
-    /// The highest accuracy; of labels the binary accuracy
+    /// Highest accuracy; the binary accuracy of labels
     Accuracy,
-    /// The highest macro F1: each class counts alike, and one that is never predicted counts as zero
+    /// Highest macro F1: every class counts alike, and one that is never predicted counts as zero
     F1,
-    /// The largest area under the ROC curve; of several classes the mean over them, each against all others
+    /// Largest area under the ROC curve; with several classes the mean of one-versus-rest curves
     Auc,
     /// A metric.
     #[cfg_attr(feature = "clap", value(skip))]

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use lucida::files;
 use lucida::nn::{counted, summary};
 use lucida::weights::{Inspection, inspect, load_model, model_file};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::cli::WeightsInspect;
-use crate::commands::Context;
+use crate::commands::{Context, ModelFile};
 
 /// Characters of an attribute that are shown.
 const MAX_VALUE: usize = 200;
@@ -34,9 +35,10 @@ struct Tensor {
 }
 
 pub(super) fn run(arguments: &WeightsInspect, context: Context) -> Result<()> {
-    let path = &model_file(&arguments.file).unwrap_or_else(|| arguments.file.clone());
+    let input = ModelFile::of(&arguments.file)?;
+    let path = &model_file(&input.path).unwrap_or_else(|| input.path.clone());
     let found = inspect(path)?;
-    let file = path.display().to_string();
+    let file = if files::is_stdin(&arguments.file) { "standard input".to_owned() } else { path.display().to_string() };
     if arguments.json {
         let parameters = found.parameters();
         let tensors = found.tensors.into_iter();

@@ -1,18 +1,37 @@
 //! `lucida weights remove` and `lucida weights clean`
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 use lucida::weights::hub::{Hub, PUBLISHED, State, megabytes};
+use serde::Serialize;
 
 use crate::bar::Bar;
 use crate::commands::Context;
 use crate::interrupt;
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct RemoveJson<'a> {
+    folder: &'a Path,
+    files: Vec<Removed>,
+    bytes: u64,
+    /// Whether nothing was removed.
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct Removed {
+    file: PathBuf,
+    bytes: u64,
+}
+
 /// Removes the fetched weights of a network, or of all.
-pub(super) fn run(network: Option<&str>, dry_run: bool, context: Context) -> Result<()> {
-    let (hub, output) = (Hub::from_env()?, context.output);
+pub(super) fn run(network: Option<&str>, dry_run: bool, json: bool, context: Context) -> Result<()> {
+    let (hub, output) = (Hub::from_env()?, context.output.quieted(json));
     interrupt::catch()?;
     let mut bar = Bar::new(output);
-    let mut freed = 0;
+    let (mut freed, mut files) = (0, Vec::new());
     for file in PUBLISHED.iter().filter(|file| network.is_none_or(|network| network == file.network)) {
         let path = hub.path(file).display().to_string();
         if matches!(hub.state(file), State::Foreign(_)) {
@@ -21,9 +40,13 @@ pub(super) fn run(network: Option<&str>, dry_run: bool, context: Context) -> Res
         let bytes = hub.remove(file, dry_run, &mut bar)?;
         freed += bytes;
         if bytes > 0 {
+            files.push(Removed { file: hub.path(file), bytes });
             let would = if dry_run { "would remove" } else { "removed" };
             output.info(&format!("{would} {path} ({})", megabytes(bytes)));
         }
+    }
+    if json {
+        return output.json(&RemoveJson { folder: hub.folder(), files, bytes: freed, dry_run });
     }
     let of = network.map(|network| format!(" of {network}")).unwrap_or_default();
     let folder = hub.folder().display();

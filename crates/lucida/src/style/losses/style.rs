@@ -20,7 +20,7 @@ pub enum StyleLoss {
     /// Gram matrices
     #[default]
     Gram,
-    /// Gaussians: the Wasserstein-2 distance; a step takes longer
+    /// Wasserstein-2 distance of Gaussians; slower
     Wasserstein,
 }
 

@@ -1,4 +1,4 @@
-//! `lucida zoo`
+//! `lucida models`
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use lucida::weights::{BUILTIN, builtin_vgg16};
 use serde::Serialize;
 
 use super::Context;
-use crate::cli::Zoo;
+use crate::cli::Models;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -54,7 +54,7 @@ impl Weights {
     }
 }
 
-pub(super) fn run(arguments: &Zoo, context: Context) -> Result<()> {
+pub(super) fn run(arguments: &Models, context: Context) -> Result<()> {
     let hub = Hub::from_env()?;
     let there =
         |file: &Published| matches!(hub.state(file), State::Present | State::Foreign(_)).then(|| hub.path(file));
