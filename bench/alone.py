@@ -1,4 +1,4 @@
-"""Works that Lucida does alone: how time grows, and how near each layer comes to the processor's peak."""
+"""Workloads that Lucida does alone: how time grows, and how near each layer comes to the processor's peak."""
 
 import statistics
 import subprocess
@@ -76,11 +76,11 @@ class Scaling:
 
 
 class Plans:
-    """What `lucida bench plan` says of the networks of the other works."""
+    """What `lucida bench plan` prints for the networks of the other workloads."""
 
     title = "The share of peak of each layer"
     text = (
-        "`lucida bench plan`: the algorithm, the median time and the rate of each layer of the networks that the other works "
+        "`lucida bench plan`: the algorithm, the median time and the GFLOP/s of each layer of the networks that the other workloads "
         "time. A rate counts a convolution by its definition; Winograd's algorithm does with a quarter of the multiplications, "
         "so its share may exceed 100 %. The last column is the share of peak of its matrix products alone, those that it computes, "
         "without the transforms around them."

@@ -1,4 +1,4 @@
-"""What `bench/run` and its works share: building, running, and writing records."""
+"""What `bench/run` and its workloads share: building, running, and writing records."""
 
 import datetime
 import json
@@ -14,7 +14,7 @@ ROOT = HERE.parent
 SCRATCH = ROOT / "target" / "bench"
 RECORDS = HERE / "records"
 PINNED = ["tensorflow-cpu==2.21.0", "keras==3.15.1", "torch==2.15.0", "pillow==13.0.0", "scipy==1.17.1"]
-# The options that name folders, as they stand in the works' commands.
+# The options that name folders, as they stand in the workloads' commands.
 FOLDERS = ("DATA", "WEIGHTS", "MNIST")
 
 

@@ -1,4 +1,4 @@
-"""The works that `bench/run` knows."""
+"""The workloads that `bench/run` knows."""
 
 import statistics
 
@@ -7,11 +7,11 @@ from common import FOLDERS, HERE, SCRATCH, built, instructions, measure, run, sa
 from digits import idx, save_png
 
 
-class Work:
-    """A piece of work that Lucida and its peers are timed at.
+class Workload:
+    """A computation that Lucida and its peers are timed at.
 
     `ours` and `peers` are commands without the number of threads, which comes last: an example of the library's, or a
-    script beside this one, and arguments. DATA, WEIGHTS and MNIST stand for folders that are given to `bench/run`, LUCIDA
+    script next to this one, and arguments. DATA, WEIGHTS and MNIST stand for folders that are given to `bench/run`, LUCIDA
     for the binary, and SCRATCH for the folder that `prepare` has put something into.
     """
 
@@ -58,7 +58,7 @@ class Work:
         medians = {name: statistics.median(map(statistics.median, runs)) for name, runs in rounds.items()}
         ours = next(iter(medians.values()))
         lines = [
-            "| | median ms | least ms | time of Lucida's | peak MiB |",
+            "| | median ms | least ms | relative to Lucida | peak MiB |",
             "| --- | ---: | ---: | ---: | ---: |",
             *(
                 f"| {name} | {median:.2f} | {min(map(min, rounds[name])):.2f} | {median / ours:.2f} | "
@@ -74,7 +74,7 @@ class Work:
 
 
 def prepare_prediction(options):
-    """A network that has seen the built-in digits, and the first of these as a picture."""
+    """A network that has seen the built-in digits, and the first of these as an image."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
     (_, height, width), pixels = idx(HERE.parent / "assets" / "mnist-10k-images-idx3-ubyte")
     _, labels = idx(HERE.parent / "assets" / "mnist-10k-labels-idx1-ubyte")
@@ -92,15 +92,15 @@ STYLE = (
     "at block5_conv2, backward to the image, Adam. Each round has 8 steps after 2 to warm up."
 )
 
-WORKS = {
-    "mnist-step": Work(
+WORKLOADS = {
+    "mnist-step": Workload(
         "MNIST training step",
         "The network of 113,514 parameters, batch 256, Adam; forward, loss, backward and update; random images. "
         "Each round has 50 steps after 10 to warm up.",
         ["mnist_step", "256"],
         [["mnist_step_keras.py", "256"], ["mnist_step_torch.py", "256"]],
     ),
-    "mnist-epoch": Work(
+    "mnist-epoch": Workload(
         "An epoch of MNIST",
         "48,000 digits, batch 256, Adam, loss and accuracy, and 12,000 digits to validate with. Each round has 3 epochs "
         "after 1 to warm up. The peers are Keras's fit and a loop in PyTorch on numbers that were made ready before; Lucida "
@@ -108,14 +108,14 @@ WORKS = {
         ["mnist_epoch", "MNIST"],
         [["mnist_epoch_keras.py", "MNIST"], ["mnist_epoch_torch.py", "MNIST"]],
     ),
-    "basic-cnn-step": Work(
+    "basic-cnn-step": Workload(
         "Cats-and-dogs training step",
         "basic-cnn of 4,894,913 parameters, batch 32 at 150x150, Adam; forward, loss, backward and update; random images. "
         "Each round has 25 steps after 5 to warm up.",
         ["photos", "step"],
         [["photos_keras.py", "step"], ["photos_torch.py", "step"]],
     ),
-    "cold-epoch": Work(
+    "cold-epoch": Workload(
         "A cold epoch of cats and dogs",
         "Reading and decoding the photos of the training part, 200x200 JPEG, to 150x150, augmenting them (shifts of 0.2, "
         "shear 0.2, zoom 0.2, flips), and training basic-cnn for a pass over them, batch 32. The peer is Keras's "
@@ -123,13 +123,13 @@ WORKS = {
         ["photos", "epoch", "--data", "DATA/train"],
         [["photos_keras.py", "epoch", "--data", "DATA/train"]],
     ),
-    "inception-mixed7": Work(
+    "inception-mixed7": Workload(
         "InceptionV3 to mixed7",
         "Forward, batch 32 at 150x150. Each round has 25 passes after 5 to warm up.",
         ["photos", "mixed7", "--weights", INCEPTION],
         [["photos_keras.py", "mixed7", "--weights", INCEPTION]],
     ),
-    "vgg16-features": Work(
+    "vgg16-features": Workload(
         "VGG16 features of 1,000 photos",
         "Reading and decoding the first 500 photos of each class, 200x200 JPEG, to 150x150, and VGG16 to block5_pool, batch "
         "32, after one batch to warm up. The peers are Keras's load_img, and the network as a tf.function; and Pillow, and the "
@@ -140,21 +140,21 @@ WORKS = {
             ["photos_torch.py", "features", "--data", "DATA/train"],
         ],
     ),
-    "maximize-mnist": Work(
-        "Activation maximisation, MNIST",
+    "maximize-mnist": Workload(
+        "Activation maximization, MNIST",
         "All 24 + 48 + 64 filters of the MNIST network, 300 steps without and 300 with the total variation, as keras-vis "
         "does it. The peer is a tf.function for a step in a loop over filters.",
         ["maximize_filters", "mnist"],
         [["maximize_keras.py", "mnist"]],
     ),
-    "maximize-vgg16": Work(
-        "Activation maximisation, VGG16",
+    "maximize-vgg16": Workload(
+        "Activation maximization, VGG16",
         "16 filters of block3_conv1, pictures of 128x128, 256 steps. The peer is a tf.function for a step in a loop over "
         "filters, without the movements and the frequencies that Lucida's method has.",
         ["maximize_filters", "vgg16"],
         [["maximize_keras.py", "vgg16"]],
     ),
-    "first-prediction": Work(
+    "first-prediction": Workload(
         "From start to first prediction",
         "From the start of the process to its end: the class of one digit, a PNG, by an MNIST network in a .keras file that "
         "Lucida wrote. Each round has 20 runs of `lucida predict`, and 3 of a Python that imports Keras, loads and predicts; "
@@ -164,7 +164,7 @@ WORKS = {
         prepare=prepare_prediction,
     ),
     **{
-        f"style-{size}": Work(
+        f"style-{size}": Workload(
             f"A step of style transfer, {size}x{size}",
             STYLE,
             ["style_step", str(size)],
@@ -172,7 +172,7 @@ WORKS = {
         )
         for size in (256, 512)
     },
-    "style-512-avx2": Work(
+    "style-512-avx2": Workload(
         "A step of style transfer, 512x512, AVX2 alone",
         f"{STYLE} Lucida is held to AVX2 by LUCIDA_SIMD; Keras is not.",
         ["style_step", "512"],
