@@ -194,7 +194,7 @@ impl FromStr for Indices {
             };
             let range = number(start)?..number(end)?;
             if range.is_empty() {
-                Err(format!("{part} holds no position; expected the smaller number first, as in 0..10"))
+                Err(format!("{part} is empty; expected the smaller number first, as in 0..10"))
             } else {
                 Ok(range)
             }

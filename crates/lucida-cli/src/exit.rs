@@ -139,9 +139,9 @@ fn hint(error: &Error) -> Option<String> {
         Error::Exists { .. } => "use --force to overwrite it".to_owned(),
         Error::NotFetched { network, with_top, size, .. } => {
             let command = fetch_command(network, *with_top)?;
-            format!("type {command} ({}), or give a file with --weights FILE", megabytes(*size))
+            format!("download them with {command} ({}), or give a file with --weights FILE", megabytes(*size))
         }
-        Error::NoClassifier { network, .. } => format!("type {}", fetch_command(network, true)?),
+        Error::NoClassifier { network, .. } => format!("download them with {}", fetch_command(network, true)?),
         Error::NoWeights { .. } => {
             "give the file or the run folder of a trained one, as `lucida train` writes it, or the \
              file of its weights with --weights FILE"

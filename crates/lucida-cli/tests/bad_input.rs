@@ -59,7 +59,7 @@ fn data_files_that_are_not_what_they_should_be() {
         (&whole[..whole.len() / 2], "cut short"),
         (&whole[..2], "cut short"),
         (b"<html>not found</html>", "not an IDX file"),
-        (&idx(&[TRAIN as u32], &vec![3; TRAIN]), "mislabelled"),
+        (&idx(&[TRAIN as u32], &vec![3; TRAIN]), "mislabeled"),
         (&idx(&[TRAIN as u32 - 1, 28, 28], &whole[16..16 + (TRAIN - 1) * 784]), "train-labels-idx1-ubyte"),
     ] {
         let (_folder, data) = spoilt(images, bytes);
@@ -78,10 +78,10 @@ fn data_files_that_are_not_what_they_should_be() {
 #[test]
 fn folders_that_are_not_there() {
     let none = Path::new("no/such/folder");
-    assert!(train_on(none).contains("no/such/folder: there is no such folder"));
+    assert!(train_on(none).contains("no/such/folder: no such folder"));
     let empty = tempfile::tempdir().unwrap();
     let message = train_on(empty.path());
-    assert!(message.contains("lacks train-images-idx3-ubyte"), "{message}");
+    assert!(message.contains("missing train-images-idx3-ubyte"), "{message}");
     assert!(message.contains(text(empty.path())), "{message}");
     let model = shared().run();
     let message = fail(1, ["evaluate", text(&model), "--data", "mnist:no/such/folder"]);
@@ -102,7 +102,7 @@ fn models_that_cannot_be_used() {
         (&whole[..whole.len() / 2], "cut short"),
         (&whole[..100], "header"),
         (b"", "it is empty"),
-        (b"just a text", "is not a model file"),
+        (b"just a text", "unknown model file format"),
     ] {
         fs::write(&path, bytes).unwrap();
         for command in commands {
@@ -111,9 +111,7 @@ fn models_that_cannot_be_used() {
         }
     }
     // Names that mean no file.
-    assert!(
-        fail(1, ["predict", "none.safetensors", "a.png"]).contains("none.safetensors: there is no such model file")
-    );
+    assert!(fail(1, ["predict", "none.safetensors", "a.png"]).contains("none.safetensors: no such model file"));
     let message = fail(1, ["predict", "mnist-cnn", "a.png"]);
     assert!(message.contains("mnist-cnn: this is the name of a network without weights"), "{message}");
     let message = fail(1, ["evaluate", text(folder.path().parent().unwrap()), "--data", "mnist"]);

@@ -172,8 +172,8 @@ fn predict_reads_images_of_any_size_and_goes_on_after_a_bad_one() {
     assert!(notes.len() == 1 && notes[0].contains("white.png: no digit was found"), "{bad}");
     assert_eq!(errors.len(), 4, "{bad}");
     for ((line, name), problem) in errors.into_iter().zip(["text.png", "empty.png", "half.png", "none.png"]).zip([
-        "is not an image: it begins with",
-        "is not an image: it is empty",
+        "not an image: it starts with",
+        "not an image: the file is empty",
         "cut short",
         "No such file",
     ]) {

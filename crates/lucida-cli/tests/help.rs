@@ -108,10 +108,10 @@ fn wrong_command_lines_end_with_2() {
         (&["train", "mnist", "--learning-rate=-1"], "expected a positive number"),
         (&["train", "mnist", "--learning-rate", "-1"], "expected a positive number, as in 0.5 or 1e-3, got \"-1\""),
         (&["filter", "a.png", "--kernel", "canny", "--sigma", "-2"], "expected a number that is not negative"),
-        (&["train", "cats"], "there is no such folder; expected a folder of images, or mnist"),
-        (&["train", "./cats", "--cut", "flatten"], "--cut is for a network that has learned something before"),
+        (&["train", "cats"], "no such folder; expected a folder of images, or mnist"),
+        (&["train", "./cats", "--cut", "flatten"], "--cut needs a pretrained network"),
         (&["train", "./cats", "--model", "vgg"], "--model: expected mnist-cnn, "),
-        (&["train", "./cats", "--head", "conv:3"], "there are flatten, gap, gmp, dense:UNITS"),
+        (&["train", "./cats", "--head", "conv:3"], "expected one of flatten, gap, gmp, dense:UNITS"),
         (&["train", "./cats", "--augment-copies", "3"], "--augment"),
         (&["train", "./cats", "--unfreeze-rate", "1e-4"], "--unfreeze"),
         (&["train", "./cats", "--class-weights", "cats"], "as in cats=1,dogs=2.5"),
@@ -119,7 +119,7 @@ fn wrong_command_lines_end_with_2() {
         (&["train", "./cats", "--ema", "1"], "less than 1"),
         (&["embed", "m"], "--data"),
         (&["embed", "m", "--data", "mnist", "--perplexity", "0"], "expected a number from 1 to 1000"),
-        (&["train", "mnist", "--augment", "spin=3"], "\"spin\" is not known; there are rotation"),
+        (&["train", "mnist", "--augment", "spin=3"], "unknown augmentation \"spin\"; expected one of rotation"),
         (&["data", "augment"], "<IMAGE>"),
         (&["data", "augment", "a.png", "--augment", "zoom=2"], "zoom is -1, it must be 0.01 to 100"),
         (&["evaluate", "m"], "--data"),
@@ -133,7 +133,7 @@ fn wrong_command_lines_end_with_2() {
         (&["explain", "m", "a.png", "--index", "0"], "cannot be used with"),
         (&["deconv", "m", "a.png", "--layer", "l", "--index", "0"], "cannot be used with"),
         (&["deconv", "m", "a.png", "--layer", "l", "--first", "2"], "cannot be used with"),
-        (&["predict", "m", "--data", "mnist", "--index", "5..2"], "holds no position"),
+        (&["predict", "m", "--data", "mnist", "--index", "5..2"], "contains no position"),
         (&["predict", "", "a.png"], "value is required"),
         (&["activations", "m"], "<IMAGE>"),
         (&["activations", "m", "--data", "mnist"], "--index"),
@@ -356,10 +356,7 @@ fn summaries_of_known_networks() {
     let text = run(["summary", "mnist-cnn"]);
     assert!(text.starts_with("Model: \"mnist_cnn\"\n") && text.contains("Total params: 113,514 (443.41 KB)"), "{text}");
     let message = fail(1, ["summary", "mnist-cn"]);
-    assert!(
-        message.contains("mnist-cn: there is no such model file") && message.contains("mean \"mnist-cnn\""),
-        "{message}"
-    );
+    assert!(message.contains("mnist-cn: no such model file") && message.contains("mean \"mnist-cnn\""), "{message}");
 }
 
 #[cfg(target_os = "linux")]

@@ -148,7 +148,7 @@ fn a_file_where_a_folder_is_needed_is_named() {
         assert!(!message.contains("os error"), "{words:?}: {message}");
     }
     let message = fail(1, ["data", "show", "mnist", "--out", &at("none/x.png")]);
-    assert!(message.contains("none: there is no such folder"), "{message}");
+    assert!(message.contains("none: no such folder"), "{message}");
     // The folder was given with --each, so that another --out does not help.
     let [first, second, each] = ["z1.png", "z2.png", "each"].map(at);
     common::run([&filters[..], &[&first, "--each", &each]].concat());

@@ -130,7 +130,7 @@ fn what_cannot_be_used_is_named_before_any_work() {
         ("corrupt.png style.png -o out.png", "corrupt.png: is a"),
         ("content.png corrupt.png -o out.png", "corrupt.png: is a"),
         ("none.png style.png -o out.png", "none.png: cannot read"),
-        ("content.png brushwrk -o out.png", "brushwrk: there is no such file; did you mean brushwork?"),
+        ("content.png brushwrk -o out.png", "brushwrk: no such file; did you mean brushwork?"),
         (
             "content.png style.png -o out.png --mask small-mask.png",
             "small-mask.png has 40x30 pixels, but the content 80x60",
@@ -143,7 +143,7 @@ fn what_cannot_be_used_is_named_before_any_work() {
         ("content.png style.png -o out.jpg --bits 16", "16 bits go with .png and .tif only"),
         ("content.png style.png -o out.png --weights content.png", "content.png"),
         ("content.png style.png -o out.png --network vgg19", "weights fetch vgg19"),
-        ("content.png style.png -o out.png --memory 1M", "MiB of memory, and may take 1 MiB; at least --memory "),
+        ("content.png style.png -o out.png --memory 1M", "MiB of memory, but the limit is 1 MiB; at least --memory "),
     ] {
         let message = refused(folder, words);
         assert!(message.contains(expected), "{words}: {message}");
@@ -156,7 +156,7 @@ fn results_of_a_folder_are_not_among_its_images() {
     let (empty, out) = (folder.path().join("empty"), folder.path().join("nothing"));
     fs::create_dir(&empty).unwrap();
     fs::write(empty.join("notes.txt"), "no image").unwrap();
-    assert!(fail(1, ["style", text(&empty), "brushwork", "-o", text(&out)]).contains("empty: holds no image"));
+    assert!(fail(1, ["style", text(&empty), "brushwork", "-o", text(&out)]).contains("empty: contains no image"));
     assert!(!out.exists());
     let photos = folder.path().join("photos");
     fs::create_dir_all(photos.join("sub")).unwrap();

@@ -111,7 +111,7 @@ pub enum Error {
     },
 
     /// A file of weights, where a network is needed.
-    #[error("{}: holds weights but no network", path.display())]
+    #[error("{}: contains weights but no network", path.display())]
     WeightsOnly {
         /// The file.
         path: PathBuf,
@@ -161,7 +161,7 @@ pub enum Error {
 
     /// The work needs more memory than it may take.
     #[error(
-        "{what} needs at least {} of memory, and may take {}{}",
+        "{what} needs at least {} of memory, but the limit is {}{}",
         size_in_memory(*needed), size_in_memory(*allowed), what_fits(*largest)
     )]
     Memory {

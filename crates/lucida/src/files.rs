@@ -233,7 +233,7 @@ pub fn claim_file(path: &Path, force: bool) -> Result<()> {
     let folder = folder_of(&target);
     check_folders(folder)?;
     if !folder.is_dir() {
-        return Err(Error::file(folder, "there is no such folder"));
+        return Err(Error::file(folder, "no such folder"));
     }
     check_writable(folder).map_err(failed)
 }

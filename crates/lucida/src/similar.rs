@@ -57,10 +57,10 @@ pub fn nearest_name<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// What follows a name that is not known: the one that was meant, and all of them, which `known` joins by `, `.
-pub(crate) fn there_are(name: &str, known: &str) -> String {
+pub(crate) fn expected_one_of(name: &str, known: &str) -> String {
     match nearest_name(name, known.split(", ")) {
-        Some(near) => format!("; did you mean {near:?}? There are {known}"),
-        None => format!("; there are {known}"),
+        Some(near) => format!("; did you mean {near:?}? Expected one of {known}"),
+        None => format!("; expected one of {known}"),
     }
 }
 

@@ -167,17 +167,17 @@ fn arrays_of_numpy_made_to_do_harm_are_refused() {
     refused(&many, "limit");
     refused(&one(array(&variable("u1", &[1], &vec![0; 100 << 20]))), "limit");
     // Terabytes that are not there, sizes below zero, a header that is longer than the file.
-    refused(&one(array(&variable("f4", &[i32::MAX, i32::MAX], &[0; 8]))), "holds no array");
-    refused(&one(array(&variable("f4", &[-1, -2], &[0; 8]))), "holds no array");
+    refused(&one(array(&variable("f4", &[i32::MAX, i32::MAX], &[0; 8]))), "contains no array");
+    refused(&one(array(&variable("f4", &[-1, -2], &[0; 8]))), "contains no array");
     refused(&one(array(b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.")), "cut short");
     refused(&one(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec()), "its header is cut short");
     // Code, before, in and after the dictionary; values that contain themselves.
     let call = format!("touch {}", mark.display());
     let call = [b"cposix\nsystem\nX", &(call.len() as u32).to_le_bytes()[..], call.as_bytes(), b"\x85R"].concat();
-    refused(&one(array(&[b"\x80\x04}\x8c\x010".to_vec(), call.clone(), b"s.".to_vec()].concat())), "holds no array");
+    refused(&one(array(&[b"\x80\x04}\x8c\x010".to_vec(), call.clone(), b"s.".to_vec()].concat())), "contains no array");
     refused(&one(array(&[b"\x80\x04".to_vec(), call.clone(), b".".to_vec()].concat())), "no dictionary");
     refused(&one(array(&[b"\x80\x04".to_vec(), call, b"0}.".to_vec()].concat())), "");
-    refused(&one(array(b"\x80\x04}q\x00\x8c\x010h\x00s.")), "holds no array");
+    refused(&one(array(b"\x80\x04}q\x00\x8c\x010h\x00s.")), "contains no array");
     refused(&one(array(b"\x80\x04]q\x00h\x00a.")), "no dictionary");
     // Names that lead out are names like any other.
     let out = array(&variable("f4", &[1], &[0; 4]));

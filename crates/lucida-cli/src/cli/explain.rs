@@ -124,7 +124,7 @@ impl FromStr for Methods {
         }
         let mut methods = Vec::new();
         for name in text.split(',') {
-            let method = name.parse().map_err(|error: lucida::Error| format!("{error}, and all"))?;
+            let method = name.parse().map_err(|error: lucida::Error| format!("{error}, all"))?;
             if !methods.contains(&method) {
                 methods.push(method);
             }

@@ -99,7 +99,7 @@ fn step(name: &str, sigma: f64) -> Result<Step> {
     let known = || Kernel::NAMES.into_iter().chain(["canny"]);
     let near = nearest_name(name, known()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     let known: Vec<&str> = known().collect();
-    bail!("--kernel {name}: there is no such kernel and no such file; known are {}{near}", known.join(", "))
+    bail!("--kernel {name}: unknown kernel, and no such file; expected one of {}{near}", known.join(", "))
 }
 
 /// What a learned filter answers to the image.

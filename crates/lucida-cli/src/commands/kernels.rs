@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
         some => layer_names(&network, some)?,
     };
     if layers.is_empty() {
-        bail!("network {} has no layer with kernels to look at", network.name());
+        bail!("network {} has no layer with kernels", network.name());
     }
     let style = KernelStyle {
         colormap: arguments.colormap,

@@ -18,13 +18,11 @@ use crate::interrupt;
 pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     let folder = &arguments.run;
     if !folder.is_dir() {
-        return Err(
-            lucida::Error::file(folder, "there is no such folder; expected that of a run of `lucida train`").into()
-        );
+        return Err(lucida::Error::file(folder, "no such folder; expected that of a run of `lucida train`").into());
     }
     let run = RunFolder::reopen(folder)?;
     if !run.origin().exists() {
-        bail!("{}: holds no run.json; expected the folder of a run of `lucida train`", folder.display());
+        bail!("{}: contains no run.json; expected the folder of a run of `lucida train`", folder.display());
     }
     // Of a run without a model, the folder's own error says why.
     let model = load_model(&if run.model().exists() { run.model() } else { folder.to_path_buf() })?;

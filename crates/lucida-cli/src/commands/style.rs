@@ -168,7 +168,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
     let source = batch_jobs::Source::of(&arguments.content.display().to_string())?;
     let items = source.list()?;
     if items.is_empty() {
-        bail!("{}: holds no image", arguments.content.display());
+        bail!("{}: contains no image", arguments.content.display());
     }
     let names: Vec<String> =
         items.iter().map(|item| Path::new(item).with_extension("png").display().to_string()).collect();
@@ -329,9 +329,7 @@ pub(super) fn open_style(path: &Path) -> lucida::Result<Image> {
         return style::brushwork();
     }
     match path.to_str().and_then(|name| nearest_name(name, [style::BRUSHWORK])) {
-        Some(near) => {
-            Err(lucida::Error::argument(format!("{}: there is no such file; did you mean {near}?", path.display())))
-        }
+        Some(near) => Err(lucida::Error::argument(format!("{}: no such file; did you mean {near}?", path.display()))),
         None => Image::open(path),
     }
 }

@@ -59,7 +59,7 @@ impl Results {
         if path.exists() {
             let bytes = files::read_limited(&path, RESULT)?;
             let found: Value = serde_json::from_slice(&bytes)
-                .map_err(|problem| Error::file(&path, format!("is not a job description: {problem}")))?;
+                .map_err(|problem| Error::file(&path, format!("not a job description: {problem}")))?;
             if found != *job {
                 return Err(Error::argument(format!(
                     "{} has the results of another job, {found}: each job needs a folder of its own",

@@ -42,7 +42,7 @@ impl Source {
             Ok(metadata) if metadata.is_dir() => Ok(Self::Folder(path)),
             Ok(_) => Ok(Self::List(path)),
             Err(_) => Err(Error::argument(format!(
-                "{text}: there is no such folder or list; expected a folder of images, a file with a path or address on \
+                "{text}: no such folder or list; expected a folder of images, a file with a path or address on \
                  each line, or the address of such a list or of a bucket"
             ))),
         }
@@ -98,7 +98,7 @@ fn is_address(text: &str) -> bool {
 }
 
 fn text(bytes: Vec<u8>, name: &Path) -> Result<String> {
-    String::from_utf8(bytes).map_err(|_| Error::file(name, "is not a list: UTF-8 text is expected"))
+    String::from_utf8(bytes).map_err(|_| Error::file(name, "not a list: UTF-8 text is expected"))
 }
 
 /// The items of a list: one on each line, without empty lines and those that start with `#`.

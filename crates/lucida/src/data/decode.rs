@@ -121,7 +121,7 @@ fn check_size(width: u32, height: u32, name: &Path, limits: &Limits) -> Result<(
         return Err(Error::Limit { what, got: pixels, limit: limits.pixels });
     }
     if pixels == 0 {
-        return Err(Error::file(name, format!("is not an image to look at: its size is {width}x{height}")));
+        return Err(Error::file(name, format!("has no pixels: its size is {width}x{height}")));
     }
     Ok(())
 }
@@ -129,7 +129,7 @@ fn check_size(width: u32, height: u32, name: &Path, limits: &Limits) -> Result<(
 /// The format of an image, from its first bytes.
 fn recognise(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
     if bytes.is_empty() {
-        return Err(Error::file(name, "is not an image: it is empty"));
+        return Err(Error::file(name, "not an image: the file is empty"));
     }
     if let Some(kind) = phone_format(bytes) {
         return Err(Error::Unsupported(format!(
@@ -151,8 +151,7 @@ fn recognise(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
             } else {
                 start.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
             };
-            let problem =
-                format!("is not an image: it begins with {shown}; expected JPEG, PNG, BMP, GIF, TIFF or WebP");
+            let problem = format!("not an image: it starts with {shown}; expected JPEG, PNG, BMP, GIF, TIFF or WebP");
             Err(Error::file(name, problem))
         }
     }

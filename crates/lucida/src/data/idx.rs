@@ -133,7 +133,7 @@ impl<R: Read> Source<'_, R> {
             _ => "",
         };
         if zero != 0 || also_zero != 0 || rank == 0 || known.is_empty() {
-            return Err(self.wrong(format!("is not an IDX file: it begins with {found}, expected {expected}")));
+            return Err(self.wrong(format!("not an IDX file: it starts with {found}, expected {expected}")));
         }
         if element != UNSIGNED_BYTES {
             return Err(Error::Unsupported(format!(
@@ -144,10 +144,10 @@ impl<R: Read> Source<'_, R> {
         match (content, rank) {
             (Content::Any, _) | (Content::Images, 3) | (Content::Labels, 1) => Ok(()),
             (Content::Images, 1) => Err(self.wrong(format!(
-                "is mislabelled: it holds labels (magic {found}) where images ({expected}) were expected"
+                "is mislabeled: it holds labels (magic {found}) where images ({expected}) were expected"
             ))),
             (Content::Labels, 3) => Err(self.wrong(format!(
-                "is mislabelled: it holds images (magic {found}) where labels ({expected}) were expected"
+                "is mislabeled: it holds images (magic {found}) where labels ({expected}) were expected"
             ))),
             _ => Err(self.wrong(format!("holds an array of {rank} dimensions (magic {found}), expected {expected}"))),
         }

@@ -122,9 +122,9 @@ impl Files {
 fn find<const N: usize>(folder: &Path, parts: [Part; N]) -> Result<[Files; N]> {
     match folder.metadata() {
         Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return Err(Error::file(folder, "is not a folder: expected the folder that holds MNIST's four files")),
+        Ok(_) => return Err(Error::file(folder, "not a folder: expected the folder that holds MNIST's four files")),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Error::file(folder, "there is no such folder: expected one with MNIST's four files"));
+            return Err(Error::file(folder, "no such folder: expected one with MNIST's four files"));
         }
         Err(e) => return Err(Error::io(folder, "read", e)),
     }
@@ -142,7 +142,7 @@ fn find<const N: usize>(folder: &Path, parts: [Part; N]) -> Result<[Files; N]> {
     if missing.is_empty() {
         Ok(files)
     } else {
-        Err(Error::file(folder, format!("lacks {} (each plain or as .gz)", missing.join(", "))))
+        Err(Error::file(folder, format!("missing {} (each plain or as .gz)", missing.join(", "))))
     }
 }
 
@@ -165,7 +165,7 @@ fn labelled((images_name, images): (&Path, Idx), (labels_name, labels): (&Path, 
         return Err(Error::Bug(format!("images with the dimensions {:?}", images.dims)));
     };
     if [height, width] != [SIDE, SIDE] {
-        let problem = format!("is mislabelled: its images are {width}x{height}, MNIST's are {SIDE}x{SIDE}");
+        let problem = format!("is mislabeled: its images are {width}x{height}, MNIST's are {SIDE}x{SIDE}");
         return Err(Error::file(images_name, problem));
     }
     if count != labels.data.len() {

@@ -54,7 +54,7 @@ pub fn layers_with_kernels(network: &Network) -> Vec<&str> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or it has no kernels to look at;
+/// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or it has no kernels;
 /// [`Error::Limit`] when the sheet would be too large.
 pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Result<Image> {
     let node = network.find(layer)?;
@@ -65,7 +65,7 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
             [] => "no layer of this network has".to_owned(),
             some => format!("these have: {}", some.join(", ")),
         };
-        return Err(Error::argument(format!("layer {layer} ({class_name}) has no kernels to look at; {hint}")));
+        return Err(Error::argument(format!("layer {layer} ({class_name}) has no kernels; {hint}")));
     };
     let [height, width, inputs, outputs] = shape;
     let filters = style.filters.unwrap_or(outputs).min(outputs);

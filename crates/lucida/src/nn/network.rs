@@ -385,7 +385,7 @@ impl NetworkBuilder {
     pub fn add_named(&mut self, name: impl Into<String>, layer: impl Into<Layer>, inputs: &[usize]) -> Result<usize> {
         let (name, layer) = (name.into(), layer.into());
         if name.is_empty() || name.chars().any(|c| c.is_control()) {
-            return Err(Error::layer(format!("{name:?}"), "is not a name"));
+            return Err(Error::layer(format!("{name:?}"), "not a name"));
         }
         if let Some(&missing) = inputs.iter().find(|&&input| input >= self.nodes.len()) {
             return Err(Error::layer(

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Rgb;
-use crate::similar::there_are;
+use crate::similar::expected_one_of;
 use crate::{Error, Result};
 
 /// A color map of 256 levels, under the name that matplotlib gives it.
@@ -88,7 +88,7 @@ impl Colormap {
         let wanted = if name.eq_ignore_ascii_case("grey") { "gray" } else { name };
         Self::ALL.into_iter().find(|map| map.name().eq_ignore_ascii_case(wanted)).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|map| map.name()).collect();
-            Error::argument(format!("no color map is named {name:?}{}", there_are(name, &names.join(", "))))
+            Error::argument(format!("unknown colormap {name:?}{}", expected_one_of(name, &names.join(", "))))
         })
     }
 

@@ -261,7 +261,7 @@ fn invalid_requests_are_refused() {
     assert!(refused(&request(), &StyleConfig { loss: unknown, ..config.clone() }).contains("block5_conv1"));
     let poor = StyleConfig { memory: Some(1 << 20), ..config };
     let message = refused(&request(), &poor);
-    assert!(message.contains("MiB of memory, and may take 1 MiB"), "{message}");
+    assert!(message.contains("MiB of memory, but the limit is 1 MiB"), "{message}");
 }
 
 /// How two canvases differ, on average.

@@ -97,7 +97,7 @@ pub(super) fn load(
         return Ok(false);
     }
     let mut file = TensorFile::open(path)?;
-    let damaged = |problem: String| Error::file(path, format!("is not a usable checkpoint: {problem}"));
+    let damaged = |problem: String| Error::file(path, format!("not a usable checkpoint: {problem}"));
     let text = file.text(KEY).ok_or_else(|| damaged("it does not say what it is".to_owned()))?;
     let value: Value = serde_json::from_str(text).map_err(|problem| damaged(problem.to_string()))?;
     if value["version"] != VERSION {

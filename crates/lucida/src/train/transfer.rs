@@ -15,7 +15,7 @@ use crate::{Cpu, Error, Result};
 
 use super::{Classifier, Samples};
 
-const KNOWN: &str = "flatten, gap, gmp, dense:UNITS, dropout:PART, bn, standardize";
+const KNOWN: &str = "flatten, gap, gmp, dense:UNITS, dropout:RATE, bn, standardize";
 
 /// The least variance that a channel is standardized with, as a share of the mean variance of all channels.
 const LEAST_VARIANCE: f64 = 0.01;
@@ -59,7 +59,7 @@ impl FromStr for Head {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bad = |part: &str| Error::argument(format!("head: {part:?} is not known; there are {KNOWN}"));
+        let bad = |part: &str| Error::argument(format!("unknown head layer {part:?}; expected one of {KNOWN}"));
         let part = |part: &str| match part.split_once(':').unwrap_or((part, "")) {
             ("flatten", "") => Ok(Part::Flatten),
             ("gap", "") => Ok(Part::Gap),

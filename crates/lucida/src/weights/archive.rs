@@ -59,7 +59,7 @@ impl Archive {
         let config = Config { archive_offset: ArchiveOffset::Known(0) };
         let zip = guard::decoder(path, FORMAT, || {
             ZipArchive::with_config(config, bytes).map_err(|problem| {
-                Error::file(path, format!("is not a usable zip archive: {problem}: it may be cut short or damaged"))
+                Error::file(path, format!("not a usable zip archive: {problem}: it may be cut short or damaged"))
             })
         })?;
         if zip.len() > MAX_MEMBERS {

@@ -77,13 +77,13 @@ impl Format {
             [] => "it is empty".to_owned(),
             start => {
                 let bytes: Vec<_> = start.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-                format!("it begins with {}", bytes.join(" "))
+                format!("it starts with {}", bytes.join(" "))
             }
         };
         Err(Error::file(
             path,
             format!(
-                "is not a model file of a known format: {found}; known are safetensors (.safetensors), Keras's HDF5 \
+                "unknown model file format: {found}; supported formats are safetensors (.safetensors), Keras's HDF5 \
                  (.h5, .weights.h5), Keras's zip archive (.keras), PyTorch's state dictionaries (.pth, .pt) and ONNX (.onnx)"
             ),
         ))
@@ -266,11 +266,7 @@ fn writer(path: &Path) -> Result<&'static Writer> {
     let fitting = WRITERS.iter().filter(|writer| name.ends_with(writer.ending) && name != writer.ending);
     fitting.max_by_key(|writer| writer.ending.len()).ok_or_else(|| {
         let known: Vec<_> = WRITERS.iter().map(|writer| format!("{} ({})", writer.ending, writer.what)).collect();
-        Error::argument(format!(
-            "{}: the ending of the name says which format to write, and must be one of {}",
-            path.display(),
-            known.join(", ")
-        ))
+        Error::argument(format!("{}: unsupported file extension; expected one of {}", path.display(), known.join(", ")))
     })
 }
 
@@ -338,7 +334,7 @@ mod tests {
         }
         for (bytes, expected) in [(&b""[..], "it is empty"), (b"hello, world", "68 65 6c 6c 6f 2c 20 77")] {
             let message = of(bytes).unwrap_err().to_string();
-            assert!(message.contains("known format") && message.contains(expected), "{message}");
+            assert!(message.contains("unknown model file format") && message.contains(expected), "{message}");
         }
         assert!(Format::of(folder.path()).unwrap_err().to_string().contains("folder"));
         assert!(matches!(Format::of(folder.path().join("none")), Err(Error::Io { .. })));

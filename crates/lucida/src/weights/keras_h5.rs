@@ -41,7 +41,7 @@ pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     let Some(config) = &file.config else {
         return Err(Error::file(
             path,
-            "holds weights but no description of a network: build the network it belongs to and load the weights into it",
+            "contains weights but no description of a network: build the network it belongs to and load the weights into it",
         ));
     };
     let bytes = std::fs::metadata(path).map_err(|source| Error::io(path, "read", source))?.len();

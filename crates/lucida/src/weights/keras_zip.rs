@@ -175,7 +175,7 @@ impl<'a> KerasZip<'a> {
             let bytes = self.archive.read(NPZ, u64::MAX)?;
             return Ok(Weights::Npz(Npz::new(self.path, bytes)?));
         }
-        Err(Error::file(self.path, format!("holds no weights: it has neither {H5} nor {NPZ}")))
+        Err(Error::file(self.path, format!("contains no weights: it has neither {H5} nor {NPZ}")))
     }
 }
 

@@ -177,7 +177,7 @@ impl ModelSpec {
             let known = applications::find(name)?;
             let missing = || {
                 let near = did_you_mean(&self.model);
-                Error::argument(format!("{}: there is no such file of weights{near}", self.model))
+                Error::argument(format!("{}: no such weights file{near}", self.model))
             };
             return Ok(ResolvedModel::Known(known, Some(file.ok_or_else(missing)?)));
         }
@@ -191,9 +191,9 @@ impl ModelSpec {
                     let as_path = name.contains(['/', '\\', '.']);
                     let hint = match did_you_mean(name) {
                         near if as_path || !near.is_empty() => near,
-                        _ => format!(", and {unknown}"),
+                        _ => format!("; {unknown}"),
                     };
-                    return Err(Error::argument(format!("{name}: there is no such model file or run folder{hint}")));
+                    return Err(Error::argument(format!("{name}: no such model file or run folder{hint}")));
                 }
             },
         };

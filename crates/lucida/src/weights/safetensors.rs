@@ -100,14 +100,14 @@ pub fn load_model(path: &Path) -> Result<Model> {
             Error::file(
                 path,
                 format!(
-                    "holds tensors but no Lucida model: it has no architecture, and its names and shapes are of none that \
+                    "contains tensors but no Lucida model: it has no architecture, and its names and shapes are of none that \
                      is known ({}): build the network it belongs to and load the weights into it",
                     modules::known()
                 ),
             )
         });
     };
-    let damaged = |problem: String| Error::file(path, format!("is not a usable Lucida model: {problem}"));
+    let damaged = |problem: String| Error::file(path, format!("not a usable Lucida model: {problem}"));
     let mut model = description::from_text(&text).map_err(damaged)?;
     source.fill(&mut model.network)?;
     Ok(model)
@@ -232,7 +232,7 @@ impl Header {
 }
 
 fn not_a_model_file(path: &Path, problem: &str) -> Error {
-    Error::file(path, format!("is not a model file (safetensors): {problem}"))
+    Error::file(path, format!("not a model file (safetensors): {problem}"))
 }
 
 /// Where the last of the tensors ends, counted from the start of the first, if they lie without gaps and each has the

@@ -32,8 +32,7 @@ pub(super) fn run(arguments: &TrainFolder, group: Option<&dyn ProcessGroup>, con
     // A bare word that does not name a folder is a mistake in the command line.
     if !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
         let near = exit::did_you_mean_data(&path.to_string_lossy());
-        let message =
-            format!("{}: there is no such folder; expected a folder of images, or mnist{near}", path.display());
+        let message = format!("{}: no such folder; expected a folder of images, or mnist{near}", path.display());
         return Err(Usage(message).into());
     }
     let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;

@@ -163,11 +163,10 @@ fn refuse_transfer(arguments: &TrainFolder) -> Result<()> {
         ("--augment-copies", arguments.augment_copies.is_some()),
     ];
     match given.iter().find(|(_, given)| *given) {
-        Some((option, _)) => Err(Usage(format!(
-            "{option} is for a network that has learned something before: {} is trained from scratch",
-            arguments.model
-        ))
-        .into()),
+        Some((option, _)) => {
+            Err(Usage(format!("{option} needs a pretrained network; {} is trained from scratch", arguments.model))
+                .into())
+        }
         None => Ok(()),
     }
 }

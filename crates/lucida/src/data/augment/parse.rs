@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Augment, FillMode};
-use crate::similar::there_are;
+use crate::similar::expected_one_of;
 use crate::{Error, Result};
 
 const KNOWN: &str = "rotation, width, height, shear, zoom, channel, flip, vflip, brightness, fill, cval, crop, jitter, hue, \
@@ -75,7 +75,7 @@ impl Augment {
             "mixup" => self.mixup = number("0.2")?,
             "cutmix" => self.cutmix = number("1")?,
             "auto" => self.auto = alone()?,
-            _ => return Err(Error::argument(format!("augmentation: {name:?} is not known{}", there_are(name, KNOWN)))),
+            _ => return Err(Error::argument(format!("unknown augmentation {name:?}{}", expected_one_of(name, KNOWN)))),
         }
         Ok(())
     }

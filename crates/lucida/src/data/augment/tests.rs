@@ -36,7 +36,7 @@ fn a_text_says_what_to_do() {
     assert!(Augment::default().is_none() && parse("fill=wrap").is_none() && !augment.is_none());
     for (text, problem) in [
         ("", "nothing is said"),
-        ("spin=3", "\"spin\" is not known; there are rotation, width"),
+        ("spin=3", "unknown augmentation \"spin\"; expected one of rotation, width"),
         ("width", "expected as in width=0.2"),
         ("width=far", "\"width=far\" cannot be used"),
         ("width=nan", "\"width=nan\" cannot be used"),

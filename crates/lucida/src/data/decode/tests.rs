@@ -224,19 +224,19 @@ fn the_turn_that_exif_notes_is_made() {
 
 #[test]
 fn what_is_no_image_is_named() {
-    assert_eq!(message(b""), "is not an image: it is empty");
+    assert_eq!(message(b""), "not an image: the file is empty");
     assert_eq!(
         message(b"hello, world, I am a text file"),
-        "is not an image: it begins with \"hello, world\"; expected JPEG, PNG, BMP, GIF, TIFF or WebP"
+        "not an image: it starts with \"hello, world\"; expected JPEG, PNG, BMP, GIF, TIFF or WebP"
     );
-    assert!(message(&[1, 2, 0xfe]).starts_with("is not an image: it begins with 01 02 fe"));
+    assert!(message(&[1, 2, 0xfe]).starts_with("not an image: it starts with 01 02 fe"));
     assert!(matches!(decoded(b"\0\0\0\x20ftypavif\0\0\0\0"), Err(Error::Unsupported(_))));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.png");
     assert!(matches!(Image::open(&path), Err(Error::Io { action: "read", .. })));
     assert!(matches!(Image::open(folder.path()), Err(Error::File { .. })));
     std::fs::write(&path, "text").unwrap();
-    assert!(Image::open(&path).unwrap_err().to_string().contains("a.png: is not an image: it begins with \"text\""));
+    assert!(Image::open(&path).unwrap_err().to_string().contains("a.png: not an image: it starts with \"text\""));
     let limits = Limits { file_bytes: 3, ..Limits::default() };
     assert!(matches!(Image::open_with(&path, &limits), Err(Error::Limit { .. })));
 }

@@ -84,7 +84,7 @@ fn refuse_flat_parts(parts: &[(Part, &PathBuf)]) -> Result<()> {
         return Ok(());
     }
     let hint = hints::unsorted(train, &listing.files);
-    Err(Error::file(train, format!("holds training images, but has no sub-folders, one for each class: {hint}")))
+    Err(Error::file(train, format!("holds training images, but has no sub-folders, one per class: {hint}")))
 }
 
 impl FoundPart {

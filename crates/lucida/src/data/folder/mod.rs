@@ -368,7 +368,7 @@ impl<'a> FolderBuilder<'a> {
 /// A part of a classifier's data without classes.
 fn unsorted(part: Part, found: &layout::FoundPart) -> Error {
     let files: Vec<PathBuf> = found.files.iter().map(|(file, _)| file.clone()).collect();
-    let what = "has no sub-folders, one for each class (a classifier needs two or more)";
+    let what = "has no sub-folders; expected one per class, two or more";
     let hint = hints::unsorted(&found.path, &files);
     match part {
         _ if !files.iter().any(|file| hints::is_image(file)) => Error::file(&found.path, what),
@@ -451,5 +451,5 @@ fn no_images(path: &Path, skipped: &[Skipped]) -> Error {
             format!(" ({} cannot be used, the first is {name}: {reason})", counted(skipped.len(), "file"))
         }
     };
-    Error::file(path, format!("holds no image{faults}"))
+    Error::file(path, format!("contains no image{faults}"))
 }

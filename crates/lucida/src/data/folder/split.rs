@@ -40,9 +40,11 @@ pub(super) fn split(
     let (train, validation) = (indices(false), indices(true));
     if validation.is_empty() && fraction > 0.0 {
         let problem = match moved {
-            0 => format!("has too few images ({}) for a share of {fraction} that validates: add images", set.len()),
-            _ => "has no image to validate with that is not an exact copy of one to train on: remove the copies"
-                .to_owned(),
+            0 => format!(
+                "has too few images ({}) to hold out a fraction of {fraction} for validation: add images",
+                set.len()
+            ),
+            _ => "has no validation image that is not an exact copy of a training image: remove the copies".to_owned(),
         };
         return Err(Error::file(set.root(), problem));
     }

@@ -157,8 +157,8 @@ fn what_is_no_image_is_skipped_and_named() {
     let folder = open(root.path()).unwrap();
     let lines = skipped(&folder, root.path());
     let expected = [
-        ("a/empty.png", "is not an image: it is empty"),
-        ("a/text.jpg", "is not an image: it begins with"),
+        ("a/empty.png", "not an image: the file is empty"),
+        ("a/text.jpg", "not an image: it starts with"),
         ("b/cut, \"short\".png", "cut short"),
         ("b/cut.jpg", "cut short"),
         ("b/huge.png", ""),
@@ -180,7 +180,7 @@ fn what_is_no_image_is_skipped_and_named() {
     fs::remove_file(table).unwrap();
 
     let error = Folder::builder(root.path()).strict(true).open().unwrap_err().to_string();
-    assert!(error.contains("a/empty.png: is not an image") && error.contains("and 5 more"), "{error}");
+    assert!(error.contains("a/empty.png: not an image") && error.contains("and 5 more"), "{error}");
     assert!(Folder::builder(root.path()).strict(true).open_set().is_err());
 }
 
@@ -188,20 +188,20 @@ fn what_is_no_image_is_skipped_and_named() {
 fn folders_that_cannot_be_used_say_why() {
     let message = |path: &Path| open(path).unwrap_err().to_string();
     let root = temporary();
-    assert!(message(&root.path().join("none")).ends_with("none: there is no such folder"));
+    assert!(message(&root.path().join("none")).ends_with("none: no such folder"));
     assert!(message(root.path()).contains("has no sub-folders"), "{}", message(root.path()));
     let nothing = Folder::builder(root.path()).open_set().unwrap_err().to_string();
-    assert!(nothing.ends_with(": holds no image"), "{nothing}");
+    assert!(nothing.ends_with(": contains no image"), "{nothing}");
     fs::create_dir(root.path().join("a")).unwrap();
     fs::create_dir(root.path().join("b")).unwrap();
-    assert!(message(root.path()).ends_with(": holds no image"));
+    assert!(message(root.path()).ends_with(": contains no image"));
     fs::write(root.path().join("a/x.txt"), "x").unwrap();
-    assert!(message(root.path()).contains("holds no image (1 file cannot be used, the first is "));
+    assert!(message(root.path()).contains("contains no image (1 file cannot be used, the first is "));
     put(root.path(), "a/1.png", [1, 2, 3]);
     assert!(message(root.path()).contains("images of one class only, \"a\""), "{}", message(root.path()));
     put(root.path(), "b/1.png", [4, 2, 3]);
     assert!(message(root.path()).contains("too few images (2)"), "{}", message(root.path()));
-    assert!(message(&root.path().join("a/1.png")).contains("is not a folder"));
+    assert!(message(&root.path().join("a/1.png")).contains("not a folder"));
 
     let root = temporary();
     put_classes(&root.path().join("train"), 2, 2);
@@ -274,7 +274,7 @@ fn layouts_of_other_programs_say_what_to_do() {
     (0..6)
         .for_each(|index| put(root.path(), &format!("{}/{index}.png", ["a", "b"][index % 2]), [index as u8 % 2, 2, 3]));
     assert!(
-        message(root.path()).contains("has no image to validate with that is not an exact copy"),
+        message(root.path()).contains("has no validation image that is not an exact copy"),
         "{}",
         message(root.path())
     );

@@ -77,8 +77,8 @@ fn descend(folder: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>, sk
 pub(super) fn check_folder(path: &Path) -> Result<()> {
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(Error::file(path, "is not a folder: expected one with a sub-folder of images for each class")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::file(path, "there is no such folder")),
+        Ok(_) => Err(Error::file(path, "not a folder: expected one with a sub-folder of images for each class")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::file(path, "no such folder")),
         Err(error) => Err(Error::io(path, "read", error)),
     }
 }

@@ -44,10 +44,10 @@ fn what_is_no_idx_file_is_named() {
     assert_eq!(message(b"", Content::Any), "is empty, not an IDX file");
     assert_eq!(
         message(b"hello world", Content::Images),
-        "is not an IDX file: it begins with 68 65 6c 6c, expected 00 00 08 03"
+        "not an IDX file: it starts with 68 65 6c 6c, expected 00 00 08 03"
     );
-    assert!(message(&gzip(b"hello world"), Content::Any).starts_with("is not an IDX file: it begins with 68 65"));
-    assert!(message(&[0, 0, 8, 0], Content::Any).contains("begins with 00 00 08 00"));
+    assert!(message(&gzip(b"hello world"), Content::Any).starts_with("not an IDX file: it starts with 68 65"));
+    assert!(message(&[0, 0, 8, 0], Content::Any).contains("starts with 00 00 08 00"));
     assert_eq!(message(&[0, 0, 8], Content::Any), "is cut short: its IDX header ends after 3 bytes");
     assert_eq!(message(&[0, 0, 8, 1, 0, 0], Content::Any), "is cut short: its IDX header ends after 6 bytes");
 }
@@ -57,11 +57,11 @@ fn images_and_labels_are_not_confused() {
     let (images, labels) = (idx(&[1, 1, 1], &[0]), idx(&[1], &[0]));
     assert_eq!(
         message(&labels, Content::Images),
-        "is mislabelled: it holds labels (magic 00 00 08 01) where images (00 00 08 03) were expected"
+        "is mislabeled: it holds labels (magic 00 00 08 01) where images (00 00 08 03) were expected"
     );
     assert_eq!(
         message(&images, Content::Labels),
-        "is mislabelled: it holds images (magic 00 00 08 03) where labels (00 00 08 01) were expected"
+        "is mislabeled: it holds images (magic 00 00 08 03) where labels (00 00 08 01) were expected"
     );
     assert!(message(&idx(&[1, 1], &[0]), Content::Images).contains("an array of 2 dimensions"));
 }

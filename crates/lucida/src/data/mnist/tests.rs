@@ -92,20 +92,20 @@ fn files_are_found_under_each_usual_name() {
 fn what_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let message = |path: &Path| Mnist::from_folder(path).unwrap_err().to_string();
-    assert!(message(&folder.path().join("none")).contains("none: there is no such folder"));
+    assert!(message(&folder.path().join("none")).contains("none: no such folder"));
     write(folder.path(), "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 28, 1, &[4]);
     let lacking = message(folder.path());
     assert!(
-        lacking.ends_with(": lacks train-labels-idx1-ubyte, t10k-images-idx3-ubyte (each plain or as .gz)"),
+        lacking.ends_with(": missing train-labels-idx1-ubyte, t10k-images-idx3-ubyte (each plain or as .gz)"),
         "{lacking}"
     );
     write(folder.path(), "train-images-idx3-ubyte", "train-labels-idx1-ubyte", 28, 1, &[4]);
     let lacking = message(folder.path());
-    assert!(lacking.ends_with(": lacks t10k-images-idx3-ubyte (each plain or as .gz)"), "{lacking}");
+    assert!(lacking.ends_with(": missing t10k-images-idx3-ubyte (each plain or as .gz)"), "{lacking}");
     let empty = message(tempfile::tempdir().unwrap().path());
     assert_eq!(empty.matches("idx").count(), 4, "{empty}");
     let file = folder.path().join("t10k-labels-idx1-ubyte");
-    assert!(message(&file).contains("is not a folder"));
+    assert!(message(&file).contains("not a folder"));
 }
 
 #[test]
@@ -123,9 +123,9 @@ fn what_does_not_belong_together_is_refused() {
     write(folder.path(), images, labels, 28, 2, &[1, 10]);
     assert!(message().ends_with("train-labels-idx1-ubyte: label 1 is 10, but digits are 0 to 9"), "{}", message());
     write(folder.path(), images, labels, 32, 2, &[1, 2]);
-    assert!(message().ends_with("is mislabelled: its images are 32x32, MNIST's are 28x28"), "{}", message());
+    assert!(message().ends_with("is mislabeled: its images are 32x32, MNIST's are 28x28"), "{}", message());
     write(folder.path(), labels, images, 28, 2, &[1, 2]);
-    assert!(message().contains("train-labels-idx1-ubyte: is mislabelled: it holds images"), "{}", message());
+    assert!(message().contains("train-labels-idx1-ubyte: is mislabeled: it holds images"), "{}", message());
 }
 
 #[test]

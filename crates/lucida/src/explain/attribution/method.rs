@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::similar::there_are;
+use crate::similar::expected_one_of;
 use crate::{Error, Result};
 
 /// An attribution method.
@@ -150,7 +150,7 @@ impl FromStr for Method {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|method| method.name() == name).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|method| method.name()).collect();
-            Error::argument(format!("no attribution method is named {name:?}{}", there_are(name, &names.join(", "))))
+            Error::argument(format!("unknown attribution method {name:?}{}", expected_one_of(name, &names.join(", "))))
         })
     }
 }

@@ -22,7 +22,7 @@ impl FromStr for Baseline {
         match name {
             "black" => Ok(Self::Black),
             "mean" => Ok(Self::Mean),
-            _ => Err(Error::argument(format!("no baseline is named {name:?}; there are black and mean"))),
+            _ => Err(Error::argument(format!("unknown baseline {name:?}; expected black or mean"))),
         }
     }
 }

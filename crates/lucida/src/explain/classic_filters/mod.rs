@@ -115,7 +115,7 @@ impl Kernel {
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = files::read_limited(path, LARGEST_FILE)?;
         let text = std::str::from_utf8(&bytes)
-            .map_err(|_| Error::file(path, "is not a kernel: expected a text with a line of numbers for each row"))?;
+            .map_err(|_| Error::file(path, "not a kernel: expected a text with a line of numbers for each row"))?;
         let mut rows: Vec<Vec<f32>> = Vec::new();
         for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line)) {
             let line = line.split('#').next().unwrap_or_default();
@@ -123,25 +123,25 @@ impl Kernel {
             let row = words.take(LONGEST_SIDE + 1).map(|word| tap(word).ok_or(word)).collect::<Result<Vec<_>, _>>();
             let row = row.map_err(|word| {
                 let word: String = word.chars().take(20).collect();
-                Error::file(path, format!("is not a kernel: line {number} has {word:?} where a number is expected"))
+                Error::file(path, format!("not a kernel: line {number} has {word:?} where a number is expected"))
             })?;
             if row.is_empty() {
                 continue;
             }
             if let Some(first) = rows.first().filter(|first| first.len() != row.len()) {
                 let (got, expected) = (row.len(), first.len());
-                let problem = format!("is not a kernel: line {number} has {got} numbers, the first row has {expected}");
+                let problem = format!("not a kernel: line {number} has {got} numbers, the first row has {expected}");
                 return Err(Error::file(path, problem));
             }
             rows.push(row);
             if rows.len() > LONGEST_SIDE || rows[0].len() > LONGEST_SIDE {
-                let problem = format!("is not a kernel to use: it is larger than {LONGEST_SIDE}x{LONGEST_SIDE}");
+                let problem = format!("not a kernel to use: it is larger than {LONGEST_SIDE}x{LONGEST_SIDE}");
                 return Err(Error::file(path, problem));
             }
         }
         match rows.first().map(Vec::len) {
             Some(width) => Self::new(rows.len(), width, rows.concat()),
-            None => Err(Error::file(path, "is not a kernel: there is no number in it")),
+            None => Err(Error::file(path, "not a kernel: there is no number in it")),
         }
     }
 

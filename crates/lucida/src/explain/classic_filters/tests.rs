@@ -105,7 +105,7 @@ fn kernels_from_files() {
         (b"1/0", "\"1/0\""),
         (b"", "no number"),
         (b"# nothing\n", "no number"),
-        (b"\x89PNG\r\n\x1a\n", "is not a kernel"),
+        (b"\x89PNG\r\n\x1a\n", "not a kernel"),
         (wide.as_bytes(), "larger than 255x255"),
         (tall.as_bytes(), "larger than 255x255"),
     ] {

@@ -7,7 +7,7 @@ use super::{
     vgg19_bn,
 };
 use crate::nn::Network;
-use crate::similar::there_are;
+use crate::similar::expected_one_of;
 use crate::{Error, Result};
 
 /// What a network takes of pixel values from 0 to 255. The names are those of Keras's
@@ -346,5 +346,5 @@ pub fn find(name: &str) -> Result<&'static Architecture> {
         return Ok(found);
     }
     let names: Vec<_> = ALL.iter().map(|known| known.name).collect();
-    Err(Error::argument(format!("there is no network {name:?}{}", there_are(&plain, &names.join(", ")))))
+    Err(Error::argument(format!("unknown network {name:?}{}", expected_one_of(&plain, &names.join(", ")))))
 }

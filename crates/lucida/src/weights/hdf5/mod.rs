@@ -101,7 +101,7 @@ impl Hdf5 {
         };
         let file = guard::decoder(path, FORMAT, || {
             Hdf5File::from_storage_with_options(window.clone(), options)
-                .map_err(|problem| Error::file(path, format!("is not a usable HDF5 file: {problem}")))
+                .map_err(|problem| Error::file(path, format!("not a usable HDF5 file: {problem}")))
         })?;
         Ok(Self { path: path.to_path_buf(), window, file, objects: Cell::new(0), text: Cell::new(0) })
     }

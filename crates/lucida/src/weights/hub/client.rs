@@ -220,7 +220,7 @@ fn roots(certificates: Option<&Path>) -> Result<RootCerts> {
         })
         .collect();
     if certificates.is_empty() {
-        return Err(Error::file(path, "holds no certificates to trust; the variable SSL_CERT_FILE names it"));
+        return Err(Error::file(path, "contains no certificates to trust; the variable SSL_CERT_FILE names it"));
     }
     Ok(RootCerts::new_with_certs(&certificates))
 }

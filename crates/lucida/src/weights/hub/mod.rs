@@ -214,8 +214,7 @@ impl Hub {
         let (target, url) = (self.path(file), self.url(file));
         let with_advice = |error| match error {
             Error::Network { url, problem } => {
-                let advice =
-                    format!("to do without, download {} by other means as {}", self.url(file), target.display());
+                let advice = format!("or download {} yourself and save it as {}", self.url(file), target.display());
                 Error::Network { url, problem: format!("{problem}; {advice}") }
             }
             error => error,

@@ -33,7 +33,7 @@ pub(super) fn arrays(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
         Some(Node::Dict(dict)) => Some(dict.clone()),
         _ => None,
     });
-    let dict = dict.ok_or("holds no dictionary of variables")?;
+    let dict = dict.ok_or("contains no dictionary of variables")?;
     let mut found = Vec::new();
     for &(key, value) in &dict {
         let Value::Text(key) = key else { return Err("the name of a variable is not a text".into()) };

@@ -81,7 +81,7 @@ impl Npz {
 /// The pickle in an array of one object. The header is a length and a Python dictionary as text:
 /// <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 fn pickled(bytes: &[u8]) -> Result<&[u8], String> {
-    let rest = bytes.strip_prefix(MAGIC).ok_or("is not a NumPy array")?;
+    let rest = bytes.strip_prefix(MAGIC).ok_or("not a NumPy array")?;
     let (header, rest) = match rest {
         [1, _, a, b, rest @ ..] => rest.split_at_checked(usize::from(u16::from_le_bytes([*a, *b]))),
         [2 | 3, _, a, b, c, d, rest @ ..] => rest.split_at_checked(u32::from_le_bytes([*a, *b, *c, *d]) as usize),

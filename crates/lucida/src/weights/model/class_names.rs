@@ -58,7 +58,7 @@ fn names_in(text: &str) -> Result<Vec<String>, String> {
         _ => of_lines(text),
     };
     if names.is_empty() {
-        return Err("holds no class names: expected one per line, or JSON".to_owned());
+        return Err("contains no class names: expected one per line, or JSON".to_owned());
     }
     let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
     sorted.sort_unstable();
@@ -80,7 +80,7 @@ fn of_lines(text: &str) -> Vec<String> {
 }
 
 fn of_json(text: &str) -> Result<Vec<String>, String> {
-    let not = |value: &Value| format!("is not a list of names, or an object of names and indices: {value}");
+    let not = |value: &Value| format!("not a list of names, or an object of names and indices: {value}");
     match json::parse(text.as_bytes()).map_err(|problem| format!("is not valid JSON: {problem}"))? {
         Value::Array(values) => {
             values.iter().map(|value| value.as_str().map(str::to_owned).ok_or_else(|| not(value))).collect()

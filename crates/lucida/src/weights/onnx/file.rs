@@ -36,7 +36,7 @@ impl OnnxFile {
         let bytes = Bytes::from(files::read_limited(path, MAX_FILE)?);
         let len = bytes.len() as u64;
         let damaged = |problem: &str| {
-            Error::file(path, format!("is not a usable ONNX model: {problem}: it may be cut short or damaged"))
+            Error::file(path, format!("not a usable ONNX model: {problem}: it may be cut short or damaged"))
         };
         scan(&bytes).map_err(|fault| match fault {
             Fault::Damaged(problem) => damaged(&problem),

@@ -37,15 +37,12 @@ fn names_files_and_folders() {
         assert!(message.contains(expected) && !message.contains('\n'), "{message}");
     };
     fails(ModelSpec::new("mnist-cnn"), "mnist-cnn: this is the name of a network without weights");
-    fails(ModelSpec::new("mnist-cn"), "mnist-cn: there is no such model file or run folder, and there is no network");
-    fails(ModelSpec::new("none.keras"), "none.keras: there is no such model file or run folder");
+    fails(ModelSpec::new("mnist-cn"), "mnist-cn: no such model file or run folder; unknown network");
+    fails(ModelSpec::new("none.keras"), "none.keras: no such model file or run folder");
     fails(ModelSpec { weights: weights.clone(), ..spec(&run) }, "a file of weights goes with the name of a network");
     fails(ModelSpec { weights, ..ModelSpec::new(BUILTIN) }, "has weights of its own");
     fails(ModelSpec { network: Some(BUILTIN.into()), ..spec(&run) }, "vgg16-builtin has weights of its own");
-    fails(
-        ModelSpec { network: Some("lenet5".into()), ..ModelSpec::new("none") },
-        "none: there is no such file of weights",
-    );
+    fails(ModelSpec { network: Some("lenet5".into()), ..ModelSpec::new("none") }, "none: no such weights file");
     fails(ModelSpec { size: Some([56, 56]), ..spec(&run) }, "cannot take 56x56 pixels: dense/kernel");
     fails(ModelSpec { weights: Some("none.h5".into()), ..ModelSpec::new("vgg16") }, "none.h5: cannot read");
 

@@ -79,7 +79,7 @@ fn a_file_cut_anywhere_is_refused() {
     for part in 0..50 {
         let cut = bytes.len() * part / 50;
         fs::write(&path, &bytes[..cut]).unwrap();
-        refused(&path, "is not a model file");
+        refused(&path, "not a model file");
     }
     fs::write(&path, [&bytes[..], b"more"].concat()).unwrap();
     refused(&path, "damaged");

@@ -76,7 +76,7 @@ fn places(state: &State, keys: &[Value], file: &mut File, mut at: u64, len: u64)
         at = end;
     }
     let found = |(index, place): (usize, &Option<u64>)| {
-        place.ok_or_else(|| format!("lacks storage {:?}", state.storages[index].key))
+        place.ok_or_else(|| format!("missing storage {:?}", state.storages[index].key))
     };
     places.iter().enumerate().map(found).collect()
 }

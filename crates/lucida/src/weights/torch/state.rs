@@ -169,7 +169,7 @@ impl State {
             }
         }
         match reader.state.tensors.is_empty() {
-            true => Err("holds no tensors in its dictionary".into()),
+            true => Err("contains no tensors in its dictionary".into()),
             false => Ok(reader.state),
         }
     }
@@ -219,7 +219,7 @@ impl<'a> Reader<'_, 'a> {
     /// There is no dictionary, or several that could be meant.
     fn locate(&mut self, mut value: Value<'a>) -> Result<Vec<(&'a str, Value<'a>)>, String> {
         for depth in 0..=MAX_DEPTH {
-            let entries = self.entries(value).ok_or("holds no dictionary of tensors")?;
+            let entries = self.entries(value).ok_or("contains no dictionary of tensors")?;
             self.take_attributes(&entries);
             let mut seen = HashMap::new();
             let mut nested = entries.clone();
@@ -315,7 +315,7 @@ impl<'a> Reader<'_, 'a> {
             };
             self.pickle.list(list)?.iter().map(number).collect()
         };
-        let (shape, strides) = numbers(shape).zip(numbers(strides)).ok_or("has a shape that is none")?;
+        let (shape, strides) = numbers(shape).zip(numbers(strides)).ok_or("has an invalid shape")?;
         if shape.len() != strides.len() || shape.len() > MAX_RANK {
             return Err(format!(
                 "of {} axes with {} strides is not described as PyTorch does",
@@ -361,7 +361,7 @@ impl<'a> Reader<'_, 'a> {
             _ => None,
         };
         let (Some(kind), Ok(len)) = (kind, u64::try_from(*len)) else {
-            return Err(format!("has a storage, {key:?}, that is none"));
+            return Err(format!("has an invalid storage {key:?}"));
         };
         let storage = Storage { key: (*key).to_owned(), kind, len };
         let index = *self.storages.entry(key).or_insert(self.state.storages.len());
@@ -376,7 +376,7 @@ impl<'a> Reader<'_, 'a> {
                 (Ok(start), Ok(part)) if start.checked_add(part).is_some_and(|end| end <= len) => {
                     Ok((index, start, part))
                 }
-                _ => Err(format!("is in a part of storage {key:?} that does not fit there")),
+                _ => Err(format!("lies in a part of storage {key:?} that does not fit there")),
             },
             _ => Ok((index, 0, len)),
         }

@@ -59,7 +59,7 @@ impl TorchFile {
         if !legacy::is_legacy(&start) {
             return Err(Error::file(
                 path,
-                "is not a file of PyTorch's: neither a zip archive nor a pickle of its magic number",
+                "not a file of PyTorch's: neither a zip archive nor a pickle of its magic number",
             ));
         }
         file.by_ref().take(MAX_PICKLE - start.len() as u64).read_to_end(&mut start).map_err(failed)?;
@@ -101,7 +101,7 @@ impl TorchFile {
             true => " (a state dictionary needs none: save the model's state_dict() alone, with torch.save)",
             false => "",
         };
-        Error::file(path, format!("is not a usable PyTorch file: {problem}{hint}"))
+        Error::file(path, format!("not a usable PyTorch file: {problem}{hint}"))
     }
 
     fn bad(&self, problem: String) -> Error {
