@@ -133,7 +133,7 @@ fn wrong_command_lines_end_with_2() {
         (&["explain", "m", "a.png", "--index", "0"], "cannot be used with"),
         (&["deconv", "m", "a.png", "--layer", "l", "--index", "0"], "cannot be used with"),
         (&["deconv", "m", "a.png", "--layer", "l", "--first", "2"], "cannot be used with"),
-        (&["predict", "m", "--data", "mnist", "--index", "5..2"], "contains no position"),
+        (&["predict", "m", "--data", "mnist", "--index", "5..2"], "5..2 is empty"),
         (&["predict", "", "a.png"], "value is required"),
         (&["activations", "m"], "<IMAGE>"),
         (&["activations", "m", "--data", "mnist"], "--index"),
