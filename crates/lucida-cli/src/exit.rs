@@ -205,7 +205,7 @@ fn resume_as_before(field: &str, before: &str) -> String {
 fn what_fits(needed: u64, largest: Option<usize>) -> String {
     let memory = needed.div_ceil(1 << 20);
     let size = largest.map(|side| format!(", or --size {side}")).unwrap_or_default();
-    format!("at least --memory {memory}M is needed{size}")
+    format!("use --memory {memory}M or more{size}")
 }
 
 /// The name of a file that is there, for one that is not.

@@ -33,7 +33,7 @@ fn train_tells_what_it_does_and_leaves_its_files() {
     assert!(lines[4].starts_with("Best epoch ") && lines[4].contains(": validation loss "), "{}", lines[4]);
     assert!(lines[5].starts_with("Test accuracy ") && lines[5].ends_with(" on 100 digits"), "{}", lines[5]);
     assert!(lines[6].starts_with(&format!("Written to {}: model.safetensors, ", out.display())), "{}", lines[6]);
-    assert_eq!(lines[7], format!("See lucida report {}", out.display()));
+    assert_eq!(lines[7], format!("Next: lucida report {}", out.display()));
     // So short a training may get advice, too.
     assert!(
         lines.len() == 8 || lines.len() == 9 && lines[8].contains("What may help: --augment rotation=10"),
@@ -84,7 +84,7 @@ fn evaluate_measures_the_test_digits() {
     let lines: Vec<&str> = printed.lines().collect();
     assert!(lines[0].ends_with(&format!("on 100 test digits of {}", shared().data().display())), "{}", lines[0]);
     assert!(lines[1].starts_with("accuracy ") && lines[1].contains(" %, loss "), "{}", lines[1]);
-    assert!(lines.contains(&"confusion matrix: a row for each true class, a column for each predicted one"));
+    assert!(lines.contains(&"confusion matrix (rows: true classes, columns: predictions)"));
 
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("plots");
@@ -109,11 +109,7 @@ fn evaluate_measures_the_test_digits() {
 fn evaluate_says_that_the_built_in_digits_are_no_test() {
     let model = shared().run().join("model.safetensors");
     let output = lucida(["evaluate", text(&model), "--data", "mnist", "--json"]).output().unwrap();
-    assert!(
-        stderr(&output).starts_with("note: the built-in digits are training digits of MNIST"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).starts_with("note: the built-in digits are part of MNIST"), "{}", stderr(&output));
     assert_eq!(json(&stdout(&output))["images"], 10_000);
 }
 

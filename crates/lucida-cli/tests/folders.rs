@@ -95,7 +95,7 @@ fn predict_takes_a_folder_with_classes_or_without() {
     let printed = run(["predict", text(&model), "--data", text(&photos), "--csv", text(&csv), "--quiet"]);
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines.len(), 21, "{printed}");
-    assert!(lines[20].contains(" of 20 are what their folders say: "), "{printed}");
+    assert!(lines[20].contains(" of 20 predictions match the folder names: "), "{printed}");
     let wrong = lines.iter().filter(|line| line.contains(" - wrong, it is ")).count();
     assert!(lines[20].starts_with(&format!("{} of", 20 - wrong)), "{printed}");
     assert_eq!(fs::read_to_string(&csv).unwrap().lines().count(), 21);
@@ -105,7 +105,7 @@ fn predict_takes_a_folder_with_classes_or_without() {
 
     // One class alone is a folder without classes: nobody says what is right.
     let printed = run(["predict", text(&model), "--data", text(&photos.join("7")), "--quiet"]);
-    assert!(!printed.contains("wrong") && !printed.contains("what their folders say"), "{printed}");
+    assert!(!printed.contains("wrong") && !printed.contains("match the folder names"), "{printed}");
     let message = fail(1, ["evaluate", text(&model), "--data", text(&photos.join("7")), "--quiet"]);
     assert!(message.contains("has no sub-folders"), "{message}");
 }

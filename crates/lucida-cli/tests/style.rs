@@ -201,11 +201,11 @@ fn the_memory_that_is_suggested_is_enough() {
     let folder = folder();
     let folder = folder.path();
     let message = refused(folder, "content.png style.png -o out.png --memory 1K");
-    assert!(message.contains("and may take 1 KiB; at least --memory "), "{message}");
+    assert!(message.contains("but the limit is 1 KiB; use --memory "), "{message}");
     let least = message.split("--memory ").nth(1).and_then(|rest| rest.split('M').next()).unwrap();
     let least: u32 = least.parse().unwrap();
     let less = refused(folder, &format!("content.png style.png -o out.png --memory {}M", least - 1));
-    assert!(less.contains(&format!("at least --memory {least}M is needed")), "{less}");
+    assert!(less.contains(&format!("use --memory {least}M or more")), "{less}");
     stylize(folder, &format!("content.png style.png -o out.png --memory {least}M"));
 }
 

@@ -71,8 +71,8 @@ fn the_zoo() {
         line("vgg16 ").split_whitespace().collect::<Vec<_>>().join(" "),
         "vgg16 224x224x3 138,357,544 14,714,688 here without top"
     );
-    assert!(line("inception-v3").ends_with("23,851,784   21,802,784  not fetched"), "{printed}");
-    assert!(line("mnist-cnn").ends_with("to be trained") && line("vgg16-builtin").ends_with("built in"), "{printed}");
+    assert!(line("inception-v3").ends_with("23,851,784   21,802,784  not downloaded"), "{printed}");
+    assert!(line("mnist-cnn").ends_with("none published") && line("vgg16-builtin").ends_with("built in"), "{printed}");
     assert!(printed.lines().all(|line| line.chars().count() <= 100), "{printed}");
 
     let answer = json(&stdout(&cache.lucida(&["zoo", "--json"], "").output().unwrap()));
@@ -131,7 +131,7 @@ fn the_list_of_weights() {
     assert!(printed.starts_with(&format!("Weights in {}\n", cache.folder().display())), "{printed}");
     for expected in [
         &format!("vgg16         without      58.9 MB  {}", cache.folder().join(NOTOP).display())[..],
-        "vgg16         with        553.5 MB  not fetched",
+        "vgg16         with        553.5 MB  not downloaded",
         "inception-v3  with         96.1 MB  2.5 MB of it are there",
         "tf_kernels.h5, but of 22 bytes: not the published file",
     ] {

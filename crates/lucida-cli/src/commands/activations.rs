@@ -94,7 +94,7 @@ fn one(
     }
     output.result(&text(&answers))?;
     let (layers, folder) = (counted(answers.len(), "layer"), folder.display());
-    output.info(&format!("Written to {folder}: {OVERVIEW} and a sheet for each of {layers} of {}", input.name));
+    output.info(&format!("Written to {folder}: {OVERVIEW} and one sheet for each of {layers} of {}", input.name));
     Ok(None)
 }
 
@@ -130,5 +130,5 @@ fn text(answers: &[LayerAnswer]) -> String {
         row.extend([dead]);
         row
     });
-    table(&["layer", "type", "output", ">least", ">mean", ">greatest", ">dead"], rows)
+    table(&["layer", "type", "output", ">min", ">mean", ">max", ">dead"], rows)
 }

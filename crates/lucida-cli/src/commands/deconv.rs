@@ -258,7 +258,7 @@ fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Contex
         let (filter, activation) = (projection.filter.to_string(), format!("{:.4}", projection.activation));
         vec![filter, activation, format!("{row}, {column}"), projection.image.clone()]
     });
-    context.output.result(&table(&[">filter", ">activation", ">place", "image"], rows))?;
+    context.output.result(&table(&[">filter", ">activation", ">position", "image"], rows))?;
     if !answer.dead.is_empty() {
         let dead: Vec<String> = answer.dead.iter().map(usize::to_string).collect();
         context.output.result(&format!("dead: filter {}", dead.join(", ")))?;

@@ -107,7 +107,7 @@ fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
             Some(Screen::Kitty) => "images, by the protocol of kitty",
             Some(Screen::Iterm) => "images, by the protocol of iTerm2",
             Some(Screen::Blocks) => "images as colored blocks",
-            None => "none: the output is not shown in one",
+            None => "not a terminal",
         },
         problems,
     })
@@ -175,7 +175,7 @@ impl Answer {
         line("Instruction set", format!("{}, of {}", self.isa, self.isas.join(", ")));
         line("Threads", format!("{}, on {}", self.threads, counted(self.cores, "core")));
         line("Peak", format!("{:.0} GFLOP/s", self.peak_gflops));
-        line("Convolution", format!("within {:.0e} of plain loops", self.error));
+        line("Convolution", format!("within {:.0e} of the reference", self.error));
         line("Free memory", format!("{:.1} GiB", self.free_memory_bytes as f64 / f64::from(1 << 30)));
         line("Config file", self.config.as_ref().map_or_else(|| "none".to_owned(), |file| file.display().to_string()));
         line("Cache", self.cache.as_ref().map_or_else(|| "none".to_owned(), |folder| folder.display().to_string()));

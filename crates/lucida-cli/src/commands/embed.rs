@@ -227,7 +227,7 @@ impl<'a> Embedding<'a> {
             images.origin
         ));
         let parts: Vec<String> = pca.explained().iter().map(|&part| percent(part)).collect();
-        self.context.output.info(&format!("The main directions have {} of the variance", parts.join(" and ")));
+        self.context.output.info(&format!("Explained variance of the principal components: {}", parts.join(", ")));
     }
 
     /// The maps by the methods that were asked for.
@@ -252,7 +252,7 @@ impl<'a> Embedding<'a> {
 
     /// Draws a map as an image and as an SVG.
     fn draw(&self, PointMap { name, points }: &PointMap) -> Result<()> {
-        let kind = if *name == "pca" { "main directions" } else { "t-SNE" };
+        let kind = if *name == "pca" { "PCA" } else { "t-SNE" };
         let classes = self.chosen.iter().map(|&index| self.set().label(index)).collect();
         let labels = self.chosen.iter().map(|&index| self.images.name(index)).collect();
         let (count, origin, layer) = (thousands(points.len()), &self.images.origin, self.layer);

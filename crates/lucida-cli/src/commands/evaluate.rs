@@ -106,10 +106,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let origin = Origin::load(&run_of(Path::new(&arguments.model.model)).origin()).ok();
     let images = ImageSet::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model, output)?;
     if images.are_builtin() {
-        output.note(
-            "the built-in digits are training digits of MNIST: a model trained on them, or on MNIST, has seen them; \
-             use --data mnist:DIR for test digits",
-        );
+        output.note("the built-in digits are part of MNIST's training set; --data mnist:DIR evaluates on its test set");
     }
     let evaluation = evaluation(&model, &images, arguments, context).with_context(|| arguments.model.model.clone())?;
     let all: Vec<usize> = (0..images.set().len()).collect();
@@ -261,8 +258,7 @@ fn classes(names: &[String], confusion: &Confusion) -> String {
     row(MEAN, &images, measures.map(|measure| share(confusion.macro_mean(measure))));
     let never: Vec<&str> = confusion.never_predicted().map(|class| names[class].as_str()).collect();
     if !never.is_empty() {
-        let _ =
-            writeln!(text, "never predicted, so that the precision is undefined and counts as 0: {}", never.join(", "));
+        let _ = writeln!(text, "never predicted (precision undefined, counted as 0): {}", never.join(", "));
     }
     text
 }
@@ -276,7 +272,7 @@ fn matrix(names: &[String], confusion: &Confusion) -> String {
     let widest = confusion.counts().iter().map(|count| count.to_string().len()).max().unwrap_or(1);
     let name = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let width = widest.max(name);
-    let mut text = "confusion matrix: a row for each true class, a column for each predicted one\n".to_owned();
+    let mut text = "confusion matrix (rows: true classes, columns: predictions)\n".to_owned();
     let _ = write!(text, "{:name$}", "");
     names.iter().for_each(|name| text += &format!(" {name:>width$}"));
     for (truth, row) in names.iter().enumerate() {

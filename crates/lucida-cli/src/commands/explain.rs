@@ -449,9 +449,9 @@ fn row(Explained { map, faithfulness }: &Explained) -> String {
     let remark = match &map.completeness {
         _ if map.flat_reason().is_some() => map.flat_reason().unwrap_or_default().to_owned(),
         CompletenessCheck::Layer(layer) => format!("of {layer}"),
-        CompletenessCheck::Completeness { sum, difference, .. } => format!("sums to {sum:.4} of {difference:.4}"),
+        CompletenessCheck::Completeness { sum, difference, .. } => format!("completeness: {sum:.4} of {difference:.4}"),
         CompletenessCheck::Conservation { score, inputs, biases } => {
-            format!("hands {inputs:.4} to the pixels and {biases:.4} to biases, of {score:.4}")
+            format!("conservation: {inputs:.4} on pixels, {biases:.4} on biases, of {score:.4}")
         }
         _ => String::new(),
     };

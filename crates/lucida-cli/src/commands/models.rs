@@ -44,9 +44,9 @@ enum Weights {
 impl Weights {
     fn text(&self) -> &'static str {
         match self {
-            Self::None => "to be trained",
+            Self::None => "none published",
             Self::BuiltIn => "built in",
-            Self::Published { with_top: None, without_top: None } => "not fetched",
+            Self::Published { with_top: None, without_top: None } => "not downloaded",
             Self::Published { with_top: None, .. } => "here without top",
             Self::Published { without_top: None, .. } => "here with top",
             Self::Published { .. } => "here with and without top",

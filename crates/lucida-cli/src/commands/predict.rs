@@ -286,7 +286,7 @@ impl Session<'_> {
             self.context.output.result(&classes.join(" "))
         } else if known > 0 {
             let share = percent(right as f64 / known as f64);
-            self.context.output.result(&format!("{right} of {known} are what their folders say: {share}"))
+            self.context.output.result(&format!("{right} of {known} predictions match the folder names: {share}"))
         } else {
             Ok(())
         }

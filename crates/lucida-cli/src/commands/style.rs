@@ -366,8 +366,8 @@ impl StyleArgs {
         let builtin = model.network.name() == "vgg16_builtin";
         if builtin && self.network.is_none() {
             context.output.note(
-                "using the built-in blocks 1 to 3 of VGG16; `lucida weights fetch vgg16` gets all five, which see \
-                 larger shapes",
+                "using the built-in blocks 1 to 3 of VGG16; `lucida weights fetch vgg19` downloads a deeper network, \
+                 which captures larger shapes",
             );
         }
         let network = StyleNetwork::new(model, self.pooling)?;

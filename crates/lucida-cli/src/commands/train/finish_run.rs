@@ -78,7 +78,7 @@ impl FinishRun<'_> {
             output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {count} {}", self.samples))?;
         }
         output.info(&written);
-        output.info(&format!("See lucida report {}", run.path().display()));
+        output.info(&format!("Next: lucida report {}", run.path().display()));
         let remedies: Vec<&str> = self.remedies.into_iter().flatten().collect();
         if let Some(advice) = advice(result, &self.validation, &remedies) {
             output.info(&advice);
@@ -143,7 +143,7 @@ fn advice(result: &TrainResult, counts: &[usize], remedies: &[&str]) -> Option<S
     let learned = (accuracy - chance) / (1.0 - chance).max(f64::MIN_POSITIVE);
     (learned < 0.4 && chance < 1.0).then(|| {
         format!(
-            "Low accuracy: {} on the validation images, where always naming the largest class gives {}. What may help: {help}",
+            "Low accuracy: {} on the validation images, where always predicting the largest class gives {}. What may help: {help}",
             percent(accuracy),
             percent(chance)
         )

@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &WeightsList, context: Context) -> Result<()> {
             "present" => file.path.display().to_string(),
             "partial" => format!("{} of it are there", megabytes(file.bytes)),
             "foreign" => format!("{}, but of {} bytes: not the published file", file.path.display(), file.bytes),
-            _ => "not fetched".to_owned(),
+            _ => "not downloaded".to_owned(),
         };
         let (top, size) = (if file.with_top { "with" } else { "without" }, megabytes(file.size));
         let _ = writeln!(text, "{:<12}  {top:<10}  {size:>8}  {state}", file.network);

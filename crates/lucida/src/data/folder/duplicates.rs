@@ -80,7 +80,7 @@ pub(super) fn notes(duplicates: &[Duplicate]) -> Vec<String> {
         Some(format!("{count} {what}: {path} and {other}{say}"))
     };
     let leaks = sentence(
-        "image that validates or tests is an exact copy of one in another part",
+        "validation or test image is an exact copy of an image in another part",
         "images that validate or test are exact copies of some in another part",
         &|d| d.across_parts,
     );

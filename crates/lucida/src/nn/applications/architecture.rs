@@ -151,7 +151,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg11",
-        description: "VGG11 (Simonyan and Zisserman, 2014) of torchvision: 8 convolutions; ImageNet",
+        description: "VGG11 (Simonyan and Zisserman, 2014; torchvision): 8 convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -162,7 +162,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg13",
-        description: "VGG13 (Simonyan and Zisserman, 2014) of torchvision: 10 convolutions; ImageNet",
+        description: "VGG13 (Simonyan and Zisserman, 2014; torchvision): 10 convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -173,7 +173,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg11-bn",
-        description: "VGG11 with batch normalization, of torchvision; ImageNet",
+        description: "VGG11 with batch normalization (torchvision); ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -184,7 +184,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg13-bn",
-        description: "VGG13 with batch normalization, of torchvision; ImageNet",
+        description: "VGG13 with batch normalization (torchvision); ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -195,7 +195,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg16-bn",
-        description: "VGG16 with batch normalization, of torchvision; ImageNet",
+        description: "VGG16 with batch normalization (torchvision); ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -206,7 +206,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg19-bn",
-        description: "VGG19 with batch normalization, of torchvision; ImageNet",
+        description: "VGG19 with batch normalization (torchvision); ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -217,7 +217,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "alexnet",
-        description: "AlexNet (Krizhevsky, 2014) of torchvision: 5 convolutions, 3 dense layers; ImageNet",
+        description: "AlexNet (Krizhevsky, 2014; torchvision): 5 convolutions, 3 dense layers; ImageNet",
         input: [224, 224, 3],
         smallest: 63,
         pixels: PixelFormat::Torch,
@@ -228,7 +228,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "squeezenet1-0",
-        description: "SqueezeNet 1.0 (Iandola et al., 2016) of torchvision: 8 fire modules; ImageNet",
+        description: "SqueezeNet 1.0 (Iandola et al., 2016; torchvision): 8 fire modules; ImageNet",
         input: [224, 224, 3],
         smallest: 21,
         pixels: PixelFormat::Torch,
@@ -239,7 +239,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "squeezenet1-1",
-        description: "SqueezeNet 1.1 of torchvision: as 1.0 with 2.4 times less work; ImageNet",
+        description: "SqueezeNet 1.1 (torchvision): as 1.0 with 2.4 times less work; ImageNet",
         input: [224, 224, 3],
         smallest: 17,
         pixels: PixelFormat::Torch,
@@ -250,7 +250,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "resnet18",
-        description: "ResNet18 (He et al., 2015) of torchvision: 8 blocks of two convolutions; ImageNet",
+        description: "ResNet18 (He et al., 2015; torchvision): 8 blocks of two convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -261,7 +261,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "resnet34",
-        description: "ResNet34 (He et al., 2015) of torchvision: 16 blocks of two convolutions; ImageNet",
+        description: "ResNet34 (He et al., 2015; torchvision): 16 blocks of two convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -272,7 +272,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "resnet50",
-        description: "ResNet50 (He et al., 2015) of torchvision: 16 blocks of three convolutions; ImageNet",
+        description: "ResNet50 (He et al., 2015; torchvision): 16 blocks of three convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -283,7 +283,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "resnet101",
-        description: "ResNet101 (He et al., 2015) of torchvision: 33 blocks of three convolutions; ImageNet",
+        description: "ResNet101 (He et al., 2015; torchvision): 33 blocks of three convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -294,7 +294,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "resnet152",
-        description: "ResNet152 (He et al., 2015) of torchvision: 50 blocks of three convolutions; ImageNet",
+        description: "ResNet152 (He et al., 2015; torchvision): 50 blocks of three convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -305,7 +305,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "densenet121",
-        description: "DenseNet121 (Huang et al., 2016) of torchvision: 58 layers in dense blocks; ImageNet",
+        description: "DenseNet121 (Huang et al., 2016; torchvision): 58 layers in dense blocks; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -316,7 +316,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "inception-v3-torch",
-        description: "InceptionV3 (Szegedy et al., 2016) of torchvision, for its weights; ImageNet",
+        description: "InceptionV3 (Szegedy et al., 2016; torchvision); ImageNet",
         input: [299, 299, 3],
         smallest: 75,
         pixels: PixelFormat::Tf,
