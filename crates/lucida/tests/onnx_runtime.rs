@@ -1,7 +1,13 @@
-//! Networks written as ONNX, run in tract, against what lucida computes: the values may differ by 1e-4 of the largest.
+//! Networks written as ONNX, run in ONNX Runtime, against what lucida computes: the values may differ by 1e-4 of the
+//! largest.
+//!
+//! `ONNXRUNTIME_PYTHON` names a Python with the packages onnx and onnxruntime; without it, these tests say that they skip.
 
 use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
 
+use lucida::files::write_npy;
 use lucida::nn::applications::{self, InitialWeights};
 use lucida::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
@@ -10,7 +16,6 @@ use lucida::nn::layers::{
 };
 use lucida::nn::{Network, Plan};
 use lucida::weights::{Model, onnx};
-use tract_onnx::prelude::*;
 
 const BATCH: usize = 2;
 
@@ -27,21 +32,23 @@ fn lucida(network: &Network) -> Vec<Vec<f32>> {
     (0..network.outputs().len()).map(|index| plan.output(index).to_vec()).collect()
 }
 
-/// All outputs of the file.
-fn tract(path: &Path, network: &Network) -> Vec<Vec<f32>> {
+/// All outputs of the file, one after the other.
+fn onnx_runtime(python: &Path, model: &Path, network: &Network) -> Vec<f32> {
     let shape: Vec<usize> = [&[BATCH], network.input_shape().unwrap().sizes()].concat();
-    let model = tract_onnx::onnx().model_for_path(path).unwrap();
-    let model = model.with_input_fact(0, f32::fact(&shape).into()).unwrap().into_optimized().unwrap();
-    let outputs =
-        model.into_runnable().unwrap().run(tvec!(Tensor::from_shape(&shape, &input(network)).unwrap().into()));
-    outputs
-        .unwrap()
-        .iter()
-        .map(|output| output.to_plain_array_view::<f32>().unwrap().iter().copied().collect())
-        .collect()
+    let [values, outputs] = ["input.npy", "outputs.bin"].map(|name| model.with_file_name(name));
+    write_npy(&values, &shape, &input(network)).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx_runtime.py");
+    let run = Command::new(python).args([script.as_path(), model, &values, &outputs]).output().unwrap();
+    assert!(run.status.success(), "{}: {}", network.name(), String::from_utf8_lossy(&run.stderr));
+    let bytes = fs::read(outputs).unwrap();
+    bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
 }
 
 fn agrees(mut network: Network) {
+    let Some(python) = env::var_os("ONNXRUNTIME_PYTHON") else {
+        eprintln!("skipped: ONNXRUNTIME_PYTHON does not name a Python with onnxruntime");
+        return;
+    };
     for weight in network.weights_mut().iter_mut().filter(|weight| !weight.name().ends_with("kernel")) {
         let start = if weight.name().ends_with("variance") { 0.5 } else { -0.3 };
         weight.values_mut().iter_mut().enumerate().for_each(|(i, value)| *value = start + (i % 5) as f32 * 0.2);
@@ -49,10 +56,12 @@ fn agrees(mut network: Network) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
     onnx::save_model(&Model::new(network.clone()), &path).unwrap();
-    let (ours, theirs) = (lucida(&network), tract(&path, &network));
-    assert_eq!(ours.len(), theirs.len());
-    for (ours, theirs) in ours.iter().zip(&theirs) {
-        assert_eq!(ours.len(), theirs.len());
+    let (ours, theirs) = (lucida(&network), onnx_runtime(Path::new(&python), &path, &network));
+    assert_eq!(ours.iter().map(Vec::len).sum::<usize>(), theirs.len());
+    let mut rest = theirs.as_slice();
+    for ours in &ours {
+        let (theirs, others) = rest.split_at(ours.len());
+        rest = others;
         let largest = theirs.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         let worst = ours.iter().zip(theirs).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
         let (first, second) = ours.split_at(ours.len() / BATCH);
