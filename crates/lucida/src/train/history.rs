@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::plot::Curves;
 use crate::{Error, Result, files};
 
-use super::metrics::MetricKind;
-
 /// The numbers of one epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EpochRecord {
@@ -153,7 +151,22 @@ impl History {
     }
 }
 
-/// The epoch of a line of a table with these columns, in any order; unknown ones are left alone.
+/// The columns of a table that are not metrics.
+pub(super) const COLUMNS: [&str; 11] = [
+    "epoch",
+    "accuracy",
+    "loss",
+    "val_accuracy",
+    "val_loss",
+    "learning_rate",
+    "seconds",
+    "val_weighted_loss",
+    "val_f1",
+    "val_auc",
+    "ema",
+];
+
+/// The epoch of a line of a table with these columns, in any order; others are metrics.
 fn parse(columns: &[&str], line: &str) -> Option<EpochRecord> {
     let fields: Vec<&str> = line.split(',').collect();
     if fields.len() != columns.len() {
@@ -168,10 +181,9 @@ fn parse(columns: &[&str], line: &str) -> Option<EpochRecord> {
     };
     let metrics = |prefix: &str| -> Option<BTreeMap<String, f64>> {
         let mut found = BTreeMap::new();
-        for name in columns.iter().filter_map(|column| column.strip_prefix(prefix)) {
-            if name.parse::<MetricKind>().is_ok_and(|kind| kind.to_string() == name)
-                && let Some(value) = optional(&format!("{prefix}{name}"))?
-            {
+        let own = |column: &&&str| !COLUMNS.contains(column) && column.starts_with("val_") != prefix.is_empty();
+        for name in columns.iter().filter(own).filter_map(|column| column.strip_prefix(prefix)) {
+            if let Some(value) = optional(&format!("{prefix}{name}"))? {
                 found.insert(name.to_owned(), value);
             }
         }
@@ -199,7 +211,7 @@ mod tests {
     use super::*;
 
     /// The columns of each table of classes.
-    const COLUMNS: &str = "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds";
+    const HEAD: &str = "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds";
 
     fn record(epoch: usize, val_loss: Option<f64>) -> EpochRecord {
         EpochRecord {
@@ -243,7 +255,7 @@ mod tests {
         let history = History { epochs: vec![record(1, Some(0.5)), weighted, averaged] };
         history.save_csv(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with(&format!("{COLUMNS},val_weighted_loss,val_f1,val_auc,ema\n")), "{text}");
+        assert!(text.starts_with(&format!("{HEAD},val_weighted_loss,val_f1,val_auc,ema\n")), "{text}");
         assert_eq!(History::load_csv(&path).unwrap(), history);
         assert_eq!(history.best().unwrap().epoch, 2);
         std::fs::write(&path, "head\n1,2,3\n").unwrap();

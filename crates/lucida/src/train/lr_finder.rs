@@ -65,7 +65,7 @@ impl Trainer<'_> {
         }
         let batch = self.config.batch_size.clamp(1, train.len());
         let mut network = network.clone();
-        let mut train_step = TrainStep::new(&self.config, (&network, train.targets()), batch, None)?;
+        let mut train_step = TrainStep::new((&self.config, &self.custom), (&network, train.targets()), batch, None)?;
         let mut optimizer = OptimizerState::new(self.config.optimizer, &network);
         let schedule = BatchSchedule::new(train.len(), batch, Some(steps), self.config.seed);
         let mut curve: Vec<[f64; 3]> = Vec::with_capacity(steps);
