@@ -27,13 +27,13 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Whether a path means standard output: `-`, `/dev/stdout`, or a link to that.
-pub fn is_stdout(path: &Path) -> bool {
-    matches!(Target::of(path), Ok(Target::Stdout))
+pub fn is_stdout(path: impl AsRef<Path>) -> bool {
+    matches!(Target::of(path.as_ref()), Ok(Target::Stdout))
 }
 
 /// Whether a path means a device, a pipe or standard output, whose name need not say what is in it.
-pub fn is_stream(path: &Path) -> bool {
-    matches!(Target::of(path), Ok(Target::Stdout | Target::Stream(_)))
+pub fn is_stream(path: impl AsRef<Path>) -> bool {
+    matches!(Target::of(path.as_ref()), Ok(Target::Stdout | Target::Stream(_)))
 }
 
 /// Writes a file next to its target, syncs it and renames it, so that the target is either as it was or complete.
@@ -54,7 +54,8 @@ pub fn is_stream(path: &Path) -> bool {
 ///
 /// # Errors
 /// [`Error::Io`] names `path`, whatever step failed; the temporary file is removed.
-pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let path = path.as_ref();
     let written = match Target::of(path) {
         Ok(Target::Stdout) => write_to(io::stdout().lock(), write),
         Ok(Target::Stream(path)) => File::options().append(true).open(path).and_then(|stream| write_to(stream, write)),
@@ -90,7 +91,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
 }
 
 /// Writes `bytes` as [`write_atomic`] does.
-pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_atomic(path, |out| out.write_all(bytes))
 }
 
@@ -98,7 +99,8 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read, [`Error::Limit`] when it is larger.
-pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
+pub fn read_limited(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
+    let path = path.as_ref();
     let failed = |source| Error::io(path, "read", source);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -161,7 +163,8 @@ pub fn decimals(value: Value) -> Value {
 ///
 /// # Errors
 /// [`Error::Argument`] for `-`, which means standard output; [`Error::Io`] when it cannot be created.
-pub fn create_folder(path: &Path) -> Result<()> {
+pub fn create_folder(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
     if path.as_os_str() == "-" {
         return Err(Error::argument("- is standard output, which takes one file: name a folder, or write ./-"));
     }
@@ -198,7 +201,8 @@ fn check_folders(path: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Exists`] when it already exists and `force` is not given; [`Error::Io`] when its folder
 /// cannot be written to, [`Error::File`] when it is a folder itself, or its folder does not exist or is a file.
-pub fn claim_file(path: &Path, force: bool) -> Result<()> {
+pub fn claim_file(path: impl AsRef<Path>, force: bool) -> Result<()> {
+    let path = path.as_ref();
     let failed = |source| Error::io(path, "write", source);
     let Target::File(target) = Target::of(path).map_err(failed)? else { return Ok(()) };
     if target.is_dir() {
@@ -221,7 +225,8 @@ pub fn claim_file(path: &Path, force: bool) -> Result<()> {
 /// # Errors
 /// [`Error::Exists`] when one of them already exists and `force` is not given; [`Error::Io`] when the folder cannot be
 /// created or written to.
-pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside> {
+pub fn claim_folder(path: impl AsRef<Path>, names: &[&str], force: bool) -> Result<SetAside> {
+    let path = path.as_ref();
     check_folder(path, names, force)?;
     SetAside::new(path, names)
 }
@@ -230,7 +235,8 @@ pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside
 ///
 /// # Errors
 /// As [`claim_folder`].
-pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
+pub fn check_folder(path: impl AsRef<Path>, names: &[&str], force: bool) -> Result<()> {
+    let path = path.as_ref();
     heal(path);
     // What a killed process has set aside in folders within this one comes back, too.
     set_aside::places(path, names)?.iter().for_each(|place| set_aside::heal_one(&place.folder));
@@ -246,7 +252,7 @@ pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
 ///
 /// # Errors
 /// Those of the system.
-pub fn check_writable(folder: &Path) -> io::Result<()> {
+pub fn check_writable(folder: impl AsRef<Path>) -> io::Result<()> {
     tempfile::tempfile_in(folder).map(drop)
 }
 

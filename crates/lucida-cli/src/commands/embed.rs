@@ -183,7 +183,7 @@ fn save_if_any(skipped: &[Skipped], folder: &Path) -> Result<Option<String>> {
     if skipped.is_empty() {
         return Ok(None);
     }
-    save_skipped(skipped, &folder.join(NAME))?;
+    save_skipped(skipped, folder.join(NAME))?;
     Ok(Some(NAME.to_owned()))
 }
 
@@ -275,13 +275,13 @@ impl<'a> Embedding<'a> {
         }
         let out = self.out;
         scatter.image(&thumbnails)?.save_png(out.join(name).with_extension("png"))?;
-        files::write_bytes(&out.join(name).with_extension("svg"), scatter.svg(&thumbnails)?.as_bytes())?;
+        files::write_bytes(out.join(name).with_extension("svg"), scatter.svg(&thumbnails)?.as_bytes())?;
         Ok(())
     }
 
     /// Writes where each image lies on each map, and of a model for digits whether one was found.
     fn save_points(&self, maps: &[PointMap], blank: Option<&BTreeSet<usize>>) -> Result<()> {
-        files::write_atomic(&self.out.join("points.csv"), |out| {
+        files::write_atomic(self.out.join("points.csv"), |out| {
             write!(out, "file,class")?;
             maps.iter().try_for_each(|PointMap { name, .. }| write!(out, ",{name}_x,{name}_y"))?;
             if blank.is_some() {
@@ -301,10 +301,10 @@ impl<'a> Embedding<'a> {
     }
 
     fn save_features(&self) -> Result<()> {
-        self.features.save_npy(&self.out.join("features.npy"))?;
+        self.features.save_npy(self.out.join("features.npy"))?;
         if self.arguments.csv {
             let names: Vec<String> = self.chosen.iter().map(|&index| self.images.name(index)).collect();
-            self.features.save_csv(&names, &self.out.join("features.csv"))?;
+            self.features.save_csv(&names, self.out.join("features.csv"))?;
         }
         Ok(())
     }

@@ -107,7 +107,7 @@ impl Demo {
     ///
     /// # Errors
     /// As [`files::claim_folder`].
-    pub fn claim_folder(folder: &Path, force: bool) -> Result<SetAside> {
+    pub fn claim_folder(folder: impl AsRef<Path>, force: bool) -> Result<SetAside> {
         files::claim_folder(folder, &Self::FILES, force)
     }
 
@@ -169,8 +169,9 @@ impl DemoResult<'_> {
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be written.
-    pub fn save(&self, folder: &Path, depth: &Depth) -> Result<()> {
-        safetensors::save_model(&self.model, &folder.join("model.safetensors"))?;
+    pub fn save(&self, folder: impl AsRef<Path>, depth: &Depth) -> Result<()> {
+        let folder = folder.as_ref();
+        safetensors::save_model(&self.model, folder.join("model.safetensors"))?;
         let before = Instant::now();
         let deconstruct = Deconstruction::of(self, depth)?;
         let taking_apart = before.elapsed().as_secs_f64();

@@ -109,7 +109,12 @@ pub(super) fn evaluate_weighted(
 ///
 /// # Errors
 /// As [`evaluate`].
-pub fn evaluate_remembered(model: &Model, data: &FolderSet, cache: &Path, cpu: Cpu) -> Result<Option<Evaluation>> {
+pub fn evaluate_remembered(
+    model: &Model,
+    data: &FolderSet,
+    cache: impl AsRef<Path>,
+    cpu: Cpu,
+) -> Result<Option<Evaluation>> {
     Outputs::of_classes(model)?;
     let Some(cut_point) = frozen_cut_point(model)? else { return Ok(None) };
     let layer = model.network.nodes()[cut_point].name();

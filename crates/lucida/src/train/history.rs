@@ -70,7 +70,7 @@ impl History {
     ///
     /// # Errors
     /// [`crate::Error::Io`] when the file cannot be written.
-    pub fn save_csv(&self, path: &Path) -> Result<()> {
+    pub fn save_csv(&self, path: impl AsRef<Path>) -> Result<()> {
         files::write_atomic(path, |out| {
             let (first, more) = self.columns();
             let names = |columns: &[Column<'_>]| columns.iter().map(|(name, _)| format!(",{name}")).collect::<String>();
@@ -125,7 +125,8 @@ impl History {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when it cannot be read, [`Error::File`](crate::Error::File) names the first line that is not understood.
-    pub fn load_csv(path: &Path) -> Result<Self> {
+    pub fn load_csv(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let bytes = files::read_limited(path, 64 << 20)?;
         let text = String::from_utf8_lossy(&bytes);
         let mut epochs = Vec::new();

@@ -123,7 +123,7 @@ impl LearningRateCurve {
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be written.
-    pub fn save_csv(&self, path: &Path) -> Result<()> {
+    pub fn save_csv(&self, path: impl AsRef<Path>) -> Result<()> {
         files::write_atomic(path, |out| {
             writeln!(out, "learning_rate,loss,smoothed_loss")?;
             self.steps.iter().try_for_each(|[rate, loss, smooth]| writeln!(out, "{rate:e},{loss:.6},{smooth:.6}"))

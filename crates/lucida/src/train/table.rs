@@ -74,7 +74,7 @@ impl PredictionTable {
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         files::write_bytes(path, self.text.as_bytes())
     }
 }

@@ -112,7 +112,7 @@ fn kernels_from_files() {
         let message = read(text).unwrap_err().to_string();
         assert!(message.contains(expected) && message.contains("kernel.txt"), "{message}");
     }
-    assert!(matches!(Kernel::read(&folder.path().join("none")), Err(Error::Io { .. })));
+    assert!(matches!(Kernel::read(folder.path().join("none")), Err(Error::Io { .. })));
     assert!(Kernel::new(2, 2, vec![1.0]).is_err() && Kernel::new(0, 0, vec![]).is_err());
     assert!(Kernel::gaussian(0.0).is_err() && Kernel::gaussian(f64::NAN).is_err() && Kernel::gaussian(1e9).is_err());
 }

@@ -76,7 +76,7 @@ fn features_are_written_as_tables() {
     assert_eq!(std::fs::read_to_string(csv).unwrap(), "file,f0,f1\na,1,0.5\n\"b,c\",-2,3\n");
     features.save_npy(&npy).unwrap();
     assert!(std::fs::read(npy).unwrap().windows(6).any(|part| part == b"(2, 2)"));
-    assert!(features.save_csv(&["a".into()], &folder.path().join("b.csv")).is_err());
+    assert!(features.save_csv(&["a".into()], folder.path().join("b.csv")).is_err());
 }
 
 /// Main directions of points whose covariance is known.
