@@ -32,7 +32,7 @@ pub(crate) use embed::{Embed, Map};
 pub(crate) use activations::Activations;
 pub(crate) use deconv::Deconv;
 #[cfg_attr(not(feature = "mpi"), allow(unused_imports))]
-pub(crate) use distributed::{Bulk, DistributedArgs, WireName};
+pub(crate) use distributed::{Bulk, DistributedArgs};
 pub(crate) use doctor::Doctor;
 pub(crate) use explain::Explain;
 pub(crate) use filter::Filter;

@@ -144,18 +144,15 @@ impl LearningRateCurve {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::{Purpose, Rng};
 
     /// A curve over eight powers of ten, 25 steps each, as `--find-lr` makes it: `loss` of the logarithm of the rate, and
     /// noise of this size.
     fn curve(noise: f64, loss: impl Fn(f64) -> f64) -> Vec<[f64; 3]> {
-        let mut state = 1_u64;
-        let mut random = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f64 / (1_u64 << 24) as f64 - 0.5
-        };
+        let mut rng = Rng::keyed(1, Purpose::Noise, 0);
         let step = |step: usize| {
             let log = -7.0 + step as f64 / 25.0;
-            let loss = loss(log) + noise * random();
+            let loss = loss(log) + noise * (rng.uniform() - 0.5);
             [10.0_f64.powf(log), loss, loss]
         };
         (0..200).map(step).take_while(|step| step[1] < 3.0).collect()

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 
-pub use catalogue::{PUBLISHED, Published, megabytes, networks, published};
+pub use catalogue::{PUBLISHED, Published, megabytes, networks, published, published_for};
 
 use crate::core::Progress;
 use crate::nn::applications::Architecture;
