@@ -1,4 +1,4 @@
-"""Times activation maximisation in Keras on TensorFlow, as one writes it first: a tf.function for a step, a loop over
+"""Times activation maximization in Keras on TensorFlow, as one writes it first: a tf.function for a step, a loop over
 filters.
 
     maximize_keras.py mnist|vgg16 THREADS

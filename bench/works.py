@@ -141,14 +141,14 @@ WORKS = {
         ],
     ),
     "maximize-mnist": Work(
-        "Activation maximisation, MNIST",
+        "Activation maximization, MNIST",
         "All 24 + 48 + 64 filters of the MNIST network, 300 steps without and 300 with the total variation, as keras-vis "
         "does it. The peer is a tf.function for a step in a loop over filters.",
         ["maximize_filters", "mnist"],
         [["maximize_keras.py", "mnist"]],
     ),
     "maximize-vgg16": Work(
-        "Activation maximisation, VGG16",
+        "Activation maximization, VGG16",
         "16 filters of block3_conv1, pictures of 128x128, 256 steps. The peer is a tf.function for a step in a loop over "
         "filters, without the movements and the frequencies that Lucida's method has.",
         ["maximize_filters", "vgg16"],

@@ -59,7 +59,7 @@ fn data_files_that_are_not_what_they_should_be() {
         (&whole[..whole.len() / 2], "cut short"),
         (&whole[..2], "cut short"),
         (b"<html>not found</html>", "not an IDX file"),
-        (&idx(&[TRAIN as u32], &vec![3; TRAIN]), "mislabelled"),
+        (&idx(&[TRAIN as u32], &vec![3; TRAIN]), "mislabeled"),
         (&idx(&[TRAIN as u32 - 1, 28, 28], &whole[16..16 + (TRAIN - 1) * 784]), "train-labels-idx1-ubyte"),
     ] {
         let (_folder, data) = spoilt(images, bytes);

@@ -2,7 +2,7 @@
 
 pub use crate::core::{Detail, Progress, Step, Unit};
 pub use crate::data::{
-    Augment, Augmented, ColorMode, Dataset, Folder, Image, LabelledImages, Mnist, Preprocessing, Subset, Targets,
+    Augment, Augmented, ColorMode, Dataset, Folder, Image, LabeledImages, Mnist, Preprocessing, Subset, Targets,
     stratified_split,
 };
 pub use crate::explain::maximize::{Fourier, Maximized, Objective, Target, maximize};

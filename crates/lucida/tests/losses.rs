@@ -24,28 +24,28 @@ fn spots() -> (Vec<[usize; 2]>, Vec<u8>) {
 }
 
 /// The row and the column, from 0 to 1.
-fn positions() -> LabelledImages {
+fn positions() -> LabeledImages {
     let (places, pixels) = spots();
     let rows = places.iter().flatten().map(|&place| place as f32 / (SIDE - 1) as f32).collect();
-    LabelledImages::with_values([SIDE, SIDE, 1], pixels, rows, names(&["row", "column"])).unwrap()
+    LabeledImages::with_values([SIDE, SIDE, 1], pixels, rows, names(&["row", "column"])).unwrap()
 }
 
 /// Whether the pixel is above the middle, and whether it is on the left.
-fn halves() -> LabelledImages {
+fn halves() -> LabeledImages {
     let (places, pixels) = spots();
     let rows = places.iter().flatten().map(|&place| f32::from(u8::from(place < SIDE / 2))).collect();
-    LabelledImages::with_labels([SIDE, SIDE, 1], pixels, rows, names(&["above", "left"])).unwrap()
+    LabeledImages::with_labels([SIDE, SIDE, 1], pixels, rows, names(&["above", "left"])).unwrap()
 }
 
 /// One of two or of four classes.
-fn classes(count: usize) -> LabelledImages {
+fn classes(count: usize) -> LabeledImages {
     let (places, pixels) = spots();
     let class = |&[row, column]: &[usize; 2]| {
         let quarter = 2 * usize::from(row < SIDE / 2) + usize::from(column < SIDE / 2);
         quarter % count
     };
     let labels = places.iter().map(class).collect();
-    LabelledImages::new([SIDE, SIDE, 1], pixels, labels, names(&["a", "b", "c", "d"][..count])).unwrap()
+    LabeledImages::new([SIDE, SIDE, 1], pixels, labels, names(&["a", "b", "c", "d"][..count])).unwrap()
 }
 
 fn model(units: usize, activation: ActivationKind) -> Model {
@@ -120,7 +120,7 @@ fn labels_are_learned_any_number_of_them() {
     // One label alone is not two classes.
     let (places, pixels) = spots();
     let rows = places.iter().map(|place| f32::from(u8::from(place[0] > 3))).collect();
-    let data = LabelledImages::with_labels([SIDE, SIDE, 1], pixels, rows, names(&["below"])).unwrap();
+    let data = LabeledImages::with_labels([SIDE, SIDE, 1], pixels, rows, names(&["below"])).unwrap();
     let mut model = Model { class_names: names(&["below"]), ..model(1, ActivationKind::Sigmoid) };
     fit(config(None), &mut model, &data);
     assert_eq!(Outputs::of(&model).unwrap().kind(), OutputKind::Labels);
@@ -236,9 +236,9 @@ fn what_does_not_fit_is_refused_and_what_does_is_named() {
     assert!(other.unwrap_err().to_string().contains("the validation data has values"));
     let message = evaluate(&model(2, Sigmoid), &halves(), Cpu::detect()).unwrap_err().to_string();
     assert!(message.contains("evaluate_metrics"), "{message}");
-    let rows = |rows| LabelledImages::with_labels([1, 1, 1], vec![0, 1], rows, names(&["a"])).unwrap_err().to_string();
+    let rows = |rows| LabeledImages::with_labels([1, 1, 1], vec![0, 1], rows, names(&["a"])).unwrap_err().to_string();
     assert!(rows(vec![0.0, 2.0]).contains("label \"a\" of image 1 is 2") && rows(vec![0.0]).contains("1 targets"));
-    let value = LabelledImages::with_values([1, 1, 1], vec![0], vec![f32::NAN], names(&["a"]));
+    let value = LabeledImages::with_values([1, 1, 1], vec![0], vec![f32::NAN], names(&["a"]));
     assert!(value.unwrap_err().to_string().contains("not a finite number"));
 }
 

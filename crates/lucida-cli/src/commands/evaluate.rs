@@ -104,7 +104,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let claim = |folder| files::claim_folder(folder, &OUT_FILES, arguments.force);
     let earlier = arguments.out.as_deref().map(claim).transpose()?;
     let origin = Origin::load(run_of(Path::new(&arguments.model.model)).origin()).ok();
-    let images = ImageSet::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model, output)?;
+    let images = ImageSet::part(arguments, origin.as_ref(), &model, context)?.labeled_for(&model, output)?;
     if images.are_builtin() {
         output.note(
             "the built-in digits are training digits of MNIST: a model trained on them, or on MNIST, has seen them; \

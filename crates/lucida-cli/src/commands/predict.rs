@@ -296,8 +296,8 @@ impl Session<'_> {
     /// Says when the folders of images are not named like the model's classes: nothing is compared then.
     fn tell_unknown(&self, images: &ImageSet) {
         let names = images.set().class_names();
-        let labelled = (0..images.set().len()).any(|index| images.label(index).is_some());
-        if !labelled || names.iter().any(|name| self.knows(name)) {
+        let labeled = (0..images.set().len()).any(|index| images.label(index).is_some());
+        if !labeled || names.iter().any(|name| self.knows(name)) {
             return;
         }
         let count = Outputs::of(self.model).map_or(0, |outputs| outputs.count());

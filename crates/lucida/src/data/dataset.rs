@@ -182,20 +182,20 @@ impl<D: Dataset + ?Sized> Dataset for &D {
 /// Images of one size in memory, 8 bits a channel, with a class, labels or values each.
 ///
 /// ```
-/// use lucida::data::{Dataset, LabelledImages, Targets};
+/// use lucida::data::{Dataset, LabeledImages, Targets};
 ///
 /// let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
 /// // Two gray images of one pixel; how many things are in each.
-/// let counted = LabelledImages::with_values([1, 1, 1], vec![10, 200], vec![0.0, 3.0], names(&["count"]))?;
+/// let counted = LabeledImages::with_values([1, 1, 1], vec![10, 200], vec![0.0, 3.0], names(&["count"]))?;
 /// assert_eq!((counted.targets(), counted.target(1)), (Targets::Values(1), &[3.0][..]));
 /// // Any of two labels for each.
 /// let labels = vec![1.0, 0.0, 1.0, 1.0];
-/// let labelled = LabelledImages::with_labels([1, 1, 1], vec![10, 200], labels, names(&["dark", "gray"]))?;
-/// assert_eq!((labelled.targets(), labelled.target(1)), (Targets::Labels(2), &[1.0, 1.0][..]));
+/// let labeled = LabeledImages::with_labels([1, 1, 1], vec![10, 200], labels, names(&["dark", "gray"]))?;
+/// assert_eq!((labeled.targets(), labeled.target(1)), (Targets::Labels(2), &[1.0, 1.0][..]));
 /// # Ok::<(), lucida::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct LabelledImages {
+pub struct LabeledImages {
     shape: [usize; 3],
     pixels: Vec<u8>,
     truth: Truth,
@@ -211,7 +211,7 @@ enum Truth {
     Rows(Targets, Vec<f32>),
 }
 
-impl LabelledImages {
+impl LabeledImages {
     /// A set from the bytes of all its images, one after another in the shape of height, width and channels (1 or 3).
     ///
     /// # Errors
@@ -304,7 +304,7 @@ fn image_len(shape: [usize; 3]) -> Result<usize> {
     }
 }
 
-impl Dataset for LabelledImages {
+impl Dataset for LabeledImages {
     fn len(&self) -> usize {
         match &self.truth {
             Truth::Classes(labels) => labels.len(),

@@ -146,10 +146,10 @@ impl<R: Read> Source<'_, R> {
         match (content, rank) {
             (Content::Any, _) | (Content::Images, 3) | (Content::Labels, 1) => Ok(()),
             (Content::Images, 1) => Err(self.wrong(format!(
-                "is mislabelled: it holds labels (magic {found}) where images ({expected}) were expected"
+                "is mislabeled: it holds labels (magic {found}) where images ({expected}) were expected"
             ))),
             (Content::Labels, 3) => Err(self.wrong(format!(
-                "is mislabelled: it holds images (magic {found}) where labels ({expected}) were expected"
+                "is mislabeled: it holds images (magic {found}) where labels ({expected}) were expected"
             ))),
             _ => Err(self.wrong(format!("holds an array of {rank} dimensions (magic {found}), expected {expected}"))),
         }

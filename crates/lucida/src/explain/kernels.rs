@@ -171,7 +171,7 @@ mod tests {
         let [blue, red] = [20, 400].map(|x| wide.pixel(x, row));
         assert!(blue[2] > blue[0] + 60 && red[0] > red[2] + 60, "{blue:?} {red:?}");
 
-        let color = Network::sequential("colour", [9, 9, 3], [Layer::from(Conv2D::new(4, [5, 3]))], 1).unwrap();
+        let color = Network::sequential("color", [9, 9, 3], [Layer::from(Conv2D::new(4, [5, 3]))], 1).unwrap();
         assert!(kernel_sheet(&color, "conv2d", &style).unwrap().width() > 4 * 27);
     }
 

@@ -85,7 +85,7 @@ impl<'a> Trainer<'a> {
     ///
     /// // Black images; nine values of ten are below 0.9.
     /// let values: Vec<f32> = (0..100).map(|i| i as f32 / 100.0).collect();
-    /// let images = LabelledImages::with_values([1, 1, 1], vec![0; 100], values, vec!["value".to_owned()])?;
+    /// let images = LabeledImages::with_values([1, 1, 1], vec![0; 100], values, vec!["value".to_owned()])?;
     /// let network = Sequential::new("constant", [1, 1, 1]).add(Flatten::new()).add(Dense::new(1)).build(42)?;
     /// let mut model = Model::new(network).with_preprocessing(Preprocessing::unit(1, 1, ColorMode::Grayscale));
     /// let config = TrainConfig { epochs: 100, learning_rate: 0.01.into(), ..TrainConfig::default() };

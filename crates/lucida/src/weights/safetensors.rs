@@ -98,7 +98,7 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     let path = path.as_ref();
     let mut source = Source::open(path)?;
     let Some(text) = source.entry.take() else {
-        return modules::recognise(&mut source)?.ok_or_else(|| {
+        return modules::recognize(&mut source)?.ok_or_else(|| {
             Error::file(
                 path,
                 format!(
@@ -118,7 +118,7 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
 /// As [`torch::load_known`](super::torch), of a plain file.
 pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Model>> {
     let mut source = Source::open(path)?;
-    if source.entry.is_some() { Ok(None) } else { modules::recognise_as(&mut source, known) }
+    if source.entry.is_some() { Ok(None) } else { modules::recognize_as(&mut source, known) }
 }
 
 /// Reads the tensors of a file into the weights of the same names, or of those that torchvision or timm have for the

@@ -51,7 +51,7 @@ pub use write::save_weights;
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     let path = path.as_ref();
     let mut file = TorchFile::open(path)?;
-    let model = modules::recognise(&mut file)?.ok_or_else(|| {
+    let model = modules::recognize(&mut file)?.ok_or_else(|| {
         Error::file(
             path,
             format!(
@@ -74,7 +74,7 @@ fn noted(mut model: Model, file: &TorchFile) -> Model {
 /// has others.
 pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Model>> {
     let mut file = TorchFile::open(path)?;
-    Ok(modules::recognise_as(&mut file, known)?.map(|model| noted(model, &file)))
+    Ok(modules::recognize_as(&mut file, known)?.map(|model| noted(model, &file)))
 }
 
 /// Reads weights into a network: by the names that torchvision or timm have for the layers of a known network, by

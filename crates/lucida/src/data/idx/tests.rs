@@ -57,11 +57,11 @@ fn images_and_labels_are_not_confused() {
     let (images, labels) = (idx(&[1, 1, 1], &[0]), idx(&[1], &[0]));
     assert_eq!(
         message(&labels, Content::Images),
-        "is mislabelled: it holds labels (magic 00 00 08 01) where images (00 00 08 03) were expected"
+        "is mislabeled: it holds labels (magic 00 00 08 01) where images (00 00 08 03) were expected"
     );
     assert_eq!(
         message(&images, Content::Labels),
-        "is mislabelled: it holds images (magic 00 00 08 03) where labels (00 00 08 01) were expected"
+        "is mislabeled: it holds images (magic 00 00 08 03) where labels (00 00 08 01) were expected"
     );
     assert!(message(&idx(&[1, 1], &[0]), Content::Images).contains("an array of 2 dimensions"));
 }

@@ -13,7 +13,7 @@ fn shared() -> Option<PathBuf> {
     None
 }
 
-fn first_labels(set: &LabelledImages) -> Vec<usize> {
+fn first_labels(set: &LabeledImages) -> Vec<usize> {
     (0..10).map(|index| set.label(index)).collect()
 }
 
@@ -123,9 +123,9 @@ fn what_does_not_belong_together_is_refused() {
     write(folder.path(), images, labels, 28, 2, &[1, 10]);
     assert!(message().ends_with("train-labels-idx1-ubyte: label 1 is 10, but digits are 0 to 9"), "{}", message());
     write(folder.path(), images, labels, 32, 2, &[1, 2]);
-    assert!(message().ends_with("is mislabelled: its images are 32x32, MNIST's are 28x28"), "{}", message());
+    assert!(message().ends_with("is mislabeled: its images are 32x32, MNIST's are 28x28"), "{}", message());
     write(folder.path(), labels, images, 28, 2, &[1, 2]);
-    assert!(message().contains("train-labels-idx1-ubyte: is mislabelled: it holds images"), "{}", message());
+    assert!(message().contains("train-labels-idx1-ubyte: is mislabeled: it holds images"), "{}", message());
 }
 
 #[test]

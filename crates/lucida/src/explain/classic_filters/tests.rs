@@ -138,7 +138,7 @@ fn canny_by_loops(image: &Image, sigma: f64, low: f64, high: f64) -> Vec<u8> {
         if inside { slope[row as usize * width + column as usize] } else { 0.0 }
     };
     // The slope one step along the gradient, scaled so that the longer component is one pixel.
-    let neighbour = |index: usize, sign: f64| {
+    let neighbor = |index: usize, sign: f64| {
         let scale = sign / x[index].abs().max(y[index].abs());
         let (row, column) = ((index / width) as f64 + scale * y[index], (index % width) as f64 + scale * x[index]);
         let (r, c) = (row.floor(), column.floor());
@@ -157,7 +157,7 @@ fn canny_by_loops(image: &Image, sigma: f64, low: f64, high: f64) -> Vec<u8> {
         sum
     };
     let ridge: Vec<bool> = (0..slope.len())
-        .map(|i| slope[i] >= low && slope[i] >= neighbour(i, 1.0) && slope[i] > neighbour(i, -1.0))
+        .map(|i| slope[i] >= low && slope[i] >= neighbor(i, 1.0) && slope[i] > neighbor(i, -1.0))
         .collect();
     let mut edge: Vec<bool> = (0..slope.len()).map(|i| ridge[i] && slope[i] >= high).collect();
     loop {

@@ -223,7 +223,7 @@ fn classes_are_projected_from_before_the_softmax() {
 }
 
 #[test]
-fn peaks_are_higher_than_their_neighbours() {
+fn peaks_are_higher_than_their_neighbors() {
     let values = [1.0, 0.0, 3.0, 0.0, 0.0, 0.0, 2.0, 2.0, f32::NAN, 0.0, 0.0, 0.0];
     assert_eq!(peaks(&values, [3, 4, 1], 0, 9), [[0, 2], [0, 0]]);
     assert_eq!(peaks(&values, [3, 4, 1], 0, 1), [[0, 2]]);

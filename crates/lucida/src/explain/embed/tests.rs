@@ -4,7 +4,7 @@ use super::tsne::tests::clusters;
 use super::*;
 use crate::Cpu;
 use crate::core::Step;
-use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing};
+use crate::data::{Dataset, LabeledImages, Mnist, Preprocessing};
 use crate::nn::{Plan, applications};
 use crate::weights::Model;
 
@@ -12,10 +12,10 @@ fn model() -> Model {
     Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(applications::mnist_cnn(3).unwrap()) }
 }
 
-fn digits(count: usize) -> LabelledImages {
+fn digits(count: usize) -> LabeledImages {
     let all = Mnist::builtin().unwrap().train;
     let pixels = (0..count).flat_map(|index| all.pixels(index).to_vec()).collect();
-    LabelledImages::new([28, 28, 1], pixels, all.labels()[..count].to_vec(), all.class_names().to_vec()).unwrap()
+    LabeledImages::new([28, 28, 1], pixels, all.labels()[..count].to_vec(), all.class_names().to_vec()).unwrap()
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn known_networks() {
     assert_eq!(of("block5_conv3"), (196, 16, 90));
     assert_eq!(of("block5_pool"), (212, 32, 90));
     let field = receptive_field(&vgg, "block3_conv3").unwrap();
-    assert_eq!(field.centre(), Some([1.5, 1.5]));
+    assert_eq!(field.center(), Some([1.5, 1.5]));
     assert_eq!(field.at([0, 28]).unwrap().rows, Span { start: 0, end: 22 });
     assert_eq!(field.at([0, 28]).unwrap().columns, Span { start: 94, end: 134 });
     assert_eq!(field.with_padding([0, 28]).unwrap().rows, Span { start: -18, end: 22 });
