@@ -53,8 +53,8 @@ pub(crate) struct MeaningArguments {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = MEANING)]
     pub(crate) classes: Option<PathBuf>,
 
-    /// What the outputs mean: classify (softmax, or a sigmoid for two classes), multilabel (a sigmoid per label), regress, or
-    /// features [default: by the last layers]
+    /// What the outputs mean: classify (softmax, or a sigmoid for two classes), multilabel (a sigmoid per label), regress,
+    /// or features [default: by the last layers]
     #[arg(long, value_name = "TASK", value_parser = tasks(), help_heading = MEANING)]
     pub(crate) task: Option<Task>,
 }

@@ -473,7 +473,8 @@ mod tests {
         check(&super::Cli::command());
     }
 
-    /// Whatever the option, a value that it cannot take gets an answer in plain words: what was expected, and what was given.
+    /// Whatever the option, a value that it cannot take gets an answer in plain words: what was expected, and what was
+    /// given.
     #[test]
     fn every_option_says_what_it_expects() {
         const WRONG: &str = "?!";

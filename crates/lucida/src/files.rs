@@ -182,8 +182,8 @@ fn check_folders(path: &Path) -> Result<()> {
 
 /// Checks that a file can be written before any long work: the rule for every file that a command line names.
 ///
-/// An existing file is replaced only with `force`. Standard output (`-`), devices and pipes are always written to, as nothing
-/// is lost.
+/// An existing file is replaced only with `force`. Standard output (`-`), devices and pipes are always written to, as
+/// nothing is lost.
 ///
 /// ```
 /// # let temporary = tempfile::tempdir().unwrap();
@@ -219,8 +219,8 @@ pub fn claim_file(path: impl AsRef<Path>, force: bool) -> Result<()> {
     check_writable(folder).map_err(failed)
 }
 
-/// Creates a folder for the files of these names, and checks that it can be written to before any long work. Earlier files of
-/// these names are set aside until the new ones are complete, and come back if the command fails.
+/// Creates a folder for the files of these names, and checks that it can be written to before any long work. Earlier files
+/// of these names are set aside until the new ones are complete, and come back if the command fails.
 ///
 /// # Errors
 /// [`Error::Exists`] when one of them already exists and `force` is not given; [`Error::Io`] when the folder cannot be

@@ -112,8 +112,8 @@ pub(crate) struct DreamArguments {
     #[arg(long, value_name = "RATE", default_value = "0.002", value_parser = positive)]
     pub(crate) rate: f64,
 
-    /// Longer side of the result in pixels; a smaller image is not enlarged. The shorter side needs at least 48: layers have too
-    /// few positions for less
+    /// Longer side of the result in pixels; a smaller image is not enlarged. The shorter side needs at least 48: layers have
+    /// too few positions for less
     #[arg(long, value_name = "PIXELS", default_value = "640", value_parser = whole::<u32>(48..=8192))]
     pub(crate) size: u32,
 
@@ -132,8 +132,8 @@ pub(crate) struct MaximizeArgs {
     #[arg(long, value_name = "METHOD", value_enum, default_value_t = MethodName::Fourier)]
     pub(crate) method: MethodName,
 
-    /// Steps, from each of the starts [default: 256, for filters of digits 512, for their classes 320; for keras-vis 600, half of them without
-    /// the variation]
+    /// Steps, from each of the starts
+    /// [default: 256, for filters of digits 512, for their classes 320; for keras-vis 600, half of them without the variation]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: Option<u32>,
 

@@ -25,8 +25,8 @@ pub(crate) struct FolderPlace {
 /// One file.
 #[derive(Debug, Args)]
 pub(crate) struct FilePlace {
-    /// File for the result (.png, .tif or .jpg), or - for standard output, as PNG [default: a new one in the working folder, named after the input and
-    /// the command]
+    /// File for the result (.png, .tif or .jpg), or - for standard output, as PNG
+    /// [default: a new one in the working folder, named after the input and the command]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 

@@ -22,7 +22,8 @@ pub(crate) struct ReportArguments {
     #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
     pub(crate) run: PathBuf,
 
-    /// The data: mnist, mnist:DIR (a folder with MNIST's files), or a folder of images [default: what the run was trained on]
+    /// The data: mnist, mnist:DIR (a folder with MNIST's files), or a folder of images
+    /// [default: what the run was trained on]
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<Source>,
 

@@ -199,8 +199,8 @@ enum ImageInput {
     Decoded(Image),
 }
 
-/// What comes from standard input: an image, or a list of paths, one on each line. Empty lines, and those that start with `#`,
-/// are left out.
+/// What comes from standard input: an image, or a list of paths, one on each line. Empty lines, and those that start with
+/// `#`, are left out.
 fn standard_input() -> Result<Vec<ImageInput>> {
     let mut bytes = Vec::new();
     std::io::stdin().lock().read_to_end(&mut bytes).with_context(|| format!("cannot read {STANDARD_INPUT}"))?;

@@ -240,8 +240,8 @@ impl LabeledImages {
     /// label of `names` holds and 0 where it does not. `pixels` as for [`new`](Self::new).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is neither 0 nor
-    /// 1, or when the shape is not that of an image.
+    /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is neither 0
+    /// nor 1, or when the shape is not that of an image.
     pub fn with_labels(shape: [usize; 3], pixels: Vec<u8>, rows: Vec<f32>, names: Vec<String>) -> Result<Self> {
         let wrong = rows.iter().position(|&value| value != 0.0 && value != 1.0);
         if let Some(at) = wrong.filter(|_| !names.is_empty()) {
@@ -255,8 +255,8 @@ impl LabeledImages {
     /// [`new`](Self::new).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is not finite, or
-    /// when the shape is not that of an image.
+    /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is not finite,
+    /// or when the shape is not that of an image.
     pub fn with_values(shape: [usize; 3], pixels: Vec<u8>, rows: Vec<f32>, names: Vec<String>) -> Result<Self> {
         if let Some(at) = rows.iter().position(|value| !value.is_finite()).filter(|_| !names.is_empty()) {
             let (image, name) = (at / names.len(), &names[at % names.len()]);

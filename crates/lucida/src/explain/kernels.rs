@@ -40,7 +40,8 @@ pub fn layers_with_kernels(network: &Network) -> Vec<&str> {
 }
 
 /// The kernels of a layer. Over one channel: each filter, side by side. Over three: each filter in color. Over more: a row
-/// for each filter (several where the sheet would be too wide), a column for each input channel. Below is the color scale. A filter whose kernel is zero everywhere is hatched.
+/// for each filter (several where the sheet would be too wide), a column for each input channel. Below is the color scale. A
+/// filter whose kernel is zero everywhere is hatched.
 ///
 /// ```
 /// use lucida::explain::{KernelStyle, kernel_sheet, layers_with_kernels};

@@ -18,8 +18,8 @@ const ADDED: &str = ".added";
 
 /// The files of an earlier result, set aside while a new result is written in their place.
 ///
-/// Symbolic links stay: it is the file behind a link that is set aside, in its own folder. Dropped, it puts all files back: a
-/// command that fails leaves what was there. Other files in the folders stay where they are.
+/// Symbolic links stay: it is the file behind a link that is set aside, in its own folder. Dropped, it puts all files back:
+/// a command that fails leaves what was there. Other files in the folders stay where they are.
 #[must_use = "the earlier files come back unless they are discarded"]
 #[derive(Debug)]
 pub struct SetAside {

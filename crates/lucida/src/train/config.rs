@@ -51,7 +51,8 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossKind>,
     /// Metrics that are measured in addition to the accuracy of classes; by default
-    /// [those](MetricKind::defaults) of the targets. Those of your own are given to [`Trainer::metric`](super::Trainer::metric).
+    /// [those](MetricKind::defaults) of the targets. Those of your own are given to
+    /// [`Trainer::metric`](super::Trainer::metric).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricKind>,
     /// The quantity that decides which epoch is the best.
@@ -176,12 +177,12 @@ pub struct ParamGroup {
 }
 
 impl TrainConfig {
-    /// Checks that a network can be trained on data with these targets: that loss, metrics and monitor fit both, and that the
-    /// values of the configuration are valid.
+    /// Checks that a network can be trained on data with these targets: that loss, metrics and monitor fit both, and that
+    /// the values of the configuration are valid.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first value that is not, and what fits; [`Error::Unsupported`] when the network is not a
-    /// classifier and no loss was chosen.
+    /// [`Error::Argument`] names the first value that is not, and what fits; [`Error::Unsupported`] when the network is not
+    /// a classifier and no loss was chosen.
     pub fn check(&self, network: &Network, targets: Targets) -> Result<()> {
         self.check_with(&CustomObjective::default(), network, targets)
     }

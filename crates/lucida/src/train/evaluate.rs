@@ -87,8 +87,8 @@ pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize
     Ok(evaluate_weighted(network, &output, (samples, order), &[], cpu)?.0)
 }
 
-/// As [`evaluate_samples`], with the loss of `output`, and the mean of the loss of each sample times the weight of its class, which is what training
-/// with class weights minimizes; the plain loss where there are no weights.
+/// As [`evaluate_samples`], with the loss of `output`, and the mean of the loss of each sample times the weight of its
+/// class, which is what training with class weights minimizes; the plain loss where there are no weights.
 ///
 /// # Errors
 /// As [`evaluate`].

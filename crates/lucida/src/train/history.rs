@@ -65,8 +65,8 @@ impl History {
     }
 
     /// Writes a table of comma-separated values, with Keras's names for the columns. Those of values that no epoch has
-    /// (the accuracy of what is not classified, the weighted loss, F1, ROC AUC, metrics, the decay of the mean of the weights)
-    /// are left out.
+    /// (the accuracy of what is not classified, the weighted loss, F1, ROC AUC, metrics, the decay of the mean of the
+    /// weights) are left out.
     ///
     /// # Errors
     /// [`crate::Error::Io`] when the file cannot be written.
@@ -124,7 +124,8 @@ impl History {
     /// Reads a table that [`save_csv`](Self::save_csv) has written.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when it cannot be read, [`Error::File`](crate::Error::File) names the first line that is not understood.
+    /// [`Error::Io`](crate::Error::Io) when it cannot be read, [`Error::File`](crate::Error::File) names the first line that
+    /// is not understood.
     pub fn load_csv(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = files::read_limited(path, 64 << 20)?;

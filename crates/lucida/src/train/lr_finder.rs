@@ -31,8 +31,8 @@ pub struct LearningRateCurve {
 }
 
 impl Trainer<'_> {
-    /// Trains a copy of a network for up to `steps` steps, at rates from `rates[0]` up to `rates[1]`, each by the same factor
-    /// larger than the one before, until the loss blows up.
+    /// Trains a copy of a network for up to `steps` steps, at rates from `rates[0]` up to `rates[1]`, each by the same
+    /// factor larger than the one before, until the loss blows up.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -97,9 +97,9 @@ impl Trainer<'_> {
 /// The rate of the steepest fall of the loss, and at most a tenth of that where the loss is least.
 ///
 /// The steepest fall alone may lie right before the rate from which the loss blows up, where a training of more than a few
-/// steps does so as well; a tenth of the rate of the least loss is J. Howard's and S. Gugger's rule (Deep Learning for Coders
-/// with fastai and PyTorch, 2020, chapter 5). The loss is smoothed by a centered mean: an exponential one lags behind, and
-/// gives rates that are too large by what it lags. A fall that is no larger than the noise is none.
+/// steps does so as well; a tenth of the rate of the least loss is J. Howard's and S. Gugger's rule (Deep Learning for
+/// Coders with fastai and PyTorch, 2020, chapter 5). The loss is smoothed by a centered mean: an exponential one lags
+/// behind, and gives rates that are too large by what it lags. A fall that is no larger than the noise is none.
 fn suggest(curve: &[[f64; 3]]) -> Option<f64> {
     let smooth = |at: usize| {
         let around = &curve[at.saturating_sub(WARM / 2)..(at + WARM / 2 + 1).min(curve.len())];

@@ -45,8 +45,8 @@ impl RunFolder {
     /// earlier run are set aside: they come back when this is dropped before [`discard_earlier`](Self::discard_earlier).
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) when there is a run already and `force` is not given; [`Error::Io`](crate::Error::Io) when the folder cannot be
-    /// created or written to.
+    /// [`Error::Argument`](crate::Error::Argument) when there is a run already and `force` is not given;
+    /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
     pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
         let path = path.into();
         files::check_folder(&path, &Self::FILES, force)?;

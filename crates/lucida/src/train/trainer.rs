@@ -59,9 +59,9 @@ impl<'a> Trainer<'a> {
     /// The network's outputs are its values, or the logits where it [takes](Loss::takes_logits_of) those of the last softmax
     /// or sigmoid; the targets of classes are one-hot rows.
     ///
-    /// What [`Debug`](std::fmt::Debug) writes of it, its settings included, is part of the record in the model file, and must
-    /// be the same for a training to resume. A model file does not hold the loss itself: [`evaluate`](super::evaluate) and
-    /// [`evaluate_metrics`](super::evaluate_metrics) measure the usual one of the targets.
+    /// What [`Debug`](std::fmt::Debug) writes of it, its settings included, is part of the record in the model file, and
+    /// must be the same for a training to resume. A model file does not hold the loss itself: [`evaluate`](super::evaluate)
+    /// and [`evaluate_metrics`](super::evaluate_metrics) measure the usual one of the targets.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -100,12 +100,12 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Measures a metric of your own, in addition to [`TrainConfig::metrics`], with a copy of `metric` for each epoch: on the
-    /// validation data, and while training where it has [sums](Metric::sums). It gets the outputs of the network; the targets
-    /// of classes are one-hot rows.
+    /// Measures a metric of your own, in addition to [`TrainConfig::metrics`], with a copy of `metric` for each epoch: on
+    /// the validation data, and while training where it has [sums](Metric::sums). It gets the outputs of the network; the
+    /// targets of classes are one-hot rows.
     ///
-    /// Its values are in the [history](super::EpochRecord::val_metrics) by its name, which must be the same for a training to
-    /// resume. It does not decide which epoch is the best; a [callback](Self::callback) may stop the training by it.
+    /// Its values are in the [history](super::EpochRecord::val_metrics) by its name, which must be the same for a training
+    /// to resume. It does not decide which epoch is the best; a [callback](Self::callback) may stop the training by it.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -152,8 +152,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// Trains as a member of a [group](super::distributed): all members call [`fit`](Self::fit) with the same model, data,
-    /// configuration, loss, metrics and callbacks that decide, and get the same weights. The first one writes and reads checkpoints. Each
-    /// member may have callbacks of its own that watch; when one interrupts the training, all stop, a step later.
+    /// configuration, loss, metrics and callbacks that decide, and get the same weights. The first one writes and reads
+    /// checkpoints. Each member may have callbacks of its own that watch; when one interrupts the training, all stop, a step
+    /// later.
     ///
     /// A member that returns an error leaves the others waiting for it: see to it that they end.
     pub fn process_group(self, group: Option<&'a dyn ProcessGroup>) -> Self {
@@ -169,8 +170,8 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when configuration or data do not fit the network, or when the loss is no
     /// longer a number; [`Error::Changed`](crate::Error::Changed) when the checkpoint is of another training;
-    /// [`Error::Unsupported`](crate::Error::Unsupported) when the network is not a classifier, the data has classes and no loss
-    /// was chosen; those of reading the data and of the callbacks.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) when the network is not a classifier, the data has classes and no
+    /// loss was chosen; those of reading the data and of the callbacks.
     pub fn fit(
         &mut self,
         model: &mut Model,
@@ -250,7 +251,7 @@ pub struct TrainResult {
     pub interrupted: bool,
     /// Whether a callback ended it early, as it had got no better.
     pub stopped_early: bool,
-    /// The configuration and the results, for [`Model::training`]. There is neither a date nor a time in it, so that the same
-    /// training gives the same file. What is optional is there where it is not the default.
+    /// The configuration and the results, for [`Model::training`]. There is neither a date nor a time in it, so that the
+    /// same training gives the same file. What is optional is there where it is not the default.
     pub record: Value,
 }

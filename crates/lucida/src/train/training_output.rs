@@ -180,8 +180,8 @@ impl OutputEnd {
             return Err(no_label_smoothing(&kind.to_string()));
         }
         Ok(Arc::from(match kind {
-            // Classes are one-hot rows here, in which a mixed image has shares of two; for the others both losses are the same
-            // to the bit.
+            // Classes are one-hot rows here, in which a mixed image has shares of two; for the others both losses are the
+            // same to the bit.
             LossKind::SparseCategoricalCrossentropy => LossKind::CategoricalCrossentropy.build(0.0),
             kind => kind.build(label_smoothing),
         }))

@@ -93,8 +93,8 @@ pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     files::write_bytes(path, &keras::legacy(model, path)?)
 }
 
-/// The model of a description, its weights zero, and the paths of its layers' groups in version 3 of the format. `bytes` is the
-/// length of the file.
+/// The model of a description, its weights zero, and the paths of its layers' groups in version 3 of the format. `bytes` is
+/// the length of the file.
 pub(super) fn described(
     path: &Path,
     config: &Value,

@@ -11,8 +11,8 @@ pub(super) struct LiveRange {
 /// Gives each tensor a buffer so that no two that live at the same moment share one. Returns the buffer of each tensor,
 /// and the lengths of the buffers.
 ///
-/// In the order of their first use, each tensor takes the free buffer that fits best: the smallest that is large enough, else the
-/// largest, which grows.
+/// In the order of their first use, each tensor takes the free buffer that fits best: the smallest that is large enough,
+/// else the largest, which grows.
 pub(super) fn assign(ranges: &[LiveRange]) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..ranges.len()).collect();
     order.sort_by_key(|&index| (ranges[index].first, std::cmp::Reverse(ranges[index].len), index));

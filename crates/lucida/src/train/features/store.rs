@@ -46,7 +46,8 @@ struct Segment {
 }
 
 impl FeatureStore {
-    /// Opens what is remembered of the outputs of `layer` of a model, below `folder`; files that are damaged are passed over.
+    /// Opens what is remembered of the outputs of `layer` of a model, below `folder`; files that are damaged are passed
+    /// over.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder cannot be created or read, [`Error::Argument`] when there is no such layer.

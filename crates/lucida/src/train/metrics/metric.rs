@@ -18,8 +18,8 @@ pub trait Metric: fmt::Debug + Send {
     fn higher_is_better(&self) -> bool;
 
     /// The sums that the metric is computed from. Those of several batches, or of several processes, add up to those of all
-    /// samples, element by element: so a metric is measured while training. `None` for a metric that needs all samples at once,
-    /// which is measured on the validation data alone.
+    /// samples, element by element: so a metric is measured while training. `None` for a metric that needs all samples at
+    /// once, which is measured on the validation data alone.
     fn sums(&mut self) -> Option<&mut [f64]>;
 }
 
