@@ -44,8 +44,8 @@ impl Random {
 fn field(x: f32, y: f32) -> ([f32; 2], f32) {
     let mut direction = [1.0, 0.35 * (5.0 * x + 2.0 * y).sin()];
     let mut within = 0.0_f32;
-    for (centre, radius, strength) in WHIRLS {
-        let (dx, dy) = (x - centre[0], y - centre[1]);
+    for (center, radius, strength) in WHIRLS {
+        let (dx, dy) = (x - center[0], y - center[1]);
         let near = (-(dx * dx + dy * dy) / (radius * radius)).exp();
         direction[0] -= strength * near * dy / radius * 2.0;
         direction[1] += strength * near * dx / radius * 2.0;

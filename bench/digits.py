@@ -14,13 +14,13 @@ def idx(path):
     return struct.unpack(f">{count}I", content[4 : 4 + 4 * count]), content[4 + 4 * count :]
 
 
-def save_png(path, width, height, grey):
-    """Writes grey pixels, a byte each."""
+def save_png(path, width, height, gray):
+    """Writes gray pixels, a byte each."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    rows = b"".join(b"\0" + grey[row * width : (row + 1) * width] for row in range(height))
+    rows = b"".join(b"\0" + gray[row * width : (row + 1) * width] for row in range(height))
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     pathlib.Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)

@@ -33,7 +33,7 @@ pub(crate) use embed::{Embed, Map};
 pub(crate) use activations::Activations;
 pub(crate) use deconv::Deconv;
 #[cfg_attr(not(feature = "mpi"), allow(unused_imports))]
-pub(crate) use distributed::{Bulk, DistributedArgs, WireName};
+pub(crate) use distributed::{Bulk, DistributedArgs};
 pub(crate) use doctor::Doctor;
 pub(crate) use explain::Explain;
 pub(crate) use filter::Filter;
@@ -512,7 +512,8 @@ mod tests {
         check(&super::Cli::command());
     }
 
-    /// Whatever the option, a value that it cannot take gets an answer in plain words: what was expected, and what was given.
+    /// Whatever the option, a value that it cannot take gets an answer in plain words: what was expected, and what was
+    /// given.
     #[test]
     fn every_option_says_what_it_expects() {
         const WRONG: &str = "?!";

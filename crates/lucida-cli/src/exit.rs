@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
 use lucida::nn::applications;
-use lucida::weights::hub::{megabytes, published};
+use lucida::weights::hub::{megabytes, published_for};
 use lucida::{Error, Unfit, files, nearest_name};
 
 use crate::cli::Cli;
@@ -137,11 +137,11 @@ fn hint(error: &Error) -> Option<String> {
     Some(match error {
         Error::Changed { field, before, .. } => resume_as_before(field, before),
         Error::Exists { .. } => "use --force to overwrite it".to_owned(),
-        Error::NotFetched { network, with_top, size, .. } => {
-            let command = fetch_command(network, *with_top)?;
-            format!("download them with {command} ({}), or give a file with --weights FILE", megabytes(*size))
+        Error::NotFetched { size, .. } => {
+            let command = published_for(error)?.command();
+            format!("download them with `{command}` ({}), or give a file with --weights FILE", megabytes(*size))
         }
-        Error::NoClassifier { network, .. } => format!("download them with {}", fetch_command(network, true)?),
+        Error::NoClassifier { .. } => format!("download them with `{}`", published_for(error)?.command()),
         Error::NoWeights { .. } => {
             "give the file or the run folder of a trained one, as `lucida train` writes it, or the \
              file of its weights with --weights FILE"
@@ -163,12 +163,6 @@ fn hint(error: &Error) -> Option<String> {
         Error::Memory { needed, largest, .. } => what_fits(*needed, *largest),
         _ => return None,
     })
-}
-
-/// The command that downloads the weights of a network.
-fn fetch_command(network: &str, with_top: bool) -> Option<String> {
-    let file = published(applications::find(network).ok()?, with_top).ok()?;
-    Some(format!("`{}`", file.command()))
 }
 
 /// How to resume a training that was started with another value of a setting.

@@ -21,7 +21,8 @@ pub(crate) fn catch() -> Result<()> {
     install(|| eprintln_safely(&format!("\n{STOPPING}")))
 }
 
-/// As [`catch`], for a command that may have nothing to stop: it says so itself, with [`STOPPING`], where there is something.
+/// As [`catch`], for a command that may have nothing to stop: it says so itself, with [`STOPPING`], where there is
+/// something.
 pub(crate) fn catch_quietly() -> Result<()> {
     install(|| {})
 }

@@ -9,18 +9,18 @@ use lucida::data::{Dataset, Image, Mnist};
 use serde_json::Value;
 
 #[test]
-fn maps_tables_and_neighbours() {
+fn maps_tables_and_neighbors() {
     let folder = tempfile::tempdir().unwrap();
     let (model, out, digit) = (shared().run(), folder.path().join("out"), folder.path().join("digit.png"));
     let test = Mnist::test_only(shared().data()).unwrap();
     test.image(3).unwrap().save_png(&digit).unwrap();
     let data = format!("mnist:{}", shared().data().display());
     let arguments = ["embed", text(&model), "--data", &data, "--steps", "100", "--out", text(&out)];
-    let with_neighbours = || arguments.into_iter().chain(["--neighbours", text(&digit), "--count", "4"]);
-    let printed = run(with_neighbours());
+    let with_neighbors = || arguments.into_iter().chain(["--neighbors", text(&digit), "--count", "4"]);
+    let printed = run(with_neighbors());
     assert!(printed.starts_with("100 of 100 test digits of "), "{printed}");
     assert!(printed.contains(&format!("{}: most like\n  1.0000  test digit no. 3 (a", digit.display())), "{printed}");
-    let expected = ["features.npy", "neighbours.png", "pca.png", "pca.svg", "points.csv", "tsne.png", "tsne.svg"];
+    let expected = ["features.npy", "neighbors.png", "pca.png", "pca.svg", "points.csv", "tsne.png", "tsne.svg"];
     assert_eq!(names(&out), expected);
     let points = fs::read_to_string(out.join("points.csv")).unwrap();
     assert_eq!(points.lines().count(), 101);
@@ -31,10 +31,10 @@ fn maps_tables_and_neighbours() {
 
     assert!(fail(1, arguments).contains("pca.png already exists; use --force"));
     let bytes = fs::read(out.join("tsne.png")).unwrap();
-    let answer: Value = serde_json::from_str(&run(with_neighbours().chain(["--json", "--force", "--csv"]))).unwrap();
+    let answer: Value = serde_json::from_str(&run(with_neighbors().chain(["--json", "--force", "--csv"]))).unwrap();
     assert!(fs::read(out.join("tsne.png")).unwrap() == bytes, "the same seed gives the same map");
     assert_eq!((&answer["images"], &answer["pooled"]), (&100.into(), &false.into()));
-    let nearest = answer["neighbours"][0]["nearest"].as_array().unwrap();
+    let nearest = answer["neighbors"][0]["nearest"].as_array().unwrap();
     assert_eq!((nearest.len(), &nearest[0]["class"]), (4, &test.label(3).to_string().into()));
     assert!(nearest.windows(2).all(|pair| pair[0]["likeness"].as_f64() >= pair[1]["likeness"].as_f64()));
     let table = fs::read_to_string(out.join("features.csv")).unwrap();
@@ -57,7 +57,9 @@ fn folders_layers_and_what_cannot_be() {
     let again = || base.into_iter().chain(["--force"]);
     let message = fail(1, again().chain(["--layer", "conv2d_9"]));
     assert!(message.contains("has no layer \"conv2d_9\"; did you mean \"conv2d_"), "{message}");
-    let message = fail(1, again().chain(["--neighbours", "none.png"]));
+    let message = fail(1, again().chain(["--neighbors", "none.png"]));
+    // The name that the option had.
+    assert_eq!(fail(1, again().chain(["--neighbours", "none.png"])), message);
     assert!(message.contains("none.png: cannot read"), "{message}");
     assert!(fail(1, again().chain(["--strict"])).contains("x.png: not an image"));
     for index in 1..8 {

@@ -294,7 +294,7 @@ fn an_image_without_a_digit_is_said_to_be_blank() {
         &[&["explain", model, white, "--method", "gradient"], &of_image[..]].concat(),
         &[&["activations", model, white], &of_image[..]].concat(),
         &[&["deconv", model, white, "--layer", "conv2d"], &of_image[..]].concat(),
-        &[&["embed", model, "--data", few, "--method", "pca", "--neighbours", white], &of_image[..]].concat(),
+        &[&["embed", model, "--data", few, "--method", "pca", "--neighbors", white], &of_image[..]].concat(),
     ] {
         let notes = stderr_of(words);
         assert!(notes.contains(BLANK), "{words:?}: {notes}");

@@ -1,4 +1,5 @@
-//! Models of other programs, which do not say how images are prepared, what their outputs mean, or what their classes are called.
+//! Models of other programs, which do not say how images are prepared, what their outputs mean, or what their classes are
+//! called.
 
 mod common;
 

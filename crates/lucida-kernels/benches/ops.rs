@@ -54,7 +54,7 @@ fn activations(criterion: &mut Criterion) {
 }
 
 fn normalization(criterion: &mut Criterion) {
-    let mut group = group(criterion, "normalisation");
+    let mut group = group(criterion, "normalization");
     let (input, gradient, mut output) = (numbers(VALUES), numbers(VALUES), vec![0.0; VALUES]);
     let (scale, shift) = (numbers(CHANNELS), numbers(CHANNELS));
     let (mut one, mut two) = (vec![0.0; CHANNELS], vec![0.0; CHANNELS]);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use lucida::Cpu;
-use lucida::data::{Dataset, Folder, FolderSet, Image, LabelledImages, Limits, Mnist};
+use lucida::data::{Dataset, Folder, FolderSet, Image, LabeledImages, Limits, Mnist};
 use lucida::nn::counted;
 use lucida::style::{BRUSHWORK, brushwork};
 use lucida::weights::Model;
@@ -68,14 +68,14 @@ pub(crate) struct ImageCatalog<'a> {
     of: String,
     pub(crate) set: &'a dyn Dataset,
     /// Whether somebody knows the classes.
-    labelled: bool,
+    labeled: bool,
 }
 
 impl ImageCatalog<'_> {
     /// What an image is, for people. Its class stands next to its number: `digit 7` alone would read as a seven.
     pub(crate) fn caption(&self, index: usize) -> Caption {
         let label =
-            (self.labelled && index < self.set.len()).then(|| self.set.class_names()[self.set.label(index)].clone());
+            (self.labeled && index < self.set.len()).then(|| self.set.class_names()[self.set.label(index)].clone());
         let class = match label.as_deref() {
             None => String::new(),
             Some(name) if self.prefix == "digit" => format!(" ({} {name})", if name == "8" { "an" } else { "a" }),
@@ -90,7 +90,7 @@ impl ImageCatalog<'_> {
 pub(crate) struct Data {
     source: Option<Source>,
     cpu: Cpu,
-    digits: OnceLock<Result<LabelledImages, String>>,
+    digits: OnceLock<Result<LabeledImages, String>>,
     photos: OnceLock<Result<FolderSet, String>>,
 }
 
@@ -112,7 +112,7 @@ impl Data {
     }
 
     /// The digits of the folder that was given, else those that are built in.
-    pub(crate) fn digits(&self) -> Result<&LabelledImages> {
+    pub(crate) fn digits(&self) -> Result<&LabeledImages> {
         let open = || match &self.source {
             Some(Source::Mnist(folder)) => Mnist::test_only(folder),
             _ => Mnist::builtin().map(|digits| digits.train),
@@ -146,7 +146,7 @@ impl Data {
             kind,
             of: String::new(),
             set: self.digits()?,
-            labelled: true,
+            labeled: true,
         })
     }
 
@@ -157,7 +157,7 @@ impl Data {
             kind: "photo",
             of: format!(" of {}", self.folder_name()),
             set,
-            labelled: set.is_classified(),
+            labeled: set.is_classified(),
         }))
     }
 

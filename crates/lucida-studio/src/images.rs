@@ -72,7 +72,7 @@ impl ImageStore {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.file(&name).exists() {
             files::create_folder(&self.folder)?;
-            files::write_bytes(&self.file(&name), &image.png_bytes()?)?;
+            files::write_bytes(self.file(&name), &image.png_bytes()?)?;
         }
         kept.retain(|other| other.name != name);
         kept.push_back(Upload { name: name.clone(), image: Some(Arc::clone(&image)) });

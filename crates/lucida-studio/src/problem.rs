@@ -4,8 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lucida::Error;
-use lucida::nn::applications;
-use lucida::weights::hub::published;
+use lucida::weights::hub::published_for;
 use serde_json::json;
 
 /// Why a request was not answered.
@@ -54,13 +53,7 @@ impl From<Error> for Problem {
             Error::Io { .. } | Error::Bug(_) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        let missing = match &error {
-            Error::NotFetched { network, with_top, .. } => Some((network, *with_top)),
-            Error::NoClassifier { network, .. } => Some((network, true)),
-            _ => None,
-        };
-        let file = missing.and_then(|(network, top)| published(applications::find(network).ok()?, top).ok());
-        let hint = file.map(|file| format!("; type `{}`", file.command())).unwrap_or_default();
+        let hint = published_for(&error).map(|file| format!("; type `{}`", file.command())).unwrap_or_default();
         Self::new(status, format!("{error}{hint}"))
     }
 }

@@ -1,7 +1,7 @@
 //! Loads a model of any format, classifies a photo, and shows by Grad-CAM which pixels the class depends on.
 //!
-//! `cargo run --release -p lucida --example load_and_explain -- MODEL PHOTO [OUT.png]`; MODEL is a file of Keras, PyTorch, ONNX or
-//! Lucida, the folder of a run, or the name of a known network whose weights are here.
+//! `cargo run --release -p lucida --example load_and_explain -- MODEL PHOTO [OUT.png]`; MODEL is a file of Keras, PyTorch,
+//! ONNX or Lucida, the folder of a run, or the name of a known network whose weights are here.
 
 use lucida::prelude::*;
 

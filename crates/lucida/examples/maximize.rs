@@ -1,4 +1,5 @@
-//! Synthesizes the images that maximize filters of VGG16: what `lucida filter vgg16-builtin block3_conv1 --filters 0..4` does.
+//! Synthesizes the images that maximize filters of VGG16: what `lucida filter vgg16-builtin block3_conv1 --filters 0..4`
+//! does.
 //!
 //! `cargo run --release -p lucida --example maximize -- [LAYER] [OUT.png]`
 

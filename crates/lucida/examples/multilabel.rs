@@ -9,7 +9,7 @@ const SIDE: usize = 12;
 const LABELS: [&str; 3] = ["horizontal", "vertical", "diagonal"];
 
 /// Gray images of noise with a line of each kind or not; a label for each kind.
-fn lines(count: usize, seed: u64) -> Result<LabelledImages> {
+fn lines(count: usize, seed: u64) -> Result<LabeledImages> {
     let mut rng = Rng::keyed(seed, Purpose::Choice, 0);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for _ in 0..count {
@@ -22,7 +22,7 @@ fn lines(count: usize, seed: u64) -> Result<LabelledImages> {
         pixels.extend((0..SIDE * SIDE).map(|at| if line(at) { 200 } else { rng.below(40) as u8 }));
         labels.extend(holds.map(|holds| f32::from(u8::from(holds))));
     }
-    LabelledImages::with_labels([SIDE, SIDE, 1], pixels, labels, LABELS.map(String::from).to_vec())
+    LabeledImages::with_labels([SIDE, SIDE, 1], pixels, labels, LABELS.map(String::from).to_vec())
 }
 
 fn main() -> Result<()> {

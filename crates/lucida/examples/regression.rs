@@ -8,7 +8,7 @@ use lucida::prelude::*;
 const SIDE: usize = 12;
 
 /// Gray images of noise with a bright spot of 2x2 pixels; its row and column, from 0 to 1.
-fn spots(count: usize, seed: u64) -> Result<LabelledImages> {
+fn spots(count: usize, seed: u64) -> Result<LabeledImages> {
     let mut rng = Rng::keyed(seed, Purpose::Choice, 0);
     let (mut pixels, mut positions) = (Vec::new(), Vec::new());
     for _ in 0..count {
@@ -17,7 +17,7 @@ fn spots(count: usize, seed: u64) -> Result<LabelledImages> {
         pixels.extend((0..SIDE * SIDE).map(|at| if spot(at) { 230 } else { rng.below(40) as u8 }));
         positions.extend([row, column].map(|place| place as f32 / (SIDE - 2) as f32));
     }
-    LabelledImages::with_values([SIDE, SIDE, 1], pixels, positions, vec!["row".to_owned(), "column".to_owned()])
+    LabeledImages::with_values([SIDE, SIDE, 1], pixels, positions, vec!["row".to_owned(), "column".to_owned()])
 }
 
 fn main() -> Result<()> {

@@ -28,8 +28,8 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Whether a path means standard output: `-`, `/dev/stdout`, or a link to that.
-pub fn is_stdout(path: &Path) -> bool {
-    matches!(Target::of(path), Ok(Target::Stdout))
+pub fn is_stdout(path: impl AsRef<Path>) -> bool {
+    matches!(Target::of(path.as_ref()), Ok(Target::Stdout))
 }
 
 /// Whether a path means standard input: `-`.
@@ -38,8 +38,8 @@ pub fn is_stdin(path: &Path) -> bool {
 }
 
 /// Whether a path means a device, a pipe or standard output, whose name need not say what is in it.
-pub fn is_stream(path: &Path) -> bool {
-    matches!(Target::of(path), Ok(Target::Stdout | Target::Stream(_)))
+pub fn is_stream(path: impl AsRef<Path>) -> bool {
+    matches!(Target::of(path.as_ref()), Ok(Target::Stdout | Target::Stream(_)))
 }
 
 /// Writes a file next to its target, syncs it and renames it, so that the target is either as it was or complete.
@@ -60,7 +60,8 @@ pub fn is_stream(path: &Path) -> bool {
 ///
 /// # Errors
 /// [`Error::Io`] names `path`, whatever step failed; the temporary file is removed.
-pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let path = path.as_ref();
     let written = match Target::of(path) {
         Ok(Target::Stdout) => write_to(io::stdout().lock(), write),
         Ok(Target::Stream(path)) => File::options().append(true).open(path).and_then(|stream| write_to(stream, write)),
@@ -96,7 +97,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
 }
 
 /// Writes `bytes` as [`write_atomic`] does.
-pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_atomic(path, |out| out.write_all(bytes))
 }
 
@@ -104,7 +105,8 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read, [`Error::Limit`] when it is larger.
-pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
+pub fn read_limited(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
+    let path = path.as_ref();
     let failed = |source| Error::io(path, "read", source);
     if is_stdin(path) {
         let mut kept = STDIN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,7 +186,8 @@ pub fn decimals(value: Value) -> Value {
 ///
 /// # Errors
 /// [`Error::Argument`] for `-`, which means standard output; [`Error::Io`] when it cannot be created.
-pub fn create_folder(path: &Path) -> Result<()> {
+pub fn create_folder(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
     if path.as_os_str() == "-" {
         return Err(Error::argument("- is standard output, which takes one file: name a folder, or write ./-"));
     }
@@ -202,8 +205,8 @@ fn check_folders(path: &Path) -> Result<()> {
 
 /// Checks that a file can be written before any long work: the rule for every file that a command line names.
 ///
-/// An existing file is replaced only with `force`. Standard output (`-`), devices and pipes are always written to, as nothing
-/// is lost.
+/// An existing file is replaced only with `force`. Standard output (`-`), devices and pipes are always written to, as
+/// nothing is lost.
 ///
 /// ```
 /// # let temporary = tempfile::tempdir().unwrap();
@@ -221,7 +224,8 @@ fn check_folders(path: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Exists`] when it already exists and `force` is not given; [`Error::Io`] when its folder
 /// cannot be written to, [`Error::File`] when it is a folder itself, or its folder does not exist or is a file.
-pub fn claim_file(path: &Path, force: bool) -> Result<()> {
+pub fn claim_file(path: impl AsRef<Path>, force: bool) -> Result<()> {
+    let path = path.as_ref();
     let failed = |source| Error::io(path, "write", source);
     let Target::File(target) = Target::of(path).map_err(failed)? else { return Ok(()) };
     if target.is_dir() {
@@ -238,13 +242,14 @@ pub fn claim_file(path: &Path, force: bool) -> Result<()> {
     check_writable(folder).map_err(failed)
 }
 
-/// Creates a folder for the files of these names, and checks that it can be written to before any long work. Earlier files of
-/// these names are set aside until the new ones are complete, and come back if the command fails.
+/// Creates a folder for the files of these names, and checks that it can be written to before any long work. Earlier files
+/// of these names are set aside until the new ones are complete, and come back if the command fails.
 ///
 /// # Errors
 /// [`Error::Exists`] when one of them already exists and `force` is not given; [`Error::Io`] when the folder cannot be
 /// created or written to.
-pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside> {
+pub fn claim_folder(path: impl AsRef<Path>, names: &[&str], force: bool) -> Result<SetAside> {
+    let path = path.as_ref();
     check_folder(path, names, force)?;
     SetAside::new(path, names)
 }
@@ -253,7 +258,8 @@ pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside
 ///
 /// # Errors
 /// As [`claim_folder`].
-pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
+pub fn check_folder(path: impl AsRef<Path>, names: &[&str], force: bool) -> Result<()> {
+    let path = path.as_ref();
     heal(path);
     // What a killed process has set aside in folders within this one comes back, too.
     set_aside::places(path, names)?.iter().for_each(|place| set_aside::heal_one(&place.folder));
@@ -269,7 +275,7 @@ pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
 ///
 /// # Errors
 /// Those of the system.
-pub fn check_writable(folder: &Path) -> io::Result<()> {
+pub fn check_writable(folder: impl AsRef<Path>) -> io::Result<()> {
     tempfile::tempfile_in(folder).map(drop)
 }
 

@@ -2,7 +2,7 @@
 
 pub use crate::core::{Detail, Progress, Step, Unit};
 pub use crate::data::{
-    Augment, Augmented, ColorMode, Dataset, Folder, Image, LabelledImages, Mnist, Preprocessing, Subset, Targets,
+    Augment, Augmented, ColorMode, Dataset, Folder, Image, LabeledImages, Mnist, Preprocessing, Subset, Targets,
     stratified_split,
 };
 pub use crate::explain::maximize::{Fourier, Maximized, Objective, Target, maximize};
@@ -12,10 +12,10 @@ pub use crate::nn::layers::{
     Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
     Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, Rescaling, ZeroPadding2D,
 };
-pub use crate::nn::{LossKind, Network, Optimizer, Plan, Schedule, Sequential, applications, summary};
+pub use crate::nn::{Loss, LossKind, Network, Optimizer, Plan, Schedule, Sequential, applications, summary};
 pub use crate::style::{Pooling, Preset, StyleConfig, StyleNetwork, StyleRequest, StyleResult, transfer};
 pub use crate::train::{
-    Callback, CsvLogger, EarlyStopping, Evaluation, Head, MetricKind, MetricValues, ReduceLrOnPlateau, TensorBoard,
-    TrainConfig, TrainResult, Trainer, Transfer, evaluate, evaluate_metrics,
+    Callback, CsvLogger, EarlyStopping, Evaluation, Head, Metric, MetricKind, MetricValues, ReduceLrOnPlateau,
+    TensorBoard, TrainConfig, TrainResult, Trainer, Transfer, evaluate, evaluate_metrics,
 };
 pub use crate::{Cpu, Error, Result};

@@ -68,8 +68,8 @@ fn one_relu_called_twice() {
     assert!(output(&network).iter().all(|value| value.is_finite()));
 }
 
-/// The probabilities of a photo, and the notes of a model that is opened as a command opens it; `None` where the case does not
-/// exist.
+/// The probabilities of a photo, and the notes of a model that is opened as a command opens it; `None` where the case does
+/// not exist.
 fn predicted(name: &str, size: Option<[usize; 2]>) -> Option<(Vec<f32>, Vec<Note>)> {
     let path = case(name)?;
     let spec = ModelSpec { size, ..ModelSpec::new(path.to_str().unwrap()) };

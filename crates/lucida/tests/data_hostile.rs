@@ -7,18 +7,14 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{DynamicImage, ImageFormat, RgbImage, RgbaImage};
+use lucida::core::{Purpose, Rng};
 use lucida::data::idx::{self, Content};
 use lucida::data::{Image, Limits};
 use lucida::{Error, Result};
 
-/// Numbers that are the same in every run (Knuth's MMIX generator).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) as usize % limit
-    }
+/// Random numbers that are the same in every run.
+fn random(seed: u64) -> Rng {
+    Rng::keyed(seed, Purpose::Choice, 0)
 }
 
 /// How often to try: as given, times `LUCIDA_FUZZ` if set.
@@ -43,7 +39,7 @@ fn torment<T>(name: &str, bytes: &[u8], seed: u64, read: impl Fn(&[u8]) -> Resul
         result.is_ok()
     };
     assert!(attempt(bytes), "{name}");
-    let mut random = Random(seed);
+    let mut random = random(seed);
     for _ in 0..rounds(50) {
         attempt(&bytes[..random.below(bytes.len())]);
     }

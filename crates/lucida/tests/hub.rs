@@ -49,7 +49,7 @@ impl Setup {
             retries: 2,
             pause: Duration::from_millis(10),
         };
-        let hub = Hub::new(&folder.path().join("deep/weights"), address).unwrap().with_patience(patience);
+        let hub = Hub::new(folder.path().join("deep/weights"), address).unwrap().with_patience(patience);
         let bytes = content();
         Self { _folder: folder, hub, file: published(&bytes), bytes }
     }
@@ -502,7 +502,7 @@ fn a_cache_that_cannot_be_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let in_the_way = folder.path().join("file");
     fs::write(&in_the_way, "x").unwrap();
-    let hub = Hub::new(&in_the_way.join("weights"), &server.url()).unwrap();
+    let hub = Hub::new(in_the_way.join("weights"), &server.url()).unwrap();
     let error = hub.fetch(&published(&content()), &mut ()).unwrap_err();
     assert!(error.to_string().ends_with("/file: is a file; a folder is needed"), "{error}");
     assert!(server.requests().is_empty());
@@ -547,7 +547,7 @@ mod tls {
         if !authority {
             return setup;
         }
-        let hub = setup.hub.clone().with_certificates(&pem("authority.pem"));
+        let hub = setup.hub.clone().with_certificates(pem("authority.pem"));
         Setup { hub, ..setup }
     }
 
@@ -571,7 +571,7 @@ mod tls {
         }
         let server = start(|_, request, out| file(out, request, &content(), TAG, ALL));
         let plain = setup(&server, "localhost", false);
-        let hub = plain.hub.clone().with_certificates(&pem("make.sh"));
+        let hub = plain.hub.clone().with_certificates(pem("make.sh"));
         let error = hub.fetch(&plain.file, &mut ()).unwrap_err();
         assert!(error.to_string().contains("make.sh: contains no certificates"), "{error}");
     }

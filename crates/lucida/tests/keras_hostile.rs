@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use common::hostile::{Random, cut_anywhere, extreme_numbers, flipped_bytes, read_all, rounds, soon};
+use common::hostile::{cut_anywhere, extreme_numbers, flipped_bytes, random, read_all, rounds, soon};
 use hdf5_writer::{AttributeBuilder, DatasetBuilder, Hdf5Builder, WriteOptions};
 use lucida::nn::Network;
 use lucida::weights;
@@ -52,7 +52,7 @@ fn structures_that_turn_back_on_themselves_do_no_harm() {
         let places: Vec<usize> =
             (0..bytes.len() - 8).step_by(8).filter(|&at| (96..bytes.len() as u64).contains(&address(at))).collect();
         let path = folder.path().join(name);
-        let mut random = Random(seed);
+        let mut random = random(seed);
         for _ in 0..rounds(300) {
             let mut damaged = bytes.clone();
             for _ in 0..=random.below(3) {

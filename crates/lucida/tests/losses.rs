@@ -1,6 +1,8 @@
 //! Trainings with other losses and targets than one class and its cross-entropy.
 
+use lucida::nn::losses::{BinaryCrossentropy, CategoricalCrossentropy, Huber, SparseCategoricalCrossentropy};
 use lucida::prelude::*;
+use lucida::train::metrics::MeanSquaredError;
 use lucida::train::{Checkpoint, Monitor, TrainResult};
 use lucida::weights::{ModelSpec, OutputKind, Outputs, Task, open, save_model};
 
@@ -22,28 +24,28 @@ fn spots() -> (Vec<[usize; 2]>, Vec<u8>) {
 }
 
 /// The row and the column, from 0 to 1.
-fn positions() -> LabelledImages {
+fn positions() -> LabeledImages {
     let (places, pixels) = spots();
     let rows = places.iter().flatten().map(|&place| place as f32 / (SIDE - 1) as f32).collect();
-    LabelledImages::with_values([SIDE, SIDE, 1], pixels, rows, names(&["row", "column"])).unwrap()
+    LabeledImages::with_values([SIDE, SIDE, 1], pixels, rows, names(&["row", "column"])).unwrap()
 }
 
 /// Whether the pixel is above the middle, and whether it is on the left.
-fn halves() -> LabelledImages {
+fn halves() -> LabeledImages {
     let (places, pixels) = spots();
     let rows = places.iter().flatten().map(|&place| f32::from(u8::from(place < SIDE / 2))).collect();
-    LabelledImages::with_labels([SIDE, SIDE, 1], pixels, rows, names(&["above", "left"])).unwrap()
+    LabeledImages::with_labels([SIDE, SIDE, 1], pixels, rows, names(&["above", "left"])).unwrap()
 }
 
 /// One of two or of four classes.
-fn classes(count: usize) -> LabelledImages {
+fn classes(count: usize) -> LabeledImages {
     let (places, pixels) = spots();
     let class = |&[row, column]: &[usize; 2]| {
         let quarter = 2 * usize::from(row < SIDE / 2) + usize::from(column < SIDE / 2);
         quarter % count
     };
     let labels = places.iter().map(class).collect();
-    LabelledImages::new([SIDE, SIDE, 1], pixels, labels, names(&["a", "b", "c", "d"][..count])).unwrap()
+    LabeledImages::new([SIDE, SIDE, 1], pixels, labels, names(&["a", "b", "c", "d"][..count])).unwrap()
 }
 
 fn model(units: usize, activation: ActivationKind) -> Model {
@@ -110,12 +112,15 @@ fn labels_are_learned_any_number_of_them() {
         // The first epoch with the highest F1 is kept.
         let f1: Vec<f64> = result.history.epochs.iter().map(|epoch| epoch.val_metrics["f1_score"]).collect();
         let best = f1.iter().copied().fold(0.0, f64::max);
-        assert_eq!(result.best_epoch, f1.iter().position(|&f1| f1 == best).map(|at| at + 1));
+        let at = f1.iter().position(|&f1| f1 == best).unwrap();
+        assert_eq!(result.best_epoch, Some(at + 1));
+        // Label smoothing is for training alone.
+        assert_eq!(result.history.epochs[at].val_loss, Some(found.loss));
     }
     // One label alone is not two classes.
     let (places, pixels) = spots();
     let rows = places.iter().map(|place| f32::from(u8::from(place[0] > 3))).collect();
-    let data = LabelledImages::with_labels([SIDE, SIDE, 1], pixels, rows, names(&["below"])).unwrap();
+    let data = LabeledImages::with_labels([SIDE, SIDE, 1], pixels, rows, names(&["below"])).unwrap();
     let mut model = Model { class_names: names(&["below"]), ..model(1, ActivationKind::Sigmoid) };
     fit(config(None), &mut model, &data);
     assert_eq!(Outputs::of(&model).unwrap().kind(), OutputKind::Labels);
@@ -231,9 +236,9 @@ fn what_does_not_fit_is_refused_and_what_does_is_named() {
     assert!(other.unwrap_err().to_string().contains("the validation data has values"));
     let message = evaluate(&model(2, Sigmoid), &halves(), Cpu::detect()).unwrap_err().to_string();
     assert!(message.contains("evaluate_metrics"), "{message}");
-    let rows = |rows| LabelledImages::with_labels([1, 1, 1], vec![0, 1], rows, names(&["a"])).unwrap_err().to_string();
+    let rows = |rows| LabeledImages::with_labels([1, 1, 1], vec![0, 1], rows, names(&["a"])).unwrap_err().to_string();
     assert!(rows(vec![0.0, 2.0]).contains("label \"a\" of image 1 is 2") && rows(vec![0.0]).contains("1 targets"));
-    let value = LabelledImages::with_values([1, 1, 1], vec![0], vec![f32::NAN], names(&["a"]));
+    let value = LabeledImages::with_values([1, 1, 1], vec![0], vec![f32::NAN], names(&["a"]));
     assert!(value.unwrap_err().to_string().contains("not a finite number"));
 }
 
@@ -300,6 +305,97 @@ fn a_regression_resumes_to_the_same_bits() {
         Trainer::new(other).callback(EarlyStopping::new(3)).fit(&mut model(2, ActivationKind::Linear), &data, None);
     let message = message.unwrap_err().to_string();
     assert!(message.contains("loss: mean_absolute_error then, none now"), "{message}");
+}
+
+/// A built-in loss and metric given as one's own are the named ones to the bit: on classes, from logits, with class weights,
+/// interrupted and resumed.
+#[test]
+fn a_custom_loss_and_metric_are_those_of_their_names_to_the_bit() {
+    #[derive(Debug, Clone, Default)]
+    struct Renamed(MeanSquaredError);
+    impl Metric for Renamed {
+        fn update(&mut self, units: usize, outputs: &[f32], targets: &[f32]) {
+            self.0.update(units, outputs, targets);
+        }
+        fn result(&self) -> Option<f64> {
+            self.0.result()
+        }
+        fn name(&self) -> String {
+            "brier".to_owned()
+        }
+        fn higher_is_better(&self) -> bool {
+            false
+        }
+        fn sums(&mut self) -> Option<&mut [f64]> {
+            self.0.sums()
+        }
+    }
+
+    let (data, folder) = (classes(4), tempfile::tempdir().unwrap());
+    let metrics = vec![MetricKind::MeanSquaredError];
+    let base = TrainConfig { metrics, class_weights: vec![1.0, 2.0, 0.5, 1.0], epochs: 3, ..config(None) };
+    let mut named = model(4, ActivationKind::Softmax);
+    let expected = fit(base.clone(), &mut named, &data);
+    let path = folder.path().join("checkpoint");
+    let run = |epochs: usize| {
+        let checkpoint =
+            Some(Checkpoint { path: path.clone(), every: None, resume: true, identity: Default::default() });
+        let mut own = model(4, ActivationKind::Softmax);
+        let mut trainer = Trainer::new(TrainConfig { epochs, checkpoint, ..base.clone() })
+            .loss(CategoricalCrossentropy::default())
+            .metric(Renamed::default());
+        let result = trainer.fit(&mut own, &data, Some(&data)).unwrap();
+        (own, result)
+    };
+    run(1);
+    let (own, result) = run(3);
+    assert!(bits(&own.network) == bits(&named.network));
+    for (epoch, expected) in result.history.epochs.iter().zip(&expected.history.epochs) {
+        assert_eq!(
+            (epoch.loss, epoch.val_loss, epoch.val_weighted_loss),
+            (expected.loss, expected.val_loss, expected.val_weighted_loss)
+        );
+        assert_eq!(
+            (epoch.metrics["brier"], epoch.val_metrics["brier"]),
+            (expected.metrics["mean_squared_error"], expected.val_metrics["mean_squared_error"])
+        );
+    }
+    let table = folder.path().join("history.csv");
+    result.history.save_csv(&table).unwrap();
+    let read = lucida::train::History::load_csv(&table).unwrap();
+    assert!((read.epochs[2].val_metrics["brier"] - result.history.epochs[2].val_metrics["brier"]).abs() < 1e-6);
+    assert_eq!(result.record["options"]["custom_metrics"], serde_json::json!(["brier"]));
+    // Another loss is another training; so are other metrics.
+    let checkpoint = Some(Checkpoint { path: path.clone(), every: None, resume: true, identity: Default::default() });
+    let other = TrainConfig { epochs: 4, checkpoint, ..base.clone() };
+    let resumed = |mut trainer: Trainer<'_>| {
+        trainer.fit(&mut model(4, ActivationKind::Softmax), &data, Some(&data)).unwrap_err().to_string()
+    };
+    let smooth = CategoricalCrossentropy { label_smoothing: 0.5 };
+    let message = resumed(Trainer::new(other.clone()).loss(smooth).metric(Renamed::default()));
+    assert!(message.contains("loss: CategoricalCrossentropy { label_smoothing: 0.0 } then"), "{message}");
+    let message = resumed(Trainer::new(other).loss(CategoricalCrossentropy::default()));
+    assert!(message.contains("custom metrics: brier then, none now"), "{message}");
+}
+
+#[test]
+fn a_custom_loss_or_metric_that_cannot_be_used_is_refused() {
+    use ActivationKind::{Linear, Sigmoid, Softmax};
+    let refused = |model: &mut Model, mut trainer: Trainer<'_>, data: &dyn Dataset, expected: &str| {
+        let message = trainer.fit(model, data, None).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    };
+    let trainer = || Trainer::new(config(None));
+    let both = Trainer::new(config(Some(LossKind::MeanAbsoluteError))).loss(Huber::default());
+    refused(&mut model(2, Linear), both, &positions(), "Huber { delta: 1.0 } and mean_absolute_error: choose one");
+    let rows = trainer().loss(SparseCategoricalCrossentropy);
+    refused(&mut model(4, Softmax), rows, &classes(4), "takes 1 target for a sample, a training has 4 targets here");
+    refused(&mut model(1, Linear), trainer().loss(Huber::default()), &classes(2), "must be a sigmoid");
+    let smoothing = TrainConfig { label_smoothing: 0.1, ..config(None) };
+    let smoothing = Trainer::new(smoothing).loss(BinaryCrossentropy::default());
+    refused(&mut model(2, Sigmoid), smoothing, &halves(), "not for BinaryCrossentropy");
+    let taken = trainer().metric(MeanSquaredError::default());
+    refused(&mut model(2, Linear), taken, &positions(), "the metric's name mean_squared_error is used already");
 }
 
 /// A file keeps what the outputs are: numbers stay numbers.

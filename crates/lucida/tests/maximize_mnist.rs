@@ -5,7 +5,7 @@ mod common;
 use std::sync::OnceLock;
 
 use lucida::Cpu;
-use lucida::data::{Dataset, LabelledImages, Mnist};
+use lucida::data::{Dataset, LabeledImages, Mnist};
 use lucida::explain::ClassScore;
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
 use lucida::nn::{Network, Plan};
@@ -15,7 +15,7 @@ const SEED: u64 = 3;
 
 struct Trained {
     model: Model,
-    digits: LabelledImages,
+    digits: LabeledImages,
 }
 
 /// Trained once for all tests: four epochs take a few seconds. What it learns differs in the last digits from processor to
@@ -54,7 +54,7 @@ fn means(network: &Network, layer: &str, inputs: impl Iterator<Item = Vec<f32>>)
 }
 
 #[test]
-fn every_class_recognises_its_image_by_both_methods() {
+fn every_class_recognizes_its_image_by_both_methods() {
     let Trained { model, .. } = trained();
     let target = Target::classes(model).unwrap();
     let fourier = Method::Fourier(Fourier::classes(model.preprocessing.as_ref()));

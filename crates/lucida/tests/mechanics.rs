@@ -1,13 +1,21 @@
-//! The example `mechanics` and the chapter that explains it tell the same.
+//! The examples `mechanics` and `mechanics_backward` and the chapter that explains them tell the same.
 
-#[path = "../examples/mechanics.rs"]
-mod mechanics;
+#[path = "../examples/mechanics_backward.rs"]
+mod backward;
+use backward::mechanics;
 
 const CHAPTER: &str = include_str!("../../../docs/mechanics.md");
 
+/// In the order of the chapter.
+fn steps() -> Vec<String> {
+    let mut steps = mechanics::steps().unwrap();
+    steps.insert(3, backward::gradients().unwrap());
+    steps
+}
+
 #[test]
 fn the_chapter_shows_what_the_layers_compute() {
-    let steps = mechanics::steps().unwrap();
+    let steps = steps();
     assert_eq!(steps.len(), 5);
     for step in &steps {
         assert!(CHAPTER.contains(&format!("```text\n{step}\n```")), "not in docs/mechanics.md:\n{step}");
@@ -16,7 +24,7 @@ fn the_chapter_shows_what_the_layers_compute() {
 
 #[test]
 fn the_steps_are_those_worked_out_by_hand() {
-    let steps = mechanics::steps().unwrap();
+    let steps = steps();
     let has = |step: usize, rows: &[&str]| {
         let lines: Vec<String> =
             steps[step].lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();

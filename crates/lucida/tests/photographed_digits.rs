@@ -6,7 +6,7 @@ mod common;
 use std::sync::OnceLock;
 
 use lucida::Cpu;
-use lucida::data::{Affine, Dataset, FillMode, Filter, Image, LabelledImages, Mnist, Subset};
+use lucida::data::{Affine, Dataset, FillMode, Filter, Image, LabeledImages, Mnist, Subset};
 use lucida::model::{Predicted, predict};
 use lucida::weights::Model;
 
@@ -15,7 +15,7 @@ const TESTED: usize = 150;
 
 struct Trained {
     model: Model,
-    digits: LabelledImages,
+    digits: LabeledImages,
 }
 
 fn trained() -> &'static Trained {

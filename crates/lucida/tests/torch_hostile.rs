@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use common::hostile::{Random, cut_anywhere, extreme_numbers, flipped_bytes, read_all, rounds};
+use common::hostile::{cut_anywhere, extreme_numbers, flipped_bytes, random, read_all, rounds};
 use lucida::nn::Network;
 use lucida::nn::applications::{self, Options};
 use lucida::nn::layers::{Activation, ActivationKind, BatchNormalization, Conv2D, Dense, Flatten, MaxPooling2D};
@@ -59,7 +59,7 @@ fn damage_to_a_known_network_does_no_harm() {
     let network = applications::squeezenet1_1(&Options::default().seed(1)).unwrap();
     torch::save_weights(&network, &path).unwrap();
     let bytes = fs::read(&path).unwrap();
-    let mut random = Random(60);
+    let mut random = random(60);
     for round in 0..rounds(60) {
         let mut damaged = bytes.clone();
         if round % 3 == 0 {

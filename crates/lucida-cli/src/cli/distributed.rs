@@ -1,6 +1,7 @@
 //! Options about several processes that work together.
 
 use clap::{Args, ValueEnum};
+use lucida::train::distributed::Wire;
 
 /// How processes train together.
 #[derive(Debug, Clone, Copy, Args)]
@@ -11,8 +12,8 @@ pub(crate) struct DistributedArgs {
     pub(crate) distributed: Option<Engine>,
 
     /// Data type in which gradients are sent; fp16 halves the bytes and keeps three digits
-    #[arg(long, value_enum, default_value_t = WireName::Fp32, requires = "distributed", help_heading = "Several machines")]
-    pub(crate) wire: WireName,
+    #[arg(long, value_enum, default_value_t = Wire::Fp32, requires = "distributed", help_heading = "Several machines")]
+    pub(crate) wire: Wire,
 
     /// Multiply batch size and learning rate by the number of processes (Goyal et al., 2017); best with --warm-up
     #[arg(long, requires = "distributed", help_heading = "Several machines")]
@@ -31,10 +32,4 @@ pub(crate) struct Bulk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engine {
     Mpi,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WireName {
-    Fp32,
-    Fp16,
 }

@@ -16,13 +16,13 @@ Examples:
   lucida embed runs/mnist --data mnist   the features before the output layer
   lucida embed runs/mnist --data mnist:DIR --layer conv2d_2 --sample 2000
   lucida embed vgg16 --data ./photos --layer block5_conv3 --method pca
-  lucida embed runs/mnist --data mnist --neighbours 7.png --count 12
+  lucida embed runs/mnist --data mnist --neighbors 7.png --count 12
   lucida embed runs/mnist --data mnist --csv --out runs/features
   lucida embed vgg16 --data ./photos --layer block5_pool --distributed mpi \\
       --out runs/all
 
 Writes a scatter plot by principal components (pca.png, pca.svg) and one by t-SNE (tsne.png, tsne.svg), points.csv with the \
-coordinates, and features.npy; with --neighbours, neighbours.png.")]
+coordinates, and features.npy; with --neighbors, neighbors.png.")]
 pub(crate) struct Embed {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
@@ -57,8 +57,8 @@ pub(crate) struct Embed {
     pub(crate) steps: u32,
 
     /// Also show the nearest neighbors of this image; repeatable
-    #[arg(long, value_name = "IMAGE", visible_alias = "neighbors", value_hint = ValueHint::FilePath)]
-    pub(crate) neighbours: Vec<PathBuf>,
+    #[arg(long, value_name = "IMAGE", alias = "neighbours", value_hint = ValueHint::FilePath)]
+    pub(crate) neighbors: Vec<PathBuf>,
 
     /// Number of nearest neighbors
     #[arg(long, value_name = "N", default_value = "9", value_parser = whole::<u32>(1..=1000))]

@@ -81,7 +81,7 @@ fn one(
     for ((layer, name), image) in found.iter().zip(&names).zip(&images) {
         feature_maps(layer, &style)?.save_png(folder.join(image))?;
         if arguments.npy {
-            files::write_npy(&folder.join(format!("{name}.npy")), layer.shape.sizes(), &layer.values)?;
+            files::write_npy(folder.join(format!("{name}.npy")), layer.shape.sizes(), &layer.values)?;
         }
     }
     overview(&found, &style)?.save_png(folder.join(OVERVIEW))?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use lucida::data::{Dataset, LabelledImages, Mnist};
+use lucida::data::{Dataset, LabeledImages, Mnist};
 use lucida::nn::thousands;
 use lucida::plot::{Cell, Grid, braille};
 use serde::Serialize;
@@ -29,7 +29,7 @@ struct DigitsJson<'a> {
 }
 
 impl<'a> DigitsJson<'a> {
-    fn of(set: &'a LabelledImages, count: usize, file: Option<&'a Path>) -> Self {
+    fn of(set: &'a LabeledImages, count: usize, file: Option<&'a Path>) -> Self {
         let labels = (0..count).map(|index| set.class_names()[set.label(index)].as_str()).collect();
         Self { file, digits: set.len(), labels }
     }
@@ -68,7 +68,7 @@ fn show(arguments: &DataShow, context: Context) -> Result<()> {
     }
 }
 
-fn load(arguments: &DataShow) -> Result<(LabelledImages, String)> {
+fn load(arguments: &DataShow) -> Result<(LabeledImages, String)> {
     Ok(match &arguments.data {
         None => (Mnist::builtin()?.train, "built-in digits".to_owned()),
         Some(folder) if arguments.test => (Mnist::test_only(folder)?, format!("test digits of {}", folder.display())),
@@ -77,7 +77,7 @@ fn load(arguments: &DataShow) -> Result<(LabelledImages, String)> {
 }
 
 /// Writes an image of the digits with their labels.
-fn strip(set: &LabelledImages, count: usize, path: &Path) -> Result<()> {
+fn strip(set: &LabeledImages, count: usize, path: &Path) -> Result<()> {
     let cells = (0..count).map(|index| {
         let label = &set.class_names()[set.label(index)];
         Ok(Cell::new(set.image(index)?).caption(label))
@@ -88,7 +88,7 @@ fn strip(set: &LabelledImages, count: usize, path: &Path) -> Result<()> {
 }
 
 /// The digits as text, each with its label below.
-fn drawing(set: &LabelledImages, count: usize) -> Result<String> {
+fn drawing(set: &LabeledImages, count: usize) -> Result<String> {
     let indices: Vec<usize> = (0..count).collect();
     let mut text = String::new();
     for row in indices.chunks(ABREAST) {

@@ -26,7 +26,7 @@ pub(super) fn run(
 /// The same for bulk work, by a group in any case.
 pub(super) fn share(context: Context, work: impl FnOnce(&dyn WorkQueue, Context) -> Result<()>) -> Result<()> {
     #[cfg(feature = "mpi")]
-    return join(crate::cli::WireName::Fp32, context, |group, context| work(group, context));
+    return join(lucida::train::distributed::Wire::Fp32, context, |group, context| work(group, context));
     #[cfg(not(feature = "mpi"))]
     {
         let (_, _) = (context, work);
@@ -36,21 +36,17 @@ pub(super) fn share(context: Context, work: impl FnOnce(&dyn WorkQueue, Context)
 
 #[cfg(feature = "mpi")]
 fn join(
-    wire: crate::cli::WireName,
+    wire: lucida::train::distributed::Wire,
     context: Context,
     work: impl FnOnce(&lucida::train::distributed::Mpi, Context) -> Result<()>,
 ) -> Result<()> {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use lucida::train::distributed::{Mpi, Wire};
+    use lucida::train::distributed::Mpi;
 
-    use crate::cli::WireName;
     use crate::exit::Reported;
 
-    let group = Mpi::join(match wire {
-        WireName::Fp32 => Wire::Fp32,
-        WireName::Fp16 => Wire::Fp16,
-    })?;
+    let group = Mpi::join(wire)?;
     let (rank, size) = (group.rank(), group.size());
     let cpu =
         if context.threads_chosen { context.cpu } else { context.cpu.with_threads(threads(group.on_this_host())) };

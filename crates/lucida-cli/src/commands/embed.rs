@@ -40,7 +40,7 @@ struct Answer<'a> {
     features: usize,
     /// The parts of the variance along the main directions that were drawn.
     explained: Vec<f64>,
-    neighbours: Vec<Neighbours>,
+    neighbors: Vec<Neighbors>,
     /// Images in which a model for digits found none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     without_digit: Vec<String>,
@@ -50,13 +50,13 @@ struct Answer<'a> {
 
 /// An image and those most like it.
 #[derive(Serialize)]
-struct Neighbours {
+struct Neighbors {
     image: String,
-    nearest: Vec<Neighbour>,
+    nearest: Vec<Neighbor>,
 }
 
 #[derive(Serialize)]
-struct Neighbour {
+struct Neighbor {
     image: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<String>,
@@ -125,14 +125,14 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     maps.iter().try_for_each(|map| embedding.draw(map))?;
     embedding.save_points(&maps, is_for_digits(&model).then_some(&blank))?;
     embedding.save_features()?;
-    let neighbours = embedding.neighbours(&queries)?;
+    let neighbors = embedding.neighbors(&queries)?;
     let mut written: Vec<String> = expected.iter().map(|&name| name.to_owned()).collect();
     written.extend(save_if_any(&images.skipped, out)?);
     earlier.discard()?;
     if arguments.place.json {
-        return output.json(&embedding.answer(neighbours, &blank, written));
+        return output.json(&embedding.answer(neighbors, &blank, written));
     }
-    embedding.print_neighbours(neighbours)?;
+    embedding.print_neighbors(neighbors)?;
     output.info(&format!("Written to {}: {}", out.display(), written.join(", ")));
     Ok(())
 }
@@ -152,8 +152,8 @@ fn layer_of<'a>(arguments: &'a Embed, model: &'a Model) -> Result<&'a str> {
 
 /// The images whose neighbors are wanted.
 fn open_queries(arguments: &Embed, model: &Model, context: Context) -> Result<Vec<Image>> {
-    let queries = arguments.neighbours.iter().map(Image::open).collect::<lucida::Result<Vec<_>>>()?;
-    for (path, query) in arguments.neighbours.iter().zip(&queries) {
+    let queries = arguments.neighbors.iter().map(Image::open).collect::<lucida::Result<Vec<_>>>()?;
+    for (path, query) in arguments.neighbors.iter().zip(&queries) {
         if !finds_digit(query, model) {
             note_blank(&path.display().to_string(), context);
         }
@@ -172,8 +172,8 @@ fn expected_files(arguments: &Embed) -> Vec<&'static str> {
     if arguments.csv {
         names.push("features.csv");
     }
-    if !arguments.neighbours.is_empty() {
-        names.push("neighbours.png");
+    if !arguments.neighbors.is_empty() {
+        names.push("neighbors.png");
     }
     names
 }
@@ -183,7 +183,7 @@ fn save_if_any(skipped: &[Skipped], folder: &Path) -> Result<Option<String>> {
     if skipped.is_empty() {
         return Ok(None);
     }
-    save_skipped(skipped, &folder.join(NAME))?;
+    save_skipped(skipped, folder.join(NAME))?;
     Ok(Some(NAME.to_owned()))
 }
 
@@ -275,13 +275,13 @@ impl<'a> Embedding<'a> {
         }
         let out = self.out;
         scatter.image(&thumbnails)?.save_png(out.join(name).with_extension("png"))?;
-        files::write_bytes(&out.join(name).with_extension("svg"), scatter.svg(&thumbnails)?.as_bytes())?;
+        files::write_bytes(out.join(name).with_extension("svg"), scatter.svg(&thumbnails)?.as_bytes())?;
         Ok(())
     }
 
     /// Writes where each image lies on each map, and of a model for digits whether one was found.
     fn save_points(&self, maps: &[PointMap], blank: Option<&BTreeSet<usize>>) -> Result<()> {
-        files::write_atomic(&self.out.join("points.csv"), |out| {
+        files::write_atomic(self.out.join("points.csv"), |out| {
             write!(out, "file,class")?;
             maps.iter().try_for_each(|PointMap { name, .. }| write!(out, ",{name}_x,{name}_y"))?;
             if blank.is_some() {
@@ -301,54 +301,54 @@ impl<'a> Embedding<'a> {
     }
 
     fn save_features(&self) -> Result<()> {
-        self.features.save_npy(&self.out.join("features.npy"))?;
+        self.features.save_npy(self.out.join("features.npy"))?;
         if self.arguments.csv {
             let names: Vec<String> = self.chosen.iter().map(|&index| self.images.name(index)).collect();
-            self.features.save_csv(&names, &self.out.join("features.csv"))?;
+            self.features.save_csv(&names, self.out.join("features.csv"))?;
         }
         Ok(())
     }
 
     /// Finds the images most like others, and draws them side by side.
-    fn neighbours(&self, queries: &[Image]) -> Result<Vec<Neighbours>> {
+    fn neighbors(&self, queries: &[Image]) -> Result<Vec<Neighbors>> {
         if queries.is_empty() {
             return Ok(Vec::new());
         }
         let of_queries = features_of(self.model, queries, self.layer, self.context.cpu)?;
         let mut cells = Vec::new();
         let mut all = Vec::new();
-        for (number, path) in self.arguments.neighbours.iter().enumerate() {
+        for (number, path) in self.arguments.neighbors.iter().enumerate() {
             let nearest = self.features.nearest(of_queries.row(number), self.arguments.count as usize)?;
-            let nearest: Vec<Neighbour> = nearest
+            let nearest: Vec<Neighbor> = nearest
                 .into_iter()
                 .map(|(row, likeness)| {
                     let index = self.chosen[row];
                     let class = self.images.label(index).map(str::to_owned);
                     let (image, title) = (self.images.name(index), self.images.title(index));
-                    Neighbour { image, class, likeness, title, index }
+                    Neighbor { image, class, likeness, title, index }
                 })
                 .collect();
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
             cells.push(Cell::new(shown(&queries[number])?).caption(format!("{name}\nis most like")));
-            for neighbour in &nearest {
-                let name = neighbour.class.clone().unwrap_or_else(|| neighbour.image.clone());
+            for neighbor in &nearest {
+                let name = neighbor.class.clone().unwrap_or_else(|| neighbor.image.clone());
                 let name =
                     Path::new(&name).file_name().map_or(name.clone(), |name| name.to_string_lossy().into_owned());
-                let caption = format!("{name}\n{:.3}", neighbour.likeness);
-                cells.push(Cell::new(shown(&self.set().image(neighbour.index)?)?).caption(caption));
+                let caption = format!("{name}\n{:.3}", neighbor.likeness);
+                cells.push(Cell::new(shown(&self.set().image(neighbor.index)?)?).caption(caption));
             }
-            all.push(Neighbours { image: path.display().to_string(), nearest });
+            all.push(Neighbors { image: path.display().to_string(), nearest });
         }
         // A row for each query, however few images there are.
         let columns = cells.len() / queries.len();
         let title = format!("The nearest at layer {}", self.layer);
         let grid = Grid::new(cells).columns(columns).padding(10).margin(8).title(title).render()?;
-        grid.save_png(self.out.join("neighbours.png"))?;
+        grid.save_png(self.out.join("neighbors.png"))?;
         Ok(all)
     }
 
     /// What `--json` prints.
-    fn answer(&self, neighbours: Vec<Neighbours>, blank: &BTreeSet<usize>, files: Vec<String>) -> Answer<'a> {
+    fn answer(&self, neighbors: Vec<Neighbors>, blank: &BTreeSet<usize>, files: Vec<String>) -> Answer<'a> {
         Answer {
             model: &self.arguments.model.model,
             data: self.arguments.data.to_string(),
@@ -357,18 +357,18 @@ impl<'a> Embedding<'a> {
             images: self.features.len(),
             features: self.features.width(),
             explained: self.pca.explained().to_vec(),
-            neighbours,
+            neighbors,
             without_digit: blank.iter().map(|&index| self.images.name(index)).collect(),
             skipped: self.images.skipped.len(),
             files,
         }
     }
 
-    fn print_neighbours(&self, neighbours: Vec<Neighbours>) -> Result<()> {
+    fn print_neighbors(&self, neighbors: Vec<Neighbors>) -> Result<()> {
         let output = self.context.output;
-        for Neighbours { image, nearest } in neighbours {
+        for Neighbors { image, nearest } in neighbors {
             output.result(&format!("{image}: most like"))?;
-            for Neighbour { title, class, likeness, .. } in nearest {
+            for Neighbor { title, class, likeness, .. } in nearest {
                 // The title of a digit says what it is.
                 let class = class.filter(|_| !self.images.are_digits()).map(|class| format!(" ({class})"));
                 output.result(&format!("  {likeness:.4}  {title}{}", class.unwrap_or_default()))?;

@@ -103,8 +103,8 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     }
     let claim = |folder| files::claim_folder(folder, &OUT_FILES, arguments.force);
     let earlier = arguments.out.as_deref().map(claim).transpose()?;
-    let origin = Origin::load(&run_of(Path::new(&arguments.model.model)).origin()).ok();
-    let images = ImageSet::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model, output)?;
+    let origin = Origin::load(run_of(Path::new(&arguments.model.model)).origin()).ok();
+    let images = ImageSet::part(arguments, origin.as_ref(), &model, context)?.labeled_for(&model, output)?;
     if images.are_builtin() {
         output.note("the built-in digits are part of MNIST's training set; --data mnist:DIR evaluates on its test set");
     }
@@ -152,7 +152,7 @@ fn save_folder(folder: &Path, images: &ImageSet, evaluation: &Evaluation) -> Res
         written.extend([format!("{name}.png"), format!("{name}.svg")]);
     }
     if !images.skipped.is_empty() {
-        save_skipped(&images.skipped, &folder.join(SKIPPED))?;
+        save_skipped(&images.skipped, folder.join(SKIPPED))?;
         written.push(SKIPPED.to_owned());
     }
     Ok(written)

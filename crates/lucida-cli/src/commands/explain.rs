@@ -440,7 +440,7 @@ fn file_names(arguments: &Explain, methods: &[Method]) -> Vec<String> {
 /// Maps of one channel as (height, width), others as (height, width, channels).
 fn save_raw(folder: &Path, map: &HeatMap) -> lucida::Result<()> {
     let shape = if map.raw_shape[2] == 1 { &map.raw_shape[..2] } else { &map.raw_shape[..] };
-    files::write_npy(&folder.join(format!("{}.npy", map.method)), shape, &map.raw)
+    files::write_npy(folder.join(format!("{}.npy", map.method)), shape, &map.raw)
 }
 
 /// A line for a method: its faithfulness, and what else is known.

@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &cli::Man, context: Context) -> Result<()> {
     let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
     let earlier = files::claim_folder(folder, &names, arguments.force)?;
     for (name, page) in &pages {
-        files::write_bytes(&folder.join(name), page)?;
+        files::write_bytes(folder.join(name), page)?;
     }
     earlier.discard()?;
     context.output.written(folder, &format!("{} manual pages", pages.len()))

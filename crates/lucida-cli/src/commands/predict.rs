@@ -198,8 +198,8 @@ enum ImageInput {
     Decoded(Image),
 }
 
-/// What comes from standard input: an image, or a list of paths, one on each line. Empty lines, and those that start with `#`,
-/// are left out.
+/// What comes from standard input: an image, or a list of paths, one on each line. Empty lines, and those that start with
+/// `#`, are left out.
 fn standard_input() -> Result<Vec<ImageInput>> {
     let limits = Limits::default();
     let bytes = lucida::files::read_limited(Path::new("-"), limits.file_bytes)?;
@@ -295,8 +295,8 @@ impl Session<'_> {
     /// Says when the folders of images are not named like the model's classes: nothing is compared then.
     fn tell_unknown(&self, images: &ImageSet) {
         let names = images.set().class_names();
-        let labelled = (0..images.set().len()).any(|index| images.label(index).is_some());
-        if !labelled || names.iter().any(|name| self.knows(name)) {
+        let labeled = (0..images.set().len()).any(|index| images.label(index).is_some());
+        if !labeled || names.iter().any(|name| self.knows(name)) {
             return;
         }
         let count = Outputs::of(self.model).map_or(0, |outputs| outputs.count());

@@ -37,7 +37,7 @@ struct LayerAnswer {
     size: Option<[i64; 2]>,
     stride: Option<[i64; 2]>,
     padding: Option<[i64; 2]>,
-    centre: Option<[f64; 2]>,
+    center: Option<[f64; 2]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     effective: Option<Effective>,
 }
@@ -166,7 +166,7 @@ fn answer(field: &ReceptiveField) -> LayerAnswer {
         // Where there is one place only, there is no next.
         stride: field.stride().filter(|_| field.is_map()),
         padding: field.padding(),
-        centre: field.centre(),
+        center: field.center(),
         effective: None,
     }
 }
@@ -179,7 +179,7 @@ fn text(answers: &[LayerAnswer], effective: bool) -> String {
         row.push(pair(layer.size, "x", "varies"));
         row.push(pair(layer.stride, "x", if is_map { "varies" } else { "–" }));
         row.push(pair(layer.padding, "x", "varies"));
-        row.push(pair(layer.centre, ", ", "varies"));
+        row.push(pair(layer.center, ", ", "varies"));
         if effective {
             row.push(layer.effective.as_ref().map(|e| format!("{:.1}", e.side)).unwrap_or_default());
         }

@@ -26,13 +26,13 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     }
     // Of a run without a model, the folder's own error says why.
     let model = load_model(&if run.model().exists() { run.model() } else { folder.to_path_buf() })?;
-    let mut origin = Origin::load(&run.origin())?;
+    let mut origin = Origin::load(run.origin())?;
     if let Some(data) = &arguments.data {
         origin.data = data.to_string().into();
     }
     let out = free(arguments.out.as_deref(), arguments.force, folder.join("report.html"));
     let context = context.claim_file(&out, arguments.force)?.quieted(arguments.json);
-    let history = History::load_csv(&run.history())?;
+    let history = History::load_csv(run.history())?;
     interrupt::catch()?;
     let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy();
     let make = |data: RunData| {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use lucida::data::{
-    Dataset, Folder, FolderBuilder, FolderSet, Image, LabelledImages, Loader, Mnist, Part, Skipped, memory_to_keep,
+    Dataset, Folder, FolderBuilder, FolderSet, Image, LabeledImages, Loader, Mnist, Part, Skipped, memory_to_keep,
 };
 use lucida::nn::thousands;
 use lucida::train::Origin;
@@ -86,7 +86,7 @@ pub(super) struct ImageSet {
 enum Set {
     /// Digits, what one of them is called, and whether they are the built-in ones.
     Digits {
-        images: LabelledImages,
+        images: LabeledImages,
         name: &'static str,
         builtin: bool,
     },
@@ -195,7 +195,7 @@ impl ImageSet {
     }
 
     /// The same with the labels of a model's classes, to compare with its predictions.
-    pub(super) fn labelled_for(self, model: &Model, output: Output) -> Result<Self> {
+    pub(super) fn labeled_for(self, model: &Model, output: Output) -> Result<Self> {
         let numbered = |set: &FolderSet| set.class_names().iter().enumerate().all(|(at, name)| *name == at.to_string());
         if let (Set::Folder(set), true) = (&self.set, model.class_names.is_empty())
             && !numbered(set)

@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     let read = |index: usize| Image::open(&frames[index]);
     let outcome = stylize_frames(&network, total, &styles, &sequence, read, &mut progress, |index, made| {
         let styled = StyledImage { canvas: &made.canvas, alpha: None, profile: None, note: &note };
-        styled.save(&out.join(&names[index]), 8)?;
+        styled.save(out.join(&names[index]), 8)?;
         written += 1;
         bar.borrow()
             .suspend(|| output.info(&format!("{} ({}/{total}), loss {:.4}", names[index], index + 1, made.end.total)));

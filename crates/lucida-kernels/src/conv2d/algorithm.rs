@@ -13,7 +13,8 @@
 //!
 //! and the gradient of the kernel the same, but for `GATHER * channels * v_filters` for each thread's sums in place of
 //! the packing. A transform counts for more than its 220 instructions because it waits for memory; the constants were
-//! fitted to measured ratios on a Xeon (Sapphire Rapids, one thread; `measure::crossover`). Direct time divided by Winograd's:
+//! fitted to measured ratios on a Xeon (Sapphire Rapids, one thread; `measure::crossover`). Direct time divided by
+//! Winograd's:
 //!
 //! ```text
 //!   channels summed over           4     8    12    16    24    32    48    64

@@ -14,8 +14,8 @@
 //!                     27 of 32 lanes         a few rows, in L2
 //! ```
 //!
-//! VGG's first layer at 512x512 pixels, back to the image, on 2 cores of an EPYC (Zen 4): 9 ms, of which reading the gradient
-//! from memory takes 3, against 13.8 by Winograd's algorithm.
+//! VGG's first layer at 512x512 pixels, back to the image, on 2 cores of an EPYC (Zen 4): 9 ms, of which reading the
+//! gradient from memory takes 3, against 13.8 by Winograd's algorithm.
 
 use std::ops::Range;
 

@@ -16,9 +16,9 @@
 //! make their gradients from the switches each time: there the general kernel is faster, but for AVX-512, which has one
 //! multiply-add for all four pixels ([`lookup`]).
 //!
-//! On two threads of an EPYC (Zen 1, AVX2) the first kernel of MNIST's network (1 channel, 24 filters, batch 256) takes 2.3 ms
-//! instead of 3.2. Three channels in this way, a row of the kernel at a time (the first of basic-cnn: 3 channels, 32 filters,
-//! batch 32 at 150x150), took 29.8 ms where the general kernel takes 21.8.
+//! On two threads of an EPYC (Zen 1, AVX2) the first kernel of MNIST's network (1 channel, 24 filters, batch 256) takes 2.3
+//! ms instead of 3.2. Three channels in this way, a row of the kernel at a time (the first of basic-cnn: 3 channels, 32
+//! filters, batch 32 at 150x150), took 29.8 ms where the general kernel takes 21.8.
 
 #[cfg(target_arch = "x86_64")]
 mod lookup;
@@ -54,7 +54,8 @@ pub(crate) struct SmallChannelGradient<'a> {
 /// Rows and columns of the kernel.
 const TAPS: usize = 3;
 
-/// Whether there is a kernel for a convolution of these taps, channels and floats from a patch to the next, and it is worth while.
+/// Whether there is a kernel for a convolution of these taps, channels and floats from a patch to the next, and it is worth
+/// while.
 pub(crate) fn small_channel_gradient_fits(isa: Isa, taps: [usize; 2], channels: usize, step: usize) -> bool {
     taps == [TAPS, TAPS] && (channels == 1 || looks_up(isa, channels, step))
 }
@@ -117,8 +118,8 @@ multiversion! {
 /// Sums the gradient of the kernel over rows of windows.
 ///
 /// # Safety
-/// [`small_channel_gradient_fits`]; the source is readable under all windows, the values and the switches have them all, and `out` has
-/// room for the kernel, which no other thread uses.
+/// [`small_channel_gradient_fits`]; the source is readable under all windows, the values and the switches have them all, and
+/// `out` has room for the kernel, which no other thread uses.
 pub(crate) unsafe fn small_channel_gradient(isa: Isa, job: &SmallChannelGradient) {
     #[cfg(target_arch = "x86_64")]
     if looks_up(isa, job.channels, job.step) {

@@ -220,7 +220,8 @@ multiversion! {
             let mut sum = simd.splat(0.0);
             // By addresses: this is all that there is to do for a vector, and an iterator's turn takes as long.
             for window in 0..windows {
-                // SAFETY: `count` floats from `channel` on are in the window's channels, and its switch among all, as checked.
+                // SAFETY: `count` floats from `channel` on are in the window's channels, and its switch among all, as
+                // checked.
                 unsafe {
                     let switch = switches.as_ptr().add(window * vectors + channel / S::LANES);
                     let value = load_vector(simd, source.as_ptr().add(window * channels + channel), count);

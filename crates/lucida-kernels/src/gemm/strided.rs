@@ -7,8 +7,8 @@
 //!
 //! 36 products in a row of 48 x 24 x 48 / 48 x 64 x 64 / 48 x 128 x 128, on one core of a Xeon (Sapphire Rapids) where
 //! a loop of bare multiply-adds reaches 190 GFLOP/s: 152 / 168 / 145 GFLOP/s with AVX-512 (as [`super::sweep()`] does),
-//! 80 / 85 / 84 with AVX2 (75 / 82 / 83 there). On one core of an EPYC (Zen 4, 117 GFLOP/s) 107 / 113 / 113; choosing the shape
-//! anew for each tile cost 12, 6 and 3 of these.
+//! 80 / 85 / 84 with AVX2 (75 / 82 / 83 there). On one core of an EPYC (Zen 4, 117 GFLOP/s) 107 / 113 / 113; choosing the
+//! shape anew for each tile cost 12, 6 and 3 of these.
 //!
 //! ```text
 //!   LEFT_ROWS: rows by columns            otherwise: the left side transposed

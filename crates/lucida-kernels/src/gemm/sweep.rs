@@ -121,8 +121,8 @@ multiversion! {
 ///
 /// # Safety
 /// Every site's source is readable over all segments, every site's target writable over the columns, and no other
-/// thread uses these targets' columns meanwhile; scale and bias are null or have a float for each column; the gate is null or
-/// readable wherever the target is writable.
+/// thread uses these targets' columns meanwhile; scale and bias are null or have a float for each column; the gate is null
+/// or readable wherever the target is writable.
 pub(crate) unsafe fn sweep(isa: Isa, job: &GemmJob, panels: std::ops::Range<usize>) {
     for index in panels {
         sweep_panel(isa, job, index);

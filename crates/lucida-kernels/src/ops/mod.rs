@@ -5,7 +5,7 @@
 mod activation;
 mod elementwise;
 mod normalize;
-mod optimise;
+mod optimize;
 mod reduce;
 #[cfg(test)]
 mod tests;
@@ -15,8 +15,8 @@ pub use activation::{
 };
 pub use elementwise::{Columns, multiply, transfer, transfer_columns};
 pub use normalize::{affine, channel_workspace, combine, gradient_moments, moments};
-pub(crate) use optimise::SharedUpdate;
-pub use optimise::{AdamStep, RmspropStep, SgdStep, Update, adam};
+pub(crate) use optimize::SharedUpdate;
+pub use optimize::{AdamStep, RmspropStep, SgdStep, Update, adam};
 pub use reduce::{sum_parts, sum_rows, sum_rows_workspace};
 
 /// Floats below which a second thread costs more than it saves.

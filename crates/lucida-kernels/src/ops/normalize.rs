@@ -62,14 +62,14 @@ pub fn moments(cpu: Cpu, input: &[f32], mean: &mut [f32], variance: &mut [f32], 
     assert!(channels > 0 && variance.len() == channels && input.len().is_multiple_of(channels), "channels");
     let rows = input.len() / channels;
     let of = |range: std::ops::Range<usize>| &input[range.start * channels..range.end * channels];
-    let (centre, workspace) = workspace.split_at_mut(channels);
+    let (center, workspace) = workspace.split_at_mut(channels);
     // Any center near the data will do for the first pass: the first row is.
-    centre.copy_from_slice(&input[..channels]);
+    center.copy_from_slice(&input[..channels]);
     for _ in 0..2 {
         reduce(cpu, rows, channels, workspace, mean, variance, |range, sums, squares| {
-            add_squared_deviations(cpu.isa(), of(range), centre, sums, squares);
+            add_squared_deviations(cpu.isa(), of(range), center, sums, squares);
         });
-        for ((m, v), c) in mean.iter_mut().zip(variance.iter_mut()).zip(centre.iter_mut()) {
+        for ((m, v), c) in mean.iter_mut().zip(variance.iter_mut()).zip(center.iter_mut()) {
             let rest = *m / rows as f32;
             *v = (*v / rows as f32 - rest * rest).max(0.0);
             *c += rest;
@@ -108,11 +108,11 @@ pub fn affine(cpu: Cpu, input: &[f32], scale: &[f32], shift: &[f32], relu: bool,
 }
 
 multiversion! {
-    fn add_products[simd: S](grad: &[f32], input: &[f32], centre: &[f32], sums: &mut [f32], products: &mut [f32]) {
-        let channels = centre.len();
+    fn add_products[simd: S](grad: &[f32], input: &[f32], center: &[f32], sums: &mut [f32], products: &mut [f32]) {
+        let channels = center.len();
         for (grad, input) in grad.chunks_exact(channels).zip(input.chunks_exact(channels)) {
             for ((((sum, product), g), x), c) in
-                sums.iter_mut().zip(products.iter_mut()).zip(grad).zip(input).zip(centre)
+                sums.iter_mut().zip(products.iter_mut()).zip(grad).zip(input).zip(center)
             {
                 *sum += g;
                 *product += g * (x - c);
@@ -121,7 +121,7 @@ multiversion! {
     }
 }
 
-/// For each channel the sum of the gradient, and the sum of the gradient times the input's deviation from `centre`.
+/// For each channel the sum of the gradient, and the sum of the gradient times the input's deviation from `center`.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -129,17 +129,17 @@ pub fn gradient_moments(
     cpu: Cpu,
     grad: &[f32],
     input: &[f32],
-    centre: &[f32],
+    center: &[f32],
     sums: &mut [f32],
     products: &mut [f32],
     workspace: &mut [f32],
 ) {
-    let channels = centre.len();
+    let channels = center.len();
     assert!(channels > 0 && sums.len() == channels && products.len() == channels, "channels");
     assert!(grad.len() == input.len() && grad.len().is_multiple_of(channels), "gradient length");
     reduce(cpu, grad.len() / channels, channels, workspace, sums, products, |range, a, b| {
         let range = range.start * channels..range.end * channels;
-        add_products(cpu.isa(), &grad[range.clone()], &input[range], centre, a, b);
+        add_products(cpu.isa(), &grad[range.clone()], &input[range], center, a, b);
     });
 }
 

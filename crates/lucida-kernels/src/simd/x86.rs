@@ -2,11 +2,11 @@
 //!
 //! Tile shapes: an AVX-512 core has 32 registers of 16 floats. A tile of `ROWS x WIDTH` accumulators needs `WIDTH`
 //! more for the right-hand side and broadcasts the left-hand side from memory: 6x4, 8x3 and 12x2 use 24 accumulators and
-//! 16x1 uses 16, enough to hide the latency of two multiply-add units four cycles deep. AVX2 has 16 registers of 8 and cannot
-//! broadcast inside the multiply-add: 6x2 is 12 accumulators, two for the right-hand side and one for the broadcast.
+//! 16x1 uses 16, enough to hide the latency of two multiply-add units four cycles deep. AVX2 has 16 registers of 8 and
+//! cannot broadcast inside the multiply-add: 6x2 is 12 accumulators, two for the right-hand side and one for the broadcast.
 //!
-//! AVX2 has no masks: to make lanes of a mask's bits takes a broadcast, an `and` and a comparison, and to get bits from lanes a
-//! move to another unit. Its switches have a byte for each lane instead: the number of the pixel, or -1.
+//! AVX2 has no masks: to make lanes of a mask's bits takes a broadcast, an `and` and a comparison, and to get bits from
+//! lanes a move to another unit. Its switches have a byte for each lane instead: the number of the pixel, or -1.
 
 use std::arch::x86_64::*;
 

@@ -135,7 +135,7 @@ impl Jobs {
         if !known {
             return Err(Problem::missing("the job has no such file"));
         }
-        Ok(files::read_limited(&self.store.folder(id).join(name), 1 << 30)?)
+        Ok(files::read_limited(self.store.folder(id).join(name), 1 << 30)?)
     }
 
     /// Adds a job to the queue; or gives the one that did the same before.
@@ -396,7 +396,7 @@ impl Handle<'_> {
 
     /// Keeps a file in the job's folder, for clients to ask for.
     pub(crate) fn save(&self, name: &str, bytes: &[u8]) -> lucida::Result<()> {
-        files::write_bytes(&self.folder().join(name), bytes)?;
+        files::write_bytes(self.folder().join(name), bytes)?;
         self.offer(name);
         Ok(())
     }

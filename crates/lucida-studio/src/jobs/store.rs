@@ -35,7 +35,7 @@ impl Store {
     pub(super) fn load(&self) -> Vec<Record> {
         let Ok(folders) = fs::read_dir(&self.folder) else { return Vec::new() };
         let read = |folder: PathBuf| -> Option<Record> {
-            let bytes = files::read_limited(&folder.join(RECORD), BYTES).ok()?;
+            let bytes = files::read_limited(folder.join(RECORD), BYTES).ok()?;
             let mut record: Record = serde_json::from_slice(&bytes).ok()?;
             // A record that was moved would name another's files.
             if folder.file_name()?.to_str()? != record.id || record.files.iter().any(|file| !is_plain(file)) {
@@ -54,23 +54,23 @@ impl Store {
 
     /// The identifier of the next job: one more than any that was ever used, so that an old link never leads to a new job.
     pub(super) fn next(&self, records: &[Record]) -> Result<String> {
-        let used = files::read_limited(&self.folder.join(LAST), 64).ok();
+        let used = files::read_limited(self.folder.join(LAST), 64).ok();
         let used = used.and_then(|text| number(String::from_utf8(text).ok()?.trim())).unwrap_or(0);
         let last = records.iter().filter_map(|record| number(&record.id)).max().unwrap_or(0).max(used);
         let free = |number: &u64| !self.folder.join(format!("{number:04}")).exists();
         let number = (last + 1..).find(free).unwrap_or(last + 1);
-        files::write_bytes(&self.folder.join(LAST), format!("{number}\n").as_bytes())?;
+        files::write_bytes(self.folder.join(LAST), format!("{number}\n").as_bytes())?;
         Ok(format!("{number:04}"))
     }
 
     pub(super) fn create(&self, record: &Record) -> Result<()> {
-        files::create_folder(&self.folder(&record.id))?;
+        files::create_folder(self.folder(&record.id))?;
         self.save(record)
     }
 
     pub(super) fn save(&self, record: &Record) -> Result<()> {
         let bytes = serde_json::to_vec_pretty(record).map_err(|error| Error::Bug(error.to_string()))?;
-        files::write_bytes(&self.folder(&record.id).join(RECORD), &bytes)
+        files::write_bytes(self.folder(&record.id).join(RECORD), &bytes)
     }
 
     /// Adds an event to a job's log. A full disk does not end the job.
@@ -81,7 +81,7 @@ impl Store {
 
     /// What a job told.
     pub(super) fn news(&self, id: &str) -> Vec<Value> {
-        let Ok(bytes) = files::read_limited(&self.folder(id).join(NEWS), BYTES) else { return Vec::new() };
+        let Ok(bytes) = files::read_limited(self.folder(id).join(NEWS), BYTES) else { return Vec::new() };
         bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
 

@@ -35,7 +35,8 @@ function successor({ element, key: wanted, around, at }) {
 
 function restore() {
   const { activeElement } = document;
-  // A browser takes the focus from a disabled or hidden element only when it draws next: until then that element still has it.
+  // A browser takes the focus from a disabled or hidden element only when it draws next: until then that element still has
+  // it.
   const held = activeElement !== null && activeElement !== document.body && usable(activeElement);
   if (last === null || held || usable(last.element)) return;
   const next = successor(last);

@@ -54,7 +54,8 @@ impl Results {
     ///
     /// # Errors
     /// [`Error::Argument`] when the folder has the results of another job; those of writing.
-    pub fn create(folder: &Path, job: &Value) -> Result<Self> {
+    pub fn create(folder: impl AsRef<Path>, job: &Value) -> Result<Self> {
+        let folder = folder.as_ref();
         let path = folder.join("job.json");
         if path.exists() {
             let bytes = files::read_limited(&path, RESULT)?;
@@ -74,8 +75,8 @@ impl Results {
     }
 
     /// The results in a folder that another process has opened.
-    pub fn at(folder: &Path) -> Self {
-        Self { folder: folder.to_path_buf() }
+    pub fn at(folder: impl AsRef<Path>) -> Self {
+        Self { folder: folder.as_ref().to_path_buf() }
     }
 
     /// Where the results about an item go.
@@ -133,7 +134,7 @@ impl Results {
         let path = self.folder.join("results.jsonl");
         files::write_atomic(&path, |out| {
             for item in items {
-                match files::read_limited(&self.result_path(item).file("json"), RESULT) {
+                match files::read_limited(self.result_path(item).file("json"), RESULT) {
                     Ok(result) => {
                         out.write_all(&result)?;
                         out.write_all(b"\n")?;
@@ -154,7 +155,7 @@ impl Results {
             let _ = fs::remove_file(&path);
         } else {
             let reason = |item: &str| -> String {
-                let read = files::read_limited(&self.failure(item), RESULT).ok();
+                let read = files::read_limited(self.failure(item), RESULT).ok();
                 let note = read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
                 note.and_then(|note| note["error"].as_str().map(str::to_owned)).unwrap_or_default()
             };

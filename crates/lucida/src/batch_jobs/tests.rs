@@ -61,7 +61,7 @@ fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
     assert_eq!((summary, asked.get()), (Summary { items: 5, before: 4, done: 5, failed: 0 }, 5));
     assert!(lines(&out).contains(&("b/broken.jpg".to_owned(), 5)) && !out.join("failures.csv").exists());
     // Another job has no place here.
-    let problem = Results::create(&out, &json!({"question": "colour"})).unwrap_err().to_string();
+    let problem = Results::create(&out, &json!({"question": "color"})).unwrap_err().to_string();
     assert!(problem.contains("another job") && problem.contains("gray"), "{problem}");
 }
 

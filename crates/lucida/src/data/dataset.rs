@@ -182,20 +182,20 @@ impl<D: Dataset + ?Sized> Dataset for &D {
 /// Images of one size in memory, 8 bits a channel, with a class, labels or values each.
 ///
 /// ```
-/// use lucida::data::{Dataset, LabelledImages, Targets};
+/// use lucida::data::{Dataset, LabeledImages, Targets};
 ///
 /// let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
 /// // Two gray images of one pixel; how many things are in each.
-/// let counted = LabelledImages::with_values([1, 1, 1], vec![10, 200], vec![0.0, 3.0], names(&["count"]))?;
+/// let counted = LabeledImages::with_values([1, 1, 1], vec![10, 200], vec![0.0, 3.0], names(&["count"]))?;
 /// assert_eq!((counted.targets(), counted.target(1)), (Targets::Values(1), &[3.0][..]));
 /// // Any of two labels for each.
 /// let labels = vec![1.0, 0.0, 1.0, 1.0];
-/// let labelled = LabelledImages::with_labels([1, 1, 1], vec![10, 200], labels, names(&["dark", "gray"]))?;
-/// assert_eq!((labelled.targets(), labelled.target(1)), (Targets::Labels(2), &[1.0, 1.0][..]));
+/// let labeled = LabeledImages::with_labels([1, 1, 1], vec![10, 200], labels, names(&["dark", "gray"]))?;
+/// assert_eq!((labeled.targets(), labeled.target(1)), (Targets::Labels(2), &[1.0, 1.0][..]));
 /// # Ok::<(), lucida::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct LabelledImages {
+pub struct LabeledImages {
     shape: [usize; 3],
     pixels: Vec<u8>,
     truth: Truth,
@@ -211,7 +211,7 @@ enum Truth {
     Rows(Targets, Vec<f32>),
 }
 
-impl LabelledImages {
+impl LabeledImages {
     /// A set from the bytes of all its images, one after another in the shape of height, width and channels (1 or 3).
     ///
     /// # Errors
@@ -240,8 +240,8 @@ impl LabelledImages {
     /// label of `names` holds and 0 where it does not. `pixels` as for [`new`](Self::new).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is neither 0 nor
-    /// 1, or when the shape is not that of an image.
+    /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is neither 0
+    /// nor 1, or when the shape is not that of an image.
     pub fn with_labels(shape: [usize; 3], pixels: Vec<u8>, rows: Vec<f32>, names: Vec<String>) -> Result<Self> {
         let wrong = rows.iter().position(|&value| value != 0.0 && value != 1.0);
         if let Some(at) = wrong.filter(|_| !names.is_empty()) {
@@ -255,8 +255,8 @@ impl LabelledImages {
     /// [`new`](Self::new).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is not finite, or
-    /// when the shape is not that of an image.
+    /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is not finite,
+    /// or when the shape is not that of an image.
     pub fn with_values(shape: [usize; 3], pixels: Vec<u8>, rows: Vec<f32>, names: Vec<String>) -> Result<Self> {
         if let Some(at) = rows.iter().position(|value| !value.is_finite()).filter(|_| !names.is_empty()) {
             let (image, name) = (at / names.len(), &names[at % names.len()]);
@@ -304,7 +304,7 @@ fn image_len(shape: [usize; 3]) -> Result<usize> {
     }
 }
 
-impl Dataset for LabelledImages {
+impl Dataset for LabeledImages {
     fn len(&self) -> usize {
         match &self.truth {
             Truth::Classes(labels) => labels.len(),

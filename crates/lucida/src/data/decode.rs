@@ -69,7 +69,7 @@ impl Image {
 
     /// As [`Image::decode`], with the opacity, in gray, and the ICC profile, where the file has them.
     pub(crate) fn decode_all(bytes: &[u8], name: &Path, limits: &Limits) -> Result<Parts> {
-        let format = recognise(bytes, name)?;
+        let format = recognize(bytes, name)?;
         guard::decoder(name, &format!("{format:?}"), || Self::decode_as(format, bytes, name, limits))
     }
 
@@ -127,7 +127,7 @@ fn check_size(width: u32, height: u32, name: &Path, limits: &Limits) -> Result<(
 }
 
 /// The format of an image, from its first bytes.
-fn recognise(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
+fn recognize(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
     if bytes.is_empty() {
         return Err(Error::file(name, "not an image: the file is empty"));
     }

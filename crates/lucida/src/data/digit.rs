@@ -69,7 +69,7 @@ pub fn normalize_digit(image: &Image) -> Result<Image> {
     let scaled = |side: usize| ((side * BOX + longer / 2) / longer).max(1);
     let mut digit = ink.crop(x, y, width, height)?.resize(scaled(width), scaled(height), Filter::Bilinear)?;
     stretch_to_white(&mut digit);
-    let (x, y) = centred(&digit);
+    let (x, y) = centered(&digit);
     digit.pad(SIDE, SIDE, x, y)
 }
 
@@ -109,7 +109,7 @@ fn stretch_to_white(digit: &mut Image) {
 
 /// Where a digit must lie in the image for its center of mass to be in the middle, or as near to it as it goes without
 /// losing ink.
-fn centred(digit: &Image) -> (usize, usize) {
+fn centered(digit: &Image) -> (usize, usize) {
     let (mut mass, mut mass_x, mut mass_y) = (0.0_f64, 0.0, 0.0);
     for (y, row) in digit.pixels().chunks_exact(digit.width().max(1)).enumerate() {
         for (x, &value) in row.iter().enumerate() {

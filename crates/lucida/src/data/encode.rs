@@ -31,7 +31,8 @@ impl FileKind {
     ///
     /// # Errors
     /// [`Error::Argument`] when it is none, or cannot hold as many bits.
-    pub fn of_path(path: &Path, bits: u8) -> Result<Self> {
+    pub fn of_path(path: impl AsRef<Path>, bits: u8) -> Result<Self> {
+        let path = path.as_ref();
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
         let kind = match ending.as_str() {
             "png" => Self::Png,
@@ -96,7 +97,6 @@ impl Image {
     /// # Errors
     /// As [`Image::png_bytes`], and [`Error::Io`] when the file cannot be written.
     pub fn save_png(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
         files::write_bytes(path, &self.png_bytes()?)
     }
 

@@ -51,7 +51,8 @@ impl Content {
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read, else as [`parse`].
-pub fn read(path: &Path, content: Content, limits: &Limits) -> Result<Idx> {
+pub fn read(path: impl AsRef<Path>, content: Content, limits: &Limits) -> Result<Idx> {
+    let path = path.as_ref();
     parse(&files::read_limited(path, limits.file_bytes)?, path, content, limits)
 }
 
@@ -61,7 +62,8 @@ pub fn read(path: &Path, content: Content, limits: &Limits) -> Result<Idx> {
 /// [`Error::File`] when the bytes are not those of an IDX file with the expected content, or end too early or too
 /// late; [`Error::Unsupported`] for elements other than unsigned bytes; [`Error::Limit`] when the header declares
 /// more than `limits.unpacked_bytes`, of which nothing is then allocated.
-pub fn parse(bytes: &[u8], name: &Path, content: Content, limits: &Limits) -> Result<Idx> {
+pub fn parse(bytes: &[u8], name: impl AsRef<Path>, content: Content, limits: &Limits) -> Result<Idx> {
+    let name = name.as_ref();
     if bytes.is_empty() {
         return Err(Error::file(name, "is empty, not an IDX file"));
     }

@@ -243,11 +243,11 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::data::{ColorMode, Image, LabelledImages};
+    use crate::data::{ColorMode, Image, LabeledImages};
 
     /// Images of one pixel, which is their number; those over `bad` cannot be read, and `panics` panics.
     struct BatchCursor {
-        images: LabelledImages,
+        images: LabeledImages,
         bad: usize,
         panics: usize,
         made: AtomicUsize,
@@ -257,7 +257,7 @@ mod tests {
         fn new(len: usize) -> Self {
             let names = vec!["even".to_owned(), "odd".to_owned()];
             let labels = (0..len).map(|index| index % 2).collect();
-            let images = LabelledImages::new([1, 1, 1], (0..len).map(|i| i as u8).collect(), labels, names).unwrap();
+            let images = LabeledImages::new([1, 1, 1], (0..len).map(|i| i as u8).collect(), labels, names).unwrap();
             Self { images, bad: usize::MAX, panics: usize::MAX, made: AtomicUsize::new(0) }
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::idx::{self, Content, Idx};
-use super::{LabelledImages, Limits};
+use super::{LabeledImages, Limits};
 use crate::{Error, Result};
 
 /// The side of a digit's image, in pixels.
@@ -17,9 +17,9 @@ const BUILTIN_LABELS: &[u8] = include_bytes!("../../../../assets/mnist-10k-label
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mnist {
     /// The training part: 60,000 images in the published set.
-    pub train: LabelledImages,
+    pub train: LabeledImages,
     /// The test part: 10,000 images in the published set; `None` in the built-in one.
-    pub test: Option<LabelledImages>,
+    pub test: Option<LabeledImages>,
 }
 
 impl Mnist {
@@ -39,7 +39,7 @@ impl Mnist {
     pub fn builtin() -> Result<Self> {
         let limits = Limits::default();
         let [images, labels] = ["built-in MNIST images", "built-in MNIST labels"].map(Path::new);
-        let train = labelled(
+        let train = labeled(
             (images, idx::parse(BUILTIN_IMAGES, images, Content::Images, &limits)?),
             (labels, idx::parse(BUILTIN_LABELS, labels, Content::Labels, &limits)?),
         )?;
@@ -69,7 +69,7 @@ impl Mnist {
     ///
     /// # Errors
     /// As [`Mnist::from_folder`]; the files of the test part may be missing.
-    pub fn train_only(folder: impl AsRef<Path>) -> Result<LabelledImages> {
+    pub fn train_only(folder: impl AsRef<Path>) -> Result<LabeledImages> {
         let folder = folder.as_ref();
         let [train] = find(folder, [Part::Train])?;
         train.read()
@@ -79,7 +79,7 @@ impl Mnist {
     ///
     /// # Errors
     /// As [`Mnist::from_folder`]; the files of the training part may be missing.
-    pub fn test_only(folder: impl AsRef<Path>) -> Result<LabelledImages> {
+    pub fn test_only(folder: impl AsRef<Path>) -> Result<LabeledImages> {
         let folder = folder.as_ref();
         let [test] = find(folder, [Part::Test])?;
         test.read()
@@ -109,12 +109,12 @@ struct Files {
 }
 
 impl Files {
-    fn read(&self) -> Result<LabelledImages> {
+    fn read(&self) -> Result<LabeledImages> {
         let limits = Limits::default();
         // The small file first: a mistake in it shows at once.
         let labels = idx::read(&self.labels, Content::Labels, &limits)?;
         let images = idx::read(&self.images, Content::Images, &limits)?;
-        labelled((&self.images, images), (&self.labels, labels))
+        labeled((&self.images, images), (&self.labels, labels))
     }
 }
 
@@ -160,7 +160,7 @@ fn has_any(folder: &Path, part: Part) -> bool {
 }
 
 /// Puts images and labels together, when they belong together.
-fn labelled((images_name, images): (&Path, Idx), (labels_name, labels): (&Path, Idx)) -> Result<LabelledImages> {
+fn labeled((images_name, images): (&Path, Idx), (labels_name, labels): (&Path, Idx)) -> Result<LabeledImages> {
     let &[count, height, width] = images.dims.as_slice() else {
         return Err(Error::Bug(format!("images with the dimensions {:?}", images.dims)));
     };
@@ -178,7 +178,7 @@ fn labelled((images_name, images): (&Path, Idx), (labels_name, labels): (&Path, 
     }
     let class_names = (0..10).map(|digit| digit.to_string()).collect();
     let labels = labels.data.into_iter().map(usize::from).collect();
-    LabelledImages::new([height, width, 1], images.data, labels, class_names)
+    LabeledImages::new([height, width, 1], images.data, labels, class_names)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ mod targets;
 
 pub use augment::{Affine, Augment, Augmented, FillMode, Mixed};
 pub use batches::{batches, epoch_order};
-pub use dataset::{Dataset, LabelledImages, Subset};
+pub use dataset::{Dataset, LabeledImages, Subset};
 pub use digit::normalize_digit;
 pub use encode::FileKind;
 pub(crate) use encode::JPEG_QUALITY;

@@ -40,7 +40,8 @@ pub fn layers_with_kernels(network: &Network) -> Vec<&str> {
 }
 
 /// The kernels of a layer. Over one channel: each filter, side by side. Over three: each filter in color. Over more: a row
-/// for each filter (several where the sheet would be too wide), a column for each input channel. Below is the color scale. A filter whose kernel is zero everywhere is hatched.
+/// for each filter (several where the sheet would be too wide), a column for each input channel. Below is the color scale. A
+/// filter whose kernel is zero everywhere is hatched.
 ///
 /// ```
 /// use lucida::explain::{KernelStyle, kernel_sheet, layers_with_kernels};
@@ -171,7 +172,7 @@ mod tests {
         let [blue, red] = [20, 400].map(|x| wide.pixel(x, row));
         assert!(blue[2] > blue[0] + 60 && red[0] > red[2] + 60, "{blue:?} {red:?}");
 
-        let color = Network::sequential("colour", [9, 9, 3], [Layer::from(Conv2D::new(4, [5, 3]))], 1).unwrap();
+        let color = Network::sequential("color", [9, 9, 3], [Layer::from(Conv2D::new(4, [5, 3]))], 1).unwrap();
         assert!(kernel_sheet(&color, "conv2d", &style).unwrap().width() > 4 * 27);
     }
 

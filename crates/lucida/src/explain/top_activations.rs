@@ -173,7 +173,7 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::data::{Image, LabelledImages, Mnist, Subset};
+    use crate::data::{Image, LabeledImages, Mnist, Subset};
     use crate::nn::applications;
 
     fn question<'a>(
@@ -233,7 +233,7 @@ mod tests {
     }
 
     /// A set in which some images cannot be read.
-    struct Spoilt(LabelledImages, fn(usize) -> bool);
+    struct Spoilt(LabeledImages, fn(usize) -> bool);
 
     impl Dataset for Spoilt {
         fn len(&self) -> usize {
@@ -259,7 +259,7 @@ mod tests {
 
     fn few(bad: fn(usize) -> bool) -> Spoilt {
         let pixels = (0..7 * 784).map(|i| (i * 31 % 256) as u8).collect();
-        Spoilt(LabelledImages::new([28, 28, 1], pixels, vec![0; 7], vec!["a".into()]).unwrap(), bad)
+        Spoilt(LabeledImages::new([28, 28, 1], pixels, vec![0; 7], vec!["a".into()]).unwrap(), bad)
     }
 
     #[test]

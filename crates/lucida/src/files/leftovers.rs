@@ -80,7 +80,7 @@ mod tests {
             place(format!("{PREFIX}{}-{gone}-notes.txt", machine())),
             place("photo.part".to_owned()),
         ];
-        super::super::write_bytes(&folder.path().join("result"), b"new").unwrap();
+        super::super::write_bytes(folder.path().join("result"), b"new").unwrap();
         assert!(!abandoned.exists());
         assert!(kept.iter().all(|path| path.exists()));
     }

@@ -18,7 +18,7 @@ const ALIGNMENT: usize = 64;
 /// # Errors
 /// [`Error::Argument`] when `values` does not hold as many numbers as `shape` says, or when the shape has too many axes;
 /// [`Error::Io`] when the file cannot be written.
-pub fn write_npy(path: &Path, shape: &[usize], values: &[f32]) -> Result<()> {
+pub fn write_npy(path: impl AsRef<Path>, shape: &[usize], values: &[f32]) -> Result<()> {
     let head = head(shape, values.len())?;
     write_atomic(path, |out| {
         out.write_all(&head)?;

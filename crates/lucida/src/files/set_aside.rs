@@ -18,8 +18,8 @@ const ADDED: &str = ".added";
 
 /// The files of an earlier result, set aside while a new result is written in their place.
 ///
-/// Symbolic links stay: it is the file behind a link that is set aside, in its own folder. Dropped, it puts all files back: a
-/// command that fails leaves what was there. Other files in the folders stay where they are.
+/// Symbolic links stay: it is the file behind a link that is set aside, in its own folder. Dropped, it puts all files back:
+/// a command that fails leaves what was there. Other files in the folders stay where they are.
 #[must_use = "the earlier files come back unless they are discarded"]
 #[derive(Debug)]
 pub struct SetAside {
@@ -172,7 +172,8 @@ fn remove(path: &Path, is_folder: bool) {
 
 /// Ends what killed processes have begun in a folder, and where its links lead: earlier files come back, unless the new ones
 /// were complete, and temporary files go. A folder that cannot be read has nothing to heal.
-pub fn heal(folder: &Path) {
+pub fn heal(folder: impl AsRef<Path>) {
+    let folder = folder.as_ref();
     heal_one(folder);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_symlink())
@@ -326,7 +327,7 @@ mod tests {
             let count = [folder, store, &folder.join("sub")].map(|folder| fs::read_dir(folder).unwrap().count());
             (files.map(|path| fs::read_to_string(path).unwrap_or_default()), links, count)
         };
-        let write = || names.iter().for_each(|name| super::super::write_bytes(&folder.join(name), b"new").unwrap());
+        let write = || names.iter().for_each(|name| super::super::write_bytes(folder.join(name), b"new").unwrap());
         let before = found();
         let claim = SetAside::new(folder, &names).unwrap();
         assert!(!store.join("a").exists() && !folder.join("sub/c").exists());

@@ -25,9 +25,9 @@ pub use crate::weights::Model;
 pub use predict::{LABEL_THRESHOLD, Predicted, Prediction, Predictor, predict, predict_set};
 
 impl Model {
-    /// Loads a model: a file of any [format](crate::weights::Format), the folder of a run, or the name of a known network whose
-    /// weights are here. Preprocessing and class names that the file does not have come from the files next to it, or are
-    /// [guessed](Self::notes). For more choices, [`open`] a [`ModelSpec`].
+    /// Loads a model: a file of any [format](crate::weights::Format), the folder of a run, or the name of a known network
+    /// whose weights are here. Preprocessing and class names that the file does not have come from the files next to it, or
+    /// are [guessed](Self::notes). For more choices, [`open`] a [`ModelSpec`].
     ///
     /// # Errors
     /// As [`open`].
@@ -35,8 +35,8 @@ impl Model {
         open(&ModelSpec::new(path.as_ref().to_string_lossy()))
     }
 
-    /// Saves the model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`, `.weights.h5`,
-    /// `.pth`, `.pt`, `.onnx`.
+    /// Saves the model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`,
+    /// `.weights.h5`, `.pth`, `.pt`, `.onnx`.
     ///
     /// ```
     /// use lucida::nn::applications;
@@ -55,8 +55,8 @@ impl Model {
         save_model(self, path)
     }
 
-    /// Predicts the class, the labels or the values of images of any size, in batches, on all threads. To choose the threads,
-    /// or to read images one at a time, see [`predict()`](predict()), [`predict_set`] and [`Predictor`].
+    /// Predicts the class, the labels or the values of images of any size, in batches, on all threads. To choose the
+    /// threads, or to read images one at a time, see [`predict()`](predict()), [`predict_set`] and [`Predictor`].
     ///
     /// ```
     /// use lucida::nn::applications;

@@ -130,8 +130,8 @@ pub struct LayerSeed {
 }
 
 impl LayerSeed {
-    /// Random numbers from the position of the batch's first sample, where each sample draws `per_sample` words of 32 bits. A
-    /// sample draws the same numbers however the samples are spread over batches, threads or machines.
+    /// Random numbers from the position of the batch's first sample, where each sample draws `per_sample` words of 32 bits.
+    /// A sample draws the same numbers however the samples are spread over batches, threads or machines.
     pub fn rng(self, per_sample: usize) -> Rng {
         let Self { step, layer } = self;
         Rng::keyed(step.seed, Purpose::Layer, layer).at(u128::from(step.first_sample) * per_sample as u128)
@@ -219,7 +219,8 @@ pub trait Op: Send {
     /// wanted.
     fn backward_weights(&mut self, _pass: &Backward, _gradients: &mut [Vec<f32>]) {}
 
-    /// The weight, by its number among the layer's, on which it can make the optimizer's step while it computes the gradient.
+    /// The weight, by its number among the layer's, on which it can make the optimizer's step while it computes the
+    /// gradient.
     fn updates(&self) -> Option<usize> {
         None
     }

@@ -19,7 +19,8 @@ pub trait ProcessGroup {
     fn sum_behind(&self, sums: &mut [Vec<f32>], work: &mut dyn FnMut(&mut BucketSink<'_>));
 }
 
-/// Sends the next bucket on its way. It may keep the values, to save a copy of them, and leave any others as long in their place.
+/// Sends the next bucket on its way. It may keep the values, to save a copy of them, and leave any others as long in their
+/// place.
 pub type BucketSink<'a> = dyn FnMut(&mut Vec<f32>) + 'a;
 
 /// A member's part in a pass of training.

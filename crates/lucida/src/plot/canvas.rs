@@ -90,12 +90,12 @@ impl Canvas {
         }
     }
 
-    /// A disc around `centre`.
-    pub(super) fn disc(&mut self, centre: Point, radius: f32, color: Rgb) {
-        let (xs, ys) = self.pixels(centre, centre, radius + 1.0);
+    /// A disc around `center`.
+    pub(super) fn disc(&mut self, center: Point, radius: f32, color: Rgb) {
+        let (xs, ys) = self.pixels(center, center, radius + 1.0);
         for y in ys {
             for x in xs.clone() {
-                let away = (x as f32 + 0.5 - centre.0).hypot(y as f32 + 0.5 - centre.1);
+                let away = (x as f32 + 0.5 - center.0).hypot(y as f32 + 0.5 - center.1);
                 self.blend(x, y, color, (radius + 0.5 - away).clamp(0.0, 1.0));
             }
         }

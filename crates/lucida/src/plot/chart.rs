@@ -78,11 +78,11 @@ impl Chart {
 
     /// Adds a line with a dot at each point.
     pub fn dots(self, name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
-        self.labelled_dots(name, points, Vec::new())
+        self.labeled_dots(name, points, Vec::new())
     }
 
     /// Adds a line with a dot and a label at each point.
-    pub fn labelled_dots(self, name: impl Into<String>, points: Vec<(f64, f64)>, labels: Vec<String>) -> Self {
+    pub fn labeled_dots(self, name: impl Into<String>, points: Vec<(f64, f64)>, labels: Vec<String>) -> Self {
         self.add(Series { name: name.into(), points, dots: true, labels })
     }
 
@@ -149,8 +149,8 @@ impl Chart {
             if series.dots {
                 points.iter().for_each(|&(x, y)| figure.disc(x, y, 3.5, Paint::Series(index)));
             }
-            let labelled = series.points.iter().zip(&series.labels).filter(|(point, _)| seen(point));
-            for (&(a, b), text) in labelled {
+            let labeled = series.points.iter().zip(&series.labels).filter(|(point, _)| seen(point));
+            for (&(a, b), text) in labeled {
                 // Above the dot, below it where the chart ends.
                 let above = if y(b) - TOP < LABEL { POINT_LABEL + 6.0 } else { -7.0 };
                 let style = Style::new(POINT_LABEL, Paint::Muted).anchor(Anchor::Middle);

@@ -114,8 +114,8 @@ impl Confusion {
                 0 => Paint::Muted,
                 _ => Paint::Fixed(more_readable(fill, [255; 3], [0; 3])),
             };
-            let centre = (x + layout.cell / 2.0, y + layout.cell / 2.0 + 0.36 * size);
-            figure.text(centre, text, Style::new(size, ink).anchor(Anchor::Middle));
+            let center = (x + layout.cell / 2.0, y + layout.cell / 2.0 + 0.36 * size);
+            figure.text(center, text, Style::new(size, ink).anchor(Anchor::Middle));
         }
     }
 
@@ -128,13 +128,13 @@ impl Confusion {
         let style = Style::new(size, Paint::Ink);
         for (index, name) in self.names.iter().enumerate() {
             let name = elide(name, size as f32, Weight::Regular, layout.longest as f32);
-            let centre = cell * (index as f64 + 0.5);
-            let row = (left - 8.0, top + centre + 0.36 * size);
+            let center = cell * (index as f64 + 0.5);
+            let row = (left - 8.0, top + center + 0.36 * size);
             figure.text(row, name.clone(), style.anchor(Anchor::End));
             if layout.upwards {
-                figure.text((left + centre + 0.36 * size, top - 8.0), name, style.upwards());
+                figure.text((left + center + 0.36 * size, top - 8.0), name, style.upwards());
             } else {
-                figure.text((left + centre, top - 8.0), name, style.anchor(Anchor::Middle));
+                figure.text((left + center, top - 8.0), name, style.anchor(Anchor::Middle));
             }
         }
     }
@@ -150,11 +150,11 @@ impl Confusion {
         let style = Style::new(11.0, Paint::Muted);
         let percent = |part: Option<f64>| part.map_or("–".to_owned(), |part| format!("{:.1}", 100.0 * part));
         for index in 0..n {
-            let centre = cell * (index as f64 + 0.5);
+            let center = cell * (index as f64 + 0.5);
             let recall = percent(share(self.count(index, index), self.row_sum(index)));
-            figure.text((left + side + 46.0, top + centre + 4.0), recall, style.anchor(Anchor::End));
+            figure.text((left + side + 46.0, top + center + 4.0), recall, style.anchor(Anchor::End));
             let precision = percent(share(self.count(index, index), self.column_sum(index)));
-            figure.text((left + centre, top + side + 18.0), precision, style.anchor(Anchor::Middle));
+            figure.text((left + center, top + side + 18.0), precision, style.anchor(Anchor::Middle));
         }
         figure.text((left + side + 46.0, top - 8.0), "recall %", style.anchor(Anchor::End));
         figure.text((left - 8.0, top + side + 18.0), "precision %", style.anchor(Anchor::End));

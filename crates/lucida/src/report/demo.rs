@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::deconstruct::{Deconstruction, Depth};
 use super::{images, page};
-use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
+use crate::data::{Dataset, LabeledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::files::{self, SetAside};
 use crate::nn::{Schedule, applications};
 use crate::train::{Callback, Evaluation, TrainConfig, TrainResult, Trainer, evaluate};
@@ -23,7 +23,7 @@ const RATE: f64 = 2e-3;
 /// The built-in digits in three parts, ready to train on.
 #[derive(Debug, Clone)]
 pub struct Demo {
-    digits: LabelledImages,
+    digits: LabeledImages,
     parts: Parts,
     started: Instant,
 }
@@ -107,7 +107,7 @@ impl Demo {
     ///
     /// # Errors
     /// As [`files::claim_folder`].
-    pub fn claim_folder(folder: &Path, force: bool) -> Result<SetAside> {
+    pub fn claim_folder(folder: impl AsRef<Path>, force: bool) -> Result<SetAside> {
         files::claim_folder(folder, &Self::FILES, force)
     }
 
@@ -130,7 +130,7 @@ impl Demo {
         &self.parts
     }
 
-    pub(super) fn held_out(&self) -> Result<Subset<&LabelledImages>> {
+    pub(super) fn held_out(&self) -> Result<Subset<&LabeledImages>> {
         Subset::new(&self.digits, self.parts.held_out.clone())
     }
 
@@ -169,8 +169,9 @@ impl DemoResult<'_> {
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be written.
-    pub fn save(&self, folder: &Path, depth: &Depth) -> Result<()> {
-        safetensors::save_model(&self.model, &folder.join("model.safetensors"))?;
+    pub fn save(&self, folder: impl AsRef<Path>, depth: &Depth) -> Result<()> {
+        let folder = folder.as_ref();
+        safetensors::save_model(&self.model, folder.join("model.safetensors"))?;
         let before = Instant::now();
         let deconstruct = Deconstruction::of(self, depth)?;
         let taking_apart = before.elapsed().as_secs_f64();
@@ -181,7 +182,7 @@ impl DemoResult<'_> {
     }
 
     /// The digits held out, to which the evaluation belongs.
-    pub(super) fn held_out(&self) -> Result<Subset<&LabelledImages>> {
+    pub(super) fn held_out(&self) -> Result<Subset<&LabeledImages>> {
         self.demo.held_out()
     }
 

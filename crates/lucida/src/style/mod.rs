@@ -5,8 +5,8 @@
 //! arrangement of the content, as the features of a deep layer tell it, and the textures of the style, as the
 //! correlations between the features of several layers tell them.
 //!
-//! - `losses`: [content](ContentNorm), [style](StyleLoss) on Gram matrices or on Gaussians, and [`TotalVariation`], summed by an
-//!   [`Objective`];
+//! - `losses`: [content](ContentNorm), [style](StyleLoss) on Gram matrices or on Gaussians, and [`TotalVariation`], summed
+//!   by an [`Objective`];
 //! - `optim`: [`Adam`] and [`Lbfgs`] over pixels;
 //! - `pipeline`: [`transfer`] runs a [`StyleRequest`] through a pyramid of sizes, in tiles where memory is short;
 //! - `video`: [`stylize_frames`] with temporal consistency.

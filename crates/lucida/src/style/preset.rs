@@ -83,8 +83,8 @@ pub struct StyleConfig {
     pub clip: bool,
     /// The initial image.
     pub start: InitialImage,
-    /// The largest gray noise, in levels of 0 to 255, that is added to [`InitialImage::Content`]: flat areas have no texture to
-    /// start from.
+    /// The largest gray noise, in levels of 0 to 255, that is added to [`InitialImage::Content`]: flat areas have no texture
+    /// to start from.
     pub dither: f32,
     /// The longer side of a style image, in parts of that of the result.
     pub style_scale: f32,

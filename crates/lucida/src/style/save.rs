@@ -29,7 +29,8 @@ impl Original {
     ///
     /// # Errors
     /// As [`Image::open`].
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let limits = Limits::default();
         let bytes = files::read_limited(path, limits.file_bytes)?;
         let (image, alpha, profile) = Image::decode_all(&bytes, path, &limits)?;
@@ -106,7 +107,8 @@ impl StyledImage<'_> {
     ///
     /// # Errors
     /// As [`StyledImage::bytes`], and [`Error::Io`] when the file cannot be written.
-    pub fn save(&self, path: &Path, bits: u8) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>, bits: u8) -> Result<()> {
+        let path = path.as_ref();
         files::write_bytes(path, &self.bytes(FileKind::of_path(path, bits)?, bits)?)
     }
 

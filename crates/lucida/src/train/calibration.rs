@@ -105,7 +105,7 @@ impl Calibration {
             .note(format!("expected calibration error {:.1} %; images at each point", 100.0 * self.error))
             .unit()
             .diagonal()
-            .labelled_dots("predictions", points, counts)
+            .labeled_dots("predictions", points, counts)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::data::Targets;
 use crate::nn::{LossKind, Network, Optimizer, Schedule, counted};
 use crate::{Cpu, Error, Result};
 
+use super::custom::CustomObjective;
 use super::metrics::MetricKind;
 use super::training_output::TrainingOutput;
 
@@ -46,11 +47,12 @@ pub struct TrainConfig {
     /// Validate on this number of batches, chosen once by the seed; on all data by default.
     pub validation_steps: Option<usize>,
     /// The loss. By default the cross-entropy of the last softmax or sigmoid for classes and labels, the mean squared error
-    /// for values.
+    /// for values. A loss of your own is given to [`Trainer::loss`](super::Trainer::loss).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossKind>,
     /// Metrics that are measured in addition to the accuracy of classes; by default
-    /// [those](MetricKind::defaults) of the targets.
+    /// [those](MetricKind::defaults) of the targets. Those of your own are given to
+    /// [`Trainer::metric`](super::Trainer::metric).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricKind>,
     /// The quantity that decides which epoch is the best.
@@ -175,17 +177,24 @@ pub struct ParamGroup {
 }
 
 impl TrainConfig {
-    /// Checks that a network can be trained on data with these targets: that loss, metrics and monitor fit both, and that the
-    /// values of the configuration are valid.
+    /// Checks that a network can be trained on data with these targets: that loss, metrics and monitor fit both, and that
+    /// the values of the configuration are valid.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first value that is not, and what fits; [`Error::Unsupported`] when the network is not a
-    /// classifier and no loss was chosen.
+    /// [`Error::Argument`] names the first value that is not, and what fits; [`Error::Unsupported`] when the network is not
+    /// a classifier and no loss was chosen.
     pub fn check(&self, network: &Network, targets: Targets) -> Result<()> {
-        let output = TrainingOutput::of(network, targets, self.loss, self.label_smoothing)?;
+        self.check_with(&CustomObjective::default(), network, targets)
+    }
+
+    /// As [`check`](Self::check), with a loss and metrics of the caller's own.
+    pub(super) fn check_with(&self, custom: &CustomObjective, network: &Network, targets: Targets) -> Result<()> {
+        let output = TrainingOutput::of(network, targets, custom.loss(self)?, self.label_smoothing)?;
         self.check_values(targets)?;
         self.monitor.of_targets(targets)?;
-        self.metrics_of(targets).iter().try_for_each(|kind| kind.check(targets, output.units))
+        let kinds = self.metrics_of(targets);
+        custom.check_names(&kinds)?;
+        kinds.iter().try_for_each(|kind| kind.check(targets, output.units))
     }
 
     /// The metrics that are measured for such targets, that of the monitor among them.

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use crate::data::{Dataset, FolderSet};
+use crate::data::{Batch, Dataset, FolderSet};
 use crate::nn::{Inference, LossKind, Network, Plan};
 use crate::weights::{Model, Outputs};
 use crate::{Cpu, Error, Result};
 
+use super::custom::LossChoice;
 use super::training_output::TrainingOutput;
 use super::transfer::frozen_cut_point;
 use super::{Confusion, FeatureSet, FeatureStore, ImageSamples, Samples, image_keys};
@@ -68,8 +69,8 @@ pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluatio
     Outputs::of_classes(model)?;
     let samples = ImageSamples::new(data, model.preprocessing()?, cpu.threads());
     let order: Vec<usize> = (0..data.len()).collect();
-    let loss = EvaluationLoss { loss: recorded_loss(model), class_weights: &[] };
-    Ok(evaluate_weighted(&model.network, &samples, &order, loss, cpu)?.0)
+    let output = TrainingOutput::of(&model.network, data.targets(), recorded_loss(model).into(), 0.0)?;
+    Ok(evaluate_weighted(&model.network, &output, (&samples, &order), &[], cpu)?.0)
 }
 
 /// The loss that a model was trained with, where its record names one.
@@ -82,31 +83,24 @@ pub(super) fn recorded_loss(model: &Model) -> Option<LossKind> {
 /// # Errors
 /// As [`evaluate`].
 pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize], cpu: Cpu) -> Result<Evaluation> {
-    Ok(evaluate_weighted(network, samples, order, EvaluationLoss::default(), cpu)?.0)
+    let output = TrainingOutput::of(network, samples.targets(), LossChoice::Usual, 0.0)?;
+    Ok(evaluate_weighted(network, &output, (samples, order), &[], cpu)?.0)
 }
 
-/// As [`evaluate_samples`], and the mean of the loss of each sample times the weight of its class, which is what training
-/// with class weights minimizes; the plain loss where there are no weights.
+/// As [`evaluate_samples`], with the loss of `output`, and the mean of the loss of each sample times the weight of its
+/// class, which is what training with class weights minimizes; the plain loss where there are no weights.
 ///
 /// # Errors
 /// As [`evaluate`].
 pub(super) fn evaluate_weighted(
     network: &Network,
-    samples: &dyn Samples,
-    order: &[usize],
-    loss: EvaluationLoss<'_>,
+    output: &TrainingOutput,
+    samples: (&dyn Samples, &[usize]),
+    class_weights: &[f32],
     cpu: Cpu,
 ) -> Result<(Evaluation, f64)> {
-    evaluate_in_batches(network, (samples, order), batch_of(network)?, loss, cpu)
-}
-
-/// The loss of an evaluation.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct EvaluationLoss<'a> {
-    /// By default that of the last activation.
-    pub(super) loss: Option<LossKind>,
-    /// Empty for 1 everywhere.
-    pub(super) class_weights: &'a [f32],
+    let forward = ForwardPass { network, output, size: batch_of(network)?, cpu };
+    forward.evaluate(samples, class_weights)
 }
 
 /// The images that [`evaluate`] classifies from the outputs of the frozen base in `cache`, as a training on them has left
@@ -115,7 +109,12 @@ pub(super) struct EvaluationLoss<'a> {
 ///
 /// # Errors
 /// As [`evaluate`].
-pub fn evaluate_remembered(model: &Model, data: &FolderSet, cache: &Path, cpu: Cpu) -> Result<Option<Evaluation>> {
+pub fn evaluate_remembered(
+    model: &Model,
+    data: &FolderSet,
+    cache: impl AsRef<Path>,
+    cpu: Cpu,
+) -> Result<Option<Evaluation>> {
     Outputs::of_classes(model)?;
     let Some(cut_point) = frozen_cut_point(model)? else { return Ok(None) };
     let layer = model.network.nodes()[cut_point].name();
@@ -127,8 +126,9 @@ pub fn evaluate_remembered(model: &Model, data: &FolderSet, cache: &Path, cpu: C
     let order: Vec<usize> = (0..data.len()).collect();
     // Sums depend on how they are grouped: the batches are those of the whole network.
     let (tail, size) = (model.network.tail(cut_point)?, batch_of(&model.network)?);
-    let loss = EvaluationLoss { loss: recorded_loss(model), class_weights: &[] };
-    Ok(Some(evaluate_in_batches(&tail, (&samples, &order), size, loss, cpu)?.0))
+    let output = &TrainingOutput::of(&tail, samples.targets(), recorded_loss(model).into(), 0.0)?;
+    let forward = ForwardPass { network: &tail, output, size, cpu };
+    Ok(Some(forward.evaluate((&samples, &order), &[])?.0))
 }
 
 /// Samples that are computed at once.
@@ -136,57 +136,87 @@ pub(super) fn batch_of(network: &Network) -> Result<usize> {
     Ok((VALUES / network.input_shape()?.len().max(1)).clamp(1, BATCH))
 }
 
-/// As [`evaluate_weighted`], the samples at the positions `order`, `size` at once.
-fn evaluate_in_batches(
-    network: &Network,
-    (samples, order): (&dyn Samples, &[usize]),
-    size: usize,
-    EvaluationLoss { loss, class_weights }: EvaluationLoss<'_>,
-    cpu: Cpu,
-) -> Result<(Evaluation, f64)> {
-    let output = TrainingOutput::of(network, samples.targets(), loss, 0.0)?;
-    let Some(classifier) = &output.classifier else {
-        return Err(Error::argument("the data has rows of targets, not classes: evaluate_metrics measures those"));
-    };
-    if order.is_empty() {
-        return Err(Error::argument("there is no data to evaluate the model on"));
+/// Forward passes over samples, without training.
+#[derive(Clone, Copy)]
+pub(super) struct ForwardPass<'a> {
+    pub(super) network: &'a Network,
+    pub(super) output: &'a TrainingOutput,
+    /// Samples that are computed at once.
+    pub(super) size: usize,
+    pub(super) cpu: Cpu,
+}
+
+/// A batch after its forward pass, `[batch, units]` each.
+pub(super) struct ForwardBatch<'a> {
+    /// The classes of the samples.
+    pub(super) labels: &'a [usize],
+    /// What the loss is computed from.
+    pub(super) values: &'a [f32],
+    pub(super) outputs: &'a [f32],
+    pub(super) targets: &'a [f32],
+}
+
+impl ForwardPass<'_> {
+    /// Gives each batch of the samples at the positions `order` to `take`.
+    pub(super) fn each(
+        &self,
+        (samples, order): (&dyn Samples, &[usize]),
+        mut take: impl FnMut(ForwardBatch<'_>),
+    ) -> Result<()> {
+        if order.is_empty() {
+            return Err(Error::argument("there is no data to evaluate the model on"));
+        }
+        let Self { network, output, cpu, .. } = *self;
+        let size = self.size.min(order.len());
+        let plan = Plan::builder(network).cpu(cpu).batch_size(size);
+        let mut inference = Inference::new(plan.output(output.values.clone()).output(output.outputs.clone()))?;
+        let mut targets = vec![0.0; size * output.units];
+        samples
+            .each(None, order, size, &mut |batch: Batch<'_>| {
+                let labels = batch.labels;
+                inference.forward(labels.len(), batch.images)?;
+                let targets = &mut targets[..labels.len() * output.units];
+                output.write_targets(&batch, targets);
+                take(ForwardBatch { labels, values: inference.output(0), outputs: inference.output(1), targets });
+                Ok(true)
+            })
+            .map(|_| ())
     }
-    let (units, size) = (output.units, size.min(order.len()));
-    let plan = Plan::builder(network).cpu(cpu).batch_size(size);
-    let mut inference = Inference::new(plan.output(output.values.clone()).output(output.outputs.clone()))?;
-    let mut targets = vec![0.0; size * units];
-    let (mut sample_weights, mut weighted) = (Vec::with_capacity(size), 0.0);
-    let mut evaluation = Evaluation {
-        loss: 0.0,
-        accuracy: 0.0,
-        confusion: Confusion::new(classifier.classes()),
-        probabilities: Vec::with_capacity(order.len()),
-        predicted: Vec::with_capacity(order.len()),
-        labels: order.iter().map(|&index| samples.label(index)).collect(),
-    };
-    samples.each(None, order, size, &mut |batch| {
-        let labels = batch.labels;
-        inference.forward(labels.len(), batch.images)?;
-        let targets = &mut targets[..labels.len() * units];
-        classifier.targets(labels, targets);
-        let loss = output.loss.evaluate(units, inference.output(0), targets, None);
-        evaluation.loss += loss * labels.len() as f64;
-        if !class_weights.is_empty() {
-            sample_weights.clear();
-            sample_weights.extend(labels.iter().map(|&label| class_weights[label]));
-            let loss = output.loss.evaluate_weighted(units, inference.output(0), targets, &sample_weights, None);
-            weighted += loss * labels.len() as f64;
-        }
-        for (row, &label) in inference.output(1).chunks_exact(units).zip(labels) {
-            let class = classifier.class_of(row, 0.5);
-            evaluation.confusion.count(label, class);
-            evaluation.predicted.push(class);
-            evaluation.probabilities.push(classifier.class_probabilities(row));
-        }
-        Ok(true)
-    })?;
-    evaluation.loss /= order.len() as f64;
-    evaluation.accuracy = evaluation.confusion.accuracy();
-    let weighted = if class_weights.is_empty() { evaluation.loss } else { weighted / order.len() as f64 };
-    Ok((evaluation, weighted))
+
+    /// As [`evaluate_weighted`], of the samples at the positions `order`.
+    fn evaluate(&self, (samples, order): (&dyn Samples, &[usize]), class_weights: &[f32]) -> Result<(Evaluation, f64)> {
+        let output = self.output;
+        let Some(classifier) = &output.classifier else {
+            return Err(Error::argument("the data has rows of targets, not classes: evaluate_metrics measures those"));
+        };
+        let (mut sample_weights, mut weighted) = (Vec::with_capacity(self.size), 0.0);
+        let mut evaluation = Evaluation {
+            loss: 0.0,
+            accuracy: 0.0,
+            confusion: Confusion::new(classifier.classes()),
+            probabilities: Vec::with_capacity(order.len()),
+            predicted: Vec::with_capacity(order.len()),
+            labels: order.iter().map(|&index| samples.label(index)).collect(),
+        };
+        self.each((samples, order), |ForwardBatch { labels, values, outputs, targets }| {
+            let loss = output.loss.evaluate(output.units, values, targets, None);
+            evaluation.loss += loss * labels.len() as f64;
+            if !class_weights.is_empty() {
+                sample_weights.clear();
+                sample_weights.extend(labels.iter().map(|&label| class_weights[label]));
+                let loss = output.loss.evaluate_weighted(output.units, values, targets, &sample_weights, None);
+                weighted += loss * labels.len() as f64;
+            }
+            for (row, &label) in outputs.chunks_exact(output.units).zip(labels) {
+                let class = classifier.class_of(row, 0.5);
+                evaluation.confusion.count(label, class);
+                evaluation.predicted.push(class);
+                evaluation.probabilities.push(classifier.class_probabilities(row));
+            }
+        })?;
+        evaluation.loss /= order.len() as f64;
+        evaluation.accuracy = evaluation.confusion.accuracy();
+        let weighted = if class_weights.is_empty() { evaluation.loss } else { weighted / order.len() as f64 };
+        Ok((evaluation, weighted))
+    }
 }

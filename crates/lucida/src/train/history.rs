@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::plot::Curves;
 use crate::{Error, Result, files};
 
-use super::metrics::MetricKind;
-
 /// The numbers of one epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EpochRecord {
@@ -67,12 +65,12 @@ impl History {
     }
 
     /// Writes a table of comma-separated values, with Keras's names for the columns. Those of values that no epoch has
-    /// (the accuracy of what is not classified, the weighted loss, F1, ROC AUC, metrics, the decay of the mean of the weights)
-    /// are left out.
+    /// (the accuracy of what is not classified, the weighted loss, F1, ROC AUC, metrics, the decay of the mean of the
+    /// weights) are left out.
     ///
     /// # Errors
     /// [`crate::Error::Io`] when the file cannot be written.
-    pub fn save_csv(&self, path: &Path) -> Result<()> {
+    pub fn save_csv(&self, path: impl AsRef<Path>) -> Result<()> {
         files::write_atomic(path, |out| {
             let (first, more) = self.columns();
             let names = |columns: &[Column<'_>]| columns.iter().map(|(name, _)| format!(",{name}")).collect::<String>();
@@ -126,8 +124,10 @@ impl History {
     /// Reads a table that [`save_csv`](Self::save_csv) has written.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when it cannot be read, [`Error::File`](crate::Error::File) names the first line that is not understood.
-    pub fn load_csv(path: &Path) -> Result<Self> {
+    /// [`Error::Io`](crate::Error::Io) when it cannot be read, [`Error::File`](crate::Error::File) names the first line that
+    /// is not understood.
+    pub fn load_csv(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let bytes = files::read_limited(path, 64 << 20)?;
         let text = String::from_utf8_lossy(&bytes);
         let mut epochs = Vec::new();
@@ -153,7 +153,22 @@ impl History {
     }
 }
 
-/// The epoch of a line of a table with these columns, in any order; unknown ones are left alone.
+/// The columns of a table that are not metrics.
+pub(super) const COLUMNS: [&str; 11] = [
+    "epoch",
+    "accuracy",
+    "loss",
+    "val_accuracy",
+    "val_loss",
+    "learning_rate",
+    "seconds",
+    "val_weighted_loss",
+    "val_f1",
+    "val_auc",
+    "ema",
+];
+
+/// The epoch of a line of a table with these columns, in any order; others are metrics.
 fn parse(columns: &[&str], line: &str) -> Option<EpochRecord> {
     let fields: Vec<&str> = line.split(',').collect();
     if fields.len() != columns.len() {
@@ -168,10 +183,9 @@ fn parse(columns: &[&str], line: &str) -> Option<EpochRecord> {
     };
     let metrics = |prefix: &str| -> Option<BTreeMap<String, f64>> {
         let mut found = BTreeMap::new();
-        for name in columns.iter().filter_map(|column| column.strip_prefix(prefix)) {
-            if name.parse::<MetricKind>().is_ok_and(|kind| kind.to_string() == name)
-                && let Some(value) = optional(&format!("{prefix}{name}"))?
-            {
+        let own = |column: &&&str| !COLUMNS.contains(column) && column.starts_with("val_") != prefix.is_empty();
+        for name in columns.iter().filter(own).filter_map(|column| column.strip_prefix(prefix)) {
+            if let Some(value) = optional(&format!("{prefix}{name}"))? {
                 found.insert(name.to_owned(), value);
             }
         }
@@ -199,7 +213,7 @@ mod tests {
     use super::*;
 
     /// The columns of each table of classes.
-    const COLUMNS: &str = "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds";
+    const HEAD: &str = "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds";
 
     fn record(epoch: usize, val_loss: Option<f64>) -> EpochRecord {
         EpochRecord {
@@ -243,7 +257,7 @@ mod tests {
         let history = History { epochs: vec![record(1, Some(0.5)), weighted, averaged] };
         history.save_csv(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with(&format!("{COLUMNS},val_weighted_loss,val_f1,val_auc,ema\n")), "{text}");
+        assert!(text.starts_with(&format!("{HEAD},val_weighted_loss,val_f1,val_auc,ema\n")), "{text}");
         assert_eq!(History::load_csv(&path).unwrap(), history);
         assert_eq!(history.best().unwrap().epoch, 2);
         std::fs::write(&path, "head\n1,2,3\n").unwrap();

@@ -31,8 +31,8 @@ pub struct LearningRateCurve {
 }
 
 impl Trainer<'_> {
-    /// Trains a copy of a network for up to `steps` steps, at rates from `rates[0]` up to `rates[1]`, each by the same factor
-    /// larger than the one before, until the loss blows up.
+    /// Trains a copy of a network for up to `steps` steps, at rates from `rates[0]` up to `rates[1]`, each by the same
+    /// factor larger than the one before, until the loss blows up.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -65,7 +65,7 @@ impl Trainer<'_> {
         }
         let batch = self.config.batch_size.clamp(1, train.len());
         let mut network = network.clone();
-        let mut train_step = TrainStep::new(&self.config, (&network, train.targets()), batch, None)?;
+        let mut train_step = TrainStep::new((&self.config, &self.custom), (&network, train.targets()), batch, None)?;
         let mut optimizer = OptimizerState::new(self.config.optimizer, &network);
         let schedule = BatchSchedule::new(train.len(), batch, Some(steps), self.config.seed);
         let mut curve: Vec<[f64; 3]> = Vec::with_capacity(steps);
@@ -97,9 +97,9 @@ impl Trainer<'_> {
 /// The rate of the steepest fall of the loss, and at most a tenth of that where the loss is least.
 ///
 /// The steepest fall alone may lie right before the rate from which the loss blows up, where a training of more than a few
-/// steps does so as well; a tenth of the rate of the least loss is J. Howard's and S. Gugger's rule (Deep Learning for Coders
-/// with fastai and PyTorch, 2020, chapter 5). The loss is smoothed by a centered mean: an exponential one lags behind, and
-/// gives rates that are too large by what it lags. A fall that is no larger than the noise is none.
+/// steps does so as well; a tenth of the rate of the least loss is J. Howard's and S. Gugger's rule (Deep Learning for
+/// Coders with fastai and PyTorch, 2020, chapter 5). The loss is smoothed by a centered mean: an exponential one lags
+/// behind, and gives rates that are too large by what it lags. A fall that is no larger than the noise is none.
 fn suggest(curve: &[[f64; 3]]) -> Option<f64> {
     let smooth = |at: usize| {
         let around = &curve[at.saturating_sub(WARM / 2)..(at + WARM / 2 + 1).min(curve.len())];
@@ -123,7 +123,7 @@ impl LearningRateCurve {
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be written.
-    pub fn save_csv(&self, path: &Path) -> Result<()> {
+    pub fn save_csv(&self, path: impl AsRef<Path>) -> Result<()> {
         files::write_atomic(path, |out| {
             writeln!(out, "learning_rate,loss,smoothed_loss")?;
             self.steps.iter().try_for_each(|[rate, loss, smooth]| writeln!(out, "{rate:e},{loss:.6},{smooth:.6}"))
@@ -144,18 +144,15 @@ impl LearningRateCurve {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::{Purpose, Rng};
 
     /// A curve over eight powers of ten, 25 steps each, as `--find-lr` makes it: `loss` of the logarithm of the rate, and
     /// noise of this size.
     fn curve(noise: f64, loss: impl Fn(f64) -> f64) -> Vec<[f64; 3]> {
-        let mut state = 1_u64;
-        let mut random = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f64 / (1_u64 << 24) as f64 - 0.5
-        };
+        let mut rng = Rng::keyed(1, Purpose::Noise, 0);
         let step = |step: usize| {
             let log = -7.0 + step as f64 / 25.0;
-            let loss = loss(log) + noise * random();
+            let loss = loss(log) + noise * (rng.uniform() - 0.5);
             [10.0_f64.powf(log), loss, loss]
         };
         (0..200).map(step).take_while(|step| step[1] < 3.0).collect()

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::data::Dataset;
-use crate::nn::{Inference, Network, Plan};
+use crate::nn::Network;
 use crate::weights::Model;
-use crate::{Cpu, Error, Result};
+use crate::{Cpu, Result};
 
-use super::evaluate::{batch_of, recorded_loss};
-use super::metrics::{MetricKind, RunningMetrics};
+use super::evaluate::{ForwardBatch, ForwardPass, batch_of, recorded_loss};
+use super::metrics::{MetricChoice, MetricKind, RunningMetrics};
 use super::training_output::TrainingOutput;
 use super::{ImageSamples, Samples};
 
@@ -41,7 +41,7 @@ pub struct MetricValues {
 pub fn evaluate_metrics(model: &Model, data: &dyn Dataset, metrics: &[MetricKind], cpu: Cpu) -> Result<MetricValues> {
     model.check()?;
     let samples = ImageSamples::new(data, model.preprocessing()?, cpu.threads());
-    let output = TrainingOutput::of(&model.network, data.targets(), recorded_loss(model), 0.0)?;
+    let output = TrainingOutput::of(&model.network, data.targets(), recorded_loss(model).into(), 0.0)?;
     let of_classes = [if output.units == 1 { MetricKind::BinaryAccuracy } else { MetricKind::CategoricalAccuracy }];
     let kinds = match (metrics, MetricKind::defaults(data.targets())) {
         ([], []) => &of_classes,
@@ -51,7 +51,7 @@ pub fn evaluate_metrics(model: &Model, data: &dyn Dataset, metrics: &[MetricKind
     kinds.iter().try_for_each(|kind| kind.check(output.targets, output.units))?;
     let order: Vec<usize> = (0..data.len()).collect();
     let (loss, rows) = predict_rows(&model.network, &samples, &order, &output, cpu)?;
-    Ok(MetricValues { loss, metrics: measure(kinds, &output, &samples, &order, &rows) })
+    Ok(MetricValues { loss, metrics: measure(kinds.into(), &output, &samples, &order, &rows) })
 }
 
 /// The mean loss, and the outputs `[samples, units]`, of the samples at the positions `order`.
@@ -62,35 +62,24 @@ pub(super) fn predict_rows(
     output: &TrainingOutput,
     cpu: Cpu,
 ) -> Result<(f64, Vec<f32>)> {
-    if order.is_empty() {
-        return Err(Error::argument("there is no data to evaluate the model on"));
-    }
-    let (units, size) = (output.units, batch_of(network)?.min(order.len()));
-    let plan = Plan::builder(network).cpu(cpu).batch_size(size);
-    let mut inference = Inference::new(plan.output(output.values.clone()).output(output.outputs.clone()))?;
-    let (mut loss, mut rows) = (0.0, Vec::with_capacity(order.len() * units));
-    let mut targets = vec![0.0; size * units];
-    samples.each(None, order, size, &mut |batch| {
-        let count = batch.indices.len();
-        inference.forward(count, batch.images)?;
-        let targets = &mut targets[..count * units];
-        output.write_targets(&batch, targets);
-        loss += output.loss.evaluate(units, inference.output(0), targets, None) * count as f64;
-        rows.extend_from_slice(inference.output(1));
-        Ok(true)
+    let (mut loss, mut rows) = (0.0, Vec::with_capacity(order.len() * output.units));
+    let forward = ForwardPass { network, output, size: batch_of(network)?, cpu };
+    forward.each((samples, order), |ForwardBatch { labels, values, outputs, targets }| {
+        loss += output.loss.evaluate(output.units, values, targets, None) * labels.len() as f64;
+        rows.extend_from_slice(outputs);
     })?;
     Ok((loss / order.len() as f64, rows))
 }
 
 /// The metrics of the outputs `[samples, units]` for the samples at the positions `order`.
 pub(super) fn measure(
-    kinds: &[MetricKind],
+    metrics: MetricChoice<'_>,
     output: &TrainingOutput,
     samples: &dyn Samples,
     order: &[usize],
     rows: &[f32],
 ) -> BTreeMap<String, f64> {
-    let mut metrics = RunningMetrics::new(kinds, output.units);
+    let mut metrics = RunningMetrics::new(metrics, output.units);
     if !metrics.is_empty() {
         metrics.update(output.units, rows, &output.targets_of(samples, order));
     }

@@ -12,6 +12,7 @@ mod checkpoint;
 mod classifier;
 mod config;
 mod confusion;
+mod custom;
 pub mod distributed;
 mod evaluate;
 mod features;

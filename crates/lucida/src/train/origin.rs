@@ -49,7 +49,8 @@ impl Origin {
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         let text = serde_json::to_string_pretty(self)
             .map_err(|problem| Error::Bug(format!("an origin that cannot be written as JSON: {problem}")))?;
         files::write_bytes(path, format!("{text}\n").as_bytes())
@@ -59,7 +60,8 @@ impl Origin {
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read, [`Error::File`] when it is not what it should be.
-    pub fn load(path: &Path) -> Result<Self> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let bytes = files::read_limited(path, 1 << 20)?;
         serde_json::from_slice(&bytes)
             .map_err(|problem| Error::file(path, format!("does not describe a run: {problem}")))

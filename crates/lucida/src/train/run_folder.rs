@@ -45,8 +45,8 @@ impl RunFolder {
     /// earlier run are set aside: they come back when this is dropped before [`discard_earlier`](Self::discard_earlier).
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) when there is a run already and `force` is not given; [`Error::Io`](crate::Error::Io) when the folder cannot be
-    /// created or written to.
+    /// [`Error::Argument`](crate::Error::Argument) when there is a run already and `force` is not given;
+    /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
     pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
         let path = path.into();
         files::check_folder(&path, &Self::FILES, force)?;
@@ -138,7 +138,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when it cannot be written.
     pub fn save_best(&self, model: &Model) -> Result<()> {
-        safetensors::save_model(model, &self.model())
+        safetensors::save_model(model, self.model())
     }
 
     /// Writes the model with the weights of the last step.
@@ -147,7 +147,7 @@ impl RunFolder {
     /// [`Error::Io`](crate::Error::Io) when it cannot be written.
     pub fn save_last(&self, model: &Model, last: &Network) -> Result<()> {
         let model = Model { network: last.clone(), ..model.clone() };
-        safetensors::save_model(&model, &self.path.join("last.safetensors"))
+        safetensors::save_model(&model, self.path.join("last.safetensors"))
     }
 
     /// Writes the table and the curves.
@@ -155,7 +155,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when one cannot be written.
     pub fn save_history(&self, history: &History) -> Result<()> {
-        history.save_csv(&self.history())?;
+        history.save_csv(self.history())?;
         let figure = history.curves().figure();
         figure.save_svg(self.path.join("curves.svg"))?;
         figure.image(2.0)?.save_png(self.path.join("curves.png"))

@@ -9,8 +9,8 @@ use crate::weights::OutputKind;
 use crate::{Error, Result};
 
 /// A table of comma-separated values, a row for each image: its file (or number), its class if that is known, what the model
-/// says, and the probabilities of all classes or labels. What it says is the class and its probability; the labels that hold,
-/// joined by semicolons; or the values. Of a model for digits the last column says whether one was found in the image.
+/// says, and the probabilities of all classes or labels. What it says is the class and its probability; the labels that
+/// hold, joined by semicolons; or the values. Of a model for digits the last column says whether one was found in the image.
 #[derive(Debug, Clone)]
 pub struct PredictionTable {
     class_names: Vec<String>,
@@ -74,7 +74,7 @@ impl PredictionTable {
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         files::write_bytes(path, self.text.as_bytes())
     }
 }

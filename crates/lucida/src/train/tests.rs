@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 use super::*;
 use crate::Cpu;
 use crate::core::{Detail, Step};
-use crate::data::{Augment, Augmented, Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
+use crate::data::{Augment, Augmented, Dataset, LabeledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::{Network, applications};
 use crate::weights::Model;
 
@@ -16,7 +16,7 @@ fn model(seed: u64) -> Model {
 }
 
 /// 2,400 digits to train on and 600 to validate with.
-fn digits() -> (Subset<LabelledImages>, Subset<LabelledImages>) {
+fn digits() -> (Subset<LabeledImages>, Subset<LabeledImages>) {
     let all = Mnist::builtin().unwrap().train;
     let some = stratified_split(&all.labels(), 10, 0.3, 1).unwrap().validation;
     let labels: Vec<usize> = some.iter().map(|&index| all.label(index)).collect();

@@ -7,6 +7,7 @@ use crate::nn::{Network, OptimizerState, Plan, ProcessGroup, Shard, StepSeed};
 use crate::{Cpu, Error, Result};
 
 use super::TrainConfig;
+use super::custom::CustomObjective;
 use super::distributed::{Buckets, Part};
 use super::metrics::RunningMetrics;
 use super::training_output::TrainingOutput;
@@ -46,14 +47,14 @@ pub(super) struct StepOutcome {
 impl<'a> TrainStep<'a> {
     /// For batches of up to `batch` samples with such targets, of which the members of a group compute their parts.
     pub(super) fn new(
-        config: &TrainConfig,
+        (config, custom): (&TrainConfig, &CustomObjective),
         (network, targets): (&Network, Targets),
         batch: usize,
         group: Option<&'a dyn ProcessGroup>,
     ) -> Result<Self> {
         let batch = group.map_or(batch, |group| batch.div_ceil(group.size()));
         let TrainConfig { cpu, seed, .. } = *config;
-        let output = TrainingOutput::of(network, targets, config.loss, config.label_smoothing)?;
+        let output = TrainingOutput::of(network, targets, custom.loss(config)?, config.label_smoothing)?;
         let plan = Plan::builder(network)
             .cpu(cpu)
             .batch_size(batch)
@@ -70,7 +71,7 @@ impl<'a> TrainStep<'a> {
             cpu,
             seed,
             targets: vec![0.0; batch * output.units],
-            metrics: RunningMetrics::in_training(&config.metrics_of(targets), output.units),
+            metrics: RunningMetrics::in_training(custom.metrics(&config.metrics_of(targets)), output.units),
             class_weights: config.class_weights.clone(),
             sample_weights: Vec::with_capacity(batch),
             clip_norm: config.clip_norm,

@@ -1,16 +1,19 @@
 //! Training: the loop over epochs, from outside.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::Result;
 use crate::data::Dataset;
-use crate::nn::{Network, ProcessGroup};
+use crate::nn::{Loss, Network, ProcessGroup};
 use crate::weights::Model;
 
 use super::callbacks::Callbacks;
+use super::custom::{CustomMetric, CustomObjective};
 use super::training_loop::TrainingLoop;
 use super::training_output::TrainingOutput;
-use super::{Callback, History, ImageSamples, Samples, TrainConfig};
+use super::{Callback, History, ImageSamples, Metric, Samples, TrainConfig};
 
 /// Trains networks.
 ///
@@ -34,6 +37,7 @@ use super::{Callback, History, ImageSamples, Samples, TrainConfig};
 #[must_use]
 pub struct Trainer<'a> {
     pub(super) config: TrainConfig,
+    pub(super) custom: CustomObjective,
     callbacks: Callbacks<'a>,
     group: Option<&'a dyn ProcessGroup>,
 }
@@ -41,7 +45,7 @@ pub struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     /// Trains as configured.
     pub fn new(config: TrainConfig) -> Self {
-        Self { config, callbacks: Callbacks::default(), group: None }
+        Self { config, custom: CustomObjective::default(), callbacks: Callbacks::default(), group: None }
     }
 
     /// Adds a callback; they are called in the order in which they are added.
@@ -50,9 +54,107 @@ impl<'a> Trainer<'a> {
         self
     }
 
+    /// Trains with a loss of your own, in place of [`TrainConfig::loss`].
+    ///
+    /// The network's outputs are its values, or the logits where it [takes](Loss::takes_logits_of) those of the last softmax
+    /// or sigmoid; the targets of classes are one-hot rows.
+    ///
+    /// What [`Debug`](std::fmt::Debug) writes of it, its settings included, is part of the record in the model file, and
+    /// must be the same for a training to resume. A model file does not hold the loss itself: [`evaluate`](super::evaluate)
+    /// and [`evaluate_metrics`](super::evaluate_metrics) measure the usual one of the targets.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// /// The pinball loss: a network learns a quantile of the values in place of their mean.
+    /// #[derive(Debug)]
+    /// struct Pinball {
+    ///     quantile: f32,
+    /// }
+    ///
+    /// impl Loss for Pinball {
+    ///     fn row(&self, values: &[f32], targets: &[f32], batch: usize, gradient: Option<&mut [f32]>) -> f64 {
+    ///         let slope = |value: f32, target: f32| if value < target { -self.quantile } else { 1.0 - self.quantile };
+    ///         let pairs = || values.iter().zip(targets).map(|(&value, &target)| (value, target));
+    ///         for (gradient, (value, target)) in gradient.into_iter().flatten().zip(pairs()) {
+    ///             *gradient = slope(value, target) / (values.len() * batch) as f32;
+    ///         }
+    ///         pairs().map(|(y, t)| f64::from(slope(y, t) * (y - t))).sum::<f64>() / values.len() as f64
+    ///     }
+    /// }
+    ///
+    /// // Black images; nine values of ten are below 0.9.
+    /// let values: Vec<f32> = (0..100).map(|i| i as f32 / 100.0).collect();
+    /// let images = LabeledImages::with_values([1, 1, 1], vec![0; 100], values, vec!["value".to_owned()])?;
+    /// let network = Sequential::new("constant", [1, 1, 1]).add(Flatten::new()).add(Dense::new(1)).build(42)?;
+    /// let mut model = Model::new(network).with_preprocessing(Preprocessing::unit(1, 1, ColorMode::Grayscale));
+    /// let config = TrainConfig { epochs: 100, learning_rate: 0.01.into(), ..TrainConfig::default() };
+    /// let result = Trainer::new(config).loss(Pinball { quantile: 0.9 }).fit(&mut model, &images, None)?;
+    /// let bias = model.network.weights()[1].values()[0];
+    /// assert!((bias - 0.9).abs() < 0.03, "{bias}");
+    /// assert_eq!(result.record["options"]["loss"], "Pinball { quantile: 0.9 }");
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    pub fn loss(mut self, loss: impl Loss + 'static) -> Self {
+        self.custom.loss = Some(Arc::new(loss));
+        self
+    }
+
+    /// Measures a metric of your own, in addition to [`TrainConfig::metrics`], with a copy of `metric` for each epoch: on
+    /// the validation data, and while training where it has [sums](Metric::sums). It gets the outputs of the network; the
+    /// targets of classes are one-hot rows.
+    ///
+    /// Its values are in the [history](super::EpochRecord::val_metrics) by its name, which must be the same for a training
+    /// to resume. It does not decide which epoch is the best; a [callback](Self::callback) may stop the training by it.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// /// The largest error of all.
+    /// #[derive(Debug, Clone, Default)]
+    /// struct MaxError(Option<f64>);
+    ///
+    /// impl Metric for MaxError {
+    ///     fn update(&mut self, _units: usize, outputs: &[f32], targets: &[f32]) {
+    ///         let errors = outputs.iter().zip(targets).map(|(&y, &t)| f64::from(y - t).abs());
+    ///         self.0 = errors.chain(self.0).reduce(f64::max);
+    ///     }
+    ///     fn result(&self) -> Option<f64> {
+    ///         self.0
+    ///     }
+    ///     fn name(&self) -> String {
+    ///         "max_error".to_owned()
+    ///     }
+    ///     fn higher_is_better(&self) -> bool {
+    ///         false
+    ///     }
+    ///     // The largest of several batches is not a sum.
+    ///     fn sums(&mut self) -> Option<&mut [f64]> {
+    ///         None
+    ///     }
+    /// }
+    ///
+    /// # let digits = Mnist::builtin()?.train;
+    /// # let train = Subset::new(&digits, (0..256).collect())?;
+    /// # let validation = Subset::new(&digits, (256..320).collect())?;
+    /// # let output = Dense::new(10).activation(ActivationKind::Softmax);
+    /// # let network = Sequential::new("linear", [28, 28, 1]).add(Flatten::new()).add(output).build(42)?;
+    /// # let mut model = Model::new(network).with_preprocessing(Preprocessing::mnist());
+    /// let config = TrainConfig { epochs: 1, ..TrainConfig::default() };
+    /// let result = Trainer::new(config).metric(MaxError::default()).fit(&mut model, &train, Some(&validation))?;
+    /// let error = result.history.epochs[0].val_metrics["max_error"];
+    /// assert!(error > 0.5 && error <= 1.0);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    pub fn metric(mut self, metric: impl Metric + Clone + 'static) -> Self {
+        self.custom.metrics.push(CustomMetric::new(metric));
+        self
+    }
+
     /// Trains as a member of a [group](super::distributed): all members call [`fit`](Self::fit) with the same model, data,
-    /// configuration and callbacks that decide, and get the same weights. The first one writes and reads checkpoints. Each
-    /// member may have callbacks of its own that watch; when one interrupts the training, all stop, a step later.
+    /// configuration, loss, metrics and callbacks that decide, and get the same weights. The first one writes and reads
+    /// checkpoints. Each member may have callbacks of its own that watch; when one interrupts the training, all stop, a step
+    /// later.
     ///
     /// A member that returns an error leaves the others waiting for it: see to it that they end.
     pub fn process_group(self, group: Option<&'a dyn ProcessGroup>) -> Self {
@@ -68,15 +170,15 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when configuration or data do not fit the network, or when the loss is no
     /// longer a number; [`Error::Changed`](crate::Error::Changed) when the checkpoint is of another training;
-    /// [`Error::Unsupported`](crate::Error::Unsupported) when the network is not a classifier, the data has classes and no loss
-    /// was chosen; those of reading the data and of the callbacks.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) when the network is not a classifier, the data has classes and no
+    /// loss was chosen; those of reading the data and of the callbacks.
     pub fn fit(
         &mut self,
         model: &mut Model,
         train: &dyn Dataset,
         validation: Option<&dyn Dataset>,
     ) -> Result<TrainResult> {
-        let output = TrainingOutput::of(&model.network, train.targets(), self.config.loss, 0.0)?;
+        let output = TrainingOutput::of(&model.network, train.targets(), self.custom.loss(&self.config)?, 0.0)?;
         // One output is a number where it is trained as one, and not two classes.
         model.task = output.task(&model.network)?.or(model.task);
         model.check()?;
@@ -98,15 +200,21 @@ impl<'a> Trainer<'a> {
         validation: Option<&dyn Samples>,
     ) -> Result<TrainResult> {
         let options = self.options();
-        TrainingLoop::new((&self.config, &options), network, self.group, train, validation)?
+        TrainingLoop::new((&self.config, &self.custom, &options), network, self.group, train, validation)?
             .run(network, &mut self.callbacks)
     }
 
-    /// The configuration beyond the hyperparameters that every training has, and that of the callbacks.
+    /// The configuration beyond the hyperparameters that every training has, that of the callbacks, and what is custom.
     fn options(&self) -> Value {
         let mut options = json!(self.config);
         if let Some(entries) = options.as_object_mut() {
             entries.extend(self.callbacks.configs().map(|(name, value)| (name.to_owned(), value)));
+            if let Some(loss) = &self.custom.loss {
+                entries.insert("loss".to_owned(), format!("{loss:?}").into());
+            }
+            if !self.custom.metrics.is_empty() {
+                entries.insert("custom_metrics".to_owned(), self.custom.metric_names().into());
+            }
         }
         options
     }
@@ -143,7 +251,7 @@ pub struct TrainResult {
     pub interrupted: bool,
     /// Whether a callback ended it early, as it had got no better.
     pub stopped_early: bool,
-    /// The configuration and the results, for [`Model::training`]. There is neither a date nor a time in it, so that the same
-    /// training gives the same file. What is optional is there where it is not the default.
+    /// The configuration and the results, for [`Model::training`]. There is neither a date nor a time in it, so that the
+    /// same training gives the same file. What is optional is there where it is not the default.
     pub record: Value,
 }

@@ -15,9 +15,11 @@ use crate::{Error, Result};
 use super::batch_schedule::BatchSchedule;
 use super::callbacks::Callbacks;
 use super::checkpoint;
+use super::custom::CustomObjective;
 use super::distributed::{Part, broadcast_checkpoint, each};
 use super::record::record;
 use super::train_step::{StepOutcome, TrainStep};
+use super::training_output::TrainingOutput;
 use super::validation::Validator;
 use super::{EpochRecord, History, MetricKind, Monitor, Samples, TrainConfig, TrainResult, TrainingState};
 
@@ -144,6 +146,9 @@ impl TrainingCounters {
 /// A training on its way.
 pub(super) struct TrainingLoop<'a> {
     config: &'a TrainConfig,
+    custom: &'a CustomObjective,
+    /// The output as it is validated.
+    output: TrainingOutput,
     /// What is optional in the configuration, with that of the callbacks.
     options: &'a Value,
     train: &'a dyn Samples,
@@ -165,7 +170,7 @@ pub(super) struct TrainingLoop<'a> {
 
 impl<'a> TrainingLoop<'a> {
     pub(super) fn new(
-        (config, options): (&'a TrainConfig, &'a Value),
+        (config, custom, options): (&'a TrainConfig, &'a CustomObjective, &'a Value),
         network: &Network,
         group: Option<&'a dyn ProcessGroup>,
         train: &'a dyn Samples,
@@ -175,9 +180,10 @@ impl<'a> TrainingLoop<'a> {
             return Err(Error::argument("there is no data to train on"));
         }
         let targets = train.targets();
-        config.check(network, targets)?;
+        config.check_with(custom, network, targets)?;
         let batch_size = config.batch_size.clamp(1, train.len());
-        let train_step = TrainStep::new(config, (network, targets), batch_size, group)?;
+        let train_step = TrainStep::new((config, custom), (network, targets), batch_size, group)?;
+        let output = TrainingOutput::of(network, targets, custom.loss(config)?, 0.0)?;
         let (monitor, metrics) = (config.monitor.of_targets(targets)?, config.metrics_of(targets));
         let validation = validation.filter(|samples| !samples.is_empty());
         match validation {
@@ -208,6 +214,8 @@ impl<'a> TrainingLoop<'a> {
         let schedule = BatchSchedule::new(train.len(), config.batch_size, config.steps_per_epoch, config.seed);
         Ok(Self {
             config,
+            custom,
+            output,
             options,
             train,
             validation,
@@ -418,7 +426,7 @@ impl<'a> TrainingLoop<'a> {
         let config = self.config;
         let found = match &self.validation {
             Some((samples, order)) => {
-                let (output, metrics) = (&self.train_step.output, &self.metrics[..]);
+                let (output, metrics) = (&self.output, self.custom.metrics(&self.metrics));
                 Some(Validator { config, output, metrics, samples: *samples, order, group: self.group }.run(network)?)
             }
             None => None,

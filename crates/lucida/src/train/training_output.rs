@@ -1,5 +1,7 @@
 //! The output of a network as a training takes it: where the loss is computed, and what the outputs should be.
 
+use std::sync::Arc;
+
 use lucida_kernels::ops::sigmoid;
 
 use crate::data::{Batch, Mixed, Targets};
@@ -9,6 +11,7 @@ use crate::nn::{Loss, Network, TensorRef, counted};
 use crate::weights::{Task, softmax};
 use crate::{Error, Result};
 
+use super::custom::LossChoice;
 use super::{Classifier, Samples};
 
 /// The output of a network, with a loss that fits it and the targets of the data.
@@ -22,7 +25,7 @@ pub(super) struct TrainingOutput {
     pub(super) units: usize,
     pub(super) targets: Targets,
     /// The loss, of rows of `units` targets.
-    pub(super) loss: Box<dyn Loss>,
+    pub(super) loss: Arc<dyn Loss>,
     /// How classes are read, where the targets are classes.
     pub(super) classifier: Option<Classifier>,
     /// The activation behind the values, where they are logits.
@@ -36,34 +39,22 @@ impl TrainingOutput {
     /// # Errors
     /// [`Error::Argument`] when loss, targets and output do not fit, or when the loss has no label smoothing and some is
     /// wanted; [`Error::Unsupported`] when the output is not flat, or when no loss follows from its activation.
-    pub(super) fn of(
-        network: &Network,
-        targets: Targets,
-        loss: Option<LossKind>,
-        label_smoothing: f32,
-    ) -> Result<Self> {
-        let Classifier { logits, probabilities: outputs, units } = match (loss, targets) {
-            (None, Targets::Classes(_) | Targets::Labels(_)) => Classifier::of(network)?,
+    pub(super) fn of(network: &Network, targets: Targets, loss: LossChoice, label_smoothing: f32) -> Result<Self> {
+        let Classifier { logits, probabilities: outputs, units } = match (&loss, targets) {
+            (LossChoice::Usual, Targets::Classes(_) | Targets::Labels(_)) => Classifier::of(network)?,
             _ => Classifier::of_any_output(network)?,
         };
         check_targets(targets, units)?;
         let activation = network.output()?.activation();
-        let kind = loss.unwrap_or_else(|| default_loss(targets, activation));
-        kind.check()?;
         let end = OutputEnd { activation, units, targets };
-        end.check(kind)?;
-        if label_smoothing > 0.0 && !kind.smooths_labels() {
-            return Err(Error::argument(format!(
-                "label smoothing is for categorical_crossentropy and binary_crossentropy, not for {kind}"
-            )));
-        }
-        let loss = match kind {
-            // Classes are one-hot rows here, in which a mixed image has shares of two; for the others both losses are the same
-            // to the bit.
-            LossKind::SparseCategoricalCrossentropy => LossKind::CategoricalCrossentropy.build(0.0),
-            kind => kind.build(label_smoothing),
+        let loss = match loss {
+            LossChoice::Usual => end.build(default_loss(targets, activation), label_smoothing)?,
+            LossChoice::Named(kind) => end.build(kind, label_smoothing)?,
+            LossChoice::Custom(loss) => end.check_custom(loss, label_smoothing)?,
         };
-        let logits_of = loss.takes_logits_of(activation).then_some(activation);
+        // Only from the logits of these two do the outputs follow.
+        let has_logits = matches!(activation, ActivationKind::Softmax | ActivationKind::Sigmoid);
+        let logits_of = (has_logits && loss.takes_logits_of(activation)).then_some(activation);
         let values = if logits_of.is_some() { logits.clone() } else { outputs.clone() };
         let classifier = matches!(targets, Targets::Classes(_)).then(|| Classifier {
             logits,
@@ -169,6 +160,10 @@ fn check_targets(targets: Targets, units: usize) -> Result<()> {
     Err(Error::argument(problem))
 }
 
+fn no_label_smoothing(loss: &str) -> Error {
+    Error::argument(format!("label smoothing is for categorical_crossentropy and binary_crossentropy, not for {loss}"))
+}
+
 /// What a loss has to fit.
 struct OutputEnd {
     activation: ActivationKind,
@@ -177,9 +172,44 @@ struct OutputEnd {
 }
 
 impl OutputEnd {
-    fn fits(&self, kind: LossKind) -> bool {
-        // One output says which of two classes it is by one half, on a scale from 0 to 1.
+    /// The loss of a kind.
+    fn build(&self, kind: LossKind, label_smoothing: f32) -> Result<Arc<dyn Loss>> {
+        kind.check()?;
+        self.check(kind)?;
+        if label_smoothing > 0.0 && !kind.smooths_labels() {
+            return Err(no_label_smoothing(&kind.to_string()));
+        }
+        Ok(Arc::from(match kind {
+            // Classes are one-hot rows here, in which a mixed image has shares of two; for the others both losses are the
+            // same to the bit.
+            LossKind::SparseCategoricalCrossentropy => LossKind::CategoricalCrossentropy.build(0.0),
+            kind => kind.build(label_smoothing),
+        }))
+    }
+
+    /// A caller's own loss, where it can be computed from these outputs and targets.
+    fn check_custom(&self, loss: Arc<dyn Loss>, label_smoothing: f32) -> Result<Arc<dyn Loss>> {
+        let (own, units) = (loss.target_units(self.units), self.units);
+        if own != units {
+            let (own, units) = (counted(own, "target"), counted(units, "target"));
+            return Err(Error::argument(format!("{loss:?} takes {own} for a sample, a training has {units} here")));
+        }
+        if !self.one_class_is_a_probability() {
+            return Err(Error::argument(format!("{loss:?}: one output of two classes must be a sigmoid")));
+        }
+        if label_smoothing > 0.0 {
+            return Err(no_label_smoothing(&format!("{loss:?}")));
+        }
+        Ok(loss)
+    }
+
+    /// One output says which of two classes it is by one half, on a scale from 0 to 1.
+    fn one_class_is_a_probability(&self) -> bool {
         let one_class = matches!(self.targets, Targets::Classes(_)) && self.units == 1;
+        !one_class || self.activation == ActivationKind::Sigmoid
+    }
+
+    fn fits(&self, kind: LossKind) -> bool {
         match kind {
             LossKind::CategoricalCrossentropy | LossKind::SparseCategoricalCrossentropy => {
                 matches!(self.targets, Targets::Classes(_))
@@ -190,7 +220,7 @@ impl OutputEnd {
                 !matches!(self.targets, Targets::Values(_)) && self.activation == ActivationKind::Sigmoid
             }
             LossKind::MeanSquaredError | LossKind::MeanAbsoluteError | LossKind::Huber { .. } => {
-                !one_class || self.activation == ActivationKind::Sigmoid
+                self.one_class_is_a_probability()
             }
         }
     }

@@ -352,7 +352,8 @@ impl TransferModel {
         Self { model, unfrozen: None, fresh: false, head: 0, cut_point: 0 }
     }
 
-    /// What [`continue_training`] has to know of the network, for the record of the training; nothing where there is no base.
+    /// What [`continue_training`] has to know of the network, for the record of the training; nothing where there is no
+    /// base.
     pub fn record(&self) -> Option<Value> {
         (self.head > 0).then(|| json!({ "end": self.end_of_base(), "unfrozen": self.unfrozen }))
     }

@@ -6,9 +6,9 @@ use crate::Result;
 use crate::nn::{Network, ProcessGroup};
 
 use super::distributed::range;
-use super::evaluate::{EvaluationLoss, evaluate_weighted};
+use super::evaluate::evaluate_weighted;
 use super::metric_values::{measure, predict_rows};
-use super::metrics::MetricKind;
+use super::metrics::MetricChoice;
 use super::training_output::TrainingOutput;
 use super::{Confusion, Evaluation, Monitor, Samples, TrainConfig};
 
@@ -29,8 +29,9 @@ pub(super) struct Validation {
 #[derive(Clone, Copy)]
 pub(super) struct Validator<'a> {
     pub(super) config: &'a TrainConfig,
+    /// Its loss has no label smoothing, which is for training alone.
     pub(super) output: &'a TrainingOutput,
-    pub(super) metrics: &'a [MetricKind],
+    pub(super) metrics: MetricChoice<'a>,
     pub(super) samples: &'a dyn Samples,
     pub(super) order: &'a [usize],
     pub(super) group: Option<&'a dyn ProcessGroup>,
@@ -51,8 +52,8 @@ impl Validator<'_> {
     }
 
     fn evaluate_classes(&self, network: &Network, order: &[usize]) -> Result<(Evaluation, f64)> {
-        let TrainConfig { loss, class_weights, cpu, .. } = self.config;
-        evaluate_weighted(network, self.samples, order, EvaluationLoss { loss: *loss, class_weights }, *cpu)
+        let TrainConfig { class_weights, cpu, .. } = self.config;
+        evaluate_weighted(network, self.output, (self.samples, order), class_weights, *cpu)
     }
 
     fn classes_of_group(&self, network: &Network, group: &dyn ProcessGroup) -> Result<(Evaluation, f64)> {
@@ -90,9 +91,9 @@ impl Validator<'_> {
         let f1 = || found.confusion.macro_mean(Confusion::f1);
         // Of two classes with one output, that is the probability of the second.
         let outputs = |row: &Vec<f32>| row[row.len() - self.output.units..].to_vec();
-        let rows: Vec<f32> = match self.metrics {
-            [] => Vec::new(),
-            _ => found.probabilities.iter().flat_map(outputs).collect(),
+        let rows: Vec<f32> = match self.metrics.is_empty() {
+            true => Vec::new(),
+            false => found.probabilities.iter().flat_map(outputs).collect(),
         };
         Validation {
             loss: found.loss,

@@ -114,7 +114,6 @@ fn is_onnx(start: &[u8], len: u64) -> bool {
 /// As the `load_model` of the format: [`safetensors::load_model`], [`keras_h5::load_model`], [`keras_zip::load_model`],
 /// [`torch::load_model`], [`onnx::load_model`]; and as [`Format::of`].
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
-    let path = path.as_ref();
     load_model_at(path, None)
 }
 
@@ -171,8 +170,7 @@ pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Mod
 /// # Errors
 /// As the `load_weights` of the format, and as [`Format::of`].
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
-    let path = path.as_ref();
-    fill(path, network).map(drop)
+    fill(path.as_ref(), network).map(drop)
 }
 
 /// As [`load_weights`]. Returns the names of the tensors that were left out: those of a classifier that the network does
@@ -235,10 +233,10 @@ const WRITERS: &[Writer] = &[
     Writer {
         ending: ".safetensors",
         what: "Lucida's own, with all that belongs to a model",
-        save: safetensors::save_model,
+        save: |model, path| safetensors::save_model(model, path),
     },
-    Writer { ending: ".keras", what: "Keras 3's model", save: keras_zip::save_model },
-    Writer { ending: ".h5", what: "Keras's legacy model", save: keras_h5::save_model },
+    Writer { ending: ".keras", what: "Keras 3's model", save: |model, path| keras_zip::save_model(model, path) },
+    Writer { ending: ".h5", what: "Keras's legacy model", save: |model, path| keras_h5::save_model(model, path) },
     Writer {
         ending: ".weights.h5",
         what: "Keras 3's weights alone",
@@ -275,8 +273,7 @@ fn writer(path: &Path) -> Result<&'static Writer> {
 /// # Errors
 /// [`Error::Argument`] lists the endings that mean a format.
 pub fn describe_format(path: impl AsRef<Path>) -> Result<&'static str> {
-    let path = path.as_ref();
-    Ok(writer(path)?.what)
+    Ok(writer(path.as_ref())?.what)
 }
 
 /// Writes a model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`, `.weights.h5`,

@@ -28,7 +28,7 @@ use crate::{Error, Result, files};
 /// # Errors
 /// [`Error::File`] says what is wrong: not an HDF5 file, cut short, weights without a description, a layer or an option
 /// of it that Lucida has no counterpart for (named), a tensor missing or of another shape.
-pub fn load_model(path: &Path) -> Result<Model> {
+pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     load_model_at(path, None)
 }
 
@@ -36,7 +36,8 @@ pub fn load_model(path: &Path) -> Result<Model> {
 ///
 /// # Errors
 /// As [`load_model`].
-pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
+pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
+    let path = path.as_ref();
     let file = KerasH5::new(Hdf5::open(path)?)?;
     let Some(config) = &file.config else {
         return Err(Error::file(
@@ -60,16 +61,16 @@ pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
 ///
 /// # Errors
 /// [`Error::File`] says what does not fit; the network is unchanged then.
-pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
-    KerasH5::new(Hdf5::open(path)?)?.fill(network, &[])
+pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
+    KerasH5::new(Hdf5::open(path.as_ref())?)?.fill(network, &[])
 }
 
 /// Says what is in a file.
 ///
 /// # Errors
 /// [`Error::File`] when it is not an HDF5 file as Keras writes them.
-pub fn inspect(path: &Path) -> Result<Inspection> {
-    Ok(KerasH5::new(Hdf5::open(path)?)?.inspection())
+pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
+    Ok(KerasH5::new(Hdf5::open(path.as_ref())?)?.inspection())
 }
 
 /// Writes the weights of a network as Keras 3 does (`.weights.h5`): Keras's `load_weights` reads them into a model of the
@@ -77,7 +78,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
-pub fn save_weights(network: &Network, path: &Path) -> Result<()> {
+pub fn save_weights(network: &Network, path: impl AsRef<Path>) -> Result<()> {
     files::write_bytes(path, &keras::weights(network)?)
 }
 
@@ -87,12 +88,13 @@ pub fn save_weights(network: &Network, path: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Unsupported`] when the network has too many layers for the format (InceptionV3 has), or one that Keras has no
 /// counterpart for; [`Error::Io`] when the file cannot be written, then there is none, or still the old one.
-pub fn save_model(model: &Model, path: &Path) -> Result<()> {
+pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
     files::write_bytes(path, &keras::legacy(model, path)?)
 }
 
-/// The model of a description, its weights zero, and the paths of its layers' groups in version 3 of the format. `bytes` is the
-/// length of the file.
+/// The model of a description, its weights zero, and the paths of its layers' groups in version 3 of the format. `bytes` is
+/// the length of the file.
 pub(super) fn described(
     path: &Path,
     config: &Value,

@@ -36,7 +36,7 @@ const WRITTEN_FOR: &str = "3.15.0";
 /// [`Error::File`] says what is wrong: not such an archive, cut short, a checksum that is not right, a layer or an option
 /// of it that Lucida has no counterpart for (named), a tensor missing or of another shape. [`Error::Limit`] when it
 /// would unpack to more than it can honestly hold.
-pub fn load_model(path: &Path) -> Result<Model> {
+pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     load_model_at(path, None)
 }
 
@@ -44,7 +44,8 @@ pub fn load_model(path: &Path) -> Result<Model> {
 ///
 /// # Errors
 /// As [`load_model`].
-pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
+pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
+    let path = path.as_ref();
     let mut file = KerasZip::open(path)?;
     let config = file.config()?;
     let most = file.archive.unpacked_bytes();
@@ -61,7 +62,8 @@ pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
 /// # Errors
 /// [`Error::Unsupported`] when Keras has no counterpart for a layer; [`Error::Io`] when the file cannot be written,
 /// then there is none, or still the old one.
-pub fn save_model(model: &Model, path: &Path) -> Result<()> {
+pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
     let network = keras::expressible(&model.network, path)?;
     let config = keras::description(&network, path)?;
     let metadata = json!({
@@ -95,16 +97,16 @@ pub fn save_model(model: &Model, path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// As [`load_model`]; the network is unchanged when a tensor is missing or does not fit.
-pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
-    KerasZip::open(path)?.weights()?.fill(network, &[])
+pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
+    KerasZip::open(path.as_ref())?.weights()?.fill(network, &[])
 }
 
 /// Says what is in a file.
 ///
 /// # Errors
 /// [`Error::File`] when it is not a `.keras` file.
-pub fn inspect(path: &Path) -> Result<Inspection> {
-    let mut file = KerasZip::open(path)?;
+pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
+    let mut file = KerasZip::open(path.as_ref())?;
     let config = file.config()?;
     let metadata = file.metadata();
     let inspection = match file.weights()? {

@@ -208,9 +208,10 @@ impl ModelSpec {
     }
 }
 
-/// The model file that a path means, if there is one: in the folder of a run, it is that of the best epoch. A folder without a
-/// model is returned as it is, for its reader to say what it lacks, unless it has the name of a known network.
-pub fn model_file(path: &Path) -> Option<PathBuf> {
+/// The model file that a path means, if there is one: in the folder of a run, it is that of the best epoch. A folder without
+/// a model is returned as it is, for its reader to say what it lacks, unless it has the name of a known network.
+pub fn model_file(path: impl AsRef<Path>) -> Option<PathBuf> {
+    let path = path.as_ref();
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
             // A training that was killed may have set the model aside.

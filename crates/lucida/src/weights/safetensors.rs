@@ -42,7 +42,8 @@ const MAX_RANK: usize = 64;
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
-pub fn save_model(model: &Model, path: &Path) -> Result<()> {
+pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
     let text = description::to_text(model)?;
     let weights = model.network.weights();
     let tensors = weights.iter().map(|weight| (weight.name().to_owned(), weight.shape(), weight.values()));
@@ -93,10 +94,11 @@ fn write_floats(out: &mut dyn Write, values: &[f32]) -> std::io::Result<()> {
 /// [`Error::File`] says what is wrong: not a safetensors file, cut short, neither a Lucida model nor a known network,
 /// made by a later version, a tensor missing or of another shape. [`Error::Limit`] when it declares more than fits
 /// this machine.
-pub fn load_model(path: &Path) -> Result<Model> {
+pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
+    let path = path.as_ref();
     let mut source = Source::open(path)?;
     let Some(text) = source.entry.take() else {
-        return modules::recognise(&mut source)?.ok_or_else(|| {
+        return modules::recognize(&mut source)?.ok_or_else(|| {
             Error::file(
                 path,
                 format!(
@@ -116,7 +118,7 @@ pub fn load_model(path: &Path) -> Result<Model> {
 /// As [`torch::load_known`](super::torch), of a plain file.
 pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Model>> {
     let mut source = Source::open(path)?;
-    if source.entry.is_some() { Ok(None) } else { modules::recognise_as(&mut source, known) }
+    if source.entry.is_some() { Ok(None) } else { modules::recognize_as(&mut source, known) }
 }
 
 /// Reads the tensors of a file into the weights of the same names, or of those that torchvision or timm have for the
@@ -124,8 +126,8 @@ pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Mod
 ///
 /// # Errors
 /// As [`load_model`]; the network is unchanged when a tensor is missing or does not fit.
-pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
-    fill(path, network).map(drop)
+pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
+    fill(path.as_ref(), network).map(drop)
 }
 
 /// As [`load_weights`]. Returns the names of the classifier's tensors that were left out.
@@ -137,8 +139,8 @@ pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// [`Error::File`] when it is not a safetensors file.
-pub fn inspect(path: &Path) -> Result<Inspection> {
-    let source = Source::open(path)?;
+pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
+    let source = Source::open(path.as_ref())?;
     let architecture = source.entry.as_deref().and_then(description::architecture);
     let mut attributes: Vec<_> = source.attributes.clone().into_iter().collect();
     attributes.sort();

@@ -48,9 +48,10 @@ pub use write::save_weights;
 /// # Errors
 /// [`Error::File`] says what is wrong: not a PyTorch file, cut short, a pickle that would run code (named), tensors of
 /// no known network.
-pub fn load_model(path: &Path) -> Result<Model> {
+pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
+    let path = path.as_ref();
     let mut file = TorchFile::open(path)?;
-    let model = modules::recognise(&mut file)?.ok_or_else(|| {
+    let model = modules::recognize(&mut file)?.ok_or_else(|| {
         Error::file(
             path,
             format!(
@@ -73,7 +74,7 @@ fn noted(mut model: Model, file: &TorchFile) -> Model {
 /// has others.
 pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Model>> {
     let mut file = TorchFile::open(path)?;
-    Ok(modules::recognise_as(&mut file, known)?.map(|model| noted(model, &file)))
+    Ok(modules::recognize_as(&mut file, known)?.map(|model| noted(model, &file)))
 }
 
 /// Reads weights into a network: by the names that torchvision or timm have for the layers of a known network, by
@@ -84,8 +85,8 @@ pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Mod
 /// # Errors
 /// As [`load_model`], and [`Error::File`] when a tensor is missing, left over or of another shape; the network is
 /// unchanged then.
-pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
-    fill(path, network).map(drop)
+pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
+    fill(path.as_ref(), network).map(drop)
 }
 
 /// As [`load_weights`]. Returns the names of the classifier's tensors that were left out.
@@ -97,8 +98,8 @@ pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// [`Error::File`] when it is not a state dictionary of PyTorch's.
-pub fn inspect(path: &Path) -> Result<Inspection> {
-    Ok(TorchFile::open(path)?.into_inspection())
+pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
+    Ok(TorchFile::open(path.as_ref())?.into_inspection())
 }
 
 /// Opens a file for reading; a folder is an error.

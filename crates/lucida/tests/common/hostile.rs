@@ -6,17 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lucida::Result;
+use lucida::core::{Purpose, Rng};
 use lucida::nn::Network;
 use lucida::weights::{self, Model};
 
-/// Numbers that are the same in every run (Knuth's MMIX generator).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) as usize % limit
-    }
+/// Random numbers that are the same in every run.
+pub(crate) fn random(seed: u64) -> Rng {
+    Rng::keyed(seed, Purpose::Choice, 0)
 }
 
 /// How often to try: as given, times `LUCIDA_FUZZ` if set.
@@ -73,7 +69,7 @@ pub(crate) fn cut_anywhere(
     check: impl Fn(&Path, usize, usize, &Result<Model>, &Result<()>),
 ) {
     let folder = tempfile::tempdir().unwrap();
-    let mut random = Random(1);
+    let mut random = random(1);
     for file in files {
         let bytes = fs::read(file).unwrap();
         let path = folder.path().join(file.file_name().unwrap());
@@ -93,7 +89,7 @@ pub(crate) fn flipped_bytes(files: &[PathBuf], network: &Network) {
     for (seed, file) in (2..).zip(files) {
         let bytes = fs::read(file).unwrap();
         let path = folder.path().join(file.file_name().unwrap());
-        let mut random = Random(seed);
+        let mut random = random(seed);
         for round in 0..rounds(200) {
             let mut damaged = bytes.clone();
             let range = if round % 2 == 0 { bytes.len() } else { bytes.len().min(8192) };
@@ -112,7 +108,7 @@ pub(crate) fn extreme_numbers(files: &[PathBuf], network: &Network) {
     for (seed, file) in (20..).zip(files) {
         let bytes = fs::read(file).unwrap();
         let path = folder.path().join(file.file_name().unwrap());
-        let mut random = Random(seed);
+        let mut random = random(seed);
         for round in 0..rounds(200) {
             let mut damaged = bytes.clone();
             let width = [1, 2, 4, 8][round % 4];

@@ -57,16 +57,16 @@ fn export(folder: &Path, name: String, network: Network) -> Result<()> {
     input.iter_mut().enumerate().for_each(|(i, value)| *value = (i * 37 % 101) as f32 / 101.0 - 0.3);
     let input = bytes(input);
     plan.forward(&network)?;
-    lucida::files::write_bytes(&folder.join(format!("{name}.input.f32")), &input)?;
-    lucida::files::write_bytes(&folder.join(format!("{name}.output.f32")), &bytes(plan.output(0)))?;
-    keras_h5::save_weights(&network, &folder.join(format!("{name}.weights.h5")))?;
+    lucida::files::write_bytes(folder.join(format!("{name}.input.f32")), &input)?;
+    lucida::files::write_bytes(folder.join(format!("{name}.output.f32")), &bytes(plan.output(0)))?;
+    keras_h5::save_weights(&network, folder.join(format!("{name}.weights.h5")))?;
     let model = Model::new(network);
-    match keras_h5::save_model(&model, &folder.join(format!("{name}.h5"))) {
+    match keras_h5::save_model(&model, folder.join(format!("{name}.h5"))) {
         // InceptionV3 is too long for this format.
         Ok(()) | Err(Error::Unsupported(_)) => {}
         Err(problem) => return Err(problem),
     }
-    keras_zip::save_model(&model, &folder.join(format!("{name}.keras")))
+    keras_zip::save_model(&model, folder.join(format!("{name}.keras")))
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {

@@ -1,7 +1,7 @@
 """Writes the small Keras files beside it, for the tests in `tests/keras_files.rs`.
 
 Made with Keras 3.15 on TensorFlow 2.21. Usage: python fixtures.py; each model.* is the same network: models within a
-model, branches, a batch normalisation without a factor, a layer that Keras names after another model's layer.
+model, branches, a batch normalization without a factor, a layer that Keras names after another model's layer.
 """
 
 import json

@@ -61,14 +61,14 @@ fn run_in(
     let mut origin = origin(arguments, path, &source, &folder)?;
     let mut network = source.build(folder.class_names(), *seed)?;
     if !folder.skipped().is_empty() && request.leads() {
-        save_skipped(folder.skipped(), &run.skipped())?;
+        save_skipped(folder.skipped(), run.skipped())?;
     }
     if training.resumes() {
         // What was computed before the interruption is in the cache now.
-        origin.feature_seconds = Origin::load(&run.origin()).ok().and_then(|before| before.feature_seconds);
+        origin.feature_seconds = Origin::load(run.origin()).ok().and_then(|before| before.feature_seconds);
     }
     if !training.find_lr && request.leads() {
-        origin.save(&run.origin())?;
+        origin.save(run.origin())?;
     }
     let mut config = request.config(&folder.train, run, identity(arguments, &folder, &network), context)?;
     config.param_group = network.unfrozen.as_ref().map(|_| ParamGroup {
@@ -121,7 +121,7 @@ fn train(
     if let Some(remembered) = remembered.as_ref().filter(|_| request.leads()) {
         origin.feature_seconds = Some(origin.feature_seconds.unwrap_or(0.0) + remembered.seconds);
         if !arguments.training.find_lr {
-            origin.save(&run.origin())?;
+            origin.save(run.origin())?;
         }
     }
     let (Some(remembered), Some(_)) = (remembered, copies) else {
@@ -211,7 +211,7 @@ fn origin(arguments: &TrainFolder, path: &Path, source: &Source, folder: &Folder
         Source::Base(_, Transfer { cut, head, unfreeze }) => [cut.clone(), Some(head.to_string()), unfreeze.clone()],
         // The layers are those of the run before, as far as it says.
         Source::Continued(_, unfreeze) => {
-            let before = arguments.continued.as_ref().and_then(|run| Origin::load(&run_of(run).origin()).ok());
+            let before = arguments.continued.as_ref().and_then(|run| Origin::load(run_of(run).origin()).ok());
             let before = before.unwrap_or_default();
             [before.cut, before.head, unfreeze.clone().or(before.unfreeze)]
         }

@@ -68,7 +68,7 @@ fn run_in(
 
     interrupt::catch()?;
     if !training.find_lr && request.leads() {
-        describe(arguments, [sizes.train, sizes.validation]).save(&run.origin())?;
+        describe(arguments, [sizes.train, sizes.validation]).save(run.origin())?;
     }
     if training.find_lr {
         let preprocessing = model.preprocessing()?;

@@ -25,7 +25,7 @@ pub(super) fn find(
     let curve = trainer.find_learning_rate(network, train, RATES, STEPS, &mut Bar::new(output))?;
     let file = |finish: &str| run.path().join(NAME).with_extension(finish);
     let figure = curve.chart().figure();
-    curve.save_csv(&file("csv"))?;
+    curve.save_csv(file("csv"))?;
     figure.save_svg(file("svg"))?;
     figure.image(2.0)?.save_png(file("png"))?;
     output.result(&match curve.suggestion {

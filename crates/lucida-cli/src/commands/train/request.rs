@@ -54,8 +54,8 @@ impl TrainRequest<'_> {
     }
 
     /// The folder of the run: the one that is given, else `default`, or where that exists, the first of `default-2`,
-    /// `default-3`, … that does not; of a run that is resumed, the last that does. All members of a group take what the first
-    /// one finds.
+    /// `default-3`, … that does not; of a run that is resumed, the last that does. All members of a group take what the
+    /// first one finds.
     pub(super) fn place(&self, given: Option<&Path>, default: &Path) -> PathBuf {
         if let Some(given) = given {
             return given.to_owned();
@@ -90,7 +90,8 @@ impl TrainRequest<'_> {
         result
     }
 
-    /// Whether the run to be resumed has ended, and says so; an error where there is none. All members of a group do what the first one finds.
+    /// Whether the run to be resumed has ended, and says so; an error where there is none. All members of a group do what
+    /// the first one finds.
     pub(super) fn is_finished(&self, path: &Path, context: Context) -> Result<bool> {
         if !self.arguments.resumes() {
             return Ok(false);
@@ -165,8 +166,8 @@ impl TrainRequest<'_> {
         self.epochs.unwrap_or(self.defaults.epochs) as usize
     }
 
-    /// The configuration of the training, which resumes from a checkpoint where that is wanted. `identity` is what must be the
-    /// same then, in addition to the configuration.
+    /// The configuration of the training, which resumes from a checkpoint where that is wanted. `identity` is what must be
+    /// the same then, in addition to the configuration.
     pub(super) fn config(
         &self,
         train: &dyn Dataset,

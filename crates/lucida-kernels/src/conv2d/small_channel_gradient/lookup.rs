@@ -1,9 +1,9 @@
 //! The gradient of [`super`] with AVX-512: one multiply-add for each tap of a window, not one for each of its four pixels.
 //!
-//! In each lane, that is for each filter, only one pixel `p` of the window held the maximum, so the sum over the pixels has one
-//! term: the gradient times the value under tap `t` of that pixel's patch. The four patches lie in four rows of the image,
-//! each short enough for a register, and an instruction that looks up sixteen values at once, each by an index of its own,
-//! takes for each lane the value that it needs:
+//! In each lane, that is for each filter, only one pixel `p` of the window held the maximum, so the sum over the pixels has
+//! one term: the gradient times the value under tap `t` of that pixel's patch. The four patches lie in four rows of the
+//! image, each short enough for a register, and an instruction that looks up sixteen values at once, each by an index of its
+//! own, takes for each lane the value that it needs:
 //!
 //! ```text
 //!   registers: a row of the image        index of a lane, tap t = (i, j, c)
@@ -47,8 +47,8 @@ pub(super) unsafe fn run(job: &SmallChannelGradient) {
     }
 }
 
-/// The sums of `ROWS` rows of the kernel, `TAPS` taps and channels each, over row `y` of the windows. With more than nine sums
-/// the compiler looks up all values first and has no registers left.
+/// The sums of `ROWS` rows of the kernel, `TAPS` taps and channels each, over row `y` of the windows. With more than nine
+/// sums the compiler looks up all values first and has no registers left.
 ///
 /// # Safety
 /// As [`run`].
@@ -62,8 +62,8 @@ unsafe fn kernel_rows<const ROWS: usize, const TAPS: usize>(job: &SmallChannelGr
     for filter in (0..filters).step_by(LANES) {
         let lanes = low_lanes(filters - filter);
         let mut sums = [[_mm512_setzero_ps(); TAPS]; ROWS];
-        // SAFETY: the windows are among the maxima and the switches, their patches lie within the source: of each row only the
-        // floats of two patches side by side are read.
+        // SAFETY: the windows are among the maxima and the switches, their patches lie within the source: of each row only
+        // the floats of two patches side by side are read.
         unsafe {
             let mut patch = job.source.wrapping_add(2 * y * job.row + first_row * job.source_row);
             let mut values = job.values.add(window * filters + filter);

@@ -21,8 +21,8 @@
 //!   Stages of 256          1.1           2.3       2.5   2.9   2.8   3.5   3.2
 //! ```
 //!
-//! On 2 cores of an EPYC (Zen 4) with 1 MB of L2 each, tiles of 6x4, milliseconds of all passes of a step of style transfer at
-//! 512x512, the best of 13 in turn:
+//! On 2 cores of an EPYC (Zen 4) with 1 MB of L2 each, tiles of 6x4, milliseconds of all passes of a step of style transfer
+//! at 512x512, the best of 13 in turn:
 //!
 //! ```text
 //!                          VGG block 1   2     3

@@ -13,9 +13,9 @@
 //! ```
 //!
 //! Both in one image save most where neither height divides it: 14 rows are 6 + 4 + 4, which is 20 rows of products where
-//! four tiles of 4 or three of 6 are 24. Each height is a pass of its own with a transformed kernel of its own. The three passes
-//! of MNIST's second convolution (14x14, 24 to 48 channels, batch 256) on 2 cores of an EPYC (Zen 1, AVX2) take 21.0 ms instead
-//! of the 23.0 with tiles of 4 alone.
+//! four tiles of 4 or three of 6 are 24. Each height is a pass of its own with a transformed kernel of its own. The three
+//! passes of MNIST's second convolution (14x14, 24 to 48 channels, batch 256) on 2 cores of an EPYC (Zen 1, AVX2) take 21.0
+//! ms instead of the 23.0 with tiles of 4 alone.
 
 use std::ops::Range;
 

@@ -141,7 +141,8 @@ pub(crate) struct KernelSums<'a> {
     pub(crate) accumulate: bool,
 }
 
-/// Adds the parts in their order, transforms the sums back and writes the gradient (row, column, channel, filter), or adds it.
+/// Adds the parts in their order, transforms the sums back and writes the gradient (row, column, channel, filter), or adds
+/// it.
 ///
 /// # Panics
 /// When a slice is too short.

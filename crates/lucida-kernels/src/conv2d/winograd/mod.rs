@@ -1,5 +1,5 @@
-//! Winograd's minimal filtering, F(4x4, 3x3) and F(6x4, 3x3): a 3x3 correlation with a quarter of the multiplications, or two
-//! ninths.
+//! Winograd's minimal filtering, F(4x4, 3x3) and F(6x4, 3x3): a 3x3 correlation with a quarter of the multiplications, or
+//! two ninths.
 //!
 //! After Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), and Winograd, "Arithmetic
 //! Complexity of Computations" (1980). A tile of 4x4 outputs comes from a patch `d` of 6x6 inputs. Transformed, a patch
@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A tile of 6x4 outputs comes from a patch of 8x6 and takes 48 products for 24 outputs, a ninth less, where the image's
-//! height does not waste it; some heights take rows of both ([`grid`]). For all tiles and channels together the 36 positions are 36 matrix products:
+//! height does not waste it; some heights take rows of both ([`grid`]). For all tiles and channels together the 36 positions
+//! are 36 matrix products:
 //!
 //! ```text
 //!   image          V: 36 matrices               U: 36 matrices        M: 36 matrices          result
@@ -56,8 +57,8 @@
 //! With AVX2, 1.9 to 2.4 times as fast as direct on the first two, 2.5 to 3.4 times on the others (512 to 64 pixels: 47,
 //! 37, 42 and 40 ms forward).
 //!
-//! That was with tiles of 4x4 everywhere. On 2 cores of an EPYC (Zen 4, 235 GFLOP/s) a step of style transfer at 512x512, all
-//! of it together, takes 699 ms with them and 632 with 6x4; one side higher yet, F(6x6), would save another ninth of the
+//! That was with tiles of 4x4 everywhere. On 2 cores of an EPYC (Zen 4, 235 GFLOP/s) a step of style transfer at 512x512,
+//! all of it together, takes 699 ms with them and 632 with 6x4; one side higher yet, F(6x6), would save another ninth of the
 //! products but loses four times the digits (3.8e-6 and 1.0e-5 in the table below, single values up to 4e-5 of the greatest)
 //! and gains 5 % at most where the kernel is small enough for it.
 //!

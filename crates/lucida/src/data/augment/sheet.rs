@@ -1,7 +1,7 @@
 //! A sheet of examples: what the network is shown of each image.
 
 use super::{Augment, Augmented};
-use crate::data::{ColorMode, Dataset, Image, LabelledImages, Preprocessing};
+use crate::data::{ColorMode, Dataset, Image, LabeledImages, Preprocessing};
 use crate::{Error, Result};
 
 impl Augment {
@@ -24,7 +24,7 @@ impl Augment {
         let labels: Vec<usize> = (0..images.len()).collect();
         let names = labels.iter().map(usize::to_string).collect();
         let set =
-            Augmented::new(LabelledImages::new([size, size, channels], pixels, labels, names)?, self.clone(), seed)?;
+            Augmented::new(LabeledImages::new([size, size, channels], pixels, labels, names)?, self.clone(), seed)?;
         (0..images.len())
             .map(|index| {
                 let examples = (1..=count).map(|epoch| Ok(set.example(epoch as u32, index, &preprocessing)?.0));

@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::{Purpose, Rng};
-use crate::data::{ColorMode, Dataset, Image, LabelledImages, Loader, Preprocessing};
+use crate::data::{ColorMode, Dataset, Image, LabeledImages, Loader, Preprocessing};
 
 fn draws() -> Rng {
     Rng::keyed(7, Purpose::Augment, 1)
@@ -11,9 +11,9 @@ fn parse(text: &str) -> Augment {
 }
 
 /// Six images of 6x8 in color.
-fn images() -> LabelledImages {
+fn images() -> LabeledImages {
     let pixels = (0..6 * 6 * 8 * 3).map(|i: usize| (i * i * 31 % 251) as u8).collect();
-    LabelledImages::new([6, 8, 3], pixels, vec![0, 1, 2, 0, 1, 2], ["a", "b", "c"].map(String::from).to_vec()).unwrap()
+    LabeledImages::new([6, 8, 3], pixels, vec![0, 1, 2, 0, 1, 2], ["a", "b", "c"].map(String::from).to_vec()).unwrap()
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn everything_at_once_on_images_of_any_size() {
     for (height, width) in [(1, 1), (1, 5), (2, 2), (7, 3)] {
         for channels in [1, 3] {
             let pixels = Image::filled(width, height, &[0, 130, 255][..channels]).pixels().repeat(2);
-            let set = LabelledImages::new([height, width, channels], pixels, vec![0, 0], vec!["x".into()]).unwrap();
+            let set = LabeledImages::new([height, width, channels], pixels, vec![0, 0], vec!["x".into()]).unwrap();
             let color = if channels == 1 { ColorMode::Grayscale } else { ColorMode::Rgb };
             let preprocessing = Preprocessing::unit(height, width, color);
             let augmented = Augmented::new(&set, augment.clone(), 3).unwrap();

@@ -2,15 +2,15 @@ use super::*;
 use crate::data::{ColorMode, Filter, Fit};
 
 /// Three images of 2x2, whose pixels count up.
-fn small() -> LabelledImages {
+fn small() -> LabeledImages {
     let names = ["cat", "dog"].map(String::from).to_vec();
-    LabelledImages::new([2, 2, 1], (0..12).collect(), vec![1, 0, 1], names).unwrap()
+    LabeledImages::new([2, 2, 1], (0..12).collect(), vec![1, 0, 1], names).unwrap()
 }
 
 #[test]
 fn images_must_agree_with_their_labels() {
     let message = |shape, bytes: usize, labels: Vec<usize>| {
-        LabelledImages::new(shape, vec![0; bytes], labels, vec!["cat".into()]).unwrap_err().to_string()
+        LabeledImages::new(shape, vec![0; bytes], labels, vec!["cat".into()]).unwrap_err().to_string()
     };
     assert!(message([2, 2, 1], 7, vec![0, 0]).contains("7 bytes are not the 2 images of shape [2, 2, 1]"));
     assert_eq!(message([1, 1, 1], 2, vec![0, 1]), "image 1 has the label 1, but the set has 1 class");
@@ -35,7 +35,7 @@ fn a_batch_is_filled_in_the_order_asked_for() {
 #[test]
 fn the_short_way_and_the_long_way_give_the_same() {
     let colors: Vec<u8> = (0..2 * 3 * 4 * 3).map(|i| (i * 37 % 256) as u8).collect();
-    let set = LabelledImages::new([4, 3, 3], colors, vec![0, 0], vec!["x".into()]).unwrap();
+    let set = LabeledImages::new([4, 3, 3], colors, vec![0, 0], vec!["x".into()]).unwrap();
     for color in [ColorMode::Grayscale, ColorMode::Rgb, ColorMode::Bgr] {
         for (height, width) in [(4, 3), (8, 8)] {
             let preprocessing = Preprocessing::unit(height, width, color).with_fit(Fit::Pad, Filter::Bicubic);
@@ -52,7 +52,7 @@ fn the_short_way_and_the_long_way_give_the_same() {
 fn a_digit_with_a_bright_border_is_inverted_either_way() {
     let mut pixels = vec![255; 784];
     pixels[14 * 28 + 14] = 10;
-    let set = LabelledImages::new([28, 28, 1], pixels, vec![0], vec!["x".into()]).unwrap();
+    let set = LabeledImages::new([28, 28, 1], pixels, vec![0], vec!["x".into()]).unwrap();
     let (mut short, mut long) = (vec![0.0; 784], vec![1.0; 784]);
     set.fill(0, &Preprocessing::mnist(), &mut short).unwrap();
     Preprocessing::mnist().apply(&set.image(0).unwrap(), &mut long).unwrap();

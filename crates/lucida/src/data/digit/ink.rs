@@ -5,7 +5,8 @@
 //! absolute differences, in which ink does not count by how dark it is: a least-squares fit would bend towards it. What is
 //! left after a division by the paper is the same under every light; Otsu's threshold (1979,
 //! <https://doi.org/10.1109/TSMC.1979.4310076>) parts ink from paper in it. Two thresholds with hysteresis, as Canny's,
-//! keep the soft rim and the faint end of a stroke; connected components part the digit from specks and from the edge of the sheet.
+//! keep the soft rim and the faint end of a stroke; connected components part the digit from specks and from the edge of the
+//! sheet.
 
 use crate::Result;
 use crate::data::{Filter, Image};
@@ -16,7 +17,8 @@ const FITTED_SIDE: usize = 96;
 /// Rounds of the fit of absolute differences; it settles within ten.
 const ROUNDS: usize = 12;
 
-/// Ink differs from the paper at least by this share of the range from black to white, however faint the strongest stroke is.
+/// Ink differs from the paper at least by this share of the range from black to white, however faint the strongest stroke
+/// is.
 const LEAST_CONTRAST: f32 = 24.0 / 255.0;
 
 /// Ink differs from the grain of the paper by this many of its standard deviations.
@@ -52,8 +54,8 @@ pub(super) fn ink(gray: &Image) -> Result<Image> {
     Image::new(width, height, 1, pixels.collect())
 }
 
-/// How much each pixel differs from the paper, the ink above 0: dark ink in parts of the paper's brightness, light ink in parts
-/// of the whole range.
+/// How much each pixel differs from the paper, the ink above 0: dark ink in parts of the paper's brightness, light ink in
+/// parts of the whole range.
 fn contrast(gray: &Image) -> Result<Vec<f32>> {
     let paper = Surface::of_paper(gray)?;
     let (mut difference, mut brightness) = (Vec::new(), Vec::new());

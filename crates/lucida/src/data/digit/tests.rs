@@ -20,7 +20,7 @@ fn distance(a: &[u8], b: &[u8]) -> u64 {
     a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
 }
 
-fn centre_of_mass(image: &Image) -> (f64, f64) {
+fn center_of_mass(image: &Image) -> (f64, f64) {
     let (mut mass, mut x_sum, mut y_sum) = (0.0, 0.0, 0.0);
     for y in 0..28 {
         for x in 0..28 {
@@ -42,7 +42,7 @@ fn a_big_black_seven_on_white_becomes_one_of_mnist() {
     assert_eq!((width, height), (15, 20));
     assert_eq!(digit.pixels().iter().max(), Some(&255));
     assert_eq!(digit.pixel(0, 0), [0]);
-    let (x, y) = centre_of_mass(&digit);
+    let (x, y) = center_of_mass(&digit);
     assert!((x - 14.0).abs() <= 0.51 && (y - 14.0).abs() <= 0.51, "{x} {y}");
     // A seven: ink in the top bar on the left, none under it.
     let top = digit.pixels().chunks_exact(28).position(|row| row.iter().any(|&value| value > 0)).unwrap();
@@ -105,7 +105,7 @@ fn an_enlarged_digit_of_mnist_comes_back() {
     let (mut x_total, mut y_total) = (0.0, 0.0);
     for index in 0..count {
         let original = digits.image(index).unwrap();
-        let (x, y) = centre_of_mass(&original);
+        let (x, y) = center_of_mass(&original);
         x_total += x;
         y_total += y;
         let mut large = original.resize(280, 280, Filter::Bicubic).unwrap().pad(400, 350, 10, 60).unwrap();

@@ -42,7 +42,8 @@ pub(super) fn sort(skipped: &mut [Skipped]) {
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be written.
-pub fn save_skipped(skipped: &[Skipped], path: &Path) -> Result<()> {
+pub fn save_skipped(skipped: &[Skipped], path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
     files::write_atomic(path, |out| {
         writeln!(out, "file,reason")?;
         for Skipped { path, reason } in skipped {

@@ -66,7 +66,7 @@ fn classes_and_files_are_in_the_order_of_their_names() {
 }
 
 #[test]
-fn parts_are_recognised_by_their_names() {
+fn parts_are_recognized_by_their_names() {
     for (train, validation, test) in
         [("train", "validation", Some("test")), ("Training", "val", None), ("train", "test", None)]
     {

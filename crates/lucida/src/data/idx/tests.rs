@@ -124,7 +124,7 @@ fn a_file_is_read_within_its_limit() {
     assert_eq!(read(&path, Content::Labels, &Limits::default()).unwrap().data, [1, 2, 3]);
     let limits = Limits { file_bytes: 10, ..Limits::default() };
     assert!(matches!(read(&path, Content::Labels, &limits), Err(Error::Limit { got: 11, limit: 10, .. })));
-    let missing = read(&folder.path().join("none"), Content::Any, &Limits::default()).unwrap_err();
+    let missing = read(folder.path().join("none"), Content::Any, &Limits::default()).unwrap_err();
     assert!(matches!(missing, Error::Io { action: "read", .. }));
     assert!(matches!(read(folder.path(), Content::Any, &Limits::default()), Err(Error::File { .. })));
 }

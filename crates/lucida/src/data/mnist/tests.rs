@@ -13,7 +13,7 @@ fn shared() -> Option<PathBuf> {
     None
 }
 
-fn first_labels(set: &LabelledImages) -> Vec<usize> {
+fn first_labels(set: &LabeledImages) -> Vec<usize> {
     (0..10).map(|index| set.label(index)).collect()
 }
 

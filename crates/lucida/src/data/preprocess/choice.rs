@@ -48,9 +48,9 @@ impl PixelFormat {
 /// How to prepare images, as a user says it: `torch`, `unit,bgr`, `mean=0.5,std=0.5,crop`.
 ///
 /// Parts are separated by commas: a [`PixelFormat`], or `mean` and `std` (one value, or one per channel in the order of the
-/// channels; of pixel values from 0 to 255 where one of them is above 1 or after `raw`, else of values from 0 to 1); the order
-/// of the channels (`rgb`, `bgr`, `gray`); what happens to images of another aspect ratio (`stretch`, `crop`, `pad`); `digit` for
-/// photos of digits, which are normalized as MNIST's are. What is not said stays as it is.
+/// channels; of pixel values from 0 to 255 where one of them is above 1 or after `raw`, else of values from 0 to 1); the
+/// order of the channels (`rgb`, `bgr`, `gray`); what happens to images of another aspect ratio (`stretch`, `crop`, `pad`);
+/// `digit` for photos of digits, which are normalized as MNIST's are. What is not said stays as it is.
 ///
 /// ```
 /// use lucida::data::{Fit, PreprocessingChoice};

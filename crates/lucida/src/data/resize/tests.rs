@@ -34,8 +34,8 @@ fn bilinear(row: &[u8], to: usize) -> Vec<f64> {
     let scale = row.len() as f64 / to as f64;
     let support = scale.max(1.0);
     let at = |i: usize| {
-        let centre = (i as f64 + 0.5) * scale;
-        let weight = |x: usize| (1.0 - ((x as f64 + 0.5 - centre) / support).abs()).max(0.0);
+        let center = (i as f64 + 0.5) * scale;
+        let weight = |x: usize| (1.0 - ((x as f64 + 0.5 - center) / support).abs()).max(0.0);
         let total: f64 = (0..row.len()).map(weight).sum();
         (0..row.len()).map(|x| weight(x) * f64::from(row[x])).sum::<f64>() / total
     };

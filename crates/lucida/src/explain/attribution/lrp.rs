@@ -5,9 +5,9 @@
 //! R_i = sum over j of x_i w_ij R_j / (z_j + epsilon sign z_j),   z_j = sum over i of x_i w_ij + b_j
 //! ```
 //!
-//! The pass itself is a gradient by [`BackwardRule::Relevance`]. A bias is a term as well: it takes `b_j R_j / z_j`, which the
-//! gradients of the biases under the same rule give; so is the 1/2 that a sigmoid starts from. What arrives at the pixels and
-//! what the biases took make the score again, but for what the epsilon took.
+//! The pass itself is a gradient by [`BackwardRule::Relevance`]. A bias is a term as well: it takes `b_j R_j / z_j`, which
+//! the gradients of the biases under the same rule give; so is the 1/2 that a sigmoid starts from. What arrives at the
+//! pixels and what the biases took make the score again, but for what the epsilon took.
 
 use std::borrow::Cow;
 
@@ -87,8 +87,8 @@ fn start(node: &Node) -> Option<Vec<f64>> {
     start.iter().any(|&start| start != 0.0).then(|| start.into_iter().map(f64::from).collect())
 }
 
-/// The relevance of all biases: of a batch normalization, `y = f x + s`, it is that of the shift `s = beta - mean f` with `f =
-/// gamma / sqrt(variance + epsilon)`.
+/// The relevance of all biases: of a batch normalization, `y = f x + s`, it is that of the shift `s = beta - mean f` with
+/// `f = gamma / sqrt(variance + epsilon)`.
 fn taken_by_biases(network: &Network, gradients: &[Vec<f32>]) -> f64 {
     let dot = |values: &mut dyn Iterator<Item = f32>, gradient: &[f32]| -> f64 {
         values.zip(gradient).map(|(value, &g)| f64::from(value) * f64::from(g)).sum()

@@ -1,7 +1,7 @@
 //! Occlusion: a patch of the baseline is moved over the image, and the score drops where it covers what matters.
 //!
-//! The patches lie `stride` pixels apart, at most a patch, and one more ends at each border, so that every pixel is covered. A
-//! pixel's value is the mean drop over the patches that cover it.
+//! The patches lie `stride` pixels apart, at most a patch, and one more ends at each border, so that every pixel is covered.
+//! A pixel's value is the mean drop over the patches that cover it.
 
 use super::CompletenessCheck;
 use super::explainer::Explainer;

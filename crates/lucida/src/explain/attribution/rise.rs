@@ -5,9 +5,9 @@
 //! value = sum over n of P(image seen through M_n) M_n / sum over n of M_n
 //! ```
 //!
-//! The paper divides by `N E[M]` (equation 6), which is the same for many masks. For few, the sum of the masks that were drawn
-//! takes the chance out of how often a pixel was seen: where the probability is nearly the same through all masks, that
-//! chance would be all there is to see.
+//! The paper divides by `N E[M]` (equation 6), which is the same for many masks. For few, the sum of the masks that were
+//! drawn takes the chance out of how often a pixel was seen: where the probability is nearly the same through all masks,
+//! that chance would be all there is to see.
 //!
 //! A mask is a grid of cells, each open with probability 1/2, interpolated to the size of the image and shifted by a
 //! random part of a cell (section 3.2 of the paper). What a mask hides is the baseline.

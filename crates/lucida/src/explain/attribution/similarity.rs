@@ -1,7 +1,7 @@
 //! How alike two maps are.
 
-/// Spearman's rank correlation, -1 to 1: Pearson's correlation of the ranks, equal values sharing their mean rank. 0 where one
-/// of the maps is of equal values throughout.
+/// Spearman's rank correlation, -1 to 1: Pearson's correlation of the ranks, equal values sharing their mean rank. 0 where
+/// one of the maps is of equal values throughout.
 pub(super) fn rank_correlation(a: &[f32], b: &[f32]) -> f64 {
     let (a, b) = (ranks(a), ranks(b));
     let mean = (a.len() as f64 - 1.0) / 2.0;

@@ -112,7 +112,8 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Error::File`] names the line that is wrong; [`Error::Io`] when the file cannot be read.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let bytes = files::read_limited(path, LARGEST_FILE)?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| Error::file(path, "not a kernel: expected a text with a line of numbers for each row"))?;

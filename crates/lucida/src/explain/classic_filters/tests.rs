@@ -112,7 +112,7 @@ fn kernels_from_files() {
         let message = read(text).unwrap_err().to_string();
         assert!(message.contains(expected) && message.contains("kernel.txt"), "{message}");
     }
-    assert!(matches!(Kernel::read(&folder.path().join("none")), Err(Error::Io { .. })));
+    assert!(matches!(Kernel::read(folder.path().join("none")), Err(Error::Io { .. })));
     assert!(Kernel::new(2, 2, vec![1.0]).is_err() && Kernel::new(0, 0, vec![]).is_err());
     assert!(Kernel::gaussian(0.0).is_err() && Kernel::gaussian(f64::NAN).is_err() && Kernel::gaussian(1e9).is_err());
 }
@@ -138,7 +138,7 @@ fn canny_by_loops(image: &Image, sigma: f64, low: f64, high: f64) -> Vec<u8> {
         if inside { slope[row as usize * width + column as usize] } else { 0.0 }
     };
     // The slope one step along the gradient, scaled so that the longer component is one pixel.
-    let neighbour = |index: usize, sign: f64| {
+    let neighbor = |index: usize, sign: f64| {
         let scale = sign / x[index].abs().max(y[index].abs());
         let (row, column) = ((index / width) as f64 + scale * y[index], (index % width) as f64 + scale * x[index]);
         let (r, c) = (row.floor(), column.floor());
@@ -157,7 +157,7 @@ fn canny_by_loops(image: &Image, sigma: f64, low: f64, high: f64) -> Vec<u8> {
         sum
     };
     let ridge: Vec<bool> = (0..slope.len())
-        .map(|i| slope[i] >= low && slope[i] >= neighbour(i, 1.0) && slope[i] > neighbour(i, -1.0))
+        .map(|i| slope[i] >= low && slope[i] >= neighbor(i, 1.0) && slope[i] > neighbor(i, -1.0))
         .collect();
     let mut edge: Vec<bool> = (0..slope.len()).map(|i| ridge[i] && slope[i] >= high).collect();
     loop {

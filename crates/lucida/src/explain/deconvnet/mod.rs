@@ -248,14 +248,14 @@ pub fn peaks(values: &[f32], [height, width, channels]: [usize; 3], channel: usi
     for row in 0..height {
         for column in 0..width {
             let value = at(row, column);
-            let mut neighbours = (row.saturating_sub(1)..(row + 2).min(height))
+            let mut neighbors = (row.saturating_sub(1)..(row + 2).min(height))
                 .flat_map(|r| (column.saturating_sub(1)..(column + 2).min(width)).map(move |c| (r, c)));
             let beaten = |(r, c): (usize, usize)| match at(r, c).partial_cmp(&value) {
                 Some(Ordering::Less) => false,
                 Some(Ordering::Equal) => (r, c) < (row, column),
                 _ => true,
             };
-            if value.is_finite() && value != 0.0 && !neighbours.any(beaten) {
+            if value.is_finite() && value != 0.0 && !neighbors.any(beaten) {
                 found.push((value, [row, column]));
             }
         }

@@ -1,16 +1,13 @@
 //! The deconvnet against the same written out layer by layer, from the paper's words alone.
 
 use super::*;
+use crate::core::{Purpose, Rng};
 use crate::nn::layers::{Conv2D, Dense, Flatten, MaxPooling2D, Padding};
 use crate::nn::{Layer, applications};
 
 fn noise(len: usize) -> Vec<f32> {
-    let mut state = 3_u64;
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
+    let mut rng = Rng::keyed(3, Purpose::Noise, 0);
+    (0..len).map(|_| 2.0 * rng.uniform_f32() - 1.0).collect()
 }
 
 fn small() -> Network {
@@ -226,7 +223,7 @@ fn classes_are_projected_from_before_the_softmax() {
 }
 
 #[test]
-fn peaks_are_higher_than_their_neighbours() {
+fn peaks_are_higher_than_their_neighbors() {
     let values = [1.0, 0.0, 3.0, 0.0, 0.0, 0.0, 2.0, 2.0, f32::NAN, 0.0, 0.0, 0.0];
     assert_eq!(peaks(&values, [3, 4, 1], 0, 9), [[0, 2], [0, 0]]);
     assert_eq!(peaks(&values, [3, 4, 1], 0, 1), [[0, 2]]);

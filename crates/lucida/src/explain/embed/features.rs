@@ -116,7 +116,7 @@ impl Features {
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be written.
-    pub fn save_npy(&self, path: &Path) -> Result<()> {
+    pub fn save_npy(&self, path: impl AsRef<Path>) -> Result<()> {
         files::write_npy(path, &[self.len(), self.width], &self.values)
     }
 
@@ -124,7 +124,7 @@ impl Features {
     ///
     /// # Errors
     /// [`Error::Argument`] when there are not as many names, [`Error::Io`] when the file cannot be written.
-    pub fn save_csv(&self, names: &[String], path: &Path) -> Result<()> {
+    pub fn save_csv(&self, names: &[String], path: impl AsRef<Path>) -> Result<()> {
         if names.len() != self.len() {
             return Err(Error::argument(format!("{} names for the features of {} images", names.len(), self.len())));
         }

@@ -4,7 +4,7 @@ use super::tsne::tests::clusters;
 use super::*;
 use crate::Cpu;
 use crate::core::Step;
-use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing};
+use crate::data::{Dataset, LabeledImages, Mnist, Preprocessing};
 use crate::nn::{Plan, applications};
 use crate::weights::Model;
 
@@ -12,10 +12,10 @@ fn model() -> Model {
     Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(applications::mnist_cnn(3).unwrap()) }
 }
 
-fn digits(count: usize) -> LabelledImages {
+fn digits(count: usize) -> LabeledImages {
     let all = Mnist::builtin().unwrap().train;
     let pixels = (0..count).flat_map(|index| all.pixels(index).to_vec()).collect();
-    LabelledImages::new([28, 28, 1], pixels, all.labels()[..count].to_vec(), all.class_names().to_vec()).unwrap()
+    LabeledImages::new([28, 28, 1], pixels, all.labels()[..count].to_vec(), all.class_names().to_vec()).unwrap()
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn features_are_written_as_tables() {
     assert_eq!(std::fs::read_to_string(csv).unwrap(), "file,f0,f1\na,1,0.5\n\"b,c\",-2,3\n");
     features.save_npy(&npy).unwrap();
     assert!(std::fs::read(npy).unwrap().windows(6).any(|part| part == b"(2, 2)"));
-    assert!(features.save_csv(&["a".into()], &folder.path().join("b.csv")).is_err());
+    assert!(features.save_csv(&["a".into()], folder.path().join("b.csv")).is_err());
 }
 
 /// Main directions of points whose covariance is known.

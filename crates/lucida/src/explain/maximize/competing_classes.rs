@@ -9,7 +9,8 @@
 //! m_c = z_c - t log sum over k != c of exp(z_k / t),    d m_c / d z_k = -softmax over k != c of (z_k / t).
 //! ```
 //!
-//! With a high temperature `t` all other classes count alike; with a low one, the strongest alone, and it changes from step to step.
+//! With a high temperature `t` all other classes count alike; with a low one, the strongest alone, and it changes from step
+//! to step.
 
 use super::Objective;
 

@@ -33,7 +33,7 @@ pub(super) fn push_apart(seen: &Seen, activations: &[f32], gradients: &mut [f32]
 pub(super) fn push_images_apart(images: &[f32], gradients: &mut [f32], variants: usize, len: usize, weight: f32) {
     let groups = images.chunks_exact(len * variants).zip(gradients.chunks_exact_mut(len * variants));
     for (images, gradients) in groups {
-        let centred: Vec<Vec<f32>> = images
+        let centered: Vec<Vec<f32>> = images
             .chunks_exact(len)
             .map(|image| {
                 let mean = image.iter().sum::<f32>() / len as f32;
@@ -41,7 +41,7 @@ pub(super) fn push_images_apart(images: &[f32], gradients: &mut [f32], variants:
             })
             .collect();
         for (own, gradient) in gradients.chunks_exact_mut(len).enumerate() {
-            let push: Vec<f32> = towards_others(&centred, own).iter().map(|value| -value).collect();
+            let push: Vec<f32> = towards_others(&centered, own).iter().map(|value| -value).collect();
             add_scaled(gradient, &push, weight);
         }
     }
@@ -113,8 +113,8 @@ mod tests {
     fn images_that_are_pushed_become_less_alike() {
         let mut images = vec![1.0, 0.0, 0.2, 0.0, 0.9, 0.1, 0.3, 0.0];
         let cosine = |p: &[f32]| {
-            let centre = |p: &[f32]| p.iter().map(|v| v - p.iter().sum::<f32>() / 4.0).collect::<Vec<_>>();
-            let (a, b) = (centre(&p[..4]), centre(&p[4..]));
+            let center = |p: &[f32]| p.iter().map(|v| v - p.iter().sum::<f32>() / 4.0).collect::<Vec<_>>();
+            let (a, b) = (center(&p[..4]), center(&p[4..]));
             dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()
         };
         let before = cosine(&images);

@@ -19,8 +19,8 @@ pub const DREAM_LEAST_SIDE: usize = 48;
 /// The most that the buffers of a plan may take.
 const MEMORY: usize = 8 << 30;
 
-/// How fast the weight of a frequency falls in a step, as [`Spectrum`] counts it. Along the bare gradient of pixels a dream is
-/// a lattice in neon colors: that is where a network's gradient is large, but no photograph is.
+/// How fast the weight of a frequency falls in a step, as [`Spectrum`] counts it. Along the bare gradient of pixels a dream
+/// is a lattice in neon colors: that is where a network's gradient is large, but no photograph is.
 const DECAY: f32 = 0.25;
 /// Waves over the longer side below which the photograph keeps its light and shade.
 const LOWEST: f32 = 6.0;

@@ -118,8 +118,8 @@ const GROUNDS: [f32; 3] = [0.0, 2.0, -3.5];
 /// ten thousand digits hardly wake (1.5e-4 at most) was silent after three starts, and spoke after 5 of 9 more.
 const MORE_STARTS: usize = 6;
 
-/// [`Fourier::competing_temperature`] for digits. By the logit alone, the image of a 1 was in two pieces for 3 of 6 networks that had read all
-/// of MNIST, and other networks took some for a 2; at a temperature of 1, a 5 fell apart.
+/// [`Fourier::competing_temperature`] for digits. By the logit alone, the image of a 1 was in two pieces for 3 of 6 networks
+/// that had read all of MNIST, and other networks took some for a 2; at a temperature of 1, a 5 fell apart.
 const DIGIT_TEMPERATURE: f32 = 8.0;
 
 /// [`Fourier::competing_temperature`] for photos. A thousand classes have many nearly alike: breeds of dogs.
@@ -426,8 +426,8 @@ impl<'a> Ascent<'a> {
         Rng::keyed(self.settings.seed, Purpose::Maximize, self.numbers[image]).at((number as u128) << 26)
     }
 
-    /// How one sample of an image is moved, and its random numbers: they depend on the image, the step and the sample, not on
-    /// how these are spread over threads.
+    /// How one sample of an image is moved, and its random numbers: they depend on the image, the step and the sample, not
+    /// on how these are spread over threads.
     fn draw(&self, views: &Views, index: usize) -> (Affine, Rng) {
         let (image, sample) = (index % self.numbers.len(), index / self.numbers.len());
         let mut rng = self.rng(image, views.step * self.settings.samples + sample + 1);

@@ -131,8 +131,8 @@ impl Spectrum {
     }
 
     /// The direction in pixels, for an image (height, width, channel), of a step along the gradient of the coefficients: its
-    /// frequencies and colors are weighted as they vary in photographs. Frequencies below `lowest` waves over the longer side
-    /// are left out.
+    /// frequencies and colors are weighted as they vary in photographs. Frequencies below `lowest` waves over the longer
+    /// side are left out.
     pub(super) fn precondition(&self, gradient: &mut [f32], lowest: f32) {
         let count = self.channels;
         let mixed = |pixel: &mut [f32], transposed: bool| {

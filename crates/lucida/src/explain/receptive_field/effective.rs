@@ -147,8 +147,8 @@ impl EffectiveField {
             let mean = |of: &dyn Fn(f64) -> f64| {
                 (0..self.map.len()).map(|index| weight(index) * of(place(index, width) as f64)).sum::<f64>() / total
             };
-            let centre = mean(&|at| at);
-            mean(&|at| (at - centre).powi(2)).sqrt()
+            let center = mean(&|at| at);
+            mean(&|at| (at - center).powi(2)).sqrt()
         };
         [along(|index, width| index / width), along(|index, width| index % width)]
     }

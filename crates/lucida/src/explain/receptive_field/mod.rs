@@ -92,7 +92,7 @@ impl ReceptiveField {
     }
 
     /// The row and column of the center of the first unit's field, pixels having whole numbers.
-    pub fn centre(&self) -> Option<[f64; 2]> {
+    pub fn center(&self) -> Option<[f64; 2]> {
         self.both(|axis| axis.lattice.map(|lattice| lattice.start as f64 + (lattice.size - 1) as f64 / 2.0))
     }
 

@@ -1,6 +1,7 @@
 //! Receptive fields against the support of the gradient: the pixels that change a unit are those of its field.
 
 use super::*;
+use crate::core::{Purpose, Rng};
 use crate::nn::applications::{self, Options};
 use crate::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
@@ -10,19 +11,8 @@ use crate::nn::{Layer, Plan, TensorRef};
 
 const BATCH: usize = 96;
 
-/// Numbers that follow no pattern, between -1 and 1.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) as usize % bound
-    }
+fn noise(seed: u64) -> Rng {
+    Rng::keyed(seed, Purpose::Noise, 0)
 }
 
 /// The rectangle around all pixels with a gradient of any channel at `position`, over many random images.
@@ -35,14 +25,14 @@ fn support(network: &Network, layer: &str, layout: [usize; 3], position: [usize;
         .input_gradient()
         .build()
         .unwrap();
-    let mut noise = Noise(7);
-    plan.input_mut().fill_with(|| noise.next());
+    let mut noise = noise(7);
+    plan.input_mut().fill_with(|| 2.0 * noise.uniform_f32() - 1.0);
     plan.forward(network).unwrap();
     let seed = plan.grad_output_mut(0);
     seed.fill(0.0);
     for sample in seed.chunks_exact_mut(layout.iter().product()) {
         let place = (position[0] * layout[1] + position[1]) * layout[2];
-        sample[place..place + layout[2]].fill_with(|| noise.next());
+        sample[place..place + layout[2]].fill_with(|| 2.0 * noise.uniform_f32() - 1.0);
     }
     plan.backward(network);
     let mut found: Option<Field> = None;
@@ -61,7 +51,7 @@ fn support(network: &Network, layer: &str, layout: [usize; 3], position: [usize;
 }
 
 /// Compares the fields of some units of every layer with the support of their gradients.
-fn check(network: &Network, noise: &mut Noise) {
+fn check(network: &Network, noise: &mut Rng) {
     for field in receptive_fields(network).unwrap() {
         let [height, width, _] = field.layout();
         let mut positions = vec![[0, 0], [height - 1, width - 1], [height / 2, width / 2]];
@@ -88,7 +78,7 @@ fn check(network: &Network, noise: &mut Noise) {
 }
 
 /// A layer of windows over an image of this size, or none that would fit.
-fn random_layer(noise: &mut Noise, [height, width, _]: [usize; 3]) -> Option<Layer> {
+fn random_layer(noise: &mut Rng, [height, width, _]: [usize; 3]) -> Option<Layer> {
     let window = [1 + noise.below(4), 1 + noise.below(4)];
     let strides = [1 + noise.below(2), 1 + noise.below(2)];
     let padding = if noise.below(2) == 0 { Padding::Valid } else { Padding::Same };
@@ -107,7 +97,7 @@ fn random_layer(noise: &mut Noise, [height, width, _]: [usize; 3]) -> Option<Lay
 
 #[test]
 fn chains_of_random_layers_against_the_support_of_the_gradient() {
-    let mut noise = Noise(1);
+    let mut noise = noise(1);
     for seed in 0..25 {
         let mut builder = Network::builder("chain");
         let mut last = builder.add(Input::new([9 + noise.below(6), 8 + noise.below(8), 2]), &[]).unwrap();
@@ -125,7 +115,7 @@ fn chains_of_random_layers_against_the_support_of_the_gradient() {
 
 #[test]
 fn branches_against_the_support_of_the_gradient() {
-    let mut noise = Noise(2);
+    let mut noise = noise(2);
     for seed in 0..10 {
         let mut builder = Network::builder("branches");
         let input = builder.add(Input::new([16, 14, 2]), &[]).unwrap();
@@ -165,7 +155,7 @@ fn known_networks() {
     assert_eq!(of("block5_conv3"), (196, 16, 90));
     assert_eq!(of("block5_pool"), (212, 32, 90));
     let field = receptive_field(&vgg, "block3_conv3").unwrap();
-    assert_eq!(field.centre(), Some([1.5, 1.5]));
+    assert_eq!(field.center(), Some([1.5, 1.5]));
     assert_eq!(field.at([0, 28]).unwrap().rows, Span { start: 0, end: 22 });
     assert_eq!(field.at([0, 28]).unwrap().columns, Span { start: 94, end: 134 });
     assert_eq!(field.with_padding([0, 28]).unwrap().rows, Span { start: -18, end: 22 });

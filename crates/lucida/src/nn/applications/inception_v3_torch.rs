@@ -1,8 +1,8 @@
 //! InceptionV3 as torchvision has it.
 //!
-//! The same blocks as [`inception_v3`](super::inception_v3()), after the same paper, with two differences: the normalizations
-//! have factors, and the poolings that average count the zeros of their border. The layers have torchvision's names in
-//! small letters, `conv2d_1a_3x3_conv`, `mixed_5b_branch1x1_conv`; the ends of the blocks have Keras's, `mixed0` to
+//! The same blocks as [`inception_v3`](super::inception_v3()), after the same paper, with two differences: the
+//! normalizations have factors, and the poolings that average count the zeros of their border. The layers have torchvision's
+//! names in small letters, `conv2d_1a_3x3_conv`, `mixed_5b_branch1x1_conv`; the ends of the blocks have Keras's, `mixed0` to
 //! `mixed10`.
 
 use super::Options;

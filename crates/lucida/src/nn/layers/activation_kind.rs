@@ -84,8 +84,8 @@ impl ActivationKind {
         matches!((rule, self), (BackwardRule::Relevance { .. }, Self::Relu6 | Self::Clip { .. }))
     }
 
-    /// Takes a gradient through an activation with this output, in place, if the rule differs from the gradient there. `input` is
-    /// read only where [`rule_reads_input`](Self::rule_reads_input) says so.
+    /// Takes a gradient through an activation with this output, in place, if the rule differs from the gradient there.
+    /// `input` is read only where [`rule_reads_input`](Self::rule_reads_input) says so.
     pub(super) fn backward_by_rule(
         self,
         rule: BackwardRule,

@@ -2,8 +2,8 @@
 
 use super::loss::Loss;
 
-/// `e^2 / 2` for an error `e = y - t` up to `delta`, `delta (|e| - delta / 2)` beyond it, the mean over the units: squared near
-/// the target, absolute far from it (Huber, "Robust Estimation of a Location Parameter", 1964), as Keras's `Huber`.
+/// `e^2 / 2` for an error `e = y - t` up to `delta`, `delta (|e| - delta / 2)` beyond it, the mean over the units: squared
+/// near the target, absolute far from it (Huber, "Robust Estimation of a Location Parameter", 1964), as Keras's `Huber`.
 ///
 /// Both parts have the same value and the same slope at `|e| = delta`.
 ///

@@ -8,8 +8,8 @@ use crate::nn::layers::ActivationKind;
 ///
 /// A loss is one row's distance and its gradient; batches and sample weights are the same for all.
 pub trait Loss: fmt::Debug + Send + Sync {
-    /// Whether the loss is computed from the values before this activation of the last layer. The cross-entropies are: they
-    /// stay exact where a probability rounds to zero.
+    /// Whether the loss is computed from the values before this activation of the last layer, a softmax or a sigmoid. The
+    /// cross-entropies are: they stay exact where a probability rounds to zero.
     fn takes_logits_of(&self, _activation: ActivationKind) -> bool {
         false
     }

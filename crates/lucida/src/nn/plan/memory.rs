@@ -11,8 +11,8 @@ pub(super) struct LiveRange {
 /// Gives each tensor a buffer so that no two that live at the same moment share one. Returns the buffer of each tensor,
 /// and the lengths of the buffers.
 ///
-/// In the order of their first use, each tensor takes the free buffer that fits best: the smallest that is large enough, else the
-/// largest, which grows.
+/// In the order of their first use, each tensor takes the free buffer that fits best: the smallest that is large enough,
+/// else the largest, which grows.
 pub(super) fn assign(ranges: &[LiveRange]) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..ranges.len()).collect();
     order.sort_by_key(|&index| (ranges[index].first, std::cmp::Reverse(ranges[index].len), index));
@@ -41,6 +41,7 @@ pub(super) fn assign(ranges: &[LiveRange]) -> (Vec<usize>, Vec<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::{Purpose, Rng};
 
     #[test]
     fn a_chain_needs_two_buffers() {
@@ -52,16 +53,12 @@ mod tests {
 
     #[test]
     fn tensors_that_meet_never_share() {
-        let mut state = 1_u64;
-        let mut next = move |below: u64| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state >> 33) % below
-        };
+        let mut rng = Rng::keyed(1, Purpose::Choice, 0);
         for _ in 0..200 {
             let ranges: Vec<LiveRange> = (0..30)
                 .map(|_| {
-                    let first = 1 + next(40) as usize;
-                    LiveRange { first, last: first + next(10) as usize, len: 1 + next(1000) as usize }
+                    let first = 1 + rng.below(40);
+                    LiveRange { first, last: first + rng.below(10), len: 1 + rng.below(1000) }
                 })
                 .collect();
             let (buffers, lens) = assign(&ranges);

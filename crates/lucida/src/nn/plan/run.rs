@@ -11,7 +11,8 @@ use crate::nn::op::{Backward, Forward, Inputs, LayerSeed, StepSeed};
 use crate::nn::{BackwardRule, Network, OptimizerState, Shape, Shard, Weight};
 use crate::{Error, Result};
 
-/// Is told for which weights the gradients are there, and gets all gradients; those it may take away, and leave others as long.
+/// Is told for which weights the gradients are there, and gets all gradients; those it may take away, and leave others as
+/// long.
 pub(crate) type Ready<'a> = dyn FnMut(Range<usize>, &mut [Vec<f32>]) + 'a;
 
 /// A network prepared to run for a batch size, a set of outputs and a set of gradients. It owns every buffer: a step
@@ -116,8 +117,8 @@ impl Plan {
         &mut self.buffers[slot.buffer][..self.batch * slot.len]
     }
 
-    /// Sets linear gradient number `index`: at each pixel the gradient `sum over channels i of value[i] matrix[i][j] + shift[j]`
-    /// for channel `j`; zero until then. An empty `shift` is none.
+    /// Sets linear gradient number `index`: at each pixel the gradient
+    /// `sum over channels i of value[i] matrix[i][j] + shift[j]` for channel `j`; zero until then. An empty `shift` is none.
     ///
     /// # Panics
     /// When `matrix` has not the square of the value's channels, or `shift` another number than these.

@@ -63,7 +63,7 @@ fn a_demonstration_writes_its_files() {
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(page.contains("Total params: 113,514") && page.contains("64 others"), "{page:.2000}");
     assert!(!page.contains("http://") && !page.contains("https://"));
-    let model = safetensors::load_model(&folder.path().join("model.safetensors")).unwrap();
+    let model = safetensors::load_model(folder.path().join("model.safetensors")).unwrap();
     assert_eq!(evaluate(&model, &result.held_out().unwrap(), config.cpu).unwrap(), result.evaluation);
 
     let message = Demo::claim_folder(folder.path(), false).unwrap_err().to_string();

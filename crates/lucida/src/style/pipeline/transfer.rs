@@ -85,8 +85,8 @@ pub struct StyleResult {
     pub stopped: bool,
 }
 
-/// Stylizes an image. Progress is in pixels of all steps, with a [`Detail::Style`](crate::core::Detail::Style). When it stops the work,
-/// the image so far is the result.
+/// Stylizes an image. Progress is in pixels of all steps, with a [`Detail::Style`](crate::core::Detail::Style). When it
+/// stops the work, the image so far is the result.
 ///
 /// # Errors
 /// [`Error::Argument`] when an image is too small, a setting is invalid or a layer does not exist; [`Error::Memory`] when

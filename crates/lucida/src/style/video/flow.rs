@@ -154,10 +154,10 @@ fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize;
     };
     let mut best = (cost(guess), guess);
     let price = 2.0 + GAIN * best.0;
-    for centre in [guess, [0, 0]] {
+    for center in [guess, [0, 0]] {
         for dy in -REACH..=REACH {
             for dx in -REACH..=REACH {
-                let vector = [centre[0] + dy, centre[1] + dx];
+                let vector = [center[0] + dy, center[1] + dx];
                 let away = (vector[0] - guess[0]).abs() + (vector[1] - guess[1]).abs();
                 let cost = cost(vector) + price * away as f32;
                 if cost < best.0 {

@@ -1,9 +1,10 @@
 //! Style transfer for video: frames with temporal consistency.
 //!
-//! Each frame starts from the previous stylized frame, warped by the optical flow; where the flow is reliable a temporal loss
-//! keeps it close to that (M. Ruder, A. Dosovitskiy, T. Brox, "Artistic style transfer for videos", 2016). What was hidden in the frame
-//! before is filled with pieces of the stylized parts whose content is alike. The first frame, and one that has little in
-//! common with the one before, is computed from coarse to fine as any image, the others at the final size only.
+//! Each frame starts from the previous stylized frame, warped by the optical flow; where the flow is reliable a temporal
+//! loss keeps it close to that (M. Ruder, A. Dosovitskiy, T. Brox, "Artistic style transfer for videos", 2016). What was
+//! hidden in the frame before is filled with pieces of the stylized parts whose content is alike. The first frame, and one
+//! that has little in common with the one before, is computed from coarse to fine as any image, the others at the final size
+//! only.
 
 use crate::core::{Detail, Progress, Step, StyleProgress};
 use crate::data::Image;
@@ -51,8 +52,8 @@ pub struct FrameSequence {
 /// ```
 ///
 /// # Errors
-/// As [`transfer`](crate::style::transfer), and those of `frame` and `done`; [`Error::Argument`] when a frame has another size
-/// than the first; [`Error::Interrupted`] when `progress` stops it.
+/// As [`transfer`](crate::style::transfer), and those of `frame` and `done`; [`Error::Argument`] when a frame has another
+/// size than the first; [`Error::Interrupted`] when `progress` stops it.
 pub fn stylize_frames(
     network: &StyleNetwork,
     count: usize,

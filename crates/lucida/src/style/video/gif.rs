@@ -82,7 +82,7 @@ impl GifRecorder {
     ///
     /// # Errors
     /// As [`GifRecorder::gif`], and [`Error::Io`] when the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         files::write_bytes(path, &self.gif()?)
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::{Callback, TrainingState};
 use crate::Result;
 
-/// Writes the [history](crate::train::History) as a table of comma-separated values after each epoch, as Keras's `CSVLogger`.
+/// Writes the [history](crate::train::History) as a table of comma-separated values after each epoch, as Keras's
+/// `CSVLogger`.
 ///
 /// ```
 /// use lucida::prelude::*;

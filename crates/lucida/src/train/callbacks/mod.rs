@@ -1,6 +1,7 @@
 //! Callbacks of a training: one file each.
 //!
-//! A [`Callback`] is told of each step, each epoch and each checkpoint, and may stop the training or lower its learning rate.
+//! A [`Callback`] is told of each step, each epoch and each checkpoint, and may stop the training or lower its learning
+//! rate.
 
 use std::ops::ControlFlow;
 
@@ -54,7 +55,8 @@ pub use tensorboard::TensorBoard;
 pub trait Callback {
     /// The progress of the training: after each step a [`Step`] in [`Unit::Steps`](crate::core::Unit::Steps) of all epochs
     /// with a [`Detail::Training`](crate::core::Detail::Training), and after each [`epoch_end`](Self::epoch_end) one in
-    /// [`Unit::Epochs`](crate::core::Unit::Epochs). [`ControlFlow::Break`] interrupts the training, which keeps what was done.
+    /// [`Unit::Epochs`](crate::core::Unit::Epochs). [`ControlFlow::Break`] interrupts the training, which keeps what was
+    /// done.
     fn update(&mut self, _step: &Step<'_>) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
@@ -78,8 +80,8 @@ pub trait Callback {
         Ok(())
     }
 
-    /// A name and a value for what decides the result of the training: part of the record in the model file, and of what must
-    /// be the same for the training to resume. Nothing for a callback that only watches.
+    /// A name and a value for what decides the result of the training: part of the record in the model file, and of what
+    /// must be the same for the training to resume. Nothing for a callback that only watches.
     fn config(&self) -> Option<(&'static str, Value)> {
         None
     }

@@ -16,8 +16,8 @@ use crate::core::{Detail, Step};
 use crate::train::EpochRecord;
 use crate::{Error, Result, files};
 
-/// Writes event files for TensorBoard, as Keras's callback of this name: the loss of each step and the metrics of each epoch,
-/// one file for training and one for validation in folders of these names, so that both are drawn in one chart.
+/// Writes event files for TensorBoard, as Keras's callback of this name: the loss of each step and the metrics of each
+/// epoch, one file for training and one for validation in folders of these names, so that both are drawn in one chart.
 ///
 /// ```
 /// use lucida::prelude::*;

@@ -9,6 +9,7 @@ use ::mpi::request::{LocalScope, Request, scope};
 use ::mpi::topology::SimpleCommunicator;
 use ::mpi::traits::*;
 
+use super::Wire;
 use super::wire::{pack, packed_len, unpack};
 use crate::nn::{BucketSink, ProcessGroup};
 use crate::{Error, Result};
@@ -25,16 +26,6 @@ const NOTICE: Duration = Duration::from_secs(15);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Bytes of a host's name.
 const NAME: usize = 256;
-
-/// What gradients are on their way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Wire {
-    /// 32-bit floats: sums as exact as on one machine.
-    #[default]
-    Fp32,
-    /// 16-bit floats with a scale for each piece: half the bytes, three decimal digits.
-    Fp16,
-}
 
 /// A group of processes that MPI has started: this one is a member.
 ///

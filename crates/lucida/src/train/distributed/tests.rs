@@ -6,7 +6,7 @@ use std::sync::{Barrier, Mutex};
 use super::*;
 use crate::Cpu;
 use crate::core::{Step, Unit};
-use crate::data::{ColorMode, Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
+use crate::data::{ColorMode, Dataset, LabeledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::layers::{
     Activation, ActivationKind, AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Layer,
     MaxPooling2D,
@@ -104,7 +104,7 @@ fn smooth() -> Network {
     network(ActivationKind::Tanh, AveragePooling2D::new([2, 2]).into())
 }
 
-fn digits() -> (Subset<LabelledImages>, Subset<LabelledImages>) {
+fn digits() -> (Subset<LabeledImages>, Subset<LabeledImages>) {
     let all = Mnist::builtin().unwrap().train;
     let some = stratified_split(&all.labels(), 10, 0.05, 1).unwrap().validation;
     let (train, validation) = some.split_at(401);
@@ -173,7 +173,7 @@ fn a_team_learns_values_as_one_process_does() {
     // 33 images: the last batch has one, and some members have none, of the validation data too.
     let pixels = (0..33 * 36).map(|i| (i * 31 % 251) as u8).collect();
     let rows: Vec<f32> = (0..33 * 2).map(|i| (i * 7 % 11) as f32 / 10.0).collect();
-    let data = LabelledImages::with_values([6, 6, 1], pixels, rows, vec!["a".to_owned(), "b".to_owned()]).unwrap();
+    let data = LabeledImages::with_values([6, 6, 1], pixels, rows, vec!["a".to_owned(), "b".to_owned()]).unwrap();
     let fit = |group: Option<&dyn ProcessGroup>| {
         let layers =
             [Flatten::new().into(), Dense::new(8).activation(ActivationKind::Tanh).into(), Dense::new(2).into()];

@@ -46,11 +46,13 @@ struct Segment {
 }
 
 impl FeatureStore {
-    /// Opens what is remembered of the outputs of `layer` of a model, below `folder`; files that are damaged are passed over.
+    /// Opens what is remembered of the outputs of `layer` of a model, below `folder`; files that are damaged are passed
+    /// over.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder cannot be created or read, [`Error::Argument`] when there is no such layer.
-    pub fn open(folder: &Path, model: &Model, layer: &str) -> Result<Self> {
+    pub fn open(folder: impl AsRef<Path>, model: &Model, layer: &str) -> Result<Self> {
+        let folder = folder.as_ref();
         let folder = folder.join(hex(base_key(model, layer)?));
         files::create_folder(&folder)?;
         Self::read_folder(folder, model, layer)
@@ -60,7 +62,8 @@ impl FeatureStore {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_existing(folder: &Path, model: &Model, layer: &str) -> Result<Option<Self>> {
+    pub fn open_existing(folder: impl AsRef<Path>, model: &Model, layer: &str) -> Result<Option<Self>> {
+        let folder = folder.as_ref();
         let folder = folder.join(hex(base_key(model, layer)?));
         if folder.is_dir() { Self::read_folder(folder, model, layer).map(Some) } else { Ok(None) }
     }

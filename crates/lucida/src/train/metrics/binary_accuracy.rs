@@ -1,6 +1,6 @@
 //! Binary accuracy.
 
-use super::metric::{Mean, Metric};
+use super::metric::{Mean, Metric, mean_metric};
 
 /// The fraction of labels that are right, an output above one half saying that the label holds, as Keras's `BinaryAccuracy`.
 ///
@@ -12,26 +12,14 @@ use super::metric::{Mean, Metric};
 /// assert_eq!(metric.result(), Some(0.75));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct BinaryAccuracy(Mean);
+pub struct BinaryAccuracy {
+    mean: Mean,
+}
 
 impl Metric for BinaryAccuracy {
     fn update(&mut self, units: usize, outputs: &[f32], targets: &[f32]) {
-        self.0.add_units(units, outputs, targets, |y, t| f64::from(u8::from(f32::from(u8::from(y > 0.5)) == t)));
+        self.mean.add_units(units, outputs, targets, |y, t| f64::from(u8::from(f32::from(u8::from(y > 0.5)) == t)));
     }
 
-    fn result(&self) -> Option<f64> {
-        self.0.result()
-    }
-
-    fn name(&self) -> String {
-        "binary_accuracy".to_owned()
-    }
-
-    fn higher_is_better(&self) -> bool {
-        true
-    }
-
-    fn sums(&mut self) -> Option<&mut [f64]> {
-        Some(self.0.sums())
-    }
+    mean_metric!(self => "binary_accuracy", higher_is_better: true);
 }

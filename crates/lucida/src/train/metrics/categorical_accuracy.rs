@@ -1,6 +1,6 @@
 //! Categorical accuracy.
 
-use super::metric::{Mean, Metric};
+use super::metric::{Mean, Metric, mean_metric};
 use crate::weights::argmax;
 
 /// The fraction of samples whose class, that of the largest output, is the true one, as Keras's `CategoricalAccuracy`.
@@ -13,27 +13,15 @@ use crate::weights::argmax;
 /// assert_eq!(metric.result(), Some(0.5));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct CategoricalAccuracy(Mean);
+pub struct CategoricalAccuracy {
+    mean: Mean,
+}
 
 impl Metric for CategoricalAccuracy {
     fn update(&mut self, units: usize, outputs: &[f32], targets: &[f32]) {
         let right = |outputs: &[f32], targets: &[f32]| f64::from(u8::from(argmax(outputs) == argmax(targets)));
-        self.0.add_rows(units, outputs, targets, right);
+        self.mean.add_rows(units, outputs, targets, right);
     }
 
-    fn result(&self) -> Option<f64> {
-        self.0.result()
-    }
-
-    fn name(&self) -> String {
-        "categorical_accuracy".to_owned()
-    }
-
-    fn higher_is_better(&self) -> bool {
-        true
-    }
-
-    fn sums(&mut self) -> Option<&mut [f64]> {
-        Some(self.0.sums())
-    }
+    mean_metric!(self => "categorical_accuracy", higher_is_better: true);
 }

@@ -19,7 +19,8 @@ use crate::{Error, Result};
 pub enum MetricKind {
     /// [`CategoricalAccuracy`].
     CategoricalAccuracy,
-    /// [`TopKCategoricalAccuracy`] with this k; in text `top_k_categorical_accuracy` for 5, `top_3_categorical_accuracy` for 3.
+    /// [`TopKCategoricalAccuracy`] with this k; in text `top_k_categorical_accuracy` for 5, `top_3_categorical_accuracy` for
+    /// 3.
     TopKCategoricalAccuracy(usize),
     /// [`BinaryAccuracy`].
     BinaryAccuracy,

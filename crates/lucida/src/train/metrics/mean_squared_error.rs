@@ -1,6 +1,6 @@
 //! Mean squared error.
 
-use super::metric::{Mean, Metric};
+use super::metric::{Mean, Metric, mean_metric};
 
 /// The mean squared error over all outputs, as Keras's metric `MeanSquaredError`.
 ///
@@ -12,26 +12,14 @@ use super::metric::{Mean, Metric};
 /// assert_eq!(metric.result(), Some(2.0));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct MeanSquaredError(Mean);
+pub struct MeanSquaredError {
+    mean: Mean,
+}
 
 impl Metric for MeanSquaredError {
     fn update(&mut self, units: usize, outputs: &[f32], targets: &[f32]) {
-        self.0.add_units(units, outputs, targets, |y, t| (f64::from(y) - f64::from(t)).powi(2));
+        self.mean.add_units(units, outputs, targets, |y, t| (f64::from(y) - f64::from(t)).powi(2));
     }
 
-    fn result(&self) -> Option<f64> {
-        self.0.result()
-    }
-
-    fn name(&self) -> String {
-        "mean_squared_error".to_owned()
-    }
-
-    fn higher_is_better(&self) -> bool {
-        false
-    }
-
-    fn sums(&mut self) -> Option<&mut [f64]> {
-        Some(self.0.sums())
-    }
+    mean_metric!(self => "mean_squared_error", higher_is_better: false);
 }

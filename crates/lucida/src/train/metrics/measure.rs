@@ -3,6 +3,26 @@
 use std::collections::BTreeMap;
 
 use super::{Metric, MetricKind};
+use crate::train::custom::CustomMetric;
+
+/// The metrics to measure: of these kinds, and the caller's own.
+#[derive(Clone, Copy)]
+pub(in crate::train) struct MetricChoice<'a> {
+    pub(in crate::train) kinds: &'a [MetricKind],
+    pub(in crate::train) custom: &'a [CustomMetric],
+}
+
+impl<'a> From<&'a [MetricKind]> for MetricChoice<'a> {
+    fn from(kinds: &'a [MetricKind]) -> Self {
+        Self { kinds, custom: &[] }
+    }
+}
+
+impl MetricChoice<'_> {
+    pub(in crate::train) fn is_empty(self) -> bool {
+        self.kinds.is_empty() && self.custom.is_empty()
+    }
+}
 
 /// The metrics of a training or of an evaluation, by their names.
 #[derive(Debug)]
@@ -12,13 +32,14 @@ pub(in crate::train) struct RunningMetrics {
 
 impl RunningMetrics {
     /// Metrics of this number of outputs, all of them.
-    pub(in crate::train) fn new(kinds: &[MetricKind], units: usize) -> Self {
-        Self { metrics: kinds.iter().map(|kind| kind.build(units)).collect() }
+    pub(in crate::train) fn new(MetricChoice { kinds, custom }: MetricChoice<'_>, units: usize) -> Self {
+        let custom = custom.iter().map(CustomMetric::build);
+        Self { metrics: kinds.iter().map(|kind| kind.build(units)).chain(custom).collect() }
     }
 
     /// Those that add up over batches: what can be measured while training.
-    pub(in crate::train) fn in_training(kinds: &[MetricKind], units: usize) -> Self {
-        let mut all = Self::new(kinds, units);
+    pub(in crate::train) fn in_training(choice: MetricChoice<'_>, units: usize) -> Self {
+        let mut all = Self::new(choice, units);
         all.metrics.retain_mut(|metric| metric.sums().is_some());
         all
     }

@@ -18,8 +18,8 @@ pub trait Metric: fmt::Debug + Send {
     fn higher_is_better(&self) -> bool;
 
     /// The sums that the metric is computed from. Those of several batches, or of several processes, add up to those of all
-    /// samples, element by element: so a metric is measured while training. `None` for a metric that needs all samples at once,
-    /// which is measured on the validation data alone.
+    /// samples, element by element: so a metric is measured while training. `None` for a metric that needs all samples at
+    /// once, which is measured on the validation data alone.
     fn sums(&mut self) -> Option<&mut [f64]>;
 }
 
@@ -63,3 +63,25 @@ impl Mean {
         &mut self.0
     }
 }
+
+/// The part of a [`Metric`] that is the same for all whose `mean` is a [`Mean`].
+macro_rules! mean_metric {
+    ($self:ident => $name:expr, higher_is_better: $higher:literal) => {
+        fn result(&self) -> Option<f64> {
+            self.mean.result()
+        }
+
+        fn name(&$self) -> String {
+            $name.to_owned()
+        }
+
+        fn higher_is_better(&self) -> bool {
+            $higher
+        }
+
+        fn sums(&mut self) -> Option<&mut [f64]> {
+            Some(self.mean.sums())
+        }
+    };
+}
+pub(super) use mean_metric;

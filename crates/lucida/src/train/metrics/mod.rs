@@ -24,7 +24,7 @@ pub use kind::MetricKind;
 pub use mean_absolute_error::MeanAbsoluteError;
 pub use mean_average_precision::MeanAveragePrecision;
 pub use mean_squared_error::MeanSquaredError;
-pub(super) use measure::RunningMetrics;
+pub(super) use measure::{MetricChoice, RunningMetrics};
 pub use metric::Metric;
 pub use r2_score::R2Score;
 pub use top_k_categorical_accuracy::TopKCategoricalAccuracy;

@@ -5,8 +5,8 @@ use super::metric::Metric;
 /// The sums of one output: of the targets, of their squares, of the squared errors, and the number of samples.
 const SUMS: usize = 4;
 
-/// The coefficient of determination R², 1 minus the squared errors as a part of the variance of the targets, the mean over the
-/// outputs, as Keras's `R2Score`: 1 is perfect, 0 is as good as always saying the mean.
+/// The coefficient of determination R², 1 minus the squared errors as a part of the variance of the targets, the mean over
+/// the outputs, as Keras's `R2Score`: 1 is perfect, 0 is as good as always saying the mean.
 ///
 /// An output whose targets are all the same counts as 0.
 ///

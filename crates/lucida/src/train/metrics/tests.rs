@@ -68,12 +68,12 @@ fn sums_of_parts_give_the_result_of_all() {
         (MetricKind::defaults(Targets::Labels(3)), 3, LABELS),
         (MetricKind::defaults(Targets::Values(2)), 2, VALUES),
     ] {
-        let mut parts = RunningMetrics::in_training(kinds, units);
+        let mut parts = RunningMetrics::in_training(kinds.into(), units);
         parts.update(units, &outputs[..units], &targets[..units]);
         let mut sums = parts.take_sums();
         parts.update(units, &outputs[units..], &targets[units..]);
         sums.iter_mut().zip(parts.take_sums()).for_each(|(sum, more)| *sum += more);
-        let mut all = RunningMetrics::new(kinds, units);
+        let mut all = RunningMetrics::new(kinds.into(), units);
         assert!(all.results().is_empty(), "nothing is defined without samples");
         all.update(units, outputs, targets);
         let mut expected = all.results();

@@ -1,6 +1,7 @@
 //! Top-k accuracy.
 
-use super::metric::{Mean, Metric};
+use super::MetricKind;
+use super::metric::{Mean, Metric, mean_metric};
 use crate::weights::argmax;
 
 /// The fraction of samples whose true class is among the `k` largest outputs, as Keras's `TopKCategoricalAccuracy`: among
@@ -37,19 +38,5 @@ impl Metric for TopKCategoricalAccuracy {
         self.mean.add_rows(units, outputs, targets, among);
     }
 
-    fn result(&self) -> Option<f64> {
-        self.mean.result()
-    }
-
-    fn name(&self) -> String {
-        super::MetricKind::TopKCategoricalAccuracy(self.k).to_string()
-    }
-
-    fn higher_is_better(&self) -> bool {
-        true
-    }
-
-    fn sums(&mut self) -> Option<&mut [f64]> {
-        Some(self.mean.sums())
-    }
+    mean_metric!(self => MetricKind::TopKCategoricalAccuracy(self.k).to_string(), higher_is_better: true);
 }

@@ -98,6 +98,16 @@ pub fn published(network: &Architecture, with_top: bool) -> Result<&'static Publ
     })
 }
 
+/// The published weights whose absence is the reason of an error.
+pub fn published_for(error: &Error) -> Option<&'static Published> {
+    let (network, with_top) = match error {
+        Error::NotFetched { network, with_top, .. } => (network, *with_top),
+        Error::NoClassifier { network, .. } => (network, true),
+        _ => return None,
+    };
+    published(applications::find(network).ok()?, with_top).ok()
+}
+
 /// The names of the networks whose weights are published.
 pub fn networks() -> Vec<&'static str> {
     let has = |network: &&Architecture| PUBLISHED.iter().any(|file| file.network == network.name);

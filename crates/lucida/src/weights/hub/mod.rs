@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 
-pub use catalogue::{PUBLISHED, Published, megabytes, networks, published};
+pub use catalogue::{PUBLISHED, Published, megabytes, networks, published, published_for};
 
 use crate::core::Progress;
 use crate::nn::applications::Architecture;
@@ -103,7 +103,7 @@ impl Hub {
                 Error::argument(format!("LUCIDA_HUB: {} is not an address", value.to_string_lossy()))
             })?,
         };
-        let hub = Self::new(&cache_folder()?.join("weights"), &address)
+        let hub = Self::new(cache_folder()?.join("weights"), &address)
             .map_err(|problem| Error::argument(format!("LUCIDA_HUB: {problem}")))?;
         let certificates = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
         Ok(Self { certificates: certificates.map(PathBuf::from), ..hub })
@@ -114,7 +114,8 @@ impl Hub {
     ///
     /// # Errors
     /// [`Error::Argument`] when the address is none of these.
-    pub fn new(folder: &Path, address: &str) -> Result<Self> {
+    pub fn new(folder: impl AsRef<Path>, address: &str) -> Result<Self> {
+        let folder = folder.as_ref();
         let rest = ["https://", "http://"].iter().find_map(|scheme| address.strip_prefix(scheme));
         let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '@');
         if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/') || !rest.chars().all(plain)) {
@@ -132,8 +133,8 @@ impl Hub {
 
     /// The same, trusting the certificates of a PEM file and no others. By default, those on Mozilla's list are trusted.
     #[must_use]
-    pub fn with_certificates(self, file: &Path) -> Self {
-        Self { certificates: Some(file.to_path_buf()), ..self }
+    pub fn with_certificates(self, file: impl AsRef<Path>) -> Self {
+        Self { certificates: Some(file.as_ref().to_path_buf()), ..self }
     }
 
     /// The folder of the files.

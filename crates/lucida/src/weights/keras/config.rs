@@ -387,8 +387,8 @@ impl<'a> Item<'a> {
         }
         let frozen = options.iter().any(|options| options.get("training") == Some(&Value::Bool(false)));
         for (name, value) in options.into_iter().flat_map(Map::iter) {
-            // Layers that augment are called with training=True by default. Keras 3 overrules it for any layer in predict() and
-            // evaluate(); Keras 2, whose calls are lists, does not.
+            // Layers that augment are called with training=True by default. Keras 3 overrules it for any layer in predict()
+            // and evaluate(); Keras 2, whose calls are lists, does not.
             let trained = *value == true && (call.is_object() || augments(self.class));
             let harmless = value.is_null() || (name == "training" && (*value == false || trained));
             if !harmless {

@@ -88,7 +88,7 @@ fn changed(path: &Path, change: impl FnOnce(&mut Value)) -> Result<Model> {
         archive.write_all(&bytes).unwrap();
     }
     archive.finish().unwrap();
-    load_model(&path.with_extension("changed"))
+    load_model(path.with_extension("changed"))
 }
 
 fn layer<'a>(config: &'a mut Value, name: &str) -> &'a mut Value {
@@ -228,7 +228,7 @@ fn inputs_of_any_size_get_the_size_asked_for_or_a_default() {
     let model = changed(&path, open).unwrap();
     assert_eq!(model.network.input_shape().unwrap(), &[224, 224, 3].into());
     assert_eq!(model.notes, [Note::Size([224, 224])]);
-    let model = load_model_at(&path.with_extension("changed"), Some([64, 48])).unwrap();
+    let model = load_model_at(path.with_extension("changed"), Some([64, 48])).unwrap();
     assert_eq!((model.network.input_shape().unwrap(), model.notes.len()), (&[64, 48, 3].into(), 0));
     // Height alone.
     let half = |c: &mut Value| layer(c, "input_layer")["config"]["batch_shape"] = json!([null, null, 40, 3]);

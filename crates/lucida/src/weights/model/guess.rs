@@ -47,7 +47,8 @@ impl Model {
     }
 }
 
-/// By a factor and an offset at the start of the network: Keras's `Rescaling` and `Normalization`, constants of an ONNX graph.
+/// By a factor and an offset at the start of the network: Keras's `Rescaling` and `Normalization`, constants of an ONNX
+/// graph.
 fn by_first_layers(network: &Network) -> Option<PixelFormat> {
     let mut at = network.inputs().next()?;
     let mut first: Option<Affine> = None;

@@ -48,7 +48,8 @@ impl Outputs {
         Self::find(&model.network, model.task, !model.class_names.is_empty())
     }
 
-    /// Those of a model whose answers are to be compared with classes. Of several labels, the most probable one is the class.
+    /// Those of a model whose answers are to be compared with classes. Of several labels, the most probable one is the
+    /// class.
     ///
     /// # Errors
     /// As [`Outputs::of`]; [`Error::Outputs`] when they are values.

@@ -30,7 +30,8 @@ pub struct ModelSettings {
 }
 
 /// The file of the settings of a model file: `model.keras` has `model.keras.lucida.json`.
-pub fn settings_file(model_file: &Path) -> PathBuf {
+pub fn settings_file(model_file: impl AsRef<Path>) -> PathBuf {
+    let model_file = model_file.as_ref();
     let mut name: OsString = model_file.file_name().unwrap_or_default().to_owned();
     name.push(".lucida.json");
     model_file.with_file_name(name)
@@ -41,7 +42,7 @@ impl ModelSettings {
     ///
     /// # Errors
     /// [`Error::Io`] when they cannot be read, [`Error::File`] when they are damaged.
-    pub fn load(model_file: &Path) -> Result<Option<Self>> {
+    pub fn load(model_file: impl AsRef<Path>) -> Result<Option<Self>> {
         let path = settings_file(model_file);
         if !path.is_file() {
             return Ok(None);
@@ -66,7 +67,7 @@ impl ModelSettings {
     ///
     /// # Errors
     /// [`Error::Io`] when they cannot be written.
-    pub fn save(&self, model_file: &Path) -> Result<PathBuf> {
+    pub fn save(&self, model_file: impl AsRef<Path>) -> Result<PathBuf> {
         let path = settings_file(model_file);
         let text = serde_json::to_string_pretty(self)
             .map_err(|problem| Error::Bug(format!("settings that cannot be written as JSON: {problem}")))?;

@@ -1,8 +1,8 @@
 //! What the outputs of a network mean, and the activation that makes probabilities of them.
 //!
-//! Frameworks end a classifier in different ways: Keras mostly in a softmax, PyTorch in logits, some in log-probabilities or one
-//! logit for two classes. Here every classifier gets the activation that is missing, so that whatever asks it (prediction,
-//! evaluation, attribution, class images, the studio) sees probabilities, and scores before them.
+//! Frameworks end a classifier in different ways: Keras mostly in a softmax, PyTorch in logits, some in log-probabilities or
+//! one logit for two classes. Here every classifier gets the activation that is missing, so that whatever asks it
+//! (prediction, evaluation, attribution, class images, the studio) sees probabilities, and scores before them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -140,8 +140,8 @@ pub(super) fn task_of(network: &Network, output: &Node, named: bool) -> Task {
     }
 }
 
-/// Whether linear outputs are those of a layer that classifies: a dense layer, or a 1x1 convolution with a bias whose maps are
-/// averaged, which is what NiN and SqueezeNet end in. A base without its classifier ends in pooled maps of other layers.
+/// Whether linear outputs are those of a layer that classifies: a dense layer, or a 1x1 convolution with a bias whose maps
+/// are averaged, which is what NiN and SqueezeNet end in. A base without its classifier ends in pooled maps of other layers.
 fn ends_in_classifier(network: &Network, output: &Node) -> bool {
     let (mut node, mut rectified) = (output, false);
     loop {

@@ -102,7 +102,7 @@ fn each_network_is_told_by_its_names_and_shapes() {
                 file.0.push(info("AuxLogits.fc.weight", &[7, 768], "float32"));
             }
             file.0.iter_mut().for_each(|tensor| tensor.name = format!("module.{}", tensor.name));
-            let model = recognise(&mut file).unwrap().unwrap_or_else(|| panic!("{name}"));
+            let model = recognize(&mut file).unwrap().unwrap_or_else(|| panic!("{name}"));
             assert_eq!(model.network.architecture(), network.architecture(), "{name}");
             model.check().unwrap();
             let [height, width, _] = known.input;
@@ -113,7 +113,7 @@ fn each_network_is_told_by_its_names_and_shapes() {
             assert_eq!(model.preprocessing, Some(expected), "{name}");
             // One tensor that is not the network's, and it is of none.
             file.0.push(info("module.more.weight", &[1], "float32"));
-            assert!(recognise(&mut file).unwrap().is_none(), "{name}");
+            assert!(recognize(&mut file).unwrap().is_none(), "{name}");
         }
     }
 }
@@ -135,7 +135,7 @@ fn networks_are_recognized_within_other_modules() {
     let check = |rename: &dyn Fn(&str) -> String| {
         let mut file = renamed(&network, rename);
         let shown = file.0[0].name.clone();
-        let model = recognise(&mut file).unwrap().unwrap_or_else(|| panic!("{shown}"));
+        let model = recognize(&mut file).unwrap().unwrap_or_else(|| panic!("{shown}"));
         assert_eq!(model.network.architecture(), network.architecture(), "{shown}");
         assert_eq!(fill(&mut file, &mut network.clone()).unwrap(), [""; 0]);
     };
@@ -150,7 +150,7 @@ fn networks_are_recognized_within_other_modules() {
     // A classifier of two layers is another network.
     let mut file = renamed(&network, |name| backbone("backbone.", "head.0.", name));
     file.0.push(info("head.2.weight", &[2, 5], "float32"));
-    assert!(recognise(&mut file).unwrap().is_none());
+    assert!(recognize(&mut file).unwrap().is_none());
 
     // The names of torchvision's published DenseNet.
     let network = applications::densenet121(&Options::default().classes(5)).unwrap();
@@ -163,7 +163,7 @@ fn networks_are_recognized_within_other_modules() {
     };
     let mut file = renamed(&network, old);
     assert!(file.0.iter().any(|tensor| tensor.name == "features.denseblock1.denselayer1.norm.1.weight"));
-    assert!(recognise(&mut file).unwrap().is_some());
+    assert!(recognize(&mut file).unwrap().is_some());
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn vgg_of_timm_is_told_as_well() {
             _ => {}
         }
     }
-    let model = recognise(&mut file).unwrap().unwrap();
+    let model = recognize(&mut file).unwrap().unwrap();
     assert_eq!(model.network.architecture(), network.architecture());
     // The whole file may be read into the network without its head, but not the other way round.
     let mut start = applications::vgg16(&Options::without_top().size(64, 64)).unwrap();

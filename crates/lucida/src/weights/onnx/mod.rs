@@ -45,8 +45,8 @@ use proto::GraphProto;
 /// [`Error::Unsupported`] when a layer's output is neither flat nor an image; [`Error::Limit`] when the file would be
 /// larger than the 2 GiB that the format allows; [`Error::Io`] when it cannot be written: then there is none, or still
 /// the old one.
-pub fn save_model(model: &Model, path: &Path) -> Result<()> {
-    write::write(model, path)
+pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
+    write::write(model, path.as_ref())
 }
 
 /// Reads a model. What the file does not say, preprocessing and class names, is left open. A graph that takes images of any
@@ -56,7 +56,7 @@ pub fn save_model(model: &Model, path: &Path) -> Result<()> {
 /// [`Error::File`] says what is wrong: not an ONNX model, cut short, tensors and shapes that contradict each other.
 /// [`Error::Unsupported`] names the operator and the node that have no layer here. [`Error::Limit`] when it declares more
 /// than fits this machine.
-pub fn load_model(path: &Path) -> Result<Model> {
+pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     load_model_at(path, None)
 }
 
@@ -64,7 +64,8 @@ pub fn load_model(path: &Path) -> Result<Model> {
 ///
 /// # Errors
 /// As [`load_model`].
-pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
+pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
+    let path = path.as_ref();
     let mut file = OnnxFile::open(path)?;
     let constants = file.take_initializers()?;
     let entry = match file.metadata(KEY) {
@@ -95,7 +96,8 @@ pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
 ///
 /// # Errors
 /// As [`load_model`], and when a weight is missing, left over or of another shape; then the network is unchanged.
-pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
+pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
+    let path = path.as_ref();
     let read = load_model(path)?.network;
     let bad = |problem: String| Error::file(path, format!("does not fit network {}: {problem}", network.name()));
     let by_name: std::collections::HashMap<&str, usize> =
@@ -123,7 +125,8 @@ pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::File`] when it is not an ONNX model.
-pub fn inspect(path: &Path) -> Result<Inspection> {
+pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
+    let path = path.as_ref();
     let file = OnnxFile::open(path)?;
     let (graph, model) = (&file.graph, &file.model);
     let mut tensors = Vec::with_capacity(graph.initializer.len());

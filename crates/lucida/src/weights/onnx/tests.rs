@@ -191,6 +191,6 @@ fn weights_of_another_architecture_are_refused_and_leave_the_network_alone() {
 fn what_onnx_cannot_say_is_refused() {
     let network = Network::sequential("odd", [2, 3], [Activation::new(ActivationKind::Relu).into()], 1).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let message = save_model(&Model::new(network), &folder.path().join("x.onnx")).unwrap_err().to_string();
+    let message = save_model(&Model::new(network), folder.path().join("x.onnx")).unwrap_err().to_string();
     assert!(message.contains("layer input_layer") && message.contains("(2, 3)"), "{message}");
 }

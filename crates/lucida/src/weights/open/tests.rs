@@ -13,7 +13,7 @@ fn names_files_and_folders() {
     let run = folder.path().join("run");
     std::fs::create_dir(&run).unwrap();
     let model = Model::of_architecture(applications::find("mnist-cnn").unwrap(), &Options::default().seed(3)).unwrap();
-    safetensors::save_model(&model, &run.join(IN_RUN)).unwrap();
+    safetensors::save_model(&model, run.join(IN_RUN)).unwrap();
     let same = |found: Model| {
         assert_eq!(found.preprocessing, model.preprocessing);
         let equal = found.network.weights().iter().zip(model.network.weights()).all(|(a, b)| a.values() == b.values());

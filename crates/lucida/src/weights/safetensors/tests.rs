@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::core::{Purpose, Rng};
 use crate::data::Preprocessing;
 use crate::nn::applications;
 
@@ -90,12 +91,10 @@ fn flipped_bytes_never_panic() {
     let (_folder, path) = saved();
     let bytes = fs::read(&path).unwrap();
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let mut state = 1_u64;
+    let mut rng = Rng::keyed(1, Purpose::Choice, 0);
     for _ in 0..400 {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         let mut damaged = bytes.clone();
-        let at = (state >> 33) as usize % header;
-        damaged[at] ^= (state >> 8) as u8 | 1;
+        damaged[rng.below(header)] ^= rng.next_u32() as u8 | 1;
         fs::write(&path, &damaged).unwrap();
         // Some bytes (of a name in the training record) may change without harm.
         let _ = load_model(&path);

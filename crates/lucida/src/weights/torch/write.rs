@@ -22,7 +22,8 @@ const ALIGNMENT: u16 = 64;
 /// # Errors
 /// [`Error::Unsupported`] when a layer takes several flattened images at once, which PyTorch orders otherwise;
 /// [`Error::Io`] when the file cannot be written, then there is none, or still the old one.
-pub fn save_weights(network: &Network, path: &Path) -> Result<()> {
+pub fn save_weights(network: &Network, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
     let entries = entries(network, &own_or_torchvision(network))
         .map_err(|problem| Error::Unsupported(format!("{}: {problem}", path.display())))?;
     let pickle = pickle(network, &entries);

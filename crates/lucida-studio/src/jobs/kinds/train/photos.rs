@@ -83,7 +83,7 @@ pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, feature
     }
     let folder = builder.open()?;
     if !folder.skipped().is_empty() {
-        save_skipped(folder.skipped(), &training.run.skipped())?;
+        save_skipped(folder.skipped(), training.run.skipped())?;
         training.run.skipped().file_name().and_then(|name| name.to_str()).into_iter().for_each(|name| job.offer(name));
     }
     training.skipped = folder.skipped().len();
@@ -99,7 +99,7 @@ pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, feature
         images: Some([folder.train.len(), folder.validation.len()]),
         ..Origin::default()
     };
-    origin.save(&training.run.origin())?;
+    origin.save(training.run.origin())?;
     let Some(base) = base else {
         let options = Options::default().size(SIZE, SIZE).classes(folder.class_names().len()).seed(request.seed);
         let mut model = Model {
@@ -139,7 +139,7 @@ fn on_base(
     };
     let (train, validation) = (vec![see(&folder.train)?], vec![see(&folder.validation)?]);
     origin.feature_seconds = Some(if computed > 0 { started.elapsed().as_secs_f64() } else { 0.0 });
-    origin.save(&training.run.origin())?;
+    origin.save(training.run.origin())?;
     let train = FeatureSet::new(&store, &folder.train, &train)?;
     network.standardize(&train, cpu)?;
     let base = network.record();

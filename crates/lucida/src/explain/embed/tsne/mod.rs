@@ -10,13 +10,13 @@
 //! same every time: D. Kobak and P. Berens, "The art of using t-SNE for single-cell transcriptomics" (2019), whose rate of
 //! learning is used as well.
 
-mod neighbours;
+mod neighbors;
 mod tree;
 
 #[cfg(test)]
 pub(in crate::explain::embed) mod tests;
 
-use neighbours::Neighbours;
+use neighbors::Neighbors;
 use tree::Tree;
 
 use super::matrix::by_parts;
@@ -89,7 +89,7 @@ impl Tsne {
         let pca = Pca::of(features, DIRECTIONS, self.seed, cpu)?;
         let perplexity = self.perplexity.min((count - 1) as f64 / 3.0);
         let nearest = if count <= EXACT { count - 1 } else { (3.0 * perplexity).ceil() as usize };
-        let neighbours = Neighbours::find(pca.scores(), pca.components(), nearest, perplexity, cpu);
+        let neighbors = Neighbors::find(pca.scores(), pca.components(), nearest, perplexity, cpu);
         let theta = if count <= EXACT { 0.0 } else { self.theta };
         let mut points = pca.plane();
         // The forces are in equilibrium at a size of many units; from far below it the map unfolds.
@@ -104,7 +104,7 @@ impl Tsne {
         let mut gains = vec![[1.0_f64; 2]; count];
         for step in 0..self.iterations {
             let (exaggeration, momentum) = if step < forming { (EXAGGERATION, 0.5) } else { (1.0, 0.8) };
-            let gradient = gradient(&points, &neighbours, exaggeration, theta, cpu);
+            let gradient = gradient(&points, &neighbors, exaggeration, theta, cpu);
             for (((point, slope), speed), gain) in points.iter_mut().zip(gradient).zip(&mut speeds).zip(&mut gains) {
                 for axis in 0..2 {
                     // A rate for each coordinate: it grows while the direction stays and shrinks when it turns.
@@ -114,7 +114,7 @@ impl Tsne {
                     point[axis] += speed[axis];
                 }
             }
-            centre(&mut points);
+            center(&mut points);
             report(progress, &Step::new(Unit::Steps, step + 1, self.iterations))?;
         }
         Ok(points)
@@ -133,7 +133,7 @@ fn part_equal_points(points: &mut [[f64; 2]]) {
     }
 }
 
-fn centre(points: &mut [[f64; 2]]) {
+fn center(points: &mut [[f64; 2]]) {
     for axis in 0..2 {
         let mean = points.iter().map(|point| point[axis]).sum::<f64>() / points.len() as f64;
         points.iter_mut().for_each(|point| point[axis] -= mean);
@@ -141,7 +141,7 @@ fn centre(points: &mut [[f64; 2]]) {
 }
 
 /// The gradient of the divergence of Kullback and Leibler between the neighborhoods among the features and on the map.
-fn gradient(points: &[[f64; 2]], neighbours: &Neighbours, exaggeration: f64, theta: f64, cpu: Cpu) -> Vec<[f64; 2]> {
+fn gradient(points: &[[f64; 2]], neighbors: &Neighbors, exaggeration: f64, theta: f64, cpu: Cpu) -> Vec<[f64; 2]> {
     let tree = (theta > 0.0).then(|| Tree::of(points));
     let parts = by_parts(cpu, points.len(), |range| {
         let mut whole = 0.0;
@@ -152,7 +152,7 @@ fn gradient(points: &[[f64; 2]], neighbours: &Neighbours, exaggeration: f64, the
                     None => repulsion(points, index),
                 };
                 whole += weight;
-                (attraction(points, neighbours, index), repelled)
+                (attraction(points, neighbors, index), repelled)
             })
             .collect();
         (forces, whole)
@@ -167,10 +167,10 @@ fn gradient(points: &[[f64; 2]], neighbours: &Neighbours, exaggeration: f64, the
 }
 
 /// The pull of a point's neighbors.
-fn attraction(points: &[[f64; 2]], neighbours: &Neighbours, index: usize) -> [f64; 2] {
+fn attraction(points: &[[f64; 2]], neighbors: &Neighbors, index: usize) -> [f64; 2] {
     let [x, y] = points[index];
     let mut sum = [0.0; 2];
-    for (other, share) in neighbours.of(index) {
+    for (other, share) in neighbors.of(index) {
         let (dx, dy) = (x - points[other][0], y - points[other][1]);
         let force = share / (1.0 + dx * dx + dy * dy);
         sum[0] += force * dx;

@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use super::neighbours::bell;
+use super::neighbors::bell;
 use super::*;
 use crate::core::{Purpose, Rng};
 
@@ -11,8 +11,8 @@ pub(in crate::explain::embed) fn clusters(count: usize, clusters: usize, width: 
     for index in 0..count {
         let cluster = index * clusters / count;
         for axis in 0..width {
-            let centre = if axis % clusters == cluster { 8.0 } else { 0.0 };
-            values.push((centre + rng.normal_pair()[0]) as f32);
+            let center = if axis % clusters == cluster { 8.0 } else { 0.0 };
+            values.push((center + rng.normal_pair()[0]) as f32);
         }
     }
     Features::new("test", width, values).unwrap()
@@ -43,10 +43,10 @@ fn pairs_are_symmetric_and_add_up_to_one() {
     let features = clusters(300, 3, 6);
     let values: Vec<f64> = features.values().iter().map(|&value| f64::from(value)).collect();
     for nearest in [299, 40] {
-        let neighbours = Neighbours::find(&values, 6, nearest, 12.0, Cpu::detect());
+        let neighbors = Neighbors::find(&values, 6, nearest, 12.0, Cpu::detect());
         let mut dense = vec![0.0; 300 * 300];
         for index in 0..300 {
-            neighbours.of(index).for_each(|(other, share)| dense[index * 300 + other] += share);
+            neighbors.of(index).for_each(|(other, share)| dense[index * 300 + other] += share);
         }
         assert!((dense.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         assert!((0..300).all(|i| dense[i * 301] == 0.0 && (0..i).all(|j| dense[i * 300 + j] == dense[j * 300 + i])));
@@ -58,12 +58,12 @@ fn pairs_are_symmetric_and_add_up_to_one() {
 fn the_gradient_is_that_of_the_divergence() {
     let features = clusters(40, 4, 5);
     let values: Vec<f64> = features.values().iter().map(|&value| f64::from(value)).collect();
-    let neighbours = Neighbours::find(&values, 5, 39, 8.0, Cpu::detect());
+    let neighbors = Neighbors::find(&values, 5, 39, 8.0, Cpu::detect());
     let divergence = |points: &[[f64; 2]]| {
         let whole: f64 = (0..40).map(|index| repulsion(points, index).1).sum();
         let mut sum = 0.0;
         for index in 0..40 {
-            for (other, share) in neighbours.of(index).filter(|(_, share)| *share > 0.0) {
+            for (other, share) in neighbors.of(index).filter(|(_, share)| *share > 0.0) {
                 let away =
                     (points[index][0] - points[other][0]).powi(2) + (points[index][1] - points[other][1]).powi(2);
                 sum += share * (share * (1.0 + away) * whole).ln();
@@ -72,7 +72,7 @@ fn the_gradient_is_that_of_the_divergence() {
         sum
     };
     let points = points(40);
-    let gradient = gradient(&points, &neighbours, 1.0, 0.0, Cpu::detect());
+    let gradient = gradient(&points, &neighbors, 1.0, 0.0, Cpu::detect());
     for index in [0, 7, 39] {
         for axis in 0..2 {
             let at = |by: f64| {

@@ -50,7 +50,8 @@ fn is_operation(part: &str, op_type: &str) -> bool {
     stem == op_type.to_lowercase() || OPERATIONS.contains(&stem)
 }
 
-/// Without what could confuse: letters and digits of all scripts, `_` and `-` are kept. (Keras on PyTorch takes no dot in a name.)
+/// Without what could confuse: letters and digits of all scripts, `_` and `-` are kept. (Keras on PyTorch takes no dot in a
+/// name.)
 fn plain(name: &str, default: &str) -> String {
     let kept = name.chars().take(120).map(|c| if c.is_alphanumeric() || "_-".contains(c) { c } else { '_' });
     let kept: String = kept.collect();

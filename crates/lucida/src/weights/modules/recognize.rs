@@ -52,22 +52,22 @@ pub(in crate::weights) fn known() -> String {
 ///
 /// # Errors
 /// As [`fill`](super::fill).
-pub(in crate::weights) fn recognise(file: &mut dyn Tensors) -> Result<Option<Model>> {
-    recognise_among(file, |_| true)
+pub(in crate::weights) fn recognize(file: &mut dyn Tensors) -> Result<Option<Model>> {
+    recognize_among(file, |_| true)
 }
 
-/// As [`recognise`], if the file is of this network.
+/// As [`recognize`], if the file is of this network.
 ///
 /// # Errors
 /// As [`fill`](super::fill).
-pub(in crate::weights) fn recognise_as(file: &mut dyn Tensors, known: &Architecture) -> Result<Option<Model>> {
-    recognise_among(file, |name| name == known.name)
+pub(in crate::weights) fn recognize_as(file: &mut dyn Tensors, known: &Architecture) -> Result<Option<Model>> {
+    recognize_among(file, |name| name == known.name)
 }
 
-fn recognise_among(file: &mut dyn Tensors, among: impl Fn(&str) -> bool) -> Result<Option<Model>> {
+fn recognize_among(file: &mut dyn Tensors, among: impl Fn(&str) -> bool) -> Result<Option<Model>> {
     for names in Names::readings(file) {
         for network in NETWORKS.iter().filter(|known| among(known.name) && names.find(known.first).is_some()) {
-            if let Some(model) = recognise_in(file, &names, network)? {
+            if let Some(model) = recognize_in(file, &names, network)? {
                 return Ok(Some(model));
             }
         }
@@ -76,7 +76,7 @@ fn recognise_among(file: &mut dyn Tensors, among: impl Fn(&str) -> bool) -> Resu
 }
 
 /// The model, if the file has the tensors of this network under these names.
-fn recognise_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Result<Option<Model>> {
+fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Result<Option<Model>> {
     let tensors = names.weights(file).count();
     let known = applications::find(network.name)?;
     for without_top in [false, true] {

@@ -8,14 +8,14 @@ const HALVINGS: usize = 64;
 
 /// The shares of pairs of points in all neighborhoods; they add up to one. Pairs that are not there have none.
 #[derive(Debug, Clone)]
-pub(super) struct Neighbours {
+pub(super) struct Neighbors {
     /// Where the neighbors of each point begin.
     starts: Vec<usize>,
     others: Vec<u32>,
     shares: Vec<f64>,
 }
 
-impl Neighbours {
+impl Neighbors {
     /// The `nearest` neighbors of each point of `width` coordinates, with shares such that their number, weighted, is the
     /// perplexity; made symmetric.
     pub(super) fn find(points: &[f64], width: usize, nearest: usize, perplexity: f64, cpu: Cpu) -> Self {

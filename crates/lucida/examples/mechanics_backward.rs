@@ -1,0 +1,41 @@
+//! The gradients of a convolution are convolutions again, as `docs/mechanics.md` derives: `cargo run --example
+//! mechanics_backward` computes them by formula (1) of that chapter, and compares with the layer's backward pass.
+
+use lucida::Result;
+
+#[path = "mechanics.rs"]
+pub(crate) mod mechanics;
+use mechanics::{F, X, grid, pass};
+
+#[allow(dead_code)] // the test of the chapter has this file as a module
+fn main() -> Result<()> {
+    println!("{}", gradients()?);
+    Ok(())
+}
+
+/// The step that leads to dL/dX, as a block of text.
+///
+/// # Panics
+/// When formula and layer disagree.
+pub(crate) fn gradients() -> Result<String> {
+    let [_, of_output, of_filter, _, of_input] = pass(&F, &[0.0])?;
+    // dL/dF: the input, convolved with dL/dO.
+    assert_eq!(of_filter, convolved(&X, 3, &of_output));
+    // dL/dX: dL/dO with a border of zeros, convolved with the filter turned by half a turn.
+    let turned: Vec<f32> = F.iter().rev().copied().collect();
+    let mut bordered = [0.0; 16];
+    of_output.iter().enumerate().for_each(|(at, &value)| bordered[(at / 2 + 1) * 4 + at % 2 + 1] = value);
+    assert_eq!(of_input, convolved(&bordered, 4, &turned));
+    let steps = [
+        grid("dL/dO with a border", &bordered, 4),
+        grid("F turned", &turned, 2),
+        grid("dL/dX = dL/dO with a border * F turned", &of_input, 3),
+    ];
+    Ok(steps.join("\n\n"))
+}
+
+/// Formula (1), without a bias: a square of `side` pixels, convolved with a filter of 2x2.
+fn convolved(x: &[f32], side: usize, f: &[f32]) -> Vec<f32> {
+    let output = |r, c| (0..4).map(|at| x[(r + at / 2) * side + c + at % 2] * f[at]).sum();
+    (0..(side - 1).pow(2)).map(|at| output(at / (side - 1), at % (side - 1))).collect()
+}
