@@ -1,8 +1,8 @@
 //! A convolution and its backward pass, step by step, with the numbers of `docs/mechanics.md`: `cargo run --example
 //! mechanics`.
 //!
-//! Every number comes from a real layer. The gradients are computed twice: by the layer's own backward pass, and by two
-//! more convolutions, as the chapter derives them.
+//! Every number comes from a real layer. The gradients are computed twice: by the layer's backward pass, and as two
+//! convolutions, as the chapter derives them.
 
 use std::fmt::Write;
 
@@ -15,9 +15,9 @@ const X: [f32; 9] = [1.0, 2.0, 0.0, 3.0, 1.0, 2.0, 0.0, 1.0, 4.0];
 /// The filter, 2x2, and its bias.
 const F: [f32; 4] = [1.0, -1.0, 2.0, 0.0];
 const BIAS: f32 = 0.0;
-/// What the output ought to be, 2x2.
+/// The target output, 2x2.
 const TARGET: [f32; 4] = [4.0, 3.0, 4.0, 0.0];
-/// The length of the step of gradient descent.
+/// The learning rate.
 const RATE: f32 = 0.05;
 
 #[allow(dead_code)] // the test of the chapter has this file as a module
@@ -57,7 +57,7 @@ pub(crate) fn steps() -> Result<Vec<String>> {
     agree("dL/dF", &of_filter, &convolved(&X, 3, &of_output)?)?;
     let filter = format!("{}\n\ndL/db = {}", grid("dL/dF = X * dL/dO", &of_filter, 2), number(of_bias));
 
-    // dL/dX: dL/dO with a border of zeros, convolved with the filter turned by half a turn.
+    // dL/dX: dL/dO, padded with zeros, convolved with the filter rotated by 180°.
     let turned: Vec<f32> = F.iter().rev().copied().collect();
     let mut bordered = [0.0; 16];
     for (at, value) in of_output.iter().enumerate() {
@@ -65,9 +65,9 @@ pub(crate) fn steps() -> Result<Vec<String>> {
     }
     agree("dL/dX", &of_input, &convolved(&bordered, 4, &turned)?)?;
     let input = [
-        grid("dL/dO with a border", &bordered, 4),
-        grid("F turned", &turned, 2),
-        grid("dL/dX = dL/dO with a border * F turned", &of_input, 3),
+        grid("dL/dO padded", &bordered, 4),
+        grid("F rotated", &turned, 2),
+        grid("dL/dX = dL/dO padded * F rotated", &of_input, 3),
     ]
     .join("\n\n");
 
@@ -76,7 +76,7 @@ pub(crate) fn steps() -> Result<Vec<String>> {
     plan.forward(&network)?;
     let after = loss(plan.output(0));
     let update =
-        format!("{}\n\nL = {}, after {}", grid("F after the step", &learned, 2), number(after), number(before));
+        format!("{}\n\nL = {} (before: {})", grid("F after the step", &learned, 2), number(after), number(before));
     Ok(vec![forward, losses, filter, input, update])
 }
 
@@ -115,12 +115,12 @@ fn grid(title: &str, values: &[f32], columns: usize) -> String {
     let mut text = title.to_owned();
     for row in values.chunks_exact(columns) {
         text.push('\n');
-        row.iter().for_each(|&value| write!(text, "{:>7}", number(value)).expect("a string takes it"));
+        row.iter().for_each(|&value| write!(text, "{:>7}", number(value)).expect("writing to a String never fails"));
     }
     text
 }
 
-/// At most three decimals, and no more than are needed.
+/// At most three decimals, without trailing zeros.
 fn number(value: f32) -> String {
     let text = format!("{value:.3}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
