@@ -107,7 +107,7 @@ test('long work on a photo network starts when it is asked for', async () => {
   await shown.waitForSelector('#filter-body button:has-text("Maximize")');
   await shown.click('.map >> nth=2');
   await shown.waitForSelector('#filter-name:has-text("2")');
-  await shown.waitForSelector('#filter-body button:has-text("Search the images")');
+  await shown.waitForSelector('#filter-body button:has-text("Find top activations")');
   assert.equal(await jobs(), before);
   await shown.click('#filter-body button:has-text("Maximize")');
   await shown.waitForSelector('img[src*="/files/picture.png"]', { timeout: 60_000 });
@@ -192,7 +192,7 @@ test('samples and confusion matrix of a run are of one epoch, the best', async (
   await shown.waitForSelector('#confusion button');
   const [samples, confusion] = [await shown.textContent('#samples-note'), await shown.textContent('#confusion-note')];
   const { result, news } = await shown.evaluate(async () => (await fetch(`/api/jobs/${new URLSearchParams(location.search).get('run')}`)).json());
-  assert.equal(samples, `After epoch ${result.best_epoch}, the best: the model that is kept.`);
+  assert.equal(samples, `After epoch ${result.best_epoch}, the best epoch, whose weights are kept.`);
   assert.ok(confusion.startsWith(samples), confusion);
   const best = news.filter(({ type, epoch }) => type === 'epoch' && epoch === result.best_epoch).pop();
   const said = await shown.$$eval('#samples figure figcaption span:first-child', (all) => all.map(({ textContent }) => textContent));

@@ -1,4 +1,4 @@
-// The card "How are images prepared?", for a model whose file does not say: tried, used, saved, found again.
+// The preprocessing card, for a model whose file does not store it: previewed, applied, saved, loaded again.
 
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';

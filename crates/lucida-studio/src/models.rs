@@ -117,7 +117,7 @@ impl Models {
             let origin = Origin::Spec(spec.clone());
             let stamp =
                 spec.file().ok().flatten().map_or(0, |file| stamp_of(format!("{spec:?}").as_bytes(), written(&file)));
-            entries.push(Entry { id: "given".into(), name, group: "Given", origin, stamp });
+            entries.push(Entry { id: "given".into(), name, group: "Command line", origin, stamp });
         }
         let mut runs = runs_in(&self.runs, "run");
         runs.extend(runs_in(&self.runs.join("studio"), "job"));
@@ -179,13 +179,13 @@ impl Entry {
         let with = |top, name: String| {
             let file = locate(known, top).ok()?;
             let origin = Origin::Spec(ModelSpec { top, ..ModelSpec::new(known.name) });
-            Some(Self { id: known.name.into(), name, group: "Fetched", origin, stamp: written(&file) })
+            Some(Self { id: known.name.into(), name, group: "Downloaded", origin, stamp: written(&file) })
         };
         let name = known.name.to_owned();
         let fetched = with(IncludeTop::Needed, name.clone())
             .or_else(|| with(IncludeTop::Unneeded, format!("{name}, without classifier")));
         fetched.unwrap_or_else(|| {
-            let group = if published(known, true).is_ok() { "Not fetched" } else { "Not trained" };
+            let group = if published(known, true).is_ok() { "Not downloaded" } else { "Random weights" };
             Self { id: name.clone(), name, group, origin: Origin::Untrained(known), stamp: 0 }
         })
     }
@@ -199,9 +199,9 @@ impl Entry {
     /// Where the model is, if it is a person's own: one that was given, or a run.
     pub(crate) fn own(&self) -> Result<&ModelSpec, String> {
         match &self.origin {
-            Origin::Spec(spec) if ["Given", "Runs"].contains(&self.group) => Ok(spec),
+            Origin::Spec(spec) if ["Command line", "Runs"].contains(&self.group) => Ok(spec),
             _ => Err(format!(
-                "the preprocessing of {} is known: only that of a model of your own can be changed",
+                "the preprocessing of {} is fixed: only that of your own models can be changed",
                 self.name
             )),
         }

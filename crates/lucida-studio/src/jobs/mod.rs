@@ -192,7 +192,7 @@ impl Jobs {
 
     fn has_room(&self, inner: &Inner) -> Result<()> {
         if inner.waiting.len() >= self.queue || self.stopping.load(Ordering::SeqCst) {
-            return Err(Problem::busy(format!("{} jobs are waiting already; try again later", inner.waiting.len())));
+            return Err(Problem::busy(format!("{} jobs are already queued; try again later", inner.waiting.len())));
         }
         Ok(())
     }

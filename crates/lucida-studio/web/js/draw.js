@@ -177,7 +177,7 @@ $('#camera-toggle').addEventListener('click', async () => {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 } });
   } catch {
-    say('The camera cannot be used here.');
+    say('The camera is not available.');
     return;
   }
   source = 'camera';
@@ -370,9 +370,9 @@ clear();
   const reads = model.digits;
   $('#draw-title').textContent = reads ? 'Draw a digit' : 'Classify an image';
   $('#draw-lead').textContent = reads
-    ? 'The prediction and the feature maps of every layer follow each stroke.'
+    ? 'The prediction and the feature maps of every layer update with each stroke.'
     : 'The prediction and the feature maps of every layer, for an image, the camera or a drawing.';
-  $('#draw-none').hidden = (reads && model.trained) || knownModels().some((known) => known.group === 'Runs' || known.group === 'Given');
+  $('#draw-none').hidden = (reads && model.trained) || knownModels().some((known) => known.group === 'Runs' || known.group === 'Command line');
   $('#draw').hidden = !usable;
   rows = new Map();
   $('#layers').replaceChildren();
