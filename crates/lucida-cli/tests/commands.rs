@@ -313,7 +313,7 @@ fn a_demonstration_that_is_stopped_shows_what_it_has() {
     );
     assert!(rest.contains(&format!("Report: {}", out.join("index.html").display())), "{rest:?}");
     let page = fs::read_to_string(out.join("index.html")).unwrap();
-    assert!(page.contains("The training was stopped after"));
+    assert!(page.contains("Training was stopped after"));
     assert!(Path::new(&out.join("model.safetensors")).exists());
 }
 

@@ -295,7 +295,7 @@ fn what_cannot_be_used_is_said_in_one_line() {
         ),
         (&["activations", model, &digit, "--layers", "conv2d,max_pool"], "did you mean \"max_pooling2d\"?"),
         (&["activations", model, large], "large.png"),
-        (&["kernels", model, "--layer", "dense"], "has no kernels to look at; these have: conv2d"),
+        (&["kernels", model, "--layer", "dense"], "has no kernels; these have: conv2d"),
         (&["kernels", model, "--layer", "konv2d"], "did you mean \"conv2d\"?"),
         (&["receptive-field", model, "--layers", "conv"], "did you mean"),
         (&["receptive-field", "vgg17"], "did you mean \"vgg16\"?"),

@@ -161,9 +161,11 @@ fn a_broken_link_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let (page, other) = (folder.path().join("a.md"), folder.path().join("b.md"));
     fs::write(&other, "# Top\n## A `word`, 2!\n## Same\n## Same\n```\n# no heading\n```\n").unwrap();
-    let links = "[x](b.md) [`x`](b.md#a-word-2) ![x](b.md#same-1) [x](https://none.example/a) `[x](code)` [x](#here)\n# Here\n";
+    let links =
+        "[x](b.md) [`x`](b.md#a-word-2) ![x](b.md#same-1) [x](https://none.example/a) `[x](code)` [x](#here)\n# Here\n";
     fs::write(&page, links).unwrap();
     assert_eq!(broken(&page), [""; 0]);
-    fs::write(&page, "[x](c.md) and [x](b.md#no-heading), [x](b.md#same-2) [x](#there)\n```\n[x](code)\n```\n").unwrap();
+    fs::write(&page, "[x](c.md) and [x](b.md#no-heading), [x](b.md#same-2) [x](#there)\n```\n[x](code)\n```\n")
+        .unwrap();
     assert_eq!(broken(&page), ["c.md", "b.md#no-heading", "b.md#same-2", "#there"]);
 }

@@ -193,7 +193,7 @@ fn what_cannot_be_explained() {
     let flat = save("flat.safetensors", dense);
     assert!(
         explain(&flat, &["--method", "layer-cam"])
-            .contains("network flat has no layer whose output has spatial extent")
+            .contains("network flat has no layer with spatial extent")
     );
     let output = lucida(["explain", &flat, "--data", "mnist", "--index", "0", "--out", text(&out)])
         .args(QUICK)

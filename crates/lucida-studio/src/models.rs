@@ -200,10 +200,9 @@ impl Entry {
     pub(crate) fn own(&self) -> Result<&ModelSpec, String> {
         match &self.origin {
             Origin::Spec(spec) if ["Command line", "Runs"].contains(&self.group) => Ok(spec),
-            _ => Err(format!(
-                "the preprocessing of {} is fixed: only that of your own models can be changed",
-                self.name
-            )),
+            _ => {
+                Err(format!("the preprocessing of {} is fixed: only that of your own models can be changed", self.name))
+            }
         }
     }
 

@@ -264,7 +264,7 @@ async function send() {
     show(answer);
     const time = performance.now() - started;
     pad.dataset.milliseconds = time.toFixed(1);
-    $('#speed').textContent = `${Math.round(time)} ms per update, ${answer.milliseconds.toFixed(1)} ms of it in the network`;
+    $('#speed').textContent = `${Math.round(time)} ms per update, ${answer.milliseconds.toFixed(1)} ms in the network`;
   }
   busy = false;
   if (again) {

@@ -87,7 +87,7 @@ pub fn top_activations(
     filters.iter().try_for_each(|&filter| check_filter(&field, filter))?;
     let point = point(network, layer)?;
     if set.is_empty() {
-        return Err(Error::argument("there are no images to look at"));
+        return Err(Error::argument("there are no images"));
     }
     let layout = field.layout();
     let input_len = network.input_shape()?.len();

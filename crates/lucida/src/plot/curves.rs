@@ -58,7 +58,7 @@ impl Panel {
 
     /// The chart, 480 by 330 pixels, with `epochs` epochs on its level axis and one of them marked.
     fn figure(&self, epochs: usize, marked: Option<usize>) -> Figure {
-        let mut figure = Figure::new(PANEL.0, PANEL.1, format!("{} of each epoch", self.title));
+        let mut figure = Figure::new(PANEL.0, PANEL.1, format!("{} by epoch", self.title));
         let plot = Plot { low: 0.0, high: 1.0, epochs }.fitted(self);
         self.head(&mut figure, marked);
         self.axes(&mut figure, &plot);
@@ -258,7 +258,7 @@ impl Curves {
     pub fn figure(&self) -> Figure {
         let figures = self.figures();
         let titles: Vec<_> = self.panels.iter().map(|panel| panel.title.to_lowercase()).collect();
-        let label = format!("Curves of each epoch: {}", titles.join(", "));
+        let label = format!("Learning curves: {}", titles.join(", "));
         let mut row = Figure::new(PANEL.0 * figures.len().max(1) as f64, PANEL.1, label);
         for (index, figure) in figures.into_iter().enumerate() {
             row.place(figure, index as f64 * PANEL.0, 0.0);

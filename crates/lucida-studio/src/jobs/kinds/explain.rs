@@ -43,9 +43,7 @@ impl Explain {
         let loaded = studio.models.get(&self.model)?;
         let classes = match loaded.classes() {
             0 => {
-                return Err(Problem::wrong(
-                    "this network is not a classifier: there is no prediction to explain",
-                ));
+                return Err(Problem::wrong("this network is not a classifier: there is no prediction to explain"));
             }
             classes => classes,
         };

@@ -68,11 +68,11 @@ impl HeatMap {
                 method if method.is_of_layer() => {
                     "the map is zero everywhere: no position of the layer raises the class's score"
                 }
-                _ => "the map is zero everywhere: the method attributes nothing of the class's score to any pixel",
+                _ => "the map is zero everywhere: the method attributes none of the class's score to any pixel",
             });
         }
         let same = most - least <= SAME * least.abs().max(most.abs());
-        (same && self.values.len() > 1).then_some("the map is constant: all pixels count the same")
+        (same && self.values.len() > 1).then_some("the map is constant: all pixels have the same attribution")
     }
 }
 

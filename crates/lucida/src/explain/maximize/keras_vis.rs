@@ -49,9 +49,9 @@ impl KerasVis {
         if self.steps.0 + self.steps.1 == 0 {
             return Err(crate::Error::argument("at least one step is needed"));
         }
-        positive("one more than the weight of the norm", 1.0 + self.norm_weight)?;
-        positive("one more than the weight of the variation", 1.0 + self.variation_weight)?;
-        positive("one more than the jitter", 1.0 + self.jitter)
+        positive("1 + norm weight", 1.0 + self.norm_weight)?;
+        positive("1 + total variation weight", 1.0 + self.variation_weight)?;
+        positive("1 + jitter", 1.0 + self.jitter)
     }
 }
 
