@@ -96,7 +96,7 @@ test('a run that was killed before its first model says why there is none, and c
   await kill();
   await shown.goto(`${served.url}/train?run=${id}`);
   await shown.waitForSelector('#run-note:has-text("Interrupted")');
-  assert.match(await shown.textContent('#run-note'), /There is no model to inspect: the run ended before its first model was saved\. Resume trains it from the start; Remove deletes it\./);
+  assert.match(await shown.textContent('#run-note'), /The run ended before its first model was saved, so there is none to inspect\. Resume trains it from the start; Remove deletes it\./);
   assert.deepEqual(await shown.$$eval('#run-actions > *', (all) => all.map(({ textContent }) => textContent)), ['Resume', 'Remove']);
   await shown.click('#run-actions button:has-text("Resume")');
   await shown.waitForSelector('#run-actions a:has-text("Inspect")', { timeout: 120_000 });
@@ -106,7 +106,7 @@ test('a run that was killed before its first model says why there is none, and c
   await until(later, ({ news: told }) => told.some(({ type, epoch }) => type === 'epoch' && epoch > 1));
   await kill();
   await shown.goto(`${served.url}/train?run=${later}`);
-  await shown.waitForSelector('#run-note:has-text("There is no model to inspect")');
+  await shown.waitForSelector('#run-note:has-text("so there is none to inspect")');
   assert.match(await shown.textContent('#run-note'), /Resume continues it from its checkpoint after epoch \d+; Remove deletes it\./);
   shown.wrong.splice(0);
 });

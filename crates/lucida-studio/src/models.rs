@@ -28,11 +28,11 @@ const RUNS: usize = 200;
 /// A model that could be opened.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    /// What requests call it.
+    /// Identifier in requests.
     pub(crate) id: String,
-    /// What people call it.
+    /// Display name.
     pub(crate) name: String,
-    /// What it is, in a few words.
+    /// Group in the list of models.
     pub(crate) group: &'static str,
     origin: Origin,
     /// When its file was written, in nanoseconds: another value is another model.
@@ -52,7 +52,7 @@ pub(crate) struct Loaded {
     pub(crate) model: Model,
     /// The receptive fields of all layers; none when the network does not take one image.
     pub(crate) fields: Vec<ReceptiveField>,
-    /// Whether its weights mean anything.
+    /// Whether its weights are trained, not random.
     pub(crate) trained: bool,
     /// Changes when the file of the model does, and when its settings do.
     pub(crate) stamp: u128,
@@ -61,12 +61,12 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// What a class is called.
+    /// The name of a class.
     pub(crate) fn class_name(&self, class: usize) -> String {
         self.model.class_name(class)
     }
 
-    /// What people call it, with what they must know of its predictions.
+    /// Display name, with a note if the weights are random.
     pub(crate) fn title(&self) -> String {
         if self.trained { self.name.clone() } else { format!("{} (not trained)", self.name) }
     }
@@ -93,7 +93,7 @@ pub(crate) fn classes_of(model: &Model) -> usize {
     outputs.map_or(0, |outputs| outputs.count())
 }
 
-/// The list, and what of it is in memory.
+/// The list of models, and those in memory.
 #[derive(Default)]
 pub(crate) struct Models {
     given: Option<ModelSpec>,
@@ -108,7 +108,7 @@ impl Models {
         Self { given, runs: runs.to_owned(), ..Self::default() }
     }
 
-    /// All models, the one to begin with first.
+    /// All models, the default first.
     pub(crate) fn list(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         if let Some(spec) = &self.given {

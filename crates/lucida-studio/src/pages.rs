@@ -1,4 +1,4 @@
-//! The pages: their frames come from templates, what is in them from scripts and the API.
+//! The pages: templates, filled in by scripts through the API.
 
 use askama::Template;
 use axum::extract::MatchedPath;
@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use crate::problem::Problem;
 use crate::web::version;
 
-/// A page: its address, and what the navigation calls it.
+/// A page: its path, and its name in the navigation.
 pub(crate) const PAGES: [(&str, &str); 7] = [
     ("/", "Network"),
     ("/draw", "Draw"),

@@ -59,7 +59,7 @@ function add(job) {
   runs.set(job.id, { job, color, shown: false, news: [], stop: null });
 }
 
-/** Follows a run: what it has told and tells. */
+/** Follows the past and future events of a run. */
 function load(run) {
   run.stop?.();
   run.news = [];

@@ -30,7 +30,7 @@ pub enum Filter {
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Fit {
-    /// To the size, whatever becomes of the proportions, as Keras does
+    /// Resize to the size and ignore the aspect ratio, as Keras does
     #[default]
     Stretch,
     /// The middle of the image

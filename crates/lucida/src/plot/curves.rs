@@ -215,7 +215,7 @@ impl Curves {
     }
 
     /// Accuracy on the left and loss on the right, each for training and validation, with a mark at the epoch of the
-    /// least validation loss, or of the least training loss where there is no validation. The loss alone where there are losses
+    /// lowest validation loss, or of the lowest training loss where there is no validation. The loss alone where there are losses
     /// without accuracies.
     pub fn accuracy_and_loss<V: Copy + Into<f64>>(
         accuracy: &[V],

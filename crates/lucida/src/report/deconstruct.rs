@@ -274,8 +274,8 @@ fn explanations(result: &DemoResult, cpu: Cpu) -> Result<Vec<(String, Image)>> {
         let (class, probability) = explainer.predict(&input)?;
         let (is, taken) = (held_out.label(index), result.class_name(class));
         let title = match is == class {
-            true => format!("A {taken}, classified correctly"),
-            false => format!("A {}, classified as {taken}", result.class_name(is)),
+            true => format!("{taken}, classified correctly"),
+            false => format!("{}, classified as {taken}", result.class_name(is)),
         };
         let mut explained = Vec::new();
         for method in METHODS {

@@ -13,7 +13,7 @@ pub struct HeatMap {
     pub score: f32,
     /// Height and width of the image as the network takes it.
     pub size: [usize; 2],
-    /// One value a pixel, row by row: the more, the more it speaks for the class. Of the methods that give a value for each
+    /// One value a pixel, row by row: the higher, the stronger the evidence for the class. Of the methods that give a value for each
     /// channel, it is the sum over the channels or, for those that show magnitudes, the largest magnitude.
     pub values: Vec<f32>,
     /// The shape of `raw`: (height, width, channels), of the image or of a layer.

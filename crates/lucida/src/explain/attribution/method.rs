@@ -128,7 +128,7 @@ impl Method {
         }
     }
 
-    /// Whether its map has a sign: positive values speak for the class, negative ones against it.
+    /// Whether its map has a sign: positive values are evidence for the class, negative ones against it.
     pub fn is_signed(self) -> bool {
         matches!(self, Self::GradientXInput | Self::IntegratedGradients | Self::Occlusion | Self::Lrp)
     }

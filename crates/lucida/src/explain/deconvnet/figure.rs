@@ -265,7 +265,7 @@ fn window(field: &ReceptiveField, position: [usize; 2], preprocessing: &Preproce
     }
 }
 
-/// A projection as an image: gray is nothing, and the contrast is that which makes the most of this window.
+/// A projection as an image: zero is gray, and the contrast fits this window.
 fn stretched(values: &[f32], window: Field, preprocessing: &Preprocessing) -> Result<Image> {
     let [height, width, channels] = preprocessing.output_shape();
     if values.len() != height * width * channels {

@@ -9,7 +9,7 @@
 //!
 //! with `down` and `across` the differences to the next pixels. The gradient is divided by its length and followed by
 //! RMSprop without a learning rate; each step begins by rolling the image by up to 5 % of its size. The step of the
-//! least loss wins, and is at last centered on mid-gray with a deviation of a tenth of the range. A first run goes
+//! lowest loss wins, and is at last centered on mid-gray with a deviation of a tenth of the range. A first run goes
 //! without the variation, a second starts from its result.
 
 use super::{Maximized, Objective, Run, positive};
@@ -178,7 +178,7 @@ impl Track {
         Self { image, squares: vec![0.0; len], least: f32::INFINITY, best: Vec::new(), rng }
     }
 
-    /// RMSprop along the gradient of length one; the image after the step of the least loss is kept.
+    /// RMSprop along the gradient of length one; the image after the step with the lowest loss is kept.
     fn step(&mut self, loss: f32, gradient: &[f32]) {
         let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
         let length = square.max(1e-12).sqrt() as f32;
