@@ -69,13 +69,13 @@ test('an address that names what there is not says so, and what is shown instead
     '/?model=given&layer=nothing': /has no layer “nothing”; \S+ is shown/,
     [`/?model=given&layer=${layer}&channel=99`]: /has no filter “99”: they are 0 to 7; the most active one is shown/,
     [`/?model=given&layer=${layer}&channel=x`]: /has no filter “x”/,
-    [`/?model=given&layer=${layer}&channel=1&at=99,1`]: /no place “99,1”: rows are 0 to 31/,
+    [`/?model=given&layer=${layer}&channel=1&at=99,1`]: /no pixel “99,1”: rows are 0 to 31/,
     '/?model=given&image=up-000000000000000000000000': /no image “up-0+” for this model; .+ is shown/,
     '/?model=given&image=digit-3': /no image “digit-3”/,
     '/draw?model=given&image=photo-99999': /no image “photo-99999”/,
     '/mechanics?model=given&layer=nothing': /no convolution “nothing”; \S+ is shown/,
     [`/mechanics?model=given&layer=${layer}&channel=8`]: /has no filter “8”: they are 0 to 7; the most active one is shown/,
-    [`/mechanics?model=given&layer=${layer}&channel=1&at=1`]: /no place “1”/,
+    [`/mechanics?model=given&layer=${layer}&channel=1&at=1`]: /no pixel “1”/,
     '/explain?model=given&job=9999': /no explanation “9999”; no maps are shown/,
     [`/explain?model=given&image=photo-1&job=${other}`]: /explains another image/,
     '/explain?model=given&method=nothing': /ignored: “method”/,
@@ -107,7 +107,7 @@ test('long work on a photo network starts when it is asked for', async () => {
   await shown.waitForSelector('#filter-body button:has-text("Maximize")');
   await shown.click('.map >> nth=2');
   await shown.waitForSelector('#filter-name:has-text("2")');
-  await shown.waitForSelector('#filter-body button:has-text("Search the images")');
+  await shown.waitForSelector('#filter-body button:has-text("Find top activations")');
   assert.equal(await jobs(), before);
   await shown.click('#filter-body button:has-text("Maximize")');
   await shown.waitForSelector('img[src*="/files/picture.png"]', { timeout: 60_000 });
@@ -192,7 +192,7 @@ test('samples and confusion matrix of a run are of one epoch, the best', async (
   await shown.waitForSelector('#confusion button');
   const [samples, confusion] = [await shown.textContent('#samples-note'), await shown.textContent('#confusion-note')];
   const { result, news } = await shown.evaluate(async () => (await fetch(`/api/jobs/${new URLSearchParams(location.search).get('run')}`)).json());
-  assert.equal(samples, `After epoch ${result.best_epoch}, the best: the model that is kept.`);
+  assert.equal(samples, `After epoch ${result.best_epoch}, the best epoch, whose weights are kept.`);
   assert.ok(confusion.startsWith(samples), confusion);
   const best = news.filter(({ type, epoch }) => type === 'epoch' && epoch === result.best_epoch).pop();
   const said = await shown.$$eval('#samples figure figcaption span:first-child', (all) => all.map(({ textContent }) => textContent));
@@ -208,7 +208,7 @@ test('the card Preprocessing that is opened while another model loads is about t
   await shown.route('**/api/models/given/settings', wait(1500));
   await shown.selectOption('#model', 'vgg16-builtin');
   await shown.click('#settings-toggle');
-  await shown.waitForSelector('#settings-note:has-text("is known")', { timeout: 8000 });
+  await shown.waitForSelector('#settings-note:has-text("is fixed")', { timeout: 8000 });
   assert.equal(await shown.inputValue('#settings-format'), 'caffe');
   await shown.unrouteAll({ behavior: 'wait' });
 });

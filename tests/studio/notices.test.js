@@ -45,12 +45,12 @@ test('all known networks are listed, and one without its weights says how to get
   await shown.goto(served.url);
   await shown.waitForSelector('#model option', { state: 'attached' });
   const groups = await shown.$$eval('#model optgroup', (all) => Object.fromEntries(all.map((one) => [one.label, [...one.children].map((option) => option.textContent)])));
-  assert.deepEqual(groups.Fetched, ['vgg19', 'inception-v3, without classifier']);
-  assert.deepEqual(groups['Not fetched'], ['vgg16']);
-  for (const name of ['lenet5', 'alexnet', 'resnet152', 'vgg19-bn']) assert.ok(groups['Not trained'].includes(name), name);
+  assert.deepEqual(groups.Downloaded, ['vgg19', 'inception-v3, without classifier']);
+  assert.deepEqual(groups['Not downloaded'], ['vgg16']);
+  for (const name of ['lenet5', 'alexnet', 'resnet152', 'vgg19-bn']) assert.ok(groups['Random weights'].includes(name), name);
   await shown.goto(`${served.url}/?model=vgg16`);
   await shown.waitForSelector('#untrained:not([hidden])');
-  assert.match(await shown.textContent('#untrained'), /not trained.*run lucida weights fetch vgg16 --with-top in a terminal \(a download of 553\.5 MB\), then reload/);
+  assert.match(await shown.textContent('#untrained'), /not trained.*run lucida weights fetch vgg16 --with-top in a terminal \(553\.5 MB download\), then reload/);
   assert.equal(await shown.textContent('#untrained code'), 'lucida weights fetch vgg16 --with-top');
   await shown.waitForSelector('.map', { timeout: 60_000 });
   // Nothing is published for this one.
@@ -64,7 +64,7 @@ test('a queued job says what it waits for, on every page that shows it', async (
   const request = { kind: 'style', content: 'cat', styles: [{ image: 'brushwork', weight: 1 }], size: 128, effort: 0.2 };
   const { id: second } = await post('/api/jobs', request);
   const { id: third } = await train('Third', 1);
-  const text = (id, title) => `Queued: waits for job ${id} (${title}) to end`;
+  const text = (id, title) => `Queued: waiting for job ${id} (${title})`;
   await shown.goto(`${served.url}/style?result=${second}`);
   await shown.waitForSelector(`#painting-note:has-text("${text(first, 'First')}")`);
   await shown.goto(`${served.url}/train?run=${third}`);
@@ -96,7 +96,7 @@ test('a run that was killed before its first model says why there is none, and c
   await kill();
   await shown.goto(`${served.url}/train?run=${id}`);
   await shown.waitForSelector('#run-note:has-text("Interrupted")');
-  assert.match(await shown.textContent('#run-note'), /There is no model to inspect: the run ended before its first model was saved\. Resume trains it from the start; Remove deletes it\./);
+  assert.match(await shown.textContent('#run-note'), /The run ended before its first model was saved, so there is none to inspect\. Resume trains it from the start; Remove deletes it\./);
   assert.deepEqual(await shown.$$eval('#run-actions > *', (all) => all.map(({ textContent }) => textContent)), ['Resume', 'Remove']);
   await shown.click('#run-actions button:has-text("Resume")');
   await shown.waitForSelector('#run-actions a:has-text("Inspect")', { timeout: 120_000 });
@@ -106,7 +106,7 @@ test('a run that was killed before its first model says why there is none, and c
   await until(later, ({ news: told }) => told.some(({ type, epoch }) => type === 'epoch' && epoch > 1));
   await kill();
   await shown.goto(`${served.url}/train?run=${later}`);
-  await shown.waitForSelector('#run-note:has-text("There is no model to inspect")');
+  await shown.waitForSelector('#run-note:has-text("so there is none to inspect")');
   assert.match(await shown.textContent('#run-note'), /Resume continues it from its checkpoint after epoch \d+; Remove deletes it\./);
   shown.wrong.splice(0);
 });

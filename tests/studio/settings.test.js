@@ -1,4 +1,4 @@
-// The card "How are images prepared?", for a model whose file does not say: tried, used, saved, found again.
+// The preprocessing card, for a model whose file does not store it: previewed, applied, saved, loaded again.
 
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -142,7 +142,7 @@ test('a card that was closed stays closed, until it is wanted', async () => {
   await shown.click('#settings-toggle');
   await shown.waitForSelector(card);
   assert.equal(await shown.locator('#settings-bars li').count(), 0);
-  assert.match(await shown.textContent('#settings-note'), /is known/);
+  assert.match(await shown.textContent('#settings-note'), /is fixed/);
   assert.ok(await shown.isDisabled('#settings-use'));
   assert.equal(await shown.inputValue('#settings-format'), 'caffe');
   clean(shown);

@@ -182,7 +182,7 @@ fn predict_reads_images_of_any_size_and_goes_on_after_a_bad_one() {
     assert_eq!(answer["errors"].as_array().unwrap().len(), 4);
     assert_eq!(answer["errors"][1]["image"], text(&paths[3]));
 
-    // A file of 28x28 is taken as it is: the same as the digit of the set.
+    // A 28x28 file is used unchanged, so it gives the same result as the digit of the set.
     let data = format!("mnist:{}", shared().data().display());
     let digit = json(&run(["predict", text(&model), "--data", &data, "--index", "0", "--json"]));
     assert_eq!(answer["predictions"][0]["probabilities"], digit["predictions"][0]["probabilities"]);
@@ -309,7 +309,7 @@ fn a_demonstration_that_is_stopped_shows_what_it_has() {
     );
     assert!(rest.contains(&format!("Report: {}", out.join("index.html").display())), "{rest:?}");
     let page = fs::read_to_string(out.join("index.html")).unwrap();
-    assert!(page.contains("The training was stopped after"));
+    assert!(page.contains("Training was stopped after"));
     assert!(Path::new(&out.join("model.safetensors")).exists());
 }
 

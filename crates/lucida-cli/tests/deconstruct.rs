@@ -281,7 +281,7 @@ fn what_cannot_be_used_is_said_in_one_line() {
     for (arguments, expected) in [
         (&["deconv", model, &digit, "--layer", "conv2"][..], "did you mean \"conv2d\"?"),
         (&["deconv", model, &digit, "--layer", "conv2d", "--filter", "24"], "no filter 24: its filters are 0 to 23"),
-        (&["deconv", model, &digit, "--layer", "conv2d", "--filter", "1", "--position", "28,0"], "no place (28, 0)"),
+        (&["deconv", model, &digit, "--layer", "conv2d", "--filter", "1", "--position", "28,0"], "no position (28, 0)"),
         (&["deconv", model, &digit, "--layer", "input_layer"], "is the input"),
         (&["deconv", model, large, "--layer", "conv2d"], "large.png"),
         (&["deconv", model, "none.png", "--layer", "conv2d"], "none.png"),

@@ -65,5 +65,5 @@ fn folders_layers_and_what_cannot_be() {
     for index in 1..8 {
         fs::remove_file(photos.join(format!("{index}.png"))).unwrap();
     }
-    assert!(fail(1, again()).contains("cannot be found from the features of 1 (it takes two images)"));
+    assert!(fail(1, again()).contains("PCA needs at least one component and two images"));
 }

@@ -28,11 +28,11 @@ const RUNS: usize = 200;
 /// A model that could be opened.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    /// What requests call it.
+    /// Identifier in requests.
     pub(crate) id: String,
-    /// What people call it.
+    /// Display name.
     pub(crate) name: String,
-    /// What it is, in a few words.
+    /// Group in the list of models.
     pub(crate) group: &'static str,
     origin: Origin,
     /// When its file was written, in nanoseconds: another value is another model.
@@ -52,7 +52,7 @@ pub(crate) struct Loaded {
     pub(crate) model: Model,
     /// The receptive fields of all layers; none when the network does not take one image.
     pub(crate) fields: Vec<ReceptiveField>,
-    /// Whether its weights mean anything.
+    /// Whether its weights are trained, not random.
     pub(crate) trained: bool,
     /// Changes when the file of the model does, and when its settings do.
     pub(crate) stamp: u128,
@@ -61,12 +61,12 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// What a class is called.
+    /// The name of a class.
     pub(crate) fn class_name(&self, class: usize) -> String {
         self.model.class_name(class)
     }
 
-    /// What people call it, with what they must know of its predictions.
+    /// Display name, with a note if the weights are random.
     pub(crate) fn title(&self) -> String {
         if self.trained { self.name.clone() } else { format!("{} (not trained)", self.name) }
     }
@@ -93,7 +93,7 @@ pub(crate) fn classes_of(model: &Model) -> usize {
     outputs.map_or(0, |outputs| outputs.count())
 }
 
-/// The list, and what of it is in memory.
+/// The list of models, and those in memory.
 #[derive(Default)]
 pub(crate) struct Models {
     given: Option<ModelSpec>,
@@ -108,7 +108,7 @@ impl Models {
         Self { given, runs: runs.to_owned(), ..Self::default() }
     }
 
-    /// All models, the one to begin with first.
+    /// All models, the default first.
     pub(crate) fn list(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         if let Some(spec) = &self.given {
@@ -117,7 +117,7 @@ impl Models {
             let origin = Origin::Spec(spec.clone());
             let stamp =
                 spec.file().ok().flatten().map_or(0, |file| stamp_of(format!("{spec:?}").as_bytes(), written(&file)));
-            entries.push(Entry { id: "given".into(), name, group: "Given", origin, stamp });
+            entries.push(Entry { id: "given".into(), name, group: "Command line", origin, stamp });
         }
         let mut runs = runs_in(&self.runs, "run");
         runs.extend(runs_in(&self.runs.join("studio"), "job"));
@@ -179,13 +179,13 @@ impl Entry {
         let with = |top, name: String| {
             let file = locate(known, top).ok()?;
             let origin = Origin::Spec(ModelSpec { top, ..ModelSpec::new(known.name) });
-            Some(Self { id: known.name.into(), name, group: "Fetched", origin, stamp: written(&file) })
+            Some(Self { id: known.name.into(), name, group: "Downloaded", origin, stamp: written(&file) })
         };
         let name = known.name.to_owned();
         let fetched = with(IncludeTop::Needed, name.clone())
             .or_else(|| with(IncludeTop::Unneeded, format!("{name}, without classifier")));
         fetched.unwrap_or_else(|| {
-            let group = if published(known, true).is_ok() { "Not fetched" } else { "Not trained" };
+            let group = if published(known, true).is_ok() { "Not downloaded" } else { "Random weights" };
             Self { id: name.clone(), name, group, origin: Origin::Untrained(known), stamp: 0 }
         })
     }
@@ -199,11 +199,10 @@ impl Entry {
     /// Where the model is, if it is a person's own: one that was given, or a run.
     pub(crate) fn own(&self) -> Result<&ModelSpec, String> {
         match &self.origin {
-            Origin::Spec(spec) if ["Given", "Runs"].contains(&self.group) => Ok(spec),
-            _ => Err(format!(
-                "the preprocessing of {} is known: only that of a model of your own can be changed",
-                self.name
-            )),
+            Origin::Spec(spec) if ["Command line", "Runs"].contains(&self.group) => Ok(spec),
+            _ => {
+                Err(format!("the preprocessing of {} is fixed: only that of your own models can be changed", self.name))
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The pages: their frames come from templates, what is in them from scripts and the API.
+//! The pages: templates, filled in by scripts through the API.
 
 use askama::Template;
 use axum::extract::MatchedPath;
@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use crate::problem::Problem;
 use crate::web::version;
 
-/// A page: its address, and what the navigation calls it.
+/// A page: its path, and its name in the navigation.
 pub(crate) const PAGES: [(&str, &str); 7] = [
     ("/", "Network"),
     ("/draw", "Draw"),
@@ -107,21 +107,21 @@ pub(crate) async fn page(path: MatchedPath) -> Response {
 pub(crate) async fn not_found(headers: HeaderMap) -> Response {
     let wants_page = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     if !wants_page.is_some_and(|accepted| accepted.contains("text/html")) {
-        return Problem::missing("there is nothing at this address").into_response();
+        return Problem::missing("this page does not exist").into_response();
     }
-    let text = "There is nothing at this address.";
+    let text = "This page does not exist.";
     html(StatusCode::NOT_FOUND, &Message { frame: Frame::of(""), title: "Not found", text, inside: true })
 }
 
 /// What a browser without the token sees.
 pub(crate) fn locked() -> Response {
-    let text = "This studio asks for a token. Open the whole address that `lucida studio` has printed in its terminal.";
+    let text = "This studio requires a token. Open the complete URL that `lucida studio` printed in the terminal.";
     html(StatusCode::UNAUTHORIZED, &Message { frame: Frame::of(""), title: "Locked", text, inside: false })
 }
 
 fn html(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => (status, Html(text)).into_response(),
-        Err(error) => Problem::from(lucida::Error::Bug(format!("a page cannot be made: {error}"))).into_response(),
+        Err(error) => Problem::from(lucida::Error::Bug(format!("cannot render the page: {error}"))).into_response(),
     }
 }

@@ -1,4 +1,4 @@
-//! An answer that is an error: a status, and a sentence for the person before the page.
+//! An error response: a status and a message for the user.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -7,7 +7,7 @@ use lucida::Error;
 use lucida::weights::hub::published_for;
 use serde_json::json;
 
-/// Why a request was not answered.
+/// Why a request failed.
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -21,7 +21,7 @@ impl Problem {
         Self { status, message: message.into() }
     }
 
-    /// There is no such thing.
+    /// Not found.
     pub(crate) fn missing(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
     }
@@ -39,7 +39,7 @@ impl Problem {
         }
     }
 
-    /// The server has enough to do.
+    /// The server is busy.
     pub(crate) fn busy(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }

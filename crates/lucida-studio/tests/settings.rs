@@ -215,7 +215,7 @@ fn a_model_without_a_file_or_in_a_folder_that_is_read_only_cannot_be_saved() {
     let builtin = ModelSpec { top: IncludeTop::Optional, ..ModelSpec::new("vgg16-builtin") };
     let studio = Studio::with(|options| options.model = Some(builtin));
     let now = studio.get(SETTINGS).json();
-    assert_eq!((&now["unsaved"], &now["fixed"]), (&"vgg16-builtin has no file of its own".into(), &Value::Null));
+    assert_eq!((&now["unsaved"], &now["fixed"]), (&"vgg16-builtin is not stored in a file".into(), &Value::Null));
 }
 
 #[test]

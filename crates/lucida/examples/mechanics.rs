@@ -4,7 +4,7 @@
 use lucida::Result;
 use lucida::nn::{Network, Plan, layers::Conv2D};
 
-/// The input, 3x3; the filter, 2x2; and what the output ought to be, 2x2.
+/// The input, 3x3; the filter, 2x2; and the target output, 2x2.
 pub(crate) const X: [f32; 9] = [1.0, 2.0, 0.0, 3.0, 1.0, 2.0, 0.0, 1.0, 4.0];
 pub(crate) const F: [f32; 4] = [1.0, -1.0, 2.0, 0.0];
 const TARGET: [f32; 4] = [4.0, 3.0, 4.0, 0.0];
@@ -43,7 +43,7 @@ pub(crate) fn steps() -> Result<Vec<String>> {
     let forward = [grid("X", &X, 3), grid("F", &F, 2), grid("O", &o, 2)].join("\n\n");
     let errors = format!("{}\n\nL = {before}\n\n{}", grid("T", &TARGET, 2), grid("dL/dO", &of_o, 2));
     let backward = format!("{}\n\ndL/db = {}", grid("dL/dF = X * dL/dO", &of_f, 2), number(of_b[0]));
-    let update = format!("{}\n\nL = {after}, after {before}", grid("F after the step", &learned, 2));
+    let update = format!("{}\n\nL = {after} (before: {before})", grid("F after the step", &learned, 2));
     Ok(vec![forward, errors, backward, update])
 }
 

@@ -21,15 +21,15 @@ pub(crate) fn gradients() -> Result<String> {
     let [_, of_output, of_filter, _, of_input] = pass(&F, &[0.0])?;
     // dL/dF: the input, convolved with dL/dO.
     assert_eq!(of_filter, convolved(&X, 3, &of_output));
-    // dL/dX: dL/dO with a border of zeros, convolved with the filter turned by half a turn.
-    let turned: Vec<f32> = F.iter().rev().copied().collect();
-    let mut bordered = [0.0; 16];
-    of_output.iter().enumerate().for_each(|(at, &value)| bordered[(at / 2 + 1) * 4 + at % 2 + 1] = value);
-    assert_eq!(of_input, convolved(&bordered, 4, &turned));
+    // dL/dX: dL/dO padded with zeros, convolved with the filter rotated by 180°.
+    let rotated: Vec<f32> = F.iter().rev().copied().collect();
+    let mut padded = [0.0; 16];
+    of_output.iter().enumerate().for_each(|(at, &value)| padded[(at / 2 + 1) * 4 + at % 2 + 1] = value);
+    assert_eq!(of_input, convolved(&padded, 4, &rotated));
     let steps = [
-        grid("dL/dO with a border", &bordered, 4),
-        grid("F turned", &turned, 2),
-        grid("dL/dX = dL/dO with a border * F turned", &of_input, 3),
+        grid("dL/dO padded", &padded, 4),
+        grid("F rotated", &rotated, 2),
+        grid("dL/dX = dL/dO padded * F rotated", &of_input, 3),
     ];
     Ok(steps.join("\n\n"))
 }

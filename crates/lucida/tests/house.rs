@@ -352,6 +352,17 @@ const BANNED: &[Banned] = &[
         ],
     },
     Banned { phrases: &["film", "films"], better: "video", fine: &[], except: &[] },
+    Banned { phrases: &["whatever becomes"], better: "ignore", fine: &[], except: &[] },
+    Banned { phrases: &["is to be known", "are to be known"], better: "note that", fine: &[], except: &[] },
+    Banned { phrases: &["knows strokes", "know strokes"], better: "captures strokes", fine: &[], except: &[] },
+    Banned { phrases: &["best that is there"], better: "best available", fine: &[], except: &[] },
+    Banned { phrases: &["as it becomes"], better: "intermediate", fine: &[], except: &[] },
+    Banned { phrases: &["what spoke for"], better: "evidence for", fine: &[], except: &[] },
+    Banned { phrases: &["half a turn"], better: "180°", fine: &[], except: &[] },
+    Banned { phrases: &["enough to do"], better: "busy", fine: &[], except: &[] },
+    Banned { phrases: &["no such thing"], better: "not found", fine: &[], except: &[] },
+    Banned { phrases: &["least loss"], better: "lowest loss", fine: &[], except: &[] },
+    Banned { phrases: &["what it has told"], better: "its events", fine: &[], except: &[] },
 ];
 
 /// A word of a text.

@@ -34,6 +34,6 @@ fn the_steps_are_those_worked_out_by_hand() {
     has(1, &["L = 3.5"]);
     has(1, &["dL/dO", "1 1", "-2 1"]);
     has(2, &["dL/dF = X * dL/dO", "-2 2", "5 5", "", "dL/db = 1"]);
-    has(3, &["dL/dX = dL/dO with a border * F turned", "1 0 -1", "0 5 -1", "-4 2 0"]);
-    has(4, &["F after the step", "1.1 -1.1", "1.75 -0.25", "", "L = 2.376, after 3.5"]);
+    has(3, &["dL/dX = dL/dO padded * F rotated", "1 0 -1", "0 5 -1", "-4 2 0"]);
+    has(4, &["F after the step", "1.1 -1.1", "1.75 -0.25", "", "L = 2.376 (before: 3.5)"]);
 }

@@ -86,7 +86,7 @@ pub(crate) async fn upload(
 /// What is wrong with a form. One that breaks off is its client's fault: nothing else fails in reading it.
 fn broken(error: MultipartError) -> Problem {
     match error.status() {
-        StatusCode::INTERNAL_SERVER_ERROR => Problem::new(StatusCode::BAD_REQUEST, "the upload broke off"),
+        StatusCode::INTERNAL_SERVER_ERROR => Problem::new(StatusCode::BAD_REQUEST, "the upload was interrupted"),
         status => Problem::new(status, error.body_text()),
     }
 }

@@ -19,7 +19,7 @@ use crate::state::Studio;
 /// The most jobs in a list.
 const COUNT: usize = 200;
 
-/// A job and what it has told.
+/// A job and its events.
 #[derive(Serialize)]
 pub(crate) struct Told {
     #[serde(flatten)]

@@ -302,7 +302,7 @@ pub(crate) async fn deconv(
 
 /// What the units of a layer see.
 pub(crate) fn field<'a>(loaded: &'a Loaded, layer: &str) -> Result<&'a ReceptiveField> {
-    let none = || Problem::wrong("this network does not take one image");
+    let none = || Problem::wrong("this network does not have one image as its input");
     loaded.fields.get(loaded.node(layer)?).ok_or_else(none)
 }
 

@@ -251,7 +251,7 @@ fn open_tasks(loaded: &Loaded) -> Vec<&'static str> {
 /// The file of a model that settings sit next to; or why they cannot be saved.
 fn own_file(spec: &ModelSpec) -> Result<PathBuf, String> {
     let found = spec.file().map_err(|problem| problem.to_string())?;
-    let file = found.ok_or_else(|| format!("{} has no file of its own", spec.model))?;
+    let file = found.ok_or_else(|| format!("{} is not stored in a file", spec.model))?;
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => FilePath::new("."),

@@ -52,7 +52,7 @@ pub(crate) enum Lane {
 pub(crate) enum Event {
     /// A job's record is another.
     Job { job: Box<Record> },
-    /// A job tells something of its own: number `at` of what it has told.
+    /// A job reports an event of its kind: number `at` of its events.
     News { id: String, at: usize, news: Value },
     /// A job was removed.
     Removed { id: String },
@@ -119,7 +119,7 @@ impl Jobs {
         find(&self.lock().records, id).ok().map(|record| record.title.clone())
     }
 
-    /// A job, and what it has told.
+    /// A job and its events.
     pub(crate) fn get(&self, id: &str) -> Result<(Record, Vec<Value>)> {
         let inner = self.lock();
         let record = find(&inner.records, id)?.clone();
@@ -192,7 +192,7 @@ impl Jobs {
 
     fn has_room(&self, inner: &Inner) -> Result<()> {
         if inner.waiting.len() >= self.queue || self.stopping.load(Ordering::SeqCst) {
-            return Err(Problem::busy(format!("{} jobs are waiting already; try again later", inner.waiting.len())));
+            return Err(Problem::busy(format!("{} jobs are already queued; try again later", inner.waiting.len())));
         }
         Ok(())
     }

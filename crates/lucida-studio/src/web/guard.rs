@@ -66,14 +66,14 @@ impl Guard {
         if let Some(origin) = text(ORIGIN.as_str())
             && origin.strip_prefix("http://") != Some(host)
         {
-            return Err("this request comes from the page of another site");
+            return Err("this request comes from another site");
         }
         // A link elsewhere may lead here; nothing else of another site may.
         let is_visit = method == Method::GET && text("sec-fetch-mode") == Some("navigate");
         match text("sec-fetch-site") {
             None | Some("same-origin" | "none") => Ok(()),
             Some(_) if is_visit && text("sec-fetch-dest") == Some("document") => Ok(()),
-            Some(_) => Err("this request comes from the page of another site"),
+            Some(_) => Err("this request comes from another site"),
         }
     }
 }
@@ -84,10 +84,10 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next().map(HeaderValue::to_str), hosts.next(), request.uri().authority()) {
         (Some(Ok(host)), None, None) => host.to_owned(),
-        _ => return refuse(StatusCode::BAD_REQUEST, "a request needs one Host"),
+        _ => return refuse(StatusCode::BAD_REQUEST, "a request needs exactly one Host header"),
     };
     if !guard.knows(&host) {
-        let hint = "the studio is not known under this name; use its address, or start it with --host NAME";
+        let hint = "unknown host name; use the printed URL, or start the studio with --host NAME";
         return refuse(StatusCode::MISDIRECTED_REQUEST, hint);
     }
     if let Err(reason) = guard.check_origin(request.method(), headers, &host) {

@@ -57,9 +57,9 @@ impl Server {
             .max_blocking_threads(8)
             .enable_all()
             .build()
-            .map_err(|error| Error::Unsupported(format!("the system gives no threads to serve with: {error}")))?;
+            .map_err(|error| Error::Unsupported(format!("cannot start server threads: {error}")))?;
         let wanted = SocketAddr::new(options.listen, options.port);
-        let hint = "choose another with --port, or --port 0 for any that is free";
+        let hint = "choose another port with --port, or --port 0 for any free one";
         let refused = |error| Error::argument(format!("cannot listen on {wanted}: {error}; {hint}"));
         let listener = runtime.block_on(TcpListener::bind(wanted)).map_err(refused)?;
         let port = listener.local_addr().map_err(refused)?.port();

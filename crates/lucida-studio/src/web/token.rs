@@ -14,7 +14,7 @@ impl Token {
     pub(crate) fn random() -> Result<Self> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)
-            .map_err(|error| Error::Unsupported(format!("the system has no random numbers for a token: {error}")))?;
+            .map_err(|error| Error::Unsupported(format!("cannot get random numbers for a token: {error}")))?;
         Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 

@@ -58,7 +58,7 @@ export async function ask(path, options = {}) {
   } catch (error) {
     if (error.name === 'AbortError' || leaving) throw error;
     offline(true);
-    if ((options.method ?? 'GET') !== 'GET') throw new Error('The studio does not respond; nothing was changed.');
+    if ((options.method ?? 'GET') !== 'GET') throw new Error('The studio is not responding; nothing was changed.');
     await back;
     return ask(path, options);
   }
@@ -178,7 +178,7 @@ function readAddress() {
   named = { ...addressed };
   [$('#not-found').textContent, $('#not-found').hidden] = ['', true];
   const unknown = [...new URLSearchParams(location.search).keys()].filter((key) => !KEYS.includes(key));
-  if (unknown.length > 0) notice(`Unknown in the address of this page, and ignored: ${unknown.map((key) => `“${key}”`).join(', ')}.`);
+  if (unknown.length > 0) notice(`Unknown parameters in the URL, ignored: ${unknown.map((key) => `“${key}”`).join(', ')}.`);
   if (Object.keys(addressed).length === 0) return;
   if (addressed.model !== undefined && addressed.model !== view.model) for (const key of ['layer', 'channel', 'at', 'job']) delete view[key];
   for (const key of KEYS) delete view[key];

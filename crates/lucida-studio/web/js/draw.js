@@ -177,7 +177,7 @@ $('#camera-toggle').addEventListener('click', async () => {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 } });
   } catch {
-    say('The camera cannot be used here.');
+    say('The camera is not available.');
     return;
   }
   source = 'camera';
@@ -264,7 +264,7 @@ async function send() {
     show(answer);
     const time = performance.now() - started;
     pad.dataset.milliseconds = time.toFixed(1);
-    $('#speed').textContent = `${Math.round(time)} ms per update, ${answer.milliseconds.toFixed(1)} ms of it in the network`;
+    $('#speed').textContent = `${Math.round(time)} ms per update, ${answer.milliseconds.toFixed(1)} ms in the network`;
   }
   busy = false;
   if (again) {
@@ -370,9 +370,9 @@ clear();
   const reads = model.digits;
   $('#draw-title').textContent = reads ? 'Draw a digit' : 'Classify an image';
   $('#draw-lead').textContent = reads
-    ? 'The prediction and the feature maps of every layer follow each stroke.'
+    ? 'The prediction and the feature maps of every layer update with each stroke.'
     : 'The prediction and the feature maps of every layer, for an image, the camera or a drawing.';
-  $('#draw-none').hidden = (reads && model.trained) || knownModels().some((known) => known.group === 'Runs' || known.group === 'Given');
+  $('#draw-none').hidden = (reads && model.trained) || knownModels().some((known) => known.group === 'Runs' || known.group === 'Command line');
   $('#draw').hidden = !usable;
   rows = new Map();
   $('#layers').replaceChildren();

@@ -28,7 +28,7 @@ function connect() {
     offline(true);
     if (source.readyState !== EventSource.CLOSED) return;
     // A studio that was started again for other machines asks for its new token.
-    fetch('/api/models').then(({ status }) => { if (status === 401) $('#offline').textContent = 'The studio was started again with another token. Open the address that it printed.'; }, () => {});
+    fetch('/api/models').then(({ status }) => { if (status === 401) $('#offline').textContent = 'The studio was restarted with a new token. Open the URL that it printed.'; }, () => {});
     setTimeout(connect, RETRY);
   });
 }
@@ -51,7 +51,7 @@ export function ending(job) {
 }
 
 /** What a queued job waits for. */
-export const queuedNote = ({ waits_for: ahead }) => (ahead ? `Queued: waits for job ${ahead.id} (${ahead.title}) to end` : 'Queued: starts next');
+export const queuedNote = ({ waits_for: ahead }) => (ahead ? `Queued: waiting for job ${ahead.id} (${ahead.title})` : 'Queued: starts next');
 
 export const ended = (job) => !['queued', 'running'].includes(job.state);
 

@@ -22,7 +22,7 @@ export async function showFilter({ model, layer, channel, inputs, begin }) {
   const body = $('#filter-body');
   const what = isClass ? `Class ${model.classes[channel]}` : isMap ? `Filter ${channel}` : `Unit ${channel}`;
   const head = el('header', { class: 'figure' }, el('p', { class: 'eyebrow' }, layer.name), el('h2', { class: 'display', id: 'filter-name' }, what),
-    el('p', { class: 'fine' }, isMap ? `From ${number(found.least)} to ${number(found.most)}; ${percent(found.active, 0)} of the pixels are active` : `Its value is ${number(found.most)}`));
+    el('p', { class: 'fine' }, isMap ? `Range ${number(found.least)} to ${number(found.most)}; ${percent(found.active, 0)} of the pixels are active` : `Activation ${number(found.most)}`));
   const parts = [head];
   if (isMap) parts.push(mapFigure(layer, found, inputs));
   const projected = el('div', { class: 'figure' }, el('h3', {}, 'Deconvnet projection'));
@@ -44,8 +44,8 @@ export async function showFilter({ model, layer, channel, inputs, begin }) {
   attempt(async () => {
     const answer = await ask(`${base}/deconv?${image}`);
     if (!current()) return;
-    projected.append(el('div', { class: 'pair' }, figure(answer.patch, 'Its receptive field in the image'), figure(answer.projection, 'The activation projected back to the pixels')),
-      el('p', { class: 'fine' }, answer.activation > 0 ? 'Its strongest activation: the receptive field, and the activation projected back to the pixels.' : 'It is not active for this image.'));
+    projected.append(el('div', { class: 'pair' }, figure(answer.patch, 'The receptive field in the image'), figure(answer.projection, 'The activation projected back to the pixels')),
+      el('p', { class: 'fine' }, answer.activation > 0 ? 'The strongest activation: its receptive field, and its projection back to the pixels.' : 'Not active for this image.'));
   });
   if (!model.trained) {
     dreamed.append(el('p', { class: 'fine' }, 'This model is not trained: its filters have random weights.'));
@@ -54,10 +54,10 @@ export async function showFilter({ model, layer, channel, inputs, begin }) {
   }
   // Long work starts when it is asked for; for the small networks that read digits it takes a moment.
   const start = begin && model.digits ? (place, title, ...job) => work(place, ...job) : offer;
-  start(dreamed, 'Maximize its activation', { kind: 'maximize', model: model.id, layer: layer.name, channel }, current, (done) =>
+  start(dreamed, 'Maximize the activation', { kind: 'maximize', model: model.id, layer: layer.name, channel }, current, (done) =>
     [el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/picture.png`, alt: `The input that maximizes ${what} of ${layer.name}` }),
-      el('p', { class: 'fine' }, 'Gradient ascent on the input: the image with the highest activation found.')]);
-  start(examples, 'Search the images', { kind: 'examples', model: model.id, layer: layer.name, channel }, current, (done) => {
+      el('p', { class: 'fine' }, 'The image with the highest activation found by gradient ascent on the input.')]);
+  start(examples, 'Find top activations', { kind: 'examples', model: model.id, layer: layer.name, channel }, current, (done) => {
     const { examples: list, images, skipped = 0, title } = done.result;
     const broken = skipped ? ` ${count(skipped)} ${skipped === 1 ? 'image' : 'images'} could not be read.` : '';
     if (list.length === 0) return [el('p', { class: 'fine' }, `None of ${count(images)} images activates it: a dead filter.${broken}`)];
@@ -83,7 +83,7 @@ function mapFigure(layer, found, inputs) {
   const note = el('p', { class: 'fine', 'aria-live': 'polite' }, strongest);
   const given = String(view.at ?? '').split(',').map(Number);
   const inMap = given.length === 2 && given[0] >= 0 && given[0] < found.height && given[1] >= 0 && given[1] < found.width;
-  if (view.at !== undefined && !inMap) notFound('at', `This map has no place “${view.at}”: rows are 0 to ${found.height - 1}, columns 0 to ${found.width - 1}.`);
+  if (view.at !== undefined && !inMap) notFound('at', `This map has no pixel “${view.at}”: rows are 0 to ${found.height - 1}, columns 0 to ${found.width - 1}.`);
   let at = inMap ? given : [...found.strongest];
   const { size, stride, start } = layer.field ?? {};
   const show = () => {

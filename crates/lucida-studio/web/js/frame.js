@@ -53,7 +53,7 @@ export async function frame(changed = () => {}) {
 function showUntrained({ trained, fetch: weights }) {
   $('#untrained').hidden = trained;
   $('#untrained').replaceChildren('This model is not trained: its weights are random, and so are its predictions.',
-    ...(weights ? [' To use its ImageNet weights, run ', el('code', {}, weights.command), ` in a terminal (a download of ${weights.size}), then reload this page.`] : []));
+    ...(weights ? [' To use its ImageNet weights, run ', el('code', {}, weights.command), ` in a terminal (${weights.size} download), then reload this page.`] : []));
 }
 
 /** While the server is gone, what would ask it for something waits; reading and the navigation still work. */

@@ -60,7 +60,7 @@ async function useLayer(wanted, position, how = {}) {
   const layer = model.layers.find(({ name }) => name === $('#layer').value);
   const [height, width, filters] = layer.shape;
   const isPlace = (at) => at?.length === 2 && at.every((value, axis) => Number.isInteger(value) && value >= 0 && value < [height, width][axis]);
-  if (position && !isPlace(position)) notFound('at', `This map has no place “${view.at}”: rows are 0 to ${height - 1}, columns 0 to ${width - 1}; its strongest place is shown.`);
+  if (position && !isPlace(position)) notFound('at', `This map has no pixel “${view.at}”: rows are 0 to ${height - 1}, columns 0 to ${width - 1}; the strongest pixel is shown.`);
   const { strongest } = isPlace(position) ? { strongest: position } : await ask(`${base}/channels/${filter}?${image}`).catch(() => ({ strongest: null }));
   if (!last()) return;
   changes = new Map();
@@ -104,7 +104,7 @@ function drawMaps() {
   const [rows, columns] = answer.kernel_shape;
   mark($('#input-mark'), answer.corner, [rows, columns], answer.input_size);
   mark($('#output-mark'), answer.position, [1, 1], answer.output_size);
-  $('#input-caption').textContent = `Input map ${question.channel}: the patch`;
+  $('#input-caption').textContent = `Input channel ${question.channel}: the patch`;
   $('#output-caption').textContent = `Output, row ${answer.position[0]}, column ${answer.position[1]}: choose a pixel`;
 }
 
@@ -250,11 +250,11 @@ function change(row, column, field) {
   compute();
 }
 
-/** The sum of each input map, as bars. */
+/** Sum of each input channel, as bars. */
 function channelSums() {
   const most = Math.max(...answer.channel_sums.map(Math.abs)) || 1;
-  return el('figure', { class: 'sums' }, el('figcaption', { class: 'fine' }, 'The sum of each input map'), el('div', { class: 'sum-bars' }, ...answer.channel_sums.map((sum, channel) => {
-    const bar = el('button', { class: 'sum-bar', 'aria-label': `Input map ${channel}: ${number(sum)}`, title: `Input map ${channel}: ${number(sum)}`, 'aria-pressed': String(channel === question.channel), onclick: () => { question.channel = channel; compute(); } }, el('span', { class: sum < 0 ? 'down' : 'up' }));
+  return el('figure', { class: 'sums' }, el('figcaption', { class: 'fine' }, 'Sum of each input channel'), el('div', { class: 'sum-bars' }, ...answer.channel_sums.map((sum, channel) => {
+    const bar = el('button', { class: 'sum-bar', 'aria-label': `Input channel ${channel}: ${number(sum)}`, title: `Input channel ${channel}: ${number(sum)}`, 'aria-pressed': String(channel === question.channel), onclick: () => { question.channel = channel; compute(); } }, el('span', { class: sum < 0 ? 'down' : 'up' }));
     bar.firstChild.style.transform = `scaleY(${Math.abs(sum) / most})`;
     return bar;
   })));
@@ -262,7 +262,7 @@ function channelSums() {
 
 function termTable({ head, rows, of }) {
   return el('div', { class: 'scroll-x', tabindex: '0', role: 'group', 'aria-label': 'Terms of the sum' },
-    el('table', {}, el('caption', { class: 'fine' }, of > rows.length ? `The ${rows.length} greatest of ${count(of)} terms` : `All ${count(of)} terms`),
+    el('table', {}, el('caption', { class: 'fine' }, of > rows.length ? `The ${rows.length} largest of ${count(of)} terms` : `All ${count(of)} terms`),
       el('thead', {}, el('tr', {}, ...head.map((title) => el('th', { scope: 'col' }, title)))),
       el('tbody', {}, ...rows.map((row) => el('tr', {}, ...row.map((cell) => el('td', { class: 'number' }, cell)))))));
 }

@@ -23,12 +23,12 @@ export const uploads = async () => ((await attempt(() => ask('/api/images'))) ??
 
 /** Puts the picker into `place`; `changed()` is called when another image is chosen, or the model sees it differently. */
 export function picker(place, changed) {
-  const image = el('img', { alt: 'The image as the network gets it' });
+  const image = el('img', { alt: 'The image after preprocessing' });
   const field = el('div', { class: 'field', hidden: true });
   const strip = el('div', { class: 'picker-strip', role: 'group', 'aria-label': 'Images to choose from', tabindex: '0' });
   const title = el('p', { class: 'fine' });
   const file = el('input', { type: 'file', accept: 'image/*', class: 'hidden-text', id: 'image-file', onchange: () => take(file.files[0]) });
-  const more = el('button', { hidden: true, onclick: () => list(first + STEP) }, 'Others');
+  const more = el('button', { hidden: true, onclick: () => list(first + STEP) }, 'More images');
   place.replaceChildren(
     el('div', { class: 'picker-now' }, image, field),
     el('div', { class: 'picker-side' }, strip,

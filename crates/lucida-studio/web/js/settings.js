@@ -1,4 +1,4 @@
-// The card "How are images prepared?": what a model's file does not say, with a preview, on every page about a model.
+// The preprocessing card: settings that a model file does not store, with a preview, on every page about a model.
 
 import { $, ask, count, el, number, path, post, put, say, turns, view, withHyphen, withMinus } from './core.js';
 import { showBars } from './bars.js';
@@ -151,7 +151,7 @@ export function settings(reload) {
       el('tr', {}, el('th', { scope: 'row' }, name), ...[low, mean, high].map((value) => el('td', { class: 'number' }, number(value))))));
     showBars(part('bars'), predictions.map(({ name, probability }, at) => ({ name, value: probability, best: at === 0 })));
     part('outputs').hidden = predictions.length > 0;
-    part('outputs').textContent = outputs.length > 0 ? `Not classes; the first outputs: ${outputs.map((value) => number(value)).join(', ')}` : 'The outputs are not classes.';
+    part('outputs').textContent = outputs.length > 0 ? `Not a classifier; first outputs: ${outputs.map((value) => number(value)).join(', ')}` : 'The network is not a classifier.';
   }
 
   async function apply(save) {
@@ -161,7 +161,7 @@ export function settings(reload) {
     try {
       const now = await put(path`/api/models/${target.id}/settings`, { settings: chosen(), save });
       if (model !== target) return;
-      say(save ? `Saved in ${now.file}` : 'Used until the studio ends');
+      say(save ? `Saved in ${now.file}` : 'Applied until the studio stops');
       hide();
       await reload();
     } catch (error) {

@@ -23,7 +23,7 @@ export function steps(a) {
     {
       name: 'Patch',
       title: 'The patch',
-      text: `The output at row ${a.position[0]}, column ${a.position[1]} is computed from ${rows} × ${columns} values of each input map${a.corner.some((value) => value < 0) ? '; the padding outside the image is zero' : ''}.`,
+      text: `The output at row ${a.position[0]}, column ${a.position[1]} is computed from ${rows} × ${columns} values of each input channel${a.corner.some((value) => value < 0) ? '; the padding outside the image is zero' : ''}.`,
       grids: ['patch'],
     },
     {
@@ -41,11 +41,11 @@ export function steps(a) {
     {
       name: 'Sum',
       title: 'The sum and the bias',
-      text: channels > 1 ? `The products are added up, over all ${channels} input maps, and the bias is added.` : 'The products are added up, and the bias is added.',
+      text: channels > 1 ? `The products are added up, over all ${channels} input channels, and the bias is added.` : 'The products are added up, and the bias is added.',
       grids: ['patch', 'kernel', 'products'],
       equation: [
         math('O = b + ', el('span', { class: 'big' }, 'Σ'), sub('i,j,c'), ' X', sub('i,j,c'), ' K', sub('i,j,c')),
-        math(`${number(a.bias)}${plus(sum)}${channels > 1 ? `${plus(others)} from the other ${channels - 1} maps` : ''} = `, el('b', {}, number(a.sum, 4))),
+        math(`${number(a.bias)}${plus(sum)}${channels > 1 ? `${plus(others)} from the other ${channels - 1} channels` : ''} = `, el('b', {}, number(a.sum, 4))),
       ],
       sums: channels > 1,
     },

@@ -213,7 +213,7 @@ listen(async (event) => {
   const state = done.map(({ id }) => id).join();
   if ($('#gallery').dataset.state === state) return;
   $('#gallery').dataset.state = state;
-  $('#gallery').replaceChildren(...(done.length ? done.map((job) => el('button', { 'aria-label': `Result ${job.id}`, onclick: () => show(job.id) }, el('img', { src: path`/api/jobs/${job.id}/files/painting.png`, alt: '', loading: 'lazy' }))) : [el('p', { class: 'fine' }, 'There are none yet.')]));
+  $('#gallery').replaceChildren(...(done.length ? done.map((job) => el('button', { 'aria-label': `Result ${job.id}`, onclick: () => show(job.id) }, el('img', { src: path`/api/jobs/${job.id}/files/painting.png`, alt: '', loading: 'lazy' }))) : [el('p', { class: 'fine' }, 'No earlier results.')]));
 });
 
 whenBack(() => { if (transfers.has(view.result)) show(view.result, { quietly: true }); });

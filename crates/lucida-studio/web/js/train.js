@@ -59,7 +59,7 @@ function add(job) {
   runs.set(job.id, { job, color, shown: false, news: [], stop: null });
 }
 
-/** Follows a run: what it has told and tells. */
+/** Follows the past and future events of a run. */
 function load(run) {
   run.stop?.();
   run.news = [];
@@ -176,7 +176,7 @@ function showOpen() {
 /** Why a run that has ended is not a model, and what can be done. */
 function noModel({ news }) {
   const { epoch } = news.findLast(({ type }) => type === 'epoch') ?? {};
-  return `. There is no model to inspect: the run ended before its first model was saved. Resume ${epoch ? `continues it from its checkpoint after epoch ${epoch}` : 'trains it from the start'}; Remove deletes it.`;
+  return `. The run ended before its first model was saved, so there is none to inspect. Resume ${epoch ? `continues it from its checkpoint after epoch ${epoch}` : 'trains it from the start'}; Remove deletes it.`;
 }
 
 async function remove(job) {
@@ -204,8 +204,8 @@ function tile(job, { file, side, columns }, at, label) {
 
 /** After which epoch something was found, and whether its model is the one that is kept. */
 function after(epoch, best) {
-  if (!epoch) return 'Stopped within the first epoch.';
-  return `After epoch ${epoch}${epoch === best ? ', the best: the model that is kept' : ''}.`;
+  if (!epoch) return 'Stopped during the first epoch.';
+  return `After epoch ${epoch}${epoch === best ? ', the best epoch, whose weights are kept' : ''}.`;
 }
 
 function showSamples(run) {
@@ -220,7 +220,7 @@ function showSamples(run) {
     const [is, says] = [start.classes[start.labels[at]], start.classes[sample.class]];
     const right = is === says;
     return el('figure', { class: right ? '' : 'wrong' }, tile(run.job, start.samples, at, `${is}, predicted ${says}`), el('figcaption', {}, el('span', {}, says), el('span', { class: 'fine' }, percent(sample.probability, 0)), right ? null : el('span', { class: 'fine' }, `true: ${is}`)));
-  }) : [el('p', { class: 'fine' }, 'Predictions follow after the first epoch.')]));
+  }) : [el('p', { class: 'fine' }, 'Predictions appear after the first epoch.')]));
 }
 
 function showConfusion(run) {

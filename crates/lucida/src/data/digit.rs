@@ -26,7 +26,7 @@ const LONGEST_SIDE: usize = 640;
 
 /// Turns an image of one digit into a gray image of 28x28, white on black.
 ///
-/// One of 28x28 is taken as it is, inverted if its border is bright. In any other the ink is found, dark on light or light
+/// One of 28x28 is used unchanged, inverted if its border is bright. In any other the ink is found, dark on light or light
 /// on dark and under uneven light, cut out, scaled and centered. An image without ink gives a black one.
 ///
 /// ```

@@ -57,7 +57,7 @@ pub fn activations(network: &Network, layers: &[&str], input: &[f32], cpu: Cpu) 
         names => names.iter().map(|name| network.find(name)).collect::<Result<_>>()?,
     };
     if chosen.is_empty() {
-        return Err(Error::argument(format!("network {} has no layer that computes anything", network.name())));
+        return Err(Error::argument(format!("network {} has no layers with activations", network.name())));
     }
     let nodes = || chosen.iter().map(|&node| &network.nodes()[node]);
     let builder = Plan::builder(network).cpu(cpu).exact(true);

@@ -63,7 +63,7 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
         let others = layers_with_kernels(network);
         let class_name = network.nodes()[node].layer().class_name();
         let hint = match others.as_slice() {
-            [] => "no layer of this network has".to_owned(),
+            [] => "no layer of this network has kernels".to_owned(),
             some => format!("these have: {}", some.join(", ")),
         };
         return Err(Error::argument(format!("layer {layer} ({class_name}) has no kernels; {hint}")));

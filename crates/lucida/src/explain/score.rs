@@ -7,7 +7,7 @@ use crate::{Cpu, Error, Result};
 /// Inputs computed at once.
 const BATCH: usize = 32;
 
-/// The score of a class: the value before the softmax, whose gradient says what speaks for the class. The probability
+/// The score of a class: the value before the softmax, whose gradient is the evidence for the class. The probability
 /// after it would not do: it also rises when another class loses, and its gradient vanishes where it nears one.
 ///
 /// A network that ends in one sigmoid has two classes: the score of the second is the value before the sigmoid, that of

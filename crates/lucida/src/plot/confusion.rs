@@ -74,7 +74,7 @@ impl Confusion {
         // The title of a small matrix may be wider than the matrix.
         let title = match self.accuracy() {
             Some(accuracy) => format!("{} · accuracy {:.2} %", self.title, 100.0 * accuracy),
-            None => format!("{} · nothing counted", self.title),
+            None => format!("{} · no predictions", self.title),
         };
         let needed = 32.0 + f64::from(width(&title, 16.0, Weight::Bold)).min(600.0);
         let full = (left + side + layout.margins + 16.0).max(needed);

@@ -58,7 +58,7 @@ impl Panel {
 
     /// The chart, 480 by 330 pixels, with `epochs` epochs on its level axis and one of them marked.
     fn figure(&self, epochs: usize, marked: Option<usize>) -> Figure {
-        let mut figure = Figure::new(PANEL.0, PANEL.1, format!("{} of each epoch", self.title));
+        let mut figure = Figure::new(PANEL.0, PANEL.1, format!("{} by epoch", self.title));
         let plot = Plot { low: 0.0, high: 1.0, epochs }.fitted(self);
         self.head(&mut figure, marked);
         self.axes(&mut figure, &plot);
@@ -215,7 +215,7 @@ impl Curves {
     }
 
     /// Accuracy on the left and loss on the right, each for training and validation, with a mark at the epoch of the
-    /// least validation loss, or of the least training loss where there is no validation. The loss alone where there are
+    /// lowest validation loss, or of the lowest training loss where there is no validation. The loss alone where there are
     /// losses without accuracies.
     pub fn accuracy_and_loss<V: Copy + Into<f64>>(
         accuracy: &[V],
@@ -258,7 +258,7 @@ impl Curves {
     pub fn figure(&self) -> Figure {
         let figures = self.figures();
         let titles: Vec<_> = self.panels.iter().map(|panel| panel.title.to_lowercase()).collect();
-        let label = format!("Curves of each epoch: {}", titles.join(", "));
+        let label = format!("Learning curves: {}", titles.join(", "));
         let mut row = Figure::new(PANEL.0 * figures.len().max(1) as f64, PANEL.1, label);
         for (index, figure) in figures.into_iter().enumerate() {
             row.place(figure, index as f64 * PANEL.0, 0.0);

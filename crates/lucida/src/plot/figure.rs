@@ -200,7 +200,7 @@ impl Figure {
     /// [`Error::Argument`] when `scale` is not above 0, [`Error::Limit`] when the image would be too large.
     pub fn image(&self, scale: f64) -> Result<Image> {
         if !scale.is_finite() || scale <= 0.0 {
-            return Err(Error::argument(format!("a figure cannot be drawn at a scale of {scale}: it must be above 0")));
+            return Err(Error::argument(format!("the scale of a figure is {scale}; it must be above 0")));
         }
         let (width, height) = ((self.width * scale).ceil() as usize, (self.height * scale).ceil() as usize);
         check_size("figure", width, height)?;

@@ -186,7 +186,7 @@ impl Grid {
         }
         if !(4.0..=400.0).contains(&self.text_size) {
             let size = self.text_size;
-            return Err(Error::argument(format!("a grid's text cannot be of {size} pixels: 4 to 400 can be read")));
+            return Err(Error::argument(format!("the text size of a grid is {size} pixels; it must be 4 to 400")));
         }
         let columns = self.columns.min(self.cells.len());
         let rows = self.cells.len().div_ceil(columns);

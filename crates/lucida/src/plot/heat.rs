@@ -115,7 +115,7 @@ impl<'a> HeatOverlay<'a> {
         if self.values.len() != width * height || self.zoom == 0 {
             let (values, zoom) = (self.values.len(), self.zoom);
             return Err(Error::argument(format!(
-                "a map of {values} values cannot be laid over an image of {width}x{height} at a zoom of {zoom}"
+                "a heatmap of {values} values does not fit an image of {width}x{height} at a zoom of {zoom}"
             )));
         }
         let (wide, high) = (width.saturating_mul(self.zoom), height.saturating_mul(self.zoom));

@@ -58,14 +58,14 @@ impl Scatter {
         if points.is_empty() || points.len() != classes.len() {
             let (points, classes) = (points.len(), classes.len());
             return Err(Error::argument(format!(
-                "a map of {points} points with the classes of {classes} cannot be drawn"
+                "a scatter plot of {points} points needs as many classes, not {classes}"
             )));
         }
         if let Some(class) = classes.iter().find(|&&class| class >= class_names.len()) {
-            return Err(Error::argument(format!("class {class} of a map has no name")));
+            return Err(Error::argument(format!("class {class} of the scatter plot has no name")));
         }
         if points.iter().flatten().any(|value| !value.is_finite()) {
-            return Err(Error::argument("a place on a map is not a finite number"));
+            return Err(Error::argument("a coordinate of the scatter plot is not finite"));
         }
         let range = |axis: usize| {
             points
@@ -231,7 +231,10 @@ impl Scatter {
     /// that color on white; any other image gets a frame.
     fn small(&self, index: usize, image: &Image) -> Result<Image> {
         let Some(&class) = self.classes.get(index) else {
-            return Err(Error::argument(format!("a map of {} points has no point {index}", self.classes.len())));
+            return Err(Error::argument(format!(
+                "the scatter plot has {} points and no point {index}",
+                self.classes.len()
+            )));
         };
         let color = self.color(class);
         let size = self.thumbnail_size();

@@ -137,9 +137,9 @@ impl Deconstruction {
     }
 
     pub(super) fn dreams(&self) -> Result<Content> {
-        let intro = "No digit was used for these images: each began as almost nothing and was changed, step by step, \
-                     until the network was as sure of its class as can be. They show which patterns it associates \
-                     with each digit.";
+        let intro = "Gradient ascent changes an almost empty image until it maximizes the score of a class. No digit was \
+                     used. The images show which patterns the network associates with each class; the number is the \
+                     predicted probability.";
         let gallery = self.classes.iter().fold(Gallery::new(3), |gallery, (found, class, probability)| {
             gallery.item(found.image.clone(), format!("{class}\n{}", percent(*probability)), false)
         });
@@ -147,8 +147,8 @@ impl Deconstruction {
     }
 
     pub(super) fn filters(&self) -> Result<Content> {
-        let intro = "The same for single filters: the input that maximizes each activation. From layer to layer they \
-                     grow from edges through parallel strokes to curves and crossings. The number is the mean of its map.";
+        let intro = "The input that maximizes the activation of each filter. From layer to layer, the patterns grow from \
+                     edges to parallel strokes to curves and crossings. The number is the mean of the filter's feature map.";
         let mut content = Content::new().paragraph(intro);
         for (layer, found) in &self.filters {
             let gallery = found.iter().enumerate().fold(Gallery::new(2), |gallery, (filter, found)| {
@@ -161,15 +161,15 @@ impl Deconstruction {
     }
 
     pub(super) fn maps(&self) -> Result<Content> {
-        let intro = "The first digit held out on its way through the network: the first maps of each layer. A map that is \
-                     zero everywhere is hatched.";
-        Content::new().paragraph(intro).image(&self.maps, 1, "Feature maps of a digit, a row for each layer", "")
+        let intro = "The first feature maps of each layer for the first held-out digit. A map that is zero everywhere is \
+                     hatched.";
+        Content::new().paragraph(intro).image(&self.maps, 1, "Feature maps of a digit, one row per layer", "")
     }
 
     pub(super) fn explanations(&self) -> Result<Content> {
-        let intro = "Which pixels decided? Several methods answer, each in its own way. Below each stands how far to believe \
-                     it: the probability that is left while the pixels it calls important are deleted (less is better), and \
-                     that is reached while they are inserted into a blurred image (more is better).";
+        let intro = "Which pixels contribute to the score of the predicted class, according to several attribution methods. \
+                     Each map has two faithfulness scores: the mean class probability while the most important pixels are \
+                     deleted (lower is better), and while they are inserted into a blurred image (higher is better).";
         let mut content = Content::new().paragraph(intro);
         for (title, image) in &self.explanations {
             content = content.heading(title).image(image, 1, title, "")?;
@@ -178,9 +178,9 @@ impl Deconstruction {
     }
 
     pub(super) fn figure(&self) -> Result<Content> {
-        let intro = "For some filters of the last convolution, the nine held-out digits with the highest activations, \
-                     cropped to the receptive field, and next to them what activated the filter: the activation \
-                     projected back through the network to the pixels (the deconvnet of Zeiler and Fergus, 2014).";
+        let intro = "The nine held-out digits with the highest activations for some filters of the last convolution, \
+                     cropped to the receptive field, and next to them the activation projected back to the pixels (the \
+                     deconvnet of Zeiler and Fergus, 2014).";
         Content::new().paragraph(intro).image(&self.figure, 1, "Projections of filters and the parts of digits", "")
     }
 
@@ -189,8 +189,8 @@ impl Deconstruction {
     }
 
     pub(super) fn photo(&self) -> Result<Content> {
-        let intro = "The same tools on a network that has seen a million photos: the first three blocks of VGG16, which are \
-                     built in, look at a cat.";
+        let intro = "The same tools, applied to a network trained on a million photos: the first three blocks of VGG16, which \
+                     are built in, and a photo of a cat.";
         let gallery =
             self.photo.filters.iter().fold(Gallery::new(2), |gallery, (filter, image)| {
                 gallery.item(image.clone(), format!("{filter}"), false)
@@ -198,11 +198,11 @@ impl Deconstruction {
         Content::new()
             .paragraph(intro)
             .image(&self.photo.maps, 1, "Feature maps of a cat in three layers of VGG16", "")?
-            .heading("What activates its filters in the photo")
-            .paragraph("The nine filters of block3_conv3 with the highest activations, and what activates them.")
+            .heading("Deconvnet projections")
+            .paragraph("The nine filters of block3_conv3 with the highest activations: image patch and projection.")
             .image(&self.photo.projections, 1, "Projections of nine filters next to the parts of the photo", "")?
-            .heading("Maximizing inputs")
-            .paragraph("Inputs that maximize the filters of block3_conv1 with the highest activations for the cat.")
+            .heading("Activation maximization")
+            .paragraph("The inputs that maximize the filters of block3_conv1 with the highest activations for the cat.")
             .gallery(&gallery)
     }
 }
@@ -244,7 +244,7 @@ fn filters(result: &DemoResult, depth: &Depth, cpu: Cpu) -> Result<Vec<(&'static
     FILTERS.iter().map(of).collect()
 }
 
-/// One of the digits held out, as the network takes it.
+/// A held-out digit after preprocessing.
 fn digit(result: &DemoResult, index: usize) -> Result<Vec<f32>> {
     let preprocessing = result.model.preprocessing()?;
     let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
@@ -261,7 +261,7 @@ fn maps(result: &DemoResult, cpu: Cpu) -> Result<Image> {
     overview(&activations(network, &layers, &digit(result, 0)?, cpu)?, &style)
 }
 
-/// A digit that was read rightly, and the worst mistake.
+/// A correctly classified digit, and the most confident mistake.
 fn explanations(result: &DemoResult, cpu: Cpu) -> Result<Vec<(String, Image)>> {
     let settings = explain::ExplainConfig { cpu, seed: result.config.seed, masks: 1000, ..Default::default() };
     let mut explainer = Explainer::new(&result.model, &settings)?;
@@ -274,8 +274,8 @@ fn explanations(result: &DemoResult, cpu: Cpu) -> Result<Vec<(String, Image)>> {
         let (class, probability) = explainer.predict(&input)?;
         let (is, taken) = (held_out.label(index), result.class_name(class));
         let title = match is == class {
-            true => format!("Why this {taken} is a {taken}"),
-            false => format!("Why this {} was classified as a {taken}", result.class_name(is)),
+            true => format!("{taken}, classified correctly"),
+            false => format!("{}, classified as {taken}", result.class_name(is)),
         };
         let mut explained = Vec::new();
         for method in METHODS {

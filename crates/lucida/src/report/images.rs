@@ -1,4 +1,4 @@
-//! The images of the demonstration, as files and as parts of its page.
+//! The images of the demonstration, as files and in its report.
 
 use super::DemoResult;
 use crate::data::{Dataset, Image};
@@ -26,32 +26,32 @@ pub(super) fn all(result: &DemoResult) -> Result<Vec<(&'static str, Image)>> {
     };
     let mistakes = match mistakes(result)? {
         none if none.is_empty() => Image::filled(28, 28, &[255]),
-        some => digits(some, "The worst mistakes: what it is, and what it was taken for")?,
+        some => digits(some, "Most confident mistakes: true class → predicted class")?,
     };
     let kernels = Grid::new(kernels(result)?).columns(8).zoom(24).margin(10).padding(16);
     Ok(vec![
         (CURVES, result.training.history.curves().figure().image(2.0)?),
-        (PREDICTIONS, digits(predictions(result)?, "The first digits held out, and what they were taken for")?),
+        (PREDICTIONS, digits(predictions(result)?, "Sample predictions on held-out digits")?),
         (CONFUSION, confusion(result)?.figure().image(2.0)?),
         (MISTAKES, mistakes),
-        (KERNELS, kernels.title("The kernels of the first layer: negative blue, positive red").render()?),
+        (KERNELS, kernels.title("Kernels of the first layer (blue: negative, red: positive)").render()?),
     ])
 }
 
-/// A digit with a few words.
+/// A digit with two lines of caption.
 pub(super) struct Tile {
     pub(super) image: Image,
     pub(super) lines: [String; 2],
     pub(super) wrong: bool,
 }
 
-/// The first digits held out: the class and its probability.
+/// The first held-out digits with their predicted class and its probability.
 pub(super) fn predictions(result: &DemoResult) -> Result<Vec<Tile>> {
     let count = FIRST.min(result.evaluation.predicted.len());
     (0..count).map(|index| tile(result, index)).collect()
 }
 
-/// The wrongly classified digits, the most confident mistake first.
+/// The misclassified digits, most confident first.
 pub(super) fn mistakes(result: &DemoResult) -> Result<Vec<Tile>> {
     let wrong = result.evaluation.mistakes(&result.held_out()?);
     wrong.into_iter().take(WORST).map(|index| tile(result, index)).collect()
@@ -72,7 +72,7 @@ fn tile(result: &DemoResult, index: usize) -> Result<Tile> {
 /// The confusion matrix.
 pub(super) fn confusion(result: &DemoResult) -> Result<Confusion> {
     let counts = result.evaluation.confusion.counts().to_vec();
-    Ok(Confusion::new(result.model.class_names.clone(), counts)?.title("Digits held out"))
+    Ok(Confusion::new(result.model.class_names.clone(), counts)?.title("Held-out digits"))
 }
 
 /// The kernels of the first convolution, all on one scale.

@@ -11,7 +11,7 @@ use crate::{Cpu, Result};
 /// The file of the stylized image.
 pub(super) const FILE: &str = "cat-painted.png";
 
-/// A stylized image, with the content and the style in its size.
+/// A stylized image, with the content and the style at the same size.
 #[derive(Debug)]
 pub(super) struct StylizedCat {
     content: Image,
@@ -43,13 +43,13 @@ impl StylizedCat {
 
     /// The section of the report.
     pub(super) fn section(&self) -> Result<Content> {
-        let intro = "The same network stylizes images: the pixels of the photo are changed until the network sees in them \
-                     the cat, as a deep layer tells it, and the strokes of another image, as the correlations between the \
-                     filters of its layers tell them. `lucida style` does so with images of yours.";
+        let intro = "Gradient descent changes the pixels of the photo until the features of a deep layer match the photo (the \
+                     content) and the Gram matrices of several layers match another image (the style). `lucida style` does \
+                     this with your own images.";
         let gallery = Gallery::new(1)
-            .item(self.content.clone(), "the content".to_owned(), false)
-            .item(self.style.clone(), "the style".to_owned(), false)
-            .item(self.image.clone(), "the result".to_owned(), false);
+            .item(self.content.clone(), "content".to_owned(), false)
+            .item(self.style.clone(), "style".to_owned(), false)
+            .item(self.image.clone(), "result".to_owned(), false);
         Content::new().paragraph(intro).gallery(&gallery)
     }
 }

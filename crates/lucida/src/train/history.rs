@@ -57,7 +57,7 @@ pub struct History {
 }
 
 impl History {
-    /// The epoch of least validation loss, with the class weights where there are any (of least loss, without validation
+    /// The epoch with the lowest validation loss, with the class weights where there are any (of lowest training loss, without validation
     /// data); the first of equal ones.
     pub fn best(&self) -> Option<&EpochRecord> {
         let key = |record: &&EpochRecord| record.val_weighted_loss.or(record.val_loss).unwrap_or(record.loss);

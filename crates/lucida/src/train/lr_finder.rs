@@ -97,7 +97,7 @@ impl Trainer<'_> {
 /// The rate of the steepest fall of the loss, and at most a tenth of that where the loss is least.
 ///
 /// The steepest fall alone may lie right before the rate from which the loss blows up, where a training of more than a few
-/// steps does so as well; a tenth of the rate of the least loss is J. Howard's and S. Gugger's rule (Deep Learning for
+/// steps does so as well; a tenth of the learning rate with the lowest loss is J. Howard's and S. Gugger's rule (Deep Learning for
 /// Coders with fastai and PyTorch, 2020, chapter 5). The loss is smoothed by a centered mean: an exponential one lags
 /// behind, and gives rates that are too large by what it lags. A fall that is no larger than the noise is none.
 fn suggest(curve: &[[f64; 3]]) -> Option<f64> {

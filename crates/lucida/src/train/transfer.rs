@@ -49,7 +49,7 @@ enum Part {
 
 impl Default for Head {
     /// `standardize,flatten,dropout:0.5`: multinomial regression on standardized features. With a few hundred photos, hidden
-    /// layers are sooner sure of their answers than right (measured in `docs/photos.md`).
+    /// layers become overconfident (measured in `docs/photos.md`).
     fn default() -> Self {
         Self(vec![Part::Standardize, Part::Flatten, Part::Dropout(0.5)])
     }

@@ -248,7 +248,7 @@ fn changed<'a>(network: &'a Network, site: &ConvolutionSite, request: &Convoluti
         return Ok(Cow::Borrowed(network));
     }
     if network.parameters().0 > PARAMETERS {
-        return Err(Problem::wrong("this network is too large for its weights to be changed here"));
+        return Err(Problem::wrong("this network is too large to change its weights here"));
     }
     let mut network = network.clone();
     let first = network.nodes()[site.node].weights().start;
@@ -282,7 +282,7 @@ impl Run<'_> {
         let best = (!probabilities.is_empty()).then(|| lucida::weights::argmax(&probabilities));
         let class = request.class.or(best).unwrap_or(0);
         if class >= probabilities.len() {
-            return Err(Problem::wrong(format!("there are classes 0 to {}", probabilities.len() - 1)));
+            return Err(Problem::wrong(format!("classes are 0 to {}", probabilities.len() - 1)));
         }
         // Cross-entropy of the class: its gradient at the logits is what is predicted minus what is so.
         let grad_logits = plan.grad_output_mut(0);

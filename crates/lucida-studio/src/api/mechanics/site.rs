@@ -23,7 +23,7 @@ impl<'a> ConvolutionSite<'a> {
             return Err(Problem::wrong(format!("{} is not a convolution: choose a convolutional layer", this.name())));
         };
         let shapes = network.nodes()[from].shape().as_image().zip(this.shape().as_image());
-        let (input, output) = shapes.ok_or_else(|| Problem::wrong("the layer takes no image"))?;
+        let (input, output) = shapes.ok_or_else(|| Problem::wrong("the input of the layer is not an image"))?;
         let axis = |axis| conv.padding.resolve(axis, input[axis], conv.kernel_size[axis], conv.strides[axis]);
         let padding = axis(0).zip(axis(1)).map(|(rows, columns)| [rows.0, columns.0]);
         let padding = padding.ok_or_else(|| Problem::wrong("the kernel does not fit the input"))?;

@@ -43,17 +43,15 @@ impl Explain {
         let loaded = studio.models.get(&self.model)?;
         let classes = match loaded.classes() {
             0 => {
-                return Err(Problem::wrong(
-                    "the outputs of this network are not classes: there is no prediction to explain",
-                ));
+                return Err(Problem::wrong("this network is not a classifier: there is no prediction to explain"));
             }
             classes => classes,
         };
         if let Some(class) = self.class.filter(|&class| class >= classes) {
-            return Err(Problem::wrong(format!("there is no class {class}: they are 0 to {}", classes - 1)));
+            return Err(Problem::wrong(format!("there is no class {class}: classes are 0 to {}", classes - 1)));
         }
         if self.methods.is_empty() || self.methods.len() > Method::ALL.len() {
-            return Err(Problem::wrong("choose some of the methods"));
+            return Err(Problem::wrong("choose at least one method"));
         }
         let methods = self.methods.iter().map(|name| name.parse()).collect::<lucida::Result<Vec<Method>>>()?;
         let input = studio.input(&loaded, &self.image)?;

@@ -76,7 +76,7 @@ impl Style {
         if !fits {
             let limits = "64 to 1024 pixels, 1 to 4 styles, their weights 0.01 to 100, keep 0.01 to 100, \
                           strokes 0.25 to 4, effort 0.01 to 4";
-            return Err(Problem::wrong(format!("a style transfer takes {limits}")));
+            return Err(Problem::wrong(format!("a style transfer needs {limits}")));
         }
         let image = |name: &str| Ok::<_, Problem>(studio.image(name)?.to_rgb());
         let content = image(&self.content)?;

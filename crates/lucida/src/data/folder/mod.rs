@@ -279,7 +279,7 @@ impl<'a> FolderBuilder<'a> {
     }
 
     /// Opens a folder to look at: with classes or without, and any number of them. Of a folder in parts it is the test
-    /// part, else that which validates, else that to train on. Files that cannot be used are returned too.
+    /// part, else the validation part, else the training part. Files that cannot be used are returned too.
     ///
     /// # Errors
     /// [`Error::File`] when the folder is none or holds no image; [`Error::Interrupted`] when `progress` stops it; when

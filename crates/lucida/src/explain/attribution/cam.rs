@@ -61,7 +61,7 @@ pub fn default_layer(network: &Network) -> Result<&str> {
     }
     let name = network.name();
     Err(Error::Unsupported(format!(
-        "network {name} has no layer whose output has spatial extent: a class activation map needs one"
+        "network {name} has no layer with spatial extent, which a class activation map needs"
     )))
 }
 
@@ -164,7 +164,7 @@ impl Explainer<'_> {
         let map = weighted(&values, &weights);
         match &self.cam {
             Some(cam) => Ok(of_layer(cam, score, map, [height, width])),
-            None => Err(Error::Bug("the pass to the layer is gone".to_owned())),
+            None => Err(Error::Bug("the plan of the layer is missing".to_owned())),
         }
     }
 }

@@ -78,7 +78,7 @@ pub fn comparison(image: &Image, class: &str, explained: &[Explained]) -> Result
     // As high as the maps with their scales, so that all are level.
     let space = explained.first().map(|one| blank(&heat(image, &one.map).scale(original.width())));
     let original = stack(&[Some(original), space].into_iter().flatten().collect::<Vec<_>>(), SCALE_GAP, 0)?;
-    let mut cells = vec![Cell::new(original).caption(format!("The image\n{class}"))];
+    let mut cells = vec![Cell::new(original).caption(format!("Image\n{class}"))];
     for Explained { map, faithfulness } in explained {
         let (deletion, insertion) = (faithfulness.deletion_area(), faithfulness.insertion_area());
         let caption = match map.flat_reason() {
@@ -95,7 +95,7 @@ pub fn comparison(image: &Image, class: &str, explained: &[Explained]) -> Result
     let title = match alone {
         Some(description) => format!("{class}: {description}"),
         None => format!(
-            "What speaks for {class}: red or bright, against it: blue. Deletion: less is better, insertion: more"
+            "Evidence for {class} (red or bright: for, blue: against). Deletion: lower is better; insertion: higher"
         ),
     };
     Grid::new(cells).columns(COLUMNS).margin(16).padding(20).title(title).render()
@@ -122,7 +122,7 @@ pub fn sanity_strips(image: &Image, checks: &[SanityCheck]) -> Result<Image> {
             cells.push(Cell::new(image).caption(caption).flagged(last && check.is_suspicious()));
         }
     }
-    let title = "Random weights from the top down: a map that stays the same does not depend on what was learned";
+    let title = "Sanity check: weights randomized from the last layer down. A map that does not change ignores what was learned";
     Grid::new(cells).columns(columns).margin(12).padding(20).title(title).render()
 }
 
@@ -162,8 +162,8 @@ mod tests {
         assert_eq!(all[5].map.flat_reason(), None);
         let of = |method, value| HeatMap { values: vec![value; 784], method, ..all[5].map.clone() }.flat_reason();
         assert!(of(Method::Gradient, 0.0).unwrap().contains("the gradient of the class's score is zero"));
-        assert!(of(Method::GradientXInput, 0.0).unwrap().contains("attributes nothing"));
-        assert_eq!(of(Method::Rise, 0.25), Some("the map is constant: all pixels count the same"));
+        assert!(of(Method::GradientXInput, 0.0).unwrap().contains("attributes none"));
+        assert_eq!(of(Method::Rise, 0.25), Some("the map is constant: all pixels have the same attribution"));
         assert_eq!(heat_scale(&image, &zero, 9), None);
         assert_eq!(heat_scale(&image, &all[5].map, 9).unwrap().colors.len(), 9);
         let hatch = overlay(&image, &zero).unwrap();

@@ -13,7 +13,7 @@ pub struct HeatMap {
     pub score: f32,
     /// Height and width of the image as the network takes it.
     pub size: [usize; 2],
-    /// One value a pixel, row by row: the more, the more it speaks for the class. Of the methods that give a value for each
+    /// One value a pixel, row by row: the higher, the stronger the evidence for the class. Of the methods that give a value for each
     /// channel, it is the sum over the channels or, for those that show magnitudes, the largest magnitude.
     pub values: Vec<f32>,
     /// The shape of `raw`: (height, width, channels), of the image or of a layer.
@@ -68,11 +68,11 @@ impl HeatMap {
                 method if method.is_of_layer() => {
                     "the map is zero everywhere: no position of the layer raises the class's score"
                 }
-                _ => "the map is zero everywhere: the method attributes nothing of the class's score to any pixel",
+                _ => "the map is zero everywhere: the method attributes none of the class's score to any pixel",
             });
         }
         let same = most - least <= SAME * least.abs().max(most.abs());
-        (same && self.values.len() > 1).then_some("the map is constant: all pixels count the same")
+        (same && self.values.len() > 1).then_some("the map is constant: all pixels have the same attribution")
     }
 }
 

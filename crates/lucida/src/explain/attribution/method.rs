@@ -113,22 +113,22 @@ impl Method {
     /// What its map says, in one line.
     pub fn description(self) -> &'static str {
         match self {
-            Self::Gradient => "where a small change would change the score most",
+            Self::Gradient => "sensitivity of the score to each pixel",
             Self::SmoothGrad => "the gradient, averaged over noisy copies of the image",
-            Self::GradientXInput => "the gradient times the input: what speaks for the class and against it",
-            Self::GuidedBackprop => "the gradient through open ReLUs, positive parts only",
-            Self::IntegratedGradients => "what each pixel adds to the score on the way from the baseline",
-            Self::GradCam => "where a layer's channels that speak for the class are active",
-            Self::GradCamPlusPlus => "as Grad-CAM, but each instance of an object counts, small ones too",
-            Self::LayerCam => "where a layer is active, place by place, in favor of the class",
-            Self::ScoreCam => "a layer's channels by the score of the image seen through each",
-            Self::Occlusion => "how much the score falls when the patch is occluded",
-            Self::Rise => "the mean probability while the place can be seen, over random masks",
-            Self::Lrp => "the score, handed down layer by layer to the pixels",
+            Self::GradientXInput => "the gradient times the input: evidence for and against the class",
+            Self::GuidedBackprop => "the gradient, keeping only positive values at each ReLU",
+            Self::IntegratedGradients => "contribution of each pixel to the score's change from the baseline",
+            Self::GradCam => "where the channels that raise the class score are active",
+            Self::GradCamPlusPlus => "Grad-CAM with pixel-wise weights, better for several or small objects",
+            Self::LayerCam => "activations of a layer, weighted by the positive gradient at each position",
+            Self::ScoreCam => "channels of a layer, weighted by the score of the image masked with each",
+            Self::Occlusion => "drop in the score when a patch is occluded",
+            Self::Rise => "mean probability over the random masks that leave the pixel visible",
+            Self::Lrp => "the score, propagated back to the pixels layer by layer",
         }
     }
 
-    /// Whether its map has a sign: positive values speak for the class, negative ones against it.
+    /// Whether its map has a sign: positive values are evidence for the class, negative ones against it.
     pub fn is_signed(self) -> bool {
         matches!(self, Self::GradientXInput | Self::IntegratedGradients | Self::Occlusion | Self::Lrp)
     }

@@ -89,18 +89,18 @@ impl ExplainConfig {
             ("masks", self.masks, 1 << 24),
             ("cells of a mask", self.cells, 256),
             ("pixels of a patch", self.patch.unwrap_or(1), usize::MAX),
-            ("pixels from patch to patch", self.stride.unwrap_or(1), usize::MAX),
+            ("pixels of stride", self.stride.unwrap_or(1), usize::MAX),
             ("points of a curve", self.curve_steps, 1 << 20),
             ("stages of the check", self.stages, 1 << 20),
         ];
         for (what, count, most) in counts {
             if count == 0 || count > most {
-                let most = if most == usize::MAX { String::new() } else { format!(" to {most}") };
-                return Err(Error::argument(format!("{count} {what}: it must be 1{most}")));
+                let range = if most == usize::MAX { "at least 1".to_owned() } else { format!("1 to {most}") };
+                return Err(Error::argument(format!("{count} {what}: it must be {range}")));
             }
         }
         if !(self.noise.is_finite() && self.noise >= 0.0) {
-            return Err(Error::argument(format!("noise of {}: it must be a number from 0", self.noise)));
+            return Err(Error::argument(format!("noise of {}: it must be a number of at least 0", self.noise)));
         }
         if !(self.epsilon.is_finite() && self.epsilon > 0.0) {
             return Err(Error::argument(format!("an epsilon of {}: it must be a number above 0", self.epsilon)));
@@ -124,7 +124,7 @@ mod tests {
         };
         refused(|s| s.samples = 0, "0 samples: it must be 1 to 1048576");
         refused(|s| s.cells = 257, "257 cells");
-        refused(|s| s.stride = Some(0), "0 pixels from patch to patch: it must be 1");
+        refused(|s| s.stride = Some(0), "0 pixels of stride: it must be at least 1");
         refused(|s| s.noise = -0.1, "noise");
         refused(|s| s.noise = f32::NAN, "noise");
         refused(|s| s.epsilon = 0.0, "epsilon");

@@ -37,7 +37,7 @@ pub fn canny(image: &Image, sigma: f64, thresholds: CannyThresholds, cpu: Cpu) -
     let CannyThresholds { low, high } = thresholds;
     if !(0.0..=1.0).contains(&low) || !(low..=1.0).contains(&high) {
         return Err(Error::argument(format!(
-            "thresholds of {low} and {high}: they are parts of the steepest slope, 0 to 1, and the first is not above the second"
+            "thresholds of {low} and {high}: they must be fractions of the steepest gradient, 0 to 1, the lower one first"
         )));
     }
     let smooth = Kernel::gaussian(sigma)?.apply(&Plane::gray(image), cpu)?;

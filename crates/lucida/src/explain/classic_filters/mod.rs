@@ -78,7 +78,9 @@ impl Kernel {
     /// [`Error::Argument`] when `sigma` is not between 0.1 and 40 pixels.
     pub fn gaussian(sigma: f64) -> Result<Self> {
         if !(0.1..=40.0).contains(&sigma) {
-            return Err(Error::argument(format!("a Gaussian of {sigma} pixels: the deviation must be 0.1 to 40")));
+            return Err(Error::argument(format!(
+                "a Gaussian with a standard deviation of {sigma} pixels: it must be 0.1 to 40"
+            )));
         }
         let radius = (3.0 * sigma).ceil() as i64;
         let bell: Vec<f64> = (-radius..=radius).map(|x| (-(x * x) as f64 / (2.0 * sigma * sigma)).exp()).collect();
@@ -136,13 +138,13 @@ impl Kernel {
             }
             rows.push(row);
             if rows.len() > LONGEST_SIDE || rows[0].len() > LONGEST_SIDE {
-                let problem = format!("not a kernel to use: it is larger than {LONGEST_SIDE}x{LONGEST_SIDE}");
+                let problem = format!("not a valid kernel: it is larger than {LONGEST_SIDE}x{LONGEST_SIDE}");
                 return Err(Error::file(path, problem));
             }
         }
         match rows.first().map(Vec::len) {
             Some(width) => Self::new(rows.len(), width, rows.concat()),
-            None => Err(Error::file(path, "not a kernel: there is no number in it")),
+            None => Err(Error::file(path, "not a kernel: it contains no numbers")),
         }
     }
 

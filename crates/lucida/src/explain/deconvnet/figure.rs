@@ -142,7 +142,7 @@ impl DeconvFigure {
         }
         let block = 2 * (columns * (size * zoom + 2)) + 24;
         let title = format!(
-            "{}: the parts of {} with the strongest activations (left), and what in them activates the filter (right)",
+            "{}: the patches of {} with the strongest activations (left) and their projections (right)",
             self.layer,
             counted(self.images, "image")
         );
@@ -204,7 +204,7 @@ pub fn projection_sheet(
             Ok(Cell::new(Grid::new(pair).columns(2).margin(4).render()?).caption(caption))
         })
         .collect::<Result<Vec<_>>>()?;
-    let title = format!("{}: part of the image (left), and what in it activates the filter (right)", field.layer());
+    let title = format!("{}: image patch (left) and projection (right)", field.layer());
     let columns = (FIGURE / (2 * size * zoom + 24)).clamp(1, 3);
     Grid::new(cells).columns(columns).margin(18).padding(18).title(title).render()
 }
@@ -265,7 +265,7 @@ fn window(field: &ReceptiveField, position: [usize; 2], preprocessing: &Preproce
     }
 }
 
-/// A projection as an image: gray is nothing, and the contrast is that which makes the most of this window.
+/// A projection as an image: zero is gray, and the contrast fits this window.
 fn stretched(values: &[f32], window: Field, preprocessing: &Preprocessing) -> Result<Image> {
     let [height, width, channels] = preprocessing.output_shape();
     if values.len() != height * width * channels {

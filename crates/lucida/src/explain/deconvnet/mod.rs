@@ -164,7 +164,7 @@ impl Deconvnet {
     fn forward(&mut self, network: &Network, inputs: &[&[f32]]) -> Result<()> {
         if let Some(wrong) = inputs.iter().find(|input| input.len() != self.input_len) {
             let (got, expected) = (wrong.len(), self.input_len);
-            return Err(Error::argument(format!("an image of {got} values for a network that takes {expected}")));
+            return Err(Error::argument(format!("the image has {got} values, the network expects {expected}")));
         }
         self.plan.set_batch(inputs.len());
         for (place, input) in self.plan.input_mut().chunks_exact_mut(self.input_len).zip(inputs) {
@@ -178,7 +178,7 @@ impl Deconvnet {
         check_filter(&self.field, target.filter)?;
         match target.position {
             Some([row, column]) if row >= rows || column >= columns => Err(Error::argument(format!(
-                "layer {} has no place ({row}, {column}): its {filters} maps have {rows} rows and {columns} columns",
+                "layer {} has no position ({row}, {column}): its {filters} feature maps have {rows} rows and {columns} columns",
                 self.field.layer()
             ))),
             _ => Ok(()),

@@ -42,7 +42,10 @@ impl Features {
     pub fn new(layer: impl Into<String>, width: usize, values: Vec<f32>) -> Result<Self> {
         let layer = layer.into();
         if width == 0 || !values.len().is_multiple_of(width) {
-            return Err(Error::argument(format!("{} values do not fill rows of {width} features", values.len())));
+            return Err(Error::argument(format!(
+                "{} values are not a whole number of rows of {width} features",
+                values.len()
+            )));
         }
         if values.iter().any(|value| !value.is_finite()) {
             return Err(Error::argument(format!("layer {layer}: a feature is not a finite number")));

@@ -45,7 +45,7 @@ impl Pca {
         let (rows, width) = (features.len(), features.width());
         if rows < 2 || components == 0 {
             return Err(Error::argument(format!(
-                "{components} main directions cannot be found from the features of {rows} (it takes two images)"
+                "PCA needs at least one component and two images, not {components} and {rows}"
             )));
         }
         let components = components.min(width).min(rows - 1);

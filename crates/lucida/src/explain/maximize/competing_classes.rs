@@ -1,4 +1,4 @@
-//! What speaks for a class and against the others.
+//! The objective of a class minus those of the competing classes.
 //!
 //! The image of a class follows its logit, not its probability, which can grow by what the other classes dislike (Simonyan,
 //! Vedaldi and Zisserman, 2014, "Deep Inside Convolutional Networks"). But a softmax sees differences of logits only: what

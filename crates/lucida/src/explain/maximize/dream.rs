@@ -84,7 +84,7 @@ pub fn dream(
         let plan = Plan::builder(&network).cpu(cpu).output(seen.point.clone()).grad_output_at(seen.point.clone());
         let plan = plan.input_gradient().exact(false).build()?;
         if plan.memory() > MEMORY {
-            let what = format!("memory in bytes to dream in {}x{} pixels; take a smaller image", size[1], size[0]);
+            let what = format!("bytes of memory for DeepDream at {}x{} pixels (use a smaller image)", size[1], size[0]);
             return Err(Error::Limit { what, got: plan.memory() as u64, limit: MEMORY as u64 });
         }
         let base = resize_floats(&original, full, size, channels)?;
@@ -117,7 +117,7 @@ pub fn dream(
 
 impl Dream {
     fn check(&self) -> Result<()> {
-        positive("the rate", self.rate)?;
+        positive("the learning rate", self.rate)?;
         if !(1..=32).contains(&self.octaves) || self.steps == 0 {
             return Err(Error::argument("1 to 32 octaves of at least one step are needed"));
         }

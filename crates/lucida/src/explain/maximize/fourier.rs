@@ -182,7 +182,7 @@ impl Fourier {
             ("epsilon", self.epsilon, 1e6),
             ("spread", self.spread, 100.0),
             ("decay", self.decay, 4.0),
-            ("part of rest", self.rest, 1.0),
+            ("cool-down fraction", self.rest, 1.0),
             ("contrast", self.contrast.unwrap_or(0.0), 100.0),
             ("shift", self.shift, 1.0),
             ("rotation", self.rotation, 180.0),

@@ -9,7 +9,7 @@
 //!
 //! with `down` and `across` the differences to the next pixels. The gradient is divided by its length and followed by
 //! RMSprop without a learning rate; each step begins by rolling the image by up to 5 % of its size. The step of the
-//! least loss wins, and is at last centered on mid-gray with a deviation of a tenth of the range. A first run goes
+//! lowest loss wins, and is at last centered on mid-gray with a deviation of a tenth of the range. A first run goes
 //! without the variation, a second starts from its result.
 
 use super::{Maximized, Objective, Run, positive};
@@ -49,9 +49,9 @@ impl KerasVis {
         if self.steps.0 + self.steps.1 == 0 {
             return Err(crate::Error::argument("at least one step is needed"));
         }
-        positive("one more than the weight of the norm", 1.0 + self.norm_weight)?;
-        positive("one more than the weight of the variation", 1.0 + self.variation_weight)?;
-        positive("one more than the jitter", 1.0 + self.jitter)
+        positive("1 + norm weight", 1.0 + self.norm_weight)?;
+        positive("1 + total variation weight", 1.0 + self.variation_weight)?;
+        positive("1 + jitter", 1.0 + self.jitter)
     }
 }
 
@@ -178,7 +178,7 @@ impl Track {
         Self { image, squares: vec![0.0; len], least: f32::INFINITY, best: Vec::new(), rng }
     }
 
-    /// RMSprop along the gradient of length one; the image after the step of the least loss is kept.
+    /// RMSprop along the gradient of length one; the image after the step with the lowest loss is kept.
     fn step(&mut self, loss: f32, gradient: &[f32]) {
         let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
         let length = square.max(1e-12).sqrt() as f32;

@@ -85,7 +85,7 @@ impl Target {
                 Objective::Layer => Vec::new(),
                 Objective::Direction(parts) => {
                     if parts.is_empty() || parts.iter().any(|(_, weight)| !weight.is_finite()) {
-                        return refuse("cannot be followed in a direction without channels".into());
+                        return refuse("has no channels for a direction".into());
                     }
                     parts.iter().map(|(channel, _)| *channel).collect()
                 }

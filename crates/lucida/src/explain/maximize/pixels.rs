@@ -33,7 +33,7 @@ impl PixelSpace {
         preprocessing.check()?;
         if preprocessing.color.channels() != channels {
             return Err(Error::argument(format!(
-                "the preprocessing makes images of {} channels, network {} takes {channels}",
+                "the preprocessing makes images with {} channels, network {} expects {channels}",
                 preprocessing.color.channels(),
                 network.name()
             )));

@@ -80,7 +80,7 @@ pub fn effective_field(
 ) -> Result<EffectiveField> {
     let Measurement { network, layer, samples, seed, cpu } = *measurement;
     if samples == 0 {
-        return Err(Error::argument("an effective field cannot be measured with 0 images"));
+        return Err(Error::argument("measuring the effective receptive field needs at least one image"));
     }
     let theory = receptive_field(network, layer)?;
     let shape = network.input_shape()?;
@@ -122,9 +122,9 @@ pub fn effective_field(
 fn middle(theory: &ReceptiveField) -> Result<([usize; 3], [usize; 2], Field)> {
     let layout = theory.layout();
     let position = [layout[0] / 2, layout[1] / 2];
-    let field = theory
-        .at(position)
-        .ok_or_else(|| Error::argument(format!("the middle of layer {} sees nothing but padding", theory.layer())))?;
+    let field = theory.at(position).ok_or_else(|| {
+        Error::argument(format!("the receptive field of the center of layer {} contains only padding", theory.layer()))
+    })?;
     Ok((layout, position, field))
 }
 

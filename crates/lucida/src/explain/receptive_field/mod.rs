@@ -126,13 +126,13 @@ pub fn receptive_fields(network: &Network) -> Result<Vec<ReceptiveField>> {
     let input = network.input_shape()?;
     if input.as_image().is_none() {
         let (name, problem) = (network.name(), "there are no receptive fields");
-        return Err(Error::Unsupported(format!("network {name} takes {input} and not an image: {problem}")));
+        return Err(Error::Unsupported(format!("network {name} takes {input}, not an image: {problem}")));
     }
     let mut fields: Vec<ReceptiveField> = Vec::new();
     for node in network.nodes() {
         let longest = node.shape().as_image().map_or(0, |[height, width, _]| height.max(width));
         if longest > LONGEST_AXIS {
-            let what = format!("layer {}: side of its image", node.name());
+            let what = format!("layer {}: side of its output", node.name());
             return Err(Error::Limit { what, got: longest as u64, limit: LONGEST_AXIS as u64 });
         }
         let inputs: Vec<&ReceptiveField> = node.inputs().iter().map(|&input| &fields[input]).collect();

@@ -61,7 +61,7 @@ fn a_demonstration_writes_its_files() {
     let right = 64 - wrong;
     assert_eq!(images, 10 + 24 + wrong.min(20) + 10 + 60 + 1 + right.min(1) + wrong.min(1) + 1 + 2 + 6 + 3);
     assert_eq!(page.matches("<svg").count(), 3);
-    assert!(page.contains("Total params: 113,514") && page.contains("64 others"), "{page:.2000}");
+    assert!(page.contains("Total params: 113,514") && page.contains("64 held-out digits"), "{page:.2000}");
     assert!(!page.contains("http://") && !page.contains("https://"));
     let model = safetensors::load_model(folder.path().join("model.safetensors")).unwrap();
     assert_eq!(evaluate(&model, &result.held_out().unwrap(), config.cpu).unwrap(), result.evaluation);

@@ -1,4 +1,4 @@
-//! The most confident mistakes, and what the network looked at.
+//! The most confident mistakes, with Grad-CAM heatmaps.
 
 use super::{RunReport, percent};
 use crate::data::Image;
@@ -15,7 +15,7 @@ const GAP: usize = 4;
 pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Content> {
     let mut order = evaluation.mistakes(report.set());
     if order.is_empty() {
-        return Ok(Content::new().paragraph("There are none: every image was classified correctly."));
+        return Ok(Content::new().paragraph("No mistakes: every image was classified correctly."));
     }
     order.truncate(WORST);
     let settings = ExplainConfig { cpu: report.cpu, ..ExplainConfig::default() };
@@ -55,10 +55,9 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
         let said = format!("{name} → {taken}, {probability}");
         gallery = gallery.item(image, format!("{said}\nloss {loss:.2} · {}", report.data.name(index)), true);
     }
-    let intro = "The misclassified images with the most confident predictions: the true class, the predicted one and its \
-                 probability.";
-    let maps = " Next to each, the evidence for the predicted class (Grad-CAM): the brighter, the more. Labels that are wrong \
-                in the data turn up here first.";
+    let intro = "The misclassified images, most confident first: true class → predicted class, and its probability.";
+    let maps = " Next to each, its Grad-CAM heatmap: bright areas are evidence for the predicted class. Wrong labels in the data \
+                show up here first.";
     let intro = if explained { format!("{intro}{maps}") } else { intro.to_owned() };
     Content::new().paragraph(&intro).gallery(&gallery)
 }

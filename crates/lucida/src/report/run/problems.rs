@@ -1,4 +1,4 @@
-//! What was found in the data, and what is wrong with them.
+//! Counts of the data, and problems in them.
 
 use super::{RunData, RunReport, counts};
 use crate::data::{Dataset, Folder};
@@ -9,12 +9,12 @@ use crate::train::Evaluation;
 /// Rows of a table of problems.
 const ROWS: usize = 200;
 
-/// Training images of a class, below which it has few; and those to try the model on.
+/// A class with fewer training images has few; so has an evaluation set with fewer than twice as many.
 const FEW: usize = 100;
-/// How many times as many images the largest class has as the smallest, from which on classes are imbalanced.
+/// Classes are imbalanced if the largest has at least this many times the images of the smallest.
 const IMBALANCE: usize = 3;
 
-/// What makes the numbers of the report worse or less sure than they look, a sentence each.
+/// Problems that make the metrics less reliable than they look, one sentence each.
 fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
     let confusion = &evaluation.confusion;
     let counts = counts(report.data.train);
@@ -25,9 +25,9 @@ fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
         && counts[most] >= IMBALANCE * counts[least].max(1)
     {
         found.push(format!(
-            "Imbalanced classes: {} training images of {}, {} of {}. Accuracy says little then: look at macro F1 and the \
-             recall of each class. --class-weights balanced lets rare classes count more, --monitor f1 keeps the epoch with \
-             the highest macro F1.",
+            "Imbalanced classes: {} training images of {}, {} of {}. Accuracy is misleading then: use macro F1 and the \
+             recall of each class. --class-weights balanced weights rare classes more, --monitor f1 keeps the epoch with the \
+             highest macro F1.",
             thousands(counts[most]),
             report.class_name(most),
             thousands(counts[least]),
@@ -42,8 +42,8 @@ fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
     let leaks = duplicates.iter().filter(|duplicate| duplicate.across_parts).count();
     if leaks > 0 {
         found.push(format!(
-            "Leakage: {} validation or test images are exact copies of images in another part. The network has seen the \
-             answers: the numbers here are too good.",
+            "Leakage: {} validation or test images are exact copies of images in another part. The metrics here are too \
+             optimistic.",
             thousands(leaks)
         ));
     }
@@ -52,19 +52,17 @@ fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
         .map(|class| format!("{} of {}", counts[class], report.class_name(class)))
         .collect();
     if !few.is_empty() {
-        let more = if few.len() > 5 { format!(" and {} classes more", few.len() - 5) } else { String::new() };
+        let more = if few.len() > 5 { format!(" and {} more classes", few.len() - 5) } else { String::new() };
         let some = few[..few.len().min(5)].join(", ");
-        found.push(format!(
-            "Few training images: {some}{more}. Augmentation and a pretrained base such as VGG16 help most then."
-        ));
+        found.push(format!("Few training images: {some}{more}. Use augmentation and a pretrained base such as VGG16."));
     }
     let tried = confusion.total() as f64;
     if tried < 2.0 * FEW as f64 {
-        // The normal approximation of a 95 % interval, at a share that is never quite sure.
+        // The normal approximation of a 95 % interval, with the accuracy kept away from 0 and 1.
         let share = evaluation.accuracy.clamp(1.0 / (tried + 2.0), (tried + 1.0) / (tried + 2.0));
         let half = 196.0 * (share * (1.0 - share) / tried).sqrt();
         found.push(format!(
-            "Few images to evaluate on: {tried}. The accuracy is uncertain by ±{half:.0} % (95 % interval)."
+            "Few images to evaluate on: {tried}. The 95 % confidence interval of the accuracy is ±{half:.0} %."
         ));
     }
     found
@@ -82,7 +80,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Content {
         table = table.row([name.clone()].into_iter().chain(row));
     }
     let total = parts.iter().map(|(_, set)| thousands(set.len()));
-    table = table.row(["all".to_owned()].into_iter().chain(total));
+    table = table.row(["total".to_owned()].into_iter().chain(total));
     let mut content = Content::new().table(&table);
 
     let problems = problems(report, evaluation);
@@ -91,7 +89,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Content {
     };
     let (skipped, duplicates) = (folder.skipped(), folder.duplicates());
     if problems.is_empty() && folder.notes().is_empty() && skipped.is_empty() && duplicates.is_empty() {
-        return content.paragraph("No problems were found: every file is a whole image, and none is there twice.");
+        return content.paragraph("No problems found: all images can be read, and there are no duplicates.");
     }
     for problem in &problems {
         content = content.paragraph(problem);
@@ -102,15 +100,15 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Content {
     let more = |count: usize| if count > ROWS { format!(" (the first {ROWS} of {count})") } else { String::new() };
     if !skipped.is_empty() {
         let rows = skipped.iter().take(ROWS);
-        let table = rows.fold(Table::new(["file", "why it cannot be used"]), |table, skipped| {
+        let table = rows.fold(Table::new(["file", "reason"]), |table, skipped| {
             table.row([skipped.path.display().to_string(), skipped.reason.clone()])
         });
-        let summary = format!("Files that were skipped: {}{}", skipped.len(), more(skipped.len()));
+        let summary = format!("Skipped files: {}{}", skipped.len(), more(skipped.len()));
         content = content.details(&summary, Content::new().table(&table));
     }
     if !duplicates.is_empty() {
         let rows = duplicates.iter().take(ROWS);
-        let table = rows.fold(Table::new(["file", "is the same as", "in another"]), |table, duplicate| {
+        let table = rows.fold(Table::new(["file", "copy of", "in another"]), |table, duplicate| {
             let across = match (duplicate.across_parts, duplicate.across_classes) {
                 (true, true) => "part and class",
                 (true, false) => "part",

@@ -93,7 +93,7 @@ impl<P: Progress> Callback for P {
     }
 }
 
-/// Where a training is after an epoch, and what a callback can do about it.
+/// The state of training after an epoch, and the controls that a callback has.
 #[derive(Debug)]
 pub struct TrainingState<'a> {
     /// The records of the epochs so far.

@@ -70,12 +70,12 @@ impl Train {
             && self.name.chars().count() <= 60;
         if !fits {
             let limits = "1 to 1000 epochs, a batch size of 1 to 4096, a learning rate above 0 and up to 10";
-            return Err(Problem::wrong(format!("a run takes {limits}, and a name of up to 60 characters")));
+            return Err(Problem::wrong(format!("a run needs {limits}, and a name of up to 60 characters")));
         }
         let what = match (self.data, self.network.as_deref()) {
             (Material::Digits, None) => "Digits",
             (Material::Digits, Some(_)) => {
-                return Err(Problem::wrong("digits are learned by mnist-cnn; name no network"));
+                return Err(Problem::wrong("training on digits always uses mnist-cnn; name a network only for photos"));
             }
             (Material::Photos, network) => {
                 photos::check(studio, network)?;

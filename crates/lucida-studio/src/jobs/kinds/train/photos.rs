@@ -55,7 +55,7 @@ pub(super) fn check(studio: &Studio, network: Option<&str>) -> problem::Result<(
     let photos =
         photos.ok_or_else(|| Problem::wrong("there is no folder of photos: start the studio with --data DIR"))?;
     if !photos.is_classified() || photos.class_names().len() < 2 {
-        return Err(Problem::wrong("the folder of photos needs two sub-folders or more, one for each class"));
+        return Err(Problem::wrong("the folder of photos needs at least two sub-folders, one per class"));
     }
     let known = networks();
     match network {

@@ -75,9 +75,7 @@ impl Tsne {
     pub fn map(&self, features: &Features, cpu: Cpu, progress: &mut dyn Progress) -> Result<Vec<[f64; 2]>> {
         let count = features.len();
         if count < FEWEST {
-            return Err(Error::argument(format!(
-                "a map of {count} images cannot be made: t-SNE takes {FEWEST} or more"
-            )));
+            return Err(Error::argument(format!("t-SNE needs at least {FEWEST} images, not {count}")));
         }
         if !(1.0..=1000.0).contains(&self.perplexity) || !(0.0..=0.7).contains(&self.theta) || self.iterations == 0 {
             let Self { perplexity, iterations, theta, .. } = self;

@@ -157,7 +157,7 @@ impl Importer {
         Ok(())
     }
 
-    /// The layers whose outputs are those of the graph, and what is to be known about them.
+    /// The layers whose outputs are those of the graph, and their metadata.
     fn outputs(&mut self, file: &OnnxFile) -> Result<(Vec<usize>, Vec<Note>)> {
         let mut outputs = Vec::new();
         let mut notes = Vec::new();
