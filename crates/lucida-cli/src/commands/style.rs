@@ -192,7 +192,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
             Ok(true) => return Err(lucida::Error::Interrupted.into()),
             Err(problem) => {
                 failed += 1;
-                stylizer.bar.borrow().suspend(|| report(&problem.context(item.to_string())));
+                stylizer.bar.borrow().suspend(|| report(&problem.context(item.clone())));
             }
         }
     }
