@@ -149,32 +149,30 @@ test('a card that was closed stays closed, until it is wanted', async () => {
 });
 
 test('nothing sticks out, and no one is shut out', async () => {
-  for (const colorScheme of ['light', 'dark']) {
-    for (const width of [390, 900, 1280]) {
-      const one = await page(chrome, served.url, { viewport: { width, height: 860 }, colorScheme, bypassCSP: true });
-      for (const path of PAGES) {
-        await one.goto(served.url + path);
-        await settled(one);
-        await one.selectOption('#settings-format', 'custom');
-        await one.fill('#settings-names', LONG.join('\n'));
-        await one.waitForFunction((name) => document.querySelector('#settings-bars').textContent.includes(name), LONG[2]);
-        const over = await one.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        assert.ok(over <= 0, `${path} is ${over} pixels too wide at ${width}`);
-        const bar = await one.evaluate(() => [...document.querySelectorAll('.mark, #model, #settings-toggle')].map((part) => part.getBoundingClientRect()).map(({ top, bottom }) => Math.round((top + bottom) / 2)));
-        assert.ok(Math.max(...bar) - Math.min(...bar) <= 2, `the bar wraps at ${width}: ${bar}`);
-        const overlap = await one.evaluate(() => {
-          const box = document.querySelector('#settings').getBoundingClientRect();
-          const others = [document.querySelector('.bar'), document.querySelector('main').lastElementChild].map((other) => other.getBoundingClientRect());
-          return others.some((other) => other.top < box.bottom - 1 && other.bottom > box.top + 1);
-        });
-        assert.ok(!overlap, `${path} at ${width}`);
-        await one.evaluate(axe);
-        const found = await one.evaluate(() => window.axe.run('#settings', { resultTypes: ['violations'] }));
-        assert.deepEqual(found.violations.map(({ id, nodes }) => [path, width, colorScheme, id, nodes.map(({ html }) => html).slice(0, 3)]), []);
-      }
-      clean(one);
-      await one.context().close();
+  for (const [width, colorScheme] of [[390, 'light'], [900, 'dark'], [1280, 'dark'], [1280, 'light']]) {
+    const one = await page(chrome, served.url, { viewport: { width, height: 860 }, colorScheme, bypassCSP: true });
+    for (const path of PAGES) {
+      await one.goto(served.url + path);
+      await settled(one);
+      await one.selectOption('#settings-format', 'custom');
+      await one.fill('#settings-names', LONG.join('\n'));
+      await one.waitForFunction((name) => document.querySelector('#settings-bars').textContent.includes(name), LONG[2]);
+      const over = await one.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(over <= 0, `${path} is ${over} pixels too wide at ${width}`);
+      const bar = await one.evaluate(() => [...document.querySelectorAll('.mark, #model, #settings-toggle')].map((part) => part.getBoundingClientRect()).map(({ top, bottom }) => Math.round((top + bottom) / 2)));
+      assert.ok(Math.max(...bar) - Math.min(...bar) <= 2, `the bar wraps at ${width}: ${bar}`);
+      const overlap = await one.evaluate(() => {
+        const box = document.querySelector('#settings').getBoundingClientRect();
+        const others = [document.querySelector('.bar'), document.querySelector('main').lastElementChild].map((other) => other.getBoundingClientRect());
+        return others.some((other) => other.top < box.bottom - 1 && other.bottom > box.top + 1);
+      });
+      assert.ok(!overlap, `${path} at ${width}`);
+      await one.evaluate(axe);
+      const found = await one.evaluate(() => window.axe.run('#settings', { resultTypes: ['violations'] }));
+      assert.deepEqual(found.violations.map(({ id, nodes }) => [path, width, colorScheme, id, nodes.map(({ html }) => html).slice(0, 3)]), []);
     }
+    clean(one);
+    await one.context().close();
   }
 });
 

@@ -27,6 +27,7 @@ pub(crate) fn catch_quietly() -> Result<()> {
     install(|| {})
 }
 
+#[expect(clippy::exit, reason = "the second Ctrl-C ends the process whatever it does")]
 fn install(tell: impl Fn() + Send + 'static) -> Result<()> {
     let caught = ctrlc::try_set_handler(move || {
         if REQUESTED.swap(true, Ordering::SeqCst) {

@@ -89,6 +89,7 @@ fn the_examples_in_the_help_can_be_parsed() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of command lines")]
 fn wrong_command_lines_end_with_2() {
     for (arguments, expected) in [
         (&["no-such-command"][..], "unrecognized subcommand"),

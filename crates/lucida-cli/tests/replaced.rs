@@ -45,6 +45,7 @@ fn a_training_that_fails_leaves_the_earlier_run() {
 
 #[cfg(unix)]
 #[test]
+#[expect(clippy::too_many_lines, reason = "one run, step by step")]
 fn an_interrupted_or_killed_first_epoch_leaves_the_earlier_run() {
     use std::process::{Child, Command, Stdio};
     use std::time::Duration;

@@ -188,7 +188,8 @@ fn results_of_a_folder_are_not_among_its_images() {
 fn weights_of_another_network_are_refused() {
     let folder = folder();
     let path = folder.path().join("lenet.safetensors");
-    let network = lucida::nn::applications::find("lenet5").unwrap().build(&Default::default()).unwrap();
+    let network =
+        lucida::nn::applications::find("lenet5").unwrap().build(&lucida::nn::applications::Options::default()).unwrap();
     lucida::weights::safetensors::save_model(&lucida::weights::Model::new(network), &path).unwrap();
     let words = format!("content.png style.png -o out.png --weights {}", path.display());
     let message = refused(folder.path(), &words);

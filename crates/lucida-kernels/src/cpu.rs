@@ -52,11 +52,13 @@ impl Cpu {
     }
 
     /// The same with another instruction set.
+    #[must_use]
     pub fn with_isa(self, isa: Isa) -> Self {
         Self { isa, ..self }
     }
 
     /// The same with another number of threads, at least one.
+    #[must_use]
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
     }

@@ -14,6 +14,7 @@ fn resident() -> Option<usize> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one upload, step by step")]
 fn a_gigabyte_is_refused_before_it_is_read() {
     let studio = Studio::start();
     studio.get("/api/models");

@@ -310,6 +310,7 @@ fn a_regression_resumes_to_the_same_bits() {
 /// A built-in loss and metric given as one's own are the named ones to the bit: on classes, from logits, with class weights,
 /// interrupted and resumed.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one training, its resumption, and what must not resume it")]
 fn a_custom_loss_and_metric_are_those_of_their_names_to_the_bit() {
     #[derive(Debug, Clone, Default)]
     struct Renamed(MeanSquaredError);
@@ -339,7 +340,7 @@ fn a_custom_loss_and_metric_are_those_of_their_names_to_the_bit() {
     let path = folder.path().join("checkpoint");
     let run = |epochs: usize| {
         let checkpoint =
-            Some(Checkpoint { path: path.clone(), every: None, resume: true, identity: Default::default() });
+            Some(Checkpoint { path: path.clone(), every: None, resume: true, identity: serde_json::Value::default() });
         let mut own = model(4, ActivationKind::Softmax);
         let mut trainer = Trainer::new(TrainConfig { epochs, checkpoint, ..base.clone() })
             .loss(CategoricalCrossentropy::default())
@@ -366,7 +367,8 @@ fn a_custom_loss_and_metric_are_those_of_their_names_to_the_bit() {
     assert!((read.epochs[2].val_metrics["brier"] - result.history.epochs[2].val_metrics["brier"]).abs() < 1e-6);
     assert_eq!(result.record["options"]["custom_metrics"], serde_json::json!(["brier"]));
     // Another loss is another training; so are other metrics.
-    let checkpoint = Some(Checkpoint { path: path.clone(), every: None, resume: true, identity: Default::default() });
+    let checkpoint =
+        Some(Checkpoint { path: path.clone(), every: None, resume: true, identity: serde_json::Value::default() });
     let other = TrainConfig { epochs: 4, checkpoint, ..base.clone() };
     let resumed = |mut trainer: Trainer<'_>| {
         trainer.fit(&mut model(4, ActivationKind::Softmax), &data, Some(&data)).unwrap_err().to_string()

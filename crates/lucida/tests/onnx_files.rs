@@ -92,8 +92,9 @@ fn the_trained_mnist_network_survives_export() {
     let Some(path) = shared("golden/mnist_cnn.keras") else { return };
     let Some(expected) = Expected::open("mnist_cnn_expected.safetensors") else { return };
     let Some(images) = shared("data/mnist/t10k-images-idx3-ubyte.gz") else { return };
-    let images =
-        lucida::data::idx::read(&images, lucida::data::idx::Content::Images, &Default::default()).unwrap().data;
+    let images = lucida::data::idx::read(&images, lucida::data::idx::Content::Images, &lucida::data::Limits::default())
+        .unwrap()
+        .data;
     let input: Vec<f32> = images[..7840].iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
     let first = weights::load_model(&path).unwrap();
     let folder = tempfile::tempdir().unwrap();

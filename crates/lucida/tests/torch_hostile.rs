@@ -319,7 +319,7 @@ fn code_is_refused_by_name_and_never_run() {
         (call(b"ccollections\nOrderedDict.__class__\n"), "collections.OrderedDict.__class__"),
         (call(b"ctorch._utils\n_rebuild_tensor_v2.__globals__\n"), "__globals__"),
     ] {
-        let expected = format!("would run code: {}", expected);
+        let expected = format!("would run code: {expected}");
         // Before the weights, after them, and where nobody would look.
         let hidden = [b"(".to_vec(), entry.clone(), b"0".to_vec(), text("x"), b"t0".to_vec()].concat();
         for entries in [

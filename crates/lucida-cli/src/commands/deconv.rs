@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     let mut printed = Vec::new();
     match (&arguments.image, &set, &arguments.index) {
         (Some(path), _, _) => {
-            printed.extend(project_image(arguments, &model, &Input::open(path, &model, context)?, out, context)?)
+            printed.extend(project_image(arguments, &model, &Input::open(path, &model, context)?, out, context)?);
         }
         (None, Some(set), Some(indices)) => {
             for (index, out) in places(set, indices, out)? {

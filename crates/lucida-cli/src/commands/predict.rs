@@ -239,8 +239,7 @@ impl Session<'_> {
     fn set(&mut self, source: &Source, indices: Option<&Indices>) -> Result<()> {
         let images = ImageSet::load(source, self.model, self.arguments.strict, self.context)?;
         let skipped = images.skipped.iter();
-        let failed =
-            skipped.map(|file| Failed { image: file.path.display().to_string(), error: file.reason.to_string() });
+        let failed = skipped.map(|file| Failed { image: file.path.display().to_string(), error: file.reason.clone() });
         self.skipped.extend(failed);
         let indices = images.positions(indices)?;
         self.tell_unknown(&images);

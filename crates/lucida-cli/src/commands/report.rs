@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
         bail!("{}: contains no run.json; expected the folder of a run of `lucida train`", folder.display());
     }
     // Of a run without a model, the folder's own error says why.
-    let model = load_model(&if run.model().exists() { run.model() } else { folder.to_path_buf() })?;
+    let model = load_model(&if run.model().exists() { run.model() } else { folder.clone() })?;
     let mut origin = Origin::load(run.origin())?;
     if let Some(data) = &arguments.data {
         origin.data = data.to_string().into();

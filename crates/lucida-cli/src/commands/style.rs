@@ -203,7 +203,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
             }
             Err(problem) => {
                 failed += 1;
-                stylizer.bar.borrow().suspend(|| report(&problem.context(item.to_string())));
+                stylizer.bar.borrow().suspend(|| report(&problem.context(item.clone())));
             }
         }
     }

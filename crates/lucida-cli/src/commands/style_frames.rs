@@ -36,15 +36,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     if let Some(pair) = frames.windows(2).find(|pair| result_name(&pair[0]) == result_name(&pair[1])) {
         bail!("{} and {} would have one name as results", pair[0].display(), pair[1].display());
     }
-    let out = &free(
-        arguments.place.out.as_deref(),
-        arguments.place.force,
-        style_name(&arguments.frames, &arguments.styles).into(),
-    );
-    let same = out.canonicalize().is_ok_and(|out| arguments.frames.canonicalize().is_ok_and(|dir| dir == out));
-    if same {
-        bail!("{}: the stylized frames need a folder of their own", out.display());
-    }
+    let out = &folder_of_results(arguments)?;
     let earlier = files::claim_folder(out, &named, arguments.place.force)?;
     let styles = arguments.styles.iter().map(|path| Ok((open_style(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
     let first = Image::open(&frames[0])?;
@@ -94,6 +86,16 @@ struct FramesJson<'a> {
     folder: &'a Path,
     frames: usize,
     seconds: f64,
+}
+
+/// The folder for the stylized frames, which is not the one of the frames.
+fn folder_of_results(arguments: &StyleFrames) -> Result<PathBuf> {
+    let default = style_name(&arguments.frames, &arguments.styles).into();
+    let out = free(arguments.place.out.as_deref(), arguments.place.force, default);
+    if out.canonicalize().is_ok_and(|out| arguments.frames.canonicalize().is_ok_and(|dir| dir == out)) {
+        bail!("{}: the stylized frames need a folder of their own", out.display());
+    }
+    Ok(out)
 }
 
 /// The images of a folder in the order of the last number in their names.

@@ -79,21 +79,21 @@ fn compare(cpu: Cpu, shape: Conv2dShape, batch: usize) -> Times {
     let forward = medians(
         rounds,
         [&mut || a.forward(batch, &input, None, true, &mut out_a), &mut || {
-            b.forward(batch, &input, None, true, &mut out_b)
+            b.forward(batch, &input, None, true, &mut out_b);
         }],
     );
     let [mut out_a, mut out_b] = [input.clone(), input.clone()];
     let back = medians(
         rounds,
         [&mut || a.backward_input(batch, &grad_output, &mut out_a, false), &mut || {
-            b.backward_input(batch, &grad_output, &mut out_b, false)
+            b.backward_input(batch, &grad_output, &mut out_b, false);
         }],
     );
     let [mut out_a, mut out_b] = [kernel.clone(), kernel.clone()];
     let weights = medians(
         rounds,
         [&mut || a.backward_kernel(batch, &input, &grad_output, &mut out_a), &mut || {
-            b.backward_kernel(batch, &input, &grad_output, &mut out_b)
+            b.backward_kernel(batch, &input, &grad_output, &mut out_b);
         }],
     );
     Times { gflop, pack, passes: [forward, back, weights] }

@@ -63,10 +63,10 @@ multiversion! {
             }
             let (largest, switch) = simd.largest(rows, relu);
             for number in 0..4 {
-                let chosen = simd.keep_chosen(&switch, simd.choice(number), simd.splat(1.0));
+                let chosen = simd.keep_chosen(&raw const switch, simd.choice(number), simd.splat(1.0));
                 simd.store(out.as_mut_ptr().add(number * S::LANES), chosen);
             }
-            simd.store(out.as_mut_ptr().add(4 * S::LANES), simd.keep_open(&switch, simd.splat(1.0)));
+            simd.store(out.as_mut_ptr().add(4 * S::LANES), simd.keep_open(&raw const switch, simd.splat(1.0)));
             simd.store(out.as_mut_ptr().add(5 * S::LANES), largest);
         }
     }

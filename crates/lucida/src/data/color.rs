@@ -7,6 +7,7 @@ use super::Image;
 impl Image {
     /// The image in gray: the luma of ITU-R BT.601, (299 R + 587 G + 114 B) / 1000, rounded in 16-bit fixed point as
     /// Pillow does, so that Keras's `color_mode="grayscale"` gives the same bytes.
+    #[must_use]
     pub fn to_gray(&self) -> Self {
         if self.channels() == 1 {
             return self.clone();
@@ -21,6 +22,7 @@ impl Image {
     }
 
     /// The image in RGB; gray becomes three equal channels.
+    #[must_use]
     pub fn to_rgb(&self) -> Self {
         if self.channels() == 3 {
             return self.clone();

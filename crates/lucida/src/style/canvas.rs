@@ -66,6 +66,7 @@ impl Canvas {
 
     /// The canvas with a margin on each side that mirrors it: top, bottom, left, right. A margin wider than the canvas is
     /// mirrored again and again.
+    #[must_use]
     pub fn mirrored(&self, [top, bottom, left, right]: [usize; 4]) -> Self {
         let [height, width] = self.size;
         let size = [height + top + bottom, width + left + right];
@@ -82,6 +83,7 @@ impl Canvas {
     ///
     /// # Panics
     /// When it is not inside.
+    #[must_use]
     pub fn crop(&self, [top, left]: [usize; 2], size: [usize; 2]) -> Self {
         let mut values = Vec::with_capacity(size[0] * size[1] * 3);
         for y in top..top + size[0] {

@@ -55,6 +55,7 @@ impl Affine {
     }
 
     /// This map of what `inner` maps to: the new image shows `inner` of what shows this.
+    #[must_use]
     pub fn of(&self, inner: &Self) -> Self {
         let ([a, b], [c, d]) = (self.matrix, inner.matrix);
         let row =

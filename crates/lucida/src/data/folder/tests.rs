@@ -212,6 +212,7 @@ fn folders_that_cannot_be_used_say_why() {
 
 /// Layouts that people really have, each with what to do.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of folders")]
 fn layouts_of_other_programs_say_what_to_do() {
     let message = |path: &Path| open(path).unwrap_err().to_string();
     // The images of Kaggle's cats and dogs: flat parts, which are not the classes `train` and `test`.

@@ -309,7 +309,7 @@ impl Plan {
         let own = &mut gradient[..batch * len];
         timed(self.timed, &mut step.times.activation_backward, || match activation {
             ActivationBackward::Rectifier(BackwardRule::Gradient) => {
-                pointwise_backward(self.cpu, Pointwise::Relu, values, own)
+                pointwise_backward(self.cpu, Pointwise::Relu, values, own);
             }
             other => other.apply(values, own),
         });

@@ -320,6 +320,7 @@ fn chain() -> Network {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one plan, step by step")]
 fn a_linear_seed_is_what_it_stands_for() {
     let batch = 2;
     for (network, linear) in

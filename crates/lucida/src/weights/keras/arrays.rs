@@ -38,7 +38,7 @@ pub(super) fn arrays(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     for &(key, value) in &dict {
         let Value::Text(key) = key else { return Err("the name of a variable is not a text".into()) };
         let array = Search::new(&pickle).find(value, array).ok_or_else(|| format!("variable {key} holds no array"))?;
-        found.push((key.to_string(), array));
+        found.push((key.to_owned(), array));
     }
     found.sort_by_key(|(key, _)| key.parse::<u64>().unwrap_or(u64::MAX));
     Ok(found)

@@ -47,7 +47,7 @@ fn content(kind: Kind, field: u64) -> Content {
         (Kind::Model, 7) => Content::Message(Kind::Graph),
         (Kind::Model, 8 | 14) | (Kind::Tensor, 13) | (Kind::Shape, 1) => Content::Message(Kind::Leaf),
         (Kind::Graph, 1) => Content::Message(Kind::Node),
-        (Kind::Graph, 5) | (Kind::Attribute, 5) => Content::Message(Kind::Tensor),
+        (Kind::Graph | Kind::Attribute, 5) => Content::Message(Kind::Tensor),
         (Kind::Graph, 11 | 12) => Content::Message(Kind::ValueInfo),
         (Kind::ValueInfo, 2) => Content::Message(Kind::Type),
         (Kind::Type, 1) => Content::Message(Kind::TensorType),

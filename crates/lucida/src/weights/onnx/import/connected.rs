@@ -5,7 +5,7 @@ use super::drafts::{DenseSource, Source};
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Order, Symbol};
 use super::{Importer, pooling};
-use crate::nn::layers::{Conv2D, Dense, ZeroPadding2D};
+use crate::nn::layers::{Conv2D, Dense, Padding, ZeroPadding2D};
 
 impl Importer {
     pub(super) fn conv(&mut self, op: &Operator) -> Answer<Symbol> {
@@ -48,7 +48,7 @@ impl Importer {
                 let border = ZeroPadding2D { padding: window.pads }.into();
                 let name = super::name::layer_name(op.node, &kernel.name, "conv2d") + "_pad";
                 input = self.add_named(name, border, &[input], Source::Nothing)?;
-                Default::default()
+                Padding::default()
             }
         };
         let conv = Conv2D {

@@ -134,7 +134,7 @@ fn order(graph: &GraphProto, input: &ValueInfoProto, constants: &HashMap<String,
                 }
                 "Identity" | "Cast" | "Add" | "Sub" | "Mul" | "Div" | "Relu" | "Sigmoid" | "Tanh" | "Clip"
                 | "LeakyRelu" | "Pad" | "Dropout" | "Concat" | "Sum" => {
-                    names.extend(node.output.first().map(String::as_str))
+                    names.extend(node.output.first().map(String::as_str));
                 }
                 _ => {}
             }

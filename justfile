@@ -1,0 +1,41 @@
+# Everyday commands; `just --list` shows them. CONTRIBUTING.md explains them.
+
+# Build everything, quickly and incrementally
+build:
+    cargo build --profile quick
+
+# Run tests; arguments go to cargo: just test -p lucida --test house
+test *ARGS:
+    cargo test --profile quick {{ARGS}}
+
+# Format, and treat every lint as an error
+lint:
+    cargo fmt --all && cargo clippy --profile quick --workspace --all-targets -- -D warnings
+
+# Build the documentation of the library
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+
+# Generate docs/commands.md from the help of the commands
+reference:
+    UPDATE=1 cargo test --release -p lucida-cli --test reference
+
+# Time the kernels; a name restricts it: just bench conv2d
+bench *NAMES:
+    cargo bench -p lucida-kernels -- {{NAMES}}
+
+# Train on the built-in digits and write a report
+demo:
+    cargo run --release -- demo
+
+# Run the whole check, as continuous integration does
+ci:
+    .ci/run
+
+# Check the minimum Rust version
+msrv:
+    .ci/msrv
+
+# Check licenses, sources, and advisories of the dependencies
+deny:
+    cargo deny check
