@@ -27,7 +27,7 @@ fn a_sheet_of_examples() {
     }
     fs::write(at("text.png"), "no image").unwrap();
     let message = fail(1, ["data", "augment", text(&at("text.png")), "--out", text(&at("x.png"))]);
-    assert!(message.contains("text.png: is not an image") && !at("x.png").exists(), "{message}");
+    assert!(message.contains("text.png: not an image") && !at("x.png").exists(), "{message}");
     let message = fail(1, ["data", "augment", text(&a), "--out", text(&at("none/x.png"))]);
     assert!(message.ends_with("none: no such folder\n"), "{message}");
 }

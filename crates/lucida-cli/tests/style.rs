@@ -143,7 +143,7 @@ fn what_cannot_be_used_is_named_before_any_work() {
         ("content.png style.png -o out.jpg --bits 16", "16 bits go with .png and .tif only"),
         ("content.png style.png -o out.png --weights content.png", "content.png"),
         ("content.png style.png -o out.png --network vgg19", "weights fetch vgg19"),
-        ("content.png style.png -o out.png --memory 1M", "MiB of memory, but the limit is 1 MiB; at least --memory "),
+        ("content.png style.png -o out.png --memory 1M", "MiB of memory, but the limit is 1 MiB; use --memory "),
     ] {
         let message = refused(folder, words);
         assert!(message.contains(expected), "{words}: {message}");

@@ -514,7 +514,7 @@ fn what_cannot_be_explained() {
     let headless = model(Network::sequential("headless", [8, 8, 2], layers, 1).unwrap());
     refused(&headless, &input, 0, Method::Gradient, &plain, "network headless has no layer of classes");
     let flat = model(Network::sequential("flat", [8, 8, 2], [Flatten::new().into(), Dense::new(3).into()], 1).unwrap());
-    refused(&flat, &input, 0, Method::GradCam, &plain, "network flat has no layer whose output has spatial extent");
+    refused(&flat, &input, 0, Method::GradCam, &plain, "network flat has no layer with spatial extent");
     map(&flat, 0, Method::Lrp, &input, &plain);
     let vector = model(Network::sequential("vector", [9], [Dense::new(3).into()], 1).unwrap());
     refused(&vector, &input[..9], 0, Method::Lrp, &plain, "takes values of shape (9), not images");

@@ -70,7 +70,7 @@ impl Setup {
         assert!(!message.contains('\n'), "{message}");
         // What to do by hand: from where, and to where.
         let (url, path) = (self.hub.url(&self.file), self.path().display().to_string());
-        let advice = format!("download {url} by other means as {path}");
+        let advice = format!("download {url} yourself and save it as {path}");
         assert!(message.starts_with(&format!("{url}: ")) && message.ends_with(&advice), "{message}");
         message
     }

@@ -308,6 +308,6 @@ mod tests {
         let text = classes(&["cats", "dogs"].map(str::to_owned), &confusion);
         assert!(text.contains("dogs                 6          –     0.00 %     0.00 %\n"), "{text}");
         assert!(text.contains("macro average       16    31.25 %    50.00 %    38.46 %\n"), "{text}");
-        assert!(text.ends_with("counts as 0: dogs\n"), "{text}");
+        assert!(text.ends_with("counted as 0): dogs\n"), "{text}");
     }
 }

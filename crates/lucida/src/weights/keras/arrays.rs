@@ -37,7 +37,7 @@ pub(super) fn arrays(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     let mut found = Vec::new();
     for &(key, value) in &dict {
         let Value::Text(key) = key else { return Err("the name of a variable is not a text".into()) };
-        let array = Search::new(&pickle).find(value, array).ok_or_else(|| format!("variable {key} holds no array"))?;
+        let array = Search::new(&pickle).find(value, array).ok_or_else(|| format!("variable {key} contains no array"))?;
         found.push((key.to_owned(), array));
     }
     found.sort_by_key(|(key, _)| key.parse::<u64>().unwrap_or(u64::MAX));
@@ -139,7 +139,7 @@ mod tests {
     fn nothing_is_called() {
         // What would run a command, were it run: `posix.system("touch x")` as the only variable.
         let pickle = b"\x80\x04}\x8c\x010cposix\nsystem\nX\x07\0\0\0touch x\x85Rs.";
-        assert!(arrays(pickle).unwrap_err().contains("variable 0 holds no array"));
+        assert!(arrays(pickle).unwrap_err().contains("variable 0 contains no array"));
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
             (&b""[..], "cut short"),
             (b"N.", "no dictionary"),
             (b"}K\x00Ns.", "not a text"),
-            (b"}\x8c\x010Ns.", "variable 0 holds no array"),
+            (b"}\x8c\x010Ns.", "variable 0 contains no array"),
         ] {
             let problem = arrays(pickle).unwrap_err();
             assert!(problem.contains(expected), "{problem}");
