@@ -37,7 +37,8 @@ pub(super) fn arrays(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     let mut found = Vec::new();
     for &(key, value) in &dict {
         let Value::Text(key) = key else { return Err("the name of a variable is not a text".into()) };
-        let array = Search::new(&pickle).find(value, array).ok_or_else(|| format!("variable {key} contains no array"))?;
+        let array =
+            Search::new(&pickle).find(value, array).ok_or_else(|| format!("variable {key} contains no array"))?;
         found.push((key.to_owned(), array));
     }
     found.sort_by_key(|(key, _)| key.parse::<u64>().unwrap_or(u64::MAX));
