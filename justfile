@@ -10,11 +10,11 @@ test *ARGS:
 
 # Format, and treat every lint as an error
 lint:
-    cargo fmt --all && cargo clippy --profile quick --workspace --all-targets -- -D warnings
+    cargo fmt --all && cargo clippy --profile quick --all-targets -- -D warnings
 
 # Build the documentation of the library
 docs:
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 # Generate docs/commands.md from the help of the commands
 reference:

@@ -38,11 +38,11 @@ pub(super) fn share(context: Context, work: impl FnOnce(&dyn WorkQueue, Context)
 fn join(
     wire: lucida::train::distributed::Wire,
     context: Context,
-    work: impl FnOnce(&lucida::train::distributed::Mpi, Context) -> Result<()>,
+    work: impl FnOnce(&lucida_mpi::Mpi, Context) -> Result<()>,
 ) -> Result<()> {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use lucida::train::distributed::Mpi;
+    use lucida_mpi::Mpi;
 
     use crate::exit::Reported;
 

@@ -37,7 +37,7 @@ pub struct MetricValues {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] when targets, metrics and network do not fit or there is no data; those of reading the data.
+/// [`crate::Error::Argument`] when targets, metrics and network do not fit or there is no data; those of reading the data.
 pub fn evaluate_metrics(model: &Model, data: &dyn Dataset, metrics: &[MetricKind], cpu: Cpu) -> Result<MetricValues> {
     model.check()?;
     let samples = ImageSamples::new(data, model.preprocessing()?, cpu.threads());

@@ -9,7 +9,7 @@
 //! Gradients travel in buckets, each as soon as the gradients in it are there, while the backward pass continues
 //! with the layers before.
 //!
-//! The members are processes that MPI has started (`Mpi`, with the feature `mpi`): `mpirun`, Slurm and Kubernetes' MPI
+//! The members are processes that MPI has started (`Mpi` of the crate `lucida-mpi`): `mpirun`, Slurm and Kubernetes' MPI
 //! operator know how to start, place and end them, and Open MPI how to use the network at hand.
 
 mod broadcast;
@@ -18,19 +18,9 @@ mod part;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "mpi")]
-mod deal;
-#[cfg(feature = "mpi")]
-mod mpi;
-#[cfg(feature = "mpi")]
-mod wire;
-
 pub(super) use broadcast::broadcast_checkpoint;
 pub(super) use buckets::Buckets;
 pub(super) use part::{Part, each, range};
-
-#[cfg(feature = "mpi")]
-pub use mpi::Mpi;
 
 /// What gradients are on their way between processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

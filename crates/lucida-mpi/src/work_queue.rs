@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use ::mpi::topology::SimpleCommunicator;
-use ::mpi::traits::*;
+use lucida::Result;
+use lucida::batch_jobs::WorkQueue;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::*;
 
-use super::Mpi;
-use crate::Result;
-use crate::batch_jobs::WorkQueue;
+use crate::Mpi;
 
 const ASK: i32 = 78;
 const ITEM: i32 = 79;

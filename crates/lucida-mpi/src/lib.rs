@@ -1,18 +1,21 @@
-//! A group of processes that MPI has started.
+//! Groups of processes that MPI has started, for training and batch jobs: see [`Mpi`].
+
+mod wire;
+mod work_queue;
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use ::mpi::collective::SystemOperation;
-use ::mpi::environment::{Universe, processor_name};
-use ::mpi::request::{LocalScope, Request, scope};
-use ::mpi::topology::SimpleCommunicator;
-use ::mpi::traits::*;
+use lucida::nn::{BucketSink, ProcessGroup};
+use lucida::train::distributed::Wire;
+use lucida::{Error, Result};
+use mpi::collective::SystemOperation;
+use mpi::environment::{Universe, processor_name};
+use mpi::request::{LocalScope, Request, scope};
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::*;
 
-use super::Wire;
-use super::wire::{pack, packed_len, unpack};
-use crate::nn::{BucketSink, ProcessGroup};
-use crate::{Error, Result};
+use crate::wire::{pack, packed_len, unpack};
 
 /// How long members wait for each other, unless the environment says otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,9 +37,9 @@ const NAME: usize = 256;
 pub struct Mpi {
     // Ends MPI when it goes.
     _universe: Universe,
-    pub(super) world: SimpleCommunicator,
-    pub(super) rank: usize,
-    pub(super) size: usize,
+    world: SimpleCommunicator,
+    rank: usize,
+    size: usize,
     hosts: Vec<String>,
     wire: Wire,
     patience: Duration,
@@ -60,7 +63,7 @@ impl Mpi {
                 })?)
             }
         };
-        let universe = ::mpi::initialize().ok_or_else(|| Error::argument("MPI is in use in this process already"))?;
+        let universe = mpi::initialize().ok_or_else(|| Error::argument("MPI is in use in this process already"))?;
         let world = universe.world();
         let (rank, size) = (world.rank() as usize, world.size() as usize);
         let mut name = processor_name().unwrap_or_default().into_bytes();
