@@ -17,7 +17,12 @@ const CONFIG: &[u8] = include_bytes!("pickle.json");
 pub fn read_all(array: &[u8]) {
     let weights = archive(&[("layers/dense.npy", array)]);
     let model = archive(&[("config.json", CONFIG), ("model.weights.npz", &weights)]);
-    common::read_all(&model, inspect, load_model, load_weights);
+    common::read_all(
+        &model,
+        |path| inspect(path),
+        |path| load_model(path),
+        |path, network| load_weights(path, network),
+    );
 }
 
 fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {

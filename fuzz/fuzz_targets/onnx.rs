@@ -6,4 +6,9 @@ mod common;
 use libfuzzer_sys::fuzz_target;
 use lucida::weights::onnx::{inspect, load_model, load_weights};
 
-fuzz_target!(|bytes: &[u8]| common::read_all(bytes, inspect, load_model, load_weights));
+fuzz_target!(|bytes: &[u8]| common::read_all(
+    bytes,
+    |path| inspect(path),
+    |path| load_model(path),
+    |path, network| load_weights(path, network)
+));
