@@ -101,11 +101,13 @@ pub(crate) struct Cli {
 /// The command line of this process.
 pub(crate) fn parse() -> clap::error::Result<Cli> {
     let mut command = takes_negative_numbers(Cli::command());
-    let is_doctor = std::env::args_os().any(|argument| argument == "doctor");
-    command = match config::with_defaults(command.clone()) {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    // These work whatever the defaults; the doctor reports what is wrong with them.
+    const UNAFFECTED: [&str; 8] = ["doctor", "help", "man", "completions", "-h", "--help", "-V", "--version"];
+    let is_unaffected = arguments.iter().any(|argument| UNAFFECTED.iter().any(|word| argument == word));
+    command = match config::with_defaults(command.clone(), &arguments) {
         Ok(command) => command,
-        // It reports what is wrong with them.
-        Err(_) if is_doctor => command,
+        Err(_) if is_unaffected => command,
         Err(problem) => {
             return Err(clap::Error::raw(ErrorKind::ValueValidation, format!("{problem}\n")).with_cmd(&command));
         }

@@ -5,14 +5,14 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::error::ErrorKind as Kind;
-use clap::{Arg, ArgAction, Command, CommandFactory};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, Command, CommandFactory, Id};
 use etcetera::BaseStrategy;
-use lucida::nearest_name;
+use lucida::{Error, files, nearest_name};
 use toml::{Table, Value};
 
 use crate::cli::Cli;
@@ -20,6 +20,8 @@ use crate::exit;
 
 /// The environment variable that names the config file; empty, no file is read.
 const VARIABLE: &str = "LUCIDA_CONFIG";
+/// The largest config file.
+const MOST_BYTES: u64 = 1 << 20;
 /// Options that are only ever meant for one run.
 const NEVER: [&str; 5] = ["help", "version", "force", "resume", "auto-resume"];
 /// `LUCIDA_THREADS` is the library's own.
@@ -32,83 +34,135 @@ struct Config {
 }
 
 /// Where a default comes from, and its text as on a command line.
-struct Default {
+struct UserDefault {
     origin: String,
     values: Vec<OsString>,
 }
 
 /// The path of the config file: that of `LUCIDA_CONFIG`, else `lucida/config.toml` in the user's folder for them, which
 /// may not exist.
-fn path() -> Option<PathBuf> {
+pub(crate) fn path() -> Option<PathBuf> {
     match env::var_os(VARIABLE) {
         Some(path) => (!path.is_empty()).then(|| path.into()),
         None => Some(etcetera::choose_base_strategy().ok()?.config_dir().join("lucida").join("config.toml")),
     }
 }
 
-/// The config file, if there is one and all that it says is valid.
-pub(crate) fn load_checked() -> Result<Option<PathBuf>, String> {
-    with_defaults(Cli::command())?;
-    Ok(load()?.map(|config| config.path))
+/// The problem of the config file or the environment, if any default of any command is not valid.
+pub(crate) fn problem() -> Option<String> {
+    let command = Cli::command();
+    let load = || Reader::new(&command, None)?.apply(command.clone(), &[]).map(drop);
+    load().err()
 }
 
 /// Reads the config file, if there is one.
 fn load() -> Result<Option<Config>, String> {
     let Some(path) = path() else { return Ok(None) };
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound && env::var_os(VARIABLE).is_none() => return Ok(None),
-        Err(error) => return Err(format!("{}: cannot read the config file: {error}", path.display())),
+    let named = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+    let bytes = match files::read_limited(&path, MOST_BYTES) {
+        Ok(bytes) => bytes,
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound && env::var_os(VARIABLE).is_none() => {
+            return Ok(None);
+        }
+        Err(Error::Io { source, .. }) => return Err(named(&format!("cannot read the config file: {source}"))),
+        Err(error) => return Err(error.to_string()),
     };
+    let text = String::from_utf8(bytes).map_err(|_| named(&"not UTF-8 text"))?;
     let table = text.parse().map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
-        format!("{}: line {line}: {}", path.display(), error.message())
+        let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        named(&format!("line {line}: {}", error.message()))
     })?;
     Ok(Some(Config { path, table }))
 }
 
-/// The command with the user's defaults in it.
-pub(crate) fn with_defaults(command: Command) -> Result<Command, String> {
-    let config = load()?;
-    let (file, table) = match &config {
-        Some(config) => (config.path.as_path(), Some(&config.table)),
-        None => (Path::new(""), None),
-    };
-    let whole = command.clone();
-    Reader { file, whole: &whole }.apply(command, table, &[])
+/// The command with the user's defaults for the command line `arguments` in it.
+pub(crate) fn with_defaults(command: Command, arguments: &[OsString]) -> Result<Command, String> {
+    let reader = Reader::new(&command, Some(arguments))?;
+    reader.apply(command.clone(), &[])
+}
+
+/// What a command line has by itself.
+struct Typed {
+    /// The names of the commands: `weights`, `convert`.
+    path: Vec<String>,
+    /// The options and arguments.
+    given: Vec<Id>,
+}
+
+impl Typed {
+    fn of(command: &Command, arguments: &[OsString]) -> Self {
+        let (mut path, mut given) = (Vec::new(), Vec::new());
+        // A wish for help would end the parsing; the help shows the defaults.
+        let arguments = arguments.iter().filter(|word| *word != "-h" && *word != "--help");
+        let matches = command.clone().ignore_errors(true).try_get_matches_from(arguments).unwrap_or_default();
+        let mut level = Some(&matches);
+        while let Some(matches) = level {
+            let typed = matches.ids().filter(|id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine));
+            given.extend(typed.cloned());
+            level = matches.subcommand().map(|(name, inner)| {
+                path.push(name.to_owned());
+                inner
+            });
+        }
+        Self { path, given }
+    }
 }
 
 /// Puts defaults into a command and those below it.
 struct Reader<'a> {
-    file: &'a Path,
+    file: PathBuf,
+    table: Table,
     whole: &'a Command,
+    /// Without it, the defaults of all commands are wanted.
+    typed: Option<Typed>,
 }
 
-impl Reader<'_> {
-    /// `table` is the part of the file about this command, whose name is `path`.
-    fn apply(&self, mut command: Command, table: Option<&Table>, path: &[String]) -> Result<Command, String> {
-        self.check_names(&command, table, path)?;
-        let options: Vec<Arg> = options(&command).cloned().collect();
-        for option in options {
-            let Some(default) = self.default(&option, table, path)? else { continue };
-            self.check(&option, &default, path)?;
+impl<'a> Reader<'a> {
+    fn new(whole: &'a Command, arguments: Option<&[OsString]>) -> Result<Self, String> {
+        let typed = arguments.map(|arguments| Typed::of(whole, arguments));
+        let (file, table) = load()?.map_or_else(Default::default, |config| (config.path, config.table));
+        Ok(Self { file, table, whole, typed })
+    }
+
+    /// The part of the file about a command.
+    fn section(&self, path: &[String]) -> Option<&Table> {
+        path.iter().try_fold(&self.table, |table, name| table.get(name)?.as_table())
+    }
+
+    fn apply(&self, mut command: Command, path: &[String]) -> Result<Command, String> {
+        self.check_names(&command, path)?;
+        let mut defaults = Vec::new();
+        for option in options(&command) {
+            if let Some(default) = self.default(option, path)? {
+                self.check(option, &default, path)?;
+                defaults.push((option.clone(), default));
+            }
+        }
+        self.check_together(&command, &defaults)?;
+        // What is typed wins, also over what cannot be used with it.
+        let given: &[Id] = self.typed.as_ref().map_or(&[], |typed| &typed.given);
+        let plain = command.clone();
+        defaults.retain(|(option, _)| {
+            let typed = plain.get_arguments().filter(|other| given.contains(other.get_id()));
+            !typed.into_iter().any(|other| exclude(&plain, option, other))
+        });
+        for (option, default) in defaults {
             // Many name their built-in default in their help: it would contradict this one.
             let hide = option.get_help().is_some_and(|help| help.to_string().contains("[default:"));
             command = command.mut_arg(option.get_id(), |arg| {
                 arg.required(false).default_values(default.values).hide_default_value(hide)
             });
         }
+        let wanted = self.typed.as_ref().map(|typed| typed.path.get(path.len()));
         let names: Vec<String> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
-        for name in names {
-            let table = table.and_then(|table| table.get(&name)).and_then(Value::as_table);
+        for name in names.into_iter().filter(|name| wanted.is_none_or(|wanted| wanted == Some(name))) {
             let path: Vec<String> = path.iter().cloned().chain([name.clone()]).collect();
             let mut result = Ok(());
-            command = command.mut_subcommand(name, |inner| match self.apply(inner.clone(), table, &path) {
-                Ok(inner) => inner,
-                Err(problem) => {
+            command = command.mut_subcommand(name, |inner| {
+                self.apply(inner.clone(), &path).unwrap_or_else(|problem| {
                     result = Err(problem);
                     inner
-                }
+                })
             });
             result?;
         }
@@ -116,47 +170,70 @@ impl Reader<'_> {
     }
 
     /// Every key is an option of the command, or a command below it.
-    fn check_names(&self, command: &Command, table: Option<&Table>, path: &[String]) -> Result<(), String> {
+    fn check_names(&self, command: &Command, path: &[String]) -> Result<(), String> {
         let line = path.iter().fold("lucida".to_owned(), |line, name| line + " " + name);
-        let options = || options(command).filter_map(Arg::get_long);
+        let names = || options(command).filter_map(Arg::get_long);
         let commands = || command.get_subcommands().map(Command::get_name);
-        for (key, value) in table.into_iter().flatten() {
-            if options().any(|name| name == key) || value.is_table() && commands().any(|name| name == key) {
+        for (key, value) in self.section(path).into_iter().flatten() {
+            let is_command = commands().any(|name| name == key);
+            if options(command).any(|option| is_named(option, key)) || value.is_table() && is_command {
                 continue;
             }
-            let problem = match NEVER.contains(&key.as_str()) {
-                true => format!("{key} cannot have a default"),
-                false => format!("`{line}` has no option {key}"),
+            let problem = if NEVER.contains(&key.as_str()) {
+                format!("{key} cannot have a default")
+            } else if is_command {
+                format!("{key} is a section of its own: [{}]", [path, std::slice::from_ref(key)].concat().join("."))
+            } else {
+                let near = nearest_name(key, names().chain(commands()));
+                let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                format!("`{line}` has no {} {key}{near}", if value.is_table() { "command" } else { "option" })
             };
-            let near = nearest_name(key, options().chain(commands()));
-            let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            return Err(format!("{}: {problem}{near}", self.file.display()));
+            return Err(format!("{}: {problem}", self.file.display()));
+        }
+        Ok(())
+    }
+
+    /// Two defaults of one command can be used together.
+    fn check_together(&self, command: &Command, defaults: &[(Arg, UserDefault)]) -> Result<(), String> {
+        for (at, (option, default)) in defaults.iter().enumerate() {
+            let other = defaults[..at].iter().find(|(other, _)| exclude(command, option, other));
+            if let Some((other, _)) = other {
+                let other = other.get_long().unwrap_or_default();
+                return Err(format!("{}: cannot have a default together with {other}", default.origin));
+            }
         }
         Ok(())
     }
 
     /// What the environment, or else the file says of an option.
-    fn default(&self, option: &Arg, table: Option<&Table>, path: &[String]) -> Result<Option<Default>, String> {
+    fn default(&self, option: &Arg, path: &[String]) -> Result<Option<UserDefault>, String> {
         let Some(long) = option.get_long() else { return Ok(None) };
         let variable = variable(path, long);
-        if let Some(value) = env::var_os(&variable).filter(|_| !OF_THE_LIBRARY.contains(&variable.as_str())) {
-            return Ok(Some(Default { origin: variable, values: vec![value] }));
+        let value = env::var_os(&variable).filter(|value| !value.is_empty());
+        if let Some(value) = value.filter(|_| !OF_THE_LIBRARY.contains(&variable.as_str())) {
+            return Ok(Some(UserDefault { origin: variable, values: vec![value] }));
         }
-        let Some(value) = table.and_then(|table| table.get(long)) else { return Ok(None) };
-        let origin = format!("{}: {}", self.file.display(), [path, &[long.to_owned()]].concat().join("."));
+        let found = self.section(path).and_then(|table| table.iter().find(|(key, _)| is_named(option, key)));
+        let Some((key, value)) = found else { return Ok(None) };
+        let origin = format!("{}: {}", self.file.display(), [path, std::slice::from_ref(key)].concat().join("."));
         let values = match value {
             Value::Array(values) => values.iter().map(text).collect::<Option<_>>(),
             value => text(value).map(|text| vec![text]),
         };
         let values = values.ok_or_else(|| format!("{origin}: expected a string, a number, true or false"))?;
-        Ok(Some(Default { origin, values }))
+        Ok(Some(UserDefault { origin, values }))
     }
 
     /// Runs the values through the parser of the option.
-    fn check(&self, option: &Arg, default: &Default, path: &[String]) -> Result<(), String> {
+    fn check(&self, option: &Arg, default: &UserDefault, path: &[String]) -> Result<(), String> {
         if is_flag(option) {
             let valid = matches!(default.values.as_slice(), [value] if value == "true" || value == "false");
-            return if valid { Ok(()) } else { Err(format!("{}: expected true or false", default.origin)) };
+            let got = || default.values.iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(", ");
+            return if valid {
+                Ok(())
+            } else {
+                Err(format!("{}: expected true or false, got {}", default.origin, got()))
+            };
         }
         let (Some(long), Some(command)) = (option.get_long(), path.iter().try_fold(self.whole, subcommand)) else {
             return Ok(());
@@ -177,6 +254,20 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether two options cannot be used together.
+fn exclude(command: &Command, one: &Arg, other: &Arg) -> bool {
+    let conflicts = |one: &Arg, other: &Arg| {
+        command.get_arg_conflicts_with(one).iter().any(|found| found.get_id() == other.get_id())
+    };
+    conflicts(one, other) || conflicts(other, one)
+}
+
+/// Whether a key of the file means an option: its name, or another that it goes by.
+fn is_named(option: &Arg, key: &str) -> bool {
+    let key = key.replace('_', "-");
+    option.get_long() == Some(&key) || option.get_all_aliases().unwrap_or_default().contains(&key.as_str())
 }
 
 fn subcommand<'a>(command: &'a Command, name: &String) -> Option<&'a Command> {

@@ -223,12 +223,17 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
         }
     }
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.strip_prefix("-: ").map_or_else(|| line.clone(), |problem| format!("standard input: {problem}"))
+    let stream = if line.starts_with("-: cannot write") { "standard output" } else { "standard input" };
+    line.strip_prefix("-: ").map_or_else(|| line.clone(), |problem| format!("{stream}: {problem}"))
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    // The library's errors are about files, whatever the cause.
-    !error.is::<Error>()
+    // The library's other errors are about files, whatever the cause.
+    let of_a_file = match error.downcast_ref() {
+        Some(Error::Io { path, .. }) => !files::is_stdout(path),
+        other => other.is_some(),
+    };
+    !of_a_file
         && error
             .chain()
             .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe))

@@ -36,6 +36,28 @@ fn defaults_come_from_the_command_line_then_the_environment_then_the_file() {
     assert_eq!(labels(&[("LUCIDA_CONFIG", "")], &[]), 10);
 }
 
+/// What is typed wins over a default that cannot be used with it; other names of an option are understood.
+#[test]
+fn defaults_yield_to_what_they_cannot_be_used_with() {
+    let inputs = Inputs::new();
+    let config = inputs.path().join("config.toml");
+    let run = shared().run();
+    let run = text(&run);
+    let printed = |toml: &str, arguments: &[&str]| {
+        fs::write(&config, toml).unwrap();
+        let mut command = lucida(arguments.iter().copied());
+        let output = command.env("LUCIDA_CONFIG", &config).current_dir(inputs.path()).output().unwrap();
+        stdout(&output) + &stderr(&output)
+    };
+    let data = "[predict]\ndata = \"mnist\"\nindex = 3\n";
+    assert!(printed(data, &["predict", run, "seven.png"]).contains("seven.png: "));
+    assert!(printed("quiet = true\n", &["models", "--verbose"]).starts_with("name "));
+    let said = printed("[train]\nlr = 0\n", &["train", "no-such-folder"]);
+    assert!(said.contains("train.lr: expected a positive number"), "{said}");
+    let said = printed("[train]\nlearning_rate = 0\n", &["train", "no-such-folder"]);
+    assert!(said.contains("train.learning_rate: expected a positive number"), "{said}");
+}
+
 /// Global options, flags and options that a command line must have otherwise can have defaults.
 #[test]
 fn every_kind_of_option_can_have_a_default() {
@@ -53,27 +75,33 @@ fn every_kind_of_option_can_have_a_default() {
 fn a_wrong_config_file_says_where_and_what() {
     for (config, expected) in [
         ("thread = 2\n", "`lucida` has no option thread; did you mean threads?"),
-        ("[trian]\nepochs = 1\n", "`lucida` has no option trian; did you mean train?"),
+        ("[trian]\nepochs = 1\n", "`lucida` has no command trian; did you mean train?"),
+        ("train = 1\n", "train is a section of its own: [train]"),
+        ("quiet = true\nverbose = true\n", "verbose: cannot have a default together with quiet"),
         (
             "[train]\noptimizer = \"adan\"\n",
             "train.optimizer: expected adam, rmsprop, sgd or nesterov, got \"adan\"; did",
         ),
         ("[train]\nepochs = 0\n", "train.epochs: expected a whole number from 1"),
         ("[train]\nepochs = { a = 1 }\n", "train.epochs: expected a string, a number, true or false"),
-        ("[train]\ntui = 3\n", "train.tui: expected true or false"),
+        ("[train]\ntui = 3\n", "train.tui: expected true or false, got 3"),
         ("[train]\nforce = true\n", "force cannot have a default"),
         ("\nepochs =\n", "config.toml: line 2: "),
     ] {
-        let (code, _, message) = with_config(config, &["models"]);
+        let (code, _, message) = with_config(config, &["train", "no-such-folder"]);
         assert!(code == Some(2) && message.contains(expected), "{config}: {message}");
         assert!(message.starts_with("error: ") && message.lines().count() == 1, "{message}");
         // The command that is for finding such faults reports it.
         let (code, out, _) = with_config(config, &["doctor"]);
         assert!(code == Some(1) && out.contains(expected), "{config}: {out}");
     }
+    // What is wrong about one command does not stop another, nor the help.
+    for arguments in [&["models"][..], &["train", "--help"], &["--version"]] {
+        assert_eq!(with_config("[train]\nepochs = 0\n", arguments).0, Some(0), "{arguments:?}");
+    }
     let missing = lucida(["models"]).env("LUCIDA_CONFIG", "no/such/file").output().unwrap();
     assert!(stderr(&missing).contains("no/such/file: cannot read the config file"), "{}", stderr(&missing));
-    let output = lucida(["models"]).env("LUCIDA_TRAIN_EPOCHS", "many").output().unwrap();
+    let output = lucida(["train", "x"]).env("LUCIDA_TRAIN_EPOCHS", "many").output().unwrap();
     assert!(stderr(&output).starts_with("error: LUCIDA_TRAIN_EPOCHS: expected a whole number"), "{}", stderr(&output));
     let (_, out, _) = with_config("[train]\nepochs = 3\n", &["doctor", "--json"]);
     let answer: Value = serde_json::from_str(&out).unwrap();

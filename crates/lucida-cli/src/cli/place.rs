@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueHint};
 
+use lucida::files;
+
 use crate::arguments::{Indices, ModelArguments, Source};
 
 /// Several files, in a folder.
@@ -129,6 +131,9 @@ pub(crate) fn numbered(path: &Path, number: u32) -> PathBuf {
 
 /// What a file or folder is called in the names of results: `photo` of `photos/photo.jpg`.
 pub(crate) fn name_of(path: &Path) -> String {
+    if files::is_stdin(path) {
+        return "stdin".to_owned();
+    }
     let whole = if path.is_dir() { path.canonicalize().unwrap_or_else(|_| path.to_owned()) } else { path.to_owned() };
     let name = if path.is_dir() { whole.file_name() } else { whole.file_stem() };
     let kept = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
@@ -218,7 +223,7 @@ mod tests {
         assert_eq!(about_model(run.to_str().unwrap()), "cats.dogs");
         assert_eq!(about_model(run.join("model.safetensors").to_str().unwrap()), "cats.dogs");
         let index = about_image(None, Some(&Source::Mnist(None)), Some(&"3".parse().unwrap()));
-        assert_eq!((index.as_str(), name_of(Path::new("-"))), ("mnist-3", "-".to_owned()));
+        assert_eq!((index.as_str(), name_of(Path::new("-"))), ("mnist-3", "stdin".to_owned()));
         assert_eq!(name_of(Path::new("..")), name_of(&Path::new("..").canonicalize().unwrap()));
     }
 }

@@ -71,10 +71,8 @@ fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
     if error.is_nan() || error > MOST_ERROR {
         problems.push(format!("{} computes wrong numbers here; LUCIDA_SIMD=scalar avoids it", cpu.isa().name()));
     }
-    let config = config::load_checked().unwrap_or_else(|problem| {
-        problems.push(problem);
-        None
-    });
+    problems.extend(config::problem());
+    let config = config::path().filter(|path| path.exists());
     let built_in = Here { network: BUILTIN, with_top: false, title: format!("{BUILTIN} (built in)") };
     let (mut cache, mut weights) = (None, vec![built_in]);
     match Hub::from_env() {

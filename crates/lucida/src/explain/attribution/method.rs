@@ -148,6 +148,10 @@ impl FromStr for Method {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
+        // The usual name of the map of absolute gradients (Simonyan et al., 2014).
+        if matches!(name, "saliency" | "saliency-map") {
+            return Ok(Self::Gradient);
+        }
         Self::ALL.into_iter().find(|method| method.name() == name).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|method| method.name()).collect();
             Error::argument(format!("unknown attribution method {name:?}{}", expected_one_of(name, &names.join(", "))))
