@@ -24,8 +24,8 @@ const VARIABLE: &str = "LUCIDA_CONFIG";
 const MOST_BYTES: u64 = 1 << 20;
 /// Options that are only ever meant for one run.
 const NEVER: [&str; 5] = ["help", "version", "force", "resume", "auto-resume"];
-/// `LUCIDA_THREADS` is the library's own.
-const OF_THE_LIBRARY: [&str; 1] = ["LUCIDA_THREADS"];
+/// Variables that are not the default of an option, or that the library reads itself.
+const OTHERS: [&str; 5] = [VARIABLE, "LUCIDA_THREADS", "LUCIDA_SIMD", "LUCIDA_CACHE", "LUCIDA_HUB"];
 
 /// A config file that was found.
 struct Config {
@@ -77,6 +77,12 @@ fn load() -> Result<Option<Config>, String> {
 
 /// The command with the user's defaults for the command line `arguments` in it.
 pub(crate) fn with_defaults(command: Command, arguments: &[OsString]) -> Result<Command, String> {
+    let is_default =
+        |name: OsString| name.to_str().is_some_and(|name| name.starts_with("LUCIDA_") && !OTHERS.contains(&name));
+    // Parsing twice takes a millisecond, of the few to a first prediction.
+    if load()?.is_none() && !env::vars_os().any(|(name, _)| is_default(name)) {
+        return Ok(command);
+    }
     let reader = Reader::new(&command, Some(arguments))?;
     reader.apply(command.clone(), &[])
 }
@@ -210,7 +216,7 @@ impl<'a> Reader<'a> {
         let Some(long) = option.get_long() else { return Ok(None) };
         let variable = variable(path, long);
         let value = env::var_os(&variable).filter(|value| !value.is_empty());
-        if let Some(value) = value.filter(|_| !OF_THE_LIBRARY.contains(&variable.as_str())) {
+        if let Some(value) = value.filter(|_| !OTHERS.contains(&variable.as_str())) {
             return Ok(Some(UserDefault { origin: variable, values: vec![value] }));
         }
         let found = self.section(path).and_then(|table| table.iter().find(|(key, _)| is_named(option, key)));
