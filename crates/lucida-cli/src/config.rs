@@ -51,8 +51,8 @@ pub(crate) fn path() -> Option<PathBuf> {
 /// The problem of the config file or the environment, if any default of any command is not valid.
 pub(crate) fn problem() -> Option<String> {
     let command = Cli::command();
-    let load = || Reader::new(&command, None)?.apply(command.clone(), &[]).map(drop);
-    load().err()
+    let check = || Reader::new(load()?, &command, None).apply(command.clone(), &[]).map(drop);
+    check().err()
 }
 
 /// Reads the config file, if there is one.
@@ -80,11 +80,11 @@ pub(crate) fn with_defaults(command: Command, arguments: &[OsString]) -> Result<
     let is_default =
         |name: OsString| name.to_str().is_some_and(|name| name.starts_with("LUCIDA_") && !OTHERS.contains(&name));
     // Parsing twice takes a millisecond, of the few to a first prediction.
-    if load()?.is_none() && !env::vars_os().any(|(name, _)| is_default(name)) {
+    let config = load()?;
+    if config.is_none() && !env::vars_os().any(|(name, _)| is_default(name)) {
         return Ok(command);
     }
-    let reader = Reader::new(&command, Some(arguments))?;
-    reader.apply(command.clone(), &[])
+    Reader::new(config, &command, Some(arguments)).apply(command.clone(), &[])
 }
 
 /// What a command line has by itself.
@@ -124,10 +124,10 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(whole: &'a Command, arguments: Option<&[OsString]>) -> Result<Self, String> {
+    fn new(config: Option<Config>, whole: &'a Command, arguments: Option<&[OsString]>) -> Self {
         let typed = arguments.map(|arguments| Typed::of(whole, arguments));
-        let (file, table) = load()?.map_or_else(Default::default, |config| (config.path, config.table));
-        Ok(Self { file, table, whole, typed })
+        let (file, table) = config.map_or_else(Default::default, |config| (config.path, config.table));
+        Self { file, table, whole, typed }
     }
 
     /// The part of the file about a command.
