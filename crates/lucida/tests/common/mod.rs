@@ -50,6 +50,12 @@ impl Expected {
         SafeTensors::deserialize(&self.bytes).unwrap().names().into_iter().map(str::to_owned).collect()
     }
 
+    /// An entry of the file's metadata.
+    pub(crate) fn metadata(&self, key: &str) -> String {
+        let (_, header) = SafeTensors::read_metadata(&self.bytes).unwrap();
+        header.metadata().as_ref().and_then(|entries| entries.get(key)).cloned().unwrap_or_default()
+    }
+
     /// A tensor's shape and values.
     pub(crate) fn get(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
         let tensors = SafeTensors::deserialize(&self.bytes).unwrap();

@@ -1,0 +1,156 @@
+//! Runs a network on a recorded case and compares.
+
+use std::rc::Rc;
+
+use lucida::nn::{Network, Plan, Shape, StepSeed, TensorRef};
+use lucida_kernels::{Cpu, Isa};
+use serde_json::Value;
+
+use crate::common::{Expected, difference};
+
+/// `max|a - b| <= TOLERANCE max|b|`.
+const TOLERANCE: f64 = 1e-4;
+
+/// A configuration of an operation, and what it computes.
+pub(crate) struct Case {
+    tensors: Rc<Expected>,
+    pub(crate) name: String,
+    /// `keras`, `torch`, or `onnxruntime`.
+    pub(crate) framework: String,
+    /// The framework's name of the operation.
+    pub(crate) op: String,
+    /// Its arguments.
+    pub(crate) config: Value,
+    channels_first: bool,
+    training: bool,
+}
+
+/// A weight of the record and of the network.
+pub(crate) struct WeightOf {
+    pub(crate) recorded: &'static str,
+    /// Its name in the network: `layer/kernel`.
+    pub(crate) ours: &'static str,
+    /// For each axis of the network's weight, its axis in the record; empty where both agree.
+    pub(crate) axes: &'static [usize],
+}
+
+/// The cases of `../shared/golden/ops/FILE.safetensors`; none, and a word on why, without that folder.
+pub(crate) fn cases(file: &str) -> Vec<Case> {
+    let Some(expected) = Expected::open(&format!("ops/{file}.safetensors")) else { return Vec::new() };
+    let listed: Value = serde_json::from_str(&expected.metadata("cases")).unwrap();
+    let tensors = Rc::new(expected);
+    let case = |value: &Value| Case {
+        tensors: tensors.clone(),
+        name: value["name"].as_str().unwrap().to_owned(),
+        framework: value["framework"].as_str().unwrap().to_owned(),
+        op: value["op"].as_str().unwrap().to_owned(),
+        config: value["config"].clone(),
+        channels_first: value["layout"] == "NCHW",
+        training: value["training"] == true,
+    };
+    listed.as_array().unwrap().iter().map(case).collect()
+}
+
+impl Case {
+    /// The tensor `CASE.NAME`, channels last: its shape, with the batch, and its values.
+    pub(crate) fn tensor(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
+        let (shape, values) = self.tensors.get(&format!("{}.{name}", self.name));
+        match shape.len() {
+            3 if self.channels_first => permuted(&shape, &values, &[0, 2, 1]),
+            4 if self.channels_first => permuted(&shape, &values, &[0, 2, 3, 1]),
+            _ => (shape, values),
+        }
+    }
+
+    /// A recorded weight, as the record has it: its shape and its values.
+    pub(crate) fn weight(&self, name: &str) -> Option<(Vec<usize>, Vec<f32>)> {
+        let full = format!("{}.weight.{name}", self.name);
+        self.tensors.names().contains(&full).then(|| self.tensors.get(&full))
+    }
+
+    /// The names of its inputs: `input`, or `input.0`, `input.1`, ...
+    fn inputs(&self) -> Vec<String> {
+        let names = self.tensors.names();
+        let recorded = |name: &String| names.contains(&format!("{}.{name}", self.name));
+        let several = (0..).map(|index| format!("input.{index}")).take_while(recorded).collect::<Vec<_>>();
+        if several.is_empty() { vec!["input".to_owned()] } else { several }
+    }
+
+    /// Builds the network for inputs of the recorded shapes, gives it the recorded weights, and compares its output and
+    /// its gradients in every instruction set. Weights that the record does not have keep what `build` has given them.
+    pub(crate) fn check(&self, weights: &[WeightOf], build: impl FnOnce(&[Shape]) -> lucida::Result<Network>) {
+        let inputs: Vec<_> = self.inputs().iter().map(|name| self.tensor(name)).collect();
+        let shapes: Vec<Shape> = inputs.iter().map(|(shape, _)| Shape::from(&shape[1..])).collect();
+        let mut network = build(&shapes).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        for weight in weights {
+            let Some((shape, values)) = self.weight(weight.recorded) else { continue };
+            let (shape, values) = permuted(&shape, &values, weight.axes);
+            let index = index_of(&network, weight.ours);
+            let ours = &mut network.weights_mut()[index];
+            assert_eq!(ours.values().len(), values.len(), "{}: {} of shape {shape:?}", self.name, weight.ours);
+            ours.values_mut().copy_from_slice(&values);
+        }
+        for isa in Isa::available() {
+            let cpu = Cpu::detect().with_isa(isa).with_threads(2);
+            self.compare(cpu, &mut network.clone(), &inputs, weights);
+        }
+    }
+
+    fn compare(&self, cpu: Cpu, network: &mut Network, inputs: &[(Vec<usize>, Vec<f32>)], weights: &[WeightOf]) {
+        let output = network.output().unwrap().name().to_owned();
+        let builder = Plan::builder(network).cpu(cpu).batch_size(inputs[0].0[0]).output(&*output);
+        let builder = builder.grad_output_at(TensorRef::output(output)).input_gradient().weight_gradients();
+        let mut plan = if self.training { builder.training().build() } else { builder.build() }.unwrap();
+        for (index, (_, values)) in inputs.iter().enumerate() {
+            plan.input_mut_at(index).copy_from_slice(values);
+        }
+        match self.training {
+            true => plan.forward_training(network, StepSeed { seed: 1, first_sample: 0 }).unwrap(),
+            false => plan.forward(network).unwrap(),
+        }
+        let agree = |what: &str, got: &[f32], expected: &[f32]| {
+            assert_eq!(got.len(), expected.len(), "{} {what} ({})", self.name, cpu.isa().name());
+            let difference = difference(got, expected);
+            assert!(difference <= TOLERANCE, "{} {what}: {difference:.1e} ({})", self.name, cpu.isa().name());
+        };
+        agree("output", plan.output(0), &self.tensor("output").1);
+        plan.grad_output_mut(0).copy_from_slice(&self.tensor("grad_output").1);
+        plan.backward(network);
+        for (index, name) in self.inputs().iter().enumerate() {
+            let gradient = plan.input_gradient_at(index).unwrap_or_else(|| panic!("{}: no gradient", self.name));
+            agree(&format!("grad_{name}"), gradient, &self.tensor(&format!("grad_{name}")).1);
+        }
+        for weight in weights {
+            let full = format!("{}.grad_weight.{}", self.name, weight.recorded);
+            if self.tensors.names().contains(&full) {
+                let (shape, values) = self.tensors.get(&full);
+                let expected = permuted(&shape, &values, weight.axes).1;
+                agree(weight.ours, &plan.weight_gradients()[index_of(network, weight.ours)], &expected);
+            }
+        }
+    }
+}
+
+fn index_of(network: &Network, weight: &str) -> usize {
+    let found = network.weights().iter().position(|candidate| candidate.name() == weight);
+    found.unwrap_or_else(|| panic!("the network has no weight {weight}"))
+}
+
+/// A tensor with its axes in another order: axis `i` of the result is axis `axes[i]`; as it is for no axes.
+pub(crate) fn permuted(shape: &[usize], values: &[f32], axes: &[usize]) -> (Vec<usize>, Vec<f32>) {
+    if axes.is_empty() {
+        return (shape.to_vec(), values.to_vec());
+    }
+    let strides: Vec<usize> = (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect();
+    let result: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
+    let value = |mut index: usize| {
+        let mut at = 0;
+        for (&axis, &size) in axes.iter().zip(&result).rev() {
+            at += index % size * strides[axis];
+            index /= size;
+        }
+        values[at]
+    };
+    let values = (0..values.len()).map(value).collect();
+    (result, values)
+}

@@ -1,0 +1,7 @@
+//! Single operations in many configurations against what Keras, PyTorch and ONNX Runtime compute: the output, and the
+//! gradients of the inputs and the weights, in every instruction set of this machine.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod harness;
+mod merge;
