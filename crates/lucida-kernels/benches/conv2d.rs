@@ -13,7 +13,23 @@ use lucida_kernels::{Conv2d, Conv2dGradients, Conv2dShape};
 fn layer(size: usize, same: bool, channels: usize, filters: usize, kernel: [usize; 2], stride: usize) -> Conv2dShape {
     let padding = kernel.map(|taps| if same { (taps - 1) / 2 } else { 0 });
     let output = [0, 1].map(|axis| (size + 2 * padding[axis] - kernel[axis]) / stride + 1);
-    Conv2dShape { height: size, width: size, channels, filters, kernel, strides: [stride; 2], padding, output }
+    Conv2dShape {
+        height: size,
+        width: size,
+        channels,
+        filters,
+        kernel,
+        strides: [stride; 2],
+        dilation: [1, 1],
+        groups: 1,
+        padding,
+        output,
+    }
+}
+
+/// A 3x3 convolution with zeros around the images, in groups.
+fn grouped(size: usize, channels: usize, groups: usize, stride: usize) -> Conv2dShape {
+    Conv2dShape { groups, ..layer(size, true, channels, channels, [3, 3], stride) }
 }
 
 /// Name, shape and batch, and whether it ends in a maximum of 2x2.
@@ -43,6 +59,17 @@ fn layers() -> Vec<(&'static str, Conv2dShape, usize, bool)> {
         ("inception_mixed3_3x3_by_2", layer(16, false, 288, 384, [3, 3], 2), 32, false),
         ("inception_mixed4_1x7", layer(7, true, 128, 128, [1, 7], 1), 32, false),
         ("inception_mixed4_7x1", layer(7, true, 128, 128, [7, 1], 1), 32, false),
+        ("mobilenet_depthwise_112", grouped(112, 32, 32, 1), 1, false),
+        ("mobilenet_depthwise_14", grouped(14, 576, 576, 1), 1, false),
+        ("mobilenet_depthwise_14_by_2", grouped(14, 576, 576, 2), 1, false),
+        ("resnext_grouped_56", grouped(56, 128, 32, 1), 1, false),
+        ("resnext_grouped_14", grouped(14, 512, 32, 1), 1, false),
+        (
+            "deeplab_dilated",
+            Conv2dShape { dilation: [2, 2], padding: [2, 2], ..layer(32, true, 256, 256, [3, 3], 1) },
+            1,
+            false,
+        ),
     ]
 }
 

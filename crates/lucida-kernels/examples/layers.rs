@@ -11,7 +11,18 @@ fn conv(size: usize, channels: usize, filters: usize, kernel: [usize; 2], stride
     let output = kernel.map(|k| if same { size.div_ceil(stride) } else { (size - k) / stride + 1 });
     let axis = |i: usize| if same { ((output[i] - 1) * stride + kernel[i]).saturating_sub(size) / 2 } else { 0 };
     let padding = [axis(0), axis(1)];
-    Conv2dShape { height: size, width: size, channels, filters, kernel, strides: [stride; 2], padding, output }
+    Conv2dShape {
+        height: size,
+        width: size,
+        channels,
+        filters,
+        kernel,
+        strides: [stride; 2],
+        dilation: [1, 1],
+        groups: 1,
+        padding,
+        output,
+    }
 }
 
 struct Layer {

@@ -21,7 +21,7 @@ mod simd;
 
 pub use buffer::Buffer;
 pub use channel_map::ChannelMap;
-pub use conv2d::{Conv2d, Conv2dGradients, Conv2dShape};
+pub use conv2d::{Conv2d, Conv2dGradients, Conv2dShape, Conv2dTranspose};
 pub use cpu::Cpu;
 pub use dense::{Dense, DenseGradient};
 pub use gram::Gram;

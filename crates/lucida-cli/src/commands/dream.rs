@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use lucida::data::{Filter, Image};
 use lucida::explain::maximize::{DREAM_LEAST_SIDE, Dream, Objective, Target, dream};
-use lucida::nn::Network;
+use lucida::nn::{Layer, Network};
 use lucida::weights::{IncludeTop, Model, ModelSpec};
 use serde::Serialize;
 
@@ -102,7 +102,10 @@ fn image(arguments: &DreamArguments) -> Result<Image> {
 /// The last convolution, or what joins several: pooling only blurs.
 fn last_with_positions(network: &Network) -> Result<String> {
     let spatial = network.nodes().iter().rev().filter(|node| node.shape().as_image().is_some());
-    let mut seeing = spatial.filter(|node| matches!(node.layer().class_name(), "Conv2D" | "Concatenate" | "Add"));
+    let mut seeing = spatial.filter(|node| {
+        let joins = matches!(node.layer(), Layer::Concatenate(_) | Layer::Add(_));
+        joins || node.layer().is_convolution()
+    });
     match seeing.next() {
         Some(node) => Ok(node.name().to_owned()),
         None => bail!("network {} has no layer of feature maps to dream with", network.name()),

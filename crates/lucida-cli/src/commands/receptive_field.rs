@@ -97,7 +97,7 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
 
 /// The convolutions, or the first, the last and some between them.
 fn default_layers(network: &Network) -> Vec<usize> {
-    let is_convolution = |index: &usize| network.nodes()[*index].layer().class_name() == "Conv2D";
+    let is_convolution = |index: &usize| network.nodes()[*index].layer().is_convolution();
     let all: Vec<usize> = (0..network.nodes().len()).filter(is_convolution).collect();
     let count = all.len().min(MOST);
     (0..count).map(|i| all[if count > 1 { i * (all.len() - 1) / (count - 1) } else { 0 }]).collect()

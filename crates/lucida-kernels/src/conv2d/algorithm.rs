@@ -45,6 +45,8 @@ pub(crate) enum Algorithm {
     Winograd,
     /// The product of each pixel, added where it belongs: see [`super::col2im`]. A pass back to the input only.
     Col2Im,
+    /// Channels as they are, each with filters of its own: see [`super::depthwise`].
+    Depthwise,
 }
 
 /// The choice for each pass.
@@ -81,8 +83,16 @@ impl Algorithms {
         Self { forward: algorithm, backward_input: algorithm, backward_kernel: algorithm }
     }
 
+    /// With several groups a product for each of them, and none where each has a single channel.
+    fn of_groups(shape: &Conv2dShape) -> Self {
+        Self::all(if is_depthwise(shape) { Algorithm::Depthwise } else { Algorithm::Direct })
+    }
+
     /// The faster one among those without Winograd's algorithm.
     pub(crate) fn exact(cpu: Cpu, shape: &Conv2dShape) -> Self {
+        if shape.groups > 1 {
+            return Self::of_groups(shape);
+        }
         let backward_input =
             if col2im(cpu, shape) < direct_input(cpu, shape) { Algorithm::Col2Im } else { Algorithm::Direct };
         Self { backward_input, ..Self::all(Algorithm::Direct) }
@@ -93,6 +103,9 @@ impl Algorithms {
     /// Without gradients it is the one for [`USUAL_BATCH`] images, whatever their number: what comes out for an image
     /// does not depend, not even in its last digit, on how many others are looked at with it.
     pub(crate) fn choose(cpu: Cpu, shape: &Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
+        if shape.groups > 1 {
+            return Self::of_groups(shape);
+        }
         let batch = if gradients.input || gradients.kernel { batch } else { USUAL_BATCH };
         let cheaper = |direct: usize, winograd: usize| {
             if winograd_fits(shape) && winograd < direct { Algorithm::Winograd } else { Algorithm::Direct }
@@ -145,9 +158,16 @@ fn vectors(cpu: Cpu, channels: usize) -> usize {
     panels(cpu.isa(), channels).iter().map(|panel| panel.width).sum()
 }
 
-/// Whether Winograd's algorithm can compute this: a 3x3 kernel, stride one, padding that its backward pass can mirror.
+/// Whether each channel has filters of its own.
+pub(crate) fn is_depthwise(shape: &Conv2dShape) -> bool {
+    shape.groups == shape.channels && shape.groups > 1
+}
+
+/// Whether Winograd's algorithm can compute this: a 3x3 kernel of neighboring taps over all channels, stride one, padding
+/// that its backward pass can mirror.
 pub(crate) fn winograd_fits(shape: &Conv2dShape) -> bool {
-    shape.kernel == [TAPS, TAPS] && shape.strides == [1, 1] && shape.padding.iter().all(|&padding| padding < TAPS)
+    let plain = shape.groups == 1 && shape.dilation == [1, 1] && shape.strides == [1, 1];
+    plain && shape.kernel == [TAPS, TAPS] && shape.padding.iter().all(|&padding| padding < TAPS)
 }
 
 #[cfg(test)]

@@ -1,49 +1,96 @@
 //! The direct pass back to the input: one correlation for each class of pixels.
 
-use crate::cpu::Cpu;
-
 use super::Conv2dShape;
 use super::band::Window;
-use super::pass::{Pass, Target};
+use super::pass::Target;
 
-/// The classes of positions modulo the strides, row by row.
-pub(super) fn classes(strides: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
-    (0..strides[0]).flat_map(move |row| (0..strides[1]).map(move |column| [row, column]))
+/// The correlation that gives one class of the input's pixels their gradient.
+#[derive(Debug)]
+pub(super) struct BackwardClass {
+    pub(super) window: Window,
+    pub(super) target: Target,
+    rows: AxisClass,
+    columns: AxisClass,
 }
 
-/// One pass for each class of input pixels: along one axis, with stride `s`, padding `p` and input position `y`, the
-/// taps `i = r + s j` with `r = (y + p) mod s` are those that reach `y`, from output `(y + p - r) / s - j`.
-pub(super) fn backward_passes(cpu: Cpu, shape: &Conv2dShape, batch: usize, pooled: bool) -> Vec<Pass> {
-    let axis = |class: usize, size: usize, kernel: usize, stride: usize, padding: usize| {
+/// The positions `y` of an axis with `(y + p) mod s = r`, for stride `s` and padding `p`, and what reaches them.
+///
+/// Tap `i` of a kernel with dilation `d` takes output `(y + p - d i) / s`, if that is a whole number: where `d i mod s = r`.
+/// With `g` the greatest common divisor of `s` and `d`, these are every `s / g`-th tap, and from one to the next it is `d / g`
+/// outputs; none where `g` does not divide `r`.
+#[derive(Debug, Clone, Copy)]
+struct AxisClass {
+    /// The first position, and how many there are.
+    first: usize,
+    count: usize,
+    taps: usize,
+    first_tap: usize,
+    tap_step: usize,
+    dilation: usize,
+    /// Outputs before the first one that the first position takes; negative where some are left out.
+    padding: isize,
+}
+
+impl AxisClass {
+    fn new(shape: &Conv2dShape, axis: usize, class: usize) -> Self {
+        let (size, taps) = ([shape.height, shape.width][axis], shape.kernel[axis]);
+        let (stride, dilation, padding) = (shape.strides[axis], shape.dilation[axis], shape.padding[axis]);
         let first = (class + stride - padding % stride) % stride;
         let count = if first < size { (size - first).div_ceil(stride) } else { 0 };
-        let taps = if class < kernel { (kernel - class).div_ceil(stride) } else { 0 };
-        let origin = ((first + padding - class) / stride) as isize;
-        // Tap t of the turned kernel is j = taps - 1 - t, so it reads output origin + index - (taps - 1) + t.
-        (first, count, taps, taps as isize - 1 - origin)
-    };
-    classes(shape.strides)
-        .map(|[row_class, column_class]| {
-            let (y, rows, taps_y, top) =
-                axis(row_class, shape.height, shape.kernel[0], shape.strides[0], shape.padding[0]);
-            let (x, columns, taps_x, left) =
-                axis(column_class, shape.width, shape.kernel[1], shape.strides[1], shape.padding[1]);
+        let divisor = gcd(stride, dilation);
+        let (tap_step, dilation_of_outputs) = (stride / divisor, dilation / divisor);
+        let first_tap = (0..tap_step).find(|tap| tap * dilation % stride == class);
+        let taps = first_tap.filter(|&tap| tap < taps).map_or(0, |tap| (taps - tap).div_ceil(tap_step));
+        let first_tap = first_tap.unwrap_or(0);
+        let origin = ((first + padding) as isize - (first_tap * dilation) as isize) / stride as isize;
+        // Tap t of the turned kernel is the class's number taps - 1 - t, so it reads output
+        // origin + index - (taps - 1 - t) dilation.
+        let reach = (taps as isize - 1) * dilation_of_outputs as isize;
+        Self { first, count, taps, first_tap, tap_step, dilation: dilation_of_outputs, padding: reach - origin }
+    }
+
+    /// The kernel's tap that is number `t` of this class, from the last to the first.
+    fn tap(&self, t: usize) -> usize {
+        self.first_tap + self.tap_step * (self.taps - 1 - t)
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+impl BackwardClass {
+    /// The kernel's row and column that are tap `t` of the class's window.
+    pub(super) fn tap(&self, t: usize) -> [usize; 2] {
+        let columns = self.window.taps[1];
+        [self.rows.tap(t / columns), self.columns.tap(t % columns)]
+    }
+}
+
+/// One correlation for each class of input pixels: by row and column modulo the strides.
+pub(super) fn backward_classes(shape: &Conv2dShape, pooled: bool) -> Vec<BackwardClass> {
+    let classes = (0..shape.strides[0]).flat_map(|row| (0..shape.strides[1]).map(move |column| [row, column]));
+    classes
+        .map(|[row, column]| {
+            let (rows, columns) = (AxisClass::new(shape, 0, row), AxisClass::new(shape, 1, column));
             let window = Window {
                 source: [shape.output[0], shape.output[1], shape.filters],
                 strides: [1, 1],
-                taps: if taps_y * taps_x == 0 { [0, 0] } else { [taps_y, taps_x] },
-                padding: [top, left],
-                output: [rows, columns],
+                taps: if rows.taps * columns.taps == 0 { [0, 0] } else { [rows.taps, columns.taps] },
+                dilation: [rows.dilation, columns.dilation],
+                groups: shape.groups,
+                padding: [rows.padding, columns.padding],
+                output: [rows.count, columns.count],
                 pooled,
             };
             let row = shape.width * shape.channels;
             let target = Target {
-                offset: y * row + x * shape.channels,
+                offset: rows.first * row + columns.first * shape.channels,
                 row: shape.strides[0] * row,
                 column: shape.strides[1] * shape.channels,
                 image: shape.input_len(),
             };
-            Pass::new(cpu, window, target, shape.channels, batch)
+            BackwardClass { window, target, rows, columns }
         })
         .collect()
 }

@@ -1,5 +1,7 @@
 //! Bands of images with their border of zeros.
 
+use std::ops::Range;
+
 use crate::cpu::Cpu;
 use crate::gemm::Segment;
 
@@ -19,8 +21,12 @@ pub(crate) struct Window {
     pub(crate) source: [usize; 3],
     /// Steps between neighboring patches.
     pub(crate) strides: [usize; 2],
-    /// Rows and columns of a patch.
+    /// Rows and columns of values that a patch takes.
     pub(crate) taps: [usize; 2],
+    /// Rows and columns from one of these to the next.
+    pub(crate) dilation: [usize; 2],
+    /// Parts of the channels, each of which makes patches of its own.
+    pub(crate) groups: usize,
     /// Zeros at the top and left; negative where the first rows or columns are left out.
     pub(crate) padding: [isize; 2],
     /// Rows and columns of patches.
@@ -35,14 +41,28 @@ impl Window {
         self.source.iter().product()
     }
 
+    /// Rows (axis 0) or columns from the first to the last that a patch takes.
+    fn reach(&self, axis: usize) -> usize {
+        if self.taps[axis] == 0 { 0 } else { (self.taps[axis] - 1) * self.dilation[axis] + 1 }
+    }
+
+    /// The outputs along an axis (0 for rows) whose patches lie inside the source.
+    pub(crate) fn inside(&self, axis: usize) -> Range<usize> {
+        let (stride, padding) = (self.strides[axis] as isize, self.padding[axis]);
+        let first = if padding > 0 { ((padding + stride - 1) / stride) as usize } else { 0 };
+        let last = self.source[axis] as isize + padding - self.reach(axis) as isize;
+        let end = if last < 0 { 0 } else { (last / stride) as usize + 1 }.min(self.output[axis]);
+        first.min(end)..end
+    }
+
     /// Rows of the source under `rows` rows of patches.
     pub(crate) fn rows_under(&self, rows: usize) -> usize {
-        if rows == 0 { 0 } else { (rows - 1) * self.strides[0] + self.taps[0] }
+        if rows == 0 { 0 } else { (rows - 1) * self.strides[0] + self.reach(0) }
     }
 
     /// Columns of the source under all columns of patches.
     fn columns_under(&self) -> usize {
-        if self.output[1] == 0 { 0 } else { (self.output[1] - 1) * self.strides[1] + self.taps[1] }
+        if self.output[1] == 0 { 0 } else { (self.output[1] - 1) * self.strides[1] + self.reach(1) }
     }
 
     /// Whether the patches reach over the source's border, so that it must be copied with zeros around.
@@ -59,10 +79,17 @@ impl Window {
         columns * self.source[2]
     }
 
-    /// The pieces of a patch: for each of its rows, all columns and channels.
+    /// The pieces of a patch of the first group: for each of its rows, all columns and channels, or where something lies
+    /// between the columns the channels of each.
     pub(crate) fn segments(&self) -> Vec<Segment> {
-        let len = self.taps[1] * self.source[2];
-        (0..self.taps[0]).map(|i| Segment { offset: i * self.row_stride(), len }).collect()
+        let (row, column) = (self.dilation[0] * self.row_stride(), self.dilation[1] * self.source[2]);
+        if self.groups == 1 && self.dilation[1] == 1 {
+            let len = self.taps[1] * self.source[2];
+            return (0..self.taps[0]).map(|i| Segment { offset: i * row, len }).collect();
+        }
+        let len = self.source[2] / self.groups;
+        let taps = (0..self.taps[0]).flat_map(|i| (0..self.taps[1]).map(move |j| (i, j)));
+        taps.map(|(i, j)| Segment { offset: i * row + j * column, len }).collect()
     }
 
     /// Rows of patches to a band, so that a band has about [`BAND_FLOATS`] and all are nearly equal.
@@ -71,8 +98,8 @@ impl Window {
         if self.row_stride() * self.rows_under(rows) <= most_floats {
             return rows;
         }
-        let source_rows = (most_floats / self.row_stride().max(1)).max(self.taps[0]);
-        let most = (source_rows - self.taps[0]) / self.strides[0] + 1;
+        let source_rows = (most_floats / self.row_stride().max(1)).max(self.reach(0));
+        let most = (source_rows - self.reach(0)) / self.strides[0] + 1;
         rows.div_ceil(rows.div_ceil(most))
     }
 

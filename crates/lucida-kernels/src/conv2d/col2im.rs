@@ -57,6 +57,8 @@ impl Col2ImPass {
             source: [height, width, shape.filters],
             strides: [1, 1],
             taps: [1, 1],
+            dilation: [1, 1],
+            groups: 1,
             padding: [0, 0],
             output: [height, width],
             pooled,
@@ -110,10 +112,15 @@ impl Col2ImPass {
             let own = (image * height + rows.start) * row..(image * height + rows.end) * row;
             // SAFETY: the target has all images, as the callers have checked; items have different rows of them.
             let to = unsafe { target.slice(own.clone()) };
-            if !finish.accumulate {
-                to.fill(0.0);
+            match finish.bias {
+                _ if finish.accumulate => {}
+                Some(bias) => to.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias)),
+                None => to.fill(0.0),
             }
             self.band(cpu, source, image, rows, to, scratch);
+            if finish.relu {
+                to.iter_mut().for_each(|value| *value = value.max(0.0));
+            }
             if let Some(gate) = finish.gate {
                 to.iter_mut().zip(&gate[own]).filter(|(_, open)| **open <= 0.0).for_each(|(value, _)| *value = 0.0);
             }
@@ -122,8 +129,9 @@ impl Col2ImPass {
 
     /// The rows of the gradient that reach these rows of the input.
     fn reaching(&self, rows: &Range<usize>) -> Range<usize> {
-        let Conv2dShape { kernel: [taps, _], strides: [stride, _], padding: [padding, _], output, .. } = self.shape;
-        let first = (rows.start + padding).saturating_sub(taps - 1).div_ceil(stride);
+        let Conv2dShape { kernel: [taps, _], strides: [stride, _], dilation: [dilation, _], .. } = self.shape;
+        let Conv2dShape { padding: [padding, _], output, .. } = self.shape;
+        let first = (rows.start + padding).saturating_sub((taps - 1) * dilation).div_ceil(stride);
         first..((rows.end - 1 + padding) / stride + 1).min(output[0])
     }
 
@@ -182,25 +190,26 @@ multiversion! {
 /// `CHANNELS` channels, if known when this is compiled.
 #[inline(always)]
 fn add_rows<const CHANNELS: usize>(job: &Scattered, to: &mut [f32]) {
-    let Conv2dShape { width, kernel: [taps_y, taps_x], strides, padding, output, .. } = *job.shape;
+    let Conv2dShape { width, kernel: [taps_y, taps_x], strides, dilation, padding, output, .. } = *job.shape;
     let channels = if CHANNELS > 0 { CHANNELS } else { job.shape.channels };
     for (index, products) in job.products.chunks_exact(output[1] * job.step).take(job.count).enumerate() {
         for i in 0..taps_y {
-            let y = ((job.first + index) * strides[0] + i).wrapping_sub(padding[0]);
+            let y = ((job.first + index) * strides[0] + i * dilation[0]).wrapping_sub(padding[0]);
             if !job.rows.contains(&y) {
                 continue;
             }
             let row = &mut to[(y - job.rows.start) * width * channels..][..width * channels];
             for j in 0..taps_x {
                 // The columns of the gradient from `first` to `end` reach one of the input's by this tap.
-                let first = padding[1].saturating_sub(j).div_ceil(strides[1]);
-                let end = ((width + padding[1]).saturating_sub(j).div_ceil(strides[1])).min(output[1]);
+                let column = j * dilation[1];
+                let first = padding[1].saturating_sub(column).div_ceil(strides[1]);
+                let end = ((width + padding[1]).saturating_sub(column).div_ceil(strides[1])).min(output[1]);
                 if first >= end {
                     continue;
                 }
                 let pixels = end - first;
                 let from = &products[first * job.step + (i * taps_x + j) * channels..];
-                let to = &mut row[(first * strides[1] + j - padding[1]) * channels..];
+                let to = &mut row[(first * strides[1] + column - padding[1]) * channels..];
                 let (step, stride) = (job.step, strides[1] * channels);
                 assert!(from.len() >= (pixels - 1) * step + channels && to.len() >= (pixels - 1) * stride + channels);
                 for x in 0..pixels {

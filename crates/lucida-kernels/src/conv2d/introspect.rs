@@ -18,11 +18,13 @@ impl Conv2d {
         let correlation = |pass: &Correlation| match pass {
             Correlation::Winograd(_) => winograd,
             Correlation::Col2Im(_) => "product, col2im",
+            Correlation::Depthwise(_) => "depthwise",
             Correlation::Direct(passes) => name(passes.iter().all(Pass::is_few)),
         };
         let kernel = |pass: &KernelPass| match pass {
             KernelPass::Winograd(_) => winograd,
             KernelPass::Direct(_) => name(false),
+            KernelPass::Depthwise(_) => "depthwise",
         };
         [
             Some(correlation(&self.forward)),
@@ -54,11 +56,11 @@ impl Conv2d {
     pub fn product_rates(&self) -> [Option<f64>; 3] {
         let correlation = |pass: &Correlation| match pass {
             Correlation::Winograd(passes) => self.rate(passes.iter().map(|pass| &pass.watch)),
-            Correlation::Direct(_) | Correlation::Col2Im(_) => None,
+            Correlation::Direct(_) | Correlation::Col2Im(_) | Correlation::Depthwise(_) => None,
         };
         let kernel = |pass: &KernelPass| match pass {
             KernelPass::Winograd(passes) => self.rate(passes.iter().map(|pass| &pass.watch)),
-            KernelPass::Direct(_) => None,
+            KernelPass::Direct(_) | KernelPass::Depthwise(_) => None,
         };
         [
             correlation(&self.forward),

@@ -63,9 +63,10 @@ impl KernelGradient {
             Split::Images(parts) if parts > 1 => Buffer::zeroed(parts * offsets.len() * filters),
             _ => Buffer::default(),
         };
-        let panels = panels(cpu.isa(), filters);
+        let panels = panels(cpu.isa(), filters / window.groups);
         let (channels, step) = (window.source[2], window.strides[1] * window.source[2]);
-        let few = pooled && small_channel_gradient_fits(cpu.isa(), window.taps, channels, step);
+        let few =
+            pooled && window.dilation == [1, 1] && small_channel_gradient_fits(cpu.isa(), window.taps, channels, step);
         Self { window, filters, bordered, pooled, few, items, panels, offsets, split, partial }
     }
 
@@ -219,20 +220,23 @@ impl Part<'_> {
     }
 
     fn product(&self, region: Region, left: *const f32, right: *const f32, accumulate: bool) {
-        let KernelGradient { panels, filters, .. } = self.gradient;
-        let job = Transposed {
-            region,
-            left,
-            offsets: self.offsets,
-            right,
-            panels,
-            out: self.out,
-            out_row: *filters,
-            accumulate,
-            ahead: &Cell::new(Lines::none()),
-        };
-        // SAFETY: the region and the offsets were made for this window and lie within the band or the image; `out`
-        // has room for the rows in `offsets` and belongs to this part alone.
-        unsafe { transposed(self.cpu.isa(), &job) };
+        let KernelGradient { window, panels, filters, .. } = self.gradient;
+        let (channels, columns) = (window.source[2] / window.groups, filters / window.groups);
+        for group in 0..window.groups {
+            let job = Transposed {
+                region,
+                left: left.wrapping_add(group * channels),
+                offsets: self.offsets,
+                right: right.wrapping_add(group * columns),
+                panels,
+                out: self.out.wrapping_add(group * columns),
+                out_row: *filters,
+                accumulate,
+                ahead: &Cell::new(Lines::none()),
+            };
+            // SAFETY: the region and the offsets were made for this window and lie within the band or the image; `out`
+            // has room for the rows in `offsets` and belongs to this part alone.
+            unsafe { transposed(self.cpu.isa(), &job) };
+        }
     }
 }

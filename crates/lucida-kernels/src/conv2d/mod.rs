@@ -7,7 +7,8 @@
 //! Y[y, x, f] = b[f] + sum over i, j, c of X[s y + i - p, s x + j - q, c] K[i, j, c, f]
 //! ```
 //!
-//! where `p` and `q` are the zeros padded at the top and left. All three passes are matrix products whose left-hand
+//! where `p` and `q` are the zeros padded at the top and left. With a dilation `d` tap `i` is over row `s y + d i - p`; with
+//! groups a filter is over the channels of its group alone, one product for each group. All three passes are matrix products whose left-hand
 //! side is a matrix of patches that is never built (see [`crate::gemm`]):
 //!
 //! - forward: patches of `X` times `K`;
@@ -25,12 +26,17 @@
 //! the backward pass to an input of few channels is a product of its own ([`col2im`]); which passes do is decided in
 //! [`algorithm`] when a convolution is prepared.
 //!
+//! Where each channel has filters of its own there is no product at all ([`depthwise`]), and a transposed convolution is the
+//! pass back to the input turned around ([`transpose`]).
+//!
 //! A dense layer is the 1x1 convolution of a 1x1 image.
 
 mod algorithm;
 mod backward;
 mod band;
 mod col2im;
+mod depthwise;
+mod depthwise_gradient;
 mod introspect;
 mod kernel_gradient;
 #[cfg(test)]
@@ -43,20 +49,24 @@ mod small_channel_gradient;
 mod switches;
 #[cfg(test)]
 mod tests;
+mod transpose;
 mod winograd;
 
 use crate::buffer::with_scratch;
 use crate::channel_map::ChannelMap;
 use crate::cpu::Cpu;
 use algorithm::{Algorithm, Algorithms};
-use backward::{backward_passes, classes};
+use backward::{BackwardClass, backward_classes};
 use band::Window;
 use col2im::Col2ImPass;
+use depthwise::DepthwisePass;
+use depthwise_gradient::DepthwiseGradient;
 use kernel_gradient::KernelGradient;
 use pass::{Added, ConvEpilogue, Pass, Target};
 use passes::{Correlation, KernelPass};
 pub use shape::{Conv2dGradients, Conv2dShape};
 use switches::{Source, Switches, sum_open};
+pub use transpose::Conv2dTranspose;
 use winograd::{WinogradKernelGradient, WinogradPass};
 
 /// A convolution prepared for one shape, one largest batch and one processor: its weights packed, its work memory
@@ -67,6 +77,8 @@ pub struct Conv2d {
     shape: Conv2dShape,
     forward: Correlation,
     backward: Option<Correlation>,
+    /// For each of the direct passes back to the input, which taps of the kernel it has.
+    classes: Vec<BackwardClass>,
     kernel_gradient: Option<KernelPass>,
     /// Where the convolution ends in a maximum: which pixel of each window held it.
     switches: Option<Switches>,
@@ -100,8 +112,9 @@ impl Conv2d {
     /// it as well. `exact` as in [`direct`](Self::direct).
     ///
     /// # Panics
-    /// When a size is zero, or there is no window.
+    /// When a size is zero, there is no window, or there are several groups.
     pub fn pooled(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients, exact: bool) -> Self {
+        assert_eq!(shape.groups, 1, "groups of a convolution that ends in a maximum");
         let shape = Conv2dShape { output: shape.output.map(|pixels| pixels / 2 * 2), ..shape };
         check_sizes(&shape, batch);
         let algorithms = match exact {
@@ -120,11 +133,14 @@ impl Conv2d {
         algorithms: Algorithms,
         pool: bool,
     ) -> Self {
-        let Conv2dShape { height, width, channels, filters, kernel, strides, padding, output } = shape;
+        let Conv2dShape { height, width, channels, filters, kernel, strides, dilation, groups, padding, output } =
+            shape;
         let window = Window {
             source: [height, width, channels],
             strides,
             taps: kernel,
+            dilation,
+            groups,
             padding: [padding[0] as isize, padding[1] as isize],
             output,
             pooled: false,
@@ -138,27 +154,35 @@ impl Conv2d {
                 Correlation::Direct(vec![Pass::new(cpu, window, target, filters, batch)])
             }
             Algorithm::Winograd => Correlation::Winograd(WinogradPass::forward(cpu, &shape, batch)),
+            Algorithm::Depthwise => Correlation::Depthwise(vec![DepthwisePass::forward(cpu, &shape, window)]),
         };
+        let direct = gradients.input && algorithms.backward_input == Algorithm::Direct;
+        let classes = if direct { backward_classes(&shape, pool) } else { Vec::new() };
         let backward = gradients.input.then(|| match algorithms.backward_input {
-            Algorithm::Direct => Correlation::Direct(backward_passes(cpu, &shape, batch, pool)),
+            Algorithm::Direct => {
+                let pass = |class: &BackwardClass| Pass::new(cpu, class.window, class.target, channels, batch);
+                Correlation::Direct(classes.iter().map(pass).collect())
+            }
             Algorithm::Winograd => Correlation::Winograd(WinogradPass::backward(cpu, &shape, batch)),
             Algorithm::Col2Im => Correlation::Col2Im(Box::new(Col2ImPass::new(cpu, &shape, pool))),
+            Algorithm::Depthwise => Correlation::Depthwise(DepthwisePass::backward(cpu, &shape)),
         });
         let kernel_gradient = gradients.kernel.then(|| match algorithms.backward_kernel {
             Algorithm::Direct | Algorithm::Col2Im => {
                 KernelPass::Direct(KernelGradient::new(cpu, window, filters, batch, pool))
             }
             Algorithm::Winograd => KernelPass::Winograd(WinogradKernelGradient::new(cpu, &shape, batch)),
+            Algorithm::Depthwise => KernelPass::Depthwise(DepthwiseGradient::new(cpu, &shape, window, batch)),
         });
         let workspace_len = backward
             .iter()
             .chain([&forward])
-            .map(|pass| pass.workspace_len(cpu))
+            .map(|pass| pass.workspace_len(cpu, batch))
             .chain(kernel_gradient.as_ref().map(|pass| pass.workspace_len(cpu)))
             .max()
             .unwrap_or(0);
         let switches = pool.then(|| Switches::new(cpu, output, filters, batch));
-        Self { cpu, shape, forward, backward, kernel_gradient, switches, workspace_len }
+        Self { cpu, shape, forward, backward, classes, kernel_gradient, switches, workspace_len }
     }
 
     /// Floats of what comes out for one image.
@@ -171,15 +195,21 @@ impl Conv2d {
         &self.shape
     }
 
-    /// Packs a kernel of shape (row, column, channel, filter) for the passes to come.
+    /// Packs a kernel of shape (row, column, channel of a group, filter) for the passes to come.
     ///
     /// # Panics
     /// When `kernel` has another length.
     pub fn set_kernel(&mut self, kernel: &[f32]) {
-        let Conv2dShape { channels, filters, kernel: [rows, columns], strides, .. } = self.shape;
+        let Conv2dShape { filters, kernel: [_, columns], .. } = self.shape;
+        let (channels, group_filters) = (self.shape.group_channels(), self.shape.group_filters());
         assert_eq!(kernel.len(), self.shape.kernel_len(), "kernel length");
         match &mut self.forward {
-            Correlation::Direct(passes) => passes[0].matrix.pack(self.cpu, kernel, |k| k * filters, 1),
+            Correlation::Direct(passes) => {
+                for (group, matrix) in passes[0].matrices.iter_mut().enumerate() {
+                    matrix.pack(self.cpu, kernel, |k| k * filters + group * group_filters, 1);
+                }
+            }
+            Correlation::Depthwise(passes) => passes.iter_mut().for_each(|pass| pass.set_kernel(kernel, columns)),
             Correlation::Winograd(passes) => passes.iter_mut().for_each(|pass| pass.set_kernel(self.cpu, kernel)),
             Correlation::Col2Im(_) => unreachable!("only a pass back to the input"),
         }
@@ -189,19 +219,19 @@ impl Conv2d {
                 return passes.iter_mut().for_each(|pass| pass.set_kernel(self.cpu, kernel));
             }
             Some(Correlation::Col2Im(pass)) => return pass.set_kernel(self.cpu, kernel),
+            Some(Correlation::Depthwise(passes)) => {
+                return passes.iter_mut().for_each(|pass| pass.set_kernel(kernel, columns));
+            }
             None => return,
         };
-        for (pass, [row_class, column_class]) in passes.iter_mut().zip(classes(strides)) {
-            let [taps_y, taps_x] = pass.window.taps;
-            let tap = |t: usize, taps: usize, class: usize, stride: usize| class + stride * (taps - 1 - t);
-            let row = |k: usize| {
-                let (t, filter) = (k / filters, k % filters);
-                let i = tap(t / taps_x, taps_y, row_class, strides[0]);
-                let j = tap(t % taps_x, taps_x, column_class, strides[1]);
-                debug_assert!(i < rows && j < columns);
-                (i * columns + j) * channels * filters + filter
-            };
-            pass.matrix.pack(self.cpu, kernel, row, filters);
+        for (pass, class) in passes.iter_mut().zip(&self.classes) {
+            for (group, matrix) in pass.matrices.iter_mut().enumerate() {
+                let row = |k: usize| {
+                    let [i, j] = class.tap(k / group_filters);
+                    (i * columns + j) * channels * filters + group * group_filters + k % group_filters
+                };
+                matrix.pack(self.cpu, kernel, row, filters);
+            }
         }
     }
 
@@ -236,8 +266,7 @@ impl Conv2d {
         }
         assert!(self.switches.as_ref().is_none_or(|switches| switches.hold(batch)), "a batch of {batch} images");
         let sink = self.switches.as_mut().map(Switches::sink);
-        let finish =
-            ConvEpilogue { accumulate: false, scale, bias, relu, pool: sink.as_ref(), gate: None, added: None };
+        let finish = ConvEpilogue { scale, bias, relu, pool: sink.as_ref(), ..ConvEpilogue::default() };
         with_scratch(self.workspace_len, |workspace| {
             self.forward.run(self.cpu, batch, Source::plain(input), output, finish, workspace);
         });
@@ -249,7 +278,7 @@ impl Conv2d {
     /// # Panics
     /// When a length does not fit, or the convolution was not prepared for this.
     pub fn backward_input(&mut self, batch: usize, grad_output: &[f32], grad_input: &mut [f32], accumulate: bool) {
-        self.backward(batch, grad_output, grad_input, (accumulate, None), None);
+        self.backward(batch, grad_output, grad_input, ConvEpilogue { accumulate, ..ConvEpilogue::default() });
     }
 
     /// As [`backward_input`](Self::backward_input), and through the ReLU that `input` is the output of: the whole gradient,
@@ -266,7 +295,8 @@ impl Conv2d {
         accumulate: bool,
     ) {
         assert_eq!(input.len(), grad_input.len(), "input length");
-        self.backward(batch, grad_output, grad_input, (accumulate, Some(input)), None);
+        let finish = ConvEpilogue { accumulate, gate: Some(input), ..ConvEpilogue::default() };
+        self.backward(batch, grad_output, grad_input, finish);
     }
 
     /// As [`backward_input`](Self::backward_input), and `input` mapped by `map` is added; with `through_relu` all of that
@@ -287,22 +317,14 @@ impl Conv2d {
     ) {
         assert_eq!(input.len(), grad_input.len(), "input length");
         assert_eq!(map.channels(), self.shape.channels, "channels of the map");
-        let added = Added { map, features: input, gate: through_relu };
-        self.backward(batch, grad_output, grad_input, (accumulate, None), Some(added));
+        let added = Some(Added { map, features: input, gate: through_relu });
+        self.backward(batch, grad_output, grad_input, ConvEpilogue { accumulate, added, ..ConvEpilogue::default() });
     }
 
-    fn backward(
-        &mut self,
-        batch: usize,
-        grad_output: &[f32],
-        grad_input: &mut [f32],
-        (accumulate, gate): (bool, Option<&[f32]>),
-        added: Option<Added>,
-    ) {
+    fn backward(&mut self, batch: usize, grad_output: &[f32], grad_input: &mut [f32], finish: ConvEpilogue) {
         let backward = self.backward.as_ref().expect("prepared for the gradient of the input");
         assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
         assert_eq!(grad_input.len(), batch * self.shape.input_len(), "input gradient length");
-        let finish = ConvEpilogue { accumulate, scale: None, bias: None, relu: false, pool: None, gate, added };
         let source = Source { values: grad_output, switches: self.switches.as_ref() };
         with_scratch(self.workspace_len, |workspace| {
             backward.run(self.cpu, batch, source, grad_input, finish, workspace);
@@ -321,6 +343,9 @@ impl Conv2d {
         let pass = self.kernel_gradient.as_mut().expect("prepared for the gradient of the kernel");
         with_scratch(self.workspace_len, |workspace| match pass {
             KernelPass::Direct(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
+            KernelPass::Depthwise(pass) => {
+                pass.run(self.cpu, batch, input, grad_output.values, grad_kernel, workspace);
+            }
             KernelPass::Winograd(passes) => {
                 for (number, pass) in passes.iter_mut().enumerate() {
                     pass.run(self.cpu, batch, input, grad_output, grad_kernel, number > 0, workspace);
@@ -344,7 +369,10 @@ impl Conv2d {
 }
 
 fn check_sizes(shape: &Conv2dShape, batch: usize) {
-    let Conv2dShape { height, width, channels, filters, kernel, strides, output, .. } = *shape;
-    let sizes = [height, width, channels, filters, kernel[0], kernel[1], strides[0], strides[1], output[0], output[1]];
-    assert!(batch > 0 && !sizes.contains(&0), "a convolution of size zero: {shape:?}, batch {batch}");
+    let Conv2dShape { height, width, channels, filters, kernel, strides, dilation, groups, output, .. } = *shape;
+    let pairs = [kernel, strides, dilation, output, [height, width], [channels, filters]];
+    let zero = batch == 0 || groups == 0 || pairs.iter().any(|pair| pair.contains(&0));
+    assert!(!zero, "a convolution of size zero: {shape:?}, batch {batch}");
+    let whole = channels.is_multiple_of(groups) && filters.is_multiple_of(groups);
+    assert!(whole, "{groups} groups of {channels} channels and {filters} filters");
 }

@@ -21,7 +21,7 @@ pub(crate) struct Target {
 }
 
 /// What is done to the sums.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct ConvEpilogue<'a> {
     pub(crate) accumulate: bool,
     /// What each filter's sums are multiplied with first.
@@ -34,6 +34,19 @@ pub(crate) struct ConvEpilogue<'a> {
     pub(crate) gate: Option<&'a [f32]>,
     /// What is added to the sums at last.
     pub(crate) added: Option<Added<'a>>,
+}
+
+impl ConvEpilogue<'_> {
+    /// What is done to the sums that are written from float `at` of the target on.
+    pub(crate) fn of_sums(&self, at: usize) -> Epilogue {
+        Epilogue {
+            accumulate: self.accumulate,
+            scale: self.scale.map_or(std::ptr::null(), <[f32]>::as_ptr),
+            bias: self.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
+            relu: self.relu,
+            gate: self.gate.map_or(std::ptr::null(), |gate| gate.as_ptr().wrapping_add(at)),
+        }
+    }
 }
 
 /// A linear map of features, which are laid out as the target is.
@@ -55,7 +68,10 @@ impl<'a> Added<'a> {
 #[derive(Debug)]
 pub(crate) struct Pass {
     pub(crate) window: Window,
-    pub(crate) matrix: PackedMatrix,
+    /// One for each group.
+    pub(crate) matrices: Vec<PackedMatrix>,
+    /// Columns of all matrices together.
+    columns: usize,
     target: Target,
     bordered: bool,
     /// Whether the sums go into work memory, from where their maxima are written.
@@ -98,12 +114,13 @@ impl Pass {
                 }
             }
         }
-        let matrix = PackedMatrix::new(cpu.isa(), depth, columns);
+        let matrix = |_| PackedMatrix::new(cpu.isa(), depth, columns / window.groups);
+        let matrices = (0..window.groups).map(matrix).collect();
         let few = match pool && depth <= MOST_TAPS && window.output[1] / 2 >= LEAST_WINDOWS {
             true => segments.iter().flat_map(|segment| segment.offset..segment.offset + segment.len).collect(),
             false => Vec::new(),
         };
-        Self { window, matrix, target, bordered, pool, items, sites, blocks: depth_blocks(&segments), few }
+        Self { window, matrices, columns, target, bordered, pool, items, sites, blocks: depth_blocks(&segments), few }
     }
 
     /// Floats of work memory for each thread.
@@ -138,7 +155,7 @@ impl Pass {
         let call = Call { pass: self, cpu, batch, source, finish, target: SharedMut::new(target) };
         let items = self.items.count(batch);
         // With few items the threads share them out by panels as well.
-        let panels = self.matrix.panels.len();
+        let panels = self.matrices.len() * self.matrices[0].panels.len();
         let parts = (2 * cpu.threads()).div_ceil(items).min(panels).max(1);
         let parts = if items >= 2 * cpu.threads() || self.pool { 1 } else { parts };
         cpu.parallel_for(items * parts, |worker, index| {
@@ -219,7 +236,7 @@ impl Call<'_> {
 
     /// The maxima of a convolution of few channels.
     fn write_few(&self, item: Item, patches: *const f32, sink: &Sink) {
-        let Pass { window, items, matrix, few, bordered, .. } = self.pass;
+        let Pass { window, items, matrices, few, bordered, .. } = self.pass;
         let image_len = if *bordered { window.band_len(items.rows) } else { window.source_len() };
         for i in 0..item.images {
             let job = SmallChannelConv {
@@ -227,7 +244,7 @@ impl Call<'_> {
                 step: window.strides[1] * window.source[2],
                 row: window.strides[0] * window.row_stride(),
                 offsets: few,
-                matrix,
+                matrix: &matrices[0],
                 scale: self.finish.scale,
                 bias: self.finish.bias,
                 relu: self.finish.relu,
@@ -242,28 +259,31 @@ impl Call<'_> {
         }
     }
 
-    /// The sums of an item in some of the matrix's panels.
+    /// The sums of an item in some of the panels, counted over the matrices of all groups.
     fn multiply(&self, item: Item, patches: *const f32, to: *mut f32, panels: Range<usize>) {
         let Self { pass, finish, .. } = self;
         let at = self.target_at(item);
-        let job = GemmJob {
-            sites: &pass.sites[..item.images * item.rows * pass.window.output[1]],
-            source: patches,
-            target: to,
-            matrix: &pass.matrix,
-            blocks: &pass.blocks,
-            epilogue: Epilogue {
-                accumulate: finish.accumulate,
-                scale: finish.scale.map_or(std::ptr::null(), <[f32]>::as_ptr),
-                bias: finish.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
-                relu: finish.relu && !pass.pool,
-                gate: finish.gate.map_or(std::ptr::null(), |gate| gate.as_ptr().wrapping_add(at)),
-            },
-        };
-        // SAFETY: the sites were made for this window, so that the patches lie within the band or the source and
-        // the targets within the output or the work memory, whose lengths the callers have checked; items write
-        // different pixels, parts different columns; the bias has a float a column.
-        unsafe { sweep(self.cpu.isa(), &job, panels) };
+        let channels = pass.window.source[2] / pass.window.groups;
+        let (columns, each) = (pass.columns / pass.window.groups, pass.matrices[0].panels.len());
+        let epilogue = finish.of_sums(at);
+        for (group, matrix) in pass.matrices.iter().enumerate() {
+            let own = panels.start.max(group * each)..panels.end.min((group + 1) * each);
+            if own.is_empty() {
+                continue;
+            }
+            let job = GemmJob {
+                sites: &pass.sites[..item.images * item.rows * pass.window.output[1]],
+                source: patches.wrapping_add(group * channels),
+                target: to.wrapping_add(group * columns),
+                matrix,
+                blocks: &pass.blocks,
+                epilogue: Epilogue { relu: finish.relu && !pass.pool, ..epilogue.from_column(group * columns) },
+            };
+            // SAFETY: the sites were made for this window, so that the patches lie within the band or the source and
+            // the targets within the output or the work memory, whose lengths the callers have checked; items write
+            // different pixels, parts different columns; the bias has a float a column.
+            unsafe { sweep(self.cpu.isa(), &job, own.start - group * each..own.end - group * each) };
+        }
     }
 
     /// The maxima of the sums of an item.

@@ -3,6 +3,8 @@
 use crate::cpu::{Cpu, SharedMut};
 
 use super::col2im::Col2ImPass;
+use super::depthwise::DepthwisePass;
+use super::depthwise_gradient::DepthwiseGradient;
 use super::kernel_gradient::KernelGradient;
 use super::pass::{ConvEpilogue, Pass};
 use super::switches::Source;
@@ -17,6 +19,8 @@ pub(super) enum Correlation {
     Winograd(Vec<WinogradPass>),
     /// Back to the input only.
     Col2Im(Box<Col2ImPass>),
+    /// Forward a single pass; back to the input one for each class of pixels.
+    Depthwise(Vec<DepthwisePass>),
 }
 
 impl Correlation {
@@ -40,13 +44,18 @@ impl Correlation {
                 return passes.iter().for_each(|pass| pass.run(cpu, batch, source, target, finish, workspace));
             }
             Self::Col2Im(pass) => pass.run(cpu, batch, source, target, finish, workspace),
+            Self::Depthwise(passes) => {
+                for pass in passes {
+                    pass.run(cpu, batch, source.values, target, finish, workspace);
+                }
+            }
         }
         if let Some(added) = finish.added {
             added.map.run_all(added.to(&SharedMut::new(target)));
         }
     }
 
-    pub(super) fn workspace_len(&self, cpu: Cpu) -> usize {
+    pub(super) fn workspace_len(&self, cpu: Cpu, batch: usize) -> usize {
         match self {
             Self::Direct(passes) => {
                 let scratch = passes.iter().map(Pass::scratch_len).max().unwrap_or(0);
@@ -54,6 +63,10 @@ impl Correlation {
             }
             Self::Winograd(passes) => passes.iter().map(|pass| pass.workspace_len(cpu)).max().unwrap_or(0),
             Self::Col2Im(pass) => pass.scratch_len().next_multiple_of(16) * cpu.threads(),
+            Self::Depthwise(passes) => {
+                let scratch = passes.iter().map(|pass| pass.scratch_len(cpu, batch)).max().unwrap_or(0);
+                scratch.next_multiple_of(16) * cpu.threads()
+            }
         }
     }
 }
@@ -64,12 +77,14 @@ pub(super) enum KernelPass {
     Direct(KernelGradient),
     /// The gradients of all grids of tiles are added up.
     Winograd(Vec<WinogradKernelGradient>),
+    Depthwise(DepthwiseGradient),
 }
 
 impl KernelPass {
     pub(super) fn workspace_len(&self, cpu: Cpu) -> usize {
         match self {
             Self::Direct(gradient) => gradient.scratch_len().next_multiple_of(16) * cpu.threads(),
+            Self::Depthwise(gradient) => gradient.scratch_len().next_multiple_of(16) * cpu.threads(),
             Self::Winograd(passes) => passes.iter().map(|pass| pass.workspace_len(cpu)).max().unwrap_or(0),
         }
     }

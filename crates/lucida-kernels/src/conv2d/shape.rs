@@ -15,6 +15,11 @@ pub struct Conv2dShape {
     pub kernel: [usize; 2],
     /// Vertical and horizontal stride.
     pub strides: [usize; 2],
+    /// Vertical and horizontal distance between neighboring taps of the kernel, in pixels: 1 for a plain convolution.
+    pub dilation: [usize; 2],
+    /// Parts that channels and filters are cut into, in order, each filter over the channels of its part alone; a divisor
+    /// of both. The kernel has `channels / groups` channels. As many as there are channels: a depthwise convolution.
+    pub groups: usize,
     /// Zeros padded at the top and left; those at the bottom and right follow from the output size.
     pub padding: [usize; 2],
     /// Output height and width.
@@ -31,6 +36,8 @@ impl Conv2dShape {
             filters: units,
             kernel: [1, 1],
             strides: [1, 1],
+            dilation: [1, 1],
+            groups: 1,
             padding: [0, 0],
             output: [1, 1],
         }
@@ -48,7 +55,17 @@ impl Conv2dShape {
 
     /// Floats of the kernel.
     pub fn kernel_len(&self) -> usize {
-        self.kernel[0] * self.kernel[1] * self.channels * self.filters
+        self.kernel[0] * self.kernel[1] * self.group_channels() * self.filters
+    }
+
+    /// Input channels of a group.
+    pub(crate) fn group_channels(&self) -> usize {
+        self.channels / self.groups
+    }
+
+    /// Filters of a group.
+    pub(crate) fn group_filters(&self) -> usize {
+        self.filters / self.groups
     }
 }
 

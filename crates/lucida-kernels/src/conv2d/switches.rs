@@ -353,6 +353,8 @@ mod tests {
                     check(cpu, valid(23, 23, 5, 17, [5, 4], [2, 1]), 2, relu);
                     check(cpu, valid(9, 11, 5, 6, [1, 1], [1, 1]), 2, relu);
                     check(cpu, same(90, 300, 3, 24, [3, 3], [1, 1]), 1, relu);
+                    let spread = Conv2dShape { dilation: [2, 3], ..valid(12, 13, 3, 24, [3, 3], [1, 1]) };
+                    check(cpu, Conv2dShape { output: [8, 7], ..spread }, 2, relu);
                 }
             }
         }

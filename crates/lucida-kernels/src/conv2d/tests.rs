@@ -1,6 +1,6 @@
 //! All passes against their definition, computed by plain loops in 64 bits.
 
-use super::algorithm::winograd_fits;
+use super::algorithm::{is_depthwise, winograd_fits};
 use super::*;
 use crate::simd::Isa;
 
@@ -24,16 +24,20 @@ pub(super) fn products(shape: &Conv2dShape, batch: usize, mut visit: impl FnMut(
             for x in 0..shape.output[1] {
                 for i in 0..shape.kernel[0] {
                     for j in 0..shape.kernel[1] {
-                        let Some(row) = (y * shape.strides[0] + i).checked_sub(shape.padding[0]) else { continue };
-                        let Some(column) = (x * shape.strides[1] + j).checked_sub(shape.padding[1]) else { continue };
-                        if row >= shape.height || column >= shape.width {
-                            continue;
-                        }
-                        for c in 0..shape.channels {
-                            for f in 0..shape.filters {
+                        let at = |axis: usize, output: usize, tap: usize| {
+                            let place = output * shape.strides[axis] + tap * shape.dilation[axis];
+                            let size = [shape.height, shape.width][axis];
+                            place.checked_sub(shape.padding[axis]).filter(|&place| place < size)
+                        };
+                        let (Some(row), Some(column)) = (at(0, y, i), at(1, x, j)) else { continue };
+                        let channels = shape.channels / shape.groups;
+                        for f in 0..shape.filters {
+                            let group = f / (shape.filters / shape.groups);
+                            for c in 0..channels {
                                 let output = ((n * shape.output[0] + y) * shape.output[1] + x) * shape.filters + f;
-                                let input = ((n * shape.height + row) * shape.width + column) * shape.channels + c;
-                                let kernel = ((i * shape.kernel[1] + j) * shape.channels + c) * shape.filters + f;
+                                let pixel = (n * shape.height + row) * shape.width + column;
+                                let input = pixel * shape.channels + group * channels + c;
+                                let kernel = ((i * shape.kernel[1] + j) * channels + c) * shape.filters + f;
                                 visit(output, input, kernel);
                             }
                         }
@@ -59,7 +63,12 @@ pub(super) fn prepare(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, capaci
 /// Checks each algorithm that can compute this shape.
 fn check(cpu: Cpu, shape: Conv2dShape, batch: usize, capacity: usize) {
     check_with(Algorithm::Direct, cpu, shape, batch, capacity);
-    check_with(Algorithm::Col2Im, cpu, shape, batch, capacity);
+    if shape.groups == 1 {
+        check_with(Algorithm::Col2Im, cpu, shape, batch, capacity);
+    }
+    if is_depthwise(&shape) {
+        check_with(Algorithm::Depthwise, cpu, shape, batch, capacity);
+    }
     if winograd_fits(&shape) {
         check_with(Algorithm::Winograd, cpu, shape, batch, capacity);
     }
@@ -156,6 +165,16 @@ fn check_mapped(
     }
 }
 
+/// The same convolution with a dilation, and with groups.
+fn dilated(shape: Conv2dShape, dilation: [usize; 2], groups: usize) -> Conv2dShape {
+    let reach = [0, 1].map(|axis| (shape.kernel[axis] - 1) * dilation[axis] + 1);
+    let spread = match shape.padding {
+        [0, 0] => valid(shape.height, shape.width, shape.channels, shape.filters, reach, shape.strides),
+        _ => same(shape.height, shape.width, shape.channels, shape.filters, reach, shape.strides),
+    };
+    Conv2dShape { kernel: shape.kernel, dilation, groups, ..spread }
+}
+
 pub(super) fn same(
     height: usize,
     width: usize,
@@ -166,7 +185,8 @@ pub(super) fn same(
 ) -> Conv2dShape {
     let output = [height.div_ceil(strides[0]), width.div_ceil(strides[1])];
     let pad = |size: usize, axis: usize| ((output[axis] - 1) * strides[axis] + kernel[axis]).saturating_sub(size) / 2;
-    Conv2dShape { height, width, channels, filters, kernel, strides, padding: [pad(height, 0), pad(width, 1)], output }
+    let padding = [pad(height, 0), pad(width, 1)];
+    Conv2dShape { height, width, channels, filters, kernel, strides, dilation: [1, 1], groups: 1, padding, output }
 }
 
 pub(super) fn valid(
@@ -178,7 +198,18 @@ pub(super) fn valid(
     strides: [usize; 2],
 ) -> Conv2dShape {
     let output = [(height - kernel[0]) / strides[0] + 1, (width - kernel[1]) / strides[1] + 1];
-    Conv2dShape { height, width, channels, filters, kernel, strides, padding: [0, 0], output }
+    Conv2dShape {
+        height,
+        width,
+        channels,
+        filters,
+        kernel,
+        strides,
+        dilation: [1, 1],
+        groups: 1,
+        padding: [0, 0],
+        output,
+    }
 }
 
 fn cpus() -> impl Iterator<Item = Cpu> {
@@ -251,6 +282,103 @@ fn every_padding_and_any_size_of_output() {
 }
 
 #[test]
+fn dilated_convolutions() {
+    for cpu in cpus() {
+        for (dilation, strides) in
+            [([2, 2], [1, 1]), ([2, 3], [1, 2]), ([2, 4], [2, 2]), ([3, 2], [2, 3]), ([1, 6], [4, 4])]
+        {
+            check(cpu, dilated(same(11, 14, 5, 18, [3, 3], strides), dilation, 1), 3, 3);
+            check(cpu, dilated(valid(13, 14, 3, 4, [3, 2], strides), dilation, 1), 2, 3);
+        }
+        check(cpu, dilated(same(5, 4, 7, 6, [3, 3], [1, 1]), [4, 5], 1), 2, 2);
+    }
+}
+
+#[test]
+fn grouped_convolutions() {
+    for cpu in cpus() {
+        for (channels, filters, groups) in [(6, 4, 2), (24, 36, 3), (40, 80, 2), (33, 99, 11), (4, 4, 4), (5, 15, 5)] {
+            check(cpu, dilated(same(7, 6, channels, filters, [3, 3], [1, 1]), [1, 1], groups), 3, 3);
+            check(cpu, dilated(valid(9, 8, channels, filters, [3, 2], [2, 1]), [1, 2], groups), 2, 2);
+            check(cpu, dilated(valid(5, 4, channels, filters, [1, 1], [1, 1]), [1, 1], groups), 4, 4);
+        }
+        check(cpu, dilated(same(3, 4, 300, 70, [3, 3], [1, 1]), [1, 1], 2), 1, 1); // several blocks of depth
+    }
+}
+
+#[test]
+fn depthwise_convolutions() {
+    for cpu in cpus() {
+        for channels in [2, 3, 15, 16, 17, 33, 70] {
+            for (kernel, strides, dilation) in
+                [([3, 3], [1, 1], [1, 1]), ([3, 3], [2, 2], [1, 1]), ([5, 2], [1, 3], [1, 1]), ([3, 3], [2, 1], [2, 3])]
+            {
+                for multiplier in [1, 2, 5] {
+                    let filters = channels * multiplier;
+                    check(cpu, dilated(same(9, 13, channels, filters, kernel, strides), dilation, channels), 2, 3);
+                    check(cpu, dilated(valid(8, 15, channels, filters, kernel, strides), dilation, channels), 1, 1);
+                }
+            }
+        }
+        check(cpu, dilated(same(2, 3, 20, 20, [7, 7], [1, 1]), [1, 1], 20), 3, 3); // larger than the image
+        check(cpu, dilated(same(60, 70, 32, 64, [3, 3], [2, 2]), [1, 1], 32), 3, 3); // several bands
+    }
+}
+
+#[test]
+fn transposed_convolutions() {
+    let shapes = |channels, filters, groups| {
+        [
+            dilated(same(6, 7, channels, filters, [3, 3], [1, 1]), [1, 1], groups),
+            dilated(same(9, 8, channels, filters, [3, 2], [2, 3]), [1, 1], groups),
+            dilated(valid(11, 12, channels, filters, [3, 3], [2, 2]), [2, 1], groups),
+            dilated(valid(10, 9, channels, filters, [2, 2], [3, 4]), [1, 1], groups), // pixels that nothing reaches
+        ]
+    };
+    for cpu in cpus() {
+        for (channels, filters, groups) in [(3, 40, 1), (24, 36, 1), (12, 18, 3), (17, 17, 17), (6, 12, 6)] {
+            for shape in shapes(channels, filters, groups) {
+                check_transposed(cpu, shape, 3);
+            }
+        }
+    }
+}
+
+fn check_transposed(cpu: Cpu, shape: Conv2dShape, batch: usize) {
+    let what =
+        |pass: &str| format!("transposed {pass} on {} with {} threads: {shape:?}", cpu.isa().name(), cpu.threads());
+    let (input, kernel) = (numbers(batch * shape.output_len(), 1), numbers(shape.kernel_len(), 2));
+    let (bias, grad_output) = (numbers(shape.channels, 3), numbers(batch * shape.input_len(), 4));
+    let gradients = Conv2dGradients { input: true, kernel: true };
+    for exact in [false, true] {
+        let mut conv = Conv2dTranspose::new(cpu, shape, batch, gradients, exact);
+        conv.set_kernel(&kernel);
+        for relu in [false, true] {
+            let mut expected: Vec<f64> =
+                (0..grad_output.len()).map(|at| f64::from(bias[at % shape.channels])).collect();
+            products(&shape, batch, |o, i, k| expected[i] += f64::from(input[o]) * f64::from(kernel[k]));
+            expected.iter_mut().for_each(|x| *x = if relu { x.max(0.0) } else { *x });
+            let mut output = vec![f32::NAN; expected.len()];
+            conv.forward(batch, &input, Some(&bias), relu, &mut output);
+            close(&output, &expected, &what("forward"));
+        }
+        let mut expected = vec![0.0; input.len()];
+        products(&shape, batch, |o, i, k| expected[o] += f64::from(grad_output[i]) * f64::from(kernel[k]));
+        let mut grad_input = vec![f32::NAN; input.len()];
+        conv.backward_input(batch, &grad_output, &mut grad_input, false);
+        close(&grad_input, &expected, &what("backward to the input"));
+        conv.backward_input(batch, &grad_output, &mut grad_input, true);
+        expected.iter_mut().for_each(|x| *x *= 2.0);
+        close(&grad_input, &expected, &what("backward to the input, accumulated"));
+        let mut expected = vec![0.0; kernel.len()];
+        products(&shape, batch, |o, i, k| expected[k] += f64::from(grad_output[i]) * f64::from(input[o]));
+        let mut grad_kernel = vec![f32::NAN; kernel.len()];
+        conv.backward_kernel(batch, &input, &grad_output, &mut grad_kernel);
+        close(&grad_kernel, &expected, &what("backward to the kernel"));
+    }
+}
+
+#[test]
 fn bands_of_large_images_and_deep_kernels() {
     for cpu in cpus().filter(|cpu| cpu.threads() == 2) {
         check(cpu, same(70, 300, 24, 5, [3, 3], [1, 1]), 1, 1); // several bands of one image
@@ -263,10 +391,13 @@ fn bands_of_large_images_and_deep_kernels() {
 #[test]
 fn the_same_bits_each_time() {
     let cpu = Cpu::detect().with_threads(3);
-    let shape = same(14, 14, 24, 48, [3, 3], [1, 1]);
-    let (input, kernel) = (numbers(7 * shape.input_len(), 1), numbers(shape.kernel_len(), 2));
-    let grad_output = numbers(7 * shape.output_len(), 4);
-    for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
+    let plain = same(14, 14, 24, 48, [3, 3], [1, 1]);
+    let depthwise = dilated(plain, [1, 1], 24);
+    for (algorithm, shape) in
+        [(Algorithm::Direct, plain), (Algorithm::Winograd, plain), (Algorithm::Depthwise, depthwise)]
+    {
+        let (input, kernel) = (numbers(7 * shape.input_len(), 1), numbers(shape.kernel_len(), 2));
+        let grad_output = numbers(7 * shape.output_len(), 4);
         let mut conv = prepare(algorithm, cpu, shape, 11);
         conv.set_kernel(&kernel);
         let mut run = || {

@@ -60,6 +60,14 @@ pub(crate) struct Epilogue {
     pub(crate) gate: *const f32,
 }
 
+impl Epilogue {
+    /// The same for the columns from this one on.
+    pub(crate) fn from_column(self, column: usize) -> Self {
+        let from = |values: *const f32| if values.is_null() { values } else { values.wrapping_add(column) };
+        Self { scale: from(self.scale), bias: from(self.bias), gate: from(self.gate), ..self }
+    }
+}
+
 /// A product: the rows at `sites` with the packed matrix.
 pub(crate) struct GemmJob<'a> {
     pub(crate) sites: &'a [TileAddr],

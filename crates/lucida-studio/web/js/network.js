@@ -40,6 +40,9 @@ $('#maps-more').addEventListener('click', () => attempt(() => loadMaps(shown)));
 /** What a kind of layer does, in a sentence. */
 const SAYS = {
   Conv2D: 'Each output is a weighted sum over a small window of the input, with the same weights at every position.',
+  DepthwiseConv2D: 'A convolution of each map alone: nothing is summed over the maps.',
+  SeparableConv2D: 'A convolution of each map alone, then a weighted sum over the maps at each position.',
+  Conv2DTranspose: 'Each input adds its value times the kernel to a window of a larger output.',
   Dense: 'Each unit is a weighted sum of all its inputs.',
   MaxPooling2D: 'Each window is replaced by its maximum.',
   AveragePooling2D: 'Each window is replaced by its mean.',

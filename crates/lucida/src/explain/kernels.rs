@@ -1,8 +1,11 @@
 //! The kernels of a convolution as images: what a network has learned, as it is.
 
+use std::borrow::Cow;
+
 use super::sheet::{enlarged, hatched, paste, stack, zoom_to};
 use crate::data::Image;
-use crate::nn::{Network, Weight};
+use crate::nn::layers::shape_in_groups;
+use crate::nn::{Layer, Network};
 use crate::plot::{Cell, Colormap, Grid, Normalize, Scope, color_scale, kernel_maps, short_number};
 use crate::{Error, Result};
 
@@ -59,7 +62,7 @@ pub fn layers_with_kernels(network: &Network) -> Vec<&str> {
 /// [`Error::Limit`] when the sheet would be too large.
 pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Result<Image> {
     let node = network.find(layer)?;
-    let Some((weight, shape)) = kernel(network, node) else {
+    let Some((values, shape)) = kernel(network, node) else {
         let others = layers_with_kernels(network);
         let class_name = network.nodes()[node].layer().class_name();
         let hint = match others.as_slice() {
@@ -69,13 +72,14 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
         return Err(Error::argument(format!("layer {layer} ({class_name}) has no kernels; {hint}")));
     };
     let [height, width, inputs, outputs] = shape;
+    let values = values.as_ref();
     let filters = style.filters.unwrap_or(outputs).min(outputs);
     let channels = style.channels.unwrap_or(inputs).min(inputs);
     // The extents are those of all that there is, not of the part that is shown.
     let normalize = if inputs == 3 { Normalize::MinMax } else { Normalize::Symmetric };
-    let maps = kernel_maps(weight.values(), shape, normalize, style.scope, style.colormap)?;
+    let maps = kernel_maps(values, shape, normalize, style.scope, style.colormap)?;
     let zoom = zoom_to(height.max(width), KERNEL);
-    let dead = |filter: usize| weight.values().iter().skip(filter).step_by(outputs).all(|&value| value == 0.0);
+    let dead = |filter: usize| values.iter().skip(filter).step_by(outputs).all(|&value| value == 0.0);
     let per_filter = if inputs == 3 { 1 } else { inputs };
     let alone = per_filter == 1;
     let columns = (SHEET / (width * zoom + 20)).clamp(1, 16);
@@ -109,7 +113,7 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
     let grid = Grid::new(cells).columns(columns).margin(8).padding(14).text_size(10.0).title(title).render()?;
     match inputs {
         3 => Ok(grid),
-        _ => stack(&[grid, scale(weight.values(), style)], 0, 0),
+        _ => stack(&[grid, scale(values, style)], 0, 0),
     }
 }
 
@@ -134,20 +138,42 @@ fn scale(values: &[f32], style: &KernelStyle) -> Image {
     padded
 }
 
-/// A layer's kernel, if it has one over images: (row, column, channel, filter).
-fn kernel(network: &Network, node: usize) -> Option<(&Weight, [usize; 4])> {
-    let weights = &network.weights()[network.nodes()[node].weights()];
+/// A layer's kernel, if it has one over images: (row, column, channel of a group, filter).
+fn kernel(network: &Network, node: usize) -> Option<(Cow<'_, [f32]>, [usize; 4])> {
+    let node = &network.nodes()[node];
+    let weights = &network.weights()[node.weights()];
     weights.iter().find_map(|weight| {
-        let shape: [usize; 4] = weight.shape().try_into().ok()?;
-        (shape.iter().product::<usize>() > 0).then_some((weight, shape))
+        let shape: [usize; 4] = shape_in_groups(node.layer(), weight).try_into().ok()?;
+        if shape.contains(&0) {
+            return None;
+        }
+        Some(match node.layer() {
+            Layer::Conv2DTranspose(conv) => by_filters(weight.values(), shape, conv.groups),
+            _ => (weight.values().into(), shape),
+        })
     })
+}
+
+/// The kernel of a transposed convolution, (row, column, filter of a group, channel), in the order of others.
+fn by_filters(
+    values: &[f32],
+    [rows, columns, outputs, inputs]: [usize; 4],
+    groups: usize,
+) -> (Cow<'static, [f32]>, [usize; 4]) {
+    let (inputs, filters) = (inputs / groups, outputs * groups);
+    let value = |index: usize| {
+        let (tap, channel, filter) = (index / filters / inputs, index / filters % inputs, index % filters);
+        let (group, output) = (filter / outputs, filter % outputs);
+        values[(tap * outputs + output) * inputs * groups + group * inputs + channel]
+    };
+    ((0..values.len()).map(value).collect(), [rows, columns, inputs, filters])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::layers::{Conv2D, Flatten};
-    use crate::nn::{Layer, applications};
+    use crate::nn::applications;
+    use crate::nn::layers::{Conv2D, Conv2DTranspose, DepthwiseConv2D, Flatten};
 
     #[test]
     fn sheets_of_gray_color_and_deep_kernels() {
@@ -174,6 +200,26 @@ mod tests {
 
         let color = Network::sequential("color", [9, 9, 3], [Layer::from(Conv2D::new(4, [5, 3]))], 1).unwrap();
         assert!(kernel_sheet(&color, "conv2d", &style).unwrap().width() > 4 * 27);
+    }
+
+    #[test]
+    fn kernels_of_other_convolutions_are_by_filters_over_channels() {
+        let layers = [
+            Layer::from(DepthwiseConv2D::new([3, 3]).depth_multiplier(2)),
+            Conv2DTranspose::new(6, [2, 2]).groups(2).into(),
+        ];
+        let mut network = Network::sequential("other", [9, 9, 4], layers, 1).unwrap();
+        let (_, shape) = kernel(&network, 1).unwrap();
+        assert_eq!(shape, [3, 3, 1, 8], "each filter over one channel");
+        // (row, column, filter of the group, channel): filter 4 is the second of group 1, whose channels are 4 to 7.
+        let index = network.weights().iter().position(|weight| weight.name() == "conv2d_transpose/kernel").unwrap();
+        let values = network.weights_mut()[index].values_mut();
+        values.fill(0.0);
+        values[(3 * 3 + 1) * 8 + 4 + 2] = 1.0;
+        let (values, shape) = kernel(&network, 2).unwrap();
+        assert_eq!(shape, [2, 2, 4, 6]);
+        assert_eq!(values.iter().position(|&value| value == 1.0), Some((3 * 4 + 2) * 6 + 4));
+        assert!(kernel_sheet(&network, "conv2d_transpose", &KernelStyle::default()).is_ok());
     }
 
     #[test]

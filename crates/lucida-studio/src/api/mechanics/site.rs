@@ -22,6 +22,10 @@ impl<'a> ConvolutionSite<'a> {
         let (Layer::Conv2D(conv), &[from]) = (this.layer(), this.inputs()) else {
             return Err(Problem::wrong(format!("{} is not a convolution: choose a convolutional layer", this.name())));
         };
+        if conv.groups != 1 || conv.dilation_rate != [1, 1] {
+            let problem = "has groups or a dilation: choose a convolution over all channels and neighboring pixels";
+            return Err(Problem::wrong(format!("{} {problem}", this.name())));
+        }
         let shapes = network.nodes()[from].shape().as_image().zip(this.shape().as_image());
         let (input, output) = shapes.ok_or_else(|| Problem::wrong("the input of the layer is not an image"))?;
         let axis = |axis| conv.padding.resolve(axis, input[axis], conv.kernel_size[axis], conv.strides[axis]);

@@ -39,10 +39,29 @@ impl Lattice {
     }
 }
 
+/// Windows along an axis.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Windows {
+    /// Units of a window.
+    pub(super) size: usize,
+    pub(super) stride: usize,
+    /// From one unit of a window to the next.
+    pub(super) dilation: usize,
+    /// How many units before the axis the first window begins.
+    pub(super) padding: usize,
+    pub(super) count: usize,
+}
+
+impl Windows {
+    /// Neighboring units, from the first of the axis on.
+    fn plain(size: usize, stride: usize, count: usize) -> Self {
+        Self { size, stride, dilation: 1, padding: 0, count }
+    }
+}
+
 /// The fields of all units along one axis.
 ///
-/// The spans rise from unit to unit, and those that are `None` (units that see nothing but padding) come before and after
-/// all others. Every step below keeps it so, and both ends of each span are pixels that the unit does see.
+/// Both ends of each span are pixels that the unit does see. Units that see nothing but padding have none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Axis {
     /// None where branches of different strides have met.
@@ -58,31 +77,38 @@ impl Axis {
         Self { lattice: Some(Lattice { start: 0, stride: 1, size: 1 }), spans }
     }
 
-    /// The fields of windows of `window` units, the first of which begins `padding` units before the axis.
-    pub(super) fn windows(&self, window: usize, stride: usize, padding: usize, output: usize) -> Self {
+    /// The fields of windows over these units.
+    pub(super) fn windows(&self, windows: Windows) -> Self {
+        let Windows { size, stride, dilation, padding, count } = windows;
+        let reach = (size as i64 - 1).saturating_mul(dilation as i64);
         let lattice = self.lattice.map(|axis| Lattice {
             start: axis.start.saturating_sub((padding as i64).saturating_mul(axis.stride)),
             stride: axis.stride.saturating_mul(stride as i64),
-            size: axis.size.saturating_add((window as i64 - 1).saturating_mul(axis.stride)),
+            size: axis.size.saturating_add(reach.saturating_mul(axis.stride)),
         });
         let field = |index: usize| {
-            let first = (index * stride).saturating_sub(padding).min(self.spans.len());
-            let end = (index * stride + window).saturating_sub(padding).clamp(first, self.spans.len());
-            union_of(&self.spans[first..end])
+            let start = index * stride;
+            // The units of the window that lie before the axis.
+            let before = padding.saturating_sub(start).div_ceil(dilation).min(size);
+            let first = (start + before * dilation).saturating_sub(padding).min(self.spans.len());
+            let end = first.saturating_add((size - before).saturating_mul(dilation)).min(self.spans.len());
+            union_of(self.spans[first..end].iter().step_by(dilation))
         };
-        Self { lattice, spans: (0..output).map(field).collect() }
+        Self { lattice, spans: (0..count).map(field).collect() }
     }
 
     /// The fields of windows over these units, one after another. They may differ in size, so they are not shifts of
     /// one another unless all sizes and steps are the same.
     pub(super) fn grouped(&self, windows: &[Range<usize>]) -> Self {
-        let stride = windows.get(1).map_or(1, |second| second.start - windows[0].start);
+        let stride = windows.get(1).map_or(1, |second| second.start.saturating_sub(windows[0].start));
         let even = windows.iter().enumerate().all(|(index, window)| {
             window.len() == windows[0].len() && window.start == windows[0].start + index * stride
         });
         match windows.first() {
-            Some(first) if even && first.start == 0 => self.windows(first.len(), stride, 0, windows.len()),
-            _ => Self { lattice: None, spans: windows.iter().map(|w| union_of(&self.spans[w.clone()])).collect() },
+            Some(first) if even && first.start == 0 => self.windows(Windows::plain(first.len(), stride, windows.len())),
+            _ => {
+                Self { lattice: None, spans: windows.iter().map(|w| union_of(self.spans[w.clone()].iter())).collect() }
+            }
         }
     }
 
@@ -98,7 +124,7 @@ impl Axis {
 
     /// One unit that sees all that these see.
     pub(super) fn whole(&self) -> Self {
-        self.windows(self.spans.len(), 1, 0, 1)
+        self.windows(Windows::plain(self.spans.len(), 1, 1))
     }
 
     /// The fields of units that see what the units at their place in either axis see.
@@ -116,16 +142,18 @@ impl Axis {
     }
 }
 
-/// The least span that holds all of these. As they rise, it begins with the first and ends with the last.
-fn union_of(spans: &[Option<Span>]) -> Option<Span> {
-    let first = spans.iter().flatten().next()?;
-    let last = spans.iter().rev().flatten().next()?;
-    Some(first.union(*last))
+/// The least span that holds all of these.
+fn union_of<'a>(spans: impl Iterator<Item = &'a Option<Span>>) -> Option<Span> {
+    spans.flatten().copied().reduce(Span::union)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn windows([size, stride, padding, count]: [usize; 4]) -> Windows {
+        Windows { padding, ..Windows::plain(size, stride, count) }
+    }
 
     fn spans(axis: &Axis) -> Vec<Option<(i64, i64)>> {
         axis.spans.iter().map(|span| span.map(|s| (s.start, s.end))).collect()
@@ -134,7 +162,7 @@ mod tests {
     #[test]
     fn windows_of_windows() {
         // Two convolutions of 3, the second with a stride of 2, both with a border of 1.
-        let axis = Axis::pixels(6).windows(3, 1, 1, 6).windows(3, 2, 1, 3);
+        let axis = Axis::pixels(6).windows(windows([3, 1, 1, 6])).windows(windows([3, 2, 1, 3]));
         assert_eq!(axis.lattice, Some(Lattice { start: -2, stride: 2, size: 5 }));
         assert_eq!(spans(&axis), [Some((0, 3)), Some((0, 5)), Some((2, 6))]);
         assert_eq!(axis.lattice.unwrap().span(2), Span { start: 2, end: 7 });
@@ -142,19 +170,31 @@ mod tests {
     }
 
     #[test]
+    fn windows_with_gaps() {
+        // Three units two apart: the first and the last window reach over the border.
+        let spread = Windows { dilation: 2, padding: 1, ..Windows::plain(3, 1, 4) };
+        let axis = Axis::pixels(6).windows(spread);
+        assert_eq!(axis.lattice, Some(Lattice { start: -1, stride: 1, size: 5 }));
+        assert_eq!(spans(&axis), [Some((1, 4)), Some((0, 5)), Some((1, 6)), Some((2, 5))]);
+        // A unit between two windows' gaps sees nothing.
+        let none = Windows { dilation: 9, padding: 4, ..Windows::plain(2, 1, 2) };
+        assert_eq!(spans(&Axis::pixels(3).windows(none)), [None, None]);
+    }
+
+    #[test]
     fn a_border_that_nobody_looks_through() {
         let axis = Axis::pixels(3).padded(2, 1);
         assert_eq!(spans(&axis), [None, None, Some((0, 1)), Some((1, 2)), Some((2, 3)), None]);
-        let strided = axis.windows(1, 2, 0, 3);
+        let strided = axis.windows(windows([1, 2, 0, 3]));
         assert_eq!(spans(&strided), [None, Some((0, 1)), Some((2, 3))]);
         // Units 0 and 1: the pixel between theirs, number 1 of the padded axis, is none of the image.
-        assert_eq!(spans(&strided.windows(2, 1, 0, 2)), [Some((0, 1)), Some((0, 3))]);
+        assert_eq!(spans(&strided.windows(windows([2, 1, 0, 2]))), [Some((0, 1)), Some((0, 3))]);
     }
 
     #[test]
     fn windows_that_differ_in_size() {
         let even = Axis::pixels(6).grouped(&[0..2, 2..4, 4..6]);
-        assert_eq!(even, Axis::pixels(6).windows(2, 2, 0, 3));
+        assert_eq!(even, Axis::pixels(6).windows(windows([2, 2, 0, 3])));
         let uneven = Axis::pixels(5).grouped(&[0..2, 1..4, 3..5]);
         assert_eq!(uneven.lattice, None);
         assert_eq!(spans(&uneven), [Some((0, 2)), Some((1, 4)), Some((3, 5))]);
@@ -162,14 +202,14 @@ mod tests {
 
     #[test]
     fn branches_of_one_stride_and_of_two() {
-        let narrow = Axis::pixels(8).windows(2, 2, 0, 4);
-        let wide = Axis::pixels(8).windows(5, 2, 2, 4);
+        let narrow = Axis::pixels(8).windows(windows([2, 2, 0, 4]));
+        let wide = Axis::pixels(8).windows(windows([5, 2, 2, 4]));
         let both = narrow.merged(&wide);
         assert_eq!(both.lattice, Some(Lattice { start: -2, stride: 2, size: 5 }));
-        let other = Axis::pixels(8).windows(5, 1, 0, 4);
+        let other = Axis::pixels(8).windows(windows([5, 1, 0, 4]));
         let both = narrow.merged(&other);
         assert_eq!(both.lattice, None);
         assert_eq!(spans(&both), [Some((0, 5)), Some((1, 6)), Some((2, 7)), Some((3, 8))]);
-        assert_eq!(both.windows(2, 1, 0, 3).lattice, None);
+        assert_eq!(both.windows(windows([2, 1, 0, 3])).lattice, None);
     }
 }

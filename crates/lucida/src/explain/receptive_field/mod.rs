@@ -1,6 +1,6 @@
 //! Receptive fields: which pixels a unit of a layer sees.
 //!
-//! Windows of `k` units with stride `s` and padding `p`, over units that see `r` pixels each at a distance of `j` pixels,
+//! Windows of `k` units with stride `s` and padding `p` (dilated ones as those they reach over), over units that see `r` pixels each at a distance of `j` pixels,
 //! the first from `o` on, see `r + (k - 1) j` pixels at a distance of `s j`, the first from `o - p j` on (Araujo, Norris
 //! and Sim, "Computing receptive fields of convolutional neural networks", 2019). Where branches meet, a unit sees what
 //! either of them sees.
@@ -17,11 +17,11 @@ mod tests;
 
 use std::sync::Arc;
 
-use axis::Axis;
 pub use axis::Span;
+use axis::{Axis, Windows};
 pub use effective::{EffectiveField, Measurement, effective_field, noise};
 
-use crate::nn::layers::{Extent, resolve_window};
+use crate::nn::layers::{Extent, dilated, resolve_convolution};
 use crate::nn::{Network, Node, Shape};
 use crate::{Error, Result};
 
@@ -185,12 +185,18 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField], shapes: &[Shape]) -> Result
         Extent::Padded([[top, bottom], [left, right]]) => {
             (layout, Arc::new(rows.padded(top, bottom)), Arc::new(columns.padded(left, right)))
         }
-        Extent::Windows { size, strides, padding } => {
-            let (before, output) = resolve_window(first.layout, size, strides, padding)
+        Extent::Windows { size, strides, dilation, padding } => {
+            let (before, output) = dilated(size, dilation)
+                .and_then(|reach| resolve_convolution(first.layout, reach, strides, padding))
                 .map_err(|problem| Error::Bug(format!("the receptive field of layer {}: {problem}", node.name())))?;
-            let rows = rows.windows(size[0], strides[0], before[0], output[0]);
-            let columns = columns.windows(size[1], strides[1], before[1], output[1]);
-            (layout, Arc::new(rows), Arc::new(columns))
+            let along = |axis: usize| Windows {
+                size: size[axis],
+                stride: strides[axis],
+                dilation: dilation[axis],
+                padding: before[axis],
+                count: output[axis],
+            };
+            (layout, Arc::new(rows.windows(along(0))), Arc::new(columns.windows(along(1))))
         }
         Extent::UnevenWindows([of_rows, of_columns]) => {
             (layout, Arc::new(rows.grouped(&of_rows)), Arc::new(columns.grouped(&of_columns)))

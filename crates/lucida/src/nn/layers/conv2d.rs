@@ -7,6 +7,9 @@
 //! Y[y, x, f] = b[f] + sum over i, j, c of X[s y + i - p, s x + j - p, c] K[i, j, c, f]
 //! ```
 //!
+//! With a dilation `d` the window has gaps, `d i` and `d j` in place of `i` and `j`. With `g` groups the channels and the
+//! filters are cut into `g` parts each, in order, and a filter sums over the channels of its part alone.
+//!
 //! The sum is linear in `X` and in `K`, so each gradient is again a sum of products: of the gradient of the output with
 //! the kernel (for the input) or with the input (for the kernel).
 
@@ -18,10 +21,10 @@ use serde_json::{Value, json};
 use super::Layer;
 use super::activation_kind::ActivationKind;
 use super::built_in::{BorderValue, BuiltInLayer, ExplicitBorder};
-use super::padding::{Padding, onnx_window, resolve_window};
+use super::padding::{Padding, dilated, onnx_window, resolve_convolution};
 use super::spec::{Extent, FusingSpec, LayerSpec, one_image};
 use crate::nn::keras_config::KerasConfig;
-use crate::nn::onnx_graph::OnnxLayer;
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes, OnnxLayer};
 use crate::nn::op::{
     Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore,
 };
@@ -52,6 +55,12 @@ pub struct Conv2D {
     /// What happens at the border.
     #[serde(default)]
     pub padding: Padding,
+    /// Rows and columns from one tap of the kernel to the next.
+    #[serde(default = "ones", skip_serializing_if = "are_ones")]
+    pub dilation_rate: [usize; 2],
+    /// Parts of the channels, each with filters of its own: the kernel has `channels / groups` channels.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub groups: usize,
     /// What follows the sum.
     #[serde(default)]
     pub activation: ActivationKind,
@@ -63,15 +72,27 @@ pub struct Conv2D {
     pub kernel_initializer: Initializer,
 }
 
-fn ones() -> [usize; 2] {
+pub(super) fn one() -> usize {
+    1
+}
+
+pub(super) fn is_one(number: &usize) -> bool {
+    *number == 1
+}
+
+pub(super) fn ones() -> [usize; 2] {
     [1, 1]
 }
 
-fn yes() -> bool {
+pub(super) fn are_ones(pair: &[usize; 2]) -> bool {
+    *pair == [1, 1]
+}
+
+pub(super) fn yes() -> bool {
     true
 }
 
-fn glorot() -> Initializer {
+pub(super) fn glorot() -> Initializer {
     Initializer::GlorotUniform
 }
 
@@ -83,6 +104,8 @@ impl Conv2D {
             kernel_size,
             strides: ones(),
             padding: Padding::Valid,
+            dilation_rate: ones(),
+            groups: 1,
             activation: ActivationKind::Linear,
             use_bias: true,
             kernel_initializer: glorot(),
@@ -99,6 +122,16 @@ impl Conv2D {
         Self { padding, ..self }
     }
 
+    /// With this dilation: rows and columns from one tap to the next.
+    pub fn dilation_rate(self, dilation_rate: [usize; 2]) -> Self {
+        Self { dilation_rate, ..self }
+    }
+
+    /// In this number of groups.
+    pub fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
     /// With this activation.
     pub fn activation(self, activation: ActivationKind) -> Self {
         Self { activation, ..self }
@@ -109,12 +142,23 @@ impl Conv2D {
         Self { use_bias: false, ..self }
     }
 
-    fn shape(&self, input: [usize; 3]) -> Result<Conv2dShape, String> {
+    /// ONNX's attributes for an image of this shape.
+    pub(super) fn onnx_attributes(&self, image: &Shape) -> OnnxAttributes {
+        let reach = dilated(self.kernel_size, self.dilation_rate).unwrap_or(self.kernel_size);
+        let mut attributes = onnx_window(image, reach, self.strides, self.padding);
+        attributes[0] = ("kernel_shape", OnnxAttribute::ints(self.kernel_size));
+        attributes.extend(onnx_dilations_and_groups(self.dilation_rate, self.groups));
+        attributes
+    }
+
+    pub(super) fn shape(&self, input: [usize; 3]) -> Result<Conv2dShape, String> {
         if self.filters == 0 {
             return Err("a convolution of 0 filters".into());
         }
         self.activation.check()?;
-        let (padding, output) = resolve_window(input, self.kernel_size, self.strides, self.padding)?;
+        check_groups(self.groups, input[2], self.filters)?;
+        let reach = dilated(self.kernel_size, self.dilation_rate)?;
+        let (padding, output) = resolve_convolution(input, reach, self.strides, self.padding)?;
         Ok(Conv2dShape {
             height: input[0],
             width: input[1],
@@ -122,6 +166,8 @@ impl Conv2D {
             filters: self.filters,
             kernel: self.kernel_size,
             strides: self.strides,
+            dilation: self.dilation_rate,
+            groups: self.groups,
             padding,
             output,
         })
@@ -136,7 +182,7 @@ impl LayerSpec for Conv2D {
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
         let [rows, columns] = self.kernel_size;
-        let shape = vec![rows, columns, inputs[0].channels(), self.filters];
+        let shape = vec![rows, columns, inputs[0].channels() / self.groups, self.filters];
         kernel_and_bias(shape, self.filters, self.use_bias, self.kernel_initializer)
     }
 
@@ -145,7 +191,8 @@ impl LayerSpec for Conv2D {
     }
 
     fn extent(&self, _inputs: &[Shape]) -> Extent {
-        Extent::Windows { size: self.kernel_size, strides: self.strides, padding: self.padding }
+        let Self { kernel_size: size, strides, dilation_rate: dilation, padding, .. } = *self;
+        Extent::Windows { size, strides, dilation, padding }
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
@@ -161,7 +208,7 @@ impl FusingSpec for Conv2D {
     fn fusible(&self) -> Fusible {
         Fusible {
             relu: true,
-            max_pooling: true,
+            max_pooling: self.groups == 1,
             // The shift takes the place of a bias.
             affine: !self.use_bias,
             relu_before: ReluBefore::WholeGradient,
@@ -174,6 +221,26 @@ impl FusingSpec for Conv2D {
         let shape = self.shape(input).expect("the shape rule has accepted this input");
         Box::new(Convolution::new(config, fused, shape, self.use_bias))
     }
+}
+
+/// Refuses groups that do not divide channels and filters.
+pub(super) fn check_groups(groups: usize, channels: usize, filters: usize) -> Result<(), String> {
+    if groups > 0 && channels.is_multiple_of(groups) && filters.is_multiple_of(groups) {
+        return Ok(());
+    }
+    Err(format!("{groups} groups do not divide {channels} channels and {filters} filters"))
+}
+
+/// Those of ONNX's attributes that most convolutions do without.
+pub(super) fn onnx_dilations_and_groups(dilation_rate: [usize; 2], groups: usize) -> OnnxAttributes {
+    let mut attributes = Vec::new();
+    if dilation_rate != [1, 1] {
+        attributes.push(("dilations", OnnxAttribute::ints(dilation_rate)));
+    }
+    if groups != 1 {
+        attributes.push(("group", OnnxAttribute::Int(groups as i64)));
+    }
+    attributes
 }
 
 /// The weights of convolutions and dense layers.
@@ -332,14 +399,15 @@ impl BuiltInLayer for Conv2D {
     fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
         let [filters] = config.sizes("filters")?;
         config.channels_last()?;
-        config.must_be("dilation_rate", &[Value::from(1), Value::from(vec![1, 1])])?;
-        config.must_be("groups", &[Value::from(1)])?;
+        let [groups] = config.sizes_or("groups", [1])?;
         let conv = Self {
             use_bias: config.flag("use_bias", true)?,
             kernel_initializer: Initializer::from_keras(config, "kernel_initializer"),
             ..Self::new(filters, config.sizes("kernel_size")?)
                 .strides(config.sizes_or("strides", [1, 1])?)
                 .padding(Padding::from_keras(config)?)
+                .dilation_rate(config.sizes_or("dilation_rate", [1, 1])?)
+                .groups(groups)
                 .activation(ActivationKind::from_keras(config)?)
         };
         config.note(&TRAINING_OPTIONS);
@@ -353,8 +421,8 @@ impl BuiltInLayer for Conv2D {
             "strides": self.strides,
             "padding": self.padding.to_keras()?,
             "data_format": "channels_last",
-            "dilation_rate": [1, 1],
-            "groups": 1,
+            "dilation_rate": self.dilation_rate,
+            "groups": self.groups,
             "activation": self.activation.to_keras()?,
             "use_bias": self.use_bias,
             "kernel_initializer": self.kernel_initializer.to_keras(),
@@ -368,7 +436,7 @@ impl BuiltInLayer for Conv2D {
     }
 
     fn to_onnx(&self, layer: &mut OnnxLayer) {
-        let attributes = onnx_window(layer.shapes[0], self.kernel_size, self.strides, self.padding);
+        let attributes = self.onnx_attributes(layer.shapes[0]);
         layer.result("Conv", layer.inputs_and_weights(), attributes);
     }
 
@@ -390,10 +458,31 @@ mod tests {
             check_layer(Conv2D::new(18, [1, 1]).padding(padding).without_bias(), &[[3, 3, 17].into()]);
             check_layer(Conv2D::new(3, [5, 5]).padding(padding).strides([3, 2]), &[[9, 8, 1].into()]);
         }
+        check_layer(Conv2D::new(3, [1, 2]).padding(Padding::Explicit([[1, 0], [2, 3]])), &[[3, 4, 2].into()]);
         let wide = Padding::Explicit([[2, 1], [0, 2]]);
         check_layer(Conv2D::new(4, [3, 3]).padding(wide), &[[6, 5, 3].into()]);
         check_layer(Conv2D::new(4, [3, 3]).padding(wide).strides([2, 2]), &[[6, 5, 3].into()]);
         check_layer(Conv2D::new(4, [3, 3]).activation(ActivationKind::Tanh), &[[5, 5, 2].into()]);
+    }
+
+    #[test]
+    fn gradients_with_dilation_and_groups() {
+        for padding in [Padding::Valid, Padding::Same, Padding::Explicit([[2, 1], [0, 3]])] {
+            check_layer(Conv2D::new(3, [3, 2]).padding(padding).dilation_rate([2, 3]), &[[7, 6, 2].into()]);
+            check_layer(Conv2D::new(6, [3, 3]).padding(padding).groups(2), &[[5, 4, 4].into()]);
+            let all = Conv2D::new(4, [2, 3]).padding(padding).strides([2, 2]).dilation_rate([2, 2]).groups(2);
+            check_layer(all, &[[7, 8, 2].into()]);
+        }
+        check_layer(Conv2D::new(6, [3, 3]).groups(3).without_bias(), &[[5, 4, 3].into()]);
+    }
+
+    #[test]
+    fn a_plain_convolution_is_stored_as_before() {
+        let plain = serde_json::to_value(Conv2D::new(4, [3, 3])).unwrap();
+        assert!(plain.get("groups").is_none() && plain.get("dilation_rate").is_none(), "{plain}");
+        let other = Conv2D::new(4, [3, 3]).groups(2).dilation_rate([2, 1]);
+        let stored = serde_json::to_value(&other).unwrap();
+        assert_eq!(serde_json::from_value::<Conv2D>(stored).unwrap(), other);
     }
 
     #[test]
@@ -410,5 +499,10 @@ mod tests {
         refuses(Conv2D::new(8, [3, 3]), &[[9].into()], &["an image", "(9)"]);
         refuses(Conv2D::new(0, [3, 3]), &[[9, 9, 1].into()], &["0 filters"]);
         refuses(Conv2D::new(1, [3, 3]).strides([0, 1]), &[[9, 9, 1].into()], &["[0, 1]"]);
+        refuses(Conv2D::new(1, [3, 3]).dilation_rate([4, 4]), &[[9, 8, 1].into()], &["9x9", "(9, 8, 1)"]);
+        refuses(Conv2D::new(1, [3, 3]).dilation_rate([0, 1]), &[[9, 8, 1].into()], &["dilation", "[0, 1]"]);
+        refuses(Conv2D::new(4, [3, 3]).groups(2), &[[9, 8, 3].into()], &["2 groups", "3 channels"]);
+        refuses(Conv2D::new(4, [3, 3]).groups(0), &[[9, 8, 3].into()], &["0 groups"]);
+        refuses(Conv2D::new(1, [3, 3]).dilation_rate([usize::MAX, 2]), &[[9, 8, 1].into()], &["does not fit"]);
     }
 }

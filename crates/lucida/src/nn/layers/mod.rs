@@ -16,8 +16,10 @@ mod batch_normalization;
 mod built_in;
 mod concatenate;
 mod conv2d;
+mod conv2d_transpose;
 mod custom;
 mod dense;
+mod depthwise_conv2d;
 mod dropout;
 mod flatten;
 mod global_pooling;
@@ -25,6 +27,7 @@ mod input;
 mod padding;
 mod pooling;
 mod rescaling;
+mod separable_conv2d;
 mod spec;
 mod zero_padding;
 
@@ -44,17 +47,20 @@ pub use batch_normalization::BatchNormalization;
 pub(crate) use built_in::{BorderValue, ExplicitBorder};
 pub use concatenate::Concatenate;
 pub use conv2d::Conv2D;
+pub use conv2d_transpose::Conv2DTranspose;
 pub use custom::{Custom, CustomLayer, FromConfig};
 pub use dense::Dense;
+pub use depthwise_conv2d::DepthwiseConv2D;
+pub(crate) use depthwise_conv2d::shape_in_groups;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use global_pooling::{GlobalAveragePooling2D, GlobalMaxPooling2D};
 pub use input::Input;
 pub use padding::Padding;
-pub(crate) use padding::resolve_window;
+pub(crate) use padding::{dilated, resolve_convolution};
 pub use pooling::{AveragePooling2D, MaxPooling2D};
 pub use rescaling::Rescaling;
-
+pub use separable_conv2d::SeparableConv2D;
 pub use spec::{Extent, FusingSpec, LayerSpec};
 pub use zero_padding::ZeroPadding2D;
 
@@ -171,6 +177,9 @@ layers! {
     Input => "input_layer",
     Conv2D => "conv2d",
     Dense => "dense",
+    DepthwiseConv2D => "depthwise_conv2d",
+    SeparableConv2D => "separable_conv2d",
+    Conv2DTranspose => "conv2d_transpose",
     MaxPooling2D => "max_pooling2d",
     AveragePooling2D => "average_pooling2d",
     AdaptiveAveragePooling2D => "adaptive_average_pooling2d",
@@ -184,4 +193,11 @@ layers! {
     ZeroPadding2D => "zero_padding2d",
     Concatenate => "concatenate",
     Add => "add",
+}
+
+impl Layer {
+    /// Whether it is a convolution of an image, of whatever kind.
+    pub fn is_convolution(&self) -> bool {
+        matches!(self, Self::Conv2D(_) | Self::DepthwiseConv2D(_) | Self::SeparableConv2D(_) | Self::Conv2DTranspose(_))
+    }
 }

@@ -29,9 +29,9 @@ pub enum Padding {
     /// The output has `ceil(size / stride)` pixels. As TensorFlow has it, an odd pixel of padding goes to the bottom and
     /// right.
     Same,
-    /// Rows at the top and bottom, columns at the left and right: `[[top, bottom], [left, right]]`, none so large that
-    /// a window lies outside the image. A maximum and a mean take only what is inside, a convolution takes zeros. Keras
-    /// has no name for it; PyTorch's pooling layers need it.
+    /// Rows at the top and bottom, columns at the left and right: `[[top, bottom], [left, right]]`. A maximum and a mean
+    /// take only what is inside, and have no window outside the image; a convolution takes zeros. Keras has no name for
+    /// it; PyTorch's pooling layers need it.
     Explicit([[usize; 2]; 2]),
 }
 
@@ -45,8 +45,21 @@ impl Padding {
     }
 
     /// The padding before, and the output size, of windows of `window` pixels with a stride over `size` pixels of an axis
-    /// (0 for rows, 1 for columns).
+    /// (0 for rows, 1 for columns). `None` where they do not fit, or one lies outside the image.
     pub fn resolve(self, axis: usize, size: usize, window: usize, stride: usize) -> Option<(usize, usize)> {
+        let (before, output) = self.resolve_zeros(axis, size, window, stride)?;
+        // The first and the last window must overlap the image.
+        (before < window && (output - 1) * stride < before + size).then_some((before, output))
+    }
+
+    /// As [`resolve`](Self::resolve), for a convolution: it may have windows that lie outside the image, over zeros alone.
+    pub(crate) fn resolve_zeros(
+        self,
+        axis: usize,
+        size: usize,
+        window: usize,
+        stride: usize,
+    ) -> Option<(usize, usize)> {
         match self {
             _ if window == 0 || stride == 0 || size == 0 => None,
             Self::Valid => Some((0, size.checked_sub(window)? / stride + 1)),
@@ -58,12 +71,22 @@ impl Padding {
             Self::Explicit(padding) => {
                 let [before, after] = padding[axis];
                 let end = before.checked_add(size)?;
-                let output = end.checked_add(after)?.checked_sub(window)? / stride + 1;
-                // The first and the last window must overlap the image.
-                (before < window && (output - 1) * stride < end).then_some((before, output))
+                Some((before, end.checked_add(after)?.checked_sub(window)? / stride + 1))
             }
         }
     }
+}
+
+/// Height and width that a kernel reaches over whose taps are `dilation` pixels apart.
+///
+/// # Errors
+/// A dilation of zero.
+pub(crate) fn dilated(size: [usize; 2], dilation: [usize; 2]) -> Result<[usize; 2], String> {
+    if dilation.contains(&0) {
+        return Err(format!("a dilation of {dilation:?} pixels is zero"));
+    }
+    let reach = |axis: usize| size[axis].saturating_sub(1).saturating_mul(dilation[axis]).saturating_add(1);
+    Ok([0, 1].map(|axis| if size[axis] == 0 { 0 } else { reach(axis) }))
 }
 
 /// Resolves the padding of both axes: the padding at the top and left, and the output's height and width.
@@ -73,7 +96,27 @@ pub(crate) fn resolve_window(
     strides: [usize; 2],
     padding: Padding,
 ) -> Result<([usize; 2], [usize; 2]), String> {
-    let axis = |i: usize| padding.resolve(i, image[i], window[i], strides[i]);
+    resolve_both(image, window, strides, padding, Padding::resolve)
+}
+
+/// As [`resolve_window`], for a convolution.
+pub(crate) fn resolve_convolution(
+    image: [usize; 3],
+    window: [usize; 2],
+    strides: [usize; 2],
+    padding: Padding,
+) -> Result<([usize; 2], [usize; 2]), String> {
+    resolve_both(image, window, strides, padding, Padding::resolve_zeros)
+}
+
+fn resolve_both(
+    image: [usize; 3],
+    window: [usize; 2],
+    strides: [usize; 2],
+    padding: Padding,
+    resolve: fn(Padding, usize, usize, usize, usize) -> Option<(usize, usize)>,
+) -> Result<([usize; 2], [usize; 2]), String> {
+    let axis = |i: usize| resolve(padding, i, image[i], window[i], strides[i]);
     match (axis(0), axis(1)) {
         (Some((top, height)), Some((left, width))) => Ok(([top, left], [height, width])),
         _ if window.contains(&0) || strides.contains(&0) => {

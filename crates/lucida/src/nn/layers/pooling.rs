@@ -66,7 +66,7 @@ macro_rules! pooling_layer {
             }
 
             fn extent(&self, _inputs: &[Shape]) -> Extent {
-                Extent::Windows { size: self.pool_size, strides: self.strides, padding: self.padding }
+                Extent::Windows { size: self.pool_size, strides: self.strides, dilation: [1, 1], padding: self.padding }
             }
 
             fn keeps_sign(&self) -> bool {

@@ -69,6 +69,8 @@ pub enum Extent {
         size: [usize; 2],
         /// Vertical and horizontal stride.
         strides: [usize; 2],
+        /// Rows and columns from one position of the window to the next.
+        dilation: [usize; 2],
         /// At the border.
         padding: Padding,
     },

@@ -1,7 +1,7 @@
 //! The tensors of PyTorch's modules that the weights of a network are.
 
 use super::layout::Layout;
-use crate::nn::layers::Extent;
+use crate::nn::layers::{Extent, shape_in_groups};
 use crate::nn::{Layer, Network, Shape};
 
 /// A tensor, and the weight that it is.
@@ -21,6 +21,9 @@ fn leaf(weight: &str) -> &str {
     match weight.rsplit('/').next() {
         Some("kernel" | "gamma") => "weight",
         Some("beta") => "bias",
+        // PyTorch has no such layer: two modules, by the names that most have for them.
+        Some("depthwise_kernel") => "depthwise.weight",
+        Some("pointwise_kernel") => "pointwise.weight",
         Some("moving_mean") => "running_mean",
         Some("moving_variance") => "running_var",
         Some(name) => name,
@@ -48,9 +51,9 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
         };
         for index in layer.weights() {
             let weight = &network.weights()[index];
-            let shape = weight.shape();
-            let mut shapes = vec![shape.to_vec()];
-            let layout = match (layer.layer(), shape) {
+            let shape = shape_in_groups(layer.layer(), weight);
+            let mut shapes = vec![shape.clone()];
+            let layout = match (layer.layer(), shape.as_slice()) {
                 (_, &[height, width, channels, outputs]) => {
                     shapes = vec![vec![outputs, channels, height, width]];
                     Layout::Turned { outputs, channels, pixels: height * width }
@@ -73,7 +76,11 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
                 },
                 _ => Layout::Same,
             };
-            let name = format!("{module}.{}", leaf(weight.name()));
+            let leaf = match (layer.layer(), leaf(weight.name())) {
+                (Layer::SeparableConv2D(_), "bias") => "pointwise.bias",
+                (_, leaf) => leaf,
+            };
+            let name = format!("{module}.{leaf}");
             entries.push(Entry { name, shapes, weight: index, layout });
         }
     }

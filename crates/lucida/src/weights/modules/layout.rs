@@ -3,6 +3,8 @@
 //! | | PyTorch | here |
 //! | --- | --- | --- |
 //! | kernel of a convolution | (filter, channel, row, column) | (row, column, channel, filter) |
+//! | kernel of a depthwise convolution | (filter, 1, row, column) | (row, column, channel, multiplier) |
+//! | kernel of a transposed convolution | (channel, filter, row, column) | (row, column, filter, channel) |
 //! | kernel of a dense layer | (unit, feature) | (feature, unit) |
 //! | features of a flattened image | channel, row, column | row, column, channel |
 //!

@@ -13,9 +13,9 @@ use super::proto::{
     AttributeProto, Dimension, GraphProto, NodeProto, TensorProto, TensorShapeProto, TensorType, TypeProto,
     ValueInfoProto, attribute_type, data_type,
 };
-use crate::nn::layers::ActivationKind;
+use crate::nn::layers::{ActivationKind, shape_in_groups};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxConstant, OnnxGraph, OnnxLayer, OnnxNode, OnnxValues};
-use crate::nn::{Network, Node, Shape};
+use crate::nn::{Network, Node, Shape, Weight};
 
 /// A network as a graph. The weights are to be written next to it: [`weight_dims`] and [`weight_values`].
 pub(super) struct Exported {
@@ -53,6 +53,15 @@ pub(super) fn export(network: &Network) -> Result<Exported, String> {
         ..Default::default()
     };
     Ok(Exported { graph, filled, numbers: constants.into_iter().map(tensor_proto).collect() })
+}
+
+/// All weights, with their shapes as [`weight_dims`] and [`weight_values`] take them.
+pub(super) fn shaped_weights(network: &Network) -> impl Iterator<Item = (&Weight, Vec<usize>)> {
+    let pairs = network
+        .nodes()
+        .iter()
+        .flat_map(|node| network.weights()[node.weights()].iter().map(move |weight| (node, weight)));
+    pairs.map(|(node, weight)| (weight, shape_in_groups(node.layer(), weight)))
 }
 
 /// The shape of a weight in the graph: a convolution's kernel is (filter, channel, row, column).

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::export::{export, weight_dims};
+use super::export::{export, shaped_weights, weight_dims};
 use super::import::drafts::conv_kernel;
 use super::proto::GraphProto;
 use super::tensor::{Constant, short};
@@ -21,10 +21,10 @@ pub(super) fn is_of(graph: &GraphProto, network: &Network) -> bool {
 /// What is missing or of another shape; the network is unchanged.
 pub(super) fn fill(network: &mut Network, constants: &HashMap<String, Constant>) -> Result<(), String> {
     let mut sources = Vec::new();
-    for weight in network.weights() {
+    for (weight, shape) in shaped_weights(network) {
         let name = short(weight.name());
         let source = constants.get(weight.name()).ok_or_else(|| format!("tensor {name:?} is missing"))?;
-        let dims = weight_dims(weight.shape());
+        let dims = weight_dims(&shape);
         if source.check_floats()?.dims != dims {
             return Err(format!("tensor {name:?} has shape {:?}, not {dims:?}", source.dims));
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use super::export::{Exported, export, weight_dims, weight_values};
+use super::export::{Exported, export, shaped_weights, weight_dims, weight_values};
 use super::file::MAX_FILE;
 use super::metadata;
 use super::proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, data_type};
@@ -46,13 +46,13 @@ pub(super) fn write(model: &Model, path: &Path) -> Result<()> {
         block(&mut middle, GRAPH_INITIALIZER, tensor.encoded_len());
         middle.extend(tensor.encode_to_vec());
     }
-    let mut tensors: Vec<(Vec<u8>, &[usize], &[f32])> = Vec::new();
-    for weight in model.network.weights() {
-        let head = tensor_head(weight.name(), &weight_dims(weight.shape()), weight.values().len());
-        tensors.push((head, weight.shape(), weight.values()));
+    let mut tensors: Vec<(Vec<u8>, Vec<usize>, &[f32])> = Vec::new();
+    for (weight, shape) in shaped_weights(&model.network) {
+        let head = tensor_head(weight.name(), &weight_dims(&shape), weight.values().len());
+        tensors.push((head, shape, weight.values()));
     }
     for (name, values) in &filled {
-        tensors.push((tensor_head(name, &[values.len()], values.len()), &[], values));
+        tensors.push((tensor_head(name, &[values.len()], values.len()), Vec::new(), values));
     }
     let of_tensors = tensors.iter().map(|(head, _, values)| head.len() + 4 * values.len());
     let len = of_tensors.fold(middle.len() as u64, |len, tensor| len + tensor as u64);

@@ -5,16 +5,25 @@ use super::drafts::{DenseSource, Source};
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Order, Symbol};
 use super::{Importer, pooling};
-use crate::nn::layers::{Conv2D, Dense, Padding, ZeroPadding2D};
+use crate::nn::Layer;
+use crate::nn::layers::{Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Padding, ZeroPadding2D, dilated};
 
-impl Importer {
-    pub(super) fn conv(&mut self, op: &Operator) -> Answer<Symbol> {
+/// What `Conv` and `ConvTranspose` have in common.
+struct Kernel<'a> {
+    kernel: &'a Constant,
+    /// Height and width.
+    size: [usize; 2],
+    strides: [usize; 2],
+    dilations: [usize; 2],
+    /// Height and width that it reaches over.
+    reach: [usize; 2],
+    groups: usize,
+}
+
+impl<'a> Kernel<'a> {
+    fn of(op: &'a Operator) -> Answer<Self> {
         let kernel = op.needed(1)?.check_floats()?;
-        op.must_be("group", 1)?;
-        if let Some(dilations) = op.ints("dilations").filter(|dilations| dilations.iter().any(|&d| d != 1)) {
-            return unsupported(format!("dilations {:?} are not supported", first(dilations)));
-        }
-        let [filters, channels, rows, columns] = kernel.dims[..] else {
+        let [_, _, rows, columns] = kernel.dims[..] else {
             return unsupported(format!(
                 "a kernel of shape {:?} is not supported, only four axes",
                 first(&kernel.dims)
@@ -23,40 +32,94 @@ impl Importer {
         if kernel.dims.contains(&0) {
             return Err(format!("a kernel of shape {:?} is empty", kernel.dims).into());
         }
-        if op.pair("kernel_shape", [rows, columns])? != [rows, columns] {
+        let size = [rows, columns];
+        if op.pair("kernel_shape", size)? != size {
             return Err(format!("kernel_shape does not fit a kernel of shape {:?}", kernel.dims).into());
         }
-        let bias = match op.constant(2)? {
-            None => None,
-            Some(bias) if bias.len() == filters => Some(bias.check_floats()?.floats()),
-            Some(bias) => return Err(format!("{} biases for {filters} filters", bias.len()).into()),
-        };
+        let groups = usize::try_from(op.int("group", 1)).ok().filter(|&groups| groups > 0);
+        let groups = groups.ok_or_else(|| format!("group is {}", op.int("group", 1)))?;
+        let dilations = op.pair("dilations", [1, 1])?;
+        let reach = dilated(size, dilations)?;
+        Ok(Self { kernel, size, strides: op.pair("strides", [1, 1])?, dilations, reach, groups })
+    }
+
+    fn bias(op: &Operator, filters: usize) -> Answer<Option<Vec<f32>>> {
+        match op.constant(2)? {
+            None => Ok(None),
+            Some(bias) if bias.len() == filters => Ok(Some(bias.check_floats()?.floats())),
+            Some(bias) => Err(format!("{} biases for {filters} filters", bias.len()).into()),
+        }
+    }
+}
+
+impl Importer {
+    pub(super) fn conv(&mut self, op: &Operator) -> Answer<Symbol> {
+        let Kernel { kernel, size, dilations, reach, groups, .. } = Kernel::of(op)?;
+        let (filters, channels) = (kernel.dims[0], kernel.dims[1].checked_mul(groups));
+        let bias = Kernel::bias(op, filters)?;
         let symbol = op.symbol(0)?;
-        if self.drafts[symbol.draft].shape.as_flat().is_some() && [rows, columns] == [1, 1] {
+        if self.drafts[symbol.draft].shape.as_flat().is_some() && size == [1, 1] && groups == 1 {
             return self.conv_of_one_pixel(op, symbol, kernel, bias);
         }
         let image = self.image(symbol)?;
-        if image[2] != channels {
-            return Err(format!("a kernel for {channels} channels, and an input of {}", symbol.shape()).into());
+        if Some(image[2]) != channels {
+            let of = kernel.dims[1];
+            let problem = format!("a kernel for {of} channels in {groups} groups, and an input of {}", symbol.shape());
+            return Err(problem.into());
         }
-        let window = pooling::Window::of(op, image, [rows, columns])?;
+        let window = pooling::Window::of(op, image, reach)?;
         let mut input = symbol.draft;
+        let depthwise = groups == image[2] && groups > 1 && filters.is_multiple_of(groups);
         // Keras's convolutions have no border of their own but `same`.
         let padding = match window.simple(image) {
             Some(padding) => padding,
             None => {
                 let border = ZeroPadding2D { padding: window.pads }.into();
-                let name = super::name::layer_name(op.node, &kernel.name, "conv2d") + "_pad";
+                let default = if depthwise { "depthwise_conv2d" } else { "conv2d" };
+                let name = super::name::layer_name(op.node, &kernel.name, default) + "_pad";
                 input = self.add_named(name, border, &[input], Source::Nothing)?;
                 Padding::default()
             }
         };
-        let conv = Conv2D {
-            use_bias: bias.is_some(),
-            ..Conv2D::new(filters, [rows, columns]).strides(window.strides).padding(padding)
+        let use_bias = bias.is_some();
+        let layer: Layer = if depthwise {
+            let conv = DepthwiseConv2D::new(size).depth_multiplier(filters / groups).strides(window.strides);
+            DepthwiseConv2D { use_bias, ..conv.padding(padding).dilation_rate(dilations) }.into()
+        } else {
+            let conv = Conv2D::new(filters, size).strides(window.strides).padding(padding);
+            Conv2D { use_bias, ..conv.dilation_rate(dilations).groups(groups) }.into()
         };
         let source = Source::Conv { kernel: kernel.clone(), bias };
-        let draft = self.add((op.node, &kernel.name), conv, &[input], source)?;
+        let draft = self.add((op.node, &kernel.name), layer, &[input], source)?;
+        Ok(self.new_image(draft))
+    }
+
+    pub(super) fn conv_transpose(&mut self, op: &Operator) -> Answer<Symbol> {
+        let shape = Kernel::of(op)?;
+        let Kernel { kernel, size, strides, dilations, groups, .. } = shape;
+        let filters = kernel.dims[1].checked_mul(groups).ok_or("a kernel of too many filters")?;
+        let bias = Kernel::bias(op, filters)?;
+        let symbol = op.symbol(0)?;
+        let image = self.image(symbol)?;
+        if image[2] != kernel.dims[0] {
+            return Err(format!("a kernel for {} channels, and an input of {}", kernel.dims[0], symbol.shape()).into());
+        }
+        let (border, added) = transposed_border(op, image, &shape)?;
+        let conv = Conv2DTranspose {
+            use_bias: bias.is_some(),
+            output_padding: (added != [0, 0]).then_some(added),
+            ..Conv2DTranspose::new(filters, size)
+                .strides(strides)
+                .padding(Padding::Explicit(border))
+                .dilation_rate(dilations)
+                .groups(groups)
+        };
+        let conv = match conv.keras_border() {
+            Ok((padding, output_padding)) => Conv2DTranspose { padding, output_padding, ..conv },
+            Err(_) => conv,
+        };
+        let source = Source::Conv { kernel: kernel.clone(), bias };
+        let draft = self.add((op.node, &kernel.name), conv, &[symbol.draft], source)?;
         Ok(self.new_image(draft))
     }
 
@@ -139,4 +202,36 @@ impl Importer {
         let source = DenseSource { kernel: kernel.clone(), units_first: false, order, factor: 1.0, bias: None };
         self.dense(op, &symbol, last, source)
     }
+}
+
+/// What a `ConvTranspose` cuts off, `[[top, bottom], [left, right]]`, and the rows and columns that it adds at the end.
+fn transposed_border(op: &Operator, image: [usize; 3], shape: &Kernel) -> Answer<([[usize; 2]; 2], [usize; 2])> {
+    let mut added = op.pair("output_padding", [0, 0])?;
+    let auto = op.text("auto_pad").unwrap_or_default();
+    let same = match auto.as_str() {
+        "" | "NOTSET" | "VALID" => false,
+        "SAME_UPPER" | "SAME_LOWER" => true,
+        _ => return Err(format!("auto_pad is {auto:?}").into()),
+    };
+    let wanted = match op.ints("output_shape") {
+        // Some list the batch and the channels as well.
+        Some([.., height, width]) => Some([*height, *width].map(|size| usize::try_from(size).unwrap_or(0))),
+        Some(_) => return unsupported("output_shape has no height and width"),
+        None if same => Some([0, 1].map(|axis| image[axis].saturating_mul(shape.strides[axis]))),
+        None => None,
+    };
+    let Some(wanted) = wanted else {
+        return Ok((pooling::Window::of(op, image, shape.reach)?.pads, added));
+    };
+    let mut border = [[0; 2]; 2];
+    for axis in 0..2 {
+        let whole =
+            (image[axis] - 1).checked_mul(shape.strides[axis]).and_then(|size| size.checked_add(shape.reach[axis]));
+        let whole = whole.and_then(|size| size.checked_add(added[axis])).ok_or("a window that is too large")?;
+        let total = whole.saturating_sub(wanted[axis]);
+        let (small, large) = (total / 2, total - total / 2);
+        border[axis] = if auto == "SAME_UPPER" { [small, large] } else { [large, small] };
+        added[axis] += wanted[axis].saturating_sub(whole);
+    }
+    Ok((border, added))
 }

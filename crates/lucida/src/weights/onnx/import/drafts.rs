@@ -11,7 +11,7 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub(super) enum Source {
     Nothing,
-    /// (filter, channel, row, column)
+    /// (filter, channel of a group, row, column); of a transposed convolution (channel, filter of a group, row, column).
     Conv {
         kernel: Constant,
         bias: Option<Vec<f32>>,
@@ -107,6 +107,8 @@ fn absorb(layer: &mut LayerDraft, next: &LayerDraft) -> bool {
         (layer, source, _, Source::Affine { scale, offset }) if linear && scale.iter().all(|&s| s == 1.0) => {
             let (use_bias, bias) = match (layer, source) {
                 (Layer::Conv2D(conv), Source::Conv { bias, .. }) => (&mut conv.use_bias, bias),
+                (Layer::Conv2DTranspose(conv), Source::Conv { bias, .. }) => (&mut conv.use_bias, bias),
+                (Layer::DepthwiseConv2D(conv), Source::Conv { bias, .. }) => (&mut conv.use_bias, bias),
                 (Layer::Dense(dense), Source::Dense(source)) => (&mut dense.use_bias, &mut source.bias),
                 _ => return false,
             };

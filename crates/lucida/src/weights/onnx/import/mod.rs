@@ -31,7 +31,7 @@ use operator::{Answer, Fault, Operator, unsupported};
 use symbol::{Symbol, Value};
 
 /// The operators that become layers or are computed, for messages.
-const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, Div, \
+const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, ConvTranspose, Div, \
      Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
      Neg, Pad, ReduceMax, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Sum, Tanh, Transpose, \
      Unsqueeze";
@@ -226,6 +226,7 @@ impl Importer {
     fn layer(&mut self, op: &Operator) -> Answer<Symbol> {
         match op.node.op_type.as_str() {
             "Conv" => self.conv(op),
+            "ConvTranspose" => self.conv_transpose(op),
             "Gemm" => self.gemm(op),
             "MatMul" => self.mat_mul(op),
             "BatchNormalization" => self.batch_normalization(op),

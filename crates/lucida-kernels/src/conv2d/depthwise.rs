@@ -1,0 +1,435 @@
+//! Depthwise convolution: each channel has filters of its own.
+//!
+//! With one filter for each channel, `Y[y, x, c] = sum over i, j of X[s y + d i - p, s x + d j - q, c] K[i, j, c]`: nothing is
+//! summed over channels, so there is no matrix product in it, and the channels are the vector axis. A tile is a few pixels
+//! of a row by a few vectors of channels; its sums stay in registers over all taps, and a vector of the kernel serves all
+//! pixels of the tile.
+//!
+//! ```text
+//!            channels               taps (i, j)           pixels x vectors of sums
+//!   pixels   [v][v][v][v]    *    [k][k][k][k]    +->    [s][s][s][s]
+//!            [v][v][v][v]                                [s][s][s][s]
+//! ```
+//!
+//! Borders are not copied: the operation is bound by memory, and a copy would be a third pass over it. The pixels whose
+//! patches reach outside are computed one by one with the taps that lie inside.
+//!
+//! With `m` filters for each channel, filter `m c + j` is over channel `c`: the channels are repeated `m` times in work
+//! memory first. The pass back to the input is a depthwise convolution as well, one for each class of pixels (see
+//! [`super::backward`]), whose `m` sums for a channel are added up.
+
+use std::ops::Range;
+
+use crate::buffer::Buffer;
+use crate::cpu::{Cpu, SharedMut, parts_of};
+use crate::gemm::{Epilogue, Panel, load_row, panels, store_row};
+use crate::simd::{Isa, Simd, Tile, multiversion};
+
+use super::Conv2dShape;
+use super::backward::{BackwardClass, backward_classes};
+use super::band::Window;
+use super::pass::{ConvEpilogue, Target};
+
+/// Items for each thread.
+const ITEMS_PER_THREAD: usize = 4;
+/// The least multiply-adds of an item: about ten microseconds.
+const LEAST_WORK: usize = 1 << 18;
+
+/// The forward pass, or the one back to a class of the input's pixels.
+#[derive(Debug)]
+pub(crate) struct DepthwisePass {
+    window: Window,
+    target: Target,
+    filters: usize,
+    /// Filters for each channel.
+    multiplier: usize,
+    /// Where the kernel's taps come from, if back to the input.
+    class: Option<BackwardClass>,
+    /// (tap, filter)
+    kernel: Buffer,
+    /// The columns of pixels whose patches lie inside the image.
+    inside: Range<usize>,
+    panels: Vec<Panel>,
+}
+
+impl DepthwisePass {
+    /// The forward pass; `window` is over the shape's input.
+    pub(crate) fn forward(cpu: Cpu, shape: &Conv2dShape, window: Window) -> Self {
+        let row = shape.output[1] * shape.filters;
+        let target = Target { offset: 0, row, column: shape.filters, image: shape.output_len() };
+        Self::new(cpu, shape, window, target, None)
+    }
+
+    /// The passes back to the input.
+    pub(crate) fn backward(cpu: Cpu, shape: &Conv2dShape) -> Vec<Self> {
+        let classes = backward_classes(shape, false).into_iter();
+        classes.map(|class| Self::new(cpu, shape, class.window, class.target, Some(class))).collect()
+    }
+
+    fn new(cpu: Cpu, shape: &Conv2dShape, window: Window, target: Target, class: Option<BackwardClass>) -> Self {
+        let filters = shape.filters;
+        let kernel = Buffer::zeroed(window.taps[0] * window.taps[1] * filters);
+        let panels = panels(cpu.isa(), filters);
+        Self {
+            window,
+            target,
+            filters,
+            multiplier: shape.group_filters(),
+            class,
+            kernel,
+            inside: window.inside(1),
+            panels,
+        }
+    }
+
+    /// Takes a kernel (row, column, 1, filter), of `columns` columns.
+    pub(crate) fn set_kernel(&mut self, kernel: &[f32], columns: usize) {
+        for (tap, own) in self.kernel.chunks_exact_mut(self.filters).enumerate() {
+            let from = match &self.class {
+                None => tap,
+                Some(class) => {
+                    let [row, column] = class.tap(tap);
+                    row * columns + column
+                }
+            };
+            own.copy_from_slice(&kernel[from * self.filters..][..self.filters]);
+        }
+    }
+
+    /// Rows of an item.
+    fn item_rows(&self, cpu: Cpu, batch: usize) -> usize {
+        let [rows, columns] = self.window.output;
+        let wanted = (ITEMS_PER_THREAD * cpu.threads()).div_ceil(batch);
+        let row = columns * self.kernel.len();
+        rows.div_ceil(parts_of(rows, LEAST_WORK.div_ceil(row.max(1)), wanted))
+    }
+
+    /// Floats of work memory for each thread, for up to `batch` images.
+    pub(crate) fn scratch_len(&self, cpu: Cpu, batch: usize) -> usize {
+        let rows = (1..=batch).map(|batch| self.item_rows(cpu, batch)).max().unwrap_or(0);
+        match &self.class {
+            _ if self.multiplier == 1 => 0,
+            None => self.window.rows_under(rows).min(self.window.source[0]) * self.window.source[1] * self.filters,
+            Some(_) => rows * self.window.output[1] * self.filters,
+        }
+    }
+
+    pub(crate) fn run(
+        &self,
+        cpu: Cpu,
+        batch: usize,
+        source: &[f32],
+        target: &mut [f32],
+        finish: ConvEpilogue,
+        workspace: &mut [f32],
+    ) {
+        let total = self.window.output[0];
+        if total * self.window.output[1] == 0 {
+            return;
+        }
+        let scratch_len = workspace.len() / cpu.threads();
+        let (workspace, target) = (SharedMut::new(workspace), SharedMut::new(target));
+        let rows = self.item_rows(cpu, batch);
+        let bands = total.div_ceil(rows);
+        cpu.parallel_for(batch * bands, |worker, item| {
+            let (image, band) = (item / bands, item % bands);
+            // SAFETY: each worker has its own part of the workspace.
+            let scratch = unsafe { workspace.slice(worker * scratch_len..(worker + 1) * scratch_len) };
+            let image_len = self.window.source_len();
+            let call = Call { pass: self, isa: cpu.isa(), source: &source[image * image_len..][..image_len], finish };
+            let (rows, to) = (band * rows..((band + 1) * rows).min(total), image * self.target.image);
+            match (&self.class, self.multiplier) {
+                (_, 1) => call.direct(rows, &target, to),
+                (None, _) => call.repeated(rows, &target, to, scratch),
+                (Some(_), _) => call.folded(rows, &target, to, scratch),
+            }
+        });
+    }
+}
+
+/// A pass over one image.
+struct Call<'a> {
+    pass: &'a DepthwisePass,
+    isa: Isa,
+    source: &'a [f32],
+    finish: ConvEpilogue<'a>,
+}
+
+impl Call<'_> {
+    /// The first float of row `row` of the pass's outputs, in the target.
+    fn target_at(&self, image: usize, row: usize) -> usize {
+        image + self.pass.target.offset + row * self.pass.target.row
+    }
+
+    /// One filter for each channel: from the source to the target.
+    fn direct(&self, rows: Range<usize>, target: &SharedMut, image: usize) {
+        let Target { row, column, .. } = self.pass.target;
+        let at = self.target_at(image, rows.start);
+        let job = Rows {
+            window: &self.pass.window,
+            filters: self.pass.filters,
+            source: self.source.as_ptr(),
+            kernel: &self.pass.kernel,
+            inside: self.pass.inside.clone(),
+            rows,
+            target: target.at(at),
+            target_row: row,
+            target_column: column,
+            epilogue: self.finish.of_sums(at),
+        };
+        // SAFETY: the source is a whole image, the target has these rows, as the callers have checked, and items have
+        // different ones; scale and bias have a float for each channel.
+        unsafe { depthwise_rows(self.isa, &job, &self.pass.panels) };
+    }
+
+    /// Several filters for each channel: the rows of the source under `rows` are repeated in work memory.
+    fn repeated(&self, rows: Range<usize>, target: &SharedMut, image: usize, scratch: &mut [f32]) {
+        let DepthwisePass { window, filters, multiplier, .. } = self.pass;
+        let [height, width, channels] = window.source;
+        let first = ((rows.start * window.strides[0]) as isize - window.padding[0]).clamp(0, height as isize) as usize;
+        let count = window.rows_under(rows.len()).min(height - first);
+        repeat_channels(&self.source[first * width * channels..][..count * width * channels], *multiplier, scratch);
+        let at = self.target_at(image, rows.start);
+        let job = Rows {
+            window,
+            filters: *filters,
+            source: scratch.as_ptr().wrapping_sub(first * width * filters),
+            kernel: &self.pass.kernel,
+            inside: self.pass.inside.clone(),
+            rows,
+            target: target.at(at),
+            target_row: self.pass.target.row,
+            target_column: self.pass.target.column,
+            epilogue: self.finish.of_sums(at),
+        };
+        // SAFETY: as for `direct`; of the source only rows that have been copied are read.
+        unsafe { depthwise_rows(self.isa, &job, &self.pass.panels) };
+    }
+
+    /// Back to channels with several filters each: the sums for each filter are made in work memory and added up.
+    fn folded(&self, rows: Range<usize>, target: &SharedMut, image: usize, scratch: &mut [f32]) {
+        let DepthwisePass { window, filters, multiplier, target: place, .. } = self.pass;
+        let (first, columns, channels) = (rows.start, window.output[1], filters / multiplier);
+        let job = Rows {
+            window,
+            filters: *filters,
+            source: self.source.as_ptr(),
+            kernel: &self.pass.kernel,
+            inside: self.pass.inside.clone(),
+            rows,
+            target: scratch.as_mut_ptr(),
+            target_row: columns * filters,
+            target_column: *filters,
+            epilogue: ConvEpilogue::default().of_sums(0),
+        };
+        // SAFETY: the source is a whole image, the work memory has room for the rows.
+        unsafe { depthwise_rows(self.isa, &job, &self.pass.panels) };
+        for (index, sums) in scratch[..job.rows.len() * columns * filters].chunks_exact(*filters).enumerate() {
+            let at = self.target_at(image, first + index / columns) + index % columns * place.column;
+            // SAFETY: items have different rows of the target, and classes different pixels.
+            let to = unsafe { target.slice(at..at + channels) };
+            for (c, (to, sums)) in to.iter_mut().zip(sums.chunks_exact(*multiplier)).enumerate() {
+                let mut value = if self.finish.accumulate { *to } else { self.finish.bias.map_or(0.0, |bias| bias[c]) };
+                value += sums.iter().sum::<f32>();
+                let open = self.finish.gate.is_none_or(|gate| gate[at + c] > 0.0);
+                *to = if !open || self.finish.relu && value <= 0.0 { 0.0 } else { value };
+            }
+        }
+    }
+}
+
+/// Each value `multiplier` times, side by side.
+pub(crate) fn repeat_channels(values: &[f32], multiplier: usize, to: &mut [f32]) {
+    for (&value, to) in values.iter().zip(to.chunks_exact_mut(multiplier)) {
+        to.fill(value);
+    }
+}
+
+/// Some rows of a pass over one image.
+struct Rows<'a> {
+    window: &'a Window,
+    /// Channels on both sides.
+    filters: usize,
+    /// The first row of the image, which may not be there if it is not read.
+    source: *const f32,
+    kernel: &'a [f32],
+    /// The columns of pixels whose patches lie inside the image.
+    inside: Range<usize>,
+    rows: Range<usize>,
+    /// The first of the rows; from one to the next, and from one pixel to the next.
+    target: *mut f32,
+    target_row: usize,
+    target_column: usize,
+    epilogue: Epilogue,
+}
+
+/// # Safety
+/// The source is readable wherever the window's patches under the rows lie inside the image, the target writable for all
+/// pixels of the rows and used by no other thread; scale, bias and gate of the epilogue are null or fit the target.
+unsafe fn depthwise_rows(isa: Isa, job: &Rows, panels: &[Panel]) {
+    run(isa, job, panels);
+}
+
+multiversion! {
+    fn run[simd: S](job: &Rows, panels: &[Panel]) {
+        for row in job.rows.clone() {
+            for &panel in panels {
+                // SAFETY: what `depthwise_rows` was promised.
+                unsafe { simd.tile(panel.width, Row { job, row, panel }) };
+            }
+        }
+    }
+}
+
+/// A row of pixels in the channels of one panel.
+struct Row<'a> {
+    job: &'a Rows<'a>,
+    row: usize,
+    panel: Panel,
+}
+
+impl<S: Simd> Tile<S> for Row<'_> {
+    #[inline(always)]
+    unsafe fn run<const ROWS: usize, const WIDTH: usize>(self, simd: S) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.panel.tail == S::LANES {
+                true => self.pixels::<S, ROWS, WIDTH, true>(simd),
+                false => self.pixels::<S, ROWS, WIDTH, false>(simd),
+            }
+        }
+    }
+}
+
+impl Row<'_> {
+    /// The taps along an axis that lie inside the image for the output `index`.
+    #[inline(always)]
+    fn taps(&self, axis: usize, index: usize) -> Range<usize> {
+        let window = self.job.window;
+        let (size, dilation) = (window.source[axis] as isize, window.dilation[axis] as isize);
+        let start = (index * window.strides[axis]) as isize - window.padding[axis];
+        let first = if start < 0 { ((-start + dilation - 1) / dilation) as usize } else { 0 };
+        let end = if start < size { ((size - start + dilation - 1) / dilation) as usize } else { 0 };
+        let end = end.min(window.taps[axis]);
+        first.min(end)..end
+    }
+
+    /// All pixels: `ROWS` at a time where all taps are inside.
+    #[inline(always)]
+    unsafe fn pixels<S: Simd, const ROWS: usize, const WIDTH: usize, const WHOLE: bool>(&self, simd: S) {
+        let Range { start, end } = self.job.inside;
+        let (columns, all) = (self.job.window.output[1], 0..self.job.window.taps[1]);
+        let rows = self.taps(0, self.row);
+        // SAFETY: the caller's promise; the taps lie inside the image.
+        unsafe {
+            for x in 0..start {
+                self.tile::<S, 1, WIDTH, WHOLE>(simd, x, rows.clone(), self.taps(1, x));
+            }
+            let mut x = start;
+            while x + ROWS <= end {
+                self.tile::<S, ROWS, WIDTH, WHOLE>(simd, x, rows.clone(), all.clone());
+                x += ROWS;
+            }
+            while x + 2 <= end {
+                self.tile::<S, 2, WIDTH, WHOLE>(simd, x, rows.clone(), all.clone());
+                x += 2;
+            }
+            for x in x..columns {
+                self.tile::<S, 1, WIDTH, WHOLE>(simd, x, rows.clone(), self.taps(1, x));
+            }
+        }
+    }
+
+    /// `ROWS` pixels from column `x` on, over the same taps.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const ROWS: usize, const WIDTH: usize, const WHOLE: bool>(
+        &self,
+        simd: S,
+        x: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) {
+        let Self { job, panel, .. } = self;
+        let Window { source: [_, width, _], strides, taps, dilation, padding, .. } = *job.window;
+        let tail = if WHOLE { S::LANES } else { panel.tail };
+        let at = (self.row - job.rows.start) * job.target_row + x * job.target_column + panel.start;
+        let target = job.target.wrapping_add(at);
+        let step = strides[1] * job.filters;
+        let top = (self.row * strides[0]) as isize - padding[0];
+        let left = (x * strides[1]) as isize - padding[1];
+        // SAFETY: the caller's promise: all pixels of the tile have these taps inside the image.
+        unsafe {
+            let mut sums = [[simd.splat(0.0); WIDTH]; ROWS];
+            if job.epilogue.accumulate {
+                for r in 0..ROWS {
+                    sums[r] = load_row(simd, target.add(r * job.target_column), tail);
+                }
+            }
+            for i in rows {
+                let y = (top + (i * dilation[0]) as isize) as usize;
+                for j in columns.clone() {
+                    let pixel = y * width + (left + (j * dilation[1]) as isize) as usize;
+                    let source = job.source.wrapping_add(pixel * job.filters + panel.start);
+                    let kernel = job.kernel.as_ptr().wrapping_add((i * taps[1] + j) * job.filters + panel.start);
+                    let kernel: [S::Vector; WIDTH] = load_row(simd, kernel, tail);
+                    for r in 0..ROWS {
+                        let values: [S::Vector; WIDTH] = load_row(simd, source.add(r * step), tail);
+                        for w in 0..WIDTH {
+                            sums[r][w] = simd.mul_add(values[w], kernel[w], sums[r][w]);
+                        }
+                    }
+                }
+            }
+            finish(simd, job.epilogue.from_column(panel.start), tail, &mut sums);
+            for r in 0..ROWS {
+                if !job.epilogue.gate.is_null() {
+                    let gate = job.epilogue.gate.wrapping_add(at + r * job.target_column);
+                    let open: [S::Vector; WIDTH] = load_row(simd, gate, tail);
+                    for w in 0..WIDTH {
+                        sums[r][w] = simd.select_gt(open[w], simd.splat(0.0), sums[r][w], simd.splat(0.0));
+                    }
+                }
+                store_row(simd, target.add(r * job.target_column), tail, sums[r]);
+            }
+        }
+    }
+}
+
+/// Scale, bias and ReLU.
+///
+/// # Safety
+/// Scale and bias are null or have a float for each of the sums' channels.
+#[inline(always)]
+unsafe fn finish<S: Simd, const ROWS: usize, const WIDTH: usize>(
+    simd: S,
+    epilogue: Epilogue,
+    tail: usize,
+    sums: &mut [[S::Vector; WIDTH]; ROWS],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !epilogue.scale.is_null() {
+            let scale: [S::Vector; WIDTH] = load_row(simd, epilogue.scale, tail);
+            for r in 0..ROWS {
+                for w in 0..WIDTH {
+                    sums[r][w] = simd.mul(sums[r][w], scale[w]);
+                }
+            }
+        }
+        if !epilogue.bias.is_null() {
+            let bias: [S::Vector; WIDTH] = load_row(simd, epilogue.bias, tail);
+            for r in 0..ROWS {
+                for w in 0..WIDTH {
+                    sums[r][w] = simd.add(sums[r][w], bias[w]);
+                }
+            }
+        }
+    }
+    if epilogue.relu {
+        for r in 0..ROWS {
+            for w in 0..WIDTH {
+                sums[r][w] = simd.max(sums[r][w], simd.splat(0.0));
+            }
+        }
+    }
+}
