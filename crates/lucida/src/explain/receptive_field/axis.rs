@@ -41,8 +41,8 @@ impl Lattice {
 
 /// The fields of all units along one axis.
 ///
-/// The spans rise from unit to unit, and those that are `None` (units that see nothing but padding) come before and after
-/// all others. Every step below keeps it so, and both ends of each span are pixels that the unit does see.
+/// Both ends of each span are pixels that the unit does see; a span of `None` is that of a unit that sees nothing but
+/// padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Axis {
     /// None where branches of different strides have met.
@@ -76,14 +76,17 @@ impl Axis {
     /// The fields of windows over these units, one after another. They may differ in size, so they are not shifts of
     /// one another unless all sizes and steps are the same.
     pub(super) fn grouped(&self, windows: &[Range<usize>]) -> Self {
-        let stride = windows.get(1).map_or(1, |second| second.start - windows[0].start);
-        let even = windows.iter().enumerate().all(|(index, window)| {
-            window.len() == windows[0].len() && window.start == windows[0].start + index * stride
+        let Some(first) = windows.first() else { return Self { lattice: None, spans: Vec::new() } };
+        let stride = windows.get(1).map_or(1, |second| second.start as i64 - first.start as i64);
+        let even = windows.iter().zip(0..).all(|(window, index)| {
+            window.len() == first.len() && window.start as i64 == first.start as i64 + index * stride
         });
-        match windows.first() {
-            Some(first) if even && first.start == 0 => self.windows(first.len(), stride, 0, windows.len()),
-            _ => Self { lattice: None, spans: windows.iter().map(|w| union_of(&self.spans[w.clone()])).collect() },
-        }
+        let lattice = self.lattice.filter(|_| even && !first.is_empty() && stride > 0).map(|axis| Lattice {
+            start: axis.start.saturating_add((first.start as i64).saturating_mul(axis.stride)),
+            stride: axis.stride.saturating_mul(stride),
+            size: axis.size.saturating_add((first.len() as i64 - 1).saturating_mul(axis.stride)),
+        });
+        Self { lattice, spans: windows.iter().map(|window| union_of(&self.spans[window.clone()])).collect() }
     }
 
     /// The fields with a border of `before` and `after` units whose field is empty.
@@ -101,6 +104,13 @@ impl Axis {
         self.windows(self.spans.len(), 1, 0, 1)
     }
 
+    /// As many units, each of which sees all that these see.
+    pub(super) fn everywhere(&self, count: usize) -> Self {
+        let whole = self.whole();
+        let lattice = if count == 1 { whole.lattice } else { None };
+        Self { lattice, spans: whole.spans.repeat(count) }
+    }
+
     /// The fields of units that see what the units at their place in either axis see.
     pub(super) fn merged(&self, other: &Self) -> Self {
         let lattice = self.lattice.zip(other.lattice).and_then(|(a, b)| {
@@ -116,11 +126,9 @@ impl Axis {
     }
 }
 
-/// The least span that holds all of these. As they rise, it begins with the first and ends with the last.
+/// The least span that holds all of these.
 fn union_of(spans: &[Option<Span>]) -> Option<Span> {
-    let first = spans.iter().flatten().next()?;
-    let last = spans.iter().rev().flatten().next()?;
-    Some(first.union(*last))
+    spans.iter().flatten().copied().reduce(Span::union)
 }
 
 #[cfg(test)]
