@@ -17,7 +17,9 @@ pub mod ops;
 mod peak;
 mod pool;
 mod pool2d;
+mod resample;
 mod simd;
+mod strided;
 
 pub use buffer::Buffer;
 pub use channel_map::ChannelMap;
@@ -26,4 +28,6 @@ pub use cpu::Cpu;
 pub use dense::{Dense, DenseGradient};
 pub use gram::Gram;
 pub use pool2d::{Pool2dShape, PoolBackward, Pooling, average_pool2d_backward, max_pool2d_backward, pool2d};
+pub use resample::{AxisMap, ImageMap, Resample, max_windows, max_windows_backward, resample};
 pub use simd::Isa;
+pub use strided::{StridedView, gather, scatter};

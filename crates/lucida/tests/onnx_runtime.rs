@@ -122,8 +122,8 @@ fn every_kind_of_layer() {
     let mean = b.add(AveragePooling2D::new([3, 2]).strides([1, 2]).padding(Padding::Same), &[sum]).unwrap();
     let clip = b.add(Activation::new(ActivationKind::Clip { min: -0.5, max: 0.75 }), &[mean]).unwrap();
     let flat = b.add(Flatten {}, &[clip]).unwrap();
-    let pooled = [max, valid].map(|x| b.add(GlobalAveragePooling2D {}, &[x]).unwrap());
-    let most = b.add(GlobalMaxPooling2D {}, &[wide]).unwrap();
+    let pooled = [max, valid].map(|x| b.add(GlobalAveragePooling2D::new(), &[x]).unwrap());
+    let most = b.add(GlobalMaxPooling2D::new(), &[wide]).unwrap();
     let all = b.add(Concatenate {}, &[pooled[0], pooled[1], most, flat]).unwrap();
     let dropped = b.add(Dropout::new(0.25), &[all]).unwrap();
     let hidden = b.add(Dense::new(7).activation(ActivationKind::Sigmoid), &[dropped]).unwrap();

@@ -28,6 +28,11 @@ impl<'a> KerasConfig<'a> {
         self.options
     }
 
+    /// The axes of the first input, without the batch.
+    pub(crate) fn rank(&self) -> usize {
+        self.input.sizes().len()
+    }
+
     /// An option; `None` when it is absent or null.
     pub(crate) fn get(&mut self, name: &'static str) -> Option<&'a Value> {
         self.seen.push(name);

@@ -4,5 +4,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod convolution;
+mod geometry;
 mod harness;
 mod merge;

@@ -35,7 +35,7 @@ impl<'a> RelevancePass<'a> {
         let mut plan = plan.input_gradient().shift_gradients();
         let mut starts = Vec::new();
         for node in network.nodes() {
-            if let Some(start) = start(node) {
+            if let Some(start) = start(&network, node) {
                 plan = plan.gradient(node.name());
                 starts.push(start);
             }
@@ -76,12 +76,16 @@ impl Explainer<'_> {
     }
 }
 
-/// What a layer without weights gives per channel when its input is zero, where that is not zero: the 1/2 of a sigmoid, the
-/// offset of a rescaling.
-fn start(node: &Node) -> Option<Vec<f64>> {
+/// What a layer without weights gives when its input is zero, per channel or for each value, where that is not zero: the 1/2
+/// of a sigmoid, the offset of a rescaling, a border.
+fn start(network: &Network, node: &Node) -> Option<Vec<f64>> {
     let channels = node.shape().channels();
     let start = match node.layer() {
         Layer::Rescaling(rescaling) => Rescaling::per_channel(&rescaling.offset, channels),
+        Layer::Pad2D(pad) => {
+            let [height, width, _] = network.nodes()[node.inputs()[0]].shape().as_image()?;
+            pad.border([height, width], channels)
+        }
         _ => vec![node.activation().at_zero(); channels],
     };
     start.iter().any(|&start| start != 0.0).then(|| start.into_iter().map(f64::from).collect())

@@ -100,16 +100,17 @@ impl Axis {
     /// The fields of windows over these units, one after another. They may differ in size, so they are not shifts of
     /// one another unless all sizes and steps are the same.
     pub(super) fn grouped(&self, windows: &[Range<usize>]) -> Self {
-        let stride = windows.get(1).map_or(1, |second| second.start.saturating_sub(windows[0].start));
-        let even = windows.iter().enumerate().all(|(index, window)| {
-            window.len() == windows[0].len() && window.start == windows[0].start + index * stride
+        let Some(first) = windows.first() else { return Self { lattice: None, spans: Vec::new() } };
+        let stride = windows.get(1).map_or(1, |second| second.start as i64 - first.start as i64);
+        let even = windows.iter().zip(0..).all(|(window, index)| {
+            window.len() == first.len() && window.start as i64 == first.start as i64 + index * stride
         });
-        match windows.first() {
-            Some(first) if even && first.start == 0 => self.windows(Windows::plain(first.len(), stride, windows.len())),
-            _ => {
-                Self { lattice: None, spans: windows.iter().map(|w| union_of(self.spans[w.clone()].iter())).collect() }
-            }
-        }
+        let lattice = self.lattice.filter(|_| even && !first.is_empty() && stride > 0).map(|axis| Lattice {
+            start: axis.start.saturating_add((first.start as i64).saturating_mul(axis.stride)),
+            stride: axis.stride.saturating_mul(stride),
+            size: axis.size.saturating_add((first.len() as i64 - 1).saturating_mul(axis.stride)),
+        });
+        Self { lattice, spans: windows.iter().map(|window| union_of(&self.spans[window.clone()])).collect() }
     }
 
     /// The fields with a border of `before` and `after` units whose field is empty.
@@ -125,6 +126,13 @@ impl Axis {
     /// One unit that sees all that these see.
     pub(super) fn whole(&self) -> Self {
         self.windows(Windows::plain(self.spans.len(), 1, 1))
+    }
+
+    /// As many units, each of which sees all that these see.
+    pub(super) fn everywhere(&self, count: usize) -> Self {
+        let whole = self.whole();
+        let lattice = if count == 1 { whole.lattice } else { None };
+        Self { lattice, spans: whole.spans.repeat(count) }
     }
 
     /// The fields of units that see what the units at their place in either axis see.
@@ -143,8 +151,8 @@ impl Axis {
 }
 
 /// The least span that holds all of these.
-fn union_of<'a>(spans: impl Iterator<Item = &'a Option<Span>>) -> Option<Span> {
-    spans.flatten().copied().reduce(Span::union)
+fn union_of<'a>(spans: impl IntoIterator<Item = &'a Option<Span>>) -> Option<Span> {
+    spans.into_iter().flatten().copied().reduce(Span::union)
 }
 
 #[cfg(test)]

@@ -17,20 +17,30 @@ macro_rules! global_pooling_layer {
     ($(#[$doc:meta])* $name:ident, $kind:expr, $alias:literal, $onnx:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-        pub struct $name {}
+        pub struct $name {
+            /// Whether the output is an image of one pixel, in place of a vector.
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            pub keepdims: bool,
+        }
 
         impl $name {
-            /// The layer.
+            /// The layer, whose output is a vector.
             #[must_use]
             pub fn new() -> Self {
-                Self {}
+                Self { keepdims: false }
+            }
+
+            /// The layer, whose output is an image of one pixel.
+            #[must_use]
+            pub fn keeping_dims() -> Self {
+                Self { keepdims: true }
             }
         }
 
         impl LayerSpec for $name {
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
                 let [_, _, channels] = one_image(inputs)?;
-                Ok(Shape::flat(channels))
+                Ok(if self.keepdims { Shape::image(1, 1, channels) } else { Shape::flat(channels) })
             }
 
             fn extent(&self, _inputs: &[Shape]) -> Extent {
@@ -54,16 +64,18 @@ macro_rules! global_pooling_layer {
 
             fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
                 config.channels_last()?;
-                config.must_be("keepdims", &[Value::from(false)])?;
-                Ok(Self::new().into())
+                Ok(Self { keepdims: config.flag("keepdims", false)? }.into())
             }
 
             fn to_keras(&self) -> Result<Value, String> {
-                Ok(json!({ "data_format": "channels_last", "keepdims": false }))
+                Ok(json!({ "data_format": "channels_last", "keepdims": self.keepdims }))
             }
 
             /// ONNX keeps the axes of the image.
             fn to_onnx(&self, layer: &mut OnnxLayer) {
+                if self.keepdims {
+                    return layer.result($onnx, layer.inputs.clone(), vec![]);
+                }
                 let (pooled, flat) = (layer.free("pooled"), format!("{}/flat", layer.name));
                 layer.graph.node(layer.name, $onnx, layer.inputs.clone(), &pooled, vec![]);
                 let axis = vec![("axis", OnnxAttribute::Int(1))];
@@ -112,6 +124,10 @@ mod tests {
     fn gradients_and_shapes() {
         check_layer(GlobalAveragePooling2D::new(), &[[4, 5, 19].into()]);
         check_layer(GlobalMaxPooling2D::new(), &[[4, 5, 19].into()]);
+        check_layer(GlobalMaxPooling2D::keeping_dims(), &[[4, 5, 19].into()]);
+        check_layer(GlobalAveragePooling2D::keeping_dims(), &[[4, 5, 19].into()]);
+        let kept = GlobalMaxPooling2D::keeping_dims().output_shape(&[[4, 5, 19].into()]).unwrap();
+        assert_eq!(kept, [1, 1, 19].into());
         assert_eq!(GlobalMaxPooling2D::new().output_shape(&[[4, 5, 19].into()]).unwrap(), [19].into());
         refuses(GlobalAveragePooling2D::new(), &[[4].into()], &["an image", "(4)"]);
     }

@@ -14,21 +14,32 @@ mod adaptive_pooling;
 mod add;
 mod batch_normalization;
 mod built_in;
+mod channel_shuffle;
 mod concatenate;
 mod conv2d;
 mod conv2d_transpose;
+mod cropping;
 mod custom;
 mod dense;
+mod depth_to_space;
 mod depthwise_conv2d;
 mod dropout;
 mod flatten;
 mod global_pooling;
 mod input;
+mod pad;
 mod padding;
+mod permute;
 mod pooling;
+mod resample;
 mod rescaling;
+mod reshape;
+mod resize;
+mod resizing;
 mod separable_conv2d;
+mod slice;
 mod spec;
+mod strided;
 mod zero_padding;
 
 use built_in::BuiltInLayer;
@@ -41,26 +52,37 @@ use crate::nn::onnx_graph::OnnxLayer;
 pub use activation::Activation;
 pub(crate) use activation::{ActivationOp, augments};
 pub use activation_kind::ActivationKind;
-pub use adaptive_pooling::AdaptiveAveragePooling2D;
+pub use adaptive_pooling::{AdaptiveAveragePooling2D, AdaptiveMaxPooling2D};
 pub use add::Add;
 pub use batch_normalization::BatchNormalization;
 pub(crate) use built_in::{BorderValue, ExplicitBorder};
+pub use channel_shuffle::ChannelShuffle;
 pub use concatenate::Concatenate;
 pub use conv2d::Conv2D;
 pub use conv2d_transpose::Conv2DTranspose;
+pub use cropping::Cropping2D;
 pub use custom::{Custom, CustomLayer, FromConfig};
 pub use dense::Dense;
+pub use depth_to_space::{DepthOrder, DepthToSpace, SpaceToDepth};
 pub use depthwise_conv2d::DepthwiseConv2D;
 pub(crate) use depthwise_conv2d::shape_in_groups;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use global_pooling::{GlobalAveragePooling2D, GlobalMaxPooling2D};
 pub use input::Input;
+pub use pad::{Pad2D, PadMode};
 pub use padding::Padding;
 pub(crate) use padding::{dilated, resolve_convolution};
+pub use permute::Permute;
 pub use pooling::{AveragePooling2D, MaxPooling2D};
+pub use resample::{Coordinates, Interpolation, NearestMode};
 pub use rescaling::Rescaling;
+
+pub use reshape::Reshape;
+pub use resize::{Resize, ResizeTo};
+pub use resizing::{AspectRatio, CenterCrop, Resizing, UpSampling2D};
 pub use separable_conv2d::SeparableConv2D;
+pub use slice::{AxisSlice, Slice};
 pub use spec::{Extent, FusingSpec, LayerSpec};
 pub use zero_padding::ZeroPadding2D;
 
@@ -183,6 +205,7 @@ layers! {
     MaxPooling2D => "max_pooling2d",
     AveragePooling2D => "average_pooling2d",
     AdaptiveAveragePooling2D => "adaptive_average_pooling2d",
+    AdaptiveMaxPooling2D => "adaptive_max_pooling2d",
     GlobalAveragePooling2D => "global_average_pooling2d",
     GlobalMaxPooling2D => "global_max_pooling2d",
     BatchNormalization => "batch_normalization",
@@ -191,6 +214,18 @@ layers! {
     Dropout => "dropout",
     Flatten => "flatten",
     ZeroPadding2D => "zero_padding2d",
+    Pad2D => "pad2d",
+    Cropping2D => "cropping2d",
+    CenterCrop => "center_crop",
+    Resizing => "resizing",
+    UpSampling2D => "up_sampling2d",
+    Resize => "resize",
+    Reshape => "reshape",
+    Permute => "permute",
+    Slice => "slice",
+    ChannelShuffle => "channel_shuffle",
+    DepthToSpace => "depth_to_space",
+    SpaceToDepth => "space_to_depth",
     Concatenate => "concatenate",
     Add => "add",
 }

@@ -141,7 +141,7 @@ impl BuiltInLayer for ZeroPadding2D {
 }
 
 /// Keras's `n`, `[rows, columns]` or `[[top, bottom], [left, right]]`.
-fn border(value: &Value) -> Option<[[usize; 2]; 2]> {
+pub(super) fn border(value: &Value) -> Option<[[usize; 2]; 2]> {
     if let Some([rows, columns]) = sizes::<2>(value) {
         return Some([[rows; 2], [columns; 2]]);
     }

@@ -2,7 +2,7 @@
 
 use super::{Layer, Network};
 use crate::Result;
-use crate::nn::layers::AveragePooling2D;
+use crate::nn::layers::{AveragePooling2D, MaxPooling2D};
 
 impl Network {
     /// The same network with each max-pooling replaced by an average pooling of the same windows. Weights are moved, not
@@ -14,8 +14,9 @@ impl Network {
         let mut builder = Self::builder(self.name.clone());
         for node in &self.nodes {
             let layer = match &node.layer {
-                Layer::MaxPooling2D(pooling) => {
-                    AveragePooling2D::new(pooling.pool_size).strides(pooling.strides).padding(pooling.padding).into()
+                Layer::MaxPooling2D(MaxPooling2D { pool_size, strides, padding, dilation, ceil_mode }) => {
+                    let pooling = AveragePooling2D::new(*pool_size).strides(*strides).padding(*padding);
+                    AveragePooling2D { dilation: *dilation, ceil_mode: *ceil_mode, ..pooling }.into()
                 }
                 other => other.clone(),
             };

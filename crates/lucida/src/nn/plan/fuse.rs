@@ -108,5 +108,7 @@ impl Fusion<'_> {
             && pooling.pool_size == [2, 2]
             && pooling.strides == [2, 2]
             && pooling.padding == Padding::Valid
+            && pooling.dilation == [1, 1]
+            && !pooling.ceil_mode
     }
 }

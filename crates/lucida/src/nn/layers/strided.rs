@@ -1,0 +1,28 @@
+//! Layers whose output is values of the input in other places: each a view with strides, copied.
+
+use lucida_kernels::{Cpu, StridedView, gather, scatter};
+
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
+
+/// Ready to compute.
+pub(super) struct StridedOp {
+    cpu: Cpu,
+    view: StridedView,
+}
+
+impl StridedOp {
+    /// Copies from the axes of a view of the input, the slowest first: (size, stride in values), from the value `offset` on.
+    pub(super) fn new(config: &OpConfig, offset: usize, axes: &[(usize, isize)]) -> Self {
+        Self { cpu: config.cpu, view: StridedView::new(offset, axes) }
+    }
+}
+
+impl Op for StridedOp {
+    fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
+        gather(self.cpu, &self.view, pass.batch, pass.inputs.get(0), output);
+    }
+
+    fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
+        scatter(self.cpu, &self.view, pass.batch, pass.grad_output, grad_input, accumulate);
+    }
+}
