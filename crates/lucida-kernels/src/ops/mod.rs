@@ -4,6 +4,7 @@
 
 mod activation;
 mod elementwise;
+mod functions;
 mod normalize;
 mod optimize;
 mod reduce;
