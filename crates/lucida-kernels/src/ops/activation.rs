@@ -270,6 +270,35 @@ multiversion! {
     }
 }
 
+multiversion! {
+    fn sloped_rows[simd: S](slopes: &[f32], from: &[f32], signs: &[f32], to: &mut [f32]) {
+        let rows = to.chunks_exact_mut(slopes.len()).zip(from.chunks_exact(slopes.len())).zip(signs.chunks_exact(slopes.len()));
+        for ((to, from), signs) in rows {
+            for (((to, from), sign), slope) in to.iter_mut().zip(from).zip(signs).zip(slopes) {
+                *to = if *sign > 0.0 { *from } else { slope * from };
+            }
+        }
+    }
+}
+
+/// `to = from` where `signs` is positive, `slope from` elsewhere: a parametric ReLU with a slope for each value of a row,
+/// where `signs` is `from`, and its backward pass, where it is the input. `to` may not be `signs`.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn sloped(cpu: Cpu, slopes: &[f32], from: &[f32], signs: &[f32], to: &mut [f32]) {
+    let width = slopes.len();
+    assert!(width > 0 && from.len().is_multiple_of(width), "slopes");
+    assert!(from.len() == to.len() && signs.len() == to.len(), "length");
+    let shared = SharedMut::new(to);
+    cpu.parallel_ranges(from.len() / width, MIN_PART.div_ceil(width), |_, rows| {
+        let range = rows.start * width..rows.end * width;
+        // SAFETY: the ranges are disjoint.
+        let own = unsafe { shared.slice(range.clone()) };
+        sloped_rows(cpu.isa(), slopes, &from[range.clone()], &signs[range], own);
+    });
+}
+
 /// `output = softmax(input)` over rows of `classes` values: `exp(x) / sum exp(x)`.
 ///
 /// # Panics

@@ -91,7 +91,14 @@ pub(super) fn tanh(x: f32) -> f32 {
 #[inline(always)]
 fn scaled_erfc(z: f32) -> f32 {
     const P: [f32; 9] = [
-        0.282_088_2, 0.282_337_86, 0.243_426_82, 0.201_196_66, -0.022_591_424, 0.271_470_86, -0.480_802_7, 0.281_191_94,
+        0.282_088_2,
+        0.282_337_86,
+        0.243_426_82,
+        0.201_196_66,
+        -0.022_591_424,
+        0.271_470_86,
+        -0.480_802_7,
+        0.281_191_94,
         -0.058_318_243,
     ];
     let t = 1.0 / (1.0 + 0.5 * z);
@@ -189,15 +196,27 @@ mod tests {
             ("tanh near zero", worst([-0.01, 0.01], tanh, f64::tanh)),
             ("erf", worst([-12.0, 12.0], erf, exact_erf)),
             ("tanh_softplus", worst([-80.0, 80.0], |x| tanh_softplus(x).0, |x| softplus64(x).tanh())),
-            ("tanh_shrink", worst([0.001, 10.0], tanh_shrink, |x| if x < 0.05 {
-                x.powi(3) / 3.0 - 2.0 * x.powi(5) / 15.0 + 17.0 * x.powi(7) / 315.0
-            } else {
-                x - x.tanh()
-            })),
-            ("normal", worst([-3.0, 12.0], |x| normal(x).0, |x| {
-                let z = x / std::f64::consts::SQRT_2;
-                0.5 + 0.5 * exact_erf(z)
-            })),
+            (
+                "tanh_shrink",
+                worst([0.001, 10.0], tanh_shrink, |x| {
+                    if x < 0.05 {
+                        x.powi(3) / 3.0 - 2.0 * x.powi(5) / 15.0 + 17.0 * x.powi(7) / 315.0
+                    } else {
+                        x - x.tanh()
+                    }
+                }),
+            ),
+            (
+                "normal",
+                worst(
+                    [-3.0, 12.0],
+                    |x| normal(x).0,
+                    |x| {
+                        let z = x / std::f64::consts::SQRT_2;
+                        0.5 + 0.5 * exact_erf(z)
+                    },
+                ),
+            ),
         ];
         for (name, error) in found {
             assert!(error < 1.5e-6, "{name}: {error:e}");

@@ -238,7 +238,13 @@ fn activations_of_the_input_and_their_derivatives() {
     let softplus: Function = |x| x.max(0.0) + (-x.abs()).exp().ln_1p();
     let cases: [(Pointwise, Function); 17] = [
         (Pointwise::GeneralRelu { slope: 0.1, threshold: 0.5, max: 1.5 }, |x| {
-            if x >= 1.5 { 1.5 } else if x >= 0.5 { x } else { 0.1 * (x - 0.5) }
+            if x >= 1.5 {
+                1.5
+            } else if x >= 0.5 {
+                x
+            } else {
+                0.1 * (x - 0.5)
+            }
         }),
         (Pointwise::Elu { factor: 1.0, scale: 0.7, rate: 1.0 }, |x| if x > 0.0 { x } else { 0.7 * x.exp_m1() }),
         (Pointwise::Elu { factor: 1.05, scale: 1.67, rate: 1.0 }, |x| {
