@@ -60,10 +60,12 @@ pub enum Pointwise {
         /// The value at zero.
         offset: f32,
     },
-    /// `ln(1 + exp(beta x)) / beta`
+    /// `ln(1 + exp(beta x)) / beta`, and `x` where `beta x` is above the threshold.
     Softplus {
         /// How sharp the bend is.
         beta: f32,
+        /// Where it is straight.
+        threshold: f32,
     },
     /// `x / (1 + |x|)`
     Softsign,
@@ -154,7 +156,9 @@ multiversion! {
             Pointwise::HardSigmoid { slope, offset } => {
                 map!(output, input, |x| (slope * x + offset).max(0.0).min(1.0));
             }
-            Pointwise::Softplus { beta } => map!(output, input, |x| softplus(beta * x) / beta),
+            Pointwise::Softplus { beta, threshold } => {
+                map!(output, input, |x| if beta * x > threshold { x } else { softplus(beta * x) / beta });
+            }
             Pointwise::Softsign => map!(output, input, |x| x / (1.0 + x.abs())),
             Pointwise::Mish => map!(output, input, |x| x * tanh_softplus(x).0),
             Pointwise::Exponential => map!(output, input, |x| exp(x)),
@@ -246,7 +250,9 @@ multiversion! {
                 let y = slope * x + offset;
                 if y > 0.0 && y < 1.0 { slope } else { 0.0 }
             }),
-            Pointwise::Softplus { beta } => scale!(grad, input, |x| logistic(beta * x)),
+            Pointwise::Softplus { beta, threshold } => {
+                scale!(grad, input, |x| if beta * x > threshold { 1.0 } else { logistic(beta * x) });
+            }
             Pointwise::Softsign => scale!(grad, input, |x| {
                 let part = 1.0 / (1.0 + x.abs());
                 part * part

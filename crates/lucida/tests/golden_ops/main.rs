@@ -3,5 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod activations;
 mod harness;
 mod merge;
+mod normalization;
+mod softmax;

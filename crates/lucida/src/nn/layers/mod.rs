@@ -10,22 +10,46 @@
 
 mod activation;
 mod activation_kind;
+mod activation_onnx;
 mod adaptive_pooling;
 mod add;
+mod alpha_dropout;
+mod average;
 mod batch_normalization;
 mod built_in;
 mod concatenate;
 mod conv2d;
 mod custom;
 mod dense;
+mod divide;
 mod dropout;
 mod flatten;
+mod gaussian_dropout;
+mod gaussian_noise;
 mod global_pooling;
+mod glu;
+mod group_normalization;
 mod input;
+mod layer_normalization;
+mod layer_scale;
+mod local_response_normalization;
+mod maximum;
+mod merge;
+mod minimum;
+mod multiply;
+mod noise;
 mod padding;
 mod pooling;
+mod prelu;
 mod rescaling;
+mod rms_normalization;
+mod row_normalization;
+mod softmax;
+mod spatial_dropout;
 mod spec;
+mod stochastic_depth;
+mod subtract;
+mod unit_normalization;
 mod zero_padding;
 
 use built_in::BuiltInLayer;
@@ -40,20 +64,40 @@ pub(crate) use activation::{ActivationOp, augments};
 pub use activation_kind::ActivationKind;
 pub use adaptive_pooling::AdaptiveAveragePooling2D;
 pub use add::Add;
+pub use alpha_dropout::AlphaDropout;
+pub use average::Average;
 pub use batch_normalization::BatchNormalization;
 pub(crate) use built_in::{BorderValue, ExplicitBorder};
 pub use concatenate::Concatenate;
 pub use conv2d::Conv2D;
 pub use custom::{Custom, CustomLayer, FromConfig};
 pub use dense::Dense;
+pub use divide::Divide;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
+pub use gaussian_dropout::GaussianDropout;
+pub use gaussian_noise::GaussianNoise;
 pub use global_pooling::{GlobalAveragePooling2D, GlobalMaxPooling2D};
+pub use glu::Glu;
+pub use group_normalization::GroupNormalization;
 pub use input::Input;
+pub use layer_normalization::LayerNormalization;
+pub use layer_scale::LayerScale;
+pub use local_response_normalization::LocalResponseNormalization;
+pub use maximum::Maximum;
+pub use minimum::Minimum;
+pub use multiply::Multiply;
 pub use padding::Padding;
 pub(crate) use padding::resolve_window;
 pub use pooling::{AveragePooling2D, MaxPooling2D};
+pub use prelu::PReLU;
 pub use rescaling::Rescaling;
+pub use rms_normalization::RMSNormalization;
+pub use softmax::Softmax;
+pub use spatial_dropout::SpatialDropout2D;
+pub use stochastic_depth::StochasticDepth;
+pub use subtract::Subtract;
+pub use unit_normalization::UnitNormalization;
 
 pub use spec::{Extent, FusingSpec, LayerSpec};
 pub use zero_padding::ZeroPadding2D;
@@ -116,6 +160,14 @@ macro_rules! layers {
                 match self {
                     $(Self::$kind(layer) => layer.keras_class(),)*
                     Self::Custom(layer) => layer.class_name(),
+                }
+            }
+
+            /// The module of that class.
+            pub(crate) fn keras_module(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(layer) => layer.keras_module(),)*
+                    Self::Custom(_) => "keras.layers",
                 }
             }
 
@@ -184,4 +236,24 @@ layers! {
     ZeroPadding2D => "zero_padding2d",
     Concatenate => "concatenate",
     Add => "add",
+    Subtract => "subtract",
+    Multiply => "multiply",
+    Divide => "divide",
+    Average => "average",
+    Maximum => "maximum",
+    Minimum => "minimum",
+    PReLU => "p_re_lu",
+    Glu => "glu",
+    Softmax => "softmax",
+    LayerNormalization => "layer_normalization",
+    GroupNormalization => "group_normalization",
+    RMSNormalization => "rms_normalization",
+    UnitNormalization => "unit_normalization",
+    LocalResponseNormalization => "local_response_normalization",
+    LayerScale => "layer_scale",
+    GaussianNoise => "gaussian_noise",
+    GaussianDropout => "gaussian_dropout",
+    SpatialDropout2D => "spatial_dropout2d",
+    AlphaDropout => "alpha_dropout",
+    StochasticDepth => "stochastic_depth",
 }

@@ -87,11 +87,12 @@ fn item(network: &Network, node: &Node) -> Result<Value, String> {
         tensors = vec![tensors.into()];
     }
     let calls = if inputs.is_empty() { json!([]) } else { json!([{ "args": tensors, "kwargs": {} }]) };
+    let (module, class) = (node.layer().keras_module(), node.layer().keras_class());
     let mut item = json!({
-        "module": "keras.layers",
-        "class_name": node.layer().keras_class(),
+        "module": module,
+        "class_name": class,
         "config": config,
-        "registered_name": null,
+        "registered_name": if module == "keras.layers" { Value::Null } else { class.into() },
         "name": node.name(),
         "inbound_nodes": calls,
     });

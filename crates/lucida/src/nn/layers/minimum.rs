@@ -1,0 +1,41 @@
+//! Minima of inputs.
+
+use serde::{Deserialize, Serialize};
+
+use super::merge::{Merge, merge_layer};
+
+/// The smallest of several inputs, value by value. Axes of one position are repeated.
+///
+/// ```
+/// use lucida::nn::layers::{Minimum, Input};
+/// use lucida::prelude::*;
+///
+/// let mut builder = Network::builder("merged");
+/// let image = builder.add(Input::new([4, 4, 2]), &[])?;
+/// let other = builder.add(Input::new([1, 1, 2]), &[])?;
+/// let merged = builder.add(Minimum::new(), &[image, other])?;
+/// let network = builder.build(&[merged], 42)?;
+/// let mut plan = Plan::builder(&network).build()?;
+/// plan.input_mut_at(0).fill(6.0);
+/// plan.input_mut_at(1).copy_from_slice(&[2.0, 8.0]);
+/// plan.forward(&network)?;
+/// assert_eq!(plan.output(0)[..2], [2.0, 6.0]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Minimum {}
+
+merge_layer!(Minimum, Merge::Minimum, keeps_sign: true, keras: ["Minimum"]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::{check_layer, refuses};
+
+    #[test]
+    fn gradients() {
+        // Values of one input are nowhere close to those of the other.
+        check_layer(Minimum::new(), &[[3, 2, 5].into(), [1, 1, 1].into()]);
+        refuses(Minimum::new(), &[[5].into(), [4].into()], &["(5)", "(4)"]);
+    }
+}
