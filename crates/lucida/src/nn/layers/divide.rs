@@ -30,12 +30,16 @@ merge_layer!(Divide, Merge::Quotient, keeps_sign: true, keras: ["Divide", "TrueD
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::testing::{check_layer, refuses};
+    use crate::nn::testing::{merged, refuses};
 
     #[test]
     fn gradients() {
-        // A divisor as far from zero as one value can be.
-        check_layer(Divide::new(), &[[3, 4, 5].into(), [1].into()]);
+        // Divisors far from zero.
+        let (output, gradients) = merged(Divide::new(), [&[6.0, 2.0, -3.0, 8.0], &[2.0, -4.0]]);
+        assert_eq!(output, [3.0, -0.5, -1.5, -2.0]);
+        // dy = 1, 2, 3, 4: dy / b, and the sum over pixels of -dy a / b^2.
+        assert_eq!(gradients[0], [0.5, -0.5, 1.5, -1.0]);
+        assert_eq!(gradients[1], [-1.5 + 2.25, -0.25 - 2.0]);
         refuses(Divide::new(), &[[5].into(), [5].into(), [5].into()], &["two inputs", "got 3"]);
     }
 }

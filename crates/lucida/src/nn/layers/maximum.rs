@@ -30,12 +30,15 @@ merge_layer!(Maximum, Merge::Maximum, keeps_sign: true, keras: ["Maximum"]);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::testing::{check_layer, refuses};
+    use crate::nn::testing::{merged, refuses};
 
     #[test]
     fn gradients() {
-        // Values of one input are nowhere close to those of the other.
-        check_layer(Maximum::new(), &[[3, 2, 5].into(), [1, 1, 1].into()]);
+        let (output, gradients) = merged(Maximum::new(), [&[6.0, -2.0, -3.0, -4.0], &[2.0, -4.0]]);
+        assert_eq!(output, [6.0, -2.0, 2.0, -4.0]);
+        // dy = 1, 2, 3, 4; of equal values the first is the one.
+        assert_eq!(gradients[0], [1.0, 2.0, 0.0, 4.0]);
+        assert_eq!(gradients[1], [3.0, 0.0]);
         refuses(Maximum::new(), &[[5].into(), [4].into()], &["(5)", "(4)"]);
     }
 }

@@ -30,12 +30,15 @@ merge_layer!(Minimum, Merge::Minimum, keeps_sign: true, keras: ["Minimum"]);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::testing::{check_layer, refuses};
+    use crate::nn::testing::{merged, refuses};
 
     #[test]
     fn gradients() {
-        // Values of one input are nowhere close to those of the other.
-        check_layer(Minimum::new(), &[[3, 2, 5].into(), [1, 1, 1].into()]);
+        let (output, gradients) = merged(Minimum::new(), [&[6.0, -2.0, -3.0, -4.0], &[2.0, -4.0]]);
+        assert_eq!(output, [2.0, -4.0, -3.0, -4.0]);
+        // dy = 1, 2, 3, 4; of equal values the first is the one.
+        assert_eq!(gradients[0], [0.0, 0.0, 3.0, 4.0]);
+        assert_eq!(gradients[1], [1.0, 2.0]);
         refuses(Minimum::new(), &[[5].into(), [4].into()], &["(5)", "(4)"]);
     }
 }

@@ -190,7 +190,7 @@ mod tests {
         for axes in [vec![], vec![0, 1], vec![1], vec![0, 1, 2], vec![2]] {
             check_layer(PReLU::shared(axes), &[[3, 4, 5].into()]);
         }
-        check_layer(PReLU::new(), &[[9].into()]);
+        check_layer(PReLU::new(), &[[10].into()]);
         refuses(PReLU::shared(vec![3]), &[[3, 4, 5].into()], &["[3]", "(3, 4, 5)"]);
     }
 }
