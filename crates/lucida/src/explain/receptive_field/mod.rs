@@ -181,7 +181,7 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField], shapes: &[Shape]) -> Result
     let (rows, columns) = (&first.rows, &first.columns);
     Ok(match node.layer().spec().extent(shapes) {
         Extent::Same => (first.layout, rows.clone(), columns.clone()),
-        Extent::Whole => (layout, Arc::new(rows.whole()), Arc::new(columns.whole())),
+        Extent::Whole => whole(layout, inputs),
         Extent::Padded([[top, bottom], [left, right]]) => {
             (layout, Arc::new(rows.padded(top, bottom)), Arc::new(columns.padded(left, right)))
         }
@@ -205,6 +205,16 @@ fn repeated(axis: &Axis, size: usize) -> Axis {
         [span] if size > 1 => Axis { lattice: None, spans: vec![*span; size] },
         _ => axis.clone(),
     }
+}
+
+/// The fields of units that all see all of all inputs.
+fn whole(layout: [usize; 3], inputs: &[&ReceptiveField]) -> Axes {
+    let all = |pick: fn(&ReceptiveField) -> &Arc<Axis>, size: usize| {
+        let axes = inputs.iter().map(|field| pick(field).whole());
+        let merged = axes.reduce(|axis, other| axis.merged(&other)).unwrap_or_else(|| Axis::pixels(1));
+        Arc::new(repeated(&merged, size))
+    };
+    (layout, all(|field| &field.rows, layout[0]), all(|field| &field.columns, layout[1]))
 }
 
 /// The fields where several inputs meet.
