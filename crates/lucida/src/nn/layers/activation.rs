@@ -189,9 +189,15 @@ impl BuiltInLayer for Activation {
 
     fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
         let kind = match class {
-            "Activation" if gates(config) => return Ok(Glu::new().into()),
+            "Activation" if gates(config) => {
+                config.ignore(&["activation"]);
+                return Ok(Glu::new().into());
+            }
             "Activation" => ActivationKind::from_keras(config)?,
-            "Softmax" => return Softmax::from_keras(class, config),
+            "Softmax" => match config.axes("axis")? {
+                Some(axes) if axes != [config.input().sizes().len() - 1] => return Ok(Softmax::over(axes).into()),
+                _ => ActivationKind::Softmax,
+            },
             class if augments(class) => {
                 config.ignore_all();
                 config.add_note(format!("{class}: augments in training only, left out"));

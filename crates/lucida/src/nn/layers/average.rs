@@ -25,7 +25,7 @@ use super::merge::{Merge, merge_layer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Average {}
 
-merge_layer!(Average, Merge::Mean, keeps_sign: true, keras: ["Average"]);
+merge_layer!(Average, Merge::Mean, keeps_sign: true, keras: ["Average"], to_keras: Ok(serde_json::json!({})));
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,7 @@ use super::merge::{Merge, merge_layer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Maximum {}
 
-merge_layer!(Maximum, Merge::Maximum, keeps_sign: true, keras: ["Maximum"]);
+merge_layer!(Maximum, Merge::Maximum, keeps_sign: true, keras: ["Maximum"], to_keras: Ok(serde_json::json!({})));
 
 #[cfg(test)]
 mod tests {

@@ -205,7 +205,7 @@ impl Op for Merging {
 
 /// Makes a type a layer that joins its inputs.
 macro_rules! merge_layer {
-    ($kind:ident, $merge:expr, keeps_sign: $keeps_sign:literal, keras: [$($class:literal),*]) => {
+    ($kind:ident, $merge:expr, keeps_sign: $keeps_sign:literal, keras: [$($class:literal),*], to_keras: $to_keras:expr) => {
         impl $kind {
             /// The layer.
             #[must_use]
@@ -243,7 +243,7 @@ macro_rules! merge_layer {
             }
 
             fn to_keras(&self) -> Result<serde_json::Value, String> {
-                Ok(serde_json::json!({}))
+                $to_keras
             }
 
             fn to_onnx(&self, layer: &mut $crate::nn::onnx_graph::OnnxLayer) {

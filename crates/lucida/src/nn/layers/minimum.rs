@@ -25,7 +25,7 @@ use super::merge::{Merge, merge_layer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Minimum {}
 
-merge_layer!(Minimum, Merge::Minimum, keeps_sign: true, keras: ["Minimum"]);
+merge_layer!(Minimum, Merge::Minimum, keeps_sign: true, keras: ["Minimum"], to_keras: Ok(serde_json::json!({})));
 
 #[cfg(test)]
 mod tests {

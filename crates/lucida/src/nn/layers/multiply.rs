@@ -26,7 +26,7 @@ use super::merge::{Merge, merge_layer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Multiply {}
 
-merge_layer!(Multiply, Merge::Product, keeps_sign: true, keras: ["Multiply"]);
+merge_layer!(Multiply, Merge::Product, keeps_sign: true, keras: ["Multiply"], to_keras: Ok(serde_json::json!({})));
 
 #[cfg(test)]
 mod tests {

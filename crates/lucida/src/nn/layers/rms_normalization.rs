@@ -13,7 +13,7 @@ use super::row_normalization::{RowNormalization, trailing_axes};
 use super::spec::{Extent, LayerSpec, one_input};
 use crate::files::decimal;
 use crate::nn::keras_config::KerasConfig;
-use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
@@ -98,19 +98,6 @@ impl BuiltInLayer for RMSNormalization {
         let normalized = layer.intermediate("normalized", "Div", vec![layer.input(), root], vec![]);
         let scale = layer.channels_first_weight(0);
         layer.result("Mul", vec![normalized, scale], vec![]);
-    }
-}
-
-impl OnnxLayer<'_> {
-    /// A weight of one value per channel, to be broadcast over the pixels that follow the channels in a graph.
-    pub(super) fn channels_first_weight(&mut self, index: usize) -> String {
-        let weight = self.weights[index].clone();
-        if self.shapes[0].as_image().is_none() {
-            return weight;
-        }
-        let label = format!("weight_{index}");
-        let axes = self.constant(&format!("{label}_axes"), &[2], OnnxValues::Ints(vec![1, 2]));
-        self.intermediate(&label, "Unsqueeze", vec![weight, axes], vec![])
     }
 }
 

@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Layer;
-use super::activation::Activation;
-use super::activation_kind::ActivationKind;
 use super::built_in::BuiltInLayer;
 use super::spec::{Extent, LayerSpec, one_input};
 use crate::nn::Shape;
@@ -144,12 +142,8 @@ impl BuiltInLayer for Softmax {
     const KERAS_CLASSES: &'static [&'static str] = &[];
 
     fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
-        let last = config.input().sizes().len() - 1;
-        let axes = config.axes("axis")?.unwrap_or_else(|| vec![last]);
-        if axes == [last] {
-            return Ok(Activation::new(ActivationKind::Softmax).into());
-        }
-        Ok(Self::over(axes).into())
+        let last = config.input().sizes().len().saturating_sub(1);
+        Ok(Self::over(config.axes("axis")?.unwrap_or_else(|| vec![last])).into())
     }
 
     fn keras_class(&self) -> &'static str {

@@ -25,7 +25,7 @@ use super::merge::{Merge, merge_layer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Subtract {}
 
-merge_layer!(Subtract, Merge::Difference, keeps_sign: false, keras: ["Subtract"]);
+merge_layer!(Subtract, Merge::Difference, keeps_sign: false, keras: ["Subtract"], to_keras: Ok(serde_json::json!({})));
 
 #[cfg(test)]
 mod tests {
