@@ -11,7 +11,8 @@ use lucida::explain::{
 };
 use lucida::nn::layers::{
     Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Conv2DTranspose, Dense,
-    DepthwiseConv2D, Flatten, GlobalAveragePooling2D, Input, MaxPooling2D, Padding, SeparableConv2D,
+    DepthwiseConv2D, Flatten, GlobalAveragePooling2D, GroupNormalization, Input, LayerNormalization, LayerScale,
+    LocalResponseNormalization, MaxPooling2D, Multiply, PReLU, Padding, SeparableConv2D,
 };
 use lucida::nn::{Layer, Network, Plan, TensorRef, applications};
 use lucida::train::{TrainConfig, Trainer};
@@ -202,6 +203,41 @@ fn relevance_is_conserved() {
         assert!(biases.abs() > 0.01 * expected.abs(), "{name}: the biases matter here");
     }
 }
+
+/// A residual network with normalizations of each sample, smooth activations, and a gate.
+fn gated(kind: ActivationKind) -> Network {
+    let mut b = Network::builder(format!("gated {kind:?}"));
+    let input = b.add(Input::new([8, 8, 2]), &[]).unwrap();
+    let stem = b.add(conv(6, kind), &[input]).unwrap();
+    let norm = b.add(LayerNormalization { epsilon: 0.1, ..Default::default() }, &[stem]).unwrap();
+    let branch = b.add(conv(6, kind), &[norm]).unwrap();
+    let branch = b.add(GroupNormalization { epsilon: 0.1, ..GroupNormalization::new(2) }, &[branch]).unwrap();
+    let branch = b.add(PReLU::shared(vec![0, 1]), &[branch]).unwrap();
+    let squeezed = b.add(GlobalAveragePooling2D::new(), &[branch]).unwrap();
+    let gate = b.add(Dense::new(6).activation(ActivationKind::Sigmoid), &[squeezed]).unwrap();
+    let excited = b.add(Multiply::new(), &[branch, gate]).unwrap();
+    let scaled = b.add(LayerScale::new(0.5, 6), &[excited]).unwrap();
+    let sum = b.add(Add::new(), &[stem, scaled]).unwrap();
+    let damped = b.add(LocalResponseNormalization { alpha: 0.5, ..Default::default() }, &[sum]).unwrap();
+    let flat = b.add(GlobalAveragePooling2D::new(), &[damped]).unwrap();
+    let out = b.add(Dense::new(3).activation(ActivationKind::Softmax), &[flat]).unwrap();
+    settle(b.build(&[out], 5).unwrap())
+}
+
+#[test]
+fn relevance_is_conserved_through_gates_and_normalizations() {
+    let hard = ActivationKind::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 };
+    for kind in [ActivationKind::Gelu, ActivationKind::Silu, ActivationKind::Elu { alpha: 1.0 }, SOFTPLUS, hard] {
+        let model = Model::new(gated(kind));
+        let found = map(&model, 1, Method::Lrp, &ramp(128, 5), &ExplainConfig::default());
+        let CompletenessCheck::Conservation { score: told, inputs, biases } = found.completeness else { panic!() };
+        eprintln!("{kind:?}: {inputs:.4} at the pixels, {biases:.4} at the biases, score {told:.4}");
+        assert!((inputs + biases - told).abs() <= 0.02 * told.abs(), "{kind:?}: {inputs} + {biases}, {told}");
+        assert!(inputs.abs() > 1e-3 * told.abs(), "{kind:?}");
+    }
+}
+
+const SOFTPLUS: ActivationKind = ActivationKind::Softplus { beta: 1.0, threshold: 20.0 };
 
 /// Without biases, with ReLUs and a small epsilon, the epsilon rule is the gradient times the input.
 #[test]

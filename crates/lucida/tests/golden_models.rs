@@ -12,7 +12,8 @@ const VALUES: f64 = 1e-4;
 const GRADIENTS: f64 = 1e-3;
 
 /// A folder of `../shared/golden/models` and the files there that are compared.
-const MODELS: &[(&str, &[&str])] = &[("keras_nested", &["model.keras", "model.h5"])];
+const MODELS: &[(&str, &[&str])] =
+    &[("keras_nested", &["model.keras", "model.h5"]), ("keras_layer_norm_hwc", &["model.keras"])];
 
 #[test]
 fn every_file_computes_what_its_framework_does() {

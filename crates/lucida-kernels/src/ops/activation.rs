@@ -1,9 +1,10 @@
-//! Activations, forward and backward. All backward passes need only the output.
+//! Activations, forward and backward. A backward pass reads the output, or the input where the output does not say enough.
 
 use crate::cpu::{Cpu, SharedMut};
 use crate::simd::multiversion;
 
 use super::MIN_PART;
+use super::functions::{erf, exp, exp_m1, logistic, normal, softplus, tanh, tanh_shrink, tanh_softplus};
 
 /// An activation that works on each value by itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,6 +27,98 @@ pub enum Pointwise {
         /// The largest value.
         max: f32,
     },
+    /// As Keras's layer `ReLU`: `max` from there on, `x` from the threshold on, `slope (x - threshold)` below.
+    GeneralRelu {
+        /// The slope below the threshold.
+        slope: f32,
+        /// Where the identity begins.
+        threshold: f32,
+        /// The largest value.
+        max: f32,
+    },
+    /// `x` where it is positive, `scale (exp(rate x) - 1)` elsewhere, all times `factor`: ELU, SELU, CELU.
+    Elu {
+        /// Of everything.
+        factor: f32,
+        /// Of the exponential.
+        scale: f32,
+        /// In the exponent.
+        rate: f32,
+    },
+    /// `x P(X <= x)` for a standard normal `X`.
+    Gelu,
+    /// The same with an approximation by the hyperbolic tangent.
+    GeluTanh,
+    /// `x / (1 + exp(-x))`
+    Silu,
+    /// `x min(max(x + 3, 0), 6) / 6`
+    HardSilu,
+    /// `min(max(slope x + offset, 0), 1)`
+    HardSigmoid {
+        /// The slope.
+        slope: f32,
+        /// The value at zero.
+        offset: f32,
+    },
+    /// `ln(1 + exp(beta x)) / beta`, and `x` where `beta x` is above the threshold.
+    Softplus {
+        /// How sharp the bend is.
+        beta: f32,
+        /// Where it is straight.
+        threshold: f32,
+    },
+    /// `x / (1 + |x|)`
+    Softsign,
+    /// `x tanh(ln(1 + exp(x)))`
+    Mish,
+    /// `exp(x)`
+    Exponential,
+    /// `-ln(1 + exp(-x))`
+    LogSigmoid,
+    /// `x - tanh(x)`
+    TanhShrink,
+    /// `x` where `|x|` is above the threshold, zero elsewhere.
+    HardShrink {
+        /// The threshold.
+        threshold: f32,
+    },
+    /// `x` moved toward zero by the threshold, zero where `|x|` is not above it.
+    SoftShrink {
+        /// The threshold.
+        threshold: f32,
+    },
+    /// The error function.
+    Erf,
+}
+
+impl Pointwise {
+    /// Whether the backward pass reads the input, and not the output.
+    pub fn backward_reads_input(self) -> bool {
+        use Pointwise::{Clip, LeakyRelu, Relu, Sigmoid, Tanh};
+        !matches!(self, Relu | Sigmoid | Tanh | LeakyRelu { .. } | Clip { .. })
+    }
+}
+
+/// `0.5 + sqrt(2 / pi) (x + 0.044715 x^3)` in GELU's approximation is a logistic function of twice that: `2 sqrt(2 / pi)`.
+const GELU_RATE: f32 = 1.595_769_1;
+const GELU_CUBE: f32 = 0.044_715;
+
+/// Of each value by itself, in a loop of its own for each kind, which the compiler vectorizes.
+macro_rules! map {
+    ($to:expr, $from:expr, |$x:ident| $value:expr) => {
+        for (y, &$x) in $to.iter_mut().zip($from) {
+            *y = $value;
+        }
+    };
+}
+
+/// Multiplies each gradient by a derivative.
+macro_rules! scale {
+    ($grad:expr, $input:expr, |$x:ident| $value:expr) => {
+        for (g, &$x) in $grad.iter_mut().zip($input) {
+            *g *= $value;
+        }
+    };
 }
 
 /// `output = f(input)`.
@@ -46,6 +139,36 @@ multiversion! {
     fn forward[simd: S](kind: Pointwise, input: &[f32], output: &mut [f32]) {
         let pairs = output.iter_mut().zip(input);
         match kind {
+            Pointwise::GeneralRelu { slope, threshold, max } => map!(output, input, |x| if x >= max {
+                max
+            } else if x >= threshold {
+                x
+            } else {
+                slope * (x - threshold)
+            }),
+            Pointwise::Elu { factor, scale, rate } => {
+                map!(output, input, |x| factor * if x > 0.0 { x } else { scale * exp_m1(if x > 0.0 { 0.0 } else { rate * x }) });
+            }
+            Pointwise::Gelu => map!(output, input, |x| x * normal(x).0),
+            Pointwise::GeluTanh => map!(output, input, |x| x * logistic(GELU_RATE * x * (1.0 + GELU_CUBE * x * x))),
+            Pointwise::Silu => map!(output, input, |x| x * logistic(x)),
+            Pointwise::HardSilu => map!(output, input, |x| x * (x + 3.0).max(0.0).min(6.0) * (1.0 / 6.0)),
+            Pointwise::HardSigmoid { slope, offset } => {
+                map!(output, input, |x| (slope * x + offset).max(0.0).min(1.0));
+            }
+            Pointwise::Softplus { beta, threshold } => {
+                map!(output, input, |x| if beta * x > threshold { x } else { softplus(beta * x) / beta });
+            }
+            Pointwise::Softsign => map!(output, input, |x| x / (1.0 + x.abs())),
+            Pointwise::Mish => map!(output, input, |x| x * tanh_softplus(x).0),
+            Pointwise::Exponential => map!(output, input, |x| exp(x)),
+            Pointwise::LogSigmoid => map!(output, input, |x| -softplus(-x)),
+            Pointwise::TanhShrink => map!(output, input, |x| tanh_shrink(x)),
+            Pointwise::HardShrink { threshold } => map!(output, input, |x| if x.abs() > threshold { x } else { 0.0 }),
+            Pointwise::SoftShrink { threshold } => {
+                map!(output, input, |x| if x.abs() > threshold { x - threshold.copysign(x) } else { 0.0 });
+            }
+            Pointwise::Erf => map!(output, input, |x| erf(x)),
             Pointwise::Relu => pairs.for_each(|(y, &x)| *y = if x > 0.0 { x } else { 0.0 }),
             Pointwise::Sigmoid => pairs.for_each(|(y, &x)| *y = sigmoid(x)),
             Pointwise::Tanh => pairs.for_each(|(y, &x)| *y = x.tanh()),
@@ -61,17 +184,19 @@ pub fn sigmoid(x: f32) -> f32 {
     if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
 }
 
-/// Turns the gradient of the output into that of the input, in place.
+/// Turns the gradient of the output into that of the input, in place. `values` is the output, or the input where
+/// [`Pointwise::backward_reads_input`] says so.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn pointwise_backward(cpu: Cpu, kind: Pointwise, output: &[f32], grad: &mut [f32]) {
-    assert_eq!(output.len(), grad.len(), "gradient length");
+pub fn pointwise_backward(cpu: Cpu, kind: Pointwise, values: &[f32], grad: &mut [f32]) {
+    assert_eq!(values.len(), grad.len(), "gradient length");
     let shared = SharedMut::new(grad);
-    cpu.parallel_ranges(output.len(), MIN_PART, |_, range| {
+    let part = if kind.backward_reads_input() { derivative } else { backward };
+    cpu.parallel_ranges(values.len(), MIN_PART, |_, range| {
         // SAFETY: the ranges are disjoint.
         let own = unsafe { shared.slice(range.clone()) };
-        backward(cpu.isa(), kind, &output[range], own);
+        part(cpu.isa(), kind, &values[range], own);
     });
 }
 
@@ -84,8 +209,100 @@ multiversion! {
             Pointwise::Tanh => pairs.for_each(|(g, &y)| *g *= 1.0 - y * y),
             Pointwise::LeakyRelu { slope } => pairs.for_each(|(g, &y)| *g = if y > 0.0 { *g } else { slope * *g }),
             Pointwise::Clip { min, max } => pairs.for_each(|(g, &y)| *g = if y > min && y < max { *g } else { 0.0 }),
+            _ => unreachable!("its derivative is one of the input"),
         }
     }
+}
+
+multiversion! {
+    fn derivative[simd: S](kind: Pointwise, input: &[f32], grad: &mut [f32]) {
+        match kind {
+            Pointwise::GeneralRelu { slope, threshold, max } => scale!(grad, input, |x| if x >= max {
+                0.0
+            } else if x >= threshold {
+                1.0
+            } else {
+                slope
+            }),
+            Pointwise::Elu { factor, scale, rate } => {
+                scale!(grad, input, |x| factor * if x > 0.0 { 1.0 } else { scale * rate * exp(if x > 0.0 { 0.0 } else { rate * x }) });
+            }
+            Pointwise::Gelu => scale!(grad, input, |x| {
+                let (part, density) = normal(x);
+                part + x * density
+            }),
+            Pointwise::GeluTanh => scale!(grad, input, |x| {
+                let part = logistic(GELU_RATE * x * (1.0 + GELU_CUBE * x * x));
+                part + part * (1.0 - part) * (GELU_RATE * x * (1.0 + 3.0 * GELU_CUBE * x * x))
+            }),
+            Pointwise::Silu => scale!(grad, input, |x| {
+                let part = logistic(x);
+                part * (1.0 + x * (1.0 - part))
+            }),
+            Pointwise::HardSilu => scale!(grad, input, |x| if x > 3.0 {
+                1.0
+            } else if x > -3.0 {
+                (2.0 * x + 3.0) * (1.0 / 6.0)
+            } else {
+                0.0
+            }),
+            Pointwise::HardSigmoid { slope, offset } => scale!(grad, input, |x| {
+                let y = slope * x + offset;
+                if y > 0.0 && y < 1.0 { slope } else { 0.0 }
+            }),
+            Pointwise::Softplus { beta, threshold } => {
+                scale!(grad, input, |x| if beta * x > threshold { 1.0 } else { logistic(beta * x) });
+            }
+            Pointwise::Softsign => scale!(grad, input, |x| {
+                let part = 1.0 / (1.0 + x.abs());
+                part * part
+            }),
+            Pointwise::Mish => scale!(grad, input, |x| {
+                let (part, slope) = tanh_softplus(x);
+                part + x * slope
+            }),
+            Pointwise::Exponential => scale!(grad, input, |x| exp(x)),
+            Pointwise::LogSigmoid => scale!(grad, input, |x| logistic(-x)),
+            Pointwise::TanhShrink => scale!(grad, input, |x| {
+                let y = tanh(x);
+                y * y
+            }),
+            Pointwise::HardShrink { threshold } | Pointwise::SoftShrink { threshold } => {
+                scale!(grad, input, |x| if x.abs() > threshold { 1.0 } else { 0.0 });
+            }
+            Pointwise::Erf => scale!(grad, input, |x| std::f32::consts::FRAC_2_SQRT_PI * exp(-x * x)),
+            _ => unreachable!("its derivative is one of the output"),
+        }
+    }
+}
+
+multiversion! {
+    fn sloped_rows[simd: S](slopes: &[f32], from: &[f32], signs: &[f32], to: &mut [f32]) {
+        let rows = to.chunks_exact_mut(slopes.len()).zip(from.chunks_exact(slopes.len())).zip(signs.chunks_exact(slopes.len()));
+        for ((to, from), signs) in rows {
+            for (((to, from), sign), slope) in to.iter_mut().zip(from).zip(signs).zip(slopes) {
+                *to = if *sign > 0.0 { *from } else { slope * from };
+            }
+        }
+    }
+}
+
+/// `to = from` where `signs` is positive, `slope from` elsewhere: a parametric ReLU with a slope for each value of a row,
+/// where `signs` is `from`, and its backward pass, where it is the input. `to` may not be `signs`.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn sloped(cpu: Cpu, slopes: &[f32], from: &[f32], signs: &[f32], to: &mut [f32]) {
+    let width = slopes.len();
+    assert!(width > 0 && from.len().is_multiple_of(width), "slopes");
+    assert!(from.len() == to.len() && signs.len() == to.len(), "length");
+    let shared = SharedMut::new(to);
+    cpu.parallel_ranges(from.len() / width, MIN_PART.div_ceil(width), |_, rows| {
+        let range = rows.start * width..rows.end * width;
+        // SAFETY: the ranges are disjoint.
+        let own = unsafe { shared.slice(range.clone()) };
+        sloped_rows(cpu.isa(), slopes, &from[range.clone()], &signs[range], own);
+    });
 }
 
 /// `output = softmax(input)` over rows of `classes` values: `exp(x) / sum exp(x)`.

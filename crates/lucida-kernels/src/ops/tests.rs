@@ -230,3 +230,75 @@ fn the_update_rules_follow_their_formulas() {
         close(&w, expected, "rmsprop");
     }
 }
+
+/// Kinds whose backward pass reads the input, against differences of the formulas in 64 bits.
+#[test]
+fn activations_of_the_input_and_their_derivatives() {
+    type Function = fn(f64) -> f64;
+    let softplus: Function = |x| x.max(0.0) + (-x.abs()).exp().ln_1p();
+    let cases: [(Pointwise, Function); 17] = [
+        (Pointwise::GeneralRelu { slope: 0.1, threshold: 0.5, max: 1.5 }, |x| {
+            if x >= 1.5 {
+                1.5
+            } else if x >= 0.5 {
+                x
+            } else {
+                0.1 * (x - 0.5)
+            }
+        }),
+        (Pointwise::Elu { factor: 1.0, scale: 0.7, rate: 1.0 }, |x| if x > 0.0 { x } else { 0.7 * x.exp_m1() }),
+        (Pointwise::Elu { factor: 1.05, scale: 1.67, rate: 1.0 }, |x| {
+            1.05_f32 as f64 * if x > 0.0 { x } else { 1.67_f32 as f64 * x.exp_m1() }
+        }),
+        (Pointwise::Elu { factor: 1.0, scale: 2.0, rate: 0.5 }, |x| if x > 0.0 { x } else { 2.0 * (x / 2.0).exp_m1() }),
+        (Pointwise::GeluTanh, |x| {
+            0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+        }),
+        (Pointwise::Silu, |x| x / (1.0 + (-x).exp())),
+        (Pointwise::HardSilu, |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
+        (Pointwise::HardSigmoid { slope: 0.5, offset: 0.25 }, |x| (0.5 * x + 0.25).clamp(0.0, 1.0)),
+        (Pointwise::Softplus { beta: 1.0, threshold: 20.0 }, softplus),
+        (Pointwise::Softplus { beta: 2.0, threshold: 20.0 }, |x| 0.5 * (2.0 * x).exp().ln_1p()),
+        (Pointwise::Softsign, |x| x / (1.0 + x.abs())),
+        (Pointwise::Mish, |x| x * x.exp().ln_1p().tanh()),
+        (Pointwise::Exponential, f64::exp),
+        (Pointwise::LogSigmoid, |x| -(-x).exp().ln_1p()),
+        (Pointwise::TanhShrink, |x| x - x.tanh()),
+        (Pointwise::HardShrink { threshold: 0.5 }, |x| if x.abs() > 0.5 { x } else { 0.0 }),
+        (Pointwise::SoftShrink { threshold: 0.5 }, |x| if x.abs() > 0.5 { x - 0.5 * x.signum() } else { 0.0 }),
+    ];
+    let kinks = [0.0, 0.5, -0.5, 1.5, -3.0, 3.0];
+    let x: Vec<f32> = wave(LEN, 0.37)
+        .into_iter()
+        .map(|x| 2.0 * x)
+        .map(|x| if kinks.iter().any(|kink| (x - kink).abs() < 1e-3) { x + 0.01 } else { x })
+        .collect();
+    for cpu in cpus() {
+        for (kind, f) in &cases {
+            let mut y = vec![f32::NAN; LEN];
+            pointwise(cpu, *kind, &x, &mut y);
+            close(&y, x.iter().map(|&x| f(x.into())), &format!("{kind:?}"));
+            let mut grad = wave(LEN, 0.11);
+            let slope = |x: f64| (f(x + 1e-6) - f(x - 1e-6)) / 2e-6;
+            let expected: Vec<f64> = grad.iter().zip(&x).map(|(&g, &x)| f64::from(g) * slope(x.into())).collect();
+            pointwise_backward(cpu, *kind, &x, &mut grad);
+            close(&grad, expected, &format!("{kind:?} backward"));
+        }
+    }
+}
+
+#[test]
+fn all_instruction_sets_give_the_same_bits_of_smooth_activations() {
+    let x: Vec<f32> = wave(LEN, 0.37).into_iter().map(|x| 5.0 * x).collect();
+    let kinds = [Pointwise::Gelu, Pointwise::GeluTanh, Pointwise::Silu, Pointwise::Mish, Pointwise::Erf];
+    for kind in kinds {
+        let run = |cpu: Cpu| {
+            let (mut y, mut grad) = (vec![0.0; LEN], vec![1.0; LEN]);
+            pointwise(cpu, kind, &x, &mut y);
+            pointwise_backward(cpu, kind, &x, &mut grad);
+            [y, grad].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        let first = run(Cpu::detect());
+        cpus().for_each(|cpu| assert!(run(cpu) == first, "{kind:?}"));
+    }
+}

@@ -1,9 +1,11 @@
 //! How weights start.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::keras_config::{KerasConfig, short};
 use crate::core::{Purpose, Rng};
+use crate::files::decimal;
 
 /// A weight initializer, by Keras's name. `fan_in` and `fan_out` count the inputs and outputs of a unit.
 ///
@@ -17,7 +19,7 @@ use crate::core::{Purpose, Rng};
 /// assert!(network.weights()[0].values().iter().all(|weight| weight.abs() <= limit));
 /// # Ok::<(), lucida::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Initializer {
     /// Zeros.
@@ -30,6 +32,8 @@ pub enum Initializer {
     HeUniform,
     /// Normal of deviation `sqrt(2 / fan_in)` (He et al., 2015).
     HeNormal,
+    /// The same value for all.
+    Constant(f32),
 }
 
 impl Initializer {
@@ -40,6 +44,7 @@ impl Initializer {
         match self {
             Self::Zeros => values.fill(0.0),
             Self::Ones => values.fill(1.0),
+            Self::Constant(value) => values.fill(value),
             Self::GlorotUniform => uniform(&mut rng, (6.0 / (fan_in + fan_out)).sqrt(), values),
             Self::HeUniform => uniform(&mut rng, (6.0 / fan_in).sqrt(), values),
             Self::HeNormal => {
@@ -77,6 +82,9 @@ impl Initializer {
             Some("HeNormal" | "he_normal") => Self::HeNormal,
             Some("Zeros" | "zeros") => Self::Zeros,
             Some("Ones" | "ones") => Self::Ones,
+            Some("Constant") if value["config"]["value"].is_number() => {
+                Self::Constant(value["config"]["value"].as_f64().unwrap_or_default() as f32)
+            }
             // `VarianceScaling` of old files is what Glorot's rule is a case of.
             _ => {
                 config.add_note(format!("{name} {}", short(value)));
@@ -86,13 +94,19 @@ impl Initializer {
     }
 
     /// As Keras stores it.
-    pub(super) fn to_keras(self) -> &'static str {
+    pub(super) fn to_keras(self) -> Value {
         match self {
-            Self::Zeros => "zeros",
-            Self::Ones => "ones",
-            Self::GlorotUniform => "glorot_uniform",
-            Self::HeUniform => "he_uniform",
-            Self::HeNormal => "he_normal",
+            Self::Zeros => "zeros".into(),
+            Self::Ones => "ones".into(),
+            Self::GlorotUniform => "glorot_uniform".into(),
+            Self::HeUniform => "he_uniform".into(),
+            Self::HeNormal => "he_normal".into(),
+            Self::Constant(value) => json!({
+                "module": "keras.initializers",
+                "class_name": "Constant",
+                "config": { "value": decimal(value) },
+                "registered_name": null,
+            }),
         }
     }
 }

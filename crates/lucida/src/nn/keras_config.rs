@@ -12,6 +12,7 @@ use super::shape::Shape;
 pub(crate) struct KerasConfig<'a> {
     options: &'a Map<String, Value>,
     input: &'a Shape,
+    keras_2: bool,
     seen: Vec<&'a str>,
     notes: &'a mut Vec<String>,
 }
@@ -20,7 +21,48 @@ impl<'a> KerasConfig<'a> {
     /// The options of a layer whose first input has this shape, without the batch. What matters to training alone is added
     /// to the notes.
     pub(crate) fn new(options: &'a Map<String, Value>, input: &'a Shape, notes: &'a mut Vec<String>) -> Self {
-        Self { options, input, seen: vec!["name", "trainable", "batch_input_shape", "batch_shape"], notes }
+        Self {
+            options,
+            input,
+            keras_2: false,
+            seen: vec!["name", "trainable", "batch_input_shape", "batch_shape"],
+            notes,
+        }
+    }
+
+    /// The same, as Keras 2 understands it or Keras 3: a few names differ in what they mean.
+    pub(crate) fn of_keras_2(self, keras_2: bool) -> Self {
+        Self { keras_2, ..self }
+    }
+
+    /// Whether it is of Keras 2.
+    pub(crate) fn is_keras_2(&self) -> bool {
+        self.keras_2
+    }
+
+    /// The shape of the first input, without the batch.
+    pub(crate) fn input(&self) -> &'a Shape {
+        self.input
+    }
+
+    /// An axis, counted with the batch as Keras does, as one of a sample's, or several; they come sorted. `None` when the
+    /// option is absent or null.
+    pub(crate) fn axes(&mut self, name: &'static str) -> Result<Option<Vec<usize>>, String> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let rank = self.input.sizes().len() as i64;
+        let place = |value: &Value| {
+            let axis = value.as_i64()?;
+            let axis = if axis < 0 { axis + rank } else { axis - 1 };
+            usize::try_from(axis).ok().filter(|&axis| (axis as i64) < rank)
+        };
+        let axes: Option<Vec<usize>> = match value.as_array() {
+            Some(values) => values.iter().map(place).collect(),
+            None => place(value).map(|axis| vec![axis]),
+        };
+        let mut axes = axes.ok_or_else(|| format!("{name} {} is not of an input of {}", short(value), self.input))?;
+        axes.sort_unstable();
+        axes.dedup();
+        Ok(Some(axes))
     }
 
     /// All options, none of which counts as looked at.

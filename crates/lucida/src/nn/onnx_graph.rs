@@ -145,6 +145,17 @@ impl OnnxLayer<'_> {
         name
     }
 
+    /// A weight of one value per channel, to be broadcast over the pixels that follow the channels in a graph.
+    pub(crate) fn channels_first_weight(&mut self, index: usize) -> String {
+        let weight = self.weights[index].clone();
+        if self.shapes[0].as_image().is_none() {
+            return weight;
+        }
+        let label = format!("weight_{index}");
+        let axes = self.constant(&format!("{label}_axes"), &[2], OnnxValues::Ints(vec![1, 2]));
+        self.intermediate(&label, "Unsqueeze", vec![weight, axes], vec![])
+    }
+
     /// Adds an operator whose result others of the layer take, and returns the tensor.
     pub(crate) fn intermediate(
         &mut self,

@@ -1,7 +1,7 @@
 //! What the tests of the layers share.
 
-use super::layers::Layer;
-use super::{Network, Plan, Shape, StepSeed, check_gradients};
+use super::layers::{Input, Layer};
+use super::{Network, Plan, Shape, StepSeed, TensorRef, check_gradients};
 
 /// Checks all gradients of a layer against finite differences.
 pub(crate) fn check_layer(layer: impl Into<Layer>, shapes: &[Shape]) {
@@ -30,4 +30,23 @@ pub(crate) fn run_training(
     plan.input_mut().copy_from_slice(input);
     plan.forward_training(&mut network, StepSeed { seed: 1, first_sample: first }).unwrap();
     plan.output(0).to_vec()
+}
+
+/// The output of a layer that joins an image of two pixels and two channels with one of one pixel, and the gradients of
+/// both for a gradient of the output of 1, 2, 3, 4: for layers that finite differences cannot check, as they have kinks
+/// or poles.
+pub(crate) fn merged(layer: impl Into<Layer>, inputs: [&[f32]; 2]) -> (Vec<f32>, [Vec<f32>; 2]) {
+    let mut builder = Network::builder("merged");
+    let image = builder.add(Input::new([1, 2, 2]), &[]).unwrap();
+    let pixel = builder.add(Input::new([1, 1, 2]), &[]).unwrap();
+    let last = builder.add_named("layer", layer, &[image, pixel]).unwrap();
+    let network = builder.build(&[last], 1).unwrap();
+    let plan = Plan::builder(&network).output("layer").grad_output_at(TensorRef::output("layer")).input_gradient();
+    let mut plan = plan.build().unwrap();
+    inputs.into_iter().enumerate().for_each(|(index, values)| plan.input_mut_at(index).copy_from_slice(values));
+    plan.forward(&network).unwrap();
+    let output = plan.output(0).to_vec();
+    plan.grad_output_mut(0).copy_from_slice(&[1.0, 2.0, 3.0, 4.0]);
+    plan.backward(&network);
+    (output, [0, 1].map(|index| plan.input_gradient_at(index).unwrap().to_vec()))
 }

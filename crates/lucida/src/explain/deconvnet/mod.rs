@@ -219,9 +219,11 @@ pub(super) fn point(network: &Network, layer: &str) -> Result<TensorRef> {
         return Err(Error::argument(format!("layer {layer} is the input: it has no filters")));
     }
     Ok(match node.activation() {
-        ActivationKind::Softmax | ActivationKind::LogSoftmax | ActivationKind::Sigmoid | ActivationKind::Tanh => {
-            TensorRef::before_activation(layer)
-        }
+        ActivationKind::Softmax
+        | ActivationKind::LogSoftmax
+        | ActivationKind::Sigmoid
+        | ActivationKind::HardSigmoid { .. }
+        | ActivationKind::Tanh => TensorRef::before_activation(layer),
         _ => TensorRef::output(layer),
     })
 }

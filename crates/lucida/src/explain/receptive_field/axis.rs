@@ -128,13 +128,6 @@ impl Axis {
         self.windows(Windows::plain(self.spans.len(), 1, 1))
     }
 
-    /// As many units, each of which sees all that these see.
-    pub(super) fn everywhere(&self, count: usize) -> Self {
-        let whole = self.whole();
-        let lattice = if count == 1 { whole.lattice } else { None };
-        Self { lattice, spans: whole.spans.repeat(count) }
-    }
-
     /// The fields of units that see what the units at their place in either axis see.
     pub(super) fn merged(&self, other: &Self) -> Self {
         let lattice = self.lattice.zip(other.lattice).and_then(|(a, b)| {

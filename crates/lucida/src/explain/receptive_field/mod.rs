@@ -182,7 +182,7 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField], shapes: &[Shape]) -> Result
     Ok(match node.layer().spec().extent(shapes) {
         Extent::Same => (first.layout, rows.clone(), columns.clone()),
         Extent::Transposed => (layout, columns.clone(), rows.clone()),
-        Extent::Whole => (layout, Arc::new(rows.everywhere(layout[0])), Arc::new(columns.everywhere(layout[1]))),
+        Extent::Whole => whole(layout, inputs),
         Extent::Padded([[top, bottom], [left, right]]) => {
             (layout, Arc::new(rows.padded(top, bottom)), Arc::new(columns.padded(left, right)))
         }
@@ -206,6 +206,24 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField], shapes: &[Shape]) -> Result
     })
 }
 
+/// An axis whose only unit is repeated to as many as are asked for: a gate of one position for a whole image.
+fn repeated(axis: &Axis, size: usize) -> Axis {
+    match axis.spans.as_slice() {
+        [span] if size > 1 => Axis { lattice: None, spans: vec![*span; size] },
+        _ => axis.clone(),
+    }
+}
+
+/// The fields of units that all see all of all inputs.
+fn whole(layout: [usize; 3], inputs: &[&ReceptiveField]) -> Axes {
+    let all = |pick: fn(&ReceptiveField) -> &Arc<Axis>, size: usize| {
+        let axes = inputs.iter().map(|field| pick(field).whole());
+        let merged = axes.reduce(|axis, other| axis.merged(&other)).unwrap_or_else(|| Axis::pixels(1));
+        Arc::new(repeated(&merged, size))
+    };
+    (layout, all(|field| &field.rows, layout[0]), all(|field| &field.columns, layout[1]))
+}
+
 /// The fields where several inputs meet.
 fn joined(node: &Node, first: &ReceptiveField, rest: &[&ReceptiveField], elementwise: bool) -> Axes {
     let places = |field: &ReceptiveField| [field.layout[0], field.layout[1]];
@@ -214,16 +232,12 @@ fn joined(node: &Node, first: &ReceptiveField, rest: &[&ReceptiveField], element
     // Flattened images of different sizes side by side have no places in common: each feature is then given all that any
     // of them covers.
     let whole = !is_image && !alike && std::iter::once(&first).chain(rest).any(|field| places(field) != [1, 1]);
-    let merge = |pick: fn(&ReceptiveField) -> &Arc<Axis>| {
-        let start = if whole { pick(first).whole() } else { pick(first).as_ref().clone() };
-        let add = |axis: Axis, other: &&ReceptiveField| match whole {
-            true => axis.merged(&pick(other).whole()),
-            false => axis.merged(pick(other)),
-        };
-        Arc::new(rest.iter().fold(start, add))
-    };
     let layout = if alike { first.layout } else { layout_of(node.shape()) };
-    (layout, merge(|field| &field.rows), merge(|field| &field.columns))
+    let merge = |pick: fn(&ReceptiveField) -> &Arc<Axis>, size: usize| {
+        let of = |field: &ReceptiveField| if whole { pick(field).whole() } else { repeated(pick(field), size) };
+        Arc::new(rest.iter().fold(of(first), |axis, other| axis.merged(&of(other))))
+    };
+    (layout, merge(|field| &field.rows, layout[0]), merge(|field| &field.columns, layout[1]))
 }
 
 fn layout_of(shape: &Shape) -> [usize; 3] {

@@ -2,15 +2,15 @@
 
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{
-    Pointwise, log_softmax, log_softmax_backward, pointwise, pointwise_backward, softmax, softmax_backward, transfer,
+    log_softmax, log_softmax_backward, pointwise, pointwise_backward, softmax, softmax_backward, transfer,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Layer;
 use super::activation_kind::ActivationKind;
 use super::built_in::BuiltInLayer;
 use super::spec::{Extent, LayerSpec, one_input};
+use super::{Glu, Layer, Softmax};
 use crate::nn::Shape;
 use crate::nn::backward_rule::BackwardRule;
 use crate::nn::keras_config::KerasConfig;
@@ -90,26 +90,19 @@ impl ActivationOp {
         Self { cpu: config.cpu, kind, rule: config.rule, classes: config.output.channels(), scratch: Vec::new() }
     }
 
-    fn pointwise(&self) -> Option<Pointwise> {
-        match self.kind {
-            ActivationKind::Relu => Some(Pointwise::Relu),
-            ActivationKind::Sigmoid => Some(Pointwise::Sigmoid),
-            ActivationKind::Tanh => Some(Pointwise::Tanh),
-            ActivationKind::LeakyRelu { negative_slope } => Some(Pointwise::LeakyRelu { slope: negative_slope }),
-            ActivationKind::Relu6 => Some(Pointwise::Clip { min: 0.0, max: 6.0 }),
-            ActivationKind::Clip { min, max } => Some(Pointwise::Clip { min, max }),
-            ActivationKind::Linear | ActivationKind::Softmax | ActivationKind::LogSoftmax => None,
-        }
+    fn reads_input(&self) -> bool {
+        self.kind.rule_reads_input(self.rule) || self.kind.backward_reads_input()
     }
 
     /// Turns the gradient of the output into that of the input, in place.
     fn backward(&self, pass: &Backward, grad: &mut [f32]) {
         let output = pass.output;
-        let input = if self.kind.rule_reads_input(self.rule) { pass.inputs.get(0) } else { &[] };
+        let input = if self.reads_input() { pass.inputs.get(0) } else { &[] };
         if self.kind.backward_by_rule(self.rule, input, output, grad) {
             return;
         }
-        match (self.pointwise(), self.kind) {
+        match (self.kind.pointwise(), self.kind) {
+            (Some(kind), _) if kind.backward_reads_input() => pointwise_backward(self.cpu, kind, input, grad),
             (Some(kind), _) => pointwise_backward(self.cpu, kind, output, grad),
             (_, ActivationKind::Softmax) => softmax_backward(self.cpu, self.classes, output, grad),
             (_, ActivationKind::LogSoftmax) => log_softmax_backward(self.cpu, self.classes, output, grad),
@@ -121,7 +114,7 @@ impl ActivationOp {
 impl Op for ActivationOp {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let input = pass.inputs.get(0);
-        match (self.pointwise(), self.kind) {
+        match (self.kind.pointwise(), self.kind) {
             (Some(kind), _) => pointwise(self.cpu, kind, input, output),
             (_, ActivationKind::Softmax) => softmax(self.cpu, self.classes, input, output),
             (_, ActivationKind::LogSoftmax) => log_softmax(self.cpu, self.classes, input, output),
@@ -130,10 +123,12 @@ impl Op for ActivationOp {
     }
 
     fn backward_needs(&self) -> BackwardNeeds {
-        BackwardNeeds { inputs: self.kind.rule_reads_input(self.rule), output: true }
+        // A rule may read the output of any kind.
+        let output = !self.kind.backward_reads_input() || self.rule != BackwardRule::Gradient;
+        BackwardNeeds { inputs: self.reads_input(), output }
     }
 
-    /// All derivatives are functions of the output `y`: `y > 0`, `y (1 - y)`, `1 - y^2`, `min < y < max`, and for the
+    /// Most derivatives are functions of the input; these are of the output `y`: `y > 0`, `y (1 - y)`, `1 - y^2`, `min < y < max`, and for the
     /// softmax `dx = y (dy - sum(dy y))`, for its logarithm `dx = dy - exp(y) sum(dy)`.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         if !accumulate {
@@ -172,13 +167,15 @@ const AUGMENTATION: &[&str] = &[
     "RandomSaturation",
     "RandomSharpness",
     "RandomShear",
-    "GaussianNoise",
-    "GaussianDropout",
-    "SpatialDropout2D",
-    "AlphaDropout",
     "ActivityRegularization",
     "Identity",
 ];
+
+/// Whether the activation of Keras is a gated linear unit, which halves the channels: not one of each value.
+fn gates(config: &KerasConfig) -> bool {
+    let activation = config.options().get("activation");
+    activation.is_some_and(|value| value == "glu" || value["config"] == "glu")
+}
 
 /// Whether Keras's layers of a class do nothing outside of training.
 pub(crate) fn augments(class: &str) -> bool {
@@ -186,35 +183,41 @@ pub(crate) fn augments(class: &str) -> bool {
 }
 
 impl BuiltInLayer for Activation {
-    const KERAS_CLASSES: &'static [&'static str] = &["Activation", "ReLU", "LeakyReLU", "Softmax"];
+    const KERAS_CLASSES: &'static [&'static str] =
+        &["Activation", "ReLU", "LeakyReLU", "Softmax", "ELU", "ThresholdedReLU"];
     const KERAS_ALIASES: &'static [&'static str] = AUGMENTATION;
 
     fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
         let kind = match class {
+            "Activation" if gates(config) => {
+                config.ignore(&["activation"]);
+                return Ok(Glu::new().into());
+            }
             "Activation" => ActivationKind::from_keras(config)?,
-            "ReLU" | "LeakyReLU" => {
-                config.ignore(&["max_value", "negative_slope", "threshold", "alpha"]);
-                ActivationKind::from_keras_rectifier(class, config.options())?
-            }
-            "Softmax" => {
-                config.last_axis("axis")?;
-                ActivationKind::Softmax
-            }
-            _ => {
+            "Softmax" => match config.axes("axis")? {
+                Some(axes) if axes != [config.input().sizes().len() - 1] => return Ok(Softmax::over(axes).into()),
+                _ => ActivationKind::Softmax,
+            },
+            class if augments(class) => {
                 config.ignore_all();
                 config.add_note(format!("{class}: augments in training only, left out"));
                 ActivationKind::Linear
+            }
+            _ => {
+                config.ignore(&["max_value", "negative_slope", "threshold", "alpha", "theta"]);
+                let kind = ActivationKind::from_keras_layer(class, config.options());
+                kind.ok_or_else(|| format!("{class} is not an activation"))??
             }
         };
         Ok(Self::new(kind).into())
     }
 
     fn keras_class(&self) -> &'static str {
-        self.activation.to_keras_rectifier().map_or("Activation", |(class, _)| class)
+        self.activation.to_keras_layer().map_or("Activation", |(class, _)| class)
     }
 
     fn to_keras(&self) -> Result<Value, String> {
-        match self.activation.to_keras_rectifier() {
+        match self.activation.to_keras_layer() {
             Some((_, config)) => Ok(config),
             None => Ok(json!({ "activation": self.activation.to_keras()? })),
         }

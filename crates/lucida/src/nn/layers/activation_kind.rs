@@ -1,12 +1,12 @@
 //! The functions that follow a layer's sums.
 
+use lucida_kernels::ops::Pointwise;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::files::decimal;
 use crate::nn::backward_rule::{BackwardRule, map_gradient};
 use crate::nn::keras_config::{KerasConfig, short};
-use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 
 /// Activation functions. Softmax and log-softmax are over the last axis, the others of each value alone.
 ///
@@ -51,7 +51,85 @@ pub enum ActivationKind {
         /// The largest value, finite.
         max: f32,
     },
+    /// Keras's layer `ReLU` with all its options: `max_value` from there on, `x` from the threshold on, and
+    /// `negative_slope (x - threshold)` below.
+    GeneralRelu {
+        /// The slope below the threshold, not negative.
+        negative_slope: f32,
+        /// Where the values begin to pass.
+        threshold: f32,
+        /// The largest value, above the threshold; none if it is absent.
+        max_value: Option<f32>,
+    },
+    /// `x` where it is positive, `alpha (exp(x) - 1)` elsewhere (Clevert, Unterthiner and Hochreiter, 2016).
+    Elu {
+        /// Minus the least value.
+        alpha: f32,
+    },
+    /// ELU with the factors that keep mean 0 and variance 1 (Klambauer et al., 2017).
+    Selu,
+    /// `x` where it is positive, `alpha (exp(x / alpha) - 1)` elsewhere (Barron, 2017).
+    Celu {
+        /// Minus the least value; not zero.
+        alpha: f32,
+    },
+    /// `x P(X <= x)` for a standard normal `X` (Hendrycks and Gimpel, 2016).
+    Gelu,
+    /// GELU by the hyperbolic tangent: Keras's and PyTorch's `approximate`.
+    GeluTanh,
+    /// `x sigmoid(x)`, or swish (Ramachandran, Zoph and Le, 2017).
+    Silu,
+    /// `x relu6(x + 3) / 6`, or hard swish (Howard et al., 2019).
+    HardSilu,
+    /// `min(max(slope x + offset, 0), 1)`: 1/6 and 1/2 in Keras 3 and PyTorch, 0.2 and 1/2 in Keras 2 and ONNX.
+    HardSigmoid {
+        /// The slope, not zero.
+        slope: f32,
+        /// The value at zero.
+        offset: f32,
+    },
+    /// `ln(1 + exp(beta x)) / beta`, and `x` where `beta x` is above the threshold.
+    Softplus {
+        /// How sharp the bend is: above 0.
+        beta: f32,
+        /// PyTorch's: from 20 on it changes nothing of a float.
+        threshold: f32,
+    },
+    /// `x / (1 + |x|)`
+    Softsign,
+    /// `x tanh(softplus(x))` (Misra, 2019).
+    Mish,
+    /// `exp(x)`
+    Exponential,
+    /// `ln(sigmoid(x))`
+    LogSigmoid,
+    /// `x - tanh(x)`
+    TanhShrink,
+    /// `x` where `|x|` is above the threshold, zero elsewhere.
+    HardShrink {
+        /// The threshold, not negative.
+        threshold: f32,
+    },
+    /// `x` moved toward zero by the threshold, zero where `|x|` is not above it.
+    SoftShrink {
+        /// The threshold, not negative.
+        threshold: f32,
+    },
+    /// The error function.
+    Erf,
 }
+
+/// The factors of SELU.
+const SELU: [f32; 2] = [1.050_701, 1.673_263_2];
+
+/// How PyTorch, Keras 3 and ONNX's `HardSwish` have it.
+const HARD_SIGMOID: ActivationKind = ActivationKind::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 };
+
+/// How Keras 2 and ONNX have it.
+const OLD_HARD_SIGMOID: ActivationKind = ActivationKind::HardSigmoid { slope: 0.2, offset: 0.5 };
+
+/// Softplus as everybody but PyTorch has it.
+const SOFTPLUS: ActivationKind = ActivationKind::Softplus { beta: 1.0, threshold: 20.0 };
 
 impl ActivationKind {
     /// Its value at zero, where it works on each value alone: its output where the sum is zero.
@@ -59,8 +137,73 @@ impl ActivationKind {
         match self {
             Self::Sigmoid => 0.5,
             Self::Clip { min, max } => 0.0_f32.clamp(min, max),
+            Self::GeneralRelu { negative_slope, threshold, .. } if threshold > 0.0 => -negative_slope * threshold,
+            Self::HardSigmoid { offset, .. } => offset.clamp(0.0, 1.0),
+            Self::Softplus { beta, .. } => std::f32::consts::LN_2 / beta,
+            Self::LogSigmoid => -std::f32::consts::LN_2,
+            Self::Exponential => 1.0,
             _ => 0.0,
         }
+    }
+
+    /// Whether none of its values is below zero, whatever it is of.
+    pub(crate) fn is_never_negative(self) -> bool {
+        match self {
+            Self::Relu | Self::Relu6 | Self::Sigmoid | Self::Softmax | Self::Exponential => true,
+            Self::HardSigmoid { .. } | Self::Softplus { .. } => true,
+            Self::Clip { min, .. } => min >= 0.0,
+            Self::GeneralRelu { negative_slope, threshold, .. } => negative_slope == 0.0 && threshold >= 0.0,
+            _ => false,
+        }
+    }
+
+    /// Whether none of its values is below zero where it is of none that is.
+    pub(crate) fn keeps_sign(self) -> bool {
+        match self {
+            Self::LogSoftmax | Self::LogSigmoid => false,
+            Self::Clip { max, .. } => max >= 0.0,
+            Self::GeneralRelu { negative_slope, threshold, .. } => negative_slope == 0.0 || threshold <= 0.0,
+            Self::Elu { alpha } | Self::Celu { alpha } => alpha.is_finite(),
+            _ => true,
+        }
+    }
+
+    /// The function of each value alone that it is.
+    pub(super) fn pointwise(self) -> Option<Pointwise> {
+        Some(match self {
+            Self::Linear | Self::Softmax | Self::LogSoftmax => return None,
+            Self::Relu => Pointwise::Relu,
+            Self::Sigmoid => Pointwise::Sigmoid,
+            Self::Tanh => Pointwise::Tanh,
+            Self::LeakyRelu { negative_slope } => Pointwise::LeakyRelu { slope: negative_slope },
+            Self::Relu6 => Pointwise::Clip { min: 0.0, max: 6.0 },
+            Self::Clip { min, max } => Pointwise::Clip { min, max },
+            Self::GeneralRelu { negative_slope: slope, threshold, max_value } => {
+                Pointwise::GeneralRelu { slope, threshold, max: max_value.unwrap_or(f32::INFINITY) }
+            }
+            Self::Elu { alpha } => Pointwise::Elu { factor: 1.0, scale: alpha, rate: 1.0 },
+            Self::Selu => Pointwise::Elu { factor: SELU[0], scale: SELU[1], rate: 1.0 },
+            Self::Celu { alpha } => Pointwise::Elu { factor: 1.0, scale: alpha, rate: 1.0 / alpha },
+            Self::Gelu => Pointwise::Gelu,
+            Self::GeluTanh => Pointwise::GeluTanh,
+            Self::Silu => Pointwise::Silu,
+            Self::HardSilu => Pointwise::HardSilu,
+            Self::HardSigmoid { slope, offset } => Pointwise::HardSigmoid { slope, offset },
+            Self::Softplus { beta, threshold } => Pointwise::Softplus { beta, threshold },
+            Self::Softsign => Pointwise::Softsign,
+            Self::Mish => Pointwise::Mish,
+            Self::Exponential => Pointwise::Exponential,
+            Self::LogSigmoid => Pointwise::LogSigmoid,
+            Self::TanhShrink => Pointwise::TanhShrink,
+            Self::HardShrink { threshold } => Pointwise::HardShrink { threshold },
+            Self::SoftShrink { threshold } => Pointwise::SoftShrink { threshold },
+            Self::Erf => Pointwise::Erf,
+        })
+    }
+
+    /// Whether its backward pass reads the input, and not the output.
+    pub(super) fn backward_reads_input(self) -> bool {
+        self.pointwise().is_some_and(Pointwise::backward_reads_input)
     }
 
     /// Checks the function's parameters.
@@ -75,6 +218,27 @@ impl ActivationKind {
             Self::Clip { min, max } if !(min.is_finite() && max.is_finite() && min < max) => {
                 Err(format!("clipping to values from {min} to {max} is invalid"))
             }
+            Self::GeneralRelu { negative_slope, threshold, max_value } => {
+                let fits = (0.0..=f32::MAX).contains(&negative_slope)
+                    && threshold.is_finite()
+                    && max_value.is_none_or(|most| most.is_finite() && most > threshold);
+                let most = max_value.map_or("none".to_owned(), |most| most.to_string());
+                let shown = format!("negative_slope {negative_slope}, threshold {threshold} and max_value {most}");
+                if fits { Ok(()) } else { Err(format!("a ReLU with {shown} is invalid")) }
+            }
+            Self::Elu { alpha } if !alpha.is_finite() => Err(format!("an ELU with alpha {alpha} is invalid")),
+            Self::Celu { alpha } if !alpha.is_normal() => Err(format!("a CELU with alpha {alpha} is invalid")),
+            Self::HardSigmoid { slope, offset } if !(slope.is_normal() && offset.is_finite()) => {
+                Err(format!("a hard sigmoid with slope {slope} and offset {offset} is invalid"))
+            }
+            Self::Softplus { beta, threshold } if !(beta.is_normal() && beta > 0.0 && threshold.is_finite()) => {
+                Err(format!("a softplus with beta {beta} and threshold {threshold} is invalid"))
+            }
+            Self::HardShrink { threshold } | Self::SoftShrink { threshold }
+                if !(0.0..=f32::MAX).contains(&threshold) =>
+            {
+                Err(format!("shrinking by {threshold} is invalid: it must be finite and not negative"))
+            }
             _ => Ok(()),
         }
     }
@@ -82,6 +246,7 @@ impl ActivationKind {
     /// Whether the rule's backward pass reads the input too: the output does not say where a clipped sum has been.
     pub(super) fn rule_reads_input(self, rule: BackwardRule) -> bool {
         matches!((rule, self), (BackwardRule::Relevance { .. }, Self::Relu6 | Self::Clip { .. }))
+            || (rule != BackwardRule::Gradient && self.backward_reads_input())
     }
 
     /// Takes a gradient through an activation with this output, in place, if the rule differs from the gradient there.
@@ -107,7 +272,9 @@ impl ActivationKind {
                     dy * share(y - 0.5, (y / (1.0 - y)).ln(), epsilon)
                 });
             }
-            (BackwardRule::Relevance { epsilon }, Self::Relu6 | Self::Clip { .. }) => {
+            (BackwardRule::Relevance { epsilon }, _)
+                if matches!(self, Self::Relu6 | Self::Clip { .. }) || self.backward_reads_input() =>
+            {
                 let start = self.at_zero();
                 for ((dy, &y), &z) in gradient.iter_mut().zip(output).zip(input) {
                     *dy *= share(y - start, z, epsilon);
@@ -117,7 +284,13 @@ impl ActivationKind {
             (BackwardRule::GuidedBackprop, Self::Relu6) => {
                 map_gradient(output, gradient, |y, dy| if y > 0.0 && y < 6.0 { dy.max(0.0) } else { 0.0 });
             }
-            (BackwardRule::Deconvnet, Self::Relu6) => rule.rectify(output, gradient),
+            (BackwardRule::GuidedBackprop, Self::GeneralRelu { negative_slope: 0.0, threshold, max_value }) => {
+                let most = max_value.unwrap_or(f32::INFINITY);
+                map_gradient(input, gradient, |x, dy| if x >= threshold && x < most { dy.max(0.0) } else { 0.0 });
+            }
+            (BackwardRule::Deconvnet, Self::Relu6 | Self::GeneralRelu { negative_slope: 0.0, .. }) => {
+                rule.rectify(output, gradient);
+            }
             _ => return false,
         }
         true
@@ -139,9 +312,9 @@ impl ActivationKind {
         let Some(value) = layer.get("activation") else { return Ok(Self::Linear) };
         let config = &value["config"];
         // A layer in place of a function.
-        if let (Some(class @ ("ReLU" | "LeakyReLU")), Some(config)) = (value["class_name"].as_str(), config.as_object())
+        if let (Some(class), Some(config)) = (value["class_name"].as_str(), config.as_object())
+            && let Some(kind) = Self::from_keras_layer(class, config)
         {
-            let kind = Self::from_keras_rectifier(class, config);
             return kind.map_err(|problem| format!("activation {class}: {problem}"));
         }
         let named = value.as_str().or_else(|| config.as_str()).or_else(|| match value["class_name"].as_str() {
@@ -149,20 +322,40 @@ impl ActivationKind {
             Some("Activation") => config["activation"].as_str(),
             _ => None,
         });
-        match named {
-            Some("linear") => Ok(Self::Linear),
-            Some("relu") => Ok(Self::Relu),
-            Some("sigmoid") => Ok(Self::Sigmoid),
-            Some("tanh") => Ok(Self::Tanh),
-            Some("softmax") => Ok(Self::Softmax),
-            Some("log_softmax") => Ok(Self::LogSoftmax),
-            Some("leaky_relu") => Ok(Self::LeakyRelu { negative_slope: 0.2 }),
-            Some("relu6") => Ok(Self::Relu6),
-            Some("hard_tanh") => Ok(Self::Clip { min: -1.0, max: 1.0 }),
-            _ => Err(format!(
-                "activation {} is not supported, only linear, relu, relu6, leaky_relu, sigmoid, tanh, hard_tanh, softmax and log_softmax",
-                short(value)
-            )),
+        let kind = named.and_then(|name| Self::of_keras_name(name, layer.is_keras_2()));
+        kind.ok_or_else(|| {
+            let names: Vec<&str> = KERAS_NAMES.iter().map(|&(name, _)| name).collect();
+            format!("activation {} is not supported, only {}", short(value), names.join(", "))
+        })
+    }
+
+    /// The function that Keras calls by this name.
+    pub(super) fn of_keras_name(name: &str, keras_2: bool) -> Option<Self> {
+        match name {
+            "swish" => Some(Self::Silu),
+            "hard_swish" => Some(Self::HardSilu),
+            "hard_sigmoid" if keras_2 => Some(OLD_HARD_SIGMOID),
+            _ => KERAS_NAMES.iter().find(|&&(known, _)| known == name).map(|&(_, kind)| kind),
+        }
+    }
+
+    /// The layers of Keras that are an activation with parameters.
+    ///
+    /// # Errors
+    /// What cannot be represented.
+    pub(super) fn from_keras_layer(class: &str, config: &Map<String, Value>) -> Option<Result<Self, String>> {
+        match class {
+            "ReLU" | "LeakyReLU" => Some(Self::from_keras_rectifier(class, config)),
+            "ThresholdedReLU" => Some(number_of(config, "theta").and_then(|theta| {
+                let threshold = theta.unwrap_or(1.0);
+                let kind = Self::GeneralRelu { negative_slope: 0.0, threshold, max_value: None };
+                kind.check().map(|()| kind)
+            })),
+            "ELU" => Some(number_of(config, "alpha").and_then(|alpha| {
+                let kind = Self::Elu { alpha: alpha.unwrap_or(1.0) };
+                kind.check().map(|()| kind)
+            })),
+            _ => None,
         }
     }
 
@@ -171,27 +364,17 @@ impl ActivationKind {
     /// # Errors
     /// What cannot be represented.
     pub(super) fn from_keras_rectifier(class: &str, config: &Map<String, Value>) -> Result<Self, String> {
-        let number = |name: &str| match config.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => {
-                let number = value.as_f64().map(|number| number as f32);
-                number.map(Some).ok_or_else(|| format!("{name} is {}, not a number", short(value)))
-            }
-        };
-        let most = number("max_value")?;
-        let slope = number("negative_slope")?.or(number("alpha")?);
+        let most = number_of(config, "max_value")?;
+        let slope = number_of(config, "negative_slope")?.or(number_of(config, "alpha")?);
         // PyTorch has 0.01 here, Keras 0.3.
         let slope = slope.unwrap_or(if class == "LeakyReLU" { 0.3 } else { 0.0 });
-        let threshold = number("threshold")?.unwrap_or(0.0);
+        let threshold = number_of(config, "threshold")?.unwrap_or(0.0);
         let kind = match most {
-            _ if threshold != 0.0 => return Err(format!("threshold {threshold} is not supported, only 0")),
-            None if slope == 0.0 => Self::Relu,
-            None => Self::LeakyRelu { negative_slope: slope },
-            Some(most) if slope != 0.0 => {
-                return Err(format!("max_value {most} together with negative_slope {slope} is not supported"));
-            }
-            Some(6.0) => Self::Relu6,
-            Some(most) => Self::Clip { min: 0.0, max: most },
+            None if slope == 0.0 && threshold == 0.0 => Self::Relu,
+            None if threshold == 0.0 => Self::LeakyRelu { negative_slope: slope },
+            Some(6.0) if slope == 0.0 && threshold == 0.0 => Self::Relu6,
+            Some(most) if slope == 0.0 && threshold == 0.0 => Self::Clip { min: 0.0, max: most },
+            max_value => Self::GeneralRelu { negative_slope: slope, threshold, max_value },
         };
         kind.check().map(|()| kind)
     }
@@ -201,7 +384,7 @@ impl ActivationKind {
     /// # Errors
     /// What Keras cannot say.
     pub(super) fn to_keras(self) -> Result<Value, String> {
-        if let Some((class, mut config)) = self.to_keras_rectifier() {
+        if let Some((class, mut config)) = self.to_keras_layer() {
             // A layer in place of a function.
             config["name"] = class.to_lowercase().into();
             config["trainable"] = true.into();
@@ -209,23 +392,15 @@ impl ActivationKind {
             let (module, name) = ("keras.layers", Value::Null);
             return Ok(json!({ "module": module, "class_name": class, "config": config, "registered_name": name }));
         }
-        let name = match self {
-            Self::Linear => "linear",
-            Self::Relu => "relu",
-            Self::Sigmoid => "sigmoid",
-            Self::Tanh => "tanh",
-            Self::Softmax => "softmax",
-            Self::LogSoftmax => "log_softmax",
-            Self::Relu6 => "relu6",
-            Self::Clip { min: -1.0, max: 1.0 } => "hard_tanh",
-            Self::Clip { min, max } => return Err(format!("Keras has no activation that clips to {min} to {max}")),
-            Self::LeakyRelu { .. } => unreachable!("a leaky ReLU is a layer"),
-        };
-        Ok(name.into())
+        let name = KERAS_NAMES.iter().find(|&&(_, kind)| kind == self).map(|&(name, _)| name);
+        name.map(Value::from).ok_or_else(|| match self {
+            Self::Clip { min, max } => format!("Keras has no activation that clips to {min} to {max}"),
+            other => format!("Keras has no activation {other:?}"),
+        })
     }
 
     /// The layer of Keras that an activation with parameters is, and its configuration.
-    pub(super) fn to_keras_rectifier(self) -> Option<(&'static str, Value)> {
+    pub(super) fn to_keras_layer(self) -> Option<(&'static str, Value)> {
         match self {
             Self::LeakyRelu { negative_slope } => {
                 Some(("LeakyReLU", json!({ "negative_slope": decimal(negative_slope) })))
@@ -233,29 +408,55 @@ impl ActivationKind {
             Self::Clip { min: 0.0, max } => {
                 Some(("ReLU", json!({ "max_value": decimal(max), "negative_slope": 0.0, "threshold": 0.0 })))
             }
+            Self::GeneralRelu { negative_slope, threshold, max_value } => Some((
+                "ReLU",
+                json!({
+                    "max_value": max_value.map(decimal),
+                    "negative_slope": decimal(negative_slope),
+                    "threshold": decimal(threshold),
+                }),
+            )),
+            Self::Elu { alpha } if alpha != 1.0 => Some(("ELU", json!({ "alpha": decimal(alpha) }))),
             _ => None,
         }
     }
+}
 
-    /// Adds the function to a graph, from [`OnnxLayer::output`] to this tensor; nothing if it is the value itself.
-    pub(crate) fn to_onnx(self, layer: &mut OnnxLayer, output: &str) {
-        let mut inputs = vec![layer.output.clone()];
-        let mut clip = |min: f32, max: f32| {
-            inputs.extend([layer.number("min", min), layer.number("max", max)]);
-            ("Clip", vec![])
-        };
-        let axis = ("axis", OnnxAttribute::Int(1));
-        let (op, attributes) = match self {
-            Self::Linear => return,
-            Self::Relu => ("Relu", vec![]),
-            Self::Sigmoid => ("Sigmoid", vec![]),
-            Self::Tanh => ("Tanh", vec![]),
-            Self::Softmax => ("Softmax", vec![axis]),
-            Self::LogSoftmax => ("LogSoftmax", vec![axis]),
-            Self::LeakyRelu { negative_slope } => ("LeakyRelu", vec![("alpha", OnnxAttribute::Float(negative_slope))]),
-            Self::Relu6 => clip(0.0, 6.0),
-            Self::Clip { min, max } => clip(min, max),
-        };
-        layer.graph.node(&format!("{}/activation", layer.name), op, inputs, output, attributes);
+/// The names of Keras 3. (`leaky_relu` is written as a layer, since its slope has several defaults.)
+const KERAS_NAMES: &[(&str, ActivationKind)] = &[
+    ("linear", ActivationKind::Linear),
+    ("relu", ActivationKind::Relu),
+    ("relu6", ActivationKind::Relu6),
+    ("leaky_relu", ActivationKind::LeakyRelu { negative_slope: 0.2 }),
+    ("elu", ActivationKind::Elu { alpha: 1.0 }),
+    ("selu", ActivationKind::Selu),
+    ("celu", ActivationKind::Celu { alpha: 1.0 }),
+    ("gelu", ActivationKind::Gelu),
+    ("silu", ActivationKind::Silu),
+    ("hard_silu", ActivationKind::HardSilu),
+    ("mish", ActivationKind::Mish),
+    ("sigmoid", ActivationKind::Sigmoid),
+    ("hard_sigmoid", HARD_SIGMOID),
+    ("log_sigmoid", ActivationKind::LogSigmoid),
+    ("tanh", ActivationKind::Tanh),
+    ("hard_tanh", ActivationKind::Clip { min: -1.0, max: 1.0 }),
+    ("tanh_shrink", ActivationKind::TanhShrink),
+    ("soft_shrink", ActivationKind::SoftShrink { threshold: 0.5 }),
+    ("hard_shrink", ActivationKind::HardShrink { threshold: 0.5 }),
+    ("softplus", SOFTPLUS),
+    ("softsign", ActivationKind::Softsign),
+    ("exponential", ActivationKind::Exponential),
+    ("softmax", ActivationKind::Softmax),
+    ("log_softmax", ActivationKind::LogSoftmax),
+];
+
+/// A number of a layer's configuration.
+fn number_of(config: &Map<String, Value>, name: &str) -> Result<Option<f32>, String> {
+    match config.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            let number = value.as_f64().map(|number| number as f32);
+            number.map(Some).ok_or_else(|| format!("{name} is {}, not a number", short(value)))
+        }
     }
 }

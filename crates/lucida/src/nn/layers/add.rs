@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 
 use super::Layer;
 use super::built_in::BuiltInLayer;
+use super::merge::Merge;
 use super::spec::{Extent, LayerSpec};
 use crate::nn::Shape;
 use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// The element-wise sum of several inputs of the same shape: the end of a residual block.
+/// The element-wise sum of several inputs, the end of a residual block. Axes of one position are repeated.
 ///
 /// ```
 /// use lucida::nn::layers::Input;
@@ -39,17 +40,11 @@ impl Add {
 
 impl LayerSpec for Add {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        let Some((first, rest)) = inputs.split_first().filter(|(_, rest)| !rest.is_empty()) else {
-            return Err(format!("takes two inputs or more, got {}", inputs.len()));
-        };
-        match rest.iter().find(|other| *other != first) {
-            Some(other) => Err(format!("inputs {first} and {other} differ in shape")),
-            None => Ok(first.clone()),
-        }
+        Merge::Sum.output_shape(inputs)
     }
 
     fn extent(&self, _inputs: &[Shape]) -> Extent {
-        Extent::Joined { elementwise: true }
+        Merge::Sum.extent()
     }
 
     fn keeps_sign(&self) -> bool {
@@ -57,10 +52,14 @@ impl LayerSpec for Add {
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
-        Box::new(Addition { cpu: config.cpu })
+        match config.inputs.iter().all(|input| input == config.output) {
+            true => Box::new(Addition { cpu: config.cpu }),
+            false => Merge::Sum.prepare(config),
+        }
     }
 }
 
+/// The sum of inputs of one shape, which needs nothing of the forward pass.
 struct Addition {
     cpu: Cpu,
 }
@@ -90,8 +89,7 @@ impl BuiltInLayer for Add {
     }
 
     fn to_onnx(&self, layer: &mut OnnxLayer) {
-        let op = if layer.inputs.len() == 2 { "Add" } else { "Sum" };
-        layer.result(op, layer.inputs.clone(), vec![]);
+        Merge::Sum.to_onnx(layer);
     }
 }
 
@@ -103,6 +101,7 @@ mod tests {
     #[test]
     fn gradients() {
         check_layer(Add::new(), &[[3, 4, 5].into(), [3, 4, 5].into(), [3, 4, 5].into()]);
+        check_layer(Add::new(), &[[3, 4, 5].into(), [1, 1, 5].into(), [3, 4, 1].into()]);
         refuses(Add::new(), &[[3, 4, 5].into(), [3, 4, 6].into()], &["(3, 4, 5)", "(3, 4, 6)"]);
     }
 }

@@ -28,6 +28,11 @@ pub(crate) trait BuiltInLayer: LayerSpec + Sized {
         Self::KERAS_CLASSES[0]
     }
 
+    /// The module of that class.
+    fn keras_module(&self) -> &'static str {
+        "keras.layers"
+    }
+
     /// Its configuration as Keras stores it, without what all layers have: name, type, whether it is trained.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Concatenation of channels.
+//! Concatenation along an axis.
 
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Columns, transfer_columns};
@@ -13,7 +13,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// Concatenates several inputs along the channels (the last axis, Keras's default); their other sizes are the same.
+/// Concatenates several inputs along an axis, by default the last one, the channels; their other sizes are the same.
 ///
 /// ```
 /// use lucida::nn::layers::Input;
@@ -27,14 +27,51 @@ use crate::nn::op::{Backward, Forward, Op, OpConfig};
 /// assert_eq!(builder.build(&[joined], 42)?.output()?.shape().sizes(), [16, 16, 4 + 6]);
 /// # Ok::<(), lucida::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Concatenate {}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concatenate {
+    /// The axis, counted with the batch as Keras does: 1 is the height of an image, -1 or 3 are its channels.
+    #[serde(default = "last", skip_serializing_if = "is_last")]
+    pub axis: isize,
+}
+
+fn last() -> isize {
+    -1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "so serde calls it")]
+fn is_last(axis: &isize) -> bool {
+    *axis == last()
+}
+
+impl Default for Concatenate {
+    fn default() -> Self {
+        Self { axis: last() }
+    }
+}
 
 impl Concatenate {
-    /// The layer.
+    /// Along the channels.
     #[must_use]
     pub fn new() -> Self {
-        Self {}
+        Self::default()
+    }
+
+    /// Along this axis, counted with the batch.
+    #[must_use]
+    pub fn along(axis: isize) -> Self {
+        Self { axis }
+    }
+
+    /// The axis of a sample of this shape.
+    fn axis_of(self, shape: &Shape) -> Option<usize> {
+        let rank = shape.sizes().len();
+        let axis = if self.axis < 0 { self.axis + rank as isize } else { self.axis - 1 };
+        usize::try_from(axis).ok().filter(|&axis| axis < rank)
+    }
+
+    /// Values from one position along the axis to the next.
+    fn stride(self, shape: &Shape) -> usize {
+        self.axis_of(shape).map_or(1, |axis| shape.sizes()[axis + 1..].iter().product())
     }
 }
 
@@ -43,19 +80,30 @@ impl LayerSpec for Concatenate {
         let Some((first, rest)) = inputs.split_first().filter(|(_, rest)| !rest.is_empty()) else {
             return Err(format!("takes two inputs or more, got {}", inputs.len()));
         };
-        let leading = |shape: &Shape| shape.sizes()[..shape.sizes().len() - 1].to_vec();
+        let axis = self.axis_of(first).ok_or_else(|| format!("has no axis {} in inputs of {first}", self.axis))?;
+        let others = |shape: &Shape| {
+            let mut sizes = shape.sizes().to_vec();
+            (axis < sizes.len()).then(|| sizes.remove(axis));
+            sizes
+        };
         for other in rest {
-            if leading(other) != leading(first) {
-                return Err(format!("inputs {first} and {other} differ in more than their channels"));
+            if other.sizes().len() != first.sizes().len() || others(other) != others(first) {
+                let along =
+                    if axis + 1 == first.sizes().len() { "channels".into() } else { format!("axis {}", axis + 1) };
+                return Err(format!("inputs {first} and {other} differ in more than their {along}"));
             }
         }
-        let mut sizes = leading(first);
-        sizes.push(inputs.iter().map(Shape::channels).sum());
+        let mut sizes = first.sizes().to_vec();
+        sizes[axis] = inputs.iter().map(|input| input.sizes()[axis]).sum();
         Ok(Shape::from(&sizes[..]))
     }
 
-    fn extent(&self, _inputs: &[Shape]) -> Extent {
-        Extent::Joined { elementwise: false }
+    fn extent(&self, inputs: &[Shape]) -> Extent {
+        // Side by side in space, a position depends on one of the inputs alone; all of each is the nearest that there is.
+        match self.axis_of(&inputs[0]).is_some_and(|axis| axis + 1 == inputs[0].sizes().len()) {
+            true => Extent::Joined { elementwise: false },
+            false => Extent::Whole,
+        }
     }
 
     fn keeps_sign(&self) -> bool {
@@ -63,23 +111,28 @@ impl LayerSpec for Concatenate {
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
+        let axis = self.axis_of(config.output).expect("the shape rule has accepted the inputs");
+        let stride = self.stride(config.output);
         let mut start = 0;
         let blocks = config.inputs.iter().map(|input| {
-            let block = (start, input.channels());
-            start += input.channels();
+            let width = input.sizes()[axis] * stride;
+            let block = (start, width);
+            start += width;
             block
         });
-        let pixels = config.output.len() / config.output.channels();
-        let (cpu, channels) = (config.cpu, config.output.channels());
-        Box::new(Concatenation { cpu, pixels, channels, blocks: blocks.collect() })
+        let blocks = blocks.collect();
+        let rows = config.output.len() / start;
+        Box::new(Concatenation { cpu: config.cpu, rows, width: start, blocks })
     }
 }
 
 struct Concatenation {
     cpu: Cpu,
-    pixels: usize,
-    channels: usize,
-    /// The first channel and the number of channels of each input.
+    /// Rows of a sample, each a part of every input: the pixels, where channels are concatenated.
+    rows: usize,
+    /// Values of a row of the output.
+    width: usize,
+    /// Where each input begins in a row, and how many values of a row are its.
     blocks: Vec<(usize, usize)>,
 }
 
@@ -87,17 +140,17 @@ impl Op for Concatenation {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         for (index, &(start, width)) in self.blocks.iter().enumerate() {
             let from = (pass.inputs.get(index), Columns { start: 0, stride: width });
-            let to = (&mut *output, Columns { start, stride: self.channels });
-            transfer_columns(self.cpu, (pass.batch * self.pixels, width), from, to, false);
+            let to = (&mut *output, Columns { start, stride: self.width });
+            transfer_columns(self.cpu, (pass.batch * self.rows, width), from, to, false);
         }
     }
 
-    /// Each input gets back the gradient of its own channels.
+    /// Each input gets back the gradient of its own values.
     fn backward_input(&mut self, pass: &Backward, index: usize, grad_input: &mut [f32], accumulate: bool) {
         let (start, width) = self.blocks[index];
-        let from = (pass.grad_output, Columns { start, stride: self.channels });
+        let from = (pass.grad_output, Columns { start, stride: self.width });
         let to = (grad_input, Columns { start: 0, stride: width });
-        transfer_columns(self.cpu, (pass.batch * self.pixels, width), from, to, accumulate);
+        transfer_columns(self.cpu, (pass.batch * self.rows, width), from, to, accumulate);
     }
 }
 
@@ -105,16 +158,25 @@ impl BuiltInLayer for Concatenate {
     const KERAS_CLASSES: &'static [&'static str] = &["Concatenate"];
 
     fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
-        config.last_axis("axis")?;
-        Ok(Self::new().into())
+        let rank = config.input().sizes().len();
+        match config.axes("axis")?.as_deref() {
+            None => Ok(Self::new().into()),
+            Some(&[axis]) if axis + 1 == rank => Ok(Self::new().into()),
+            Some(&[axis]) => Ok(Self::along(axis as isize + 1).into()),
+            Some(_) => Err("is along several axes".into()),
+        }
     }
 
     fn to_keras(&self) -> Result<Value, String> {
-        Ok(json!({ "axis": -1 }))
+        Ok(json!({ "axis": self.axis }))
     }
 
     fn to_onnx(&self, layer: &mut OnnxLayer) {
-        layer.result("Concat", layer.inputs.clone(), vec![("axis", OnnxAttribute::Int(1))]);
+        let shape = layer.shapes[0];
+        let axis = self.axis_of(shape).expect("the shape rule has accepted the inputs");
+        // The channels of an image come first there.
+        let axis = if shape.as_image().is_some() { [2, 3, 1][axis] } else { axis as i64 + 1 };
+        layer.result("Concat", layer.inputs.clone(), vec![("axis", OnnxAttribute::Int(axis))]);
     }
 }
 
@@ -127,6 +189,9 @@ mod tests {
     fn gradients_and_shapes() {
         check_layer(Concatenate::new(), &[[3, 4, 5].into(), [3, 4, 1].into(), [3, 4, 18].into()]);
         check_layer(Concatenate::new(), &[[5].into(), [4].into()]);
+        check_layer(Concatenate::along(1), &[[3, 4, 5].into(), [2, 4, 5].into()]);
+        check_layer(Concatenate::along(-2), &[[3, 4, 2].into(), [3, 1, 2].into(), [3, 2, 2].into()]);
+        assert_eq!(serde_json::to_string(&Concatenate::new()).unwrap(), "{}");
         assert_eq!(Concatenate::new().output_shape(&[[3, 4, 5].into(), [3, 4, 2].into()]).unwrap(), [3, 4, 7].into());
     }
 
@@ -134,5 +199,7 @@ mod tests {
     fn refusals_state_the_shapes() {
         refuses(Concatenate::new(), &[[3, 4, 5].into(), [4, 4, 5].into()], &["(3, 4, 5)", "(4, 4, 5)"]);
         refuses(Concatenate::new(), &[[3, 4, 5].into()], &["two inputs", "got 1"]);
+        refuses(Concatenate::along(1), &[[3, 4, 5].into(), [3, 5, 5].into()], &["(3, 5, 5)", "axis 1"]);
+        refuses(Concatenate::along(4), &[[3, 4, 5].into(), [3, 5, 5].into()], &["axis 4"]);
     }
 }

@@ -1,19 +1,20 @@
 //! Dropout (Srivastava et al., 2014): in training each value is dropped with probability `rate`, and the others are
 //! divided by `1 - rate`, so that nothing has to change when the network is used.
 
-use lucida_kernels::ops::multiply;
-use lucida_kernels::{Buffer, Cpu};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Layer;
 use super::built_in::BuiltInLayer;
+use super::noise::{Noise, Together, check_rate};
+use super::spatial_dropout::SpatialDropout2D;
 use super::spec::{Extent, LayerSpec, one_input};
+use super::stochastic_depth::StochasticDepth;
 use crate::files::decimal;
 use crate::nn::Shape;
-use crate::nn::keras_config::KerasConfig;
+use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::OnnxLayer;
-use crate::nn::op::{Backward, Forward, Op, OpConfig};
+use crate::nn::op::{Op, OpConfig};
 
 /// Sets values to zero at random in training, and scales the others up by `1 / (1 - rate)`; does nothing otherwise.
 ///
@@ -42,9 +43,7 @@ impl Dropout {
 
 impl LayerSpec for Dropout {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        if !(0.0..1.0).contains(&self.rate) {
-            return Err(format!("a dropout rate is at least 0 and less than 1, got {}", self.rate));
-        }
+        check_rate(self.rate)?;
         Ok(one_input(inputs)?.clone())
     }
 
@@ -65,34 +64,7 @@ impl LayerSpec for Dropout {
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
-        let features = config.inputs[0].len();
-        let factors = Buffer::zeroed(config.batch * features);
-        Box::new(Dropping { cpu: config.cpu, rate: self.rate, features, factors })
-    }
-}
-
-struct Dropping {
-    cpu: Cpu,
-    rate: f32,
-    features: usize,
-    /// What each value of the batch is multiplied with: zero or `1 / (1 - rate)`.
-    factors: Buffer,
-}
-
-impl Op for Dropping {
-    fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
-        let mut rng = pass.seed.expect("a plan for training is given a seed for each step").rng(self.features);
-        let keep = 1.0 / (1.0 - self.rate);
-        let threshold = (f64::from(self.rate) * 2.0_f64.powi(32)) as u32;
-        let len = output.len();
-        let factors = &mut self.factors[..len];
-        factors.iter_mut().for_each(|factor| *factor = if rng.next_u32() < threshold { 0.0 } else { keep });
-        multiply(self.cpu, pass.inputs.get(0), factors, output, false);
-    }
-
-    /// The gradient passes where the value passed, with the same factor.
-    fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
-        multiply(self.cpu, pass.grad_output, &self.factors[..grad_input.len()], grad_input, accumulate);
+        Noise::Drop(self.rate, Together::Values).prepare(config)
     }
 }
 
@@ -100,9 +72,21 @@ impl BuiltInLayer for Dropout {
     const KERAS_CLASSES: &'static [&'static str] = &["Dropout"];
 
     fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
-        config.must_be("noise_shape", &[])?;
         config.ignore(&["seed"]);
-        Ok(Self::new(config.number("rate", 0.5)?).into())
+        let rate = config.number("rate", 0.5)?;
+        // The values along an axis of 1 are dropped together.
+        let Some(shape) = config.get("noise_shape") else { return Ok(Self::new(rate).into()) };
+        let sizes = config.input().sizes();
+        let own = shape.as_array().filter(|own| own.len() == sizes.len() + 1 && own[0].is_null());
+        let whole = |(own, &size): (&Value, &usize)| own.is_null() || *own == size;
+        match own.map(|own| &own[1..]) {
+            Some(own) if own.iter().zip(sizes).all(whole) => Ok(Self::new(rate).into()),
+            Some(own) if own.iter().all(|own| *own == 1) => Ok(StochasticDepth::new(rate).into()),
+            Some([before @ .., last]) if before.iter().all(|own| *own == 1) && whole((last, &sizes[before.len()])) => {
+                Ok(SpatialDropout2D::new(rate).into())
+            }
+            _ => Err(format!("noise_shape {} is not supported", short(shape))),
+        }
     }
 
     fn to_keras(&self) -> Result<Value, String> {

@@ -10,8 +10,11 @@
 
 mod activation;
 mod activation_kind;
+mod activation_onnx;
 mod adaptive_pooling;
 mod add;
+mod alpha_dropout;
+mod average;
 mod batch_normalization;
 mod built_in;
 mod channel_shuffle;
@@ -23,23 +26,44 @@ mod custom;
 mod dense;
 mod depth_to_space;
 mod depthwise_conv2d;
+mod divide;
 mod dropout;
 mod flatten;
+mod gaussian_dropout;
+mod gaussian_noise;
 mod global_pooling;
+mod glu;
+mod group_normalization;
 mod input;
+mod layer_normalization;
+mod layer_scale;
+mod local_response_normalization;
+mod maximum;
+mod merge;
+mod minimum;
+mod multiply;
+mod noise;
 mod pad;
 mod padding;
 mod permute;
 mod pooling;
+mod prelu;
 mod resample;
 mod rescaling;
 mod reshape;
 mod resize;
 mod resizing;
+mod rms_normalization;
+mod row_normalization;
 mod separable_conv2d;
 mod slice;
+mod softmax;
+mod spatial_dropout;
 mod spec;
+mod stochastic_depth;
 mod strided;
+mod subtract;
+mod unit_normalization;
 mod zero_padding;
 
 use built_in::BuiltInLayer;
@@ -54,6 +78,8 @@ pub(crate) use activation::{ActivationOp, augments};
 pub use activation_kind::ActivationKind;
 pub use adaptive_pooling::{AdaptiveAveragePooling2D, AdaptiveMaxPooling2D};
 pub use add::Add;
+pub use alpha_dropout::AlphaDropout;
+pub use average::Average;
 pub use batch_normalization::BatchNormalization;
 pub(crate) use built_in::{BorderValue, ExplicitBorder};
 pub use channel_shuffle::ChannelShuffle;
@@ -66,17 +92,35 @@ pub use dense::Dense;
 pub use depth_to_space::{DepthOrder, DepthToSpace, SpaceToDepth};
 pub use depthwise_conv2d::DepthwiseConv2D;
 pub(crate) use depthwise_conv2d::shape_in_groups;
+pub use divide::Divide;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
+pub use gaussian_dropout::GaussianDropout;
+pub use gaussian_noise::GaussianNoise;
 pub use global_pooling::{GlobalAveragePooling2D, GlobalMaxPooling2D};
+pub use glu::Glu;
+pub use group_normalization::GroupNormalization;
 pub use input::Input;
+pub use layer_normalization::LayerNormalization;
+pub use layer_scale::LayerScale;
+pub use local_response_normalization::LocalResponseNormalization;
+pub use maximum::Maximum;
+pub use minimum::Minimum;
+pub use multiply::Multiply;
 pub use pad::{Pad2D, PadMode};
 pub use padding::Padding;
 pub(crate) use padding::{dilated, resolve_convolution};
 pub use permute::Permute;
 pub use pooling::{AveragePooling2D, MaxPooling2D};
+pub use prelu::PReLU;
 pub use resample::{Coordinates, Interpolation, NearestMode};
 pub use rescaling::Rescaling;
+pub use rms_normalization::RMSNormalization;
+pub use softmax::Softmax;
+pub use spatial_dropout::SpatialDropout2D;
+pub use stochastic_depth::StochasticDepth;
+pub use subtract::Subtract;
+pub use unit_normalization::UnitNormalization;
 
 pub use reshape::Reshape;
 pub use resize::{Resize, ResizeTo};
@@ -144,6 +188,14 @@ macro_rules! layers {
                 match self {
                     $(Self::$kind(layer) => layer.keras_class(),)*
                     Self::Custom(layer) => layer.class_name(),
+                }
+            }
+
+            /// The module of that class.
+            pub(crate) fn keras_module(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(layer) => layer.keras_module(),)*
+                    Self::Custom(_) => "keras.layers",
                 }
             }
 
@@ -228,6 +280,26 @@ layers! {
     SpaceToDepth => "space_to_depth",
     Concatenate => "concatenate",
     Add => "add",
+    Subtract => "subtract",
+    Multiply => "multiply",
+    Divide => "divide",
+    Average => "average",
+    Maximum => "maximum",
+    Minimum => "minimum",
+    PReLU => "p_re_lu",
+    Glu => "glu",
+    Softmax => "softmax",
+    LayerNormalization => "layer_normalization",
+    GroupNormalization => "group_normalization",
+    RMSNormalization => "rms_normalization",
+    UnitNormalization => "unit_normalization",
+    LocalResponseNormalization => "local_response_normalization",
+    LayerScale => "layer_scale",
+    GaussianNoise => "gaussian_noise",
+    GaussianDropout => "gaussian_dropout",
+    SpatialDropout2D => "spatial_dropout2d",
+    AlphaDropout => "alpha_dropout",
+    StochasticDepth => "stochastic_depth",
 }
 
 impl Layer {

@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 
 use super::assign::Counts;
 use super::layers::{layer, supported};
+use super::operation::Operation;
 use crate::nn::keras_config::short;
-use crate::nn::layers::{Input, Rescaling, augments};
+use crate::nn::layers::{Input, augments};
 use crate::nn::{Network, NetworkBuilder, Shape};
 use crate::weights::topology::topological_order;
 use crate::{Error, Result};
@@ -50,6 +51,7 @@ pub(in crate::weights) fn describe(description: &Value, most: u64, size: [usize;
         layers: 0,
         size,
         any_size: false,
+        keras_2: is_keras_2(description),
     };
     // Where the input of a Sequential is written when its layers do not say.
     let built = [&config["build_input_shape"], &description["build_config"]["input_shape"]];
@@ -78,6 +80,16 @@ struct Reader {
     layers: usize,
     size: [usize; 2],
     any_size: bool,
+    keras_2: bool,
+}
+
+/// Whether Keras 2 has written a description: it calls the shape of an input `batch_input_shape`.
+fn is_keras_2(description: &Value) -> bool {
+    match description {
+        Value::Object(map) => map.contains_key("batch_input_shape") || map.values().any(is_keras_2),
+        Value::Array(values) => values.iter().any(is_keras_2),
+        _ => false,
+    }
 }
 
 impl Reader {
@@ -206,11 +218,10 @@ impl Reader {
         let first = inputs.first().map(|&input| self.builder.shape(input).clone());
         let first = first.ok_or_else(|| Error::layer(item.name, "is not connected to any layer"))?;
         let mut notes = Vec::new();
-        let layer = match item.arithmetic() {
-            Some(rescaling) => rescaling.into(),
-            None => {
-                layer(item.class, options, &first, &mut notes).map_err(|problem| Error::layer(item.name, problem))?
-            }
+        let layer = match item.operation() {
+            Some(operation) => operation.layer,
+            None => layer(item.class, options, &first, self.keras_2, &mut notes)
+                .map_err(|problem| Error::layer(item.name, problem))?,
         };
         if let Some(&called) = self.calls.get(path).and_then(|calls| calls.first()) {
             return Ok(vec![self.call_again(item.name, path, called, inputs)?]);
@@ -297,7 +308,7 @@ struct Item<'a> {
 
 /// An output of a layer.
 #[derive(Debug, Clone, Copy)]
-struct Reference<'a> {
+pub(super) struct Reference<'a> {
     layer: &'a str,
     /// Which call of the layer: a shared layer has several.
     call: usize,
@@ -336,33 +347,18 @@ impl<'a> Item<'a> {
         self.whole["inbound_nodes"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    /// `x / 255.0`, `x * 2`, `x - 1`, `x + 1` with a number or one for each channel, which are operations in Keras 3: what a
-    /// rescaling layer does.
-    fn arithmetic(&self) -> Option<Rescaling> {
+    /// A bare operation, such as `x / 255.0`: what it computes and of what.
+    fn operation(&self) -> Option<Operation<'a>> {
         let [call] = self.calls() else { return None };
-        let [tensor, constant] = call.get("args")?.as_array()?.as_slice() else { return None };
-        if tensor["class_name"] != "__keras_tensor__" {
-            return None;
-        }
-        let number = |value: &Value| value.as_f64().map(|value| value as f32);
-        let numbers: Vec<f32> = match constant {
-            Value::Array(values) if !values.is_empty() => values.iter().map(number).collect::<Option<_>>()?,
-            value => vec![number(value)?],
-        };
-        let all = |value: f32| vec![value; numbers.len()];
-        let (scale, offset) = match self.class {
-            "TrueDivide" | "Divide" => (numbers.iter().map(|number| 1.0 / number).collect(), all(0.0)),
-            "Multiply" => (numbers.clone(), all(0.0)),
-            "Subtract" => (all(1.0), numbers.iter().map(|number| -number).collect()),
-            "Add" => (all(1.0), numbers.clone()),
-            _ => return None,
-        };
-        Some(Rescaling { scale, offset })
+        Operation::new(self.whole, call)
     }
 
     /// The outputs that a call takes, and whether it is called with `training=False`.
     fn sources(&self, call: &'a Value) -> Result<(Vec<Reference<'a>>, bool)> {
         let bad = |problem: String| Error::layer(self.name, problem);
+        if let Some(operation) = self.operation() {
+            return Ok((operation.sources, false));
+        }
         let mut sources = Vec::new();
         let mut options = Vec::new();
         match (call.as_array(), call.as_object()) {
@@ -376,7 +372,6 @@ impl<'a> Item<'a> {
             }
             (_, Some(new)) => {
                 let arguments = new.get("args").unwrap_or(&Value::Null);
-                let arguments = if self.arithmetic().is_some() { &arguments[0] } else { arguments };
                 tensors(arguments, &mut sources).map_err(bad)?;
                 options.extend(new.get("kwargs").and_then(Value::as_object));
             }
@@ -461,7 +456,7 @@ fn tensors<'a>(value: &'a Value, found: &mut Vec<Reference<'a>>) -> Result<(), S
 }
 
 /// `[name, call, output]`.
-fn reference(value: &Value) -> Option<Reference<'_>> {
+pub(super) fn reference(value: &Value) -> Option<Reference<'_>> {
     let layer = value.get(0)?.as_str()?;
     let number = |place: usize| usize::try_from(value.get(place)?.as_u64()?).ok();
     Some(Reference { layer, call: number(1)?, output: number(2)? })

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::nn::layers::{ActivationKind, BorderValue, ExplicitBorder, ZeroPadding2D};
+use crate::nn::layers::{BorderValue, ExplicitBorder, ZeroPadding2D};
 use crate::nn::{Network, Node};
 use crate::{Error, Result};
 
@@ -88,12 +88,8 @@ fn not_below_zero(network: &Network) -> Vec<bool> {
     for node in network.nodes() {
         let inputs = !node.inputs().is_empty() && node.inputs().iter().all(|&input| found[input]);
         let keeps_sign = inputs && node.layer().spec().keeps_sign();
-        found.push(match node.activation() {
-            ActivationKind::Relu | ActivationKind::Relu6 | ActivationKind::Sigmoid | ActivationKind::Softmax => true,
-            ActivationKind::Clip { min, .. } if min >= 0.0 => true,
-            ActivationKind::Linear | ActivationKind::Tanh | ActivationKind::LeakyRelu { .. } => keeps_sign,
-            _ => false,
-        });
+        let kind = node.activation();
+        found.push(kind.is_never_negative() || (keeps_sign && kind.keeps_sign()));
     }
     found
 }
@@ -101,7 +97,7 @@ fn not_below_zero(network: &Network) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::layers::{Activation, AveragePooling2D, Conv2D, MaxPooling2D, Padding};
+    use crate::nn::layers::{Activation, ActivationKind, AveragePooling2D, Conv2D, MaxPooling2D, Padding};
     use crate::nn::{Layer, Plan};
 
     const BORDER: Padding = Padding::Explicit([[1, 0], [1, 1]]);

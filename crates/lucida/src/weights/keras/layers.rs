@@ -13,7 +13,7 @@ pub(super) fn supported() -> String {
     )
 }
 
-/// The layer of this class and these options, for inputs of this shape (without the batch).
+/// The layer of this class and these options, as Keras 2 or 3 means them, for inputs of this shape (without the batch).
 ///
 /// # Errors
 /// What cannot be represented, without the layer's name.
@@ -21,9 +21,10 @@ pub(super) fn layer(
     class: &str,
     options: &Map<String, Value>,
     input: &Shape,
+    keras_2: bool,
     notes: &mut Vec<String>,
 ) -> Result<Layer, String> {
-    let mut config = KerasConfig::new(options, input, notes);
+    let mut config = KerasConfig::new(options, input, notes).of_keras_2(keras_2);
     config.dtype()?;
     let layer = Layer::from_keras(class, &mut config);
     let layer = layer.ok_or_else(|| format!("{class} layers are not supported, only {}", supported()))??;
@@ -43,7 +44,7 @@ mod tests {
     fn read(class: &str, config: Value) -> Result<(Layer, Vec<String>), String> {
         let mut notes = Vec::new();
         let input = Shape::from([4, 5, 3]);
-        layer(class, config.as_object().unwrap(), &input, &mut notes).map(|layer| (layer, notes))
+        layer(class, config.as_object().unwrap(), &input, false, &mut notes).map(|layer| (layer, notes))
     }
 
     fn rescaling(class: &str, config: Value) -> Rescaling {
@@ -95,12 +96,57 @@ mod tests {
 
     #[test]
     fn layers_that_augment_do_nothing_in_use() {
-        for class in ["RandomFlip", "RandomRotation", "RandomZoom", "GaussianNoise"] {
+        for class in ["RandomFlip", "RandomRotation", "RandomZoom", "RandomContrast"] {
             let (layer, notes) =
                 read(class, json!({"name": "x", "seed": 1, "factor": [0.1, 0.2], "mode": "horizontal"})).unwrap();
             assert_eq!(layer, Activation::new(ActivationKind::Linear).into());
             assert_eq!(notes, [format!("{class}: augments in training only, left out")]);
         }
         assert!(read("RandomCrop", json!({"height": 2, "width": 2})).is_err());
+    }
+
+    #[test]
+    fn names_that_changed_their_meaning() {
+        let hard_sigmoid = |keras_2| {
+            let config = json!({ "activation": "hard_sigmoid" });
+            let options = config.as_object().unwrap();
+            layer("Activation", options, &Shape::from([4]), keras_2, &mut Vec::new()).unwrap()
+        };
+        let of = |slope| Layer::from(Activation::new(ActivationKind::HardSigmoid { slope, offset: 0.5 }));
+        assert_eq!([hard_sigmoid(true), hard_sigmoid(false)], [of(0.2), of(1.0 / 6.0)]);
+    }
+
+    #[test]
+    fn activations_in_all_spellings() {
+        let kind = |class: &str, config: Value| match read(class, config).unwrap().0 {
+            Layer::Activation(layer) => layer.activation,
+            other => panic!("{other:?}"),
+        };
+        let named = |name: &str| kind("Activation", json!({ "activation": name }));
+        assert_eq!([named("swish"), named("silu")], [ActivationKind::Silu; 2]);
+        assert_eq!([named("hard_swish"), named("hard_silu")], [ActivationKind::HardSilu; 2]);
+        let object = json!({ "class_name": "function", "config": "gelu", "registered_name": "gelu" });
+        assert_eq!(kind("Activation", json!({ "activation": object })), ActivationKind::Gelu);
+        let nested = json!({ "class_name": "ELU", "config": { "alpha": 0.5 } });
+        assert_eq!(kind("Activation", json!({ "activation": nested })), ActivationKind::Elu { alpha: 0.5 });
+        assert_eq!(kind("ELU", json!({ "alpha": 0.5 })), ActivationKind::Elu { alpha: 0.5 });
+        assert_eq!(kind("LeakyReLU", json!({ "alpha": 0.1 })), ActivationKind::LeakyRelu { negative_slope: 0.1 });
+        let general = ActivationKind::GeneralRelu { negative_slope: 0.05, threshold: 0.1, max_value: Some(6.0) };
+        let config = json!({ "max_value": 6, "negative_slope": 0.05, "threshold": 0.1 });
+        assert_eq!(kind("ReLU", config), general);
+        let above = ActivationKind::GeneralRelu { negative_slope: 0.0, threshold: 2.0, max_value: None };
+        assert_eq!(kind("ThresholdedReLU", json!({ "theta": 2.0 })), above);
+        let problem = read("Activation", json!({ "activation": "sparsemax" })).unwrap_err();
+        assert!(problem.contains("sparsemax") && problem.contains("hard_silu"), "{problem}");
+    }
+
+    #[test]
+    fn dropouts_with_a_noise_shape() {
+        let class =
+            |shape: Value| read("Dropout", json!({ "rate": 0.5, "noise_shape": shape })).unwrap().0.class_name();
+        assert_eq!(class(json!([null, 1, 1, 1])), "StochasticDepth");
+        assert_eq!(class(json!([null, 1, 1, null])), "SpatialDropout2D");
+        assert_eq!(class(json!([null, 4, 5, 3])), "Dropout");
+        assert!(read("Dropout", json!({ "rate": 0.5, "noise_shape": [1, 1] })).is_err());
     }
 }

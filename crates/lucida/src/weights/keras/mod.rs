@@ -7,6 +7,7 @@ mod config;
 mod express;
 mod layers;
 mod npz;
+mod operation;
 mod order;
 mod own;
 mod write;

@@ -108,11 +108,12 @@ fn item(network: &Network, first: usize, calls: &Calls) -> Result<Value, String>
     let inputs: Vec<&Node> = node.inputs().iter().map(|&input| &network.nodes()[input]).collect();
     let is_input = inputs.is_empty();
     let calls: Vec<Value> = calls.nodes(first).filter(|_| !is_input).map(|node| call(network, node, calls)).collect();
+    let (module, class) = (node.layer().keras_module(), node.layer().keras_class());
     let mut item = json!({
-        "module": "keras.layers",
-        "class_name": node.layer().keras_class(),
+        "module": module,
+        "class_name": class,
         "config": config,
-        "registered_name": null,
+        "registered_name": if module == "keras.layers" { Value::Null } else { class.into() },
         "name": node.name(),
         "inbound_nodes": calls,
     });

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::tensor::Constant;
+use super::patterns;
 use crate::nn::layers::{ActivationKind, BatchNormalization};
 use crate::nn::{Layer, Network, Shape};
 use crate::{Error, Result};
@@ -19,6 +20,8 @@ pub(super) enum Source {
     Dense(DenseSource),
     /// gamma, beta, mean, variance
     Norm([Vec<f32>; 4]),
+    /// Values of the layer's weights, in their order.
+    Weights(Vec<Vec<f32>>),
     /// `scale x + offset` for each channel.
     Affine {
         scale: Vec<f32>,
@@ -60,6 +63,7 @@ const EPSILON: f32 = 1.0 / 1024.0;
 /// Says in fewer layers what several say: factors and shifts one after another, a shift after a convolution or a dense
 /// layer without a bias, an activation after either; and leaves out what no output needs.
 pub(super) fn simplify(drafts: &mut Vec<LayerDraft>, outputs: &mut [usize]) {
+    patterns::recognize(drafts);
     let mut uses = vec![0_usize; drafts.len()];
     outputs.iter().for_each(|&output| uses[output] += 1);
     for index in (0..drafts.len()).rev() {
@@ -119,6 +123,24 @@ fn absorb(layer: &mut LayerDraft, next: &LayerDraft) -> bool {
             *bias = Some(offset.clone());
             true
         }
+        // PyTorch normalizes groups first and scales channels then.
+        (Layer::GroupNormalization(norm), source @ Source::Weights(_), _, Source::Affine { scale, offset })
+            if !norm.scale && !norm.center =>
+        {
+            (norm.scale, norm.center) = (true, true);
+            *source = Source::Weights(vec![scale.clone(), offset.clone()]);
+            true
+        }
+        // Of one channel scale and shift come one after the other.
+        (Layer::GroupNormalization(norm), Source::Weights(parts), _, Source::Affine { scale, offset })
+            if norm.scale && norm.center =>
+        {
+            for index in 0..scale.len() {
+                parts[0][index] *= scale[index];
+                parts[1][index] = parts[1][index] * scale[index] + offset[index];
+            }
+            true
+        }
         // Two activations stay two layers.
         (Layer::Activation(_), ..) => false,
         (layer, _, Layer::Activation(next), _) if linear => match layer.activation_mut() {
@@ -158,6 +180,7 @@ pub(super) fn build(name: &str, drafts: &[LayerDraft], outputs: &[usize], most: 
         match &draft.source {
             Source::Nothing => {}
             Source::Norm(parts) => parts.iter().for_each(|part| set(part)),
+            Source::Weights(parts) => parts.iter().for_each(|part| set(part)),
             Source::Affine { scale, offset } => {
                 let channels = scale.len();
                 [scale, offset].into_iter().for_each(|part| set(part));

@@ -4,36 +4,21 @@ use super::Importer;
 use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Symbol, Value};
-use crate::nn::layers::{Add, Concatenate, ZeroPadding2D};
+use crate::nn::layers::{Concatenate, ZeroPadding2D};
 
 impl Importer {
-    /// `Add`, `Sub`, `Mul`, `Div`, `Sum`: with a constant, or a sum of what is computed.
+    /// `Add`, `Sub`, `Mul`, `Div`, `Sum`: with a constant, or of what is computed.
     pub(super) fn arithmetic(&mut self, op: &Operator) -> Answer<Symbol> {
         match op.inputs.as_slice() {
             [Some(Value::Symbol(symbol)), Some(Value::Constant(constant))] => self.scale(op, symbol, constant, false),
             [Some(Value::Constant(constant)), Some(Value::Symbol(symbol))] => self.scale(op, symbol, constant, true),
             [Some(Value::Symbol(symbol))] => Ok(symbol.clone()),
-            _ if matches!(op.node.op_type.as_str(), "Add" | "Sum") => self.sum(op),
-            _ => unsupported("of two computed inputs is not supported, only by a constant"),
+            _ => self.merge(op),
         }
-    }
-
-    fn sum(&mut self, op: &Operator) -> Answer<Symbol> {
-        let symbols = self.alike(op)?;
-        let first = symbols[0].clone();
-        if let Some(other) = symbols.iter().find(|other| other.axes != first.axes || other.atoms != first.atoms) {
-            let (first, other) = (first.shape(), other.shape());
-            return unsupported(format!(
-                "of inputs of {first} and {other}, or with axes in another order, is not supported"
-            ));
-        }
-        let inputs: Vec<usize> = symbols.iter().map(|symbol| symbol.draft).collect();
-        let draft = self.add((op.node, ""), Add::new(), &inputs, Source::Nothing)?;
-        Ok(Symbol { draft, ..first })
     }
 
     /// All inputs, which must be computed; flat if one of them is.
-    fn alike(&mut self, op: &Operator) -> Answer<Vec<Symbol>> {
+    pub(super) fn alike(&mut self, op: &Operator) -> Answer<Vec<Symbol>> {
         let mut symbols = (0..op.inputs.len()).map(|index| op.symbol(index).cloned()).collect::<Answer<Vec<_>>>()?;
         if symbols.is_empty() {
             return Err("has no inputs".into());

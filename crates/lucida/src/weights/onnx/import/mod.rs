@@ -9,8 +9,11 @@ pub(super) mod drafts;
 mod fold;
 mod input;
 mod joining;
+mod merging;
 mod name;
+mod normalization;
 mod operator;
+mod patterns;
 mod pointwise;
 mod pooling;
 mod symbol;
@@ -34,7 +37,9 @@ use symbol::{Symbol, Value};
 const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, ConvTranspose, Div, \
      Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
      Neg, Pad, ReduceMax, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Sum, Tanh, Transpose, \
-     Unsqueeze";
+     Unsqueeze, and the activations and normalizations: Celu, Elu, Erf, Exp, Gelu, GroupNormalization, HardSigmoid, HardSwish, \
+     InstanceNormalization, LayerNormalization, LpNormalization, LRN, Mean, Mish, Pow, PRelu, Selu, Shrink, Softplus, Softsign, \
+     Swish, ThresholdedRelu";
 
 /// Layers of a network.
 const MAX_LAYERS: usize = 20_000;
@@ -140,8 +145,9 @@ impl Importer {
     /// Takes all nodes of the graph.
     fn nodes(&mut self, file: &OnnxFile) -> Result<()> {
         let path = file.path.display();
+        let regrouped = normalization::regrouped(&file.graph);
         for &place in &node_order(&file.graph).map_err(|problem| Error::file(&file.path, problem))? {
-            let node = &file.graph.node[place];
+            let node = regrouped.get(&place).unwrap_or(&file.graph.node[place]);
             self.node(node).map_err(|fault| {
                 let place = format!("node {:?} ({})", short(&node.name), short(&node.op_type));
                 match fault {
@@ -230,8 +236,19 @@ impl Importer {
             "Gemm" => self.gemm(op),
             "MatMul" => self.mat_mul(op),
             "BatchNormalization" => self.batch_normalization(op),
+            "InstanceNormalization" => self.instance_normalization(op),
+            normalization::GROUPED => self.instance_normalization_of_groups(op),
+            "GroupNormalization" => self.group_normalization(op),
+            "LayerNormalization" => self.layer_normalization(op),
+            "LRN" => self.local_response(op),
+            "LpNormalization" => self.unit(op),
+            "PRelu" => self.prelu(op),
             "Relu" | "Sigmoid" | "Tanh" | "LeakyRelu" | "Clip" => self.activation(op),
+            "Elu" | "Selu" | "Celu" | "Gelu" | "HardSigmoid" | "HardSwish" | "Swish" | "Softplus" | "Softsign"
+            | "Mish" | "Exp" | "Erf" | "ThresholdedRelu" | "Shrink" => self.smooth_activation(op),
             "Max" | "Min" => self.bound(op),
+            "Mean" => self.merge(op),
+            "Pow" => self.power(op),
             "Neg" => self.negative(op),
             "Softmax" | "LogSoftmax" => self.softmax(op),
             "ArgMax" => self.arg_max(op),

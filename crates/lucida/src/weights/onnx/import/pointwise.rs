@@ -5,7 +5,7 @@ use super::Importer;
 use super::drafts::{Source, affine};
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Symbol, Value};
-use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Dropout};
+use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Dropout, Softmax};
 
 /// Channels that can be given a factor and a shift that the file has once for all.
 const MAX_CHANNELS: usize = 1 << 20;
@@ -30,6 +30,45 @@ impl Importer {
         self.add_alike(op, symbol, Activation::new(kind))
     }
 
+    /// The activations whose derivative is not a function of the output.
+    pub(super) fn smooth_activation(&mut self, op: &Operator) -> Answer<Symbol> {
+        let kind = match op.node.op_type.as_str() {
+            "Elu" => ActivationKind::Elu { alpha: op.float("alpha", 1.0) },
+            "Celu" => ActivationKind::Celu { alpha: op.float("alpha", 1.0) },
+            "Selu" => {
+                let (alpha, gamma) = (op.float("alpha", 1.673_263_2), op.float("gamma", 1.050_701));
+                if (alpha - 1.673_263_2).abs() > 1e-6 || (gamma - 1.050_701).abs() > 1e-6 {
+                    return unsupported(format!("with alpha {alpha} and gamma {gamma} is not supported"));
+                }
+                ActivationKind::Selu
+            }
+            "Gelu" if op.text("approximate").is_some_and(|kind| kind == "tanh") => ActivationKind::GeluTanh,
+            "Gelu" => ActivationKind::Gelu,
+            "HardSigmoid" => {
+                ActivationKind::HardSigmoid { slope: op.float("alpha", 0.2), offset: op.float("beta", 0.5) }
+            }
+            "HardSwish" => ActivationKind::HardSilu,
+            "Swish" if op.float("alpha", 1.0) == 1.0 => ActivationKind::Silu,
+            "Softplus" => ActivationKind::Softplus { beta: 1.0, threshold: 20.0 },
+            "Softsign" => ActivationKind::Softsign,
+            "Mish" => ActivationKind::Mish,
+            "Exp" => ActivationKind::Exponential,
+            "Erf" => ActivationKind::Erf,
+            "ThresholdedRelu" => {
+                let threshold = op.float("alpha", 1.0);
+                ActivationKind::GeneralRelu { negative_slope: 0.0, threshold, max_value: None }
+            }
+            "Shrink" => match (op.float("lambd", 0.5), op.float("bias", 0.0)) {
+                (threshold, 0.0) => ActivationKind::HardShrink { threshold },
+                (threshold, bias) if threshold == bias => ActivationKind::SoftShrink { threshold },
+                (lambd, bias) => return unsupported(format!("with lambd {lambd} and bias {bias} is not supported")),
+            },
+            other => return unsupported(format!("{other} with these attributes is not supported")),
+        };
+        let symbol = op.symbol(0)?;
+        self.add_alike(op, symbol, Activation::new(kind))
+    }
+
     fn clip(&mut self, op: &Operator, symbol: &Symbol, min: f32, max: f32) -> Answer<Symbol> {
         let kind = match (min.max(f32::MIN), max.min(f32::MAX)) {
             (0.0, f32::MAX) => ActivationKind::Relu,
@@ -49,7 +88,8 @@ impl Importer {
             {
                 (symbol, constant.check_floats()?.float(0))
             }
-            _ => return unsupported("is supported of a value and one number alone"),
+            inputs if inputs.iter().all(|input| matches!(input, Some(Value::Symbol(_)))) => return self.merge(op),
+            _ => return unsupported("is supported of computed values, or a value and one number, alone"),
         };
         if constant.is_nan() {
             return Err("has a bound that is not a number".into());
@@ -99,12 +139,18 @@ impl Importer {
         let last = symbol.atoms.len() - 1;
         let along_channels = shape.as_image().is_some()
             && normalized == shape.channels()
-            && symbol.axes[axes].iter().flatten().all(|&atom| atom == last);
+            && symbol.axes[axes.clone()].iter().flatten().all(|&atom| atom == last);
         if along_channels {
             return self.add_alike(op, &symbol, Activation::new(kind));
         }
         if normalized != symbol.len() {
-            return unsupported(format!("of {} is supported over the channels alone", symbol.shape()));
+            // Over other axes of an image.
+            let mut atoms: Vec<usize> = symbol.axes[axes].iter().flatten().copied().collect();
+            atoms.sort_unstable();
+            if shape.sizes() != &*symbol.atoms || atoms.is_empty() {
+                return unsupported(format!("over axis {} of {} is not supported", axis + 1, symbol.shape()));
+            }
+            return self.add_alike(op, &symbol, Softmax { axes: atoms, log: kind == ActivationKind::LogSoftmax });
         }
         // Over all values their order does not matter.
         let draft = self.flatten(symbol.draft)?;
@@ -153,7 +199,7 @@ impl Importer {
     }
 
     /// Makes sure that an axis is the channels of its layer, and says where each is if they are in another order.
-    fn channels(&mut self, symbol: &Symbol, axis: usize) -> Answer<(Symbol, Option<Vec<usize>>)> {
+    pub(super) fn channels(&mut self, symbol: &Symbol, axis: usize) -> Answer<(Symbol, Option<Vec<usize>>)> {
         let shape = &self.drafts[symbol.draft].shape;
         let last = symbol.atoms.len() - 1;
         let alone = symbol.axes[axis] == [last] || (symbol.axes[axis].is_empty() && shape.channels() == 1);
@@ -217,7 +263,7 @@ impl Importer {
 }
 
 /// Puts each value in its place.
-fn sorted(values: Vec<f32>, order: Option<&[usize]>) -> Vec<f32> {
+pub(super) fn sorted(values: Vec<f32>, order: Option<&[usize]>) -> Vec<f32> {
     let Some(order) = order else { return values };
     let mut sorted = vec![0.0; values.len()];
     order.iter().zip(values).for_each(|(&place, value)| sorted[place] = value);

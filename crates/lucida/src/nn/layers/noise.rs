@@ -1,0 +1,199 @@
+//! What the layers that act at random in training share: each value becomes `factor x + shift`, with random factors and
+//! shifts, and its gradient is multiplied by the same factor. Outside of training they are their input.
+
+use lucida_kernels::ops::{multiply, transfer};
+use lucida_kernels::{Buffer, Cpu};
+
+use crate::core::Rng;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
+
+/// What is drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Noise {
+    /// A normal number of this deviation is added to each value.
+    Add(f32),
+    /// Each value is multiplied by a normal number of mean one and this deviation.
+    Scale(f32),
+    /// Values are dropped with this probability, alone or together, and the others scaled up by `1 / (1 - rate)`.
+    Drop(f32, Together),
+    /// Values become SELU's least value with this probability, and all are brought back to the mean and the variance that
+    /// they had.
+    Alpha(f32),
+}
+
+/// The values that share what is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Together {
+    /// None.
+    Values,
+    /// Those of a channel.
+    Channels,
+    /// Those of a sample.
+    Samples,
+}
+
+/// Checks the probability of a drop.
+///
+/// # Errors
+/// It is not one below 1.
+pub(super) fn check_rate(rate: f32) -> Result<(), String> {
+    match (0.0..1.0).contains(&rate) {
+        true => Ok(()),
+        false => Err(format!("a dropout rate is at least 0 and less than 1, got {rate}")),
+    }
+}
+
+/// The least value of SELU: minus the product of its factors.
+const SELU_LEAST: f32 = -1.758_099_3;
+
+impl Noise {
+    /// Prepares it to compute, in training.
+    pub(super) fn prepare(self, config: &OpConfig) -> Box<dyn Op> {
+        let features = config.inputs[0].len();
+        let of = |used: bool| Buffer::zeroed(if used { config.batch * features } else { 0 });
+        Box::new(Noising {
+            cpu: config.cpu,
+            noise: self,
+            features,
+            channels: config.inputs[0].channels(),
+            factors: of(!matches!(self, Self::Add(_))),
+            shifts: of(matches!(self, Self::Add(_) | Self::Alpha(_))),
+        })
+    }
+
+    /// Words of 32 bits that a sample draws.
+    fn words(self, features: usize, channels: usize) -> usize {
+        match self {
+            // Normal numbers come in pairs, of two uniform ones of 64 bits.
+            Self::Add(_) | Self::Scale(_) => 4 * features.div_ceil(2),
+            Self::Drop(_, Together::Values) | Self::Alpha(_) => features,
+            Self::Drop(_, Together::Channels) => channels,
+            Self::Drop(_, Together::Samples) => 1,
+        }
+    }
+}
+
+struct Noising {
+    cpu: Cpu,
+    noise: Noise,
+    features: usize,
+    channels: usize,
+    /// What each value of the batch is multiplied with; empty where that is one.
+    factors: Buffer,
+    /// What is added to it; empty where that is zero.
+    shifts: Buffer,
+}
+
+impl Noising {
+    /// Draws for one sample.
+    fn draw(noise: Noise, channels: usize, rng: &mut Rng, factors: &mut [f32], shifts: &mut [f32]) {
+        let threshold = |rate: f32| (f64::from(rate) * 2.0_f64.powi(32)) as u32;
+        match noise {
+            Noise::Add(deviation) => {
+                shifts.fill(0.0);
+                rng.add_noise(shifts, deviation.into());
+            }
+            Noise::Scale(deviation) => {
+                factors.fill(1.0);
+                rng.add_noise(factors, deviation.into());
+            }
+            Noise::Drop(rate, together) => {
+                let (keep, threshold) = (1.0 / (1.0 - rate), threshold(rate));
+                let mut factor = || if rng.next_u32() < threshold { 0.0 } else { keep };
+                match together {
+                    Together::Values => factors.iter_mut().for_each(|value| *value = factor()),
+                    Together::Samples => factors.fill(factor()),
+                    Together::Channels => {
+                        let (first, rest) = factors.split_at_mut(channels);
+                        first.iter_mut().for_each(|value| *value = factor());
+                        rest.chunks_exact_mut(channels).for_each(|row| row.copy_from_slice(first));
+                    }
+                }
+            }
+            Noise::Alpha(rate) => {
+                let scale = ((1.0 - rate) * (1.0 + rate * SELU_LEAST * SELU_LEAST)).sqrt().recip();
+                let shift = -scale * SELU_LEAST * rate;
+                let threshold = threshold(rate);
+                for (factor, added) in factors.iter_mut().zip(shifts) {
+                    let dropped = rng.next_u32() < threshold;
+                    *factor = if dropped { 0.0 } else { scale };
+                    *added = if dropped { shift + scale * SELU_LEAST } else { shift };
+                }
+            }
+        }
+    }
+}
+
+impl Op for Noising {
+    fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
+        let Self { cpu, noise, features, channels, factors, shifts } = self;
+        let seed = pass.seed.expect("a plan for training is given a seed for each step");
+        let mut rng = seed.rng(noise.words(*features, *channels));
+        let of = |buffer: &Buffer, sample: usize| match buffer.is_empty() {
+            true => 0..0,
+            false => sample * *features..(sample + 1) * *features,
+        };
+        for sample in 0..pass.batch {
+            let (own, added) = (of(factors, sample), of(shifts, sample));
+            Self::draw(*noise, *channels, &mut rng, &mut factors[own], &mut shifts[added]);
+        }
+        if factors.is_empty() {
+            transfer(*cpu, pass.inputs.get(0), output, false);
+        } else {
+            multiply(*cpu, pass.inputs.get(0), &factors[..output.len()], output, false);
+        }
+        if !shifts.is_empty() {
+            transfer(*cpu, &shifts[..output.len()], output, true);
+        }
+    }
+
+    /// The gradient takes the same factors.
+    fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
+        match self.factors.is_empty() {
+            true => transfer(self.cpu, pass.grad_output, grad_input, accumulate),
+            false => {
+                multiply(self.cpu, pass.grad_output, &self.factors[..grad_input.len()], grad_input, accumulate);
+            }
+        }
+    }
+}
+
+/// Makes a type with a method `noise`, of what it draws, and a field a layer that is its input outside of training.
+macro_rules! noise_layer {
+    ($kind:ident, $field:ident, keeps_sign: $keeps_sign:literal) => {
+        impl $kind {
+            /// The layer.
+            pub fn new($field: f32) -> Self {
+                Self { $field }
+            }
+        }
+
+        impl $crate::nn::layers::LayerSpec for $kind {
+            fn output_shape(&self, inputs: &[$crate::nn::Shape]) -> Result<$crate::nn::Shape, String> {
+                self.check()?;
+                Ok($crate::nn::layers::spec::one_input(inputs)?.clone())
+            }
+
+            fn is_view(&self, training: bool) -> bool {
+                !training || self.$field == 0.0
+            }
+
+            fn extent(&self, _inputs: &[$crate::nn::Shape]) -> $crate::nn::layers::Extent {
+                $crate::nn::layers::Extent::Same
+            }
+
+            fn keeps_sign(&self) -> bool {
+                $keeps_sign
+            }
+
+            fn only_resamples(&self) -> bool {
+                true
+            }
+
+            fn prepare(&self, config: &$crate::nn::OpConfig) -> Box<dyn $crate::nn::Op> {
+                self.noise().prepare(config)
+            }
+        }
+    };
+}
+pub(super) use noise_layer;

@@ -1,0 +1,97 @@
+//! Operators on several computed tensors, value by value, broadcast as NumPy does.
+
+use super::Importer;
+use super::drafts::Source;
+use super::operator::{Answer, Operator, unsupported};
+use super::symbol::{Symbol, Value};
+use crate::nn::Layer;
+use crate::nn::layers::{Add, Average, Divide, Maximum, Minimum, Multiply, Subtract};
+
+/// Factors of a power that become a product.
+const MAX_POWER: usize = 4;
+
+impl Importer {
+    /// `Add`, `Sub`, `Mul`, `Div`, `Max`, `Min`, `Sum` and `Mean` of what is computed.
+    pub(super) fn merge(&mut self, op: &Operator) -> Answer<Symbol> {
+        let layer: Layer = match op.node.op_type.as_str() {
+            "Add" | "Sum" => Add::new().into(),
+            "Sub" => Subtract::new().into(),
+            "Mul" => Multiply::new().into(),
+            "Div" => Divide::new().into(),
+            "Max" => Maximum::new().into(),
+            "Min" => Minimum::new().into(),
+            _ => Average::new().into(),
+        };
+        let symbols = self.alike_or_broadcast(op)?;
+        let [first, rest @ ..] = symbols.as_slice() else { return Err("has no inputs".into()) };
+        if rest.is_empty() {
+            return Ok(first.clone());
+        }
+        let widest = symbols.iter().max_by_key(|symbol| symbol.len()).unwrap_or(first);
+        if let Some(other) = symbols.iter().find(|symbol| !self.is_broadcast(symbol, widest)) {
+            let (wide, other) = (widest.shape(), other.shape());
+            return unsupported(format!(
+                "of inputs of {wide} and {other}, or with axes in another order, is not supported"
+            ));
+        }
+        let inputs: Vec<usize> = symbols.iter().map(|symbol| symbol.draft).collect();
+        let draft = self.add((op.node, ""), layer, &inputs, Source::Nothing)?;
+        if self.drafts[draft].shape != self.drafts[widest.draft].shape {
+            return unsupported(format!(
+                "of inputs that are all broadcast, to {}, is not supported",
+                self.drafts[draft].shape
+            ));
+        }
+        Ok(Symbol { draft, ..widest.clone() })
+    }
+
+    /// `Pow` with a small whole exponent: a product of the value with itself.
+    pub(super) fn power(&mut self, op: &Operator) -> Answer<Symbol> {
+        let exponent = op.needed(1)?;
+        let symbol = op.symbol(0)?.clone();
+        let factors = (2..=MAX_POWER).find(|&factors| exponent.len() == 1 && exponent.float(0) == factors as f32);
+        let Some(factors) = factors else {
+            return unsupported(format!("is supported with exponents from 2 to {MAX_POWER} alone"));
+        };
+        let draft = self.add((op.node, ""), Multiply::new(), &vec![symbol.draft; factors], Source::Nothing)?;
+        Ok(Symbol { draft, ..symbol })
+    }
+
+    /// All inputs; as flat layers where they are of the same size and one of them is flat.
+    fn alike_or_broadcast(&mut self, op: &Operator) -> Answer<Vec<Symbol>> {
+        let symbols: Vec<&Symbol> = op
+            .inputs
+            .iter()
+            .filter_map(|input| match input {
+                Some(Value::Symbol(symbol)) => Some(symbol),
+                _ => None,
+            })
+            .collect();
+        if symbols.len() == op.inputs.len() && symbols.iter().any(|symbol| symbol.len() != symbols[0].len()) {
+            return Ok(symbols.into_iter().cloned().collect());
+        }
+        self.alike(op)
+    }
+
+    /// Whether the values of a tensor, in the order of its layer's memory, are broadcast to those of a wider one as the
+    /// tensors are in the graph: its axes are the same ones from the end, or of one position.
+    fn is_broadcast(&self, symbol: &Symbol, wide: &Symbol) -> bool {
+        if symbol.axes.len() != wide.axes.len() {
+            return false;
+        }
+        if symbol.len() == wide.len() {
+            return symbol.axes == wide.axes && symbol.atoms == wide.atoms;
+        }
+        // What a flat layer has may have been an image; then its places say nothing.
+        let plain = |symbol: &Symbol| self.drafts[symbol.draft].shape.sizes() == &*symbol.atoms;
+        let from_end = |symbol: &Symbol, axis: usize| match symbol.axes[axis].as_slice() {
+            &[atom] => Some((symbol.atoms.len() - atom, symbol.atoms[atom])),
+            _ => None,
+        };
+        let same = |axis: usize| {
+            symbol.axes[axis].is_empty()
+                || from_end(symbol, axis).is_some_and(|place| Some(place) == from_end(wide, axis))
+        };
+        plain(symbol) && plain(wide) && (0..wide.axes.len()).all(same)
+    }
+}

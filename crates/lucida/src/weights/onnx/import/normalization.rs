@@ -1,0 +1,220 @@
+//! Normalizations of a sample by its own moments, the parametric ReLU, and what PyTorch writes them as.
+
+use std::collections::HashMap;
+
+use super::super::proto::{GraphProto, NodeProto};
+use super::super::tensor::Constant;
+use super::Importer;
+use super::drafts::Source;
+use super::operator::{Answer, Operator, unsupported};
+use super::symbol::Symbol;
+use crate::nn::layers::{GroupNormalization, LayerNormalization, LocalResponseNormalization, PReLU, UnitNormalization};
+
+/// The name of the operator that [`regrouped`] makes.
+pub(super) const GROUPED: &str = "InstanceNormalization of groups";
+
+/// The nodes of PyTorch's group normalizations that are read otherwise than they stand: a `Reshape` to (batch, groups, rest)
+/// that an `InstanceNormalization` alone takes is left out, and the latter then knows of it by a fourth input. The axes
+/// of a tensor here cannot be split.
+pub(super) fn regrouped(graph: &GraphProto) -> HashMap<usize, NodeProto> {
+    let mut takers: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (place, node) in graph.node.iter().enumerate() {
+        node.input.iter().for_each(|input| takers.entry(input).or_default().push(place));
+    }
+    let mut changed = HashMap::new();
+    for (place, node) in graph.node.iter().enumerate().filter(|(_, node)| node.op_type == "Reshape") {
+        let Some(output) = node.output.first().filter(|name| graph.output.iter().all(|output| output.name != **name))
+        else {
+            continue;
+        };
+        let (Some(&[taker]), [data, target]) = (takers.get(output.as_str()).map(Vec::as_slice), node.input.as_slice())
+        else {
+            continue;
+        };
+        let norm = &graph.node[taker];
+        if norm.op_type == "InstanceNormalization" && norm.input.len() == 3 && norm.input[0] == *output {
+            let input = vec![data.clone()];
+            changed
+                .insert(place, NodeProto { op_type: "Identity".into(), input, attribute: Vec::new(), ..node.clone() });
+            let input = norm.input.iter().chain([target]).cloned().collect();
+            changed.insert(taker, NodeProto { op_type: GROUPED.into(), input, ..norm.clone() });
+        }
+    }
+    changed
+}
+
+/// The factors and shifts of a group normalization for each channel.
+fn spread(op: &Operator, groups: usize) -> Answer<[Vec<f32>; 2]> {
+    let symbol = op.symbol(0)?;
+    let channels = if symbol.axes.is_empty() { 0 } else { symbol.size(0) };
+    let part = |index: usize| -> Answer<Vec<f32>> {
+        let values = op.needed(index)?.check_floats()?.floats();
+        match values.len() {
+            len if len == channels => Ok(values),
+            len if len == groups && channels.is_multiple_of(groups) => {
+                let each = |value: f32| std::iter::repeat_n(value, channels / groups);
+                Ok(values.into_iter().flat_map(each).collect())
+            }
+            len => Err(format!("{len} factors for {channels} channels").into()),
+        }
+    };
+    Ok([part(1)?, part(2)?])
+}
+
+impl Importer {
+    /// `InstanceNormalization`: of each channel of an image.
+    pub(super) fn instance_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
+        let [gamma, beta] = [op.needed(1)?.check_floats()?, op.needed(2)?.check_floats()?];
+        self.normalize_groups(op, None, gamma.floats(), beta.floats())
+    }
+
+    /// `GroupNormalization`: before version 21 with a factor for each group.
+    pub(super) fn group_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
+        let groups = usize::try_from(op.int("num_groups", 0)).ok().filter(|&groups| groups > 0);
+        let Some(groups) = groups else { return Err("num_groups is not a number of groups".into()) };
+        let [gamma, beta] = spread(op, groups)?;
+        self.normalize_groups(op, Some(groups), gamma, beta)
+    }
+
+    /// An instance normalization of channels that were divided into groups; see [`regrouped`].
+    pub(super) fn instance_normalization_of_groups(&mut self, op: &Operator) -> Answer<Symbol> {
+        let groups = op.needed(1)?.len();
+        let target = op.needed(3)?.ints()?;
+        let per_group = op.symbol(0)?.len() / groups.max(1);
+        let fits = match target {
+            [_, second, rest] => {
+                let rest = rest.known().map(|rest| rest == -1 || usize::try_from(rest) == Ok(per_group));
+                second.known() == Some(groups as i64) && rest == Some(true)
+            }
+            _ => false,
+        };
+        if !fits {
+            return unsupported(format!("of an input reshaped to {} axes is not supported", target.len()));
+        }
+        let [gamma, beta] = spread(op, groups)?;
+        self.normalize_groups(op, Some(groups), gamma, beta)
+    }
+
+    /// Without factors and shifts where they change nothing.
+    fn normalize_groups(
+        &mut self,
+        op: &Operator,
+        groups: Option<usize>,
+        gamma: Vec<f32>,
+        beta: Vec<f32>,
+    ) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?.clone();
+        let channels = self.image(&symbol)?[2];
+        let scale = gamma.iter().any(|&factor| factor != 1.0);
+        let center = beta.iter().any(|&shift| shift != 0.0);
+        let epsilon = op.float("epsilon", 1e-5);
+        let layer = GroupNormalization { groups: groups.filter(|&groups| groups != channels), epsilon, center, scale };
+        let parts: Vec<Vec<f32>> =
+            [(scale, gamma), (center, beta)].into_iter().filter_map(|(used, part)| used.then_some(part)).collect();
+        if let Some(part) = parts.iter().find(|part| part.len() != channels) {
+            return Err(format!("{} factors for {channels} channels", part.len()).into());
+        }
+        let weight = op.needed(1)?.name.clone();
+        let draft = self.add((op.node, &weight), layer, &[symbol.draft], Source::Weights(parts))?;
+        Ok(Symbol { draft, ..symbol })
+    }
+
+    /// `LayerNormalization`, over the last axes of what is in memory.
+    pub(super) fn layer_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?.clone();
+        let axis = symbol.axis(op.int("axis", -1))?;
+        let atoms: Vec<usize> = symbol.axes[axis..].iter().flatten().copied().collect();
+        let rank = self.drafts[symbol.draft].shape.sizes().len();
+        let flat = rank != symbol.atoms.len();
+        let lasting = (0..symbol.atoms.len()).filter(|&atom| symbol.atoms[atom] != 1);
+        let first = atoms.iter().copied().min().unwrap_or(symbol.atoms.len() - 1);
+        let trailing = lasting.filter(|&atom| atom >= first).count() == atoms.len();
+        let everything = first == 0 || symbol.atoms[..first].iter().all(|&size| size == 1);
+        if !trailing || (flat && !everything) {
+            return unsupported(format!(
+                "from axis {} on of {} is not supported, only of the channels, or of everything",
+                axis + 1,
+                symbol.shape()
+            ));
+        }
+        let axes = if flat { 1 } else { rank - first };
+        // Where each value of the operator's factors is in memory.
+        let stride = |atom: usize| symbol.atoms[atom + 1..].iter().product::<usize>();
+        let places = atoms.iter().fold(vec![0], |places, &atom| {
+            let steps = |place: usize| (0..symbol.atoms[atom]).map(move |index| place + index * stride(atom));
+            places.into_iter().flat_map(steps).collect::<Vec<usize>>()
+        });
+        let part = |constant: &Constant| -> Answer<Vec<f32>> {
+            let values = constant.check_floats()?.floats();
+            if values.len() != places.len() {
+                return Err(format!("{} factors for {} values", values.len(), places.len()).into());
+            }
+            let mut sorted = vec![0.0; values.len()];
+            places.iter().zip(values).for_each(|(&place, value)| sorted[place] = value);
+            Ok(sorted)
+        };
+        let gamma = part(op.needed(1)?)?;
+        let beta = op.constant(2)?.map(part).transpose()?;
+        let (epsilon, center) = (op.float("epsilon", 1e-5), beta.is_some());
+        let layer = LayerNormalization { axes, epsilon, center, scale: true };
+        let source = Source::Weights(std::iter::once(gamma).chain(beta).collect());
+        let weight = op.needed(1)?.name.clone();
+        let draft = self.add((op.node, &weight), layer, &[symbol.draft], source)?;
+        Ok(Symbol { draft, ..symbol })
+    }
+
+    /// `LRN`
+    pub(super) fn local_response(&mut self, op: &Operator) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?.clone();
+        self.image(&symbol)?;
+        let size = usize::try_from(op.int("size", 0)).unwrap_or(0);
+        let (alpha, beta, bias) = (op.float("alpha", 1e-4), op.float("beta", 0.75), op.float("bias", 1.0));
+        self.add_alike(op, &symbol, LocalResponseNormalization { size, alpha, beta, bias })
+    }
+
+    /// `LpNormalization` of the channels to Euclidean norm one.
+    pub(super) fn unit(&mut self, op: &Operator) -> Answer<Symbol> {
+        op.must_be("p", 2)?;
+        let symbol = op.symbol(0)?.clone();
+        let axis = symbol.axis(op.int("axis", -1))?;
+        let (symbol, _) = self.channels(&symbol, axis)?;
+        self.add_alike(op, &symbol, UnitNormalization::new())
+    }
+
+    /// `PRelu` with one slope, one for each channel, or one for each value of an image.
+    pub(super) fn prelu(&mut self, op: &Operator) -> Answer<Symbol> {
+        let slope = op.needed(1)?.check_floats()?;
+        let symbol = op.symbol(0)?.clone();
+        let wide: Vec<usize> = (0..slope.dims.len()).filter(|&place| slope.dims[place] != 1).collect();
+        let rank = symbol.axes.len() + 1;
+        let misfit = || format!("slopes of shape {:?} for an input of {}", slope.dims, symbol.shape());
+        let axis = |place: usize| (place + rank - slope.dims.len()).checked_sub(1).filter(|_| slope.dims.len() <= rank);
+        let (symbol, shared, values) = match wide[..] {
+            [] => {
+                let axes = (0..self.drafts[symbol.draft].shape.sizes().len()).collect();
+                (symbol, axes, slope.floats())
+            }
+            [place] => {
+                let axis = axis(place).filter(|&axis| symbol.size(axis) == slope.dims[place]).ok_or_else(misfit)?;
+                let (symbol, order) = self.channels(&symbol, axis)?;
+                let axes = (0..self.drafts[symbol.draft].shape.sizes().len() - 1).collect();
+                (symbol, axes, super::pointwise::sorted(slope.floats(), order.as_deref()))
+            }
+            _ => {
+                let [height, width, channels] = self.image(&symbol)?;
+                let sizes: Vec<usize> = slope.dims.iter().copied().filter(|&size| size != 1).collect();
+                if slope.len() != height * width * channels || sizes.len() > 3 {
+                    return unsupported(misfit());
+                }
+                let pixels = height * width;
+                let value = |index: usize| slope.float(index % channels * pixels + index / channels);
+                let values = (0..slope.len()).map(value).collect();
+                (symbol, Vec::new(), values)
+            }
+        };
+        let weight = slope.name.clone();
+        let draft =
+            self.add((op.node, &weight), PReLU::shared(shared), &[symbol.draft], Source::Weights(vec![values]))?;
+        Ok(Symbol { draft, ..symbol })
+    }
+}
