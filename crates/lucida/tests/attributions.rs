@@ -10,8 +10,8 @@ use lucida::explain::{
     Baseline, ClassScore, CompletenessCheck, ExplainConfig, Explainer, HeatMap, Method, explain, sanity_check,
 };
 use lucida::nn::layers::{
-    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Flatten,
-    GlobalAveragePooling2D, Input, MaxPooling2D, Padding,
+    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Conv2DTranspose, Dense,
+    DepthwiseConv2D, Flatten, GlobalAveragePooling2D, Input, MaxPooling2D, Padding, SeparableConv2D,
 };
 use lucida::nn::{Layer, Network, Plan, TensorRef, applications};
 use lucida::train::{TrainConfig, Trainer};
@@ -67,6 +67,28 @@ fn branches() -> Network {
     settle(b.build(&[out], 5).unwrap())
 }
 
+/// Convolutions of all other kinds.
+fn convolutions() -> Network {
+    let (relu, tanh, same) = (ActivationKind::Relu, ActivationKind::Tanh, Padding::Same);
+    let layers: [Layer; 9] = [
+        Conv2D::new(6, [3, 3]).padding(same).dilation_rate([2, 2]).groups(2).activation(tanh).into(),
+        DepthwiseConv2D::new([3, 3]).padding(same).depth_multiplier(2).without_bias().into(),
+        BatchNormalization::default().into(),
+        Activation::new(relu).into(),
+        SeparableConv2D::new(5, [3, 3]).padding(same).strides([2, 2]).activation(tanh).into(),
+        Conv2DTranspose::new(4, [3, 3]).padding(same).strides([2, 2]).activation(tanh).into(),
+        DepthwiseConv2D::new([3, 3]).padding(same).activation(relu).into(),
+        Flatten::new().into(),
+        Dense::new(3).activation(ActivationKind::Softmax).into(),
+    ];
+    let mut network = settle(Network::sequential("convolutions", [8, 8, 2], layers, 3).unwrap());
+    // Depthwise kernels start so small that little of the input would be left in the score.
+    for weight in network.weights_mut().iter_mut().filter(|weight| weight.name().contains("depthwise")) {
+        weight.values_mut().iter_mut().for_each(|value| *value *= 4.0);
+    }
+    network
+}
+
 /// Networks of many kinds, with a class of each.
 fn networks() -> Vec<(Model, usize)> {
     let mut frozen = chain(ActivationKind::Relu, 4, ActivationKind::Softmax);
@@ -81,6 +103,7 @@ fn networks() -> Vec<(Model, usize)> {
         (chain(ActivationKind::Relu, 1, ActivationKind::Sigmoid), 0),
         (chain(ActivationKind::Relu, 1, ActivationKind::Sigmoid), 1),
         (branches(), 1),
+        (convolutions(), 1),
     ]
     .map(|(network, class)| (Model::new(network), class))
     .into()

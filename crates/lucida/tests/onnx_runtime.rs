@@ -11,8 +11,8 @@ use lucida::files::write_npy;
 use lucida::nn::applications::{self, InitialWeights};
 use lucida::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
-    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
-    ZeroPadding2D,
+    Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D,
+    Input, MaxPooling2D, Padding, SeparableConv2D, ZeroPadding2D,
 };
 use lucida::nn::{Network, Plan};
 use lucida::weights::{Model, onnx};
@@ -131,6 +131,21 @@ fn every_kind_of_layer() {
     let norm = b.add(BatchNormalization { center: false, ..Default::default() }, &[linear]).unwrap();
     let out = b.add(Dense::new(4).activation(ActivationKind::Softmax), &[norm]).unwrap();
     agrees(b.build(&[out, left, wide], 9).unwrap());
+}
+
+#[test]
+fn convolutions_of_all_kinds() {
+    let border = Padding::Explicit([[1, 2], [0, 3]]);
+    let layers = [
+        Conv2D::new(6, [3, 3]).dilation_rate([2, 1]).groups(2).padding(Padding::Same).into(),
+        DepthwiseConv2D::new([3, 2]).strides([2, 2]).depth_multiplier(2).padding(Padding::Same).into(),
+        DepthwiseConv2D::new([3, 3]).dilation_rate([2, 2]).padding(border).without_bias().into(),
+        SeparableConv2D::new(6, [3, 3]).depth_multiplier(2).padding(border).into(),
+        Conv2DTranspose::new(4, [3, 3]).strides([2, 2]).groups(2).padding(Padding::Same).into(),
+        Conv2DTranspose::new(3, [3, 2]).strides([2, 3]).padding(border).output_padding([1, 0]).into(),
+        Conv2DTranspose::new(2, [2, 2]).strides([3, 1]).dilation_rate([1, 2]).without_bias().into(),
+    ];
+    agrees(Network::sequential("convolutions", [12, 10, 4], layers, 9).unwrap());
 }
 
 #[test]

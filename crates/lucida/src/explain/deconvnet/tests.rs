@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::core::{Purpose, Rng};
-use crate::nn::layers::{Conv2D, Dense, Flatten, MaxPooling2D, Padding};
+use crate::nn::layers::{Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Flatten, MaxPooling2D, Padding};
 use crate::nn::{Layer, applications};
 
 fn noise(len: usize) -> Vec<f32> {
@@ -255,4 +255,54 @@ fn the_batch_is_bounded_by_memory() {
     let deconvnet = Deconvnet::new(&network, "block2_conv1", 1000, Cpu::detect()).unwrap();
     assert!((1..64).contains(&deconvnet.capacity()), "{}", deconvnet.capacity());
     assert!(deconvnet.plan.memory() <= MEMORY);
+}
+
+/// A convolution of groups or of channels alone is one over all channels with zeros in its kernel, a transposed one (of
+/// stride one) one with the kernel turned: their projections are the same.
+#[test]
+fn other_convolutions_project_as_plain_ones_that_compute_the_same() {
+    let relu = ActivationKind::Relu;
+    let conv = |filters| Conv2D::new(filters, [3, 3]).padding(Padding::Same).activation(relu);
+    let others: [Layer; 4] = [
+        conv(4).into(),
+        conv(6).groups(2).into(),
+        DepthwiseConv2D::new([3, 3]).padding(Padding::Same).activation(relu).into(),
+        Conv2DTranspose::new(5, [3, 3]).padding(Padding::Same).activation(relu).into(),
+    ];
+    let plain: [Layer; 4] = [conv(4).into(), conv(6).into(), conv(6).into(), conv(5).into()];
+    let other = Network::sequential("other", [8, 9, 2], others, 5).unwrap();
+    let mut network = Network::sequential("plain", [8, 9, 2], plain, 5).unwrap();
+    let kernels: Vec<Vec<f32>> = [0, 2, 4, 6].map(|index| other.weights()[index].values().to_vec()).into();
+    let fill = |weight: &mut Vec<f32>, channels: usize, filters: usize, value: &dyn Fn([usize; 3]) -> f32| {
+        for (index, weight) in weight.iter_mut().enumerate() {
+            *weight = value([index / filters / channels, index / filters % channels, index % filters]);
+        }
+    };
+    type Expanded<'a> = Box<dyn Fn([usize; 3]) -> f32 + 'a>;
+    let expanded: [(usize, usize, Expanded); 4] = [
+        (2, 4, Box::new(|[tap, c, f]| kernels[0][(tap * 2 + c) * 4 + f])),
+        (4, 6, Box::new(|[tap, c, f]| if c / 2 == f / 3 { kernels[1][(tap * 2 + c % 2) * 6 + f] } else { 0.0 })),
+        (6, 6, Box::new(|[tap, c, f]| if c == f { kernels[2][tap * 6 + c] } else { 0.0 })),
+        (6, 5, Box::new(|[tap, c, f]| kernels[3][((8 - tap) * 5 + f) * 6 + c])),
+    ];
+    for (layer, (channels, filters, value)) in expanded.iter().enumerate() {
+        let mut values = network.weights()[2 * layer].values().to_vec();
+        fill(&mut values, *channels, *filters, value);
+        network.weights_mut()[2 * layer].values_mut().copy_from_slice(&values);
+    }
+    let input = noise(8 * 9 * 2);
+    let project = |network: &Network| {
+        let last = network.output().unwrap().name();
+        let mut deconvnet = Deconvnet::new(network, last, 5, Cpu::detect()).unwrap();
+        let targets = [0, 1, 2, 3, 4].map(|filter| Target { filter, position: Some([4, 3]) });
+        deconvnet.project(network, &[input.as_slice(); 5], &targets).unwrap()
+    };
+    let mut active = 0;
+    for (a, b) in project(&other).iter().zip(&project(&network)) {
+        assert!((a.activation - b.activation).abs() < 1e-5);
+        let largest = b.values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        active += usize::from(largest > 0.0);
+        assert!(a.values.iter().zip(&b.values).all(|(a, b)| (a - b).abs() <= 1e-5 * largest.max(1e-3)));
+    }
+    assert!(active > 1, "{active}");
 }

@@ -106,7 +106,9 @@ impl Axis {
         });
         match windows.first() {
             Some(first) if even && first.start == 0 => self.windows(Windows::plain(first.len(), stride, windows.len())),
-            _ => Self { lattice: None, spans: windows.iter().map(|w| union_of(self.spans[w.clone()].iter())).collect() },
+            _ => {
+                Self { lattice: None, spans: windows.iter().map(|w| union_of(self.spans[w.clone()].iter())).collect() }
+            }
         }
     }
 

@@ -17,8 +17,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use axis::{Axis, Windows};
 pub use axis::Span;
+use axis::{Axis, Windows};
 pub use effective::{EffectiveField, Measurement, effective_field, noise};
 
 use crate::nn::layers::{Extent, dilated, resolve_convolution};

@@ -5,7 +5,8 @@ use crate::core::{Purpose, Rng};
 use crate::nn::applications::{self, Options};
 use crate::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
-    Conv2D, Dense, Flatten, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
+    Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Flatten, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
+    SeparableConv2D, ZeroPadding2D,
 };
 use crate::nn::{Layer, Plan, TensorRef};
 
@@ -111,6 +112,69 @@ fn chains_of_random_layers_against_the_support_of_the_gradient() {
         last = builder.add(Dense::new(2), &[last]).unwrap();
         check(&builder.build(&[last], seed).unwrap(), &mut noise);
     }
+}
+
+/// A convolution with gaps, of groups, of channels alone, or transposed, or none that would fit.
+fn random_convolution(noise: &mut Rng, [height, width, channels]: [usize; 3]) -> Option<Layer> {
+    let window = [1 + noise.below(3), 1 + noise.below(3)];
+    let (strides, dilation) = ([1 + noise.below(2), 1 + noise.below(2)], [1 + noise.below(3), 1 + noise.below(3)]);
+    let padding = match noise.below(3) {
+        0 => Padding::Valid,
+        1 => Padding::Same,
+        _ => Padding::Explicit([[noise.below(3), noise.below(2)], [noise.below(2), noise.below(3)]]),
+    };
+    if (window[0] - 1) * dilation[0] >= height || (window[1] - 1) * dilation[1] >= width || height * width > 900 {
+        return None;
+    }
+    let transposed = Conv2DTranspose::new(2 * channels, window).strides(strides).groups(channels);
+    let layer: Layer = match noise.below(5) {
+        0 => Conv2D::new(2, window).strides(strides).padding(padding).dilation_rate(dilation).into(),
+        1 => DepthwiseConv2D::new(window).strides(strides).padding(padding).dilation_rate(dilation).into(),
+        2 => SeparableConv2D::new(3, window).strides(strides).padding(padding).dilation_rate(dilation).into(),
+        3 => transposed.padding(padding).output_padding([noise.below(2), noise.below(2)]).into(),
+        _ => Conv2DTranspose::new(2, window).padding(padding).dilation_rate(dilation).into(),
+    };
+    layer.spec().output_shape(&[[height, width, channels].into()]).is_ok().then_some(layer)
+}
+
+#[test]
+fn chains_of_other_convolutions_against_the_support_of_the_gradient() {
+    let mut noise = noise(3);
+    let mut kinds = std::collections::BTreeMap::new();
+    for seed in 0..40 {
+        let mut builder = Network::builder("chain");
+        let mut last = builder.add(Input::new([7 + noise.below(5), 6 + noise.below(7), 2]), &[]).unwrap();
+        for _ in 0..2 + noise.below(2) {
+            let shape = builder.shape(last).as_image().unwrap();
+            if let Some(layer) = random_convolution(&mut noise, shape) {
+                *kinds.entry(layer.class_name()).or_insert(0) += 1;
+                last = builder.add(layer, &[last]).unwrap();
+            }
+        }
+        last = builder.add(Flatten::new(), &[last]).unwrap();
+        last = builder.add(Dense::new(2), &[last]).unwrap();
+        check(&builder.build(&[last], seed).unwrap(), &mut noise);
+    }
+    assert!(kinds.len() == 4 && kinds.values().all(|&count| count >= 5), "{kinds:?}");
+}
+
+#[test]
+fn fields_of_other_convolutions() {
+    let layers: [Layer; 4] = [
+        Conv2D::new(2, [3, 3]).padding(Padding::Same).dilation_rate([2, 3]).into(),
+        DepthwiseConv2D::new([3, 3]).padding(Padding::Same).strides([2, 2]).into(),
+        Conv2DTranspose::new(2, [2, 2]).strides([2, 2]).into(),
+        Conv2DTranspose::new(2, [3, 3]).padding(Padding::Same).into(),
+    ];
+    let network = Network::sequential("fields", [16, 16, 1], layers, 1).unwrap();
+    let fields = receptive_fields(&network).unwrap();
+    assert_eq!((fields[1].size(), fields[1].stride(), fields[1].padding()), (Some([5, 7]), Some([1, 1]), Some([2, 3])));
+    assert_eq!((fields[2].size(), fields[2].stride()), (Some([7, 9]), Some([2, 2])));
+    // Two neighbors come from one unit: their fields are not one another's shifts.
+    assert_eq!(fields[3].size(), None);
+    assert_eq!(fields[3].at([6, 6]), fields[2].at([3, 3]));
+    assert_eq!(fields[3].at([7, 6]), fields[2].at([3, 3]));
+    assert_ne!(fields[4].at([6, 6]), fields[3].at([6, 6]));
 }
 
 #[test]

@@ -260,7 +260,9 @@ impl BuiltInLayer for DepthwiseConv2D {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::layers::{Activation, BatchNormalization};
     use crate::nn::testing::{check_layer, refuses};
+    use crate::nn::{Network, Plan, PlanBuilder};
 
     #[test]
     fn gradients() {
@@ -271,7 +273,35 @@ mod tests {
             check_layer(spread.depth_multiplier(2).without_bias(), &[[6, 7, 3].into()]);
         }
         check_layer(DepthwiseConv2D::new([3, 3]).depth_multiplier(4), &[[5, 5, 1].into()]);
-        check_layer(DepthwiseConv2D::new([2, 2]).activation(ActivationKind::Relu), &[[4, 5, 4].into()]);
+        check_layer(DepthwiseConv2D::new([2, 2]).activation(ActivationKind::Tanh), &[[4, 5, 4].into()]);
+    }
+
+    #[test]
+    fn a_normalization_and_a_relu_are_computed_along() {
+        let layers = [
+            DepthwiseConv2D::new([3, 3]).depth_multiplier(2).without_bias().into(),
+            BatchNormalization::default().into(),
+            Activation::new(ActivationKind::Relu).into(),
+        ];
+        let mut network = Network::sequential("block", [6, 7, 9], layers, 3).unwrap();
+        for weight in network.weights_mut().iter_mut().filter(|weight| !weight.name().ends_with("kernel")) {
+            weight.values_mut().iter_mut().enumerate().for_each(|(i, value)| *value = 0.3 + (i % 5) as f32 * 0.2);
+        }
+        let run = |builder: PlanBuilder| {
+            let mut plan = builder.build().unwrap();
+            plan.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i * 37 % 19) as f32 / 9.0 - 1.0);
+            plan.forward(&network).unwrap();
+            let last = plan.output(0).to_vec();
+            (plan.profile().len(), last)
+        };
+        let (steps, fused) = run(Plan::builder(&network).output("activation"));
+        // What is wanted of the layers before cannot be left out.
+        let wanted =
+            Plan::builder(&network).output("activation").output("depthwise_conv2d").output("batch_normalization");
+        let (more, apart) = run(wanted);
+        assert_eq!((steps, more), (1, 3));
+        assert!(fused.iter().zip(&apart).all(|(a, b)| (a - b).abs() < 1e-5));
+        assert!(fused.contains(&0.0) && fused.iter().any(|&value| value > 0.1));
     }
 
     #[test]

@@ -176,10 +176,10 @@ macro_rules! layers {
 layers! {
     Input => "input_layer",
     Conv2D => "conv2d",
+    Dense => "dense",
     DepthwiseConv2D => "depthwise_conv2d",
     SeparableConv2D => "separable_conv2d",
     Conv2DTranspose => "conv2d_transpose",
-    Dense => "dense",
     MaxPooling2D => "max_pooling2d",
     AveragePooling2D => "average_pooling2d",
     AdaptiveAveragePooling2D => "adaptive_average_pooling2d",
@@ -198,9 +198,6 @@ layers! {
 impl Layer {
     /// Whether it is a convolution of an image, of whatever kind.
     pub fn is_convolution(&self) -> bool {
-        matches!(
-            self,
-            Self::Conv2D(_) | Self::DepthwiseConv2D(_) | Self::SeparableConv2D(_) | Self::Conv2DTranspose(_)
-        )
+        matches!(self, Self::Conv2D(_) | Self::DepthwiseConv2D(_) | Self::SeparableConv2D(_) | Self::Conv2DTranspose(_))
     }
 }

@@ -169,6 +169,9 @@ mod tests {
         // What `keras.src.utils.naming.to_snake_case` of Keras 3.15 gives.
         for (class, expected) in [
             ("Conv2D", "conv2d"),
+            ("Conv2DTranspose", "conv2d_transpose"),
+            ("DepthwiseConv2D", "depthwise_conv2d"),
+            ("SeparableConv2D", "separable_conv2d"),
             ("MaxPooling2D", "max_pooling2d"),
             ("BatchNormalization", "batch_normalization"),
             ("GlobalAveragePooling2D", "global_average_pooling2d"),

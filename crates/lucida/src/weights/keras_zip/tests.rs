@@ -4,8 +4,8 @@ use super::*;
 use crate::data::Preprocessing;
 use crate::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
-    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
-    ZeroPadding2D,
+    Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D,
+    Input, MaxPooling2D, Padding, SeparableConv2D, ZeroPadding2D,
 };
 use crate::weights;
 use crate::weights::Note;
@@ -74,6 +74,71 @@ fn a_model_of_all_layers_survives_a_round_to_the_bit() {
     assert_eq!(fs::read(&path).unwrap(), fs::read(&second).unwrap());
 }
 
+/// The other convolutions, each with options of its own.
+fn convolutions() -> Network {
+    let relu = ActivationKind::Relu;
+    let layers = [
+        Conv2D::new(6, [3, 3]).dilation_rate([2, 1]).groups(2).padding(Padding::Same).into(),
+        DepthwiseConv2D::new([3, 2]).strides([2, 2]).depth_multiplier(2).padding(Padding::Same).activation(relu).into(),
+        DepthwiseConv2D::new([3, 3]).dilation_rate([2, 2]).padding(Padding::Explicit([[1, 2], [0, 3]])).into(),
+        SeparableConv2D::new(5, [3, 3]).depth_multiplier(2).padding(Padding::Same).activation(relu).into(),
+        SeparableConv2D { use_bias: false, ..SeparableConv2D::new(4, [2, 2]) }.into(),
+        Conv2DTranspose::new(3, [3, 3]).strides([2, 2]).padding(Padding::Same).activation(relu).into(),
+        Conv2DTranspose::new(3, [3, 3]).strides([2, 2]).padding(Padding::Same).output_padding([1, 0]).into(),
+        Conv2DTranspose::new(2, [2, 2]).dilation_rate([2, 2]).without_bias().into(),
+    ];
+    let mut network = Network::sequential("convolutions", [12, 10, 4], layers, 9).unwrap();
+    for weight in network.weights_mut().iter_mut().filter(|weight| weight.name().ends_with("bias")) {
+        weight.values_mut().iter_mut().enumerate().for_each(|(i, value)| *value = 0.1 * (i % 5) as f32 - 0.15);
+    }
+    network
+}
+
+#[test]
+fn convolutions_of_all_kinds_survive_a_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Model::new(convolutions());
+    let run = |network: &Network| {
+        let mut plan = crate::nn::Plan::builder(network).build().unwrap();
+        plan.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = ((i * 7919 % 101) as f32 - 50.0) / 25.0);
+        plan.forward(network).unwrap();
+        plan.output(0).to_vec()
+    };
+    for name in ["model.keras", "model.h5"] {
+        let path = folder.path().join(name);
+        weights::save_model(&first, &path).unwrap();
+        let again = weights::load_model(&path).unwrap();
+        assert_eq!(run(&again.network), run(&first.network), "{name}");
+        let kinds = |network: &Network| {
+            let nodes = network.nodes().iter().filter(|node| node.layer().is_convolution());
+            nodes.map(|node| node.layer().class_name()).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(&again.network), kinds(&first.network));
+    }
+}
+
+#[test]
+fn what_keras_2_writes_of_a_depthwise_convolution_is_read() {
+    let options = json!({
+        "name": "dw", "trainable": true, "dtype": "float32", "kernel_size": [3, 3], "strides": [1, 1], "padding": "same",
+        "data_format": "channels_last", "dilation_rate": [1, 1], "groups": 1, "activation": "linear", "use_bias": false,
+        "bias_initializer": {"class_name": "Zeros", "config": {}}, "bias_regularizer": null,
+        "activity_regularizer": null, "bias_constraint": null, "depth_multiplier": 1,
+        "depthwise_initializer": {"class_name": "VarianceScaling", "config": {"scale": 1, "mode": "fan_avg"}},
+        "depthwise_regularizer": null, "depthwise_constraint": null,
+        "kernel_initializer": {"class_name": "GlorotUniform", "config": {}}, "kernel_regularizer": null,
+        "kernel_constraint": null
+    });
+    let (mut notes, input) = (Vec::new(), crate::nn::Shape::from([5, 5, 3]));
+    let mut config = crate::nn::keras_config::KerasConfig::new(options.as_object().unwrap(), &input, &mut notes);
+    config.dtype().unwrap();
+    let layer = crate::nn::Layer::from_keras("DepthwiseConv2D", &mut config).unwrap().unwrap();
+    config.nothing_left().unwrap();
+    let expected = DepthwiseConv2D::new([3, 3]).padding(Padding::Same).without_bias();
+    assert_eq!(layer, expected.into());
+    assert_eq!(notes, ["depthwise_initializer VarianceScaling"]);
+}
+
 /// The description, changed, in an archive with the same weights.
 fn changed(path: &Path, change: impl FnOnce(&mut Value)) -> Result<Model> {
     let mut file = KerasZip::open(path)?;
@@ -107,8 +172,8 @@ fn what_has_no_counterpart_is_refused_by_name() {
             assert!(message.contains(expected) && message.contains(name), "{message:?} does not say {expected:?}");
         }
     };
-    refused("conv2d", "dilation_rate", json!([2, 2]), &["dilation_rate [2,2]"]);
-    refused("conv2d", "groups", json!(3), &["groups 3"]);
+    refused("conv2d", "dilation_rate", json!([2, 0]), &["dilation of [2, 0]"]);
+    refused("conv2d", "groups", json!(2), &["2 groups", "3 channels"]);
     refused("conv2d", "data_format", json!("channels_first"), &["channels_first"]);
     refused("conv2d", "activation", json!("gelu"), &["gelu", "relu, sigmoid"]);
     refused("conv2d", "padding", json!("causal"), &["causal"]);

@@ -3,7 +3,10 @@ use std::path::Path;
 use super::*;
 use crate::data::Preprocessing;
 use crate::nn::applications::{self, Options};
-use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Concatenate, Dense, Flatten, Input};
+use crate::nn::layers::{
+    Activation, ActivationKind, BatchNormalization, Concatenate, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D,
+    Flatten, Input, SeparableConv2D,
+};
 use crate::nn::{Layer, Network};
 
 /// For each network of torchvision: how many tensors it has, and the sum of their names and shapes, as
@@ -264,4 +267,51 @@ fn joined_images_have_no_counterpart() {
     assert!(problem.contains("layer dense") && problem.contains("concatenate"), "{problem}");
     let message = fill(&mut Fake(Vec::new()), &mut network.clone()).unwrap_err().to_string();
     assert!(message.contains("joined"), "{message}");
+}
+
+/// The shapes are those of `nn.Conv2d(4, 6, 3, groups=2)`, `nn.Conv2d(6, 12, 3, groups=6)`,
+/// `nn.ConvTranspose2d(12, 8, 2, groups=4)`, and of two modules for a separable convolution.
+#[test]
+fn kernels_of_all_convolutions_are_turned_over() {
+    let layers = [
+        Layer::from(Conv2D::new(6, [3, 3]).groups(2)),
+        DepthwiseConv2D::new([3, 3]).depth_multiplier(2).into(),
+        Conv2DTranspose::new(8, [2, 2]).groups(4).into(),
+        SeparableConv2D::new(5, [3, 1]).into(),
+    ];
+    let network = Network::sequential("convolutions", [9, 9, 4], layers, 3).unwrap();
+    let written = written(&network);
+    let shapes: Vec<_> = written.iter().map(|entry| (entry.name.as_str(), entry.shapes[0].clone())).collect();
+    let expected = [
+        ("conv2d.weight", vec![6, 2, 3, 3]),
+        ("conv2d.bias", vec![6]),
+        ("depthwise_conv2d.weight", vec![12, 1, 3, 3]),
+        ("depthwise_conv2d.bias", vec![12]),
+        ("conv2d_transpose.weight", vec![12, 2, 2, 2]),
+        ("conv2d_transpose.bias", vec![8]),
+        ("separable_conv2d.depthwise.weight", vec![8, 1, 3, 1]),
+        ("separable_conv2d.pointwise.weight", vec![5, 8, 1, 1]),
+        ("separable_conv2d.pointwise.bias", vec![5]),
+    ];
+    assert_eq!(shapes, expected);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    save_plain(&network, &path);
+    let mut other = Network::from_architecture(&network.architecture()).unwrap();
+    crate::weights::load_weights(&path, &mut other).unwrap();
+    for (a, b) in other.weights().iter().zip(network.weights()) {
+        assert_eq!(a.values(), b.values(), "{}", a.name());
+    }
+    // Filter 2 c + j of the depthwise convolution, at row 1 and column 2, for channel c = 3 and j = 1.
+    let torch = {
+        let (entry, mut values) = (&written[2], Vec::new());
+        let keep = |part: &[f32]| {
+            values.extend_from_slice(part);
+            Ok::<_, ()>(())
+        };
+        entry.layout.to_torch(network.weights()[entry.weight].values(), keep).unwrap();
+        values
+    };
+    let kernel = network.weight("depthwise_conv2d/kernel").unwrap().values();
+    assert_eq!(torch[(2 * 3 + 1) * 9 + 3 + 2], kernel[((3 + 2) * 6 + 3) * 2 + 1]);
 }

@@ -57,7 +57,10 @@ pub(super) fn export(network: &Network) -> Result<Exported, String> {
 
 /// All weights, with their shapes as [`weight_dims`] and [`weight_values`] take them.
 pub(super) fn shaped_weights(network: &Network) -> impl Iterator<Item = (&Weight, Vec<usize>)> {
-    let pairs = network.nodes().iter().flat_map(|node| network.weights()[node.weights()].iter().map(move |weight| (node, weight)));
+    let pairs = network
+        .nodes()
+        .iter()
+        .flat_map(|node| network.weights()[node.weights()].iter().map(move |weight| (node, weight)));
     pairs.map(|(node, weight)| (weight, shape_in_groups(node.layer(), weight)))
 }
 

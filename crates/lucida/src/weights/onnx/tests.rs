@@ -14,8 +14,8 @@ use crate::data::{ColorMode, Preprocessing};
 use crate::nn::Plan;
 use crate::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
-    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
-    ZeroPadding2D,
+    Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D,
+    Input, MaxPooling2D, Padding, SeparableConv2D, ZeroPadding2D,
 };
 
 mod graphs;
@@ -140,6 +140,38 @@ fn the_graph_alone_gives_the_same_outputs() {
         assert_eq!(again.nodes()[a].activation(), first.network.nodes()[b].activation(), "{name}");
         assert_eq!(again.nodes()[a].shape(), first.network.nodes()[b].shape(), "{name}");
     }
+}
+
+#[test]
+fn convolutions_of_all_kinds_survive_a_round() {
+    let relu = ActivationKind::Relu;
+    let border = Padding::Explicit([[1, 2], [0, 3]]);
+    let layers = [
+        Conv2D::new(6, [3, 3]).dilation_rate([2, 1]).groups(2).padding(Padding::Same).into(),
+        DepthwiseConv2D::new([3, 2]).strides([2, 2]).depth_multiplier(2).padding(Padding::Same).activation(relu).into(),
+        DepthwiseConv2D::new([3, 3]).dilation_rate([2, 2]).padding(border).without_bias().into(),
+        SeparableConv2D::new(6, [3, 3]).depth_multiplier(2).padding(border).activation(relu).into(),
+        Conv2DTranspose::new(4, [3, 3]).strides([2, 2]).groups(2).padding(Padding::Same).activation(relu).into(),
+        Conv2DTranspose::new(3, [3, 2]).strides([2, 3]).padding(border).output_padding([1, 0]).into(),
+        Conv2DTranspose::new(2, [2, 2]).strides([3, 1]).dilation_rate([1, 2]).without_bias().into(),
+    ];
+    let mut network = Network::sequential("convolutions", [12, 10, 4], layers, 9).unwrap();
+    for weight in network.weights_mut().iter_mut().filter(|weight| weight.name().ends_with("bias")) {
+        weight.values_mut().iter_mut().enumerate().for_each(|(i, value)| *value = 0.1 * (i % 5) as f32 - 0.15);
+    }
+    let (_folder, path) = saved(&Model::new(network.clone()));
+    let again = load_model(&path).unwrap().network;
+    assert_eq!(again.architecture(), network.architecture());
+    assert_eq!(outputs(&again), outputs(&network));
+    let mut graph = decode(&path);
+    graph.metadata_props.clear();
+    fs::write(&path, graph.encode_to_vec()).unwrap();
+    let again = load_model(&path).unwrap().network;
+    close(&outputs(&again)[0], &outputs(&network)[0]);
+    let kinds: Vec<_> = again.nodes().iter().map(|node| node.layer().class_name()).collect();
+    let expected = "Input Conv2D DepthwiseConv2D ZeroPadding2D DepthwiseConv2D ZeroPadding2D DepthwiseConv2D Conv2D \
+                    Conv2DTranspose Conv2DTranspose Conv2DTranspose";
+    assert_eq!(kinds.join(" "), expected);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use super::drafts::{DenseSource, Source};
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Order, Symbol};
 use super::{Importer, pooling};
-use crate::nn::layers::{Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Padding, ZeroPadding2D, dilated};
 use crate::nn::Layer;
+use crate::nn::layers::{Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Padding, ZeroPadding2D, dilated};
 
 /// What `Conv` and `ConvTranspose` have in common.
 struct Kernel<'a> {
@@ -225,7 +225,8 @@ fn transposed_border(op: &Operator, image: [usize; 3], shape: &Kernel) -> Answer
     };
     let mut border = [[0; 2]; 2];
     for axis in 0..2 {
-        let whole = (image[axis] - 1).checked_mul(shape.strides[axis]).and_then(|size| size.checked_add(shape.reach[axis]));
+        let whole =
+            (image[axis] - 1).checked_mul(shape.strides[axis]).and_then(|size| size.checked_add(shape.reach[axis]));
         let whole = whole.and_then(|size| size.checked_add(added[axis])).ok_or("a window that is too large")?;
         let total = whole.saturating_sub(wanted[axis]);
         let (small, large) = (total / 2, total - total / 2);

@@ -1,6 +1,7 @@
 //! Graphs put together by hand: each way in which an operator can be written, and each that is refused.
 
 use super::*;
+use crate::nn::Layer;
 
 /// A graph of one input and one output.
 pub(super) struct Graph {
@@ -370,9 +371,7 @@ fn what_has_no_layer_is_named() {
     let x = || Graph::new(&[0, 2, 8, 8]);
     let problem = x().then("Gelu", &[], vec![]).refused(&["Gelu", "the_gelu", "GlobalAveragePool", "Unsqueeze"]);
     assert!(matches!(problem, Error::Unsupported(_)));
-    let depthwise = x().floats("w", &[2, 1, 3, 3]).then("Conv", &["w"], vec![int("group", 2)]);
-    depthwise.refused(&["the_conv", "group 2"]);
-    conv(x(), vec![ints("dilations", &[2, 2])]).refused(&["dilations [2, 2]"]);
+    conv(x(), vec![ints("dilations", &[2, 2, 2])]).refused(&["the_conv", "dilations has 3 values"]);
     conv(Graph::new(&[0, 3, 8, 8]), vec![]).refused(&["2 channels", "(batch, 3, 8, 8)"]);
     let pool = vec![ints("kernel_shape", &[2])];
     x().then("MaxPool", &[], pool).refused(&["1 values", "images"]);
@@ -389,4 +388,56 @@ fn what_has_no_layer_is_named() {
     custom.refused(&["com.example"]);
     x().opset(3).then("Relu", &[], vec![]).refused(&["version 3", "7 to 25"]);
     Graph::new(&[0, 2, 8]).then("Relu", &[], vec![]).refused(&["(?, 2, 8)", "images"]);
+}
+
+#[test]
+fn groups_of_one_channel_are_a_depthwise_convolution() {
+    let of = |kernel: &[i64], attributes: Vec<AttributeProto>| {
+        let graph = Graph::new(&[0, 4, 8, 7]).floats("w", kernel).floats("b", &kernel[..1]);
+        graph.then("Conv", &["w", "b"], attributes)
+    };
+    let network = of(&[8, 1, 3, 3], vec![int("group", 4), ints("dilations", &[2, 1])]).network();
+    assert_eq!(classes(&network), "Input DepthwiseConv2D");
+    assert_eq!(network.weights()[0].shape(), [3, 3, 4, 2]);
+    assert_eq!(network.output().unwrap().shape().to_string(), "(4, 5, 8)");
+    let network = of(&[6, 2, 3, 3], vec![int("group", 2), ints("pads", &[1, 1, 1, 1])]).network();
+    assert_eq!(classes(&network), "Input Conv2D");
+    assert_eq!(network.weights()[0].shape(), [3, 3, 2, 6]);
+    of(&[6, 2, 3, 3], vec![int("group", 3)]).refused(&["2 channels in 3 groups"]);
+    of(&[5, 2, 3, 3], vec![int("group", 2)]).refused(&["2 groups", "5 filters"]);
+    of(&[4, 4, 3, 3], vec![int("group", 0)]).refused(&["group is 0"]);
+    of(&[4, 4, 3, 3], vec![ints("dilations", &[0, 1])]).refused(&["dilation of [0, 1]"]);
+    of(&[4, 4, 3, 3], vec![ints("dilations", &[i64::MAX, 1])]).refused(&["does not fit"]);
+}
+
+/// Sizes by the formula of the operator's definition.
+#[test]
+fn transposed_convolutions_cut_off_what_their_attributes_say() {
+    let of = |kernel: &[i64], attributes: Vec<AttributeProto>| {
+        Graph::new(&[0, 4, 5, 6]).floats("w", kernel).then("ConvTranspose", &["w"], attributes)
+    };
+    let layer = |attributes: Vec<AttributeProto>| {
+        let network = of(&[4, 3, 3, 3], attributes).network();
+        let Layer::Conv2DTranspose(conv) = network.output().unwrap().layer().clone() else { panic!() };
+        (network.output().unwrap().shape().to_string(), conv.padding, conv.output_padding)
+    };
+    let two = || ints("strides", &[2, 2]);
+    assert_eq!(layer(vec![two()]), ("(11, 13, 3)".into(), Padding::Valid, None));
+    assert_eq!(layer(vec![two(), text("auto_pad", "SAME_UPPER")]), ("(10, 12, 3)".into(), Padding::Same, None));
+    let lower = Padding::Explicit([[1, 0], [1, 0]]);
+    assert_eq!(layer(vec![two(), text("auto_pad", "SAME_LOWER")]), ("(10, 12, 3)".into(), lower, None));
+    let added = vec![two(), ints("pads", &[1, 1, 1, 1]), ints("output_padding", &[1, 1])];
+    let explicit = Padding::Explicit([[1, 1], [1, 1]]);
+    assert_eq!(layer(added), ("(10, 12, 3)".into(), explicit, Some([1, 1])));
+    // An odd number of rows to cut off: the larger part comes first unless the padding is SAME_UPPER.
+    assert_eq!(layer(vec![two(), ints("output_shape", &[10, 11])]).0, "(10, 11, 3)");
+    assert_eq!(layer(vec![two(), ints("output_shape", &[1, 3, 8, 13])]).1, Padding::Explicit([[2, 1], [0, 0]]));
+    assert_eq!(layer(vec![two(), ints("output_shape", &[12, 13])]).2, Some([1, 0]), "more than the windows cover");
+    let network = of(&[4, 3, 3, 3], vec![int("group", 2)]).network();
+    assert_eq!(network.weights()[0].shape(), [3, 3, 3, 4]);
+    assert_eq!(network.output().unwrap().shape().to_string(), "(7, 8, 6)");
+    of(&[3, 3, 3, 3], vec![]).refused(&["a kernel for 3 channels"]);
+    of(&[4, 3, 3, 3], vec![ints("pads", &[9, 9, 9, 9])]).refused(&["leaves nothing"]);
+    of(&[4, 3, 3, 3], vec![ints("strides", &[0, 2])]).refused(&["[0, 2]"]);
+    of(&[4, 3, 3, 3], vec![text("auto_pad", "FULL")]).refused(&["auto_pad is \"FULL\""]);
 }
