@@ -380,7 +380,7 @@ impl Row<'_> {
                     }
                 }
             }
-            finish(simd, job.epilogue.from_column(panel.start), tail, &mut sums);
+            finish(simd, job.epilogue.at_column(panel.start), tail, &mut sums);
             for r in 0..ROWS {
                 if !job.epilogue.gate.is_null() {
                     let gate = job.epilogue.gate.wrapping_add(at + r * job.target_column);

@@ -277,7 +277,7 @@ impl Call<'_> {
                 target: to.wrapping_add(group * columns),
                 matrix,
                 blocks: &pass.blocks,
-                epilogue: Epilogue { relu: finish.relu && !pass.pool, ..epilogue.from_column(group * columns) },
+                epilogue: Epilogue { relu: finish.relu && !pass.pool, ..epilogue.at_column(group * columns) },
             };
             // SAFETY: the sites were made for this window, so that the patches lie within the band or the source and
             // the targets within the output or the work memory, whose lengths the callers have checked; items write

@@ -62,7 +62,7 @@ pub(crate) struct Epilogue {
 
 impl Epilogue {
     /// The same for the columns from this one on.
-    pub(crate) fn from_column(self, column: usize) -> Self {
+    pub(crate) fn at_column(self, column: usize) -> Self {
         let from = |values: *const f32| if values.is_null() { values } else { values.wrapping_add(column) };
         Self { scale: from(self.scale), bias: from(self.bias), gate: from(self.gate), ..self }
     }

@@ -278,7 +278,8 @@ fn other_convolutions_project_as_plain_ones_that_compute_the_same() {
             *weight = value([index / filters / channels, index / filters % channels, index % filters]);
         }
     };
-    let expanded: [(usize, usize, Box<dyn Fn([usize; 3]) -> f32>); 4] = [
+    type Expanded<'a> = Box<dyn Fn([usize; 3]) -> f32 + 'a>;
+    let expanded: [(usize, usize, Expanded); 4] = [
         (2, 4, Box::new(|[tap, c, f]| kernels[0][(tap * 2 + c) * 4 + f])),
         (4, 6, Box::new(|[tap, c, f]| if c / 2 == f / 3 { kernels[1][(tap * 2 + c % 2) * 6 + f] } else { 0.0 })),
         (6, 6, Box::new(|[tap, c, f]| if c == f { kernels[2][tap * 6 + c] } else { 0.0 })),

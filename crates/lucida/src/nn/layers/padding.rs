@@ -96,7 +96,8 @@ pub(crate) fn resolve_window(
     strides: [usize; 2],
     padding: Padding,
 ) -> Result<([usize; 2], [usize; 2]), String> {
-    resolve_both(image, window, strides, padding, Padding::resolve)
+    let along = [0, 1].map(|axis| padding.resolve(axis, image[axis], window[axis], strides[axis]));
+    both_axes(along, image, window, strides, padding)
 }
 
 /// As [`resolve_window`], for a convolution.
@@ -106,18 +107,19 @@ pub(crate) fn resolve_convolution(
     strides: [usize; 2],
     padding: Padding,
 ) -> Result<([usize; 2], [usize; 2]), String> {
-    resolve_both(image, window, strides, padding, Padding::resolve_zeros)
+    let along = [0, 1].map(|axis| padding.resolve_zeros(axis, image[axis], window[axis], strides[axis]));
+    both_axes(along, image, window, strides, padding)
 }
 
-fn resolve_both(
+/// Both axes together, or why they cannot be.
+fn both_axes(
+    along: [Option<(usize, usize)>; 2],
     image: [usize; 3],
     window: [usize; 2],
     strides: [usize; 2],
     padding: Padding,
-    resolve: fn(Padding, usize, usize, usize, usize) -> Option<(usize, usize)>,
 ) -> Result<([usize; 2], [usize; 2]), String> {
-    let axis = |i: usize| resolve(padding, i, image[i], window[i], strides[i]);
-    match (axis(0), axis(1)) {
+    match (along[0], along[1]) {
         (Some((top, height)), Some((left, width))) => Ok(([top, left], [height, width])),
         _ if window.contains(&0) || strides.contains(&0) => {
             Err(format!("a window of {window:?} pixels with strides {strides:?} has a size of zero"))
