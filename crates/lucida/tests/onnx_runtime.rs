@@ -124,7 +124,7 @@ fn every_kind_of_layer() {
     let flat = b.add(Flatten {}, &[clip]).unwrap();
     let pooled = [max, valid].map(|x| b.add(GlobalAveragePooling2D {}, &[x]).unwrap());
     let most = b.add(GlobalMaxPooling2D {}, &[wide]).unwrap();
-    let all = b.add(Concatenate {}, &[pooled[0], pooled[1], most, flat]).unwrap();
+    let all = b.add(Concatenate::new(), &[pooled[0], pooled[1], most, flat]).unwrap();
     let dropped = b.add(Dropout::new(0.25), &[all]).unwrap();
     let hidden = b.add(Dense::new(7).activation(ActivationKind::Sigmoid), &[dropped]).unwrap();
     let linear = b.add(Activation::new(ActivationKind::Linear), &[hidden]).unwrap();
