@@ -220,8 +220,8 @@ fn gated(kind: ActivationKind) -> Network {
     let branch = b.add(PReLU::shared(vec![0, 1]), &[branch]).unwrap();
     let squeezed = b.add(GlobalAveragePooling2D::new(), &[branch]).unwrap();
     let gate = b.add(Dense::new(6).activation(ActivationKind::Sigmoid), &[squeezed]).unwrap();
-    let excited = b.add(Multiply::new(), &[branch, gate]).unwrap();
-    let scaled = b.add(LayerScale::new(0.5, 6), &[excited]).unwrap();
+    let gated = b.add(Multiply::new(), &[branch, gate]).unwrap();
+    let scaled = b.add(LayerScale::new(0.5, 6), &[gated]).unwrap();
     let sum = b.add(Add::new(), &[stem, scaled]).unwrap();
     let damped = b.add(LocalResponseNormalization { alpha: 0.5, ..Default::default() }, &[sum]).unwrap();
     let flat = b.add(GlobalAveragePooling2D::new(), &[damped]).unwrap();

@@ -156,8 +156,11 @@ impl Arrows {
             folder.strip_prefix(&self.root).ok()?.iter().map(|part| part.to_string_lossy().into_owned()).collect();
         let mut found =
             used(&code(file)).into_iter().filter(|path| path.split("::").last() == name.first().map(String::as_str));
-        let path = found
-            .find(|path| !path.starts_with("crate::") && !path.starts_with("std::") && !path.starts_with("super::"))?;
+        // A macro is exported under its own name: it is in this file.
+        let itself = |path: &String| name.first() == Some(path);
+        let path = found.find(|path| {
+            !path.starts_with("crate::") && !path.starts_with("std::") && !path.starts_with("super::") && !itself(path)
+        })?;
         let segments: Vec<String> = own.into_iter().chain(path.split("::").map(str::to_owned)).collect();
         self.resolve(&segments).filter(|found| found != file)
     }

@@ -111,14 +111,14 @@ fn layers(whole: bool) -> Network {
     // A squeeze-and-excitation block, and a map of attention.
     let squeezed = b.add(GlobalAveragePooling2D::new(), &[image]);
     let gate = b.add(Activation::new(ActivationKind::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }), &[squeezed]);
-    let excited = b.add(Multiply::new(), &[image, gate]);
+    let gated = b.add(Multiply::new(), &[image, gate]);
     let map = b.add(Conv2D::new(1, [1, 1]).activation(ActivationKind::Sigmoid), &[image]);
-    let attended = b.add(Multiply::new(), &[excited, map]);
+    let attended = b.add(Multiply::new(), &[gated, map]);
     ends.push(attended);
     ends.push(b.add(Subtract::new(), &[image, attended]));
-    ends.push(b.add(Average::new(), &[image, attended, excited]));
-    ends.push(b.add(Maximum::new(), &[excited, attended]));
-    ends.push(b.add(Minimum::new(), &[excited, attended]));
+    ends.push(b.add(Average::new(), &[image, attended, gated]));
+    ends.push(b.add(Maximum::new(), &[gated, attended]));
+    ends.push(b.add(Minimum::new(), &[gated, attended]));
     ends.push(b.add(Add::new(), &[attended, gate, map]));
     let last = b.0.add_named("all", Concatenate::new(), &ends).unwrap();
     let mut network = b.0.build(&[last], 3).unwrap();

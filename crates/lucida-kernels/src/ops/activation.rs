@@ -100,7 +100,7 @@ impl Pointwise {
 }
 
 /// `0.5 + sqrt(2 / pi) (x + 0.044715 x^3)` in GELU's approximation is a logistic function of twice that: `2 sqrt(2 / pi)`.
-const GELU_RATE: f32 = 1.595_769_1;
+const GELU_RATE: f32 = 1.595_769_2;
 const GELU_CUBE: f32 = 0.044_715;
 
 /// Of each value by itself, in a loop of its own for each kind, which the compiler vectorizes.
@@ -152,9 +152,9 @@ multiversion! {
             Pointwise::Gelu => map!(output, input, |x| x * normal(x).0),
             Pointwise::GeluTanh => map!(output, input, |x| x * logistic(GELU_RATE * x * (1.0 + GELU_CUBE * x * x))),
             Pointwise::Silu => map!(output, input, |x| x * logistic(x)),
-            Pointwise::HardSilu => map!(output, input, |x| x * (x + 3.0).max(0.0).min(6.0) * (1.0 / 6.0)),
+            Pointwise::HardSilu => map!(output, input, |x| x * (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0)),
             Pointwise::HardSigmoid { slope, offset } => {
-                map!(output, input, |x| (slope * x + offset).max(0.0).min(1.0));
+                map!(output, input, |x| (slope * x + offset).clamp(0.0, 1.0));
             }
             Pointwise::Softplus { beta, threshold } => {
                 map!(output, input, |x| if beta * x > threshold { x } else { softplus(beta * x) / beta });

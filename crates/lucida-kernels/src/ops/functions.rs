@@ -1,4 +1,4 @@
-//! Exponentials and what is made of them, by polynomials.
+//! Exponentials and functions of them, by polynomials.
 //!
 //! Each function is a chain of additions, products, comparisons, and shifts, without a branch and without a call, so that
 //! the compiler vectorizes the loops around it in every instruction set. Nothing is contracted to a fused multiply-add:

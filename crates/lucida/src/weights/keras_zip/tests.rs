@@ -176,7 +176,7 @@ fn what_has_no_counterpart_is_refused_by_name() {
     refused("conv2d", "dilation_rate", json!([2, 0]), &["dilation of [2, 0]"]);
     refused("conv2d", "groups", json!(2), &["2 groups", "3 channels"]);
     refused("conv2d", "data_format", json!("channels_first"), &["channels_first"]);
-    refused("conv2d", "activation", json!("gelu"), &["gelu", "relu, sigmoid"]);
+    refused("conv2d", "activation", json!("sparsemax"), &["sparsemax", "relu, relu6"]);
     refused("conv2d", "padding", json!("causal"), &["causal"]);
     refused("conv2d", "dtype", json!("bfloat16"), &["bfloat16", "float64"]);
     refused("conv2d", "filters", json!(-3), &["filters is -3"]);

@@ -89,7 +89,7 @@ impl Importer {
                 (symbol, constant.check_floats()?.float(0))
             }
             inputs if inputs.iter().all(|input| matches!(input, Some(Value::Symbol(_)))) => return self.merge(op),
-            _ => return unsupported("is supported of computed values, or a value and one number, alone"),
+            _ => return unsupported("is supported of computed values, or of a value and one number alone"),
         };
         if constant.is_nan() {
             return Err("has a bound that is not a number".into());

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::nn::Layer;
+use crate::nn::layers::Softmax;
 
 /// A graph of one input and one output.
 pub(super) struct Graph {
@@ -337,7 +338,8 @@ fn activations_keep_their_parameters() {
     // Before version 13, axis 1 meant all that follow.
     let network = image().opset(11).then("Softmax", &[], vec![int("axis", 1)]);
     network.refused(&["output", "neither an image nor flat"]);
-    image().then("Softmax", &[], vec![int("axis", 2)]).refused(&["the_softmax", "channels alone"]);
+    let over_rows = image().then("Softmax", &[], vec![int("axis", 2)]).network();
+    assert_eq!(over_rows.nodes()[1].layer(), &Layer::from(Softmax::over(vec![0])));
 }
 
 #[test]
@@ -369,7 +371,7 @@ fn an_index_of_the_largest_value_gives_way_to_the_values() {
 #[test]
 fn what_has_no_layer_is_named() {
     let x = || Graph::new(&[0, 2, 8, 8]);
-    let problem = x().then("Gelu", &[], vec![]).refused(&["Gelu", "the_gelu", "GlobalAveragePool", "Unsqueeze"]);
+    let problem = x().then("Einsum", &[], vec![]).refused(&["Einsum", "the_einsum", "GlobalAveragePool", "Unsqueeze"]);
     assert!(matches!(problem, Error::Unsupported(_)));
     conv(x(), vec![ints("dilations", &[2, 2, 2])]).refused(&["the_conv", "dilations has 3 values"]);
     conv(Graph::new(&[0, 3, 8, 8]), vec![]).refused(&["2 channels", "(batch, 3, 8, 8)"]);
@@ -380,7 +382,7 @@ fn what_has_no_layer_is_named() {
     x().ints("s", &[0, 4, 4, 8]).then("Reshape", &["s"], vec![]).refused(&["splits an axis"]);
     x().ints("s", &[-1, 8]).then("Reshape", &["s"], vec![]).refused(&["merges the batch"]);
     x().then("Transpose", &[], vec![ints("perm", &[1, 0, 2, 3])]).refused(&["batch"]);
-    x().then("Mul", &["x"], vec![]).refused(&["two computed inputs"]);
+    assert_eq!(classes(&x().then("Mul", &["x"], vec![]).network()), "Input Multiply");
     x().floats("w", &[8, 8]).then("Add", &["w"], vec![]).refused(&["constant of shape [8, 8]"]);
     x().then("Flatten", &[], vec![]).refused(&["flattened image with its channels first"]);
     let mut custom = x().then("Relu", &[], vec![]);
