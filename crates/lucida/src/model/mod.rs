@@ -1,4 +1,4 @@
-//! A model from outside: load, save, predict.
+//! A model from outside: load, save, predict, run.
 //!
 //! [`Model`] is a network with its preprocessing and the names of its classes.
 //!
@@ -14,6 +14,7 @@
 //! ```
 
 mod predict;
+mod run;
 
 use std::path::Path;
 
@@ -22,6 +23,7 @@ use crate::weights::{ModelSpec, open, save_model};
 use crate::{Cpu, Result};
 
 pub use crate::weights::Model;
+pub use run::{ArraySpec, arrange, run};
 pub use predict::{LABEL_THRESHOLD, Predicted, Prediction, Predictor, predict, predict_set};
 
 impl Model {

@@ -9,6 +9,7 @@ pub(super) mod drafts;
 mod fold;
 mod input;
 mod joining;
+mod layout;
 mod name;
 mod operator;
 mod pointwise;
@@ -24,9 +25,10 @@ use crate::nn::layers::Flatten;
 use crate::nn::{Layer, Shape};
 use crate::weights::model::DEFAULT_SIZE;
 use crate::weights::topology::topological_order;
-use crate::weights::{Model, Note};
+use crate::weights::{ArrayLayouts, Model, Note};
 use crate::{Error, Result};
 use drafts::{LayerDraft, Source};
+use layout::GraphInput;
 use operator::{Answer, Fault, Operator, unsupported};
 use symbol::{Symbol, Value};
 
@@ -59,6 +61,8 @@ pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size
     }
     let mut importer = Importer {
         values: HashMap::new(),
+        inputs: Vec::new(),
+        notes: Vec::new(),
         drafts: Vec::new(),
         flat: HashMap::new(),
         argmax: HashSet::new(),
@@ -71,8 +75,10 @@ pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size
     importer.inputs(file, &constants, size.unwrap_or(DEFAULT_SIZE))?;
     importer.values.extend(constants.into_iter().map(|(name, constant)| (name, Value::Constant(constant))));
     importer.nodes(file)?;
-    let (mut outputs, notes) = importer.outputs(file)?;
-    drafts::simplify(&mut importer.drafts, &mut outputs);
+    let (symbols, mut notes) = importer.outputs(file)?;
+    notes.append(&mut importer.notes);
+    let mut outputs: Vec<usize> = symbols.iter().map(|(_, symbol)| symbol.draft).collect();
+    let places = drafts::simplify(&mut importer.drafts, &mut outputs);
     let name =
         if graph.name.is_empty() { "onnx".to_owned() } else { short(&graph.name).replace(char::is_control, "_") };
     let most = importer.most;
@@ -80,7 +86,15 @@ pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size
         Error::Limit { what, got, limit } => Error::Limit { what: format!("{path}: {what}"), got, limit },
         other => Error::file(&file.path, format!("cannot be a network: {other}")),
     })?;
-    let mut model = Model { notes, ..Model::new(network) };
+    let layouts = ArrayLayouts {
+        inputs: importer.inputs.iter().map(|input| input.layout(&network, places[input.symbol.draft])).collect(),
+        outputs: symbols
+            .into_iter()
+            .zip(&outputs)
+            .map(|((name, symbol), &place)| layout::of_symbol(name, &symbol, &network, place))
+            .collect(),
+    };
+    let mut model = Model { notes, layouts, ..Model::new(network) };
     if importer.any_size && size.is_none() {
         model.note_default_size();
     }
@@ -121,6 +135,10 @@ fn node_order(graph: &GraphProto) -> Result<Vec<usize>, String> {
 struct Importer {
     /// The tensors so far, by name.
     values: HashMap<String, Value>,
+    /// The inputs of the graph.
+    inputs: Vec<GraphInput>,
+    /// What was assumed or changed.
+    notes: Vec<Note>,
     drafts: Vec<LayerDraft>,
     /// The Flatten layers of images.
     flat: HashMap<usize, usize>,
@@ -157,9 +175,9 @@ impl Importer {
         Ok(())
     }
 
-    /// The layers whose outputs are those of the graph, and their metadata.
-    fn outputs(&mut self, file: &OnnxFile) -> Result<(Vec<usize>, Vec<Note>)> {
-        let mut outputs = Vec::new();
+    /// The outputs of the graph by name, and what is to be said about them.
+    fn outputs(&mut self, file: &OnnxFile) -> Result<(Vec<(String, Symbol)>, Vec<Note>)> {
+        let mut outputs: Vec<(String, Symbol)> = Vec::new();
         let mut notes = Vec::new();
         for output in &file.graph.output {
             let name = short(&output.name);
@@ -172,8 +190,8 @@ impl Importer {
                 notes.push(Note::Task(task));
             }
             // The index of a class next to its scores says nothing that these do not.
-            if !(index && outputs.contains(&found)) {
-                outputs.push(found);
+            if !(index && outputs.iter().any(|(_, symbol)| symbol.draft == found.draft)) {
+                outputs.push((output.name.clone(), found));
             }
         }
         Ok((outputs, notes))
@@ -338,25 +356,18 @@ impl Importer {
         Ok(flat)
     }
 
-    /// The layer whose output is an output of the graph.
-    fn output(&mut self, name: &str) -> Result<usize, String> {
+    /// What is an output of the graph. A flattened image becomes a flat layer where its order allows that; else the layer
+    /// stays as it is, and the layout of the output says how its values are to be moved.
+    fn output(&mut self, name: &str) -> Result<Symbol, String> {
         let symbol = match self.values.get(name) {
             Some(Value::Symbol(symbol)) => symbol.clone(),
             Some(Value::Constant(_)) => return Err("does not depend on the input".into()),
             None => return Err("is given by no node".into()),
         };
         let image = self.drafts[symbol.draft].shape.as_image().is_some();
-        if image && symbol.order().is_some() {
-            return Ok(symbol.draft);
+        if image && symbol.order().is_none() && matches!(symbol.features(), Some((_, None))) {
+            return Ok(Symbol { draft: self.flatten(symbol.draft)?, ..symbol });
         }
-        match symbol.features() {
-            Some((_, Some(_))) => Err(format!(
-                "of {} is a flattened image with its channels first; only a dense layer can take that",
-                symbol.shape()
-            )),
-            Some((_, None)) => self.flatten(symbol.draft),
-            None if !image && symbol.axes.is_empty() => Ok(symbol.draft),
-            None => Err(format!("of {} is neither an image nor flat", symbol.shape())),
-        }
+        Ok(symbol)
     }
 }
