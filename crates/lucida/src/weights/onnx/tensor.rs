@@ -309,6 +309,11 @@ impl Constant {
         }
     }
 
+    /// The number that all values are, where that is how they are stored.
+    pub(super) fn fill_value(&self) -> Option<f32> {
+        if let Data::Filled(value) = *self.data { Some(value) } else { None }
+    }
+
     /// All values as 32-bit numbers.
     pub(super) fn floats(&self) -> Vec<f32> {
         (0..self.len()).map(|index| self.float(index)).collect()

@@ -1,19 +1,23 @@
 //! From an ONNX graph to a network.
 //!
-//! The nodes are walked in topological order. What is known is computed ([`fold`]); what moves axes is remembered
+//! The nodes are walked in topological order, older forms in newer ones ([`legacy`]). What is known is computed ([`fold`]); what moves axes is remembered
 //! ([`symbol`]); the rest becomes layers ([`connected`], [`pooling`], [`pointwise`], [`joining`]), which at the end are
 //! put together in as few as say the same ([`drafts`]).
 
 mod connected;
 pub(super) mod drafts;
 mod fold;
+mod fold_math;
+mod fold_moving;
 mod input;
 mod joining;
 mod layout;
+mod legacy;
 mod name;
 mod operator;
 mod pointwise;
 mod pooling;
+mod quantize;
 mod symbol;
 
 use std::collections::{HashMap, HashSet};
@@ -28,15 +32,32 @@ use crate::weights::topology::topological_order;
 use crate::weights::{ArrayLayouts, Model, Note};
 use crate::{Error, Result};
 use drafts::{LayerDraft, Source};
+use fold::Folder;
 use layout::GraphInput;
 use operator::{Answer, Fault, Operator, unsupported};
 use symbol::{Symbol, Value};
 
 /// The operators that become layers or are computed, for messages.
-const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, Div, \
-     Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
-     Neg, Pad, ReduceMax, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Sum, Tanh, Transpose, \
+const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, DequantizeLinear, \
+     Div, Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
+     Neg, Pad, QuantizeLinear, ReduceMax, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Sum, Tanh, Transpose, \
      Unsqueeze";
+
+/// What to do about an operator that is not supported.
+fn instead(op_type: &str) -> String {
+    let integers = ["QLinear", "DynamicQuantize", "ConvInteger", "MatMulInteger"];
+    if integers.iter().any(|start| op_type.starts_with(start)) {
+        return ": quantize the model in the QDQ format (QuantizeLinear and DequantizeLinear), or take the one that is not \
+                quantized"
+            .into();
+    }
+    match op_type {
+        "If" | "Loop" | "Scan" => ": export the model with fixed conditions (PyTorch: torch.onnx.export(..., dynamo=True)), or \
+                                   simplify the graph"
+            .into(),
+        _ => format!(", only {SUPPORTED}"),
+    }
+}
 
 /// Layers of a network.
 const MAX_LAYERS: usize = 20_000;
@@ -69,8 +90,8 @@ pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size
         batch: None,
         any_size: false,
         opset: file.opset()?,
-        copied: 0,
-        most: file.len + FREE_PARAMETERS,
+        folder: Folder::new(file.len + FREE_PARAMETERS),
+        spread: 0,
     };
     importer.inputs(file, &constants, size.unwrap_or(DEFAULT_SIZE))?;
     importer.values.extend(constants.into_iter().map(|(name, constant)| (name, Value::Constant(constant))));
@@ -81,7 +102,7 @@ pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size
     let places = drafts::simplify(&mut importer.drafts, &mut outputs);
     let name =
         if graph.name.is_empty() { "onnx".to_owned() } else { short(&graph.name).replace(char::is_control, "_") };
-    let most = importer.most;
+    let most = importer.most(file);
     let network = drafts::build(&name, &importer.drafts, &outputs, most).map_err(|problem| match problem {
         Error::Limit { what, got, limit } => Error::Limit { what: format!("{path}: {what}"), got, limit },
         other => Error::file(&file.path, format!("cannot be a network: {other}")),
@@ -149,17 +170,39 @@ struct Importer {
     /// Whether an input leaves its height or width open.
     any_size: bool,
     opset: i64,
-    /// Known values that were computed, and how many there may be.
-    copied: u64,
-    most: u64,
+    folder: Folder,
+    /// Values of tensors of one number that layers have taken.
+    spread: u64,
 }
 
 impl Importer {
+    /// The number of parameters that the network may have: what is in the file, and what the graph makes of one number.
+    fn most(&self, file: &OnnxFile) -> u64 {
+        file.len + FREE_PARAMETERS + self.folder.filled()
+    }
+
+    /// Counts what layers take of tensors of one number, which take no memory before: the same one as the parameters of very
+    /// many layers would. (Layers that are merged later may take it twice.)
+    fn count_spread(&mut self, file: &OnnxFile, node: &NodeProto) -> Result<()> {
+        let constant = |name: &String| match self.values.get(name) {
+            Some(Value::Constant(constant)) if constant.fill_value().is_some() => constant.len() as u64,
+            _ => 0,
+        };
+        let is_layer = node.output.iter().any(|name| matches!(self.values.get(name), Some(Value::Symbol(_))));
+        self.spread += if is_layer { node.input.iter().map(constant).sum() } else { 0 };
+        let limit = 2 * self.most(file);
+        if self.spread > limit {
+            let what = format!("{}: parameters of the network", file.path.display());
+            return Err(Error::Limit { what, got: self.spread, limit });
+        }
+        Ok(())
+    }
+
     /// Takes all nodes of the graph.
     fn nodes(&mut self, file: &OnnxFile) -> Result<()> {
         let path = file.path.display();
         for &place in &node_order(&file.graph).map_err(|problem| Error::file(&file.path, problem))? {
-            let node = &file.graph.node[place];
+            let node = &*legacy::modern(&file.graph.node[place], self.opset);
             self.node(node).map_err(|fault| {
                 let place = format!("node {:?} ({})", short(&node.name), short(&node.op_type));
                 match fault {
@@ -167,6 +210,7 @@ impl Importer {
                     Fault::Unsupported(problem) => Error::Unsupported(format!("{path}: {place}: {problem}")),
                 }
             })?;
+            self.count_spread(file, node)?;
             if self.drafts.len() > MAX_LAYERS {
                 let what = format!("{path}: layers of the network");
                 return Err(Error::Limit { what, got: self.drafts.len() as u64, limit: MAX_LAYERS as u64 });
@@ -219,14 +263,18 @@ impl Importer {
                 }
             });
         }
-        let op = Operator { node, inputs, opset: self.opset };
+        let mut op = Operator { node, inputs, opset: self.opset };
+        op.align_broadcast()?;
         let value = match self.shape(&op)? {
             Some(value) => value,
-            None => match fold::fold(&op, &mut self.copied, self.most)? {
+            None => match fold::fold(&op, &mut self.folder)? {
                 Some(value) => value,
                 None => Value::Symbol(self.layer(&op)?),
             },
         };
+        if node.op_type == "DequantizeLinear" {
+            self.note_quantized();
+        }
         if let Some(output) = node.output.first().filter(|name| !name.is_empty()) {
             self.values.insert(output.clone(), value);
         }
@@ -259,13 +307,15 @@ impl Importer {
             "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(op),
             "Pad" => self.pad(op),
             "Dropout" => self.dropout(op),
+            "QuantizeLinear" => self.quantize(op),
+            "DequantizeLinear" => Ok(op.symbol(0)?.clone()),
             "Identity" => Ok(op.symbol(0)?.clone()),
             "Cast" => match op.int("to", 0) {
                 1 | 10 | 11 | 16 => Ok(op.symbol(0)?.clone()),
                 to => unsupported(format!("to type number {to} is not supported")),
             },
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => self.moved(op),
-            other => unsupported(format!("{} is not supported, only {SUPPORTED}", short(other))),
+            other => unsupported(format!("{} is not supported{}", short(other), instead(other))),
         }
     }
 
@@ -277,7 +327,13 @@ impl Importer {
                 Some(permutation) => symbol.transpose(permutation),
                 None => return unsupported("without perm moves the batch, which is not supported"),
             },
-            "Reshape" => symbol.reshape(op.needed(1)?.ints()?, self.batch, op.int("allowzero", 0) != 0),
+            "Reshape" => {
+                let shape = match op.shape_attribute() {
+                    Some(shape) => shape,
+                    None => op.needed(1)?.ints()?.to_vec(),
+                };
+                symbol.reshape(&shape, self.batch, op.int("allowzero", 0) != 0)
+            }
             "Squeeze" => symbol.squeeze(op.numbers(1, "axes")?.as_deref(), self.batch),
             "Unsqueeze" => symbol.unsqueeze(&op.numbers(1, "axes")?.ok_or("axes are missing")?),
             _ => {

@@ -119,12 +119,14 @@ impl Importer {
     }
 
     pub(super) fn batch_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
-        // Before version 14, further outputs (the statistics of the batch) meant training.
-        let trains = if op.opset < 14 {
-            op.node.output.iter().skip(1).any(|output| !output.is_empty())
-        } else {
-            op.int("training_mode", 0) != 0
+        // Before version 14, further outputs (the statistics of the batch) meant training, and before version 7 they could be
+        // there in use as well.
+        let trains = match op.opset {
+            ..7 => op.int("is_test", 0) == 0 && op.node.output.iter().skip(1).any(|output| !output.is_empty()),
+            7..14 => op.node.output.iter().skip(1).any(|output| !output.is_empty()),
+            _ => op.int("training_mode", 0) != 0,
         };
+        op.must_be("spatial", 1)?;
         if trains {
             return unsupported(
                 "is in training mode: it normalizes with the statistics of the batch, so that what an image gives depends on \
