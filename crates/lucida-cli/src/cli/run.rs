@@ -106,7 +106,9 @@ impl FromStr for ArrayFile {
         let named = text.split_once('=').filter(|_| !PathBuf::from(text).exists());
         match named {
             _ if text.is_empty() => Err("expected a file, as in x.npy, or NAME=FILE".to_owned()),
-            Some((name, path)) if name.is_empty() || path.is_empty() => Err("expected NAME=FILE, as in data=x.npy".into()),
+            Some((name, path)) if name.is_empty() || path.is_empty() => {
+                Err("expected NAME=FILE, as in data=x.npy".into())
+            }
             Some((name, path)) => Ok(Self { name: Some(name.to_owned()), path: path.into() }),
             None => Ok(Self { name: None, path: text.into() }),
         }

@@ -70,7 +70,8 @@ pub(super) fn run(arguments: &Run, context: Context) -> Result<()> {
         Some(folder) => write(folder, &model.outputs(), &outputs, arguments.force)?,
         None => Vec::new(),
     };
-    let differences = outputs.iter().zip(&expected).map(|(output, expected)| output.compare(expected, arguments.tolerance));
+    let differences =
+        outputs.iter().zip(&expected).map(|(output, expected)| output.compare(expected, arguments.tolerance));
     let differences: Vec<Difference> = differences.collect();
     let equal = differences.iter().all(|difference| difference.equal);
     if arguments.json {
@@ -113,7 +114,9 @@ fn arrays(files: &[ArrayFile]) -> Result<Vec<(Option<String>, Array)>> {
     }
     let named = arrays.iter().filter(|(name, _)| name.is_some()).count();
     if named != 0 && named != arrays.len() {
-        return Err(Usage("give all arrays a name, as in --input left=a.npy --input right=b.npy, or none".into()).into());
+        return Err(
+            Usage("give all arrays a name, as in --input left=a.npy --input right=b.npy, or none".into()).into()
+        );
     }
     Ok(arrays)
 }
@@ -175,7 +178,8 @@ fn text(model: &Model, inputs: &[Array], outputs: &[Array], differences: &[Diffe
     for (place, (spec, array)) in model.outputs().iter().zip(outputs).enumerate() {
         let (min, max, mean) = array.range();
         let shape = array.shape_text();
-        let _ = writeln!(text, "output {}: {shape}{}, from {min:.6} to {max:.6}, mean {mean:.6}", spec.name, order(spec));
+        let _ =
+            writeln!(text, "output {}: {shape}{}, from {min:.6} to {max:.6}, mean {mean:.6}", spec.name, order(spec));
         if let Some(difference) = differences.get(place) {
             let _ = writeln!(text, "  {difference}");
         }

@@ -138,7 +138,9 @@ impl FromStr for Tolerance {
                 number(relative).zip(number(absolute)).map(|(relative, absolute)| Self { relative, absolute })
             }
         };
-        read.ok_or_else(|| Error::argument("expected a relative tolerance, as in 1e-3, or 1e-3,1e-5 with an absolute one"))
+        read.ok_or_else(|| {
+            Error::argument("expected a relative tolerance, as in 1e-3, or 1e-3,1e-5 with an absolute one")
+        })
     }
 }
 
@@ -195,8 +197,7 @@ pub(crate) fn permute(sizes: &[usize], order: &[usize], from: &[f32], to: &mut [
     if order.is_sorted() {
         return to.copy_from_slice(from);
     }
-    let strides: Vec<usize> =
-        order.iter().map(|&axis| sizes[axis + 1..].iter().product()).collect();
+    let strides: Vec<usize> = order.iter().map(|&axis| sizes[axis + 1..].iter().product()).collect();
     let sizes: Vec<usize> = order.iter().map(|&axis| sizes[axis]).collect();
     let (&last, outer) = sizes.split_last().expect("an order that is not sorted has axes");
     let step = strides[outer.len()];

@@ -23,8 +23,8 @@ use crate::weights::{ModelSpec, open, save_model};
 use crate::{Cpu, Result};
 
 pub use crate::weights::Model;
-pub use run::{ArraySpec, arrange, run};
 pub use predict::{LABEL_THRESHOLD, Predicted, Prediction, Predictor, predict, predict_set};
+pub use run::{ArraySpec, arrange, run};
 
 impl Model {
     /// Loads a model: a file of any [format](crate::weights::Format), the folder of a run, or the name of a known network

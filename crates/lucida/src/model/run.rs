@@ -112,9 +112,11 @@ pub fn arrange(specs: &[ArraySpec], what: &str, given: Vec<(Option<String>, Arra
     let refuse = |problem: String| Err(Error::argument(format!("{problem}; {}", list())));
     // A single array needs no name, and one that another program chose says nothing.
     let named = given.iter().all(|(name, _)| name.is_some()) && !(given.len() == 1 && specs.len() == 1);
-    if let Some(unknown) = given.iter().filter_map(|(name, _)| name.as_ref()).find(|name| {
-        named && specs.iter().all(|spec| spec.name != **name)
-    }) {
+    if let Some(unknown) = given
+        .iter()
+        .filter_map(|(name, _)| name.as_ref())
+        .find(|name| named && specs.iter().all(|spec| spec.name != **name))
+    {
         return refuse(format!("there is no {what} {unknown:?}"));
     }
     if !named {
@@ -182,7 +184,7 @@ pub fn run(model: &Model, inputs: &[Array], cpu: Cpu) -> Result<Vec<Array>> {
         }
     }
     let shaped = |(layout, values): (&ArrayLayout, Vec<f32>)| {
-        let shape: Vec<usize> = [count].into_iter().chain(layout.file_sizes()).collect();
+        let shape: Vec<usize> = layout.batched.then_some(count).into_iter().chain(layout.file_sizes()).collect();
         Array::new(shape, values)
     };
     outputs.iter().zip(results).map(shaped).collect()
@@ -207,7 +209,10 @@ fn fitting<'a>(model: &'a Model, inputs: &[Array]) -> Result<Cow<'a, Network>> {
         let misfit = |why: String| {
             let (name, got) = (&spec.name, array.shape_text());
             let order = spec.axis_order.map(|order| format!(" ({order})")).unwrap_or_default();
-            Error::argument(format!("input {name:?} has shape {got}; the network takes {}{order}{why}", spec.shape_text()))
+            Error::argument(format!(
+                "input {name:?} has shape {got}; the network takes {}{order}{why}",
+                spec.shape_text()
+            ))
         };
         let Some([height, width]) = image_size(layout, found).filter(|_| ranks) else {
             let missing = layout.batched && array.shape() == layout.file_sizes();
@@ -236,7 +241,9 @@ fn batch_of(layouts: &[ArrayLayout], inputs: &[Array]) -> Result<usize> {
     let mut count = 1;
     for (layout, array) in layouts.iter().zip(inputs).filter(|(layout, _)| layout.batched) {
         match array.shape()[0] {
-            0 => return Err(Error::argument(format!("input {:?} has no samples: {}", layout.name, array.shape_text()))),
+            0 => {
+                return Err(Error::argument(format!("input {:?} has no samples: {}", layout.name, array.shape_text())));
+            }
             1 => {}
             batch if count == 1 || count == batch => count = batch,
             batch => {
@@ -255,5 +262,92 @@ fn fill(layout: &ArrayLayout, array: &Array, samples: std::ops::Range<usize>, to
         to.chunks_exact_mut(len.max(1)).for_each(|to| layout.to_network(1, array.values(), to));
     } else {
         layout.to_network(samples.len(), &array.values()[len * samples.start..len * samples.end], to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::layers::{Add, Conv2D, Dense, Flatten, GlobalAveragePooling2D, Input};
+    use crate::weights::ArrayLayouts;
+
+    fn array(shape: &[usize]) -> Array {
+        let len = shape.iter().product::<usize>();
+        Array::new(shape, (0..len).map(|index| ((index * 7) % 11) as f32).collect()).unwrap()
+    }
+
+    /// Two vectors of two numbers, their sum and their difference to nothing.
+    fn two_inputs() -> Model {
+        let mut builder = Network::builder("two");
+        let a = builder.add_named("a", Input::new(Shape::flat(2)), &[]).unwrap();
+        let b = builder.add_named("b", Input::new(Shape::flat(2)), &[]).unwrap();
+        let sum = builder.add_named("sum", Add::new(), &[a, b]).unwrap();
+        let three = builder.add_named("three", Add::new(), &[sum, a]).unwrap();
+        Model::new(builder.build(&[three, sum], 1).unwrap())
+    }
+
+    #[test]
+    fn several_inputs_and_outputs_by_order_and_by_name() {
+        let model = two_inputs();
+        let (a, b) = (Array::new([2, 2], vec![1.0, 2.0, 3.0, 4.0]), Array::new([1, 2], vec![10.0, 20.0]));
+        let (a, b) = (a.unwrap(), b.unwrap());
+        let found = model.run(&[a.clone(), b.clone()]).unwrap();
+        assert_eq!(found[1].values(), [11.0, 22.0, 13.0, 24.0]);
+        assert_eq!(found[0].values(), [12.0, 24.0, 16.0, 28.0]);
+        let named = model.run_named(&[("b", b.clone()), ("a", a.clone())]).unwrap();
+        assert_eq!((named[0].0.as_str(), &named[0].1), ("three", &found[0]));
+        assert_eq!((named[1].0.as_str(), &named[1].1), ("sum", &found[1]));
+        let problem = |inputs: &[(&str, Array)]| model.run_named(inputs).unwrap_err().to_string();
+        assert!(
+            problem(&[("a", a.clone())]).contains("input \"b\" is missing; the model has the inputs \"a\" (batch, 2)")
+        );
+        assert!(problem(&[("a", a.clone()), ("a", a.clone())]).contains("given twice"));
+        assert!(problem(&[("a", a.clone()), ("c", a.clone())]).contains("there is no input \"c\""));
+        assert!(model.run(&[a.clone()]).unwrap_err().to_string().starts_with("1 array for 2 inputs"));
+        let three = model.run(&[a, array(&[3, 2])]).unwrap_err().to_string();
+        assert_eq!(three, "input \"b\" has 3 samples, another has 2");
+    }
+
+    #[test]
+    fn images_have_the_order_of_the_file_and_any_size_that_fits() {
+        let layers = [Conv2D::new(4, [3, 3]).into(), GlobalAveragePooling2D::new().into()];
+        let here = Model::new(Network::sequential("any", [8, 6, 2], layers, 3).unwrap());
+        let layouts = ArrayLayouts::channels_first(&here.network);
+        let first = Model { layouts, ..here.clone() };
+        assert_eq!(here.inputs()[0].axis_order, Some("NHWC"));
+        assert_eq!(
+            (first.inputs()[0].axis_order, first.inputs()[0].shape_text()),
+            (Some("NCHW"), "(batch, 2, 8, 6)".into())
+        );
+        for [height, width] in [[8, 6], [5, 9]] {
+            let image = array(&[2, height, width, 2]);
+            let mut values = vec![0.0; image.values().len()];
+            crate::core::array::permute(image.shape(), &[0, 3, 1, 2], image.values(), &mut values);
+            let turned = Array::new([2, 2, height, width], values).unwrap();
+            assert_eq!(here.run(&[image]).unwrap(), first.run(&[turned]).unwrap());
+        }
+        let message = first.run(&[array(&[2, 8, 6, 2])]).unwrap_err().to_string();
+        assert_eq!(message, "input \"input_layer\" has shape (2, 8, 6, 2); the network takes (batch, 2, 8, 6) (NCHW)");
+        let message = first.run(&[array(&[2, 8, 6])]).unwrap_err().to_string();
+        assert!(message.ends_with(": the batch axis is missing"), "{message}");
+        let message = here.run(&[Array::new([0, 8, 6, 2], vec![]).unwrap()]).unwrap_err().to_string();
+        assert!(message.contains("has no samples"), "{message}");
+        let fixed = Network::sequential("fixed", [4, 4, 1], [Flatten::new().into(), Dense::new(2).into()], 3).unwrap();
+        let message = Model::new(fixed).run(&[array(&[1, 5, 4, 1])]).unwrap_err().to_string();
+        assert!(message.contains("no other size") && message.contains("dense/kernel"), "{message}");
+    }
+
+    #[test]
+    fn many_samples_are_run_in_batches() {
+        let network = Network::sequential("line", [3], [Dense::new(2).into()], 3).unwrap();
+        let model = Model::new(network);
+        let all = array(&[75, 3]);
+        let found = model.run(std::slice::from_ref(&all)).unwrap().remove(0);
+        for row in [0, 31, 32, 74] {
+            let one = Array::new([1, 3], all.values()[3 * row..][..3].to_vec()).unwrap();
+            let one = model.run(&[one]).unwrap().remove(0);
+            let far = |(a, b): (&f32, &f32)| (a - b).abs() > 1e-4;
+            assert!(!one.values().iter().zip(&found.values()[2 * row..]).any(far), "{row}");
+        }
     }
 }

@@ -101,7 +101,7 @@ impl ArrayLayout {
 
 impl ArrayLayouts {
     /// The layouts of PyTorch, whose images have their channels first.
-    pub(in crate::weights) fn channels_first(network: &Network) -> Self {
+    pub fn channels_first(network: &Network) -> Self {
         let layout = |index: usize| ArrayLayout::channels_first(&network.nodes()[index]);
         Self {
             inputs: network.inputs().map(layout).collect(),
@@ -112,7 +112,8 @@ impl ArrayLayouts {
     /// Those of the inputs of a network: the file's, if the network still has its inputs.
     pub(crate) fn of_inputs(&self, network: &Network) -> Vec<ArrayLayout> {
         let nodes: Vec<&Node> = network.inputs().map(|index| &network.nodes()[index]).collect();
-        let layouts = |node: &Node| self.inputs.iter().filter(|layout| layout.layer.as_deref() == Some(node.name())).count();
+        let layouts =
+            |node: &Node| self.inputs.iter().filter(|layout| layout.layer.as_deref() == Some(node.name())).count();
         let needed = self.inputs.iter().filter(|layout| layout.layer.is_some()).count();
         if needed != nodes.len() || nodes.iter().any(|node| layouts(node) != 1) {
             return nodes.into_iter().map(ArrayLayout::of_node).collect();

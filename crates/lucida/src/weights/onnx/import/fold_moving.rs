@@ -189,7 +189,8 @@ fn gather(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constan
     picked(from, dims, folder, |index| {
         let row: usize = index[axis..axis + count].iter().zip(&inner).map(|(index, stride)| index * stride).sum();
         let before: usize = index[..axis].iter().zip(&all).map(|(index, stride)| index * stride).sum();
-        let after: usize = index[axis + count..].iter().zip(&all[axis + 1..]).map(|(index, stride)| index * stride).sum();
+        let after: usize =
+            index[axis + count..].iter().zip(&all[axis + 1..]).map(|(index, stride)| index * stride).sum();
         before + rows[row] * all[axis] + after
     })
 }
@@ -286,7 +287,8 @@ fn tile(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant>
     if repeats.len() != from.dims.len() {
         return Err(format!("{} repeats of {} axes", repeats.len(), from.dims.len()).into());
     }
-    let dims: Option<Vec<usize>> = from.dims.iter().zip(&repeats).map(|(&dim, &count)| dim.checked_mul(count)).collect();
+    let dims: Option<Vec<usize>> =
+        from.dims.iter().zip(&repeats).map(|(&dim, &count)| dim.checked_mul(count)).collect();
     let all = strides(&from.dims);
     picked(from, dims.ok_or("makes too large a tensor")?, folder, |index| {
         index.iter().enumerate().map(|(axis, &index)| index % from.dims[axis] * all[axis]).sum()

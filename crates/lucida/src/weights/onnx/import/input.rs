@@ -25,7 +25,7 @@ impl Importer {
         size: [usize; 2],
     ) -> Result<()> {
         for input in file.graph.input.iter().filter(|input| !constants.contains_key(&input.name)) {
-            let batched = has_batch(file, input, constants);
+            let batched = !self.batchless && has_batch(file, input, constants);
             let symbol = self.input(file, input, batched, constants, size)?;
             self.inputs.push(GraphInput { name: input.name.clone(), symbol: symbol.clone(), batched });
             self.values.insert(input.name.clone(), Value::Symbol(symbol));
@@ -53,8 +53,9 @@ impl Importer {
             let problem = format!("input {name:?} of shape {shown} is not supported: its number of axes must be known");
             return Err(Error::Unsupported(format!("{path}: {problem}")));
         }
-        let order = order(&file.graph, input, constants);
-        if let [_, _, _] = sizes[..] {
+        // An axis before the channels is one of the image's then.
+        let order = if self.batchless { Order::ChannelsLast } else { order(&file.graph, input, constants) };
+        if let ([_, _, _], false) = (&sizes[..], self.batchless) {
             for (atom, place) in order.places().into_iter().enumerate().take(2) {
                 if sizes[place].is_none() {
                     self.any_size = true;
@@ -143,11 +144,28 @@ fn order(graph: &GraphProto, input: &ValueInfoProto, constants: &HashMap<String,
             match node.op_type.as_str() {
                 "Transpose" if ints("perm") == [0, 3, 1, 2] => return Order::ChannelsLast,
                 "Transpose" if ints("perm") == [0, 2, 3, 1] => return Order::ChannelsFirst,
-                "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool"
-                | "BatchNormalization" | "InstanceNormalization" | "GroupNormalization" | "LRN" => {
+                "Conv"
+                | "ConvTranspose"
+                | "MaxPool"
+                | "AveragePool"
+                | "GlobalAveragePool"
+                | "GlobalMaxPool"
+                | "BatchNormalization"
+                | "InstanceNormalization"
+                | "GroupNormalization"
+                | "LRN" => {
                     return Order::ChannelsFirst;
                 }
                 "ReduceMean" | "ReduceMax" if ints("axes") == [1, 2] => return Order::ChannelsLast,
+                // A softmax is over the channels.
+                "Softmax" | "LogSoftmax" => {
+                    let axis = node.attribute.iter().find(|attribute| attribute.name == "axis").map(|axis| axis.i);
+                    match axis {
+                        Some(1) => return Order::ChannelsFirst,
+                        Some(axis) if axis == -1 || axis + 1 == sizes.len() as i64 => return Order::ChannelsLast,
+                        _ => {}
+                    }
+                }
                 // One channel is moved to the front without a transposition.
                 "Reshape" => {
                     let target = node.input.get(1).and_then(|name| constants.get(name));

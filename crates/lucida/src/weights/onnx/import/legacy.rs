@@ -23,7 +23,8 @@ pub(super) fn modern(node: &NodeProto, opset: i64) -> Cow<'_, NodeProto> {
             "Pad" => rename(&mut node, "paddings", "pads"),
             // The type was a name.
             "Cast" => {
-                let place = node.attribute.iter().position(|attribute| attribute.name == "to" && !attribute.s.is_empty());
+                let place =
+                    node.attribute.iter().position(|attribute| attribute.name == "to" && !attribute.s.is_empty());
                 if let Some(place) = place {
                     let name = String::from_utf8_lossy(&node.attribute[place].s).to_uppercase();
                     let kind = data_type::NAMES.iter().position(|&(known, _)| known == name);
@@ -50,8 +51,11 @@ impl Operator<'_> {
         };
         let axis = self.int("axis", 0);
         let axis = usize::try_from(if axis < 0 { axis.saturating_add(rank as i64) } else { axis });
-        let Some(Some(Value::Constant(constant))) = self.inputs.get_mut(1) else {
-            return unsupported("broadcasts a computed input along an axis that it names");
+        let constant = match self.inputs.get_mut(1) {
+            Some(Some(Value::Constant(constant))) => constant,
+            // Nothing is after it.
+            Some(Some(Value::Symbol(symbol))) if symbol.axes.len() + 1 == rank => return Ok(()),
+            _ => return unsupported("broadcasts a computed input along an axis that it names"),
         };
         let after = axis.ok().and_then(|axis| rank.checked_sub(axis)?.checked_sub(constant.dims.len()));
         let after = after.ok_or("names an axis that is not there")?;

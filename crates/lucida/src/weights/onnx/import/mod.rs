@@ -4,6 +4,7 @@
 //! ([`symbol`]); the rest becomes layers ([`connected`], [`pooling`], [`pointwise`], [`joining`]), which at the end are
 //! put together in as few as say the same ([`drafts`]).
 
+mod batchless;
 mod connected;
 pub(super) mod drafts;
 mod fold;
@@ -29,7 +30,7 @@ use crate::nn::layers::Flatten;
 use crate::nn::{Layer, Shape};
 use crate::weights::model::DEFAULT_SIZE;
 use crate::weights::topology::topological_order;
-use crate::weights::{ArrayLayouts, Model, Note};
+use crate::weights::{ArrayLayout, ArrayLayouts, Model, Note};
 use crate::{Error, Result};
 use drafts::{LayerDraft, Source};
 use fold::Folder;
@@ -52,9 +53,11 @@ fn instead(op_type: &str) -> String {
             .into();
     }
     match op_type {
-        "If" | "Loop" | "Scan" => ": export the model with fixed conditions (PyTorch: torch.onnx.export(..., dynamo=True)), or \
+        "If" | "Loop" | "Scan" => {
+            ": export the model with fixed conditions (PyTorch: torch.onnx.export(..., dynamo=True)), or \
                                    simplify the graph"
-            .into(),
+                .into()
+        }
         _ => format!(", only {SUPPORTED}"),
     }
 }
@@ -75,11 +78,27 @@ const FREE_PARAMETERS: u64 = 1 << 20;
 /// [`Error::Unsupported`] names the operator and the node; [`Error::File`] says what is wrong with the graph.
 pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size: Option<[usize; 2]>) -> Result<Model> {
     let graph = &file.graph;
-    let path = file.path.display();
     if graph.node.len() > MAX_NODES {
-        let what = format!("{path}: nodes of the graph");
+        let what = format!("{}: nodes of the graph", file.path.display());
         return Err(Error::Limit { what, got: graph.node.len() as u64, limit: MAX_NODES as u64 });
     }
+    let again = batchless::is_fixed(graph, &constants).then(|| constants.clone());
+    match (import_as(file, constants, size, false), again) {
+        // Of two problems, that of the usual reading is the one to tell.
+        (Err(problem @ (Error::Unsupported(_) | Error::File { .. })), Some(constants)) => {
+            import_as(file, constants, size, true).map_err(|_| problem)
+        }
+        (model, _) => model,
+    }
+}
+
+/// As [`import`]; `batchless` where the first axis of the graph's tensors is not the batch.
+fn import_as(
+    file: &OnnxFile,
+    constants: HashMap<String, Constant>,
+    size: Option<[usize; 2]>,
+    batchless: bool,
+) -> Result<Model> {
     let mut importer = Importer {
         values: HashMap::new(),
         inputs: Vec::new(),
@@ -87,7 +106,8 @@ pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size
         drafts: Vec::new(),
         flat: HashMap::new(),
         argmax: HashSet::new(),
-        batch: None,
+        batch: batchless.then_some(1),
+        batchless,
         any_size: false,
         opset: file.opset()?,
         folder: Folder::new(file.len + FREE_PARAMETERS),
@@ -96,26 +116,9 @@ pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size
     importer.inputs(file, &constants, size.unwrap_or(DEFAULT_SIZE))?;
     importer.values.extend(constants.into_iter().map(|(name, constant)| (name, Value::Constant(constant))));
     importer.nodes(file)?;
-    let (symbols, mut notes) = importer.outputs(file)?;
+    let (outputs, mut notes) = importer.outputs(file)?;
     notes.append(&mut importer.notes);
-    let mut outputs: Vec<usize> = symbols.iter().map(|(_, symbol)| symbol.draft).collect();
-    let places = drafts::simplify(&mut importer.drafts, &mut outputs);
-    let name =
-        if graph.name.is_empty() { "onnx".to_owned() } else { short(&graph.name).replace(char::is_control, "_") };
-    let most = importer.most(file);
-    let network = drafts::build(&name, &importer.drafts, &outputs, most).map_err(|problem| match problem {
-        Error::Limit { what, got, limit } => Error::Limit { what: format!("{path}: {what}"), got, limit },
-        other => Error::file(&file.path, format!("cannot be a network: {other}")),
-    })?;
-    let layouts = ArrayLayouts {
-        inputs: importer.inputs.iter().map(|input| input.layout(&network, places[input.symbol.draft])).collect(),
-        outputs: symbols
-            .into_iter()
-            .zip(&outputs)
-            .map(|((name, symbol), &place)| layout::of_symbol(name, &symbol, &network, place))
-            .collect(),
-    };
-    let mut model = Model { notes, layouts, ..Model::new(network) };
+    let mut model = Model { notes, ..importer.model(file, outputs)? };
     if importer.any_size && size.is_none() {
         model.note_default_size();
     }
@@ -167,6 +170,8 @@ struct Importer {
     argmax: HashSet<String>,
     /// The size of the batch, where it is fixed.
     batch: Option<usize>,
+    /// Whether the first axis of the graph's tensors is not the batch, which is 1 here.
+    batchless: bool,
     /// Whether an input leaves its height or width open.
     any_size: bool,
     opset: i64,
@@ -196,6 +201,30 @@ impl Importer {
             return Err(Error::Limit { what, got: self.spread, limit });
         }
         Ok(())
+    }
+
+    /// The model of what was imported, with these outputs of the graph by name.
+    fn model(&mut self, file: &OnnxFile, outputs: Vec<(String, Symbol)>) -> Result<Model> {
+        let path = file.path.display();
+        let mut nodes: Vec<usize> = outputs.iter().map(|(_, symbol)| symbol.draft).collect();
+        let places = drafts::simplify(&mut self.drafts, &mut nodes);
+        let name = match short(&file.graph.name).replace(char::is_control, "_") {
+            name if name.is_empty() => "onnx".to_owned(),
+            name => name,
+        };
+        let network = drafts::build(&name, &self.drafts, &nodes, self.most(file)).map_err(|problem| match problem {
+            Error::Limit { what, got, limit } => Error::Limit { what: format!("{path}: {what}"), got, limit },
+            other => Error::file(&file.path, format!("cannot be a network: {other}")),
+        })?;
+        let of_output = |((name, symbol), &place): ((String, Symbol), &usize)| {
+            let layout = layout::of_symbol(name, &symbol, &network, place);
+            ArrayLayout { batched: !self.batchless, ..layout }
+        };
+        let layouts = ArrayLayouts {
+            inputs: self.inputs.iter().map(|input| input.layout(&network, places[input.symbol.draft])).collect(),
+            outputs: outputs.into_iter().zip(&nodes).map(of_output).collect(),
+        };
+        Ok(Model { layouts, ..Model::new(network) })
     }
 
     /// Takes all nodes of the graph.
@@ -269,6 +298,10 @@ impl Importer {
             Some(value) => value,
             None => match fold::fold(&op, &mut self.folder)? {
                 Some(value) => value,
+                None if self.batchless => {
+                    let node = batchless::with_batch(&mut op)?;
+                    Value::Symbol(self.layer(&Operator { node: &node, ..op })?)
+                }
                 None => Value::Symbol(self.layer(&op)?),
             },
         };
@@ -283,10 +316,10 @@ impl Importer {
 
     /// The shape of a tensor whose batch has a fixed size.
     fn shape(&self, op: &Operator) -> Answer<Option<Value>> {
-        let fixed = self.batch.is_some() && op.node.op_type == "Shape" && !op.has("start") && !op.has("end");
+        let fixed = self.batch.is_some() && op.node.op_type == "Shape";
         let Some(Value::Symbol(symbol)) = op.value(0).filter(|_| fixed) else { return Ok(None) };
-        let shape = fold::shape_of(symbol, self.batch);
-        Ok(Some(Value::Constant(Constant::of_ints(vec![shape.len()], shape))))
+        let shape = fold::shape_of(symbol, self.batch).split_off(usize::from(self.batchless));
+        fold::shape_part(op, shape).map(Some)
     }
 
     fn layer(&mut self, op: &Operator) -> Answer<Symbol> {

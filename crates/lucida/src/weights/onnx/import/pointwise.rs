@@ -177,7 +177,7 @@ impl Importer {
         constant: &Constant,
         flipped: bool,
     ) -> Answer<Symbol> {
-        constant.check_floats()?;
+        constant.check_numbers()?;
         let rank = symbol.axes.len() + 1;
         let wide: Vec<usize> = (0..constant.dims.len()).filter(|&place| constant.dims[place] != 1).collect();
         let misfit = || format!("a constant of shape {:?} with an input of {}", first(&constant.dims), symbol.shape());

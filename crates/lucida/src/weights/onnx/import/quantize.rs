@@ -5,11 +5,11 @@
 
 use super::super::proto::data_type;
 use super::super::tensor::Constant;
+use super::Importer;
 use super::fold::Folder;
 use super::fold_moving::strides;
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::Symbol;
-use super::Importer;
 use crate::nn::layers::{Activation, ActivationKind};
 use crate::weights::Note;
 
@@ -20,7 +20,9 @@ fn limits(kind: i32) -> Answer<(f32, f32)> {
         data_type::INT8 => (-128.0, 127.0),
         data_type::UINT16 => (0.0, 65535.0),
         data_type::INT16 => (-32768.0, 32767.0),
-        kind => return unsupported(format!("to type number {kind} is not supported, only whole numbers of 8 and 16 bits")),
+        kind => {
+            return unsupported(format!("to type number {kind} is not supported, only whole numbers of 8 and 16 bits"));
+        }
     })
 }
 
