@@ -25,7 +25,8 @@ const MOST_BYTES: u64 = 1 << 20;
 /// Options that are only ever meant for one run.
 const NEVER: [&str; 5] = ["help", "version", "force", "resume", "auto-resume"];
 /// Variables that are not the default of an option, or that the library reads itself.
-const OTHERS: [&str; 5] = [VARIABLE, "LUCIDA_THREADS", "LUCIDA_SIMD", "LUCIDA_CACHE", "LUCIDA_HUB"];
+const OTHERS: [&str; 6] =
+    [VARIABLE, "LUCIDA_THREADS", "LUCIDA_SIMD", "LUCIDA_CACHE", "LUCIDA_HUB", "LUCIDA_MPI_TIMEOUT"];
 
 /// A config file that was found.
 struct Config {
@@ -48,11 +49,38 @@ pub(crate) fn path() -> Option<PathBuf> {
     }
 }
 
-/// The problem of the config file or the environment, if any default of any command is not valid.
+/// The problem of the config file or the environment: a default that is not valid, or a variable that no option reads.
 pub(crate) fn problem() -> Option<String> {
     let command = Cli::command();
-    let check = || Reader::new(load()?, &command, None).apply(command.clone(), &[]).map(drop);
+    let check = || {
+        Reader::new(load()?, &command, None).apply(command.clone(), &[])?;
+        check_variables(&command)
+    };
     check().err()
+}
+
+/// Every variable of ours in the environment is read by something.
+fn check_variables(command: &Command) -> Result<(), String> {
+    let known = variables(command, &[]);
+    let set = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in set.filter(|name| name.starts_with("LUCIDA_") && !OTHERS.contains(&name.as_str())) {
+        if !known.contains(&name) {
+            let near = nearest_name(&name, known.iter().map(String::as_str));
+            let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            return Err(format!("{name}: no option has this variable{near}"));
+        }
+    }
+    Ok(())
+}
+
+/// The variables of the options of a command and those below it.
+fn variables(command: &Command, path: &[String]) -> Vec<String> {
+    let own = options(command).filter_map(Arg::get_long).map(|long| variable(path, long));
+    let below = command.get_subcommands().flat_map(|inner| {
+        let path: Vec<String> = path.iter().cloned().chain([inner.get_name().to_owned()]).collect();
+        variables(inner, &path)
+    });
+    own.chain(below).collect()
 }
 
 /// Reads the config file, if there is one.

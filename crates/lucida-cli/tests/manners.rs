@@ -101,6 +101,10 @@ fn a_wrong_config_file_says_where_and_what() {
     }
     let missing = lucida(["models"]).env("LUCIDA_CONFIG", "no/such/file").output().unwrap();
     assert!(stderr(&missing).contains("no/such/file: cannot read the config file"), "{}", stderr(&missing));
+    let output = lucida(["doctor"]).env("LUCIDA_CONFIG", "").env("LUCIDA_TRAIN_EPOCS", "3").output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let problem = "LUCIDA_TRAIN_EPOCS: no option has this variable; did you mean LUCIDA_TRAIN_EPOCHS?";
+    assert!(shown.contains(problem) && output.status.code() == Some(1), "{shown}");
     let output = lucida(["train", "x"]).env("LUCIDA_TRAIN_EPOCHS", "many").output().unwrap();
     assert!(stderr(&output).starts_with("error: LUCIDA_TRAIN_EPOCHS: expected a whole number"), "{}", stderr(&output));
     let (_, out, _) = with_config("[train]\nepochs = 3\n", &["doctor", "--json"]);

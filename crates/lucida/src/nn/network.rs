@@ -33,6 +33,10 @@ pub struct Node {
     inputs: Vec<usize>,
     shape: Shape,
     weights: Range<usize>,
+    /// The layer that its weights are named after, if that is another.
+    weights_of: Option<String>,
+    /// Whether a layer before it has the same weights.
+    shared: bool,
 }
 
 impl Node {
@@ -59,6 +63,16 @@ impl Node {
     /// The indices of its weights in [`Network::weights`].
     pub fn weights(&self) -> Range<usize> {
         self.weights.clone()
+    }
+
+    /// The indices of its weights that no layer before it has: none for another call of a shared layer.
+    pub fn own_weights(&self) -> Range<usize> {
+        if self.shared { self.weights.start..self.weights.start } else { self.weights() }
+    }
+
+    /// The layer whose weights it has, if that is another: the layer that is called once more.
+    pub fn weights_of(&self) -> Option<&str> {
+        self.weights_of.as_deref()
     }
 }
 
@@ -105,6 +119,8 @@ struct NamedLayer {
     #[serde(flatten)]
     layer: Layer,
     inputs: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weights_of: Option<String>,
 }
 
 impl Network {
@@ -247,9 +263,9 @@ impl Network {
         self.weights.iter().find(|weight| weight.name() == name)
     }
 
-    /// The number of weights in the tensors of a layer.
+    /// The number of weights in the tensors of a layer; of a shared layer, at its first call.
     pub fn parameters_of(&self, node: usize) -> usize {
-        self.weights[self.nodes[node].weights()].iter().map(|weight| weight.values().len()).sum()
+        self.weights[self.nodes[node].own_weights()].iter().map(|weight| weight.values().len()).sum()
     }
 
     /// The number of weights, and how many of them training changes.
@@ -312,6 +328,7 @@ impl Network {
             name: node.name.clone(),
             layer: node.layer.clone(),
             inputs: node.inputs.iter().map(name_of).collect(),
+            weights_of: node.weights_of.clone(),
         });
         let architecture = Architecture {
             name: self.name.clone(),
@@ -343,9 +360,9 @@ impl Network {
             let missing = || Error::argument(format!("{user} refers to {name:?}, which is not a layer before it"));
             indices.get(name).copied().ok_or_else(missing)
         };
-        for NamedLayer { name, layer, inputs } in architecture.layers {
+        for NamedLayer { name, layer, inputs, weights_of } in architecture.layers {
             let inputs = inputs.iter().map(|input| known(&indices, input, &name)).collect::<Result<Vec<_>>>()?;
-            let index = builder.add_named(name.clone(), layer, &inputs)?;
+            let index = builder.add_node(name.clone(), layer, &inputs, weights_of)?;
             indices.insert(name, index);
         }
         let outputs = architecture.outputs.iter().map(|output| known(&indices, output, "the list of outputs"));
@@ -383,7 +400,44 @@ impl NetworkBuilder {
     /// # Errors
     /// [`Error::Layer`] when the inputs do not fit the layer, or the name is taken or empty.
     pub fn add_named(&mut self, name: impl Into<String>, layer: impl Into<Layer>, inputs: &[usize]) -> Result<usize> {
-        let (name, layer) = (name.into(), layer.into());
+        self.add_node(name.into(), layer.into(), inputs, None)
+    }
+
+    /// Calls a layer added before, number `called`, once more, on other inputs: both calls have the same weights, whose
+    /// gradient is the sum of those of all calls.
+    ///
+    /// ```
+    /// use lucida::nn::layers::Input;
+    /// use lucida::prelude::*;
+    ///
+    /// let mut builder = Network::builder("twins");
+    /// let inputs = [builder.add(Input::new([8]), &[])?, builder.add(Input::new([8]), &[])?];
+    /// let first = builder.add_named("features", Dense::new(4), &inputs[..1])?;
+    /// let second = builder.add_shared("features_2", first, &inputs[1..])?;
+    /// let sum = builder.add(Add::new(), &[first, second])?;
+    /// let network = builder.build(&[sum], 42)?;
+    /// assert_eq!(network.parameters().0, 8 * 4 + 4);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Layer`] as [`add_named`](Self::add_named); [`build`](Self::build) refuses inputs for which the layer would
+    /// have weights of another shape.
+    ///
+    /// # Panics
+    /// When `called` is not the index of a layer.
+    pub fn add_shared(&mut self, name: impl Into<String>, called: usize, inputs: &[usize]) -> Result<usize> {
+        let called = &self.nodes[called];
+        let owner = called.weights_of.clone().unwrap_or_else(|| called.name.clone());
+        self.add_node(name.into(), called.layer.clone(), inputs, Some(owner))
+    }
+
+    /// Adds a layer in place of one of another network: it has the same name and shares weights as that one does.
+    pub(crate) fn add_copy(&mut self, node: &Node, layer: Layer, inputs: &[usize]) -> Result<usize> {
+        self.add_node(node.name.clone(), layer, inputs, node.weights_of.clone())
+    }
+
+    fn add_node(&mut self, name: String, layer: Layer, inputs: &[usize], weights_of: Option<String>) -> Result<usize> {
         if name.is_empty() || name.chars().any(|c| c.is_control()) {
             return Err(Error::layer(format!("{name:?}"), "not a name"));
         }
@@ -401,7 +455,9 @@ impl NetworkBuilder {
         if !self.names.insert(name.clone()) {
             return Err(Error::layer(name, "there is another layer of this name"));
         }
-        self.nodes.push(Node { name, layer, inputs: inputs.to_vec(), shape, weights: 0..0 });
+        // The weights are named after that layer, so no other may be, even where it is not part of the network.
+        self.names.extend(weights_of.clone());
+        self.nodes.push(Node { name, layer, inputs: inputs.to_vec(), shape, weights: 0..0, weights_of, shared: false });
         Ok(self.nodes.len() - 1)
     }
 
@@ -433,20 +489,33 @@ impl NetworkBuilder {
         }
         let mut specs = Vec::new();
         let mut total = 0_usize;
+        let mut owners: HashMap<String, Range<usize>> = HashMap::new();
         for index in 0..self.nodes.len() {
             let node = &self.nodes[index];
             let inputs: Vec<Shape> = node.inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect();
+            let owner = node.weights_of.as_ref().unwrap_or(&node.name).clone();
             let first = specs.len();
-            for spec in node.layer.spec().weights(&inputs) {
+            let wanted = node.layer.spec().weights(&inputs);
+            if let Some(range) = owners.get(&owner) {
+                let same = specs[range.clone()].iter().map(|(_, shape, _)| shape).eq(wanted.iter().map(|w| &w.shape));
+                if !same {
+                    let problem = format!("shares the weights of {owner}, but would have some of other shapes");
+                    return Err(Error::layer(&node.name, problem));
+                }
+                (self.nodes[index].weights, self.nodes[index].shared) = (range.clone(), true);
+                continue;
+            }
+            for spec in wanted {
                 let len = spec.shape.iter().try_fold(1_usize, |len, &size| len.checked_mul(size));
                 total = len.and_then(|len| total.checked_add(len)).unwrap_or(usize::MAX);
                 if total > MAX_PARAMETERS {
                     let what = format!("network {}: number of parameters up to layer {}", self.name, node.name);
                     return Err(Error::Limit { what, got: total as u64, limit: MAX_PARAMETERS as u64 });
                 }
-                specs.push((format!("{}/{}", node.name, spec.name), spec.shape, spec.trainable));
+                specs.push((format!("{owner}/{}", spec.name), spec.shape, spec.trainable));
             }
             self.nodes[index].weights = first..specs.len();
+            owners.insert(owner, first..specs.len());
         }
         let weights = specs.into_iter().map(|(name, shape, trainable)| Weight::zeros(name, shape, trainable)).collect();
         Ok(Network { name: self.name, nodes: self.nodes, weights, outputs: outputs.to_vec() })

@@ -73,6 +73,9 @@ impl Format {
         if hdf5::is_hdf5(&mut file, len).map_err(failed)? {
             return Ok(Self::KerasH5);
         }
+        if image::guess_format(&start).is_ok() {
+            return Err(Error::file(path, "is an image, not a model: a command takes the model first, then images"));
+        }
         let found = match start.as_slice() {
             [] => "it is empty".to_owned(),
             start => {
@@ -333,6 +336,11 @@ mod tests {
             let message = of(bytes).unwrap_err().to_string();
             assert!(message.contains("unknown model file format") && message.contains(expected), "{message}");
         }
+        let swapped = of(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").unwrap_err().to_string();
+        assert!(
+            swapped.ends_with("is an image, not a model: a command takes the model first, then images"),
+            "{swapped}"
+        );
         assert!(Format::of(folder.path()).unwrap_err().to_string().contains("folder"));
         assert!(matches!(Format::of(folder.path().join("none")), Err(Error::Io { .. })));
     }

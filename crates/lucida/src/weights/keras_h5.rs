@@ -265,7 +265,7 @@ impl KerasH5 {
             return assign_by_path(&self.layers, network, paths);
         }
         let names: Vec<&str> = self.layers.iter().map(|layer| layer.layer.as_str()).collect();
-        let weighted = network.nodes().iter().filter(|node| !node.weights().is_empty());
+        let weighted = network.nodes().iter().filter(|node| !node.own_weights().is_empty());
         if self.named && weighted.into_iter().all(|node| names.contains(&node.name())) {
             return assign(&self.layers, network);
         }

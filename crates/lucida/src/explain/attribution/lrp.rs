@@ -94,7 +94,7 @@ fn taken_by_biases(network: &Network, gradients: &[Vec<f32>]) -> f64 {
         values.zip(gradient).map(|(value, &g)| f64::from(value) * f64::from(g)).sum()
     };
     let of_node = |node: &Node| {
-        let range = node.weights();
+        let range = node.own_weights();
         let weights = &network.weights()[range.clone()];
         let shift = range.clone().find(|&index| !gradients[index].is_empty());
         let Some(index) = shift else { return 0.0 };
@@ -124,7 +124,7 @@ fn with_shifts(network: &Network) -> Result<Cow<'_, Network>> {
             Layer::BatchNormalization(layer) => BatchNormalization { center: true, ..*layer }.into(),
             layer => layer.clone(),
         };
-        builder.add_named(node.name(), layer, node.inputs())?;
+        builder.add_copy(node, layer, node.inputs())?;
     }
     let mut shifted = builder.build_zeroed(network.outputs())?;
     for weight in shifted.weights_mut() {

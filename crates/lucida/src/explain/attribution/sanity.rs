@@ -99,7 +99,7 @@ pub fn sanity_check(
 /// The layers with weights from the top, in at most `groups` groups of nearly equal size.
 fn cascade(network: &Network, groups: usize) -> Vec<Vec<usize>> {
     let layers: Vec<usize> =
-        (0..network.nodes().len()).rev().filter(|&node| !network.nodes()[node].weights().is_empty()).collect();
+        (0..network.nodes().len()).rev().filter(|&node| !network.nodes()[node].own_weights().is_empty()).collect();
     let groups = groups.min(layers.len()).max(1);
     let bound = |group: usize| layers.len() * group / groups;
     (0..groups).map(|group| layers[bound(group)..bound(group + 1)].to_vec()).filter(|group| !group.is_empty()).collect()

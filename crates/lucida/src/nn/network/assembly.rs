@@ -4,6 +4,15 @@ use super::{Network, NetworkBuilder, Node};
 use crate::Result;
 use crate::nn::Shape;
 
+impl Network {
+    /// The first call of a layer that may be shared: itself, if it is not.
+    pub(crate) fn first_call(&self, node: usize) -> usize {
+        let Some(owner) = self.nodes[node].weights_of() else { return node };
+        let is_call = |other: &Node| other.name == owner || other.weights_of() == Some(owner);
+        self.nodes.iter().position(is_call).unwrap_or(node)
+    }
+}
+
 impl NetworkBuilder {
     /// The layer of this index.
     ///

@@ -19,7 +19,7 @@ impl Network {
                 }
                 other => other.clone(),
             };
-            builder.add_named(node.name.clone(), layer, &node.inputs)?;
+            builder.add_copy(node, layer, &node.inputs)?;
         }
         let mut averaging = builder.finish(&self.outputs)?;
         averaging.replace_with(self)?;

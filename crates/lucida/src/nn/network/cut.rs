@@ -31,7 +31,7 @@ impl Network {
         let mut moved = vec![0; self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate().filter(|&(index, _)| needed[index]) {
             let inputs: Vec<usize> = node.inputs.iter().map(|&input| moved[input]).collect();
-            moved[index] = builder.add_named(node.name.clone(), node.layer.clone(), &inputs)?;
+            moved[index] = builder.add_copy(node, node.layer.clone(), &inputs)?;
         }
         let mut cut = builder.finish(&[moved[end]])?;
         cut.replace_with(self)?;

@@ -32,7 +32,7 @@ impl Network {
         let end = self.find(self.output()?.name())?;
         let mut builder = Self::builder(self.name.clone());
         for node in &self.nodes {
-            builder.add_named(node.name.clone(), node.layer.clone(), &node.inputs)?;
+            builder.add_copy(node, node.layer.clone(), &node.inputs)?;
         }
         let (first, mut last) = (self.nodes.len(), end);
         for layer in layers {
@@ -147,11 +147,13 @@ impl Network {
         let end = self.find(self.output()?.name())?;
         let mut builder = Self::builder(self.name.clone());
         for (index, node) in self.nodes.iter().enumerate() {
-            let layer = if index == end { layer.clone() } else { node.layer.clone() };
-            builder.add_named(node.name.clone(), layer, &node.inputs)?;
+            match index == end {
+                true => builder.add_named(node.name.clone(), layer.clone(), &node.inputs)?,
+                false => builder.add_copy(node, node.layer.clone(), &node.inputs)?,
+            };
         }
         let mut changed = builder.finish(&self.outputs)?;
-        let replaced = self.nodes[end].weights.clone();
+        let replaced = self.nodes[end].own_weights();
         let kept = self.weights.into_iter().enumerate().filter(|(index, _)| !replaced.contains(index));
         let mut kept = kept.map(|(_, weight)| weight);
         let new = changed.nodes[end].weights.clone();
@@ -166,7 +168,7 @@ impl Network {
         for node in first..self.nodes.len() {
             let inputs = self.input_shapes(node);
             let specs = self.nodes[node].layer.spec().weights(&inputs);
-            for (weight, spec) in self.weights[self.nodes[node].weights.clone()].iter_mut().zip(specs) {
+            for (weight, spec) in self.weights[self.nodes[node].own_weights()].iter_mut().zip(specs) {
                 spec.initializer.fill(&spec.shape, weight.values_mut(), seed, index);
                 index += 1;
             }
@@ -187,14 +189,15 @@ impl Network {
         Ok(cut_point)
     }
 
-    /// The lowest layer under `cut_point` whose output is taken above it.
+    /// The lowest layer under `cut_point` whose output, or whose weights, are taken above it.
     fn taken_across(&self, cut_point: usize) -> Option<usize> {
-        self.nodes[cut_point + 1..]
-            .iter()
-            .flat_map(|node| &node.inputs)
-            .copied()
-            .filter(|&input| input < cut_point)
-            .min()
+        let above = &self.nodes[cut_point + 1..];
+        let outputs = above.iter().flat_map(|node| &node.inputs).copied().filter(|&input| input < cut_point);
+        let shared = above.iter().filter(|node| node.shared).filter_map(|node| {
+            let owner = self.nodes.iter().position(|owner| owner.weights == node.weights);
+            owner.filter(|&owner| owner <= cut_point).map(|owner| owner.saturating_sub(1))
+        });
+        outputs.chain(shared).min()
     }
 
     /// The layers behind number `cut_point`, as a network whose input is that layer's output. Weights are copied.
@@ -220,12 +223,11 @@ impl Network {
         builder.add_named(node.name.clone(), Input::new(node.shape.clone()), &[])?;
         for node in &self.nodes[cut_point + 1..] {
             let inputs: Vec<usize> = node.inputs.iter().map(|&input| input - cut_point).collect();
-            builder.add_named(node.name.clone(), node.layer.clone(), &inputs)?;
+            builder.add_copy(node, node.layer.clone(), &inputs)?;
         }
         let outputs: Vec<usize> = self.outputs.iter().map(|&output| output - cut_point).collect();
         let mut tail = builder.finish(&outputs)?;
-        let first = self.nodes[cut_point + 1].weights.start;
-        tail.weights.clone_from_slice(&self.weights[first..]);
+        tail.replace_with(self.clone())?;
         Ok(tail)
     }
 

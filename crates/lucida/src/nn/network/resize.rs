@@ -35,7 +35,7 @@ impl Network {
             if let Layer::Input(input) = &mut layer {
                 input.shape = Shape::from([height, width, channels]);
             }
-            builder.add_named(node.name.clone(), layer, &node.inputs)?;
+            builder.add_copy(node, layer, &node.inputs)?;
         }
         let mut resized = builder.finish(&self.outputs)?;
         resized.replace_with(self).map_err(|problem| {

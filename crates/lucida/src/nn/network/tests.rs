@@ -1,6 +1,6 @@
 use super::*;
 use crate::nn::applications;
-use crate::nn::layers::{Add, Concatenate, Conv2D, Dense, Flatten, MaxPooling2D};
+use crate::nn::layers::{Add, Concatenate, Conv2D, Dense, Flatten, MaxPooling2D, Padding};
 
 #[test]
 fn the_mnist_network_has_the_parameters_of_the_notebook() {
@@ -128,4 +128,33 @@ fn lists_of_layers_may_have_names_with_commas() {
         let message = network.find_list(wrong).unwrap_err().to_string();
         assert!(message.contains("has no layer"), "{wrong}: {message}");
     }
+}
+
+#[test]
+fn shared_layers_keep_their_weights_through_every_change() {
+    let mut builder = Network::builder("shared");
+    let input = builder.add(Input::new([8, 8, 2]), &[]).unwrap();
+    let conv = Conv2D::new(2, [3, 3]).padding(Padding::Same);
+    let first = builder.add_named("conv", conv, &[input]).unwrap();
+    let second = builder.add_shared("again", first, &[first]).unwrap();
+    let flat = builder.add_named("flat", Flatten::new(), &[second]).unwrap();
+    let dense = builder.add_named("dense", Dense::new(3), &[flat]).unwrap();
+    let network = builder.build(&[dense], 3).unwrap();
+    assert_eq!(network.parameters().0, 3 * 3 * 2 * 2 + 2 + 8 * 8 * 2 * 3 + 3);
+    assert_eq!(network.parameters_of(second), 0);
+    let stored = network.architecture();
+    let read = Network::from_architecture(&stored).unwrap();
+    assert_eq!((read.weights().len(), read.architecture()), (4, stored));
+    // Behind the first call there is no place to cut: training what is behind would change what is before.
+    assert_eq!(network.cut_point(second).unwrap(), 0);
+    assert_eq!(network.cut_point(dense).unwrap(), flat);
+    // Of what remains of a network, the second call may be the only one.
+    let tail = network.tail(0).unwrap();
+    assert_eq!(tail.weights().len(), 4);
+    let cut = network.clone().cut("again").unwrap();
+    assert_eq!(cut.weights().len(), 2);
+    let resized = cut.clone().with_input_size(4, 4).unwrap();
+    assert_eq!(resized.weights()[0].values(), network.weights()[0].values());
+    let (headed, head) = cut.with_head([Flatten::new().into(), Dense::new(2).into()]).unwrap();
+    assert_eq!((headed.weights().len(), headed.nodes()[head - 1].weights_of()), (4, Some("conv")));
 }

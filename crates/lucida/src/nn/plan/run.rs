@@ -6,7 +6,7 @@ use lucida_kernels::ops::{Pointwise, pointwise_backward};
 use lucida_kernels::{Buffer, Cpu};
 
 use super::activation_backward::ActivationBackward;
-use super::step::{BufferSlot, LinearGradient, Step, timed};
+use super::step::{BufferSlot, LinearGradient, SharedGradients, Step, timed};
 use crate::nn::op::{Backward, Forward, Inputs, LayerSeed, StepSeed};
 use crate::nn::{BackwardRule, Network, OptimizerState, Shape, Shard, Weight};
 use crate::{Error, Result};
@@ -244,7 +244,9 @@ impl Plan {
             self.back_through_activation(index);
             if self.gives_weight_gradients(index) {
                 self.back_to_weights(index, network.weights(), shard);
-                ready(self.steps[index].weights.clone(), &mut self.weight_gradients);
+                if !self.shared_gradients(index).is_some_and(|shared| shared.unfinished) {
+                    ready(self.steps[index].weights.clone(), &mut self.weight_gradients);
+                }
             }
             self.back_to_inputs(index, network.weights(), shard);
         }
@@ -324,7 +326,7 @@ impl Plan {
     fn updated_weight(&self, index: usize) -> Option<usize> {
         let step = &self.steps[index];
         let weight = step.weights.start + step.op.updates()?;
-        (!self.weight_gradients[weight].is_empty()).then_some(weight)
+        (self.shared_gradients(index).is_none() && !self.weight_gradients[weight].is_empty()).then_some(weight)
     }
 
     fn back_to_weights(&mut self, index: usize, weights: &[Weight], shard: Option<Shard<'_>>) {
@@ -334,7 +336,20 @@ impl Plan {
         let weights = &weights[step.weights.clone()];
         let pass = pass(buffers, (&step.inputs, step.output, back.gradient), *batch, weights, shard);
         let gradients = &mut weight_gradients[step.weights.clone()];
-        timed(*is_timed, &mut step.times.backward_weights, || step.op.backward_weights(&pass, gradients));
+        let sums = step.backward.as_mut().and_then(|back| back.shared.as_mut()).map(|shared| &mut shared.sums);
+        timed(*is_timed, &mut step.times.backward_weights, || {
+            let sums = sums.map_or(&mut [][..], |sums| sums);
+            // An operation writes over the gradients.
+            gradients.iter_mut().zip(&mut *sums).for_each(|(gradient, sum)| std::mem::swap(gradient, sum));
+            step.op.backward_weights(&pass, gradients);
+            for (gradient, sum) in gradients.iter_mut().zip(sums) {
+                gradient.iter_mut().zip(sum).for_each(|(gradient, sum)| *gradient += *sum);
+            }
+        });
+    }
+
+    fn shared_gradients(&self, index: usize) -> Option<&SharedGradients> {
+        self.steps[index].backward.as_ref()?.shared.as_ref()
     }
 
     /// The same, and the optimizer's step on one of the weights.

@@ -10,7 +10,7 @@ use super::lower::{LoweredOps, OpDraft};
 use super::memory::{LiveRange, assign};
 use super::request::{NodeValue, Request};
 use super::run::Plan;
-use super::step::{BufferSlot, InputGradient, LinearGradient, Step, StepBackward, StepTimes};
+use super::step::{BufferSlot, InputGradient, LinearGradient, SharedGradients, Step, StepBackward, StepTimes};
 use crate::nn::layers::ActivationOp;
 use crate::nn::op::{Fused, Op, OpConfig, ReluBefore, WantedGradients};
 use crate::nn::{BackwardRule, Shape};
@@ -343,6 +343,28 @@ impl<'a> Scheduler<'a> {
         gradients
     }
 
+    /// What a step does with the gradients of its weights, if other steps compute gradients of the same ones.
+    fn shared_gradients(&self, step: usize) -> Option<SharedGradients> {
+        let draft = &self.lowered.drafts[step];
+        let range = self.weights(draft);
+        let shares = |other: usize| {
+            let of = self.weights(&self.lowered.drafts[other]);
+            other != step && self.flow[other].is_some() && of.start < range.end && range.start < of.end
+        };
+        let later = (step + 1..self.lowered.drafts.len()).any(shares);
+        let earlier = (0..step).any(shares);
+        let wanted = self.has_wanted_weights(draft) && (earlier || later);
+        let weights = self.request.network.weights();
+        let room = |index: usize| match self.request.weight_gradients.include(&weights[index]) {
+            true => vec![0.0; weights[index].values().len()],
+            false => Vec::new(),
+        };
+        wanted.then(|| SharedGradients {
+            sums: if later { range.clone().map(room).collect() } else { Vec::new() },
+            unfinished: earlier,
+        })
+    }
+
     /// A step of the plan.
     fn step(&self, step: usize, op: Box<dyn Op>, slot: &dyn Fn(usize) -> BufferSlot) -> Step {
         let values = self.lowered.values.len();
@@ -359,6 +381,7 @@ impl<'a> Scheduler<'a> {
                 gradient: slot(values + draft.output).buffer,
                 activation: self.activation_backward(step),
                 weights: self.has_wanted_weights(draft),
+                shared: self.shared_gradients(step),
                 inputs: inputs.collect(),
             }
         });

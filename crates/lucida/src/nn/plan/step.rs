@@ -35,7 +35,18 @@ pub(super) struct StepBackward {
     pub(super) activation: Option<ActivationBackward>,
     /// Whether gradients of weights are wanted.
     pub(super) weights: bool,
+    /// Of a layer that is called several times: the gradients of its weights are sums over the calls.
+    pub(super) shared: Option<SharedGradients>,
     pub(super) inputs: Vec<InputGradient>,
+}
+
+/// What a call of a shared layer does with the gradients of the weights.
+#[derive(Debug, Default)]
+pub(super) struct SharedGradients {
+    /// Room for what later calls, which are first in the backward pass, have summed; empty where there is none.
+    pub(super) sums: Vec<Vec<f32>>,
+    /// Whether an earlier call adds to them.
+    pub(super) unfinished: bool,
 }
 
 /// An input whose gradient a step computes.

@@ -388,3 +388,46 @@ fn a_linear_seed_is_what_it_stands_for() {
         Plan::builder(&network).linear_gradient_at("sum").linear_gradient_at(TensorRef::before_activation("sum"));
     assert!(twice.input_gradient().build().unwrap_err().to_string().contains("sum"));
 }
+
+#[test]
+fn the_gradient_of_a_shared_layer_is_the_sum_over_its_calls() {
+    let layer = || Conv2D::new(2, [3, 3]).padding(Padding::Same).activation(ActivationKind::Relu);
+    let network = |shared: bool| {
+        let mut builder = Network::builder("twice");
+        let input = builder.add(Input::new([5, 6, 2]), &[]).unwrap();
+        let first = builder.add_named("first", layer(), &[input]).unwrap();
+        let second = match shared {
+            true => builder.add_shared("second", first, &[first]).unwrap(),
+            false => builder.add_named("second", layer(), &[first]).unwrap(),
+        };
+        let mut network = builder.build(&[second], 4).unwrap();
+        let values: Vec<Vec<f32>> = network.weights()[..2].iter().map(|weight| weight.values().to_vec()).collect();
+        for (index, weight) in network.weights_mut().iter_mut().enumerate() {
+            weight.values_mut().copy_from_slice(&values[index % 2]);
+        }
+        network
+    };
+    let gradients = |network: &Network| {
+        let mut plan =
+            Plan::builder(network).batch_size(2).weight_gradients().grad_output_at("second").build().unwrap();
+        let mut ready = Vec::new();
+        // Twice: the second pass must not see the first.
+        for _ in 0..2 {
+            plan.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i % 11) as f32 / 5.0 - 1.0);
+            plan.forward(network).unwrap();
+            plan.grad_output_mut(0).iter_mut().enumerate().for_each(|(i, x)| *x = (i % 7) as f32 - 3.0);
+            ready.clear();
+            plan.backward_shared(network, None, &mut |weights, _| ready.push(weights));
+        }
+        (plan.weight_gradients().to_vec(), ready)
+    };
+    let (apart, _) = gradients(&network(false));
+    let (shared, ready) = gradients(&network(true));
+    assert_eq!(shared.len(), 2);
+    assert!(ready.len() == 1 && ready[0] == (0..2), "{ready:?}");
+    for weight in 0..2 {
+        let sum: Vec<f32> = apart[weight].iter().zip(&apart[weight + 2]).map(|(a, b)| a + b).collect();
+        let apart = shared[weight].iter().zip(&sum).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(apart < 1e-4, "{weight}: {apart}");
+    }
+}

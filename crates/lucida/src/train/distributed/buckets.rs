@@ -28,7 +28,7 @@ impl Buckets {
     pub(super) fn of_size(network: &Network, plan: &Plan, floats: usize) -> Self {
         let gradients = plan.weight_gradients();
         let (mut groups, mut sums): (Vec<Vec<usize>>, Vec<Vec<f32>>) = (Vec::new(), Vec::new());
-        let weights = network.nodes().iter().rev().flat_map(|node| node.weights());
+        let weights = network.nodes().iter().rev().flat_map(|node| node.own_weights());
         for weight in weights.filter(|&weight| !gradients[weight].is_empty()) {
             let len = gradients[weight].len();
             match (groups.last_mut(), sums.last_mut()) {

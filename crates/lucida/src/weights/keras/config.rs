@@ -44,6 +44,7 @@ pub(in crate::weights) fn describe(description: &Value, most: u64, size: [usize;
     let mut reader = Reader {
         builder: Network::builder(name),
         paths: Vec::new(),
+        calls: HashMap::new(),
         notes: Vec::new(),
         frozen: Vec::new(),
         layers: 0,
@@ -70,6 +71,8 @@ pub(in crate::weights) fn describe(description: &Value, most: u64, size: [usize;
 struct Reader {
     builder: NetworkBuilder,
     paths: Vec<(usize, String)>,
+    /// The calls so far of each layer with weights, by its path.
+    calls: HashMap<String, Vec<usize>>,
     notes: Vec<String>,
     frozen: Vec<String>,
     layers: usize,
@@ -173,33 +176,12 @@ impl Reader {
             } else {
                 let nodes = call.sources.iter().map(|source| find(&outputs, source)).collect::<Result<Vec<_>, _>>();
                 let nodes = nodes.map_err(|problem| Error::layer(item.name, problem))?;
-                let before = self.paths.len();
-                let made = self.item(item, &nodes, &paths[call.layer], call.frozen, depth)?;
-                self.check_shared(item, before)?;
-                made
+                self.item(item, &nodes, &paths[call.layer], call.frozen, depth)?
             };
             outputs.insert((item.name, call.number), made);
         }
         let wanted = references(&config["output_layers"])?;
         wanted.iter().map(|wanted| find(&outputs, wanted).map_err(Error::argument)).collect()
-    }
-
-    /// Refuses a layer that is called several times if it has weights: here each call is a layer of its own.
-    fn check_shared(&self, item: &Item, before: usize) -> Result<()> {
-        let times = item.calls().len();
-        let mut added = self.paths[before..].iter().map(|(node, _)| *node);
-        match added.find(|&node| times > 1 && self.builder.has_weights(node)) {
-            None => Ok(()),
-            Some(node) => {
-                let inner = self.builder.node(node).name();
-                let whose = if inner == item.name { String::new() } else { format!(" (of its layer {inner})") };
-                let problem = format!(
-                    "is used {times} times and has weights{whose}: layers that share weights are not supported, only \
-                     shared layers without weights (activations, pooling, flattening, dropout)"
-                );
-                Err(Error::layer(item.name, problem))
-            }
-        }
     }
 
     /// Adds a layer, or the layers of a model.
@@ -230,8 +212,14 @@ impl Reader {
                 layer(item.class, options, &first, &mut notes).map_err(|problem| Error::layer(item.name, problem))?
             }
         };
+        if let Some(&called) = self.calls.get(path).and_then(|calls| calls.first()) {
+            return Ok(vec![self.call_again(item.name, path, called, inputs)?]);
+        }
         let name = self.free_name(item.name);
         let node = self.builder.add_named(name.clone(), layer, inputs)?;
+        if self.builder.has_weights(node) {
+            self.calls.insert(path.to_owned(), vec![node]);
+        }
         self.notes.extend(notes.into_iter().map(|note| format!("{name}: {note}")));
         // Keras's Normalization has statistics of its own, which no training changes.
         if options.get("trainable") == Some(&Value::Bool(false)) || item.class == "Normalization" {
@@ -242,6 +230,15 @@ impl Reader {
             self.freeze_statistics(node);
         }
         Ok(vec![node])
+    }
+
+    /// Adds another call of a layer with weights.
+    fn call_again(&mut self, name: &str, path: &str, called: usize, inputs: &[usize]) -> Result<usize> {
+        let number = 1 + self.calls.get(path).map_or(0, Vec::len);
+        let name = self.free_name(&format!("{name}_call_{number}"));
+        let node = self.builder.add_shared(name, called, inputs)?;
+        self.calls.entry(path.to_owned()).or_default().push(node);
+        Ok(node)
     }
 
     /// A batch normalization that is called with `training=False` always uses its moving statistics: as a frozen one.
@@ -576,17 +573,37 @@ mod tests {
     }
 
     #[test]
-    fn shared_weights_and_cycles_are_refused() {
+    fn a_shared_layer_has_its_weights_once() {
+        let twice = [call(&[("in", 0)]), call(&[("conv", 0)])];
+        let same = json!({ "filters": 2, "kernel_size": [3, 3], "padding": "same" });
+        let layers = [
+            layer("Conv2D", "conv", same.clone(), &twice),
+            layer("Conv2D", "other", same.clone(), &[call(&[("conv", 1)])]),
+        ];
+        let found = described(&layers, ("other", 0)).unwrap();
+        let names: Vec<&str> = found.network.nodes().iter().map(|node| node.name()).collect();
+        assert_eq!(names, ["in", "conv", "conv_call_2", "other"]);
+        let weights: Vec<&str> = found.network.weights().iter().map(|weight| weight.name()).collect();
+        assert_eq!(weights, ["conv/kernel", "conv/bias", "other/kernel", "other/bias"]);
+        assert_eq!(found.paths.iter().map(|(node, _)| *node).collect::<Vec<_>>(), [1, 3]);
+        // So has a model that is called twice.
+        let inner = json!({ "name": "block", "layers": [layer("Conv2D", "deep", same, &[])] });
+        let twice = [call(&[("in", 0)]), call(&[("block", 0)])];
+        let found = described(&[layer("Sequential", "block", inner, &twice)], ("block", 1)).unwrap();
+        assert_eq!((found.network.nodes().len(), found.network.weights().len()), (3, 2));
+        assert_eq!(found.network.output().unwrap().weights_of(), Some("deep"));
+    }
+
+    #[test]
+    fn unfit_shared_layers_and_cycles_are_refused() {
         let refused = |layers: &[Value], parts: &[&str]| {
             let message = described(layers, ("end", 0)).unwrap_err().to_string();
             assert!(parts.iter().all(|part| message.contains(part)), "{message}");
         };
         let end = |from: (&str, usize)| layer("ReLU", "end", json!({}), &[call(&[from])]);
+        let wide = json!({ "filters": 3, "kernel_size": [1, 1] });
         let twice = [call(&[("in", 0)]), call(&[("conv", 0)])];
-        refused(&[layer("Conv2D", "conv", conv(), &twice), end(("conv", 1))], &["conv", "2 times", "has weights"]);
-        let inner = json!({ "name": "block", "layers": [layer("Conv2D", "deep", conv(), &[])] });
-        let twice = [call(&[("in", 0)]), call(&[("block", 0)])];
-        refused(&[layer("Sequential", "block", inner, &twice), end(("block", 1))], &["block", "(of its layer deep)"]);
+        refused(&[layer("Conv2D", "conv", wide, &twice), end(("conv", 1))], &["conv_call_2", "weights of conv"]);
         let cycle = layer("ReLU", "loop", json!({}), &[call(&[("end", 0)])]);
         refused(&[cycle, end(("loop", 0))], &["cycle"]);
         refused(&[end(("none", 0))], &["end", "\"none\", which is not a layer"]);

@@ -49,7 +49,11 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
             inputs = vec![builder.add_named(name, ZeroPadding2D { padding: border.padding }, &inputs)?];
             layer = border.without;
         }
-        places.push(builder.add_named(name, layer, &inputs)?);
+        let first = network.first_call(places.len());
+        places.push(match places.get(first) {
+            Some(&called) => builder.add_shared(name, called, &inputs)?,
+            None => builder.add_named(name, layer, &inputs)?,
+        });
     }
     let outputs: Vec<usize> = network.outputs().iter().map(|&output| places[output]).collect();
     let mut expressed = builder.build_zeroed(&outputs)?;

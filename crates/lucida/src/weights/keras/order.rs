@@ -3,7 +3,8 @@
 use crate::nn::Network;
 
 /// The indices of all nodes in the order of Keras's `model.layers`: by falling distance from the outputs, and among
-/// layers of the same distance in the order in which a search from the outputs, depth first, meets them.
+/// layers of the same distance in the order in which a search from the outputs, depth first, meets them. A shared layer is
+/// listed once, by its first call; the call that is farthest from the outputs counts.
 pub(super) fn keras_order(network: &Network) -> Vec<usize> {
     let nodes = network.nodes();
     let mut first_met = vec![usize::MAX; nodes.len()];
@@ -36,7 +37,12 @@ pub(super) fn keras_order(network: &Network) -> Vec<usize> {
             distance[input] = distance[input].max(distance[node] + 1);
         }
     }
-    let mut order: Vec<usize> = (0..nodes.len()).collect();
+    for node in (0..nodes.len()).rev() {
+        let first = network.first_call(node);
+        distance[first] = distance[first].max(distance[node]);
+        first_met[first] = first_met[first].min(first_met[node]);
+    }
+    let mut order: Vec<usize> = (0..nodes.len()).filter(|&node| network.first_call(node) == node).collect();
     order.sort_by_key(|&node| (std::cmp::Reverse(distance[node]), first_met[node], node));
     order
 }

@@ -38,13 +38,14 @@ pub(in crate::weights) fn weights(network: &Network) -> Result<Vec<u8>> {
 /// [`Error::Unsupported`] when a layer has an option that Keras has not.
 pub(in crate::weights) fn description(network: &Network, path: &Path) -> Result<Value> {
     let order = keras_order(network);
-    let mut items = Vec::with_capacity(order.len());
-    for node in network.nodes() {
-        let refused = |problem| Error::Unsupported(format!("{}: layer {}: {problem}", path.display(), node.name()));
-        items.push(item(network, node).map_err(refused)?);
+    let calls = Calls::of(network);
+    let mut layers = Vec::with_capacity(order.len());
+    for &node in &order {
+        let name = network.nodes()[node].name();
+        let refused = |problem| Error::Unsupported(format!("{}: layer {name}: {problem}", path.display()));
+        layers.push(item(network, node, &calls).map_err(refused)?);
     }
-    let layers: Vec<Value> = order.iter().map(|&node| items[node].take()).collect();
-    let reference = |node: usize| json!([network.nodes()[node].name(), 0, 0]);
+    let reference = |node: usize| calls.reference(network, node);
     let inputs: Vec<Value> = network.inputs().map(reference).collect();
     let outputs: Vec<Value> = network.outputs().iter().map(|&node| reference(node)).collect();
     Ok(json!({
@@ -63,11 +64,41 @@ pub(in crate::weights) fn description(network: &Network, path: &Path) -> Result<
     }))
 }
 
+/// The calls of each layer. All but shared layers have one.
+struct Calls {
+    /// For each node: the first call of its layer, and which of its calls it is.
+    of: Vec<(usize, usize)>,
+}
+
+impl Calls {
+    fn of(network: &Network) -> Self {
+        let mut of: Vec<(usize, usize)> = Vec::with_capacity(network.nodes().len());
+        for node in 0..network.nodes().len() {
+            let first = network.first_call(node);
+            let number = of.iter().filter(|(layer, _)| *layer == first).count();
+            of.push((first, number));
+        }
+        Self { of }
+    }
+
+    /// The output of a node: its layer, the call, the number of the output.
+    fn reference(&self, network: &Network, node: usize) -> Value {
+        let (first, number) = self.of[node];
+        json!([network.nodes()[first].name(), number, 0])
+    }
+
+    /// All calls of a layer by its first.
+    fn nodes(&self, first: usize) -> impl Iterator<Item = usize> + '_ {
+        (0..self.of.len()).filter(move |&node| self.of[node].0 == first)
+    }
+}
+
 /// A layer, its configuration and its connections.
 ///
 /// # Errors
 /// What Keras cannot say of it.
-fn item(network: &Network, node: &Node) -> Result<Value, String> {
+fn item(network: &Network, first: usize, calls: &Calls) -> Result<Value, String> {
+    let node = &network.nodes()[first];
     let mut config = node.layer().to_keras()?;
     config["name"] = node.name().into();
     config["dtype"] = "float32".into();
@@ -75,18 +106,8 @@ fn item(network: &Network, node: &Node) -> Result<Value, String> {
         config["trainable"] = (!frozen(network, node)).into();
     }
     let inputs: Vec<&Node> = node.inputs().iter().map(|&input| &network.nodes()[input]).collect();
-    let tensors = inputs.iter().map(|input| {
-        json!({
-            "class_name": "__keras_tensor__",
-            "config": { "shape": with_batch(input.shape()), "dtype": "float32", "keras_history": [input.name(), 0, 0] },
-        })
-    });
-    let mut tensors: Vec<Value> = tensors.collect();
-    // What joins tensors takes a list of them.
-    if tensors.len() > 1 {
-        tensors = vec![tensors.into()];
-    }
-    let calls = if inputs.is_empty() { json!([]) } else { json!([{ "args": tensors, "kwargs": {} }]) };
+    let is_input = inputs.is_empty();
+    let calls: Vec<Value> = calls.nodes(first).filter(|_| !is_input).map(|node| call(network, node, calls)).collect();
     let mut item = json!({
         "module": "keras.layers",
         "class_name": node.layer().keras_class(),
@@ -104,6 +125,26 @@ fn item(network: &Network, node: &Node) -> Result<Value, String> {
         }
     }
     Ok(item)
+}
+
+/// The tensors that a call of a layer takes.
+fn call(network: &Network, node: usize, calls: &Calls) -> Value {
+    let tensors = network.nodes()[node].inputs().iter().map(|&input| {
+        json!({
+            "class_name": "__keras_tensor__",
+            "config": {
+                "shape": with_batch(network.nodes()[input].shape()),
+                "dtype": "float32",
+                "keras_history": calls.reference(network, input),
+            },
+        })
+    });
+    let mut tensors: Vec<Value> = tensors.collect();
+    // What joins tensors takes a list of them.
+    if tensors.len() > 1 {
+        tensors = vec![tensors.into()];
+    }
+    json!({ "args": tensors, "kwargs": {} })
 }
 
 /// Whether training would change the layer's weights but is not to.

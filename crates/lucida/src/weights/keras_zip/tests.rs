@@ -2,6 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::data::Preprocessing;
+use crate::nn::Plan;
 use crate::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
     Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
@@ -156,7 +157,7 @@ fn connections_that_cannot_be_are_refused() {
         let call = layer(c, name)["inbound_nodes"][0].clone();
         layer(c, name)["inbound_nodes"] = json!([call, call]);
     };
-    refused(&|c| shared(c, "conv2d"), "conv2d: is used 2 times and has weights");
+    changed(&path, |c| shared(c, "conv2d")).unwrap();
     changed(&path, |c| shared(c, "dropout")).unwrap();
 }
 
@@ -233,4 +234,29 @@ fn inputs_of_any_size_get_the_size_asked_for_or_a_default() {
     // Height alone.
     let half = |c: &mut Value| layer(c, "input_layer")["config"]["batch_shape"] = json!([null, null, 40, 3]);
     assert_eq!(changed(&path, half).unwrap().network.input_shape().unwrap(), &[224, 40, 3].into());
+}
+
+#[test]
+fn a_shared_layer_is_written_once() {
+    let mut builder = Network::builder("twins");
+    let inputs = ["left", "right"].map(|name| builder.add_named(name, Input::new([5, 4, 2]), &[]).unwrap());
+    let first = builder.add_named("a/conv", Conv2D::new(3, [2, 2]), &inputs[..1]).unwrap();
+    let second = builder.add_shared("again", first, &inputs[1..]).unwrap();
+    let sum = builder.add_named("sum", Add::new(), &[first, second]).unwrap();
+    let network = builder.build(&[sum], 3).unwrap();
+    let output = |network: &Network| {
+        let mut plan = Plan::builder(network).build().unwrap();
+        for input in 0..2 {
+            plan.input_mut_at(input).iter_mut().enumerate().for_each(|(i, x)| *x = (i + input) as f32 / 20.0);
+        }
+        plan.forward(network).unwrap();
+        plan.output(0).to_vec()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["twins.keras", "twins.h5"] {
+        let path = folder.path().join(name);
+        weights::save_model(&Model::new(network.clone()), &path).unwrap();
+        let read = weights::load_model(&path).unwrap().network;
+        assert_eq!((read.weights().len(), output(&read)), (2, output(&network)), "{name}");
+    }
 }

@@ -75,7 +75,7 @@ pub(super) fn published(network: &Network) -> Vec<(&'static [&'static str], Modu
     let name_all = |family: &Family| -> Option<Modules> {
         network.nodes().iter().find(|node| node.name() == family.mark)?;
         let naming = (family.naming)(network);
-        let weighted = (0..network.nodes().len()).filter(|&node| !network.nodes()[node].weights().is_empty());
+        let weighted = (0..network.nodes().len()).filter(|&node| !network.nodes()[node].own_weights().is_empty());
         weighted.map(|node| Some((node, naming(network.nodes()[node].name())?))).collect()
     };
     FAMILIES.iter().filter_map(|family| Some((family.heads, name_all(family)?))).collect()
@@ -83,7 +83,7 @@ pub(super) fn published(network: &Network) -> Vec<(&'static [&'static str], Modu
 
 /// The names of the layers themselves.
 pub(super) fn own(network: &Network) -> Modules {
-    let weighted = network.nodes().iter().enumerate().filter(|(_, node)| !node.weights().is_empty());
+    let weighted = network.nodes().iter().enumerate().filter(|(_, node)| !node.own_weights().is_empty());
     weighted.map(|(index, node)| (index, node.name().to_owned())).collect()
 }
 

@@ -1,0 +1,145 @@
+//! Small networks of every common kind, from every file that Keras and PyTorch write of them, against what they compute:
+//! outputs, activations, and the gradients of the inputs and the weights.
+
+mod common;
+
+use common::{Expected, difference, shared};
+use lucida::nn::{Network, Plan, Shape, TensorRef};
+use lucida::weights;
+
+/// `max|a - b| <= TOLERANCE max|b|`.
+const VALUES: f64 = 1e-4;
+const GRADIENTS: f64 = 1e-3;
+
+/// A folder of `../shared/golden/models` and the files there that are compared.
+const MODELS: &[(&str, &[&str])] = &[("keras_nested", &["model.keras", "model.h5"])];
+
+#[test]
+fn every_file_computes_what_its_framework_does() {
+    let mut problems = Vec::new();
+    for (folder, files) in MODELS {
+        let Some(expected) = Expected::open(&format!("models/{folder}/expected.safetensors")) else { return };
+        for file in *files {
+            let Some(path) = shared(&format!("golden/models/{folder}/{file}")) else { return };
+            let result = weights::load_model(&path).map_err(|error| error.to_string()).and_then(|model| {
+                let channels_first = expected.metadata("layout") == "NCHW";
+                compare(&model.network, &Recorded { expected: &expected, channels_first, folder })
+            });
+            match result {
+                Ok(report) => eprintln!("{folder}/{file}: {report}"),
+                Err(problem) => problems.push(format!("{folder}/{file}: {problem}")),
+            }
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// What a framework computes.
+struct Recorded<'a> {
+    expected: &'a Expected,
+    channels_first: bool,
+    folder: &'a str,
+}
+
+impl Recorded<'_> {
+    /// The tensors `NAME`, or `NAME.0`, `NAME.1`, ..., channels last.
+    fn all(&self, name: &str) -> Vec<Vec<f32>> {
+        let names = self.expected.names();
+        let numbered = (0..).map(|index| format!("{name}.{index}")).take_while(|name| names.contains(name));
+        let numbered: Vec<String> = numbered.collect();
+        let found = if numbered.is_empty() { vec![name.to_owned()] } else { numbered };
+        found.iter().map(|name| self.tensor(name)).collect()
+    }
+
+    fn tensor(&self, name: &str) -> Vec<f32> {
+        let (shape, values) = self.expected.get(name);
+        let &[batch, channels, ref pixels @ ..] = &shape[..] else { return values };
+        if !self.channels_first || pixels.is_empty() {
+            return values;
+        }
+        let pixels: usize = pixels.iter().product();
+        let mut last = Vec::with_capacity(values.len());
+        for image in 0..batch {
+            for pixel in 0..pixels {
+                last.extend((0..channels).map(|channel| values[(image * channels + channel) * pixels + pixel]));
+            }
+        }
+        last
+    }
+
+    /// The recorded names behind a prefix: `conv1` of `activation.conv1`.
+    fn behind(&self, prefix: &str) -> Vec<String> {
+        let names = self.expected.names();
+        names.iter().filter_map(|name| name.strip_prefix(prefix)).map(str::to_owned).collect()
+    }
+}
+
+/// Compares all that is recorded with what the network computes; says what agreed, or what does not.
+fn compare(network: &Network, recorded: &Recorded) -> Result<String, String> {
+    let named: Vec<String> =
+        network.outputs().iter().map(|&output| network.nodes()[output].name().to_owned()).collect();
+    let activations: Vec<String> =
+        recorded.behind("activation.").into_iter().filter(|name| network.find(name).is_ok()).collect();
+    let mut plan = plan(network, &named, &activations, &recorded.all("input"))?;
+    plan.forward(network).map_err(|error| error.to_string())?;
+    let (mut checked, mut problems) = (0, Vec::new());
+    let mut agree = |what: String, got: &[f32], expected: &[f32], tolerance: f64| {
+        checked += 1;
+        if got.len() != expected.len() {
+            return problems.push(format!("{what}: {} values, expected {}", got.len(), expected.len()));
+        }
+        let difference = difference(got, expected);
+        if difference.is_nan() || difference > tolerance {
+            problems.push(format!("{what}: {difference:.1e}"));
+        }
+    };
+    for (index, expected) in recorded.all("output").iter().enumerate() {
+        agree(format!("output {index}"), plan.output(index), expected, VALUES);
+    }
+    for (index, name) in activations.iter().enumerate() {
+        let expected = recorded.tensor(&format!("activation.{name}"));
+        agree(format!("activation of {name}"), plan.output(named.len() + index), &expected, VALUES);
+    }
+    for (index, gradient) in recorded.all("grad_output").iter().enumerate() {
+        plan.grad_output_mut(index).copy_from_slice(gradient);
+    }
+    plan.backward(network);
+    for (index, expected) in recorded.all("grad_input").iter().enumerate() {
+        let gradient = plan.input_gradient_at(index).unwrap_or_default();
+        agree(format!("gradient of input {index}"), gradient, expected, GRADIENTS);
+    }
+    let weights = network.weights().iter().zip(plan.weight_gradients());
+    for (weight, gradient) in weights.filter(|(_, gradient)| !gradient.is_empty()) {
+        let name = format!("grad_weight.{}", weight.name().replace('/', "."));
+        if recorded.expected.names().contains(&name) {
+            agree(name.clone(), gradient, &recorded.expected.values(&name), GRADIENTS);
+        }
+    }
+    if problems.is_empty() {
+        let all = recorded.behind("activation.").len() + recorded.behind("grad_weight.").len();
+        return Ok(format!("{checked} tensors agree ({all} activations and weights recorded for {})", recorded.folder));
+    }
+    Err(problems.join("; "))
+}
+
+/// A plan that keeps these outputs and activations, with its inputs filled.
+fn plan(network: &Network, outputs: &[String], activations: &[String], inputs: &[Vec<f32>]) -> Result<Plan, String> {
+    let shapes: Vec<&Shape> = network.inputs().map(|input| network.nodes()[input].shape()).collect();
+    let batch = inputs[0].len() / shapes[0].len();
+    let mut builder = Plan::builder(network).batch_size(batch).input_gradient().weight_gradients();
+    for name in outputs {
+        builder = builder.output(&**name).grad_output_at(TensorRef::output(&**name));
+    }
+    for name in activations {
+        builder = builder.output(&**name);
+    }
+    let mut plan = builder.build().map_err(|error| error.to_string())?;
+    for (index, values) in inputs.iter().enumerate() {
+        let input = plan.input_mut_at(index);
+        if input.len() != values.len() {
+            return Err(format!("inputs of {shapes:?}, {} values recorded", values.len()));
+        }
+        input.copy_from_slice(values);
+    }
+    Ok(plan)
+}
