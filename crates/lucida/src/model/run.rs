@@ -303,7 +303,7 @@ mod tests {
         );
         assert!(problem(&[("a", a.clone()), ("a", a.clone())]).contains("given twice"));
         assert!(problem(&[("a", a.clone()), ("c", a.clone())]).contains("there is no input \"c\""));
-        assert!(model.run(&[a.clone()]).unwrap_err().to_string().starts_with("1 array for 2 inputs"));
+        assert!(model.run(std::slice::from_ref(&a)).unwrap_err().to_string().starts_with("1 array for 2 inputs"));
         let three = model.run(&[a, array(&[3, 2])]).unwrap_err().to_string();
         assert_eq!(three, "input \"b\" has 3 samples, another has 2");
     }

@@ -137,53 +137,11 @@ fn order(graph: &GraphProto, input: &ValueInfoProto, constants: &HashMap<String,
             continue;
         }
         for node in users.get(name).map_or(&[][..], Vec::as_slice) {
-            let ints = |name: &str| {
-                let attribute = node.attribute.iter().find(|attribute| attribute.name == name);
-                attribute.map_or(&[][..], |attribute| attribute.ints.as_slice())
-            };
-            match node.op_type.as_str() {
-                "Transpose" if ints("perm") == [0, 3, 1, 2] => return Order::ChannelsLast,
-                "Transpose" if ints("perm") == [0, 2, 3, 1] => return Order::ChannelsFirst,
-                "Conv"
-                | "ConvTranspose"
-                | "MaxPool"
-                | "AveragePool"
-                | "GlobalAveragePool"
-                | "GlobalMaxPool"
-                | "BatchNormalization"
-                | "InstanceNormalization"
-                | "GroupNormalization"
-                | "LRN" => {
-                    return Order::ChannelsFirst;
-                }
-                "ReduceMean" | "ReduceMax" if ints("axes") == [1, 2] => return Order::ChannelsLast,
-                // A softmax is over the channels.
-                "Softmax" | "LogSoftmax" => {
-                    let axis = node.attribute.iter().find(|attribute| attribute.name == "axis").map(|axis| axis.i);
-                    match axis {
-                        Some(1) => return Order::ChannelsFirst,
-                        Some(axis) if axis == -1 || axis + 1 == sizes.len() as i64 => return Order::ChannelsLast,
-                        _ => {}
-                    }
-                }
-                // One channel is moved to the front without a transposition.
-                "Reshape" => {
-                    let target = node.input.get(1).and_then(|name| constants.get(name));
-                    let target = target.and_then(|target| target.known_ints().ok()).unwrap_or_default();
-                    let known = |index: usize| sizes.get(index).copied().flatten().map(|size| size as i64);
-                    if let [_, channels, rows, columns] = target[..] {
-                        let moved = known(3) == Some(channels) && channels != rows;
-                        if moved && [known(1), known(2)] == [Some(rows), Some(columns)] {
-                            return Order::ChannelsLast;
-                        }
-                    }
-                }
-                "Identity" | "Cast" | "Add" | "Sub" | "Mul" | "Div" | "Relu" | "Sigmoid" | "Tanh" | "Clip"
-                | "LeakyRelu" | "Pad" | "Dropout" | "Concat" | "Sum" | "Unsqueeze" | "QuantizeLinear"
-                | "DequantizeLinear" => {
-                    names.extend(node.output.first().map(String::as_str));
-                }
-                _ => {}
+            if let Some(order) = order_of_user(node, &sizes, constants) {
+                return order;
+            }
+            if KEEPS_ORDER.contains(&node.op_type.as_str()) {
+                names.extend(node.output.first().map(String::as_str));
             }
         }
     }
@@ -193,4 +151,67 @@ fn order(graph: &GraphProto, input: &ValueInfoProto, constants: &HashMap<String,
     // Nothing says it; three or so are rather the channels than the height.
     let few = |size: Option<&Option<usize>>| matches!(size, Some(Some(1 | 3 | 4)));
     if few(sizes.get(3)) && !few(sizes.get(1)) { Order::ChannelsLast } else { Order::ChannelsFirst }
+}
+
+/// Operators that say nothing about the order of the axes, and leave it as it is.
+const KEEPS_ORDER: [&str; 18] = [
+    "Identity",
+    "Cast",
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+    "Clip",
+    "LeakyRelu",
+    "Pad",
+    "Dropout",
+    "Concat",
+    "Sum",
+    "Unsqueeze",
+    "QuantizeLinear",
+    "DequantizeLinear",
+];
+
+/// Operators whose channels come first.
+const CHANNELS_FIRST: [&str; 10] = [
+    "Conv",
+    "ConvTranspose",
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "BatchNormalization",
+    "InstanceNormalization",
+    "GroupNormalization",
+    "LRN",
+];
+
+/// The order of an input of these sizes that an operator expects, if it shows any.
+fn order_of_user(node: &NodeProto, sizes: &[Option<usize>], constants: &HashMap<String, Constant>) -> Option<Order> {
+    let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
+    let ints = |name: &str| attribute(name).map_or(&[][..], |attribute| attribute.ints.as_slice());
+    match node.op_type.as_str() {
+        kind if CHANNELS_FIRST.contains(&kind) => Some(Order::ChannelsFirst),
+        "Transpose" if ints("perm") == [0, 3, 1, 2] => Some(Order::ChannelsLast),
+        "Transpose" if ints("perm") == [0, 2, 3, 1] => Some(Order::ChannelsFirst),
+        "ReduceMean" | "ReduceMax" if ints("axes") == [1, 2] => Some(Order::ChannelsLast),
+        // A softmax is over the channels.
+        "Softmax" | "LogSoftmax" => match attribute("axis")?.i {
+            1 => Some(Order::ChannelsFirst),
+            axis if axis == -1 || axis + 1 == sizes.len() as i64 => Some(Order::ChannelsLast),
+            _ => None,
+        },
+        // One channel is moved to the front without a transposition.
+        "Reshape" => {
+            let target = constants.get(node.input.get(1)?)?.known_ints().ok()?;
+            let known = |index: usize| sizes.get(index).copied().flatten().map(|size| size as i64);
+            let [_, channels, rows, columns] = target[..] else { return None };
+            let moved = known(3) == Some(channels) && channels != rows;
+            (moved && [known(1), known(2)] == [Some(rows), Some(columns)]).then_some(Order::ChannelsLast)
+        }
+        _ => None,
+    }
 }

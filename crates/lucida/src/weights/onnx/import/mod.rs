@@ -116,9 +116,9 @@ fn import_as(
     importer.inputs(file, &constants, size.unwrap_or(DEFAULT_SIZE))?;
     importer.values.extend(constants.into_iter().map(|(name, constant)| (name, Value::Constant(constant))));
     importer.nodes(file)?;
-    let (outputs, mut notes) = importer.outputs(file)?;
-    notes.append(&mut importer.notes);
-    let mut model = Model { notes, ..importer.model(file, outputs)? };
+    let outputs = importer.outputs(file)?;
+    let mut model = importer.model(file, outputs)?;
+    model.notes.append(&mut importer.notes);
     if importer.any_size && size.is_none() {
         model.note_default_size();
     }
@@ -248,10 +248,9 @@ impl Importer {
         Ok(())
     }
 
-    /// The outputs of the graph by name, and what is to be said about them.
-    fn outputs(&mut self, file: &OnnxFile) -> Result<(Vec<(String, Symbol)>, Vec<Note>)> {
+    /// The outputs of the graph by name.
+    fn outputs(&mut self, file: &OnnxFile) -> Result<Vec<(String, Symbol)>> {
         let mut outputs: Vec<(String, Symbol)> = Vec::new();
-        let mut notes = Vec::new();
         for output in &file.graph.output {
             let name = short(&output.name);
             let found = self
@@ -260,19 +259,24 @@ impl Importer {
             let index = self.argmax.contains(&output.name);
             if index {
                 let task = format!("output {name:?} is the index of the largest value: the values are used");
-                notes.push(Note::Task(task));
+                self.notes.push(Note::Task(task));
             }
             // The index of a class next to its scores says nothing that these do not.
             if !(index && outputs.iter().any(|(_, symbol)| symbol.draft == found.draft)) {
                 outputs.push((output.name.clone(), found));
             }
         }
-        Ok((outputs, notes))
+        Ok(outputs)
     }
 
     fn node(&mut self, node: &NodeProto) -> Answer<()> {
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
-            return unsupported(format!("operators of the domain {:?} are not supported", short(&node.domain)));
+            let hint = match node.domain.as_str() {
+                domain if domain.starts_with("pkg.") => ": inline its functions (onnx.inliner.inline_local_functions)",
+                "com.microsoft" => ": take the model before ONNX Runtime optimized it",
+                _ => "",
+            };
+            return unsupported(format!("operators of the domain {:?} are not supported{hint}", short(&node.domain)));
         }
         if let Some(name) = node.input.iter().find(|name| self.argmax.contains(*name)) {
             return unsupported(format!("of {:?}, the index of the largest value, is not supported", short(name)));

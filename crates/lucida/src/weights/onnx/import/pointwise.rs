@@ -97,7 +97,7 @@ impl Importer {
         let normalized: usize = axes.clone().map(|axis| symbol.size(axis)).product();
         let shape = &self.drafts[symbol.draft].shape;
         let last = symbol.atoms.len() - 1;
-        let along_channels = shape.as_image().is_some()
+        let along_channels = shape.sizes().len() > 1
             && normalized == shape.channels()
             && symbol.axes[axes].iter().flatten().all(|&atom| atom == last);
         if along_channels {
@@ -159,7 +159,7 @@ impl Importer {
         let shape = &self.drafts[symbol.draft].shape;
         let last = symbol.atoms.len() - 1;
         let alone = symbol.axes[axis] == [last] || (symbol.axes[axis].is_empty() && shape.channels() == 1);
-        if shape.as_image().is_some() && alone {
+        if shape.sizes().len() > 1 && alone {
             return Ok((symbol.clone(), None));
         }
         let (symbol, found, order) = self.features(symbol)?;

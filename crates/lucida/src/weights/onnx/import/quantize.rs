@@ -133,7 +133,7 @@ impl Importer {
         }
         let zero = op.constant(2)?.map_or(Ok(0.0), |zero| zero.check_numbers().map(|zero| zero.float(0)))?;
         let [min, max] = [least, most].map(|limit| (limit - zero) * scale.float(0));
-        if !(min <= max) {
+        if min > max || min.is_nan() || max.is_nan() {
             return Err(format!("has a scale of {}", scale.float(0)).into());
         }
         self.add_alike(op, symbol, Activation::new(ActivationKind::Clip { min, max }))

@@ -196,6 +196,22 @@ fn arrays_have_the_axes_of_the_file() {
 }
 
 #[test]
+fn channels_along_a_length_are_normalized() {
+    let parts = ["a", "b", "c", "d"];
+    let graph = Graph::new(&[0, 3, 4]).values("a", &[3], vec![1.0, 2.0, 3.0]).values("b", &[3], vec![0.0, 1.0, 2.0]);
+    let graph = graph.values("c", &[3], vec![0.0; 3]).values("d", &[3], vec![1.0; 3]);
+    let output = run(graph.then("BatchNormalization", &parts, vec![float("epsilon", 1e-4)]), &[2, 3, 4]);
+    let expected = |index: usize| {
+        let channel = (index / 4 % 3) as f32;
+        (index as f32 - 3.0) * (channel + 1.0) + channel
+    };
+    let close = |(index, &value): (usize, &f32)| (value - expected(index)).abs() < 0.01;
+    assert!(output.values().iter().enumerate().all(close), "{output:?}");
+    let softmax = run(Graph::new(&[0, 3, 4]).then("Softmax", &[], vec![int("axis", -1)]), &[2, 3, 4]);
+    assert!(softmax.values().chunks(4).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5), "{softmax:?}");
+}
+
+#[test]
 fn a_graph_without_a_batch_takes_one_sample() {
     // Along the first axis, whose size is fixed.
     let softmax = Graph::new(&[4]).then("Softmax", &[], vec![int("axis", 0)]);

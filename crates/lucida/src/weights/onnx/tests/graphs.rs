@@ -395,6 +395,9 @@ fn what_has_no_layer_is_named() {
     let mut custom = x().then("Relu", &[], vec![]);
     custom.graph().node[0].domain = "com.example".into();
     custom.refused(&["com.example"]);
+    let mut functions = x().then("Relu", &[], vec![]);
+    functions.graph().node[0].domain = "pkg.onnxscript.torch_lib".into();
+    functions.refused(&["inline_local_functions"]);
     x().opset(26).then("Relu", &[], vec![]).refused(&["version 26", "1 to 25"]);
     Graph::new(&[0, 2, 0]).then("Relu", &[], vec![]).refused(&["(?, 2, ?)", "how large"]);
     for (op, parts) in [("QLinearConv", "QDQ"), ("If", "fixed conditions")] {
