@@ -52,7 +52,9 @@ fn outputs_are_written_and_compared() {
     assert_eq!(names(Path::new(&out)), ["dense.npy"]);
     let dense = format!("{out}/dense.npy");
     let output = read_npy(&dense).unwrap();
-    assert_eq!(output.shape(), [2, 4]);
+    // The logits are as they are in the file: nothing is added as it is for a prediction.
+    let expected = lucida::weights::load_model(&model).unwrap().run(&[read_npy(&x).unwrap()]).unwrap();
+    assert_eq!((output.shape(), &output), (&[2, 4][..], &expected[0]));
     assert!(fail(1, ["run", &model, "--input", &x, "--out", &out]).contains("already exists"));
 
     let equal = run(["run", &model, "--input", &x, "--expect", &dense]);

@@ -8,7 +8,7 @@ use lucida::core::Array;
 use lucida::core::array::Difference;
 use lucida::files;
 use lucida::model::{ArraySpec, arrange};
-use lucida::weights::{Model, read_arrays};
+use lucida::weights::{Model, Note, read_arrays};
 use serde::Serialize;
 
 use super::tables::file_name;
@@ -55,6 +55,9 @@ struct OutputJson {
 
 pub(super) fn run(arguments: &Run, context: Context) -> Result<()> {
     let model = with_model_file(&arguments.spec(), lucida::weights::open)?;
+    // How images are prepared, and at which size, does not matter to arrays.
+    let notes = model.notes.iter().filter(|note| matches!(note, Note::Other(_) | Note::Task(_)));
+    notes.for_each(|note| context.output.note(&note.to_string()));
     let (inputs, expected) = match &arguments.test_data {
         Some(folder) => (test_arrays(folder, "input")?, test_arrays(folder, "output")?),
         None => (arrays(&arguments.input)?, arrays(&arguments.expect)?),

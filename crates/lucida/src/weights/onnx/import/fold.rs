@@ -11,7 +11,7 @@ use super::{fold_math, fold_moving, quantize};
 
 /// Whole numbers that a folded tensor may have: shapes are short.
 pub(super) const MAX_FOLDED: usize = 1 << 16;
-/// Values of weights that the graph makes of one number (`ConstantOfShape`), all together: VGG19 has 144 million.
+/// Values of weights that the graph fills with one number (`ConstantOfShape`), all together: VGG19 has 144 million.
 const MAX_FILLED: u64 = 1 << 28;
 
 /// What may be computed, and what was.
@@ -30,7 +30,7 @@ impl Folder {
         Self { copied: 0, most, filled: 0 }
     }
 
-    /// Parameters that the network may have beyond those in the file: those that the graph makes of one number.
+    /// Parameters that the network may have beyond those in the file: those that the graph fills with one number.
     pub(super) fn filled(&self) -> u64 {
         self.filled
     }

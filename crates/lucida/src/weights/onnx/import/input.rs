@@ -111,7 +111,10 @@ fn has_batch(file: &OnnxFile, input: &ValueInfoProto, constants: &HashMap<String
         let sizes: Option<Vec<usize>> = dims.iter().map(|dim| dim.size()).collect();
         sizes
     };
-    let Some(own) = fixed(input).filter(|own| !own.is_empty()) else { return true };
+    let Some(own) = fixed(input) else { return true };
+    if own.is_empty() {
+        return false;
+    }
     let inputs = file.graph.input.iter().filter(|input| !constants.contains_key(&input.name));
     let with = |other: &[usize]| other.len() > own.len() && other.ends_with(&own);
     !inputs.into_iter().filter_map(fixed).any(|other| with(&other) && other.first() != own.first())

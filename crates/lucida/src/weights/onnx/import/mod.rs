@@ -181,7 +181,7 @@ struct Importer {
 }
 
 impl Importer {
-    /// The number of parameters that the network may have: what is in the file, and what the graph makes of one number.
+    /// The number of parameters that the network may have: what is in the file, and what the graph fills with one number.
     fn most(&self, file: &OnnxFile) -> u64 {
         file.len + FREE_PARAMETERS + self.folder.filled()
     }
