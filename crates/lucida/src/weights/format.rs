@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, torch};
+use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, tfjs, torch};
 use crate::nn::Network;
 use crate::nn::applications::Architecture;
 use crate::{Error, Result, files};
@@ -19,6 +19,8 @@ pub enum Format {
     KerasH5,
     /// Keras 3's zip archive: `.keras`.
     KerasZip,
+    /// TensorFlow.js's layers models: `model.json` and its files of weights.
+    TfJs,
     /// PyTorch's state dictionaries: `.pth`, `.pt`.
     Torch,
     /// ONNX: `.onnx`.
@@ -57,10 +59,19 @@ impl Format {
             // An archive that cannot be opened is one of Keras's, whose reader says what is wrong with it.
             let names = archive::Archive::open(path).map(|archive| archive.names()).unwrap_or_default();
             let keras = names.iter().any(|name| name == "config.json");
+            if names.iter().any(|name| name == "model.json") {
+                return Err(Error::file(
+                    path,
+                    "is an archive of a TensorFlow.js model: unpack it, and open its model.json",
+                ));
+            }
             return Ok(if !keras && torch::folder(&names).is_some() { Self::Torch } else { Self::KerasZip });
         }
         if torch::is_legacy(&start) {
             return Ok(Self::Torch);
+        }
+        if tfjs::is_json(&start) {
+            return Ok(Self::TfJs);
         }
         // The length of a header, which is JSON.
         if start.get(8) == Some(&b'{') {
@@ -87,7 +98,8 @@ impl Format {
             path,
             format!(
                 "unknown model file format: {found}; supported formats are safetensors (.safetensors), Keras's HDF5 \
-                 (.h5, .weights.h5), Keras's zip archive (.keras), PyTorch's state dictionaries (.pth, .pt) and ONNX (.onnx)"
+                 (.h5, .weights.h5), Keras's zip archive (.keras), TensorFlow.js's layers models (model.json), PyTorch's state \
+                 dictionaries (.pth, .pt) and ONNX (.onnx)"
             ),
         ))
     }
@@ -115,7 +127,7 @@ fn is_onnx(start: &[u8], len: u64) -> bool {
 ///
 /// # Errors
 /// As the `load_model` of the format: [`safetensors::load_model`], [`keras_h5::load_model`], [`keras_zip::load_model`],
-/// [`torch::load_model`], [`onnx::load_model`]; and as [`Format::of`].
+/// [`tfjs::load_model`], [`torch::load_model`], [`onnx::load_model`]; and as [`Format::of`].
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     load_model_at(path, None)
 }
@@ -131,6 +143,7 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
         Format::Safetensors => safetensors::load_model(path),
         Format::KerasH5 => keras_h5::load_model_at(path, size),
         Format::KerasZip => keras_zip::load_model_at(path, size),
+        Format::TfJs => tfjs::load_model_at(path, size),
         Format::Torch => torch::load_model(path),
         Format::Onnx => onnx::load_model_at(path, size),
     }
@@ -145,7 +158,7 @@ pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Mod
     match Format::of(path)? {
         Format::Safetensors => safetensors::load_known(path, known),
         Format::Torch => torch::load_known(path, known),
-        Format::KerasH5 | Format::KerasZip | Format::Onnx => Ok(None),
+        Format::KerasH5 | Format::KerasZip | Format::TfJs | Format::Onnx => Ok(None),
     }
 }
 
@@ -184,6 +197,7 @@ pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
         Format::Torch => return torch::fill(path, network),
         Format::KerasH5 => keras_h5::load_weights(path, network)?,
         Format::KerasZip => keras_zip::load_weights(path, network)?,
+        Format::TfJs => tfjs::load_weights(path, network)?,
         Format::Onnx => onnx::load_weights(path, network)?,
     }
     Ok(Vec::new())
@@ -217,6 +231,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
         Format::Safetensors => safetensors::inspect(path),
         Format::KerasH5 => keras_h5::inspect(path),
         Format::KerasZip => keras_zip::inspect(path),
+        Format::TfJs => tfjs::inspect(path),
         Format::Torch => torch::inspect(path),
         Format::Onnx => onnx::inspect(path),
     }
@@ -325,6 +340,7 @@ mod tests {
         assert_eq!(of(b"PK\x03\x04 and more").unwrap(), Format::KerasZip);
         assert_eq!(of(b"\x02\0\0\0\0\0\0\0{}").unwrap(), Format::Safetensors);
         assert_eq!(of(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.").unwrap(), Format::Torch);
+        assert_eq!(of(b"{ \"format\": \"layers-model\"}").unwrap(), Format::TfJs);
         assert_eq!(of(b"\x08\x08\x12\x06lucida\x42\x04\x0a\0\x10\x11").unwrap(), Format::Onnx);
         assert_eq!(of(b"\x08\x07\x3a\x04....").unwrap(), Format::Onnx);
         for other in

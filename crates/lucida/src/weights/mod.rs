@@ -23,6 +23,7 @@ pub mod onnx;
 mod open;
 mod pickle;
 pub mod safetensors;
+pub mod tfjs;
 mod topology;
 pub mod torch;
 

@@ -212,18 +212,18 @@ impl ModelSpec {
     }
 }
 
-/// The model file that a path means, if there is one: in the folder of a run, it is that of the best epoch. A folder without
-/// a model is returned as it is, for its reader to say what it lacks, unless it has the name of a known network.
+/// The model file that a path means, if there is one: in the folder of a run, it is that of the best epoch; in that of an
+/// export of TensorFlow.js, its `model.json`. A folder without a model is returned as it is, for its reader to say what it lacks, unless it has the name of a known network.
 pub fn model_file(path: impl AsRef<Path>) -> Option<PathBuf> {
     let path = path.as_ref();
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
             // A training that was killed may have set the model aside.
             files::heal(path);
-            let in_run = path.join(IN_RUN);
+            let inside = [IN_RUN, "model.json"].map(|name| path.join(name)).into_iter().find(|file| file.exists());
             // A folder that happens to have the name of a network is not in its way.
             let known = path.to_str().is_some_and(|name| name == BUILTIN || applications::find(name).is_ok());
-            if in_run.exists() { Some(in_run) } else { (!known).then(|| path.to_path_buf()) }
+            inside.or_else(|| (!known).then(|| path.to_path_buf()))
         }
         Ok(_) => Some(path.to_path_buf()),
         // What cannot be looked at is left to the reader, whose error says why.

@@ -11,13 +11,13 @@ use crate::weights::json;
 use crate::{Error, Result};
 
 /// Files next to a model that name its classes, in the order in which they are looked for.
-const NAME_FILES: [&str; 3] = ["labels.txt", "classes.txt", "class_indices.json"];
+const NAME_FILES: [&str; 4] = ["labels.txt", "classes.txt", "class_indices.json", "metadata.json"];
 /// The longest file that is read: a thousand names take some 20 KB.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// Reads the names of classes: one name per line, a JSON list, or a JSON object from name to index (as Keras's
-/// `class_indices`) or from index to name (as `imagenet_class_index.json`). Lines may begin with their number, as Teachable
-/// Machine writes them (`0 cat`).
+/// `class_indices`) or from index to name (as `imagenet_class_index.json`), or one with a list of `labels` (as Teachable
+/// Machine's `metadata.json`). Lines may begin with their number, as Teachable Machine writes them (`0 cat`).
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read; [`Error::File`] says what is wrong with it: no names, an index that is missing or
@@ -84,6 +84,9 @@ fn of_json(text: &str) -> Result<Vec<String>, String> {
     match json::parse(text.as_bytes()).map_err(|problem| format!("is not valid JSON: {problem}"))? {
         Value::Array(values) => {
             values.iter().map(|value| value.as_str().map(str::to_owned).ok_or_else(|| not(value))).collect()
+        }
+        Value::Object(object) if object.get("labels").is_some_and(Value::is_array) => {
+            of_json(&object["labels"].to_string())
         }
         Value::Object(object) => {
             let mut names = vec![None; object.len()];
@@ -173,6 +176,7 @@ mod tests {
             r#"{"dog": 1, "cat": 0}"#,
             r#"{"1": "dog", "0": "cat"}"#,
             r#"{"0": ["n1", "cat"], "1": ["n2", "dog"]}"#,
+            r#"{"modelName": "pets", "labels": ["cat", "dog"], "imageSize": 224}"#,
         ] {
             assert_eq!(read(text).unwrap(), ["cat", "dog"], "{text}");
         }

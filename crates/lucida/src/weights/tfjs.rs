@@ -1,0 +1,261 @@
+//! TensorFlow.js's layers models: `model.json` and the files of weights that it names, as `model.save` of TensorFlow.js,
+//! the converter `tensorflowjs_converter`, and Teachable Machine's default export write them.
+//!
+//! `modelTopology` is a description of Keras 2. `weightsManifest` lists groups of tensors; the values of a group lie one
+//! after another in its files, read in a row. Quantized tensors (`uint8`, `uint16`) are `value * scale + min`.
+
+use std::path::{Component, Path};
+
+use serde_json::Value;
+
+use super::floats::Float;
+use super::keras::{Places, Stored, assign};
+use super::{Inspection, Model, TensorInfo, json, keras_h5};
+use crate::nn::Network;
+use crate::{Error, Result, files};
+
+/// Bytes of all files of weights.
+const MAX_BYTES: u64 = 4 << 30;
+/// Tensors of a model. NASNetLarge has 1,546.
+const MAX_TENSORS: usize = 100_000;
+
+/// Reads a whole model: its network and its weights. Names of classes are taken from the `metadata.json` next to it.
+///
+/// # Errors
+/// [`Error::File`] says what is wrong: a graph model, a layer or an option of it that Lucida has no counterpart for
+/// (named), a file of weights that is missing or of another length, a tensor of another shape.
+pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
+    load_model_at(path, None)
+}
+
+/// As [`load_model`]; inputs that leave their height and width open get this one, else a default that is noted.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
+    let path = path.as_ref();
+    let file = TfJs::open(path)?;
+    let (mut model, _) = keras_h5::described(path, &file.config, file.bytes.len() as u64, size)?;
+    file.fill(&mut model.network)?;
+    Ok(model)
+}
+
+/// Reads weights into a network: by the names of the layers, else, when these differ, in Keras's order of the layers.
+///
+/// # Errors
+/// [`Error::File`] says what does not fit; the network is unchanged then.
+pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
+    TfJs::open(path.as_ref())?.fill(network)
+}
+
+/// Says what is in a file and in those that it names.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
+    let TfJs { layers, attributes, config, .. } = TfJs::open(path.as_ref())?;
+    Ok(Inspection {
+        format: "TensorFlow.js layers model",
+        tensors: layers.into_iter().flat_map(|layer| layer.tensors).collect(),
+        attributes,
+        architecture: Some(config),
+    })
+}
+
+/// Whether a text that begins like this may be a model of TensorFlow.js: JSON.
+pub(super) fn is_json(start: &[u8]) -> bool {
+    let text = start.trim_ascii_start();
+    text.first() == Some(&b'{') && text[1..].trim_ascii_start().first() == Some(&b'"')
+}
+
+/// A tensor in the values of all files.
+struct Place {
+    start: usize,
+    kind: Kind,
+}
+
+/// How values are stored.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Float(Float),
+    Quantized { bytes: usize, scale: f32, min: f32 },
+}
+
+impl Kind {
+    /// Bytes of a value.
+    fn size(self) -> usize {
+        match self {
+            Self::Float(float) => float.size(),
+            Self::Quantized { bytes, .. } => bytes,
+        }
+    }
+
+    fn decode(self, bytes: &[u8], to: &mut [f32]) {
+        match self {
+            Self::Float(float) => float.decode(bytes, to),
+            Self::Quantized { bytes: size, scale, min } => {
+                for (to, bytes) in to.iter_mut().zip(bytes.chunks_exact(size)) {
+                    let value = bytes.iter().rev().fold(0_u32, |value, &byte| value << 8 | u32::from(byte));
+                    *to = value as f32 * scale + min;
+                }
+            }
+        }
+    }
+}
+
+/// An open model.
+struct TfJs<'a> {
+    path: &'a Path,
+    config: Value,
+    attributes: Vec<(String, String)>,
+    layers: Vec<Stored>,
+    /// The tensors of each layer.
+    places: Vec<Vec<Place>>,
+    /// The contents of all files of weights.
+    bytes: Vec<u8>,
+}
+
+impl<'a> TfJs<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let bad = |problem: String| Error::file(path, problem);
+        let text = files::read_limited(path, json::MAX_JSON as u64)?;
+        let whole = json::parse(&text).map_err(|problem| bad(format!("is not valid JSON: {problem}")))?;
+        let topology = &whole["modelTopology"];
+        if whole["format"] == "graph-model" || !topology["node"].is_null() {
+            return Err(bad(
+                "is a TensorFlow.js graph model, whose layers are gone: convert the Keras model that it was made \
+                            of, or export the layers model (format tfjs_layers_model)"
+                    .into(),
+            ));
+        }
+        // The converter puts the description into model_config, TensorFlow.js does not.
+        let config = if topology["model_config"].is_null() { topology } else { &topology["model_config"] };
+        if config["class_name"].is_null() {
+            return Err(
+                bad("is JSON, but no model of TensorFlow.js: it has no modelTopology with a class_name".into()),
+            );
+        }
+        let text = |key: &str| Some((key.to_owned(), whole[key].as_str()?.to_owned()));
+        let mut model = Self {
+            path,
+            config: config.clone(),
+            attributes: ["format", "generatedBy", "convertedBy"].into_iter().filter_map(text).collect(),
+            layers: Vec::new(),
+            places: Vec::new(),
+            bytes: Vec::new(),
+        };
+        let groups = whole["weightsManifest"].as_array();
+        for group in groups.ok_or_else(|| bad("has no weightsManifest, the list of its files of weights".into()))? {
+            model.read_group(group)?;
+        }
+        Ok(model)
+    }
+
+    fn bad(&self, problem: String) -> Error {
+        Error::file(self.path, problem)
+    }
+
+    /// Reads the files of a group, and finds its tensors in them.
+    fn read_group(&mut self, group: &Value) -> Result<()> {
+        let mut at = self.bytes.len();
+        for name in group["paths"].as_array().map_or(&[][..], Vec::as_slice) {
+            let name = name.as_str().unwrap_or_default();
+            // A file of somebody else's must not read others than its own.
+            if !matches!(Path::new(name).components().collect::<Vec<_>>()[..], [Component::Normal(_)]) {
+                return Err(self.bad(format!("names the file {name:?}, which is not a plain name next to it")));
+            }
+            let file = self.path.with_file_name(name);
+            let left = MAX_BYTES.saturating_sub(self.bytes.len() as u64);
+            self.bytes.append(&mut files::read_limited(&file, left)?);
+        }
+        for weight in group["weights"].as_array().map_or(&[][..], Vec::as_slice) {
+            let (info, kind) = tensor(weight).map_err(|problem| self.bad(problem))?;
+            let count = info.shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));
+            let end = count.and_then(|count| at.checked_add(count.checked_mul(kind.size())?));
+            let end = end.filter(|&end| end <= self.bytes.len()).ok_or_else(|| {
+                self.bad(format!("is cut short: its files of weights end before the tensor {:?}", info.name))
+            })?;
+            self.add(info, Place { start: at, kind })?;
+            at = end;
+        }
+        match self.bytes.len() - at {
+            0 => Ok(()),
+            left => Err(self.bad(format!("its files of weights have {left} bytes that belong to no tensor"))),
+        }
+    }
+
+    fn add(&mut self, info: TensorInfo, place: Place) -> Result<()> {
+        if self.places.iter().map(Vec::len).sum::<usize>() >= MAX_TENSORS {
+            let (what, limit) = (format!("{}: tensors", self.path.display()), MAX_TENSORS as u64);
+            return Err(Error::Limit { what, got: limit + 1, limit });
+        }
+        let layer = info.name.rsplit('/').nth(1).unwrap_or(&info.name).to_owned();
+        let known = self.layers.iter().position(|stored| stored.layer == layer);
+        let index = known.unwrap_or_else(|| {
+            self.layers.push(Stored { layer, path: String::new(), tensors: Vec::new() });
+            self.places.push(Vec::new());
+            self.layers.len() - 1
+        });
+        self.layers[index].tensors.push(info);
+        self.places[index].push(place);
+        Ok(())
+    }
+
+    /// Reads all weights of a network.
+    fn fill(&self, network: &mut Network) -> Result<()> {
+        let places: Places = assign(&self.layers, network)
+            .map_err(|problem| self.bad(format!("does not fit network {}: {problem}", network.name())))?;
+        for (weight, (layer, tensor)) in network.weights_mut().iter_mut().zip(places) {
+            let Place { start, kind } = self.places[layer][tensor];
+            kind.decode(&self.bytes[start..], weight.values_mut());
+        }
+        Ok(())
+    }
+}
+
+/// A tensor of the list, and how its values are stored.
+///
+/// # Errors
+/// What is wrong with it.
+fn tensor(weight: &Value) -> Result<(TensorInfo, Kind), String> {
+    let name = weight["name"].as_str().ok_or("has a tensor without a name")?.to_owned();
+    let shape = weight["shape"].as_array().and_then(|sizes| {
+        sizes.iter().map(|size| usize::try_from(size.as_u64()?).ok()).collect::<Option<Vec<usize>>>()
+    });
+    let shape = shape.ok_or_else(|| format!("has a tensor {name:?} without a shape"))?;
+    let quantization = &weight["quantization"];
+    let stored = quantization["dtype"].as_str().or_else(|| weight["dtype"].as_str()).unwrap_or_default();
+    let number = |key: &str| quantization[key].as_f64().map(|value| value as f32);
+    let kind = match (stored, number("scale"), number("min")) {
+        ("float32", ..) => Kind::Float(Float::F32),
+        ("float16", ..) => Kind::Float(Float::F16),
+        ("uint8", Some(scale), Some(min)) => Kind::Quantized { bytes: 1, scale, min },
+        ("uint16", Some(scale), Some(min)) => Kind::Quantized { bytes: 2, scale, min },
+        _ => return Err(format!("has a tensor {name:?} of type {stored:?}, which is not supported")),
+    };
+    // What is assigned is what the values are read as.
+    Ok((TensorInfo { name, shape, dtype: "float32".into() }, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantized_values_are_scaled() {
+        let weight = serde_json::json!({
+            "name": "a/kernel", "shape": [3], "dtype": "float32",
+            "quantization": { "dtype": "uint16", "scale": 0.5, "min": -2.0, "original_dtype": "float32" },
+        });
+        let (info, kind) = tensor(&weight).unwrap();
+        let mut values = [0.0; 3];
+        kind.decode(&[0, 0, 4, 0, 0, 1], &mut values);
+        assert_eq!((info.shape, values), (vec![3], [-2.0, 0.0, 126.0]));
+        for (change, expected) in [("shape", "without a shape"), ("name", "without a name"), ("dtype", "of type")] {
+            let mut changed = weight.clone();
+            changed[change] = Value::Null;
+            changed["quantization"] = Value::Null;
+            assert!(tensor(&changed).unwrap_err().contains(expected), "{change}");
+        }
+    }
+}
