@@ -14,6 +14,7 @@ mod maximize;
 pub(crate) mod place;
 mod receptive_field;
 mod report;
+mod run;
 mod studio;
 mod style;
 mod subject;
@@ -41,6 +42,7 @@ pub(crate) use kernels::Kernels;
 pub(crate) use maximize::{Classes, DreamArguments, Filters, MaximizeArgs, MethodName};
 pub(crate) use receptive_field::ReceptiveField;
 pub(crate) use report::ReportArguments;
+pub(crate) use run::{ArrayFile, Run};
 pub(crate) use studio::Studio;
 pub(crate) use style::{KeepColors, Style, StyleArgs, StyleFrames, StyleOptimizerName};
 pub(crate) use subject::Subject;
@@ -162,6 +164,9 @@ pub(crate) enum Command {
 
     /// Classify images
     Predict(Predict),
+
+    /// Run a model on arrays (.npy, .npz, ONNX tensors), and compare its outputs with expected ones
+    Run(Run),
 
     /// Synthesize the input that maximizes each filter of a layer (activation maximization)
     Filters(Filters),

@@ -6,7 +6,7 @@ use std::fs;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 36] = [
+const COMMANDS: [&[&str]; 37] = [
     &[],
     &["demo"],
     &["train"],
@@ -15,6 +15,7 @@ const COMMANDS: [&[&str]; 36] = [
     &["summary"],
     &["evaluate"],
     &["predict"],
+    &["run"],
     &["models"],
     &["weights"],
     &["weights", "fetch"],

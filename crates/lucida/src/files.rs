@@ -11,7 +11,8 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-pub use npy::{npy_bytes, write_npy};
+pub(crate) use npy::{MAGIC as NPY_MAGIC, parse_npy};
+pub use npy::{npy_bytes, read_npy, write_npy};
 use serde_json::Value;
 pub use set_aside::{SetAside, heal};
 use target::Target;

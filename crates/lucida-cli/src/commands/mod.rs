@@ -22,6 +22,7 @@ mod models;
 mod predict;
 mod receptive_field;
 mod report;
+mod run;
 mod source;
 mod studio;
 mod style;
@@ -257,6 +258,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Summary(arguments) => summary::run(arguments, context),
         Command::Evaluate(arguments) => evaluate::run(arguments, context),
         Command::Predict(arguments) => predict::run(arguments, context),
+        Command::Run(arguments) => run::run(arguments, context),
         Command::Filters(arguments) => maximize::filters(arguments, context),
         Command::Classes(arguments) => maximize::classes(arguments, context),
         Command::Embed(arguments) => embed::run(arguments, context),

@@ -1,7 +1,9 @@
 //! What every module may use, and which uses no other module.
 
+pub mod array;
 pub mod progress;
 pub mod rng;
 
+pub use array::Array;
 pub use progress::{BatchReport, Detail, Progress, Step, StyleProgress, Unit};
 pub use rng::{Purpose, Rng, choose};

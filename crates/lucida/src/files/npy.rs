@@ -5,13 +5,140 @@
 
 use std::path::Path;
 
-use super::write_atomic;
+use half::f16;
+
+use super::{read_limited, write_atomic};
+use crate::core::Array;
+use crate::core::array::permute;
 use crate::{Error, Result};
 
 /// The bytes before the header: the magic string, the version and the length of the header.
 const PREFIX: usize = 10;
 /// The data begin at a multiple of this.
 const ALIGNMENT: usize = 64;
+/// What an array file begins with.
+pub(crate) const MAGIC: &[u8; 6] = b"\x93NUMPY";
+/// Bytes of an array file.
+const MAX_BYTES: u64 = 4 << 30;
+/// Axes of an array; NumPy itself has at most 64.
+const MAX_AXES: usize = 64;
+
+/// Reads an array file of real numbers of any type, whole ones and booleans included, as 32-bit floats.
+///
+/// ```
+/// use lucida::files::{read_npy, write_npy};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// write_npy(folder.path().join("x.npy"), &[2, 1], &[0.5, -1.0])?;
+/// let array = read_npy(folder.path().join("x.npy"))?;
+/// assert_eq!((array.shape(), array.values()), (&[2, 1][..], &[0.5, -1.0][..]));
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::File`] when it is not such a file; [`Error::Io`] and [`Error::Limit`] as [`read_limited`].
+pub fn read_npy(path: impl AsRef<Path>) -> Result<Array> {
+    let path = path.as_ref();
+    parse_npy(&read_limited(path, MAX_BYTES)?).map_err(|problem| Error::file(path, problem))
+}
+
+/// The array in the bytes of an array file: see [`read_npy`].
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
+    let header = NpyHeader::read(bytes)?;
+    let len = header.shape.iter().try_fold(1_usize, |len, &size| len.checked_mul(size));
+    let expected = len.and_then(|len| len.checked_mul(header.size));
+    let data = &bytes[header.data..];
+    if expected != Some(data.len()) {
+        return Err(format!("an array of shape {:?} and type {} has {} bytes", header.shape, header.descr, data.len()));
+    }
+    let values = header.decode(data)?;
+    let damaged = |problem: Error| problem.to_string();
+    if !header.fortran_order || header.shape.len() < 2 {
+        return Array::new(header.shape, values).map_err(damaged);
+    }
+    let reversed: Vec<usize> = header.shape.iter().rev().copied().collect();
+    let order: Vec<usize> = (0..reversed.len()).rev().collect();
+    let mut turned = vec![0.0; values.len()];
+    permute(&reversed, &order, &values, &mut turned);
+    Array::new(header.shape, turned).map_err(damaged)
+}
+
+/// What the header of an array file says: a Python dictionary as text, see
+/// <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
+struct NpyHeader {
+    descr: String,
+    /// Bytes of a value.
+    size: usize,
+    fortran_order: bool,
+    shape: Vec<usize>,
+    /// Where the data begin.
+    data: usize,
+}
+
+impl NpyHeader {
+    fn read(bytes: &[u8]) -> Result<Self, String> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or("not a NumPy array")?;
+        let (start, len) = match *rest {
+            [1, _, a, b, ..] => (PREFIX, usize::from(u16::from_le_bytes([a, b]))),
+            [2 | 3, _, a, b, c, d, ..] => (PREFIX + 2, u32::from_le_bytes([a, b, c, d]) as usize),
+            _ => return Err("its header is cut short, or of an unknown version".into()),
+        };
+        let data = start.checked_add(len).filter(|&end| end <= bytes.len()).ok_or("its header is cut short")?;
+        let text = String::from_utf8_lossy(&bytes[start..data]);
+        let bad = || format!("its header is not understood: {:.80}", text.trim());
+        let after = |key: &str| text.split_once(key).map(|(_, rest)| rest.trim_start()).ok_or_else(bad);
+        let descr = after("'descr':")?.strip_prefix('\'').and_then(|rest| rest.split_once('\''));
+        let descr = descr.map(|(descr, _)| descr.to_owned()).ok_or_else(|| {
+            format!("is an array of records or of an unknown type, not of numbers: {:.80}", text.trim())
+        })?;
+        let shape = after("'shape':")?.strip_prefix('(').and_then(|rest| rest.split_once(')')).ok_or_else(bad)?.0;
+        let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
+        let shape: Vec<usize> = sizes.map(str::parse).collect::<Result<_, _>>().map_err(|_| bad())?;
+        if shape.len() > MAX_AXES {
+            return Err(format!("has {} axes", shape.len()));
+        }
+        let size = descr.get(2..).and_then(|digits| digits.parse().ok()).unwrap_or(0);
+        Ok(Self { size, fortran_order: after("'fortran_order':")?.starts_with("True"), shape, data, descr })
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Vec<f32>, String> {
+        fn each<const N: usize>(bytes: &[u8], big: bool, number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+            let turned = |mut bytes: [u8; N]| {
+                if big {
+                    bytes.reverse();
+                }
+                number(bytes)
+            };
+            bytes.as_chunks::<N>().0.iter().map(|&bytes| turned(bytes)).collect()
+        }
+        let big = self.descr.starts_with('>');
+        if !self.descr.starts_with(['<', '>', '|', '=']) {
+            return Err(format!("has values of the unknown type {:?}", self.descr));
+        }
+        Ok(match &self.descr[1..] {
+            "f2" => each(bytes, big, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            "f4" => each(bytes, big, f32::from_le_bytes),
+            "f8" => each(bytes, big, |bytes| f64::from_le_bytes(bytes) as f32),
+            "i1" => each(bytes, big, |bytes| i8::from_le_bytes(bytes).into()),
+            "i2" => each(bytes, big, |bytes| i16::from_le_bytes(bytes).into()),
+            "i4" => each(bytes, big, |bytes| i32::from_le_bytes(bytes) as f32),
+            "i8" => each(bytes, big, |bytes| i64::from_le_bytes(bytes) as f32),
+            "u1" | "b1" => each(bytes, big, |[byte]| byte.into()),
+            "u2" => each(bytes, big, |bytes| u16::from_le_bytes(bytes).into()),
+            "u4" => each(bytes, big, |bytes| u32::from_le_bytes(bytes) as f32),
+            "u8" => each(bytes, big, |bytes| u64::from_le_bytes(bytes) as f32),
+            _ => {
+                return Err(format!(
+                    "has values of the type {:?}; real numbers of 8 to 64 bits and booleans are supported",
+                    self.descr
+                ));
+            }
+        })
+    }
+}
 
 /// Writes 32-bit floats of this shape as an array file, as [`write_atomic`] does.
 ///
@@ -70,6 +197,61 @@ mod tests {
         expected.push(b'\n');
         expected.extend([0, 0, 0x80, 0x3f, 0, 0, 0x20, 0xc0]);
         assert_eq!(npy_bytes(&[1, 2], &[1.0, -2.5]).unwrap(), expected);
+    }
+
+    /// An array file with this header.
+    fn file(header: &str, data: &[u8]) -> Vec<u8> {
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        [&bytes, header.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn numbers_of_every_type_are_read() {
+        let read = |descr: &str, data: &[u8]| {
+            let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (2,), }}");
+            parse_npy(&file(&header, data)).map(Array::into_values)
+        };
+        assert_eq!(read("<f2", &[0, 0x3c, 0, 0xc0]).unwrap(), [1.0, -2.0]);
+        assert_eq!(read(">f4", &[0x3f, 0x80, 0, 0, 0xc0, 0, 0, 0]).unwrap(), [1.0, -2.0]);
+        assert_eq!(read("|i1", &[1, 0xfe]).unwrap(), [1.0, -2.0]);
+        assert_eq!(read("|u1", &[1, 0xfe]).unwrap(), [1.0, 254.0]);
+        assert_eq!(read("|b1", &[1, 0]).unwrap(), [1.0, 0.0]);
+        assert_eq!(read("<i2", &[1, 0, 0xfe, 0xff]).unwrap(), [1.0, -2.0]);
+        assert_eq!(read(">u4", &[0, 0, 0, 1, 0, 0, 1, 0]).unwrap(), [1.0, 256.0]);
+        let wide: Vec<u8> = [1_i64, -2].iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(read("<i8", &wide).unwrap(), [1.0, -2.0]);
+        let wide: Vec<u8> = [1_f64, -2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(read("<f8", &wide).unwrap(), [1.0, -2.0]);
+        for other in ["<c8", "|S4", "|O", "<M8[s]", "", "f"] {
+            assert!(read(other, &[0; 16]).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn columns_first_are_turned() {
+        let header = "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }";
+        let array = parse_npy(&file(header, &[1, 4, 2, 5, 3, 6])).unwrap();
+        assert_eq!((array.shape(), array.values()), (&[2, 3][..], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0][..]));
+    }
+
+    #[test]
+    fn damaged_array_files_are_refused() {
+        let good = npy_bytes(&[2, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        assert_eq!(parse_npy(&good).unwrap().values(), [1.0, 2.0, 3.0, 4.0]);
+        for len in 0..good.len() {
+            assert!(parse_npy(&good[..len]).is_err(), "{len}");
+        }
+        for header in [
+            "",
+            "{'descr': '<f4'}",
+            "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296, 4294967296), }",
+            "{'descr': '<é', 'fortran_order': False, 'shape': (1,), }",
+        ] {
+            assert!(parse_npy(&file(header, &[0; 4])).is_err(), "{header}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A model from outside: load, save, predict.
+//! A model from outside: load, save, predict, run.
 //!
 //! [`Model`] is a network with its preprocessing and the names of its classes.
 //!
@@ -14,6 +14,7 @@
 //! ```
 
 mod predict;
+mod run;
 
 use std::path::Path;
 
@@ -23,6 +24,7 @@ use crate::{Cpu, Result};
 
 pub use crate::weights::Model;
 pub use predict::{LABEL_THRESHOLD, Predicted, Prediction, Predictor, predict, predict_set};
+pub use run::{ArraySpec, arrange, run};
 
 impl Model {
     /// Loads a model: a file of any [format](crate::weights::Format), the folder of a run, or the name of a known network

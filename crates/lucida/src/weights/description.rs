@@ -64,12 +64,11 @@ pub(super) fn from_text(text: &str) -> Result<Model, String> {
         network.set_trainable(layer, false).map_err(|problem| problem.to_string())?;
     }
     let model = Model {
-        network,
         preprocessing: description.preprocessing,
         class_names: description.class_names,
         task: description.task,
         training: description.training,
-        notes: Vec::new(),
+        ..Model::new(network)
     };
     model.check().map_err(|problem| problem.to_string())?;
     Ok(model)

@@ -5,6 +5,7 @@
 //! names here do so for a file of any of these formats, which is told by its first bytes and never by its name.
 
 mod archive;
+mod array_file;
 mod builtin;
 mod description;
 mod floats;
@@ -26,12 +27,14 @@ pub mod tfjs;
 mod topology;
 pub mod torch;
 
+pub use array_file::read_arrays;
 pub use builtin::{builtin_vgg16, builtin_vgg16_at};
 pub(crate) use format::CHECKPOINT;
 pub use format::{Format, describe_format, inspect, load_model, load_model_at, load_weights, save_model};
 pub use inspection::{Inspection, TensorInfo};
 pub(crate) use model::softmax;
 pub use model::{
-    Model, ModelSettings, Note, OutputKind, Outputs, Task, argmax, parse_class_names, read_class_names, settings_file,
+    ArrayLayout, ArrayLayouts, Model, ModelSettings, Note, OutputKind, Outputs, Task, argmax, parse_class_names,
+    read_class_names, settings_file,
 };
 pub use open::{BUILTIN, IncludeTop, ModelSpec, locate, model_file, open, open_network, open_with};

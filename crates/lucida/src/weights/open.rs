@@ -30,6 +30,8 @@ pub enum IncludeTop {
     Optional,
     /// It does not: the smaller file without it is enough, and the outputs stay as they are.
     Unneeded,
+    /// Whatever the file has, and its outputs stay as they are: no softmax is added.
+    Unchanged,
 }
 
 /// Which model is meant.
@@ -112,7 +114,8 @@ fn complete(mut model: Model, file: Option<&Path>, settings: ModelSettings, spec
         model.preprocessing = Some(choice.apply(model.preprocessing()?.clone())?);
         model.notes.retain(|note| *note != Note::Preprocessing);
     }
-    if spec.top != IncludeTop::Unneeded || spec.task.is_some() { model.set_task(task) } else { Ok(model) }
+    let as_it_is = matches!(spec.top, IncludeTop::Unneeded | IncludeTop::Unchanged);
+    if !as_it_is || spec.task.is_some() { model.set_task(task) } else { Ok(model) }
 }
 
 /// The network alone: that of a name needs no weights.
@@ -138,7 +141,8 @@ pub fn locate(known: &Architecture, top: IncludeTop) -> Result<PathBuf> {
     let hub = Hub::from_env()?;
     if top != IncludeTop::Needed && known.parameters_without_top.is_some() {
         let there = |with_top| hub::published(known, with_top).is_ok_and(|file| is_there(&hub, file));
-        return hub.locate(known, !there(false) && there(true));
+        let with_top = there(true) && (top == IncludeTop::Unchanged || !there(false));
+        return hub.locate(known, with_top);
     }
     hub.locate(known, true)
 }

@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::arrays::{Array, arrays};
 use super::assign::{Stored, assign_by_path};
+use crate::files::NPY_MAGIC;
 use crate::nn::Network;
 use crate::weights::archive::Archive;
 use crate::weights::{Inspection, TensorInfo};
 use crate::{Error, Result};
-
-/// What a NumPy array begins with.
-const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
 /// Weights of a model.
 pub(in crate::weights) struct Npz {
@@ -81,7 +79,7 @@ impl Npz {
 /// The pickle in an array of one object. The header is a length and a Python dictionary as text:
 /// <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 fn pickled(bytes: &[u8]) -> Result<&[u8], String> {
-    let rest = bytes.strip_prefix(MAGIC).ok_or("not a NumPy array")?;
+    let rest = bytes.strip_prefix(NPY_MAGIC).ok_or("not a NumPy array")?;
     let (header, rest) = match rest {
         [1, _, a, b, rest @ ..] => rest.split_at_checked(usize::from(u16::from_le_bytes([*a, *b]))),
         [2 | 3, _, a, b, c, d, rest @ ..] => rest.split_at_checked(u32::from_le_bytes([*a, *b, *c, *d]) as usize),

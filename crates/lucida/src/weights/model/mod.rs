@@ -1,5 +1,6 @@
 //! A network with all that is needed to use it.
 
+mod array_layout;
 mod class_names;
 mod guess;
 mod outputs;
@@ -15,6 +16,7 @@ use crate::nn::applications::{Architecture, Options};
 use crate::nn::{Network, counted};
 use crate::{Error, Result};
 
+pub use array_layout::{ArrayLayout, ArrayLayouts};
 pub use class_names::{parse_class_names, read_class_names};
 pub(crate) use outputs::softmax;
 pub use outputs::{OutputKind, Outputs, argmax};
@@ -50,6 +52,8 @@ pub struct Model {
     pub training: Value,
     /// What was assumed or changed when it was opened.
     pub notes: Vec<Note>,
+    /// How its file has inputs and outputs, where that is not as the network has them: see [`run`](Self::run).
+    pub layouts: ArrayLayouts,
 }
 
 /// What was assumed about a model, or changed, when it was opened.
@@ -92,6 +96,7 @@ impl Model {
             task: None,
             training: Value::Null,
             notes: Vec::new(),
+            layouts: ArrayLayouts::default(),
         }
     }
 

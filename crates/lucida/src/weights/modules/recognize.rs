@@ -8,7 +8,7 @@ use crate::Result;
 use crate::data::Preprocessing;
 use crate::nn::Network;
 use crate::nn::applications::{self, Architecture, Options, PixelFormat};
-use crate::weights::Model;
+use crate::weights::{ArrayLayouts, Model};
 
 /// A network of the zoo that torchvision has, and what its files can be told by before it is built.
 struct Known {
@@ -68,7 +68,8 @@ fn recognize_among(file: &mut dyn Tensors, among: impl Fn(&str) -> bool) -> Resu
     for names in Names::readings(file) {
         for network in NETWORKS.iter().filter(|known| among(known.name) && names.find(known.first).is_some()) {
             if let Some(model) = recognize_in(file, &names, network)? {
-                return Ok(Some(model));
+                let layouts = ArrayLayouts::channels_first(&model.network);
+                return Ok(Some(Model { layouts, ..model }));
             }
         }
     }

@@ -18,7 +18,7 @@ pub(super) const MAX_FILE: u64 = 1 << 31;
 /// Bytes of the values in other files.
 const MAX_EXTERNAL: u64 = 8 << 30;
 /// The versions of the operators that are known.
-const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
+const OPSETS: std::ops::RangeInclusive<i64> = 1..=25;
 
 /// An open file.
 pub(super) struct OnnxFile {

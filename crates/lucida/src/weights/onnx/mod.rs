@@ -38,6 +38,7 @@ use crate::nn::Network;
 use crate::{Error, Result};
 use file::OnnxFile;
 use proto::GraphProto;
+pub(super) use tensor::read_tensor;
 
 /// Writes a model.
 ///
@@ -87,7 +88,8 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
     metadata::take(&file, &mut model);
     // Another program has changed the graph; the rest of the entry may still be right.
     let Some(entry) = entry else { return Ok(model) };
-    let kept = Model { network: model.network.clone(), notes: model.notes.clone(), ..entry };
+    let (network, notes, layouts) = (model.network.clone(), model.notes.clone(), model.layouts.clone());
+    let kept = Model { network, notes, layouts, ..entry };
     Ok(if kept.check().is_ok() { kept } else { model })
 }
 

@@ -7,11 +7,17 @@ use prost::bytes::Bytes;
 /// `TensorProto.DataType`
 pub(super) mod data_type {
     pub(in crate::weights::onnx) const FLOAT: i32 = 1;
+    pub(in crate::weights::onnx) const UINT8: i32 = 2;
+    pub(in crate::weights::onnx) const INT8: i32 = 3;
+    pub(in crate::weights::onnx) const UINT16: i32 = 4;
+    pub(in crate::weights::onnx) const INT16: i32 = 5;
     pub(in crate::weights::onnx) const INT32: i32 = 6;
     pub(in crate::weights::onnx) const INT64: i32 = 7;
     pub(in crate::weights::onnx) const BOOL: i32 = 9;
     pub(in crate::weights::onnx) const FLOAT16: i32 = 10;
     pub(in crate::weights::onnx) const DOUBLE: i32 = 11;
+    pub(in crate::weights::onnx) const UINT32: i32 = 12;
+    pub(in crate::weights::onnx) const UINT64: i32 = 13;
     pub(in crate::weights::onnx) const BFLOAT16: i32 = 16;
     /// The names of all types, by number, and the bytes of a value; 0 where they are not whole.
     pub(in crate::weights::onnx) const NAMES: [(&str, usize); 17] = [
@@ -145,6 +151,8 @@ pub(super) struct TensorProto {
     pub(super) raw_data: Bytes,
     #[prost(double, repeated, tag = "10")]
     pub(super) double_data: Vec<f64>,
+    #[prost(uint64, repeated, tag = "11")]
+    pub(super) uint64_data: Vec<u64>,
     #[prost(message, repeated, tag = "13")]
     pub(super) external_data: Vec<StringStringEntryProto>,
     /// 0 here, 1 in another file.

@@ -53,7 +53,7 @@ fn content(kind: Kind, field: u64) -> Content {
         (Kind::Type, 1) => Content::Message(Kind::TensorType),
         (Kind::TensorType, 2) => Content::Message(Kind::Shape),
         (Kind::Node, 5) => Content::Message(Kind::Attribute),
-        (Kind::Tensor, 4 | 5 | 7 | 9 | 10) => Content::Data,
+        (Kind::Tensor, 4 | 5 | 7 | 9 | 10 | 11) => Content::Data,
         (Kind::Model, 2 | 3) | (Kind::Graph, 2) | (Kind::Node, 1..=4 | 7) => Content::Text,
         (Kind::Attribute, 1 | 4 | 7 | 8) | (Kind::Tensor, 1 | 8) => Content::Text,
         (Kind::Leaf, 1 | 2) | (Kind::ValueInfo, 1) => Content::Text,

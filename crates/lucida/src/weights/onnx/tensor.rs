@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use prost::Message;
 use prost::bytes::Bytes;
 
 use super::proto::{TensorProto, data_type};
+use crate::core::Array;
 
 /// The values of a tensor of whole numbers beyond which none is a shape.
 const MAX_INTS: usize = 1 << 16;
@@ -25,20 +27,98 @@ impl Int {
     }
 }
 
-/// The values of a tensor, the last axis first, as they are stored: bytes are little-endian.
+/// A type of numbers, as they are stored in bytes: little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Number {
+    F16,
+    Bf16,
+    F32,
+    F64,
+    I8,
+    I16,
+    I32,
+    I64,
+    U8,
+    U16,
+    U32,
+    U64,
+}
+
+impl Number {
+    /// The numbers of one of the format's types, if that is of real numbers. A boolean is a byte.
+    fn of(kind: i32) -> Option<Self> {
+        Some(match kind {
+            data_type::FLOAT => Self::F32,
+            data_type::FLOAT16 => Self::F16,
+            data_type::BFLOAT16 => Self::Bf16,
+            data_type::DOUBLE => Self::F64,
+            data_type::INT8 => Self::I8,
+            data_type::INT16 => Self::I16,
+            data_type::INT32 => Self::I32,
+            data_type::INT64 => Self::I64,
+            data_type::UINT8 | data_type::BOOL => Self::U8,
+            data_type::UINT16 => Self::U16,
+            data_type::UINT32 => Self::U32,
+            data_type::UINT64 => Self::U64,
+            _ => return None,
+        })
+    }
+
+    fn has_fraction(self) -> bool {
+        matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64)
+    }
+
+    /// Number `index` of these bytes.
+    fn float(self, bytes: &Bytes, index: usize) -> f32 {
+        fn part<const N: usize>(bytes: &Bytes, index: usize) -> [u8; N] {
+            bytes[N * index..][..N].try_into().expect("N bytes")
+        }
+        match self {
+            Self::F16 => half::f16::from_le_bytes(part(bytes, index)).to_f32(),
+            Self::Bf16 => half::bf16::from_le_bytes(part(bytes, index)).to_f32(),
+            Self::F32 => f32::from_le_bytes(part(bytes, index)),
+            Self::F64 => f64::from_le_bytes(part(bytes, index)) as f32,
+            Self::I8 => i8::from_le_bytes(part(bytes, index)).into(),
+            Self::I16 => i16::from_le_bytes(part(bytes, index)).into(),
+            Self::I32 => i32::from_le_bytes(part(bytes, index)) as f32,
+            Self::I64 => i64::from_le_bytes(part(bytes, index)) as f32,
+            Self::U8 => bytes[index].into(),
+            Self::U16 => u16::from_le_bytes(part(bytes, index)).into(),
+            Self::U32 => u32::from_le_bytes(part(bytes, index)) as f32,
+            Self::U64 => u64::from_le_bytes(part(bytes, index)) as f32,
+        }
+    }
+
+    /// Whole number `index` of these bytes; those beyond 63 bits are none of a shape.
+    fn whole(self, bytes: &Bytes, index: usize) -> i64 {
+        let part = |size: usize| &bytes[size * index..][..size];
+        match self {
+            Self::I64 | Self::U64 => i64::from_le_bytes(part(8).try_into().expect("8 bytes")),
+            Self::I32 => i32::from_le_bytes(part(4).try_into().expect("4 bytes")).into(),
+            Self::U32 => u32::from_le_bytes(part(4).try_into().expect("4 bytes")).into(),
+            // A 32-bit float has these exactly.
+            _ => self.float(bytes, index) as i64,
+        }
+    }
+}
+
+/// The values of a tensor, the last axis first, as they are stored.
 #[derive(Debug)]
 pub(super) enum Data {
-    Single(Bytes),
-    Half(Bytes),
-    Bfloat(Bytes),
-    Double(Bytes),
+    Raw(Number, Bytes),
     Singles(Vec<f32>),
     Halves(Vec<i32>),
     Bfloats(Vec<i32>),
     Doubles(Vec<f64>),
+    /// Whole numbers that may be a shape.
     Ints(Vec<Int>),
+    /// Whole numbers that are too many for a shape.
+    Wholes(Vec<i32>),
+    Longs(Vec<i64>),
+    /// One value everywhere.
+    Filled(f32),
     /// A type that no network here has use for.
-    Other(String),
+    Other,
 }
 
 /// A tensor of known values. Copies share them.
@@ -47,6 +127,8 @@ pub(super) struct Constant {
     /// The name, where it has one.
     pub(super) name: Rc<str>,
     pub(super) dims: Vec<usize>,
+    /// The number of its type: see [`data_type`].
+    pub(super) kind: i32,
     data: Rc<Data>,
 }
 
@@ -86,35 +168,37 @@ impl Constant {
             let dims = first(&dims);
             Err(format!("tensor {:?} of shape {dims:?} needs {len} values of type {kind} and has {got}", short(&name)))
         };
+        let number = Number::of(tensor.data_type);
         let raw = external.unwrap_or(tensor.raw_data);
         let data = if !raw.is_empty() {
             if size > 0 && raw.len() != len * size {
                 return misfit(raw.len() / size);
             }
-            match tensor.data_type {
-                data_type::FLOAT => Data::Single(raw),
-                data_type::FLOAT16 => Data::Half(raw),
-                data_type::BFLOAT16 => Data::Bfloat(raw),
-                data_type::DOUBLE => Data::Double(raw),
-                data_type::INT64 | data_type::INT32 | data_type::BOOL if len <= MAX_INTS => {
-                    Data::Ints(raw.chunks_exact(size).map(|bytes| Int::Known(little_endian(bytes))).collect())
+            match number {
+                Some(number) if !number.has_fraction() && len <= MAX_INTS => {
+                    Data::Ints((0..len).map(|index| Int::Known(number.whole(&raw, index))).collect())
                 }
-                _ => Data::Other(kind),
+                Some(number) => Data::Raw(number, raw),
+                None => Data::Other,
             }
         } else {
+            let known = |values: Vec<i64>| Data::Ints(values.into_iter().map(Int::Known).collect());
             let (data, found) = match tensor.data_type {
                 data_type::FLOAT => (Data::Singles(tensor.float_data), None),
                 data_type::FLOAT16 => (Data::Halves(tensor.int32_data), None),
                 data_type::BFLOAT16 => (Data::Bfloats(tensor.int32_data), None),
                 data_type::DOUBLE => (Data::Doubles(tensor.double_data), None),
-                data_type::INT64 if len <= MAX_INTS => {
-                    (Data::Ints(tensor.int64_data.into_iter().map(Int::Known).collect()), None)
+                data_type::INT64 if len <= MAX_INTS => (known(tensor.int64_data), None),
+                data_type::INT64 => (Data::Longs(tensor.int64_data), None),
+                data_type::UINT32 | data_type::UINT64 => {
+                    (Data::Longs(tensor.uint64_data.into_iter().map(|value| value as i64).collect()), None)
                 }
-                data_type::INT32 | data_type::BOOL if len <= MAX_INTS => {
-                    (Data::Ints(tensor.int32_data.into_iter().map(|value| Int::Known(value.into())).collect()), None)
+                _ if number.is_some() && len <= MAX_INTS => {
+                    (known(tensor.int32_data.into_iter().map(i64::from).collect()), None)
                 }
+                _ if number.is_some() => (Data::Wholes(tensor.int32_data), None),
                 // The values are not looked at.
-                _ => (Data::Other(kind.clone()), Some(len)),
+                _ => (Data::Other, Some(len)),
             };
             let found = found.unwrap_or_else(|| data.len());
             if found != len {
@@ -122,19 +206,29 @@ impl Constant {
             }
             data
         };
-        Ok(Self { name, dims, data: Rc::new(data) })
+        Ok(Self { name, dims, kind: tensor.data_type, data: Rc::new(data) })
     }
 
     /// Whole numbers that were computed.
     pub(super) fn of_ints(dims: Vec<usize>, values: Vec<Int>) -> Self {
         debug_assert_eq!(dims.iter().product::<usize>(), values.len());
-        Self { name: "".into(), dims, data: Rc::new(Data::Ints(values)) }
+        Self { name: "".into(), dims, kind: data_type::INT64, data: Rc::new(Data::Ints(values)) }
     }
 
     /// Numbers that were computed.
     pub(super) fn of_floats(name: Rc<str>, dims: Vec<usize>, values: Vec<f32>) -> Self {
         debug_assert_eq!(dims.iter().product::<usize>(), values.len());
-        Self { name, dims, data: Rc::new(Data::Singles(values)) }
+        Self { name, dims, kind: data_type::FLOAT, data: Rc::new(Data::Singles(values)) }
+    }
+
+    /// The same number everywhere: it takes no memory, whatever the shape.
+    pub(super) fn filled(dims: Vec<usize>, value: f32) -> Self {
+        Self { name: "".into(), dims, kind: data_type::FLOAT, data: Rc::new(Data::Filled(value)) }
+    }
+
+    /// The same values as numbers of another type.
+    pub(super) fn with_kind(&self, kind: i32) -> Self {
+        Self { kind, ..self.clone() }
     }
 
     /// The same values under another shape of as many values.
@@ -151,7 +245,10 @@ impl Constant {
     pub(super) fn ints(&self) -> Result<&[Int], String> {
         match &*self.data {
             Data::Ints(values) => Ok(values),
-            other => Err(format!("{} are of type {}, not whole numbers", self.described(), other.type_name())),
+            Data::Wholes(_) | Data::Longs(_) | Data::Raw(_, _) if !self.has_fraction() => {
+                Err(format!("{} are too many for a shape: {}", self.described(), self.len()))
+            }
+            _ => Err(format!("{} are of type {}, not whole numbers", self.described(), self.type_name())),
         }
     }
 
@@ -163,13 +260,30 @@ impl Constant {
 
     /// Checks that the values are numbers with a fraction, so that [`float`](Self::float) can be used.
     pub(super) fn check_floats(&self) -> Result<&Self, String> {
+        if self.has_fraction() {
+            return Ok(self);
+        }
+        Err(format!(
+            "{} are of type {}; FLOAT, FLOAT16, BFLOAT16 and DOUBLE are supported",
+            self.described(),
+            self.type_name()
+        ))
+    }
+
+    /// Checks that the values are real numbers of any type that are all known, so that [`float`](Self::float) can be used.
+    pub(super) fn check_numbers(&self) -> Result<&Self, String> {
         match &*self.data {
-            data @ (Data::Ints(_) | Data::Other(_)) => Err(format!(
-                "{} are of type {}; FLOAT, FLOAT16, BFLOAT16 and DOUBLE are supported",
-                self.described(),
-                data.type_name()
-            )),
+            Data::Other => Err(format!("{} are of type {}, not real numbers", self.described(), self.type_name())),
+            Data::Ints(_) => self.known_ints().map(|_| self),
             _ => Ok(self),
+        }
+    }
+
+    fn has_fraction(&self) -> bool {
+        match &*self.data {
+            Data::Raw(number, _) => number.has_fraction(),
+            Data::Singles(_) | Data::Halves(_) | Data::Bfloats(_) | Data::Doubles(_) | Data::Filled(_) => true,
+            Data::Ints(_) | Data::Wholes(_) | Data::Longs(_) | Data::Other => false,
         }
     }
 
@@ -180,27 +294,34 @@ impl Constant {
 
     /// Value number `index` as a 32-bit number.
     pub(super) fn float(&self, index: usize) -> f32 {
-        fn part<const N: usize>(bytes: &Bytes, index: usize) -> [u8; N] {
-            bytes[N * index..][..N].try_into().expect("N bytes")
-        }
         match &*self.data {
-            Data::Single(bytes) => f32::from_le_bytes(part(bytes, index)),
-            Data::Half(bytes) => half::f16::from_le_bytes(part(bytes, index)).to_f32(),
-            Data::Bfloat(bytes) => half::bf16::from_le_bytes(part(bytes, index)).to_f32(),
-            Data::Double(bytes) => f64::from_le_bytes(part(bytes, index)) as f32,
+            Data::Raw(number, bytes) => number.float(bytes, index),
             Data::Singles(values) => values[index],
             // 16 bits in the lower half of 32, as the format has it.
             Data::Halves(values) => half::f16::from_bits(values[index] as u16).to_f32(),
             Data::Bfloats(values) => half::bf16::from_bits(values[index] as u16).to_f32(),
             Data::Doubles(values) => values[index] as f32,
             Data::Ints(values) => values[index].known().unwrap_or(0) as f32,
-            Data::Other(_) => f32::NAN,
+            Data::Wholes(values) => values[index] as f32,
+            Data::Longs(values) => values[index] as f32,
+            Data::Filled(value) => *value,
+            Data::Other => f32::NAN,
         }
+    }
+
+    /// The number that all values are, where that is how they are stored.
+    pub(super) fn fill_value(&self) -> Option<f32> {
+        if let Data::Filled(value) = *self.data { Some(value) } else { None }
     }
 
     /// All values as 32-bit numbers.
     pub(super) fn floats(&self) -> Vec<f32> {
         (0..self.len()).map(|index| self.float(index)).collect()
+    }
+
+    /// The name of the type, for messages.
+    pub(super) fn type_name(&self) -> &'static str {
+        usize::try_from(self.kind).ok().and_then(|kind| data_type::NAMES.get(kind)).map_or("unknown", |&(name, _)| name)
     }
 
     /// For messages.
@@ -210,38 +331,32 @@ impl Constant {
 }
 
 impl Data {
+    /// The number of values, where they are in a list.
     fn len(&self) -> usize {
         match self {
-            Self::Single(bytes) => bytes.len() / 4,
-            Self::Half(bytes) | Self::Bfloat(bytes) => bytes.len() / 2,
-            Self::Double(bytes) => bytes.len() / 8,
             Self::Singles(values) => values.len(),
-            Self::Halves(values) | Self::Bfloats(values) => values.len(),
+            Self::Halves(values) | Self::Bfloats(values) | Self::Wholes(values) => values.len(),
             Self::Doubles(values) => values.len(),
             Self::Ints(values) => values.len(),
-            Self::Other(_) => 0,
-        }
-    }
-
-    fn type_name(&self) -> &str {
-        match self {
-            Self::Single(_) | Self::Singles(_) => "FLOAT",
-            Self::Half(_) | Self::Halves(_) => "FLOAT16",
-            Self::Bfloat(_) | Self::Bfloats(_) => "BFLOAT16",
-            Self::Double(_) | Self::Doubles(_) => "DOUBLE",
-            Self::Ints(_) => "INT64",
-            Self::Other(name) => name,
+            Self::Longs(values) => values.len(),
+            Self::Raw(..) | Self::Filled(_) | Self::Other => 0,
         }
     }
 }
 
-fn little_endian(bytes: &[u8]) -> i64 {
-    match *bytes {
-        [byte] => byte.into(),
-        [a, b, c, d] => i32::from_le_bytes([a, b, c, d]).into(),
-        [a, b, c, d, e, f, g, h] => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
-        _ => 0,
+/// The values of one tensor in a file of its own, as ONNX's test data have it (`input_0.pb`).
+///
+/// # Errors
+/// What is wrong with it.
+pub(in crate::weights) fn read_tensor(bytes: Vec<u8>) -> Result<Array, String> {
+    let tensor = TensorProto::decode(Bytes::from(bytes))
+        .map_err(|_| "not a tensor: neither a NumPy array (.npy, .npz) nor an ONNX TensorProto (.pb)")?;
+    if tensor.data_location != 0 {
+        return Err("has its values in another file".into());
     }
+    let constant = Constant::new(tensor, None)?;
+    let values = constant.check_numbers()?.floats();
+    Array::new(constant.dims, values).map_err(|problem| problem.to_string())
 }
 
 /// The start of a name, for messages.

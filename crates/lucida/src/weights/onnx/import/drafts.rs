@@ -61,8 +61,9 @@ pub(super) fn affine() -> BatchNormalization {
 const EPSILON: f32 = 1.0 / 1024.0;
 
 /// Says in fewer layers what several say: factors and shifts one after another, a shift after a convolution or a dense
-/// layer without a bias, an activation after either; and leaves out what no output needs.
-pub(super) fn simplify(drafts: &mut Vec<LayerDraft>, outputs: &mut [usize]) {
+/// layer without a bias, an activation after either; and leaves out what no output needs. Returns where each draft is then;
+/// `usize::MAX` where it was left out.
+pub(super) fn simplify(drafts: &mut Vec<LayerDraft>, outputs: &mut [usize]) -> Vec<usize> {
     patterns::recognize(drafts);
     let mut uses = vec![0_usize; drafts.len()];
     outputs.iter().for_each(|&output| uses[output] += 1);
@@ -95,6 +96,7 @@ pub(super) fn simplify(drafts: &mut Vec<LayerDraft>, outputs: &mut [usize]) {
     }
     outputs.iter_mut().for_each(|output| *output = places[*output]);
     *drafts = kept;
+    places
 }
 
 /// Lets a layer do what the next one does, if it can.

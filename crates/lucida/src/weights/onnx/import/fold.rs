@@ -1,16 +1,82 @@
-//! Operators on what is known: shapes that PyTorch and TensorFlow compute in the graph, and weights that are moved about.
+//! Operators on what is known: shapes that PyTorch and TensorFlow compute in the graph, and weights that are made or moved
+//! about.
+//!
+//! [`moving`](super::fold_moving) puts values into other places, [`math`](super::fold_math) computes with them. A file of a few
+//! bytes can ask for weights of any size, so what is written is counted: see [`Folder`].
 
-use super::super::tensor::{Constant, Int};
+use super::super::tensor::{Constant, Int, first};
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{MAX_RANK, Symbol, Value};
+use super::{fold_math, fold_moving, quantize};
 
 /// Whole numbers that a folded tensor may have: shapes are short.
-const MAX_FOLDED: usize = 1 << 16;
+pub(super) const MAX_FOLDED: usize = 1 << 16;
+/// Values of weights that the graph fills with one number (`ConstantOfShape`), all together: VGG19 has 144 million.
+const MAX_FILLED: u64 = 1 << 28;
 
-/// What the operator computes, if all its inputs are known and it is one of those used on shapes and weights. `copied`
-/// counts the values that were written, which may not go over `most`.
-pub(super) fn fold(op: &Operator, copied: &mut u64, most: u64) -> Answer<Option<Value>> {
-    if op.node.op_type == "Shape" {
+/// What may be computed, and what was.
+#[derive(Debug)]
+pub(super) struct Folder {
+    /// Values that were written, and how many there may be.
+    copied: u64,
+    most: u64,
+    /// Values of tensors of one number. They take no memory until they are weights.
+    filled: u64,
+}
+
+impl Folder {
+    /// Up to `most` values may be written.
+    pub(super) fn new(most: u64) -> Self {
+        Self { copied: 0, most, filled: 0 }
+    }
+
+    /// Parameters that the network may have beyond those in the file: those that the graph fills with one number.
+    pub(super) fn filled(&self) -> u64 {
+        self.filled
+    }
+
+    /// Counts values before they are written; a shape's product may be too large to count.
+    pub(super) fn count(&mut self, len: Option<usize>) -> Answer<usize> {
+        let left = self.most - self.copied;
+        match len.filter(|&len| len as u64 <= left) {
+            Some(len) => {
+                self.copied += len as u64;
+                Ok(len)
+            }
+            None => unsupported(format!(
+                "computes with more than {} known values, more than the file's size explains",
+                self.most
+            )),
+        }
+    }
+
+    /// A tensor of one number.
+    pub(super) fn fill(&mut self, dims: Vec<usize>, value: f32) -> Answer<Constant> {
+        let len = product(&dims).map(|len| len as u64);
+        match len.filter(|&len| len <= MAX_FILLED - self.filled && dims.len() <= MAX_RANK) {
+            Some(len) => {
+                self.filled += len;
+                Ok(Constant::filled(dims, value))
+            }
+            None => unsupported(format!(
+                "makes a tensor of the shape {:?}; all that are made of one number may have {MAX_FILLED} values together",
+                first(&dims)
+            )),
+        }
+    }
+}
+
+/// The number of values of a shape, if memory could hold as many. Sizes next to a zero are multiplied too, so that nobody
+/// else has to guard against their overflow.
+pub(super) fn product(dims: &[usize]) -> Option<usize> {
+    let len = dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim.max(1))).filter(|&len| len <= 1 << 40)?;
+    Some(if dims.contains(&0) { 0 } else { len })
+}
+
+/// What the operator computes, if all its inputs are known and it is one of those used on shapes and weights.
+pub(super) fn fold(op: &Operator, folder: &mut Folder) -> Answer<Option<Value>> {
+    let kind = op.node.op_type.as_str();
+    if kind == "Shape" {
         let shape = match op.value(0) {
             Some(Value::Symbol(symbol)) => shape_of(symbol, None),
             Some(Value::Constant(constant)) => constant.dims.iter().map(|&dim| Int::Known(dim as i64)).collect(),
@@ -18,8 +84,10 @@ pub(super) fn fold(op: &Operator, copied: &mut u64, most: u64) -> Answer<Option<
         };
         return shape_part(op, shape).map(Some);
     }
-    if op.node.op_type == "Constant" {
-        return constant(op).map(|constant| Some(Value::Constant(constant)));
+    match kind {
+        "Constant" => return constant(op).map(|constant| Some(Value::Constant(constant))),
+        "ConstantFill" => return constant_fill(op, folder).map(|constant| Some(Value::Constant(constant))),
+        _ => {}
     }
     let mut inputs = Vec::new();
     for input in op.inputs.iter().flatten() {
@@ -29,22 +97,22 @@ pub(super) fn fold(op: &Operator, copied: &mut u64, most: u64) -> Answer<Option<
         }
     }
     let Some(&first) = inputs.first() else { return Ok(None) };
-    let folded = match op.node.op_type.as_str() {
+    let folded = match kind {
         "Identity" | "Dropout" => first.clone(),
-        "Cast" => cast(op, first)?,
-        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => first.with_dims(new_dims(op, first)?),
-        "Transpose" => transpose(op, first)?,
-        "Concat" => concat(op, &inputs)?,
-        "Gather" => gather(op, first)?,
-        "Slice" => slice(op, first)?,
-        "ConstantOfShape" => constant_of_shape(op, first)?,
-        "Add" | "Sub" | "Mul" | "Div" if inputs.len() == 2 && first.is_ints() => arithmetic(op, first, inputs[1])?,
-        _ => return Ok(None),
+        "Cast" => cast(op.int("to", 0), first, folder)?,
+        "CastLike" => cast(op.needed(1)?.kind.into(), first, folder)?,
+        "Size" => ints(&[first.len() as i64], vec![]),
+        "ConstantOfShape" => constant_of_shape(op, first, folder)?,
+        "QuantizeLinear" => quantize::fold_quantize(op, folder)?,
+        "DequantizeLinear" => quantize::fold_dequantize(op, folder)?,
+        _ => match fold_moving::fold(op, &inputs, folder)? {
+            Some(folded) => folded,
+            None => match fold_math::fold(op, &inputs, folder)? {
+                Some(folded) => folded,
+                None => return Ok(None),
+            },
+        },
     };
-    *copied = copied.saturating_add(folded.len() as u64);
-    if *copied > most {
-        return unsupported(format!("computes with more than {most} known values, more than the file's size explains"));
-    }
     Ok(Some(Value::Constant(folded)))
 }
 
@@ -54,7 +122,8 @@ pub(super) fn shape_of(symbol: &Symbol, batch: Option<usize>) -> Vec<Int> {
     std::iter::once(batch).chain((0..symbol.axes.len()).map(|axis| Int::Known(symbol.size(axis) as i64))).collect()
 }
 
-fn shape_part(op: &Operator, shape: Vec<Int>) -> Answer<Value> {
+/// `start` and `end` of a shape. (`Shape` of version 15 and later.)
+pub(super) fn shape_part(op: &Operator, shape: Vec<Int>) -> Answer<Value> {
     let rank = shape.len() as i64;
     let clamp = |value: i64| (if value < 0 { value.saturating_add(rank) } else { value }).clamp(0, rank) as usize;
     let (start, end) = (clamp(op.int("start", 0)), clamp(op.int("end", rank)));
@@ -62,8 +131,11 @@ fn shape_part(op: &Operator, shape: Vec<Int>) -> Answer<Value> {
     Ok(Value::Constant(Constant::of_ints(vec![part.len()], part)))
 }
 
+fn ints(values: &[i64], dims: Vec<usize>) -> Constant {
+    Constant::of_ints(dims, values.iter().copied().map(Int::Known).collect())
+}
+
 fn constant(op: &Operator) -> Answer<Constant> {
-    let ints = |values: &[i64], dims| Constant::of_ints(dims, values.iter().copied().map(Int::Known).collect());
     if let Some(tensor) = op.tensor("value")? {
         return Ok(tensor);
     }
@@ -82,209 +154,70 @@ fn constant(op: &Operator) -> Answer<Constant> {
     unsupported("has none of the attributes value, value_int, value_ints, value_float, value_floats")
 }
 
-fn cast(op: &Operator, from: &Constant) -> Answer<Constant> {
-    match op.int("to", 0) {
-        1 | 10 | 11 | 16 if from.is_ints() => {
-            from.known_ints()?;
+fn cast(to: i64, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+    let is_float = |kind: i64| matches!(kind, 1 | 10 | 11 | 16);
+    match to {
+        to if is_float(to) && from.check_floats().is_ok() => Ok(from.clone()),
+        to if is_float(to) => {
+            from.check_numbers()?;
+            folder.count(Some(from.len()))?;
             Ok(Constant::of_floats(from.name.clone(), from.dims.clone(), from.floats()))
         }
-        1 | 10 | 11 | 16 => Ok(from.clone()),
-        6 | 7 if from.is_ints() => Ok(from.clone()),
-        6 | 7 if from.check_floats()?.len() <= MAX_FOLDED => {
-            let values = from.floats().into_iter().map(|value| Int::Known(value as i64)).collect();
-            Ok(Constant::of_ints(from.dims.clone(), values))
+        // Booleans are 0 and 1.
+        2..=7 | 9 | 12 | 13 if from.is_ints() => {
+            let one = |&value: &Int| match value.known() {
+                Some(value) if to == 9 => Int::Known(i64::from(value != 0)),
+                _ => value,
+            };
+            Ok(Constant::of_ints(from.dims.clone(), from.ints()?.iter().map(one).collect()).with_kind(to as i32))
+        }
+        2..=7 | 9 | 12 | 13 if from.check_numbers()?.len() <= MAX_FOLDED => {
+            let whole = |value: f32| if to == 9 { i64::from(value != 0.0) } else { value as i64 };
+            let values = from.floats().into_iter().map(|value| Int::Known(whole(value))).collect();
+            Ok(Constant::of_ints(from.dims.clone(), values).with_kind(to as i32))
         }
         to => unsupported(format!("to type number {to} is not supported")),
     }
 }
 
-/// An axis, counted from the end when it is negative.
-fn axis_of(axis: i64, rank: usize) -> Answer<usize> {
-    let place = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
-    usize::try_from(place)
-        .ok()
-        .filter(|&place| place < rank)
-        .ok_or_else(|| format!("names axis {axis} of {rank}").into())
+/// The sizes that a list of whole numbers means.
+pub(super) fn sizes(shape: &Constant) -> Answer<Vec<usize>> {
+    let sizes: Option<Vec<usize>> = shape.known_ints()?.into_iter().map(|size| usize::try_from(size).ok()).collect();
+    Ok(sizes.ok_or("makes a tensor of a negative size")?)
 }
 
-fn new_dims(op: &Operator, from: &Constant) -> Answer<Vec<usize>> {
-    let rank = from.dims.len();
-    let dims = match op.node.op_type.as_str() {
-        "Reshape" => {
-            let target = op.needed(1)?.known_ints()?;
-            let mut dims = Vec::new();
-            for (index, &size) in target.iter().enumerate().take(MAX_RANK + 1) {
-                dims.push(match size {
-                    0 if op.int("allowzero", 0) == 0 => {
-                        *from.dims.get(index).ok_or("copies an axis that is not there")?
-                    }
-                    -1 => usize::MAX,
-                    size => usize::try_from(size).map_err(|_| "reshapes to a negative size")?,
-                });
-            }
-            if let Some(open) = dims.iter().position(|&dim| dim == usize::MAX) {
-                dims[open] = 1;
-                let known = dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim)).filter(|&len| len > 0);
-                dims[open] = from.len() / known.ok_or("reshapes to an impossible shape")?;
-            }
-            dims
-        }
-        "Flatten" => {
-            let at = op.int("axis", 1);
-            let at = if at == rank as i64 { rank } else { axis_of(at, rank)? };
-            vec![from.dims[..at].iter().product(), from.dims[at..].iter().product()]
-        }
-        "Squeeze" => match op.numbers(1, "axes")? {
-            Some(axes) => {
-                let gone = axes.iter().map(|&axis| axis_of(axis, rank)).collect::<Answer<Vec<_>>>()?;
-                (0..rank).filter(|axis| !gone.contains(axis)).map(|axis| from.dims[axis]).collect()
-            }
-            None => from.dims.iter().copied().filter(|&dim| dim != 1).collect(),
-        },
-        _ => {
-            let places = op.numbers(1, "axes")?.ok_or("axes are missing")?;
-            let rank = rank.saturating_add(places.len()).min(MAX_RANK + 1);
-            let new = places.iter().map(|&place| axis_of(place, rank)).collect::<Answer<Vec<_>>>()?;
-            let mut old = from.dims.iter();
-            (0..rank).map(|place| if new.contains(&place) { 1 } else { old.next().copied().unwrap_or(1) }).collect()
-        }
-    };
-    let len = dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim));
-    if dims.len() > MAX_RANK || len != Some(from.len()) {
-        return Err("does not keep the number of values".into());
-    }
-    Ok(dims)
-}
-
-fn transpose(op: &Operator, from: &Constant) -> Answer<Constant> {
-    let rank = from.dims.len();
-    let reversed: Vec<i64> = (0..rank as i64).rev().collect();
-    let permutation = op.ints("perm").unwrap_or(&reversed);
-    let axes = permutation.iter().map(|&axis| axis_of(axis, rank)).collect::<Answer<Vec<usize>>>()?;
-    let mut sorted = axes.clone();
-    sorted.sort_unstable();
-    if rank > MAX_RANK || sorted != (0..rank).collect::<Vec<_>>() {
-        return Err("perm names an axis twice".into());
-    }
-    let dims: Vec<usize> = axes.iter().map(|&axis| from.dims[axis]).collect();
-    let strides: Vec<usize> = axes.iter().map(|&axis| from.dims[axis + 1..].iter().product()).collect();
-    let place = |mut index: usize| {
-        let mut place = 0;
-        for (dim, stride) in dims.iter().zip(&strides).rev() {
-            place += index % dim * stride;
-            index /= dim;
-        }
-        place
-    };
-    if from.is_ints() {
-        let values = from.ints()?;
-        return Ok(Constant::of_ints(dims.clone(), (0..from.len()).map(|index| values[place(index)]).collect()));
-    }
-    from.check_floats()?;
-    let values = (0..from.len()).map(|index| from.float(place(index))).collect();
-    Ok(Constant::of_floats(from.name.clone(), dims.clone(), values))
-}
-
-fn concat(op: &Operator, inputs: &[&Constant]) -> Answer<Constant> {
-    let mut values = Vec::new();
-    for input in inputs {
-        if input.dims.len() != 1 {
-            return unsupported("of known tensors is supported for lists of whole numbers alone");
-        }
-        values.extend_from_slice(input.ints()?);
-        if values.len() > MAX_FOLDED {
-            return unsupported("of known tensors is supported for short lists alone");
-        }
-    }
-    axis_of(op.int("axis", 0), 1)?;
-    Ok(Constant::of_ints(vec![values.len()], values))
-}
-
-fn gather(op: &Operator, from: &Constant) -> Answer<Constant> {
-    let (values, indices) = (from.ints()?, op.needed(1)?);
-    if from.dims.len() != 1 || op.int("axis", 0) != 0 {
-        return unsupported("is supported for lists of whole numbers alone");
-    }
-    let picked =
-        indices.known_ints()?.iter().map(|&index| Ok(values[axis_of(index, values.len())?])).collect::<Answer<_>>()?;
-    Ok(Constant::of_ints(indices.dims.clone(), picked))
-}
-
-fn slice(op: &Operator, from: &Constant) -> Answer<Constant> {
-    let values = from.ints()?;
-    let one = |input: usize, attribute: &str| -> Answer<Option<i64>> {
-        match op.numbers(input, attribute)?.as_deref() {
-            None => Ok(None),
-            Some(&[value]) => Ok(Some(value)),
-            Some(_) => unsupported("along several axes is not supported for known tensors"),
-        }
-    };
-    let (start, end) = (one(1, "starts")?.ok_or("starts are missing")?, one(2, "ends")?.ok_or("ends are missing")?);
-    let (axis, step) = (one(3, "axes")?.unwrap_or(0), one(4, "steps")?.unwrap_or(1));
-    let Some((&rows, rest)) =
-        from.dims.split_first().filter(|_| step != 0 && axis_of(axis, from.dims.len()).ok() == Some(0))
-    else {
-        return unsupported("of known tensors is supported along the first axis alone");
-    };
-    let (len, width) = (rows as i64, rest.iter().product::<usize>());
-    let place = |value: i64| if value < 0 { value.saturating_add(len) } else { value };
-    let stride = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
-    let picked: Vec<usize> = if step > 0 {
-        let range = place(start).clamp(0, len)..place(end).clamp(0, len);
-        range.step_by(stride).map(|row| row as usize).collect()
-    } else {
-        // An end far below zero means that the first row is taken too.
-        let (first, last) = (place(start).clamp(-1, len - 1), place(end).clamp(-1, len - 1));
-        (last + 1..first + 1).rev().step_by(stride).map(|row| row as usize).collect()
-    };
-    let dims = [&[picked.len()], rest].concat();
-    let values = picked.into_iter().flat_map(|row| &values[width * row..width * (row + 1)]).copied().collect();
-    Ok(Constant::of_ints(dims, values))
-}
-
-fn constant_of_shape(op: &Operator, shape: &Constant) -> Answer<Constant> {
-    let sizes = shape.known_ints()?;
-    let sizes: Option<Vec<usize>> = sizes.into_iter().map(|size| usize::try_from(size).ok()).collect();
-    let sizes = sizes.ok_or("makes a tensor of a negative size")?;
-    let len = sizes.iter().try_fold(1_usize, |len, &size| len.checked_mul(size)).filter(|&len| len <= MAX_FOLDED);
-    let Some(len) = len.filter(|_| sizes.len() <= MAX_RANK) else {
-        return unsupported(format!("makes a tensor of {:?} values", &sizes[..sizes.len().min(8)]));
-    };
+fn constant_of_shape(op: &Operator, shape: &Constant, folder: &mut Folder) -> Answer<Constant> {
+    let dims = sizes(shape)?;
     match op.tensor("value")? {
         Some(value) if value.len() != 1 => Err("value is not one value".into()),
-        Some(value) if value.is_ints() => Ok(Constant::of_ints(sizes, vec![value.ints()?[0]; len])),
-        Some(value) => Ok(Constant::of_floats("".into(), sizes, vec![value.check_floats()?.float(0); len])),
-        None => Ok(Constant::of_floats("".into(), sizes, vec![0.0; len])),
+        Some(value) if value.is_ints() => filled_ints(dims, value.ints()?[0]),
+        Some(value) => folder.fill(dims, value.check_floats()?.float(0)),
+        None => folder.fill(dims, 0.0),
     }
 }
 
-fn arithmetic(op: &Operator, a: &Constant, b: &Constant) -> Answer<Constant> {
-    let (left, right) = (a.ints()?, b.ints()?);
-    let dims = match (left.len(), right.len()) {
-        (_, 1) if a.dims.len() >= b.dims.len() => a.dims.clone(),
-        (1, _) => b.dims.clone(),
-        _ if a.dims == b.dims => a.dims.clone(),
-        _ => return unsupported("on whole numbers of different shapes is not supported"),
-    };
-    let len: usize = dims.iter().product();
-    let one = |index: usize| -> Answer<Int> {
-        let pick = |values: &[Int]| values[if values.len() == 1 { 0 } else { index }];
-        let (x, y) = (pick(left), pick(right));
-        let kind = op.node.op_type.as_str();
-        match (kind, x, y) {
-            ("Mul" | "Div", Int::Batch, Int::Known(1)) | ("Mul", Int::Known(1), Int::Batch) => Ok(Int::Batch),
-            ("Add" | "Sub", Int::Batch, Int::Known(0)) | ("Add", Int::Known(0), Int::Batch) => Ok(Int::Batch),
-            (kind, Int::Known(x), Int::Known(y)) => {
-                let result = match kind {
-                    "Add" => x.checked_add(y),
-                    "Sub" => x.checked_sub(y),
-                    "Mul" => x.checked_mul(y),
-                    _ => x.checked_div(y),
-                };
-                result.map(Int::Known).ok_or_else(|| format!("computes {x} and {y}").into())
-            }
-            _ => unsupported("computes with the size of the batch"),
+/// Whole numbers that are all the same.
+pub(super) fn filled_ints(dims: Vec<usize>, value: Int) -> Answer<Constant> {
+    match product(&dims).filter(|&len| len <= MAX_FOLDED && dims.len() <= MAX_RANK) {
+        Some(len) => Ok(Constant::of_ints(dims, vec![value; len])),
+        None => unsupported(format!("makes a tensor of {:?} whole numbers", first(&dims))),
+    }
+}
+
+/// Caffe2's and the first versions' form of `ConstantOfShape`.
+fn constant_fill(op: &Operator, folder: &mut Folder) -> Answer<Constant> {
+    let dims = match op.constant(0)? {
+        Some(shape) if op.int("input_as_shape", 0) != 0 => sizes(shape)?,
+        Some(like) => like.dims.clone(),
+        None => {
+            let shape = op.ints("shape").ok_or("shape is missing")?;
+            let dims: Option<Vec<usize>> = shape.iter().map(|&size| usize::try_from(size).ok()).collect();
+            dims.ok_or("makes a tensor of a negative size")?
         }
     };
-    Ok(Constant::of_ints(dims, (0..len).map(one).collect::<Answer<_>>()?))
+    match op.int("dtype", 1) {
+        1 => folder.fill(dims, op.float("value", 0.0)),
+        6 | 7 => filled_ints(dims, Int::Known(op.float("value", 0.0) as i64)),
+        kind => unsupported(format!("of type number {kind} is not supported")),
+    }
 }

@@ -7,7 +7,8 @@ use super::super::proto::{GraphProto, NodeProto, ValueInfoProto};
 use super::super::tensor::{Constant, short};
 use super::Importer;
 use super::drafts::{LayerDraft, Source};
-use super::symbol::{Order, Symbol, Value};
+use super::layout::GraphInput;
+use super::symbol::{MAX_RANK, Order, Symbol, Value};
 use crate::nn::Shape;
 use crate::nn::layers::Input;
 use crate::{Error, Result};
@@ -24,7 +25,9 @@ impl Importer {
         size: [usize; 2],
     ) -> Result<()> {
         for input in file.graph.input.iter().filter(|input| !constants.contains_key(&input.name)) {
-            let symbol = self.input(file, input, constants, size)?;
+            let batched = !self.batchless && has_batch(file, input, constants);
+            let symbol = self.input(file, input, batched, constants, size)?;
+            self.inputs.push(GraphInput { name: input.name.clone(), symbol: symbol.clone(), batched });
             self.values.insert(input.name.clone(), Value::Symbol(symbol));
         }
         Ok(())
@@ -34,46 +37,39 @@ impl Importer {
         &mut self,
         file: &OnnxFile,
         input: &ValueInfoProto,
+        batched: bool,
         constants: &HashMap<String, Constant>,
         size: [usize; 2],
     ) -> Result<Symbol> {
         let (name, path) = (short(&input.name), file.path.display());
         let dims = input.dims().unwrap_or_default();
         let draft = self.drafts.len();
-        if let Some(batch) = dims.first().and_then(|dim| dim.size()) {
-            self.batch = Some(batch);
+        if let Some(batch) = dims.first().and_then(|dim| dim.size()).filter(|_| batched) {
+            self.batch = self.batch.max(Some(batch));
         }
-        let sizes: Vec<Option<usize>> = dims.iter().skip(1).map(|dim| dim.size()).collect();
+        let mut sizes: Vec<Option<usize>> = dims.iter().skip(usize::from(batched)).map(|dim| dim.size()).collect();
         let shown = input.shape();
-        let (shape, symbol) = match sizes[..] {
-            [Some(features)] => (Shape::flat(features), Symbol::vector(draft, features, 0, 1)),
-            [_, _, _] => {
-                let order = order(&file.graph, input, constants);
-                let places = order.places();
-                let mut image = [0; 3];
-                for (atom, (to, place)) in image.iter_mut().zip(places).enumerate() {
-                    *to = match sizes[place] {
-                        Some(fixed) => fixed,
-                        None if atom < 2 => {
-                            self.any_size = true;
-                            size[atom]
-                        }
-                        None => {
-                            let problem = format!("input {name:?} of {shown} does not say how many channels it has");
-                            return Err(Error::Unsupported(format!("{path}: {problem}")));
-                        }
-                    };
+        if sizes.len() >= MAX_RANK || input.dims().is_none() {
+            let problem = format!("input {name:?} of shape {shown} is not supported: its number of axes must be known");
+            return Err(Error::Unsupported(format!("{path}: {problem}")));
+        }
+        // An axis before the channels is one of the image's then.
+        let order = if self.batchless { Order::ChannelsLast } else { order(&file.graph, input, constants) };
+        if let ([_, _, _], false) = (&sizes[..], self.batchless) {
+            for (atom, place) in order.places().into_iter().enumerate().take(2) {
+                if sizes[place].is_none() {
+                    self.any_size = true;
+                    sizes[place] = Some(size[atom]);
                 }
-                (Shape::from(image), Symbol::image(draft, image, order))
             }
-            _ => {
-                let problem = format!(
-                    "input {name:?} of {shown} is not supported, only images (batch, channels, height, width) or \
-                     (batch, height, width, channels) and vectors (batch, features)"
-                );
-                return Err(Error::Unsupported(format!("{path}: {problem}")));
-            }
+        }
+        let sizes: Option<Vec<usize>> = sizes.into_iter().collect();
+        let Some(sizes) = sizes else {
+            let what = if dims.len() == 4 { "how many channels it has" } else { "how large it is" };
+            let problem = format!("input {name:?} of {shown} does not say {what}");
+            return Err(Error::Unsupported(format!("{path}: {problem}")));
         };
+        let (shape, symbol) = self.input_symbol(draft, &sizes, order);
         if let Some(&got) = shape.sizes().iter().find(|&&size| size > MAX_SIZE) {
             let what = format!("{path}: size of input {name:?}");
             return Err(Error::Limit { what, got: got as u64, limit: MAX_SIZE as u64 });
@@ -87,6 +83,41 @@ impl Importer {
         self.drafts.push(LayerDraft { name, layer, inputs: Vec::new(), shape, source: Source::Nothing });
         Ok(symbol)
     }
+
+    /// The shape of an input of these sizes in the network, and its axes. What has its channels first has them last here,
+    /// whatever the number of axes; a batch of single numbers is a vector of one.
+    fn input_symbol(&self, draft: usize, sizes: &[usize], order: Order) -> (Shape, Symbol) {
+        match (sizes, order) {
+            ([], _) => (Shape::flat(1), Symbol { draft, atoms: [1].into(), axes: Vec::new() }),
+            (&[features], _) => (Shape::flat(features), Symbol::vector(draft, features, 0, 1)),
+            (&[channels, ref places @ ..], Order::ChannelsFirst) => {
+                let atoms: Vec<usize> = places.iter().copied().chain([channels]).collect();
+                let axes = [places.len()].into_iter().chain(0..places.len()).map(|atom| vec![atom]).collect();
+                (Shape::from(atoms.as_slice()), Symbol { draft, atoms: atoms.into(), axes }.normal())
+            }
+            (sizes, Order::ChannelsLast) => {
+                let axes = (0..sizes.len()).map(|atom| vec![atom]).collect();
+                (Shape::from(sizes), Symbol { draft, atoms: sizes.into(), axes }.normal())
+            }
+        }
+    }
+}
+
+/// Whether the first axis of an input is the batch. A graph that broadcasts a vector over an input with a batch has it as an
+/// input of fewer axes, all of them fixed; there is no network that such a vector could be the batch of.
+fn has_batch(file: &OnnxFile, input: &ValueInfoProto, constants: &HashMap<String, Constant>) -> bool {
+    let fixed = |input: &ValueInfoProto| {
+        let dims = input.dims().unwrap_or_default();
+        let sizes: Option<Vec<usize>> = dims.iter().map(|dim| dim.size()).collect();
+        sizes
+    };
+    let Some(own) = fixed(input) else { return true };
+    if own.is_empty() {
+        return false;
+    }
+    let inputs = file.graph.input.iter().filter(|input| !constants.contains_key(&input.name));
+    let with = |other: &[usize]| other.len() > own.len() && other.ends_with(&own);
+    !inputs.into_iter().filter_map(fixed).any(|other| with(&other) && other.first() != own.first())
 }
 
 /// The order of an image's axes, which a graph does not say, but shows by what it does with it first.
@@ -109,38 +140,81 @@ fn order(graph: &GraphProto, input: &ValueInfoProto, constants: &HashMap<String,
             continue;
         }
         for node in users.get(name).map_or(&[][..], Vec::as_slice) {
-            let ints = |name: &str| {
-                let attribute = node.attribute.iter().find(|attribute| attribute.name == name);
-                attribute.map_or(&[][..], |attribute| attribute.ints.as_slice())
-            };
-            match node.op_type.as_str() {
-                "Transpose" if ints("perm") == [0, 3, 1, 2] => return Order::ChannelsLast,
-                "Transpose" if ints("perm") == [0, 2, 3, 1] => return Order::ChannelsFirst,
-                "Conv" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "BatchNormalization" => {
-                    return Order::ChannelsFirst;
-                }
-                "ReduceMean" | "ReduceMax" if ints("axes") == [1, 2] => return Order::ChannelsLast,
-                // One channel is moved to the front without a transposition.
-                "Reshape" => {
-                    let target = node.input.get(1).and_then(|name| constants.get(name));
-                    let target = target.and_then(|target| target.known_ints().ok()).unwrap_or_default();
-                    let known = |index: usize| sizes.get(index).copied().flatten().map(|size| size as i64);
-                    if let [_, channels, rows, columns] = target[..] {
-                        let moved = known(3) == Some(channels) && channels != rows;
-                        if moved && [known(1), known(2)] == [Some(rows), Some(columns)] {
-                            return Order::ChannelsLast;
-                        }
-                    }
-                }
-                "Identity" | "Cast" | "Add" | "Sub" | "Mul" | "Div" | "Relu" | "Sigmoid" | "Tanh" | "Clip"
-                | "LeakyRelu" | "Pad" | "Dropout" | "Concat" | "Sum" => {
-                    names.extend(node.output.first().map(String::as_str));
-                }
-                _ => {}
+            if let Some(order) = order_of_user(node, &sizes, constants) {
+                return order;
+            }
+            if KEEPS_ORDER.contains(&node.op_type.as_str()) {
+                names.extend(node.output.first().map(String::as_str));
             }
         }
+    }
+    if sizes.len() != 4 {
+        return Order::ChannelsLast;
     }
     // Nothing says it; three or so are rather the channels than the height.
     let few = |size: Option<&Option<usize>>| matches!(size, Some(Some(1 | 3 | 4)));
     if few(sizes.get(3)) && !few(sizes.get(1)) { Order::ChannelsLast } else { Order::ChannelsFirst }
+}
+
+/// Operators that say nothing about the order of the axes, and leave it as it is.
+const KEEPS_ORDER: [&str; 18] = [
+    "Identity",
+    "Cast",
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+    "Clip",
+    "LeakyRelu",
+    "Pad",
+    "Dropout",
+    "Concat",
+    "Sum",
+    "Unsqueeze",
+    "QuantizeLinear",
+    "DequantizeLinear",
+];
+
+/// Operators whose channels come first.
+const CHANNELS_FIRST: [&str; 10] = [
+    "Conv",
+    "ConvTranspose",
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "BatchNormalization",
+    "InstanceNormalization",
+    "GroupNormalization",
+    "LRN",
+];
+
+/// The order of an input of these sizes that an operator expects, if it shows any.
+fn order_of_user(node: &NodeProto, sizes: &[Option<usize>], constants: &HashMap<String, Constant>) -> Option<Order> {
+    let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
+    let ints = |name: &str| attribute(name).map_or(&[][..], |attribute| attribute.ints.as_slice());
+    match node.op_type.as_str() {
+        kind if CHANNELS_FIRST.contains(&kind) => Some(Order::ChannelsFirst),
+        "Transpose" if ints("perm") == [0, 3, 1, 2] => Some(Order::ChannelsLast),
+        "Transpose" if ints("perm") == [0, 2, 3, 1] => Some(Order::ChannelsFirst),
+        "ReduceMean" | "ReduceMax" if ints("axes") == [1, 2] => Some(Order::ChannelsLast),
+        // A softmax is over the channels.
+        "Softmax" | "LogSoftmax" => match attribute("axis")?.i {
+            1 => Some(Order::ChannelsFirst),
+            axis if axis == -1 || axis + 1 == sizes.len() as i64 => Some(Order::ChannelsLast),
+            _ => None,
+        },
+        // One channel is moved to the front without a transposition.
+        "Reshape" => {
+            let target = constants.get(node.input.get(1)?)?.known_ints().ok()?;
+            let known = |index: usize| sizes.get(index).copied().flatten().map(|size| size as i64);
+            let [_, channels, rows, columns] = target[..] else { return None };
+            let moved = known(3) == Some(channels) && channels != rows;
+            (moved && [known(1), known(2)] == [Some(rows), Some(columns)]).then_some(Order::ChannelsLast)
+        }
+        _ => None,
+    }
 }

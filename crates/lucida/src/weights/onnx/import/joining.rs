@@ -25,7 +25,8 @@ impl Importer {
         }
         let flat = |symbol: &Symbol| self.drafts[symbol.draft].shape.as_flat().is_some();
         if symbols.iter().any(flat) {
-            for symbol in &mut symbols {
+            // Single numbers are flat as they are.
+            for symbol in symbols.iter_mut().filter(|symbol| !symbol.axes.is_empty()) {
                 let (flat, _, _) = self.features(symbol)?;
                 *symbol = flat;
             }

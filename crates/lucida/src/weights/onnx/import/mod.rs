@@ -1,14 +1,19 @@
 //! From an ONNX graph to a network.
 //!
-//! The nodes are walked in topological order. What is known is computed ([`fold`]); what moves axes is remembered
+//! The nodes are walked in topological order, older forms in newer ones ([`legacy`]). What is known is computed ([`fold`]); what moves axes is remembered
 //! ([`symbol`]); the rest becomes layers ([`connected`], [`pooling`], [`pointwise`], [`joining`]), which at the end are
 //! put together in as few as say the same ([`drafts`]).
 
+mod batchless;
 mod connected;
 pub(super) mod drafts;
 mod fold;
+mod fold_math;
+mod fold_moving;
 mod input;
 mod joining;
+mod layout;
+mod legacy;
 mod merging;
 mod name;
 mod normalization;
@@ -16,6 +21,7 @@ mod operator;
 mod patterns;
 mod pointwise;
 mod pooling;
+mod quantize;
 mod symbol;
 
 use std::collections::{HashMap, HashSet};
@@ -27,19 +33,39 @@ use crate::nn::layers::Flatten;
 use crate::nn::{Layer, Shape};
 use crate::weights::model::DEFAULT_SIZE;
 use crate::weights::topology::topological_order;
-use crate::weights::{Model, Note};
+use crate::weights::{ArrayLayout, ArrayLayouts, Model, Note};
 use crate::{Error, Result};
 use drafts::{LayerDraft, Source};
+use fold::Folder;
+use layout::GraphInput;
 use operator::{Answer, Fault, Operator, unsupported};
 use symbol::{Symbol, Value};
 
 /// The operators that become layers or are computed, for messages.
-const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, ConvTranspose, Div, \
+const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, ConvTranspose, DequantizeLinear, Div, \
      Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
      Neg, Pad, ReduceMax, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Sum, Tanh, Transpose, \
      Unsqueeze, and the activations and normalizations: Celu, Elu, Erf, Exp, Gelu, GroupNormalization, HardSigmoid, HardSwish, \
-     InstanceNormalization, LayerNormalization, LpNormalization, LRN, Mean, Mish, Pow, PRelu, Selu, Shrink, Softplus, Softsign, \
+     InstanceNormalization, LayerNormalization, LpNormalization, LRN, Mean, Mish, Pow, PRelu, QuantizeLinear, Selu, Shrink, Softplus, Softsign, \
      Swish, ThresholdedRelu";
+
+/// What to do about an operator that is not supported.
+fn instead(op_type: &str) -> String {
+    let integers = ["QLinear", "DynamicQuantize", "ConvInteger", "MatMulInteger"];
+    if integers.iter().any(|start| op_type.starts_with(start)) {
+        return ": quantize the model in the QDQ format (QuantizeLinear and DequantizeLinear), or take the one that is not \
+                quantized"
+            .into();
+    }
+    match op_type {
+        "If" | "Loop" | "Scan" => {
+            ": export the model with fixed conditions (PyTorch: torch.onnx.export(..., dynamo=True)), or \
+                                   simplify the graph"
+                .into()
+        }
+        _ => format!(", only {SUPPORTED}"),
+    }
+}
 
 /// Layers of a network.
 const MAX_LAYERS: usize = 20_000;
@@ -57,35 +83,47 @@ const FREE_PARAMETERS: u64 = 1 << 20;
 /// [`Error::Unsupported`] names the operator and the node; [`Error::File`] says what is wrong with the graph.
 pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size: Option<[usize; 2]>) -> Result<Model> {
     let graph = &file.graph;
-    let path = file.path.display();
     if graph.node.len() > MAX_NODES {
-        let what = format!("{path}: nodes of the graph");
+        let what = format!("{}: nodes of the graph", file.path.display());
         return Err(Error::Limit { what, got: graph.node.len() as u64, limit: MAX_NODES as u64 });
     }
+    let again = batchless::is_fixed(graph, &constants).then(|| constants.clone());
+    match (import_as(file, constants, size, false), again) {
+        // Of two problems, that of the usual reading is the one to tell.
+        (Err(problem @ (Error::Unsupported(_) | Error::File { .. })), Some(constants)) => {
+            import_as(file, constants, size, true).map_err(|_| problem)
+        }
+        (model, _) => model,
+    }
+}
+
+/// As [`import`]; `batchless` where the first axis of the graph's tensors is not the batch.
+fn import_as(
+    file: &OnnxFile,
+    constants: HashMap<String, Constant>,
+    size: Option<[usize; 2]>,
+    batchless: bool,
+) -> Result<Model> {
     let mut importer = Importer {
         values: HashMap::new(),
+        inputs: Vec::new(),
+        notes: Vec::new(),
         drafts: Vec::new(),
         flat: HashMap::new(),
         argmax: HashSet::new(),
-        batch: None,
+        batch: batchless.then_some(1),
+        batchless,
         any_size: false,
         opset: file.opset()?,
-        copied: 0,
-        most: file.len + FREE_PARAMETERS,
+        folder: Folder::new(file.len + FREE_PARAMETERS),
+        spread: 0,
     };
     importer.inputs(file, &constants, size.unwrap_or(DEFAULT_SIZE))?;
     importer.values.extend(constants.into_iter().map(|(name, constant)| (name, Value::Constant(constant))));
     importer.nodes(file)?;
-    let (mut outputs, notes) = importer.outputs(file)?;
-    drafts::simplify(&mut importer.drafts, &mut outputs);
-    let name =
-        if graph.name.is_empty() { "onnx".to_owned() } else { short(&graph.name).replace(char::is_control, "_") };
-    let most = importer.most;
-    let network = drafts::build(&name, &importer.drafts, &outputs, most).map_err(|problem| match problem {
-        Error::Limit { what, got, limit } => Error::Limit { what: format!("{path}: {what}"), got, limit },
-        other => Error::file(&file.path, format!("cannot be a network: {other}")),
-    })?;
-    let mut model = Model { notes, ..Model::new(network) };
+    let outputs = importer.outputs(file)?;
+    let mut model = importer.model(file, outputs)?;
+    model.notes.append(&mut importer.notes);
     if importer.any_size && size.is_none() {
         model.note_default_size();
     }
@@ -126,6 +164,10 @@ fn node_order(graph: &GraphProto) -> Result<Vec<usize>, String> {
 struct Importer {
     /// The tensors so far, by name.
     values: HashMap<String, Value>,
+    /// The inputs of the graph.
+    inputs: Vec<GraphInput>,
+    /// What was assumed or changed.
+    notes: Vec<Note>,
     drafts: Vec<LayerDraft>,
     /// The Flatten layers of images.
     flat: HashMap<usize, usize>,
@@ -133,21 +175,70 @@ struct Importer {
     argmax: HashSet<String>,
     /// The size of the batch, where it is fixed.
     batch: Option<usize>,
+    /// Whether the first axis of the graph's tensors is not the batch, which is 1 here.
+    batchless: bool,
     /// Whether an input leaves its height or width open.
     any_size: bool,
     opset: i64,
-    /// Known values that were computed, and how many there may be.
-    copied: u64,
-    most: u64,
+    folder: Folder,
+    /// Values of tensors of one number that layers have taken.
+    spread: u64,
 }
 
 impl Importer {
+    /// The number of parameters that the network may have: what is in the file, and what the graph fills with one number.
+    fn most(&self, file: &OnnxFile) -> u64 {
+        file.len + FREE_PARAMETERS + self.folder.filled()
+    }
+
+    /// Counts what layers take of tensors of one number, which take no memory before: the same one as the parameters of very
+    /// many layers would. (Layers that are merged later may take it twice.)
+    fn count_spread(&mut self, file: &OnnxFile, node: &NodeProto) -> Result<()> {
+        let constant = |name: &String| match self.values.get(name) {
+            Some(Value::Constant(constant)) if constant.fill_value().is_some() => constant.len() as u64,
+            _ => 0,
+        };
+        let is_layer = node.output.iter().any(|name| matches!(self.values.get(name), Some(Value::Symbol(_))));
+        self.spread += if is_layer { node.input.iter().map(constant).sum() } else { 0 };
+        let limit = 2 * self.most(file);
+        if self.spread > limit {
+            let what = format!("{}: parameters of the network", file.path.display());
+            return Err(Error::Limit { what, got: self.spread, limit });
+        }
+        Ok(())
+    }
+
+    /// The model of what was imported, with these outputs of the graph by name.
+    fn model(&mut self, file: &OnnxFile, outputs: Vec<(String, Symbol)>) -> Result<Model> {
+        let path = file.path.display();
+        let mut nodes: Vec<usize> = outputs.iter().map(|(_, symbol)| symbol.draft).collect();
+        let places = drafts::simplify(&mut self.drafts, &mut nodes);
+        let name = match short(&file.graph.name).replace(char::is_control, "_") {
+            name if name.is_empty() => "onnx".to_owned(),
+            name => name,
+        };
+        let network = drafts::build(&name, &self.drafts, &nodes, self.most(file)).map_err(|problem| match problem {
+            Error::Limit { what, got, limit } => Error::Limit { what: format!("{path}: {what}"), got, limit },
+            other => Error::file(&file.path, format!("cannot be a network: {other}")),
+        })?;
+        let of_output = |((name, symbol), &place): ((String, Symbol), &usize)| {
+            let layout = layout::of_symbol(name, &symbol, &network, place);
+            ArrayLayout { batched: !self.batchless, ..layout }
+        };
+        let layouts = ArrayLayouts {
+            inputs: self.inputs.iter().map(|input| input.layout(&network, places[input.symbol.draft])).collect(),
+            outputs: outputs.into_iter().zip(&nodes).map(of_output).collect(),
+        };
+        Ok(Model { layouts, ..Model::new(network) })
+    }
+
     /// Takes all nodes of the graph.
     fn nodes(&mut self, file: &OnnxFile) -> Result<()> {
         let path = file.path.display();
         let regrouped = normalization::regrouped(&file.graph);
         for &place in &node_order(&file.graph).map_err(|problem| Error::file(&file.path, problem))? {
             let node = regrouped.get(&place).unwrap_or(&file.graph.node[place]);
+            let node = &*legacy::modern(node, self.opset);
             self.node(node).map_err(|fault| {
                 let place = format!("node {:?} ({})", short(&node.name), short(&node.op_type));
                 match fault {
@@ -155,6 +246,7 @@ impl Importer {
                     Fault::Unsupported(problem) => Error::Unsupported(format!("{path}: {place}: {problem}")),
                 }
             })?;
+            self.count_spread(file, node)?;
             if self.drafts.len() > MAX_LAYERS {
                 let what = format!("{path}: layers of the network");
                 return Err(Error::Limit { what, got: self.drafts.len() as u64, limit: MAX_LAYERS as u64 });
@@ -163,10 +255,9 @@ impl Importer {
         Ok(())
     }
 
-    /// The layers whose outputs are those of the graph, and their metadata.
-    fn outputs(&mut self, file: &OnnxFile) -> Result<(Vec<usize>, Vec<Note>)> {
-        let mut outputs = Vec::new();
-        let mut notes = Vec::new();
+    /// The outputs of the graph by name.
+    fn outputs(&mut self, file: &OnnxFile) -> Result<Vec<(String, Symbol)>> {
+        let mut outputs: Vec<(String, Symbol)> = Vec::new();
         for output in &file.graph.output {
             let name = short(&output.name);
             let found = self
@@ -175,19 +266,24 @@ impl Importer {
             let index = self.argmax.contains(&output.name);
             if index {
                 let task = format!("output {name:?} is the index of the largest value: the values are used");
-                notes.push(Note::Task(task));
+                self.notes.push(Note::Task(task));
             }
             // The index of a class next to its scores says nothing that these do not.
-            if !(index && outputs.contains(&found)) {
-                outputs.push(found);
+            if !(index && outputs.iter().any(|(_, symbol)| symbol.draft == found.draft)) {
+                outputs.push((output.name.clone(), found));
             }
         }
-        Ok((outputs, notes))
+        Ok(outputs)
     }
 
     fn node(&mut self, node: &NodeProto) -> Answer<()> {
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
-            return unsupported(format!("operators of the domain {:?} are not supported", short(&node.domain)));
+            let hint = match node.domain.as_str() {
+                domain if domain.starts_with("pkg.") => ": inline its functions (onnx.inliner.inline_local_functions)",
+                "com.microsoft" => ": take the model before ONNX Runtime optimized it",
+                _ => "",
+            };
+            return unsupported(format!("operators of the domain {:?} are not supported{hint}", short(&node.domain)));
         }
         if let Some(name) = node.input.iter().find(|name| self.argmax.contains(*name)) {
             return unsupported(format!("of {:?}, the index of the largest value, is not supported", short(name)));
@@ -207,14 +303,22 @@ impl Importer {
                 }
             });
         }
-        let op = Operator { node, inputs, opset: self.opset };
+        let mut op = Operator { node, inputs, opset: self.opset };
+        op.align_broadcast()?;
         let value = match self.shape(&op)? {
             Some(value) => value,
-            None => match fold::fold(&op, &mut self.copied, self.most)? {
+            None => match fold::fold(&op, &mut self.folder)? {
                 Some(value) => value,
+                None if self.batchless => {
+                    let node = batchless::with_batch(&mut op)?;
+                    Value::Symbol(self.layer(&Operator { node: &node, ..op })?)
+                }
                 None => Value::Symbol(self.layer(&op)?),
             },
         };
+        if node.op_type == "DequantizeLinear" {
+            self.note_quantized();
+        }
         if let Some(output) = node.output.first().filter(|name| !name.is_empty()) {
             self.values.insert(output.clone(), value);
         }
@@ -223,10 +327,10 @@ impl Importer {
 
     /// The shape of a tensor whose batch has a fixed size.
     fn shape(&self, op: &Operator) -> Answer<Option<Value>> {
-        let fixed = self.batch.is_some() && op.node.op_type == "Shape" && !op.has("start") && !op.has("end");
+        let fixed = self.batch.is_some() && op.node.op_type == "Shape";
         let Some(Value::Symbol(symbol)) = op.value(0).filter(|_| fixed) else { return Ok(None) };
-        let shape = fold::shape_of(symbol, self.batch);
-        Ok(Some(Value::Constant(Constant::of_ints(vec![shape.len()], shape))))
+        let shape = fold::shape_of(symbol, self.batch).split_off(usize::from(self.batchless));
+        fold::shape_part(op, shape).map(Some)
     }
 
     fn layer(&mut self, op: &Operator) -> Answer<Symbol> {
@@ -259,13 +363,15 @@ impl Importer {
             "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(op),
             "Pad" => self.pad(op),
             "Dropout" => self.dropout(op),
+            "QuantizeLinear" => self.quantize(op),
+            "DequantizeLinear" => Ok(op.symbol(0)?.clone()),
             "Identity" => Ok(op.symbol(0)?.clone()),
             "Cast" => match op.int("to", 0) {
                 1 | 10 | 11 | 16 => Ok(op.symbol(0)?.clone()),
                 to => unsupported(format!("to type number {to} is not supported")),
             },
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => self.moved(op),
-            other => unsupported(format!("{} is not supported, only {SUPPORTED}", short(other))),
+            other => unsupported(format!("{} is not supported{}", short(other), instead(other))),
         }
     }
 
@@ -277,7 +383,13 @@ impl Importer {
                 Some(permutation) => symbol.transpose(permutation),
                 None => return unsupported("without perm moves the batch, which is not supported"),
             },
-            "Reshape" => symbol.reshape(op.needed(1)?.ints()?, self.batch, op.int("allowzero", 0) != 0),
+            "Reshape" => {
+                let shape = match op.shape_attribute() {
+                    Some(shape) => shape,
+                    None => op.needed(1)?.ints()?.to_vec(),
+                };
+                symbol.reshape(&shape, self.batch, op.int("allowzero", 0) != 0)
+            }
             "Squeeze" => symbol.squeeze(op.numbers(1, "axes")?.as_deref(), self.batch),
             "Unsqueeze" => symbol.unsqueeze(&op.numbers(1, "axes")?.ok_or("axes are missing")?),
             _ => {
@@ -356,25 +468,18 @@ impl Importer {
         Ok(flat)
     }
 
-    /// The layer whose output is an output of the graph.
-    fn output(&mut self, name: &str) -> Result<usize, String> {
+    /// What is an output of the graph. A flattened image becomes a flat layer where its order allows that; else the layer
+    /// stays as it is, and the layout of the output says how its values are to be moved.
+    fn output(&mut self, name: &str) -> Result<Symbol, String> {
         let symbol = match self.values.get(name) {
             Some(Value::Symbol(symbol)) => symbol.clone(),
             Some(Value::Constant(_)) => return Err("does not depend on the input".into()),
             None => return Err("is given by no node".into()),
         };
         let image = self.drafts[symbol.draft].shape.as_image().is_some();
-        if image && symbol.order().is_some() {
-            return Ok(symbol.draft);
+        if image && symbol.order().is_none() && matches!(symbol.features(), Some((_, None))) {
+            return Ok(Symbol { draft: self.flatten(symbol.draft)?, ..symbol });
         }
-        match symbol.features() {
-            Some((_, Some(_))) => Err(format!(
-                "of {} is a flattened image with its channels first; only a dense layer can take that",
-                symbol.shape()
-            )),
-            Some((_, None)) => self.flatten(symbol.draft),
-            None if !image && symbol.axes.is_empty() => Ok(symbol.draft),
-            None => Err(format!("of {} is neither an image nor flat", symbol.shape())),
-        }
+        Ok(symbol)
     }
 }

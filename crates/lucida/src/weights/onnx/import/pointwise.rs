@@ -137,7 +137,7 @@ impl Importer {
         let normalized: usize = axes.clone().map(|axis| symbol.size(axis)).product();
         let shape = &self.drafts[symbol.draft].shape;
         let last = symbol.atoms.len() - 1;
-        let along_channels = shape.as_image().is_some()
+        let along_channels = shape.sizes().len() > 1
             && normalized == shape.channels()
             && symbol.axes[axes.clone()].iter().flatten().all(|&atom| atom == last);
         if along_channels {
@@ -165,12 +165,14 @@ impl Importer {
     }
 
     pub(super) fn batch_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
-        // Before version 14, further outputs (the statistics of the batch) meant training.
-        let trains = if op.opset < 14 {
-            op.node.output.iter().skip(1).any(|output| !output.is_empty())
-        } else {
-            op.int("training_mode", 0) != 0
+        // Before version 14, further outputs (the statistics of the batch) meant training, and before version 7 they could be
+        // there in use as well.
+        let trains = match op.opset {
+            ..7 => op.int("is_test", 0) == 0 && op.node.output.iter().skip(1).any(|output| !output.is_empty()),
+            7..14 => op.node.output.iter().skip(1).any(|output| !output.is_empty()),
+            _ => op.int("training_mode", 0) != 0,
         };
+        op.must_be("spatial", 1)?;
         if trains {
             return unsupported(
                 "is in training mode: it normalizes with the statistics of the batch, so that what an image gives depends on \
@@ -203,7 +205,7 @@ impl Importer {
         let shape = &self.drafts[symbol.draft].shape;
         let last = symbol.atoms.len() - 1;
         let alone = symbol.axes[axis] == [last] || (symbol.axes[axis].is_empty() && shape.channels() == 1);
-        if shape.as_image().is_some() && alone {
+        if shape.sizes().len() > 1 && alone {
             return Ok((symbol.clone(), None));
         }
         let (symbol, found, order) = self.features(symbol)?;
@@ -221,7 +223,7 @@ impl Importer {
         constant: &Constant,
         flipped: bool,
     ) -> Answer<Symbol> {
-        constant.check_floats()?;
+        constant.check_numbers()?;
         let rank = symbol.axes.len() + 1;
         let wide: Vec<usize> = (0..constant.dims.len()).filter(|&place| constant.dims[place] != 1).collect();
         let misfit = || format!("a constant of shape {:?} with an input of {}", first(&constant.dims), symbol.shape());

@@ -67,7 +67,7 @@ impl Symbol {
     }
 
     /// Without atoms of one value.
-    fn normal(mut self) -> Self {
+    pub(super) fn normal(mut self) -> Self {
         let atoms = self.atoms.clone();
         self.axes.iter_mut().for_each(|axis| axis.retain(|&atom| atoms[atom] != 1));
         self

@@ -53,6 +53,15 @@ impl Graph {
         self
     }
 
+    /// An operator on constants alone, or on what is named.
+    pub(super) fn node(mut self, op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> Self {
+        let input = inputs.iter().map(|&name| name.to_owned()).collect();
+        let (name, op_type) = (format!("the_{}", op.to_lowercase()), op.into());
+        let node = NodeProto { input, output: vec![output.into()], name, op_type, attribute, ..Default::default() };
+        self.graph().node.push(node);
+        self
+    }
+
     pub(super) fn tensor(mut self, tensor: TensorProto) -> Self {
         self.graph().initializer.push(tensor);
         self
@@ -116,11 +125,11 @@ pub(super) fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto { name: name.into(), i, r#type: 2, ..Default::default() }
 }
 
-fn float(name: &str, f: f32) -> AttributeProto {
+pub(super) fn float(name: &str, f: f32) -> AttributeProto {
     AttributeProto { name: name.into(), f, r#type: 1, ..Default::default() }
 }
 
-fn text(name: &str, text: &'static str) -> AttributeProto {
+pub(super) fn text(name: &str, text: &'static str) -> AttributeProto {
     AttributeProto { name: name.into(), s: text.into(), r#type: 3, ..Default::default() }
 }
 
@@ -336,8 +345,8 @@ fn activations_keep_their_parameters() {
     let image = || Graph::new(&[0, 3, 4, 4]);
     assert_eq!(of(image().then("Softmax", &[], vec![int("axis", 1)])), ActivationKind::Softmax);
     // Before version 13, axis 1 meant all that follow.
-    let network = image().opset(11).then("Softmax", &[], vec![int("axis", 1)]);
-    network.refused(&["output", "neither an image nor flat"]);
+    let network = image().opset(11).then("Softmax", &[], vec![int("axis", 1)]).network();
+    assert_eq!(network.output().unwrap().shape(), &[48].into());
     let over_rows = image().then("Softmax", &[], vec![int("axis", 2)]).network();
     assert_eq!(over_rows.nodes()[1].layer(), &Layer::from(Softmax::over(vec![0])));
 }
@@ -384,12 +393,17 @@ fn what_has_no_layer_is_named() {
     x().then("Transpose", &[], vec![ints("perm", &[1, 0, 2, 3])]).refused(&["batch"]);
     assert_eq!(classes(&x().then("Mul", &["x"], vec![]).network()), "Input Multiply");
     x().floats("w", &[8, 8]).then("Add", &["w"], vec![]).refused(&["constant of shape [8, 8]"]);
-    x().then("Flatten", &[], vec![]).refused(&["flattened image with its channels first"]);
     let mut custom = x().then("Relu", &[], vec![]);
     custom.graph().node[0].domain = "com.example".into();
     custom.refused(&["com.example"]);
-    x().opset(3).then("Relu", &[], vec![]).refused(&["version 3", "7 to 25"]);
-    Graph::new(&[0, 2, 8]).then("Relu", &[], vec![]).refused(&["(?, 2, 8)", "images"]);
+    let mut functions = x().then("Relu", &[], vec![]);
+    functions.graph().node[0].domain = "pkg.onnxscript.torch_lib".into();
+    functions.refused(&["inline_local_functions"]);
+    x().opset(26).then("Relu", &[], vec![]).refused(&["version 26", "1 to 25"]);
+    Graph::new(&[0, 2, 0]).then("Relu", &[], vec![]).refused(&["(?, 2, ?)", "how large"]);
+    for (op, parts) in [("QLinearConv", "QDQ"), ("If", "fixed conditions")] {
+        x().then(op, &[], vec![]).refused(&[parts, &format!("the_{}", op.to_lowercase())]);
+    }
 }
 
 #[test]

@@ -141,6 +141,32 @@ fn a_large_weight_that_is_moved_again_and_again_is_refused() {
     graph.then("Gemm", &["w5000"], vec![]).refused(&["Transpose", "known values"]);
 }
 
+#[test]
+fn weights_of_one_number_are_limited() {
+    let fill = |dims: &[i64]| Graph::new(&[0, 2]).ints("s", dims).node("ConstantOfShape", &["s"], "w", vec![]);
+    for dims in [&[2, 1 << 40][..], &[2, 1 << 28], &[i64::MAX, i64::MAX], &[0, i64::MAX, i64::MAX], &[-2, 2]] {
+        fill(dims).then("Gemm", &["w"], vec![]).refused(&["the_constantofshape"]);
+    }
+    // All together, and one again and again.
+    let mut graph = fill(&[2, 1 << 20]);
+    for index in 0..200 {
+        graph = graph.node("ConstantOfShape", &["s"], &format!("w{index}"), vec![]);
+    }
+    graph.then("Gemm", &["w"], vec![]).refused(&["the_constantofshape", "values together"]);
+    let mut graph = Graph::new(&[0, 1 << 22]).ints("s", &[1 << 22]).node("ConstantOfShape", &["s"], "w", vec![]);
+    for _ in 0..1000 {
+        graph = graph.then("BatchNormalization", &["w", "w", "w", "w"], vec![]);
+    }
+    graph.refused(&["parameters of the network"]);
+    // A shape of terabytes, of few values.
+    let expand = Graph::new(&[0, 2]).floats("c", &[2, 1]).ints("s", &[2, 1 << 39]);
+    expand.node("Expand", &["c", "s"], "w", vec![]).then("Gemm", &["w"], vec![]).refused(&["known values"]);
+    let tile = Graph::new(&[0, 2]).floats("c", &[2, 1]).ints("s", &[1 << 62, 4]);
+    tile.node("Tile", &["c", "s"], "w", vec![]).then("Gemm", &["w"], vec![]).refused(&["known values"]);
+    let range = Graph::new(&[0, 2]).ints("a", &[i64::MIN]).ints("b", &[i64::MAX]).ints("c", &[1]);
+    range.node("Range", &["a", "b", "c"], "w", vec![]).then("Gemm", &["w"], vec![]).refused(&["from each other"]);
+}
+
 fn external(entries: &[(&str, &str)]) -> Graph {
     let external_data =
         entries.iter().map(|&(key, value)| StringStringEntryProto { key: key.into(), value: value.into() }).collect();

@@ -1,0 +1,178 @@
+//! How a model's file has its inputs and outputs, where that is not how the network here has them.
+//!
+//! A network's images are `[height, width, channels]` here, and its names are those of its layers. An ONNX graph has names of
+//! its own and mostly has the channels first, and PyTorch always has. A layout says how one becomes the other, so that what the
+//! original program was given can be given to the network, and the outputs compared.
+
+use crate::core::array::permute;
+use crate::nn::{Network, Node, Shape};
+
+/// How a file has an input or an output: its name, and the order of its axes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArrayLayout {
+    /// The name in the file.
+    pub(crate) name: String,
+    /// The layer of the network that it belongs to; none for an input that no output depends on.
+    pub(crate) layer: Option<String>,
+    /// The sizes of the values in the order of the layer's memory; they count where the layer's shape has another number of
+    /// axes, as that of a flattened image.
+    pub(crate) sizes: Vec<usize>,
+    /// For each axis of the file but the batch: the axes in memory that it consists of, the slowest first. Those of one value
+    /// may be left out.
+    pub(crate) axes: Vec<Vec<usize>>,
+    /// Whether the first axis in the file is the batch. An input without one is the same for all samples.
+    pub(crate) batched: bool,
+}
+
+/// The layouts of all inputs and outputs of a file, in its order; empty where the file has them as the network.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ArrayLayouts {
+    pub(crate) inputs: Vec<ArrayLayout>,
+    pub(crate) outputs: Vec<ArrayLayout>,
+}
+
+impl ArrayLayout {
+    /// As the network has it.
+    fn of_node(node: &Node) -> Self {
+        let sizes = node.shape().sizes().to_vec();
+        let axes = (0..sizes.len()).map(|axis| vec![axis]).collect();
+        Self { name: node.name().to_owned(), layer: Some(node.name().to_owned()), sizes, axes, batched: true }
+    }
+
+    /// An image with its channels first; all else as the network has it.
+    fn channels_first(node: &Node) -> Self {
+        let layout = Self::of_node(node);
+        let is_image = node.shape().as_image().is_some();
+        if is_image { Self { axes: vec![vec![2], vec![0], vec![1]], ..layout } } else { layout }
+    }
+
+    /// The layout of values of this shape, which may be another than when the file was read: that of larger images.
+    pub(crate) fn of_shape(&self, shape: &Shape) -> Self {
+        let same_axes = self.sizes.len() == shape.sizes().len();
+        let sizes = if same_axes { shape.sizes().to_vec() } else { self.sizes.clone() };
+        Self { sizes, ..self.clone() }
+    }
+
+    /// The sizes of the axes in the file, without the batch.
+    pub(crate) fn file_sizes(&self) -> Vec<usize> {
+        self.axes.iter().map(|axes| axes.iter().map(|&axis| self.sizes[axis]).product()).collect()
+    }
+
+    /// The axes in memory in the order in which the file has them.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = self.axes.concat();
+        let left_out: Vec<usize> = (0..self.sizes.len()).filter(|axis| !order.contains(axis)).collect();
+        order.extend(left_out);
+        order
+    }
+
+    /// Puts values of `count` samples into the order of the network's memory.
+    pub(crate) fn to_network(&self, count: usize, from: &[f32], to: &mut [f32]) {
+        let order = self.order();
+        let sizes: Vec<usize> = [count].into_iter().chain(order.iter().map(|&axis| self.sizes[axis])).collect();
+        let mut places = vec![0; sizes.len()];
+        order.iter().enumerate().for_each(|(place, &axis)| places[axis + 1] = place + 1);
+        permute(&sizes, &places, from, to);
+    }
+
+    /// Puts values of `count` samples into the order of the file.
+    pub(crate) fn to_file(&self, count: usize, from: &[f32], to: &mut [f32]) {
+        let sizes: Vec<usize> = [count].into_iter().chain(self.sizes.iter().copied()).collect();
+        let order: Vec<usize> = [0].into_iter().chain(self.order().iter().map(|&axis| axis + 1)).collect();
+        permute(&sizes, &order, from, to);
+    }
+
+    /// The order of the axes of an image, or of channels along a length: `NCHW`, `NHWC`, `NCL`.
+    pub(crate) fn axis_order(&self) -> Option<&'static str> {
+        let is = |places: &[usize]| {
+            let alone = |(axes, &place): (&Vec<usize>, &usize)| {
+                axes.as_slice() == [place] || (axes.is_empty() && self.sizes[place] == 1)
+            };
+            self.batched && self.axes.len() == places.len() && self.axes.iter().zip(places).all(alone)
+        };
+        match self.sizes.len() {
+            3 if is(&[2, 0, 1]) => Some("NCHW"),
+            3 if is(&[0, 1, 2]) => Some("NHWC"),
+            2 if is(&[1, 0]) => Some("NCL"),
+            _ => None,
+        }
+    }
+}
+
+impl ArrayLayouts {
+    /// The layouts of PyTorch, whose images have their channels first.
+    pub fn channels_first(network: &Network) -> Self {
+        let layout = |index: usize| ArrayLayout::channels_first(&network.nodes()[index]);
+        Self {
+            inputs: network.inputs().map(layout).collect(),
+            outputs: network.outputs().iter().map(|&index| layout(index)).collect(),
+        }
+    }
+
+    /// Those of the inputs of a network: the file's, if the network still has its inputs.
+    pub(crate) fn of_inputs(&self, network: &Network) -> Vec<ArrayLayout> {
+        let nodes: Vec<&Node> = network.inputs().map(|index| &network.nodes()[index]).collect();
+        let layouts =
+            |node: &Node| self.inputs.iter().filter(|layout| layout.layer.as_deref() == Some(node.name())).count();
+        let needed = self.inputs.iter().filter(|layout| layout.layer.is_some()).count();
+        if needed != nodes.len() || nodes.iter().any(|node| layouts(node) != 1) {
+            return nodes.into_iter().map(ArrayLayout::of_node).collect();
+        }
+        let shaped = |layout: &ArrayLayout| {
+            let node = nodes.iter().find(|node| layout.layer.as_deref() == Some(node.name()));
+            node.map_or_else(|| layout.clone(), |node| layout.of_shape(node.shape()))
+        };
+        self.inputs.iter().map(shaped).collect()
+    }
+
+    /// Those of the outputs of a network: the file's for each that is still the same layer.
+    pub(crate) fn of_outputs(&self, network: &Network) -> Vec<ArrayLayout> {
+        let nodes = network.outputs().iter().map(|&index| &network.nodes()[index]);
+        let same = self.outputs.len() == network.outputs().len();
+        let layout = |(place, node): (usize, &Node)| {
+            let layout = self.outputs.get(place).filter(|_| same);
+            let layout = layout.filter(|layout| layout.layer.as_deref() == Some(node.name()));
+            layout.map_or_else(|| ArrayLayout::of_node(node), |layout| layout.of_shape(node.shape()))
+        };
+        nodes.enumerate().map(layout).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(sizes: &[usize], axes: &[&[usize]]) -> ArrayLayout {
+        let axes = axes.iter().map(|axis| axis.to_vec()).collect();
+        ArrayLayout { name: "x".into(), layer: None, sizes: sizes.to_vec(), axes, batched: true }
+    }
+
+    #[test]
+    fn values_come_and_go_in_the_order_of_the_file() {
+        // Two samples of 2 channels, 2 rows and 3 columns.
+        let file: Vec<f32> = (0..24).map(|value| value as f32).collect();
+        let channels_first = layout(&[2, 3, 2], &[&[2], &[0], &[1]]);
+        let (mut network, mut back) = (vec![0.0; 24], vec![0.0; 24]);
+        channels_first.to_network(2, &file, &mut network);
+        assert_eq!(network[..4], [0.0, 6.0, 1.0, 7.0]);
+        assert_eq!(network[12..14], [12.0, 18.0]);
+        channels_first.to_file(2, &network, &mut back);
+        assert_eq!((back, channels_first.file_sizes()), (file.clone(), vec![2, 2, 3]));
+        // The same, flattened, and with an axis of one value.
+        let flat = layout(&[2, 3, 2, 1], &[&[], &[2, 0, 1]]);
+        flat.to_file(2, &network, &mut network.clone());
+        let mut back = vec![0.0; 24];
+        flat.to_file(2, &network, &mut back);
+        assert_eq!((back, flat.file_sizes()), (file, vec![1, 12]));
+    }
+
+    #[test]
+    fn orders_of_axes_have_names() {
+        assert_eq!(layout(&[4, 5, 3], &[&[2], &[0], &[1]]).axis_order(), Some("NCHW"));
+        assert_eq!(layout(&[4, 5, 3], &[&[0], &[1], &[2]]).axis_order(), Some("NHWC"));
+        assert_eq!(layout(&[4, 5, 1], &[&[], &[0], &[1]]).axis_order(), Some("NCHW"));
+        assert_eq!(layout(&[9, 3], &[&[1], &[0]]).axis_order(), Some("NCL"));
+        assert_eq!(layout(&[60], &[&[0]]).axis_order(), None);
+        assert_eq!(layout(&[4, 5, 3], &[&[2, 0, 1]]).axis_order(), None);
+    }
+}

@@ -1,0 +1,226 @@
+//! Computing with known values.
+
+use super::super::tensor::{Constant, Int};
+use super::fold::{Folder, MAX_FOLDED, product};
+use super::fold_moving::{broadcast, broadcast_strides};
+use super::operator::{Answer, Operator, unsupported};
+
+/// What the operator gives, if it is one of these.
+pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> Answer<Option<Constant>> {
+    let kind = op.node.op_type.as_str();
+    Ok(Some(match (kind, inputs) {
+        ("Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Mod", [a, b]) => match a.is_ints() && b.is_ints() {
+            true => ints(kind, a, b)?,
+            false => floats(kind, a, b, folder)?,
+        },
+        ("Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "And" | "Or", [a, b]) => {
+            compare(kind, a, b)?
+        }
+        ("Where", [condition, a, b]) => select(condition, a, b, folder)?,
+        ("Neg" | "Abs" | "Not" | "Sqrt" | "Exp" | "Log" | "Floor" | "Ceil" | "Round" | "Reciprocal", [a]) => {
+            unary(kind, a, folder)?
+        }
+        ("ReduceProd" | "ReduceSum" | "ReduceMin" | "ReduceMax", [a, ..]) if a.is_ints() => reduce(op, a)?,
+        _ => return Ok(None),
+    }))
+}
+
+/// Calls `each` with the places of the values of two tensors for each place of the tensor that they broadcast to.
+fn pairs(a: &Constant, b: &Constant, dims: &[usize], mut each: impl FnMut(usize, usize) -> Answer<()>) -> Answer<()> {
+    let (left, right) = (broadcast_strides(&a.dims, dims), broadcast_strides(&b.dims, dims));
+    let mut index = vec![0; dims.len()];
+    let place = |strides: &[usize], index: &[usize]| index.iter().zip(strides).map(|(i, stride)| i * stride).sum();
+    for _ in 0..dims.iter().product() {
+        each(place(&left, &index), place(&right, &index))?;
+        for axis in (0..dims.len()).rev() {
+            index[axis] += 1;
+            if index[axis] < dims[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+    Ok(())
+}
+
+/// The shape of short lists of whole numbers.
+fn short(a: &Constant, b: &Constant) -> Answer<Vec<usize>> {
+    let dims = broadcast(&a.dims, &b.dims)?;
+    match product(&dims).filter(|&len| len <= MAX_FOLDED) {
+        Some(_) => Ok(dims),
+        None => unsupported("of known whole numbers is supported for short lists alone"),
+    }
+}
+
+fn ints(kind: &str, a: &Constant, b: &Constant) -> Answer<Constant> {
+    let (dims, left, right) = (short(a, b)?, a.ints()?, b.ints()?);
+    let mut values = Vec::new();
+    pairs(a, b, &dims, |x, y| {
+        values.push(int(kind, left[x], right[y])?);
+        Ok(())
+    })?;
+    Ok(Constant::of_ints(dims, values).with_kind(a.kind))
+}
+
+/// Computes with two whole numbers. Of the size of the batch only what leaves it alone is known.
+fn int(kind: &str, a: Int, b: Int) -> Answer<Int> {
+    match (kind, a, b) {
+        ("Mul" | "Div", Int::Batch, Int::Known(1)) | ("Mul", Int::Known(1), Int::Batch) => Ok(Int::Batch),
+        ("Add" | "Sub", Int::Batch, Int::Known(0)) | ("Add", Int::Known(0), Int::Batch) => Ok(Int::Batch),
+        ("Max", Int::Batch, Int::Known(..=1)) | ("Max", Int::Known(..=1), Int::Batch) => Ok(Int::Batch),
+        (kind, Int::Known(x), Int::Known(y)) => {
+            let result = match kind {
+                "Add" => x.checked_add(y),
+                "Sub" => x.checked_sub(y),
+                "Mul" => x.checked_mul(y),
+                "Div" => x.checked_div(y),
+                "Pow" => u32::try_from(y).ok().and_then(|y| x.checked_pow(y)),
+                "Min" => Some(x.min(y)),
+                "Max" => Some(x.max(y)),
+                // The sign is that of the divisor, as in Python.
+                _ => x.checked_rem(y).map(|rest| if rest != 0 && (rest < 0) != (y < 0) { rest + y } else { rest }),
+            };
+            result.map(Int::Known).ok_or_else(|| format!("computes {x} and {y}").into())
+        }
+        _ => unsupported("computes with the size of the batch"),
+    }
+}
+
+fn floats(kind: &str, a: &Constant, b: &Constant, folder: &mut Folder) -> Answer<Constant> {
+    let compute: fn(f32, f32) -> f32 = match kind {
+        "Add" => |x, y| x + y,
+        "Sub" => |x, y| x - y,
+        "Mul" => |x, y| x * y,
+        "Div" => |x, y| x / y,
+        "Pow" => f32::powf,
+        "Min" => f32::min,
+        "Max" => f32::max,
+        _ => return unsupported("of known numbers with a fraction is not supported"),
+    };
+    let (a, b) = (a.check_numbers()?, b.check_numbers()?);
+    let dims = broadcast(&a.dims, &b.dims)?;
+    if let (Some(x), Some(y)) = (a.fill_value(), b.fill_value()) {
+        return folder.fill(dims, compute(x, y));
+    }
+    let len = folder.count(product(&dims))?;
+    let mut values = Vec::with_capacity(len);
+    pairs(a, b, &dims, |x, y| {
+        values.push(compute(a.float(x), b.float(y)));
+        Ok(())
+    })?;
+    let name = if a.len() >= b.len() { &a.name } else { &b.name };
+    Ok(Constant::of_floats(name.clone(), dims, values))
+}
+
+fn compare(kind: &str, a: &Constant, b: &Constant) -> Answer<Constant> {
+    let (dims, left, right) = (short(a, b)?, a.ints()?, b.ints()?);
+    let mut values = Vec::new();
+    pairs(a, b, &dims, |x, y| {
+        let holds = match (kind, left[x], right[y]) {
+            // Shapes are compared with -1 and 1, which an open batch is not.
+            ("Equal", Int::Batch, Int::Known(_)) | ("Equal", Int::Known(_), Int::Batch) => false,
+            ("Equal", x, y) => x == y,
+            (kind, Int::Known(x), Int::Known(y)) => match kind {
+                "Less" => x < y,
+                "Greater" => x > y,
+                "LessOrEqual" => x <= y,
+                "GreaterOrEqual" => x >= y,
+                "And" => x != 0 && y != 0,
+                _ => x != 0 || y != 0,
+            },
+            _ => return unsupported("compares the size of the batch"),
+        };
+        values.push(Int::Known(holds.into()));
+        Ok(())
+    })?;
+    Ok(Constant::of_ints(dims, values))
+}
+
+fn select(condition: &Constant, a: &Constant, b: &Constant, folder: &mut Folder) -> Answer<Constant> {
+    let chosen = condition.known_ints()?;
+    let one = |constant: &Constant| constant.len() == 1;
+    // Mostly a shape, with one number for all of its sizes; or one condition for all values.
+    if let [only] = chosen[..] {
+        let from = if only != 0 { a } else { b };
+        let dims = broadcast(&broadcast(&a.dims, &b.dims)?, &condition.dims)?;
+        if from.dims == dims {
+            return Ok(from.clone());
+        }
+    }
+    let fits = |constant: &Constant| constant.dims == condition.dims || one(constant);
+    if !fits(a) || !fits(b) {
+        return unsupported("of known tensors of different shapes is not supported");
+    }
+    let at = |constant: &Constant, index: usize| if one(constant) { 0 } else { index };
+    folder.count(Some(chosen.len()))?;
+    if a.is_ints() && b.is_ints() {
+        let (x, y) = (a.ints()?, b.ints()?);
+        let pick = |(index, &chosen): (usize, &i64)| if chosen != 0 { x[at(a, index)] } else { y[at(b, index)] };
+        return Ok(Constant::of_ints(condition.dims.clone(), chosen.iter().enumerate().map(pick).collect()));
+    }
+    let (a, b) = (a.check_numbers()?, b.check_numbers()?);
+    let pick =
+        |(index, &chosen): (usize, &i64)| if chosen != 0 { a.float(at(a, index)) } else { b.float(at(b, index)) };
+    let values = chosen.iter().enumerate().map(pick).collect();
+    Ok(Constant::of_floats("".into(), condition.dims.clone(), values))
+}
+
+fn unary(kind: &str, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+    if from.is_ints() {
+        let one = |value: i64| match kind {
+            "Neg" => value.checked_neg(),
+            "Abs" => value.checked_abs(),
+            "Not" => Some(i64::from(value == 0)),
+            _ => Some(value),
+        };
+        if !matches!(kind, "Neg" | "Abs" | "Not" | "Floor" | "Ceil" | "Round") {
+            return unsupported("of known whole numbers is not supported");
+        }
+        let values: Option<Vec<Int>> = from.known_ints()?.into_iter().map(|value| one(value).map(Int::Known)).collect();
+        let values = values.ok_or("computes a number that is too large")?;
+        return Ok(Constant::of_ints(from.dims.clone(), values).with_kind(from.kind));
+    }
+    let compute: fn(f32) -> f32 = match kind {
+        "Neg" => |x| -x,
+        "Abs" => f32::abs,
+        "Sqrt" => f32::sqrt,
+        "Exp" => f32::exp,
+        "Log" => f32::ln,
+        "Floor" => f32::floor,
+        "Ceil" => f32::ceil,
+        "Round" => f32::round_ties_even,
+        "Reciprocal" => |x| 1.0 / x,
+        _ => return unsupported("of known numbers with a fraction is not supported"),
+    };
+    if let Some(value) = from.check_floats()?.fill_value() {
+        return folder.fill(from.dims.clone(), compute(value));
+    }
+    let len = folder.count(Some(from.len()))?;
+    let values = (0..len).map(|index| compute(from.float(index))).collect();
+    Ok(Constant::of_floats(from.name.clone(), from.dims.clone(), values))
+}
+
+/// Of a list, over its only axis.
+fn reduce(op: &Operator, from: &Constant) -> Answer<Constant> {
+    let axes = op.numbers(1, "axes")?;
+    let all = axes.is_none_or(|axes| axes.is_empty() || matches!(axes[..], [0 | -1]));
+    if from.dims.len() > 1 || !all {
+        return unsupported("of known whole numbers is supported for lists alone");
+    }
+    let kind = match op.node.op_type.as_str() {
+        "ReduceProd" => "Mul",
+        "ReduceSum" => "Add",
+        "ReduceMin" => "Min",
+        _ => "Max",
+    };
+    let neutral = match kind {
+        "Mul" => Some(1),
+        "Add" => Some(0),
+        _ => None,
+    };
+    let mut values = from.ints()?.iter().copied();
+    let start = neutral.map(Int::Known).or_else(|| values.next()).ok_or("of nothing")?;
+    let result = values.try_fold(start, |a, b| int(kind, a, b))?;
+    let dims = if op.int("keepdims", 1) != 0 { vec![1; from.dims.len()] } else { Vec::new() };
+    Ok(Constant::of_ints(dims, vec![result]))
+}

@@ -1,0 +1,71 @@
+//! Older forms of operators, said in newer ones.
+
+use std::borrow::Cow;
+
+use super::super::proto::{NodeProto, data_type};
+use super::super::tensor::Int;
+use super::operator::{Answer, Operator, unsupported};
+use super::symbol::Value;
+
+/// The operators that broadcast their second input.
+const BROADCASTING: [&str; 8] = ["Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "PRelu"];
+
+/// A node of a graph of version `opset` of the operators, in a form of version 6 or later.
+pub(super) fn modern(node: &NodeProto, opset: i64) -> Cow<'_, NodeProto> {
+    let mut node = Cow::Borrowed(node);
+    let rename = |node: &mut Cow<'_, NodeProto>, old: &str, new: &str| {
+        if let Some(place) = node.attribute.iter().position(|attribute| attribute.name == old) {
+            node.to_mut().attribute[place].name = new.into();
+        }
+    };
+    if opset < 6 {
+        match node.op_type.as_str() {
+            "Pad" => rename(&mut node, "paddings", "pads"),
+            // The type was a name.
+            "Cast" => {
+                let place =
+                    node.attribute.iter().position(|attribute| attribute.name == "to" && !attribute.s.is_empty());
+                if let Some(place) = place {
+                    let name = String::from_utf8_lossy(&node.attribute[place].s).to_uppercase();
+                    let kind = data_type::NAMES.iter().position(|&(known, _)| known == name);
+                    node.to_mut().attribute[place].i = kind.unwrap_or(0) as i64;
+                }
+            }
+            _ => {}
+        }
+    }
+    node
+}
+
+impl Operator<'_> {
+    /// Before version 7 the second input of a sum or product was broadcast along axes that an attribute named; since then it has
+    /// axes of one value after them.
+    pub(super) fn align_broadcast(&mut self) -> Answer<()> {
+        if self.opset >= 7 || !BROADCASTING.contains(&self.node.op_type.as_str()) || !self.has("axis") {
+            return Ok(());
+        }
+        let rank = match self.value(0) {
+            Some(Value::Symbol(symbol)) => symbol.axes.len() + 1,
+            Some(Value::Constant(constant)) => constant.dims.len(),
+            None => return Ok(()),
+        };
+        let axis = self.int("axis", 0);
+        let axis = usize::try_from(if axis < 0 { axis.saturating_add(rank as i64) } else { axis });
+        let constant = match self.inputs.get_mut(1) {
+            Some(Some(Value::Constant(constant))) => constant,
+            // Nothing is after it.
+            Some(Some(Value::Symbol(symbol))) if symbol.axes.len() + 1 == rank => return Ok(()),
+            _ => return unsupported("broadcasts a computed input along an axis that it names"),
+        };
+        let after = axis.ok().and_then(|axis| rank.checked_sub(axis)?.checked_sub(constant.dims.len()));
+        let after = after.ok_or("names an axis that is not there")?;
+        *constant = constant.with_dims([constant.dims.as_slice(), &vec![1; after]].concat());
+        Ok(())
+    }
+
+    /// The shape that `Reshape` makes, which was an attribute before version 5.
+    pub(super) fn shape_attribute(&self) -> Option<Vec<Int>> {
+        let shape = self.ints("shape").filter(|_| self.opset < 5)?;
+        Some(shape.iter().copied().map(Int::Known).collect())
+    }
+}
