@@ -10,7 +10,8 @@ pub use crate::explain::{ExplainConfig, Explainer, HeatMap, Method, overlay};
 pub use crate::model::{Model, Predicted, Prediction};
 pub use crate::nn::layers::{
     Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
-    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, Rescaling, ZeroPadding2D,
+    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, Rescaling, Reshape, UpSampling2D,
+    ZeroPadding2D,
 };
 pub use crate::nn::{Loss, LossKind, Network, Optimizer, Plan, Schedule, Sequential, applications, summary};
 pub use crate::style::{Pooling, Preset, StyleConfig, StyleNetwork, StyleRequest, StyleResult, transfer};

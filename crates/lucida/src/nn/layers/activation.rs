@@ -177,6 +177,10 @@ const AUGMENTATION: &[&str] = &[
     "SpatialDropout2D",
     "AlphaDropout",
     "ActivityRegularization",
+    "AugMix",
+    "CutMix",
+    "MixUp",
+    "RandAugment",
     "Identity",
 ];
 

@@ -18,6 +18,7 @@ use crate::nn::layers::{
     ZeroPadding2D,
 };
 
+mod geometry;
 mod graphs;
 mod hostile;
 

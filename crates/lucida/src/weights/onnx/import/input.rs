@@ -116,7 +116,8 @@ fn order(graph: &GraphProto, input: &ValueInfoProto, constants: &HashMap<String,
             match node.op_type.as_str() {
                 "Transpose" if ints("perm") == [0, 3, 1, 2] => return Order::ChannelsLast,
                 "Transpose" if ints("perm") == [0, 2, 3, 1] => return Order::ChannelsFirst,
-                "Conv" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "BatchNormalization" => {
+                "Conv" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "BatchNormalization"
+                | "Resize" | "Upsample" | "DepthToSpace" | "SpaceToDepth" => {
                     return Order::ChannelsFirst;
                 }
                 "ReduceMean" | "ReduceMax" if ints("axes") == [1, 2] => return Order::ChannelsLast,

@@ -1,14 +1,16 @@
 //! From an ONNX graph to a network.
 //!
 //! The nodes are walked in topological order. What is known is computed ([`fold`]); what moves axes is remembered
-//! ([`symbol`]); the rest becomes layers ([`connected`], [`pooling`], [`pointwise`], [`joining`]), which at the end are
-//! put together in as few as say the same ([`drafts`]).
+//! ([`symbol`], [`memory`]); the rest becomes layers ([`connected`], [`pooling`], [`geometry`], [`pointwise`],
+//! [`joining`]), which at the end are put together in as few as say the same ([`drafts`]).
 
 mod connected;
 pub(super) mod drafts;
 mod fold;
+mod geometry;
 mod input;
 mod joining;
+mod memory;
 mod name;
 mod operator;
 mod pointwise;
@@ -28,13 +30,13 @@ use crate::weights::{Model, Note};
 use crate::{Error, Result};
 use drafts::{LayerDraft, Source};
 use operator::{Answer, Fault, Operator, unsupported};
-use symbol::{Symbol, Value};
+use symbol::{Order, Symbol, Value};
 
 /// The operators that become layers or are computed, for messages.
-const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, Div, \
-     Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
-     Neg, Pad, ReduceMax, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Sum, Tanh, Transpose, \
-     Unsqueeze";
+const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, DepthToSpace, \
+     Div, Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
+     Neg, Pad, ReduceMax, ReduceMean, Relu, Reshape, Resize, Shape, Sigmoid, Slice, Softmax, SpaceToDepth, Split, \
+     Squeeze, Sub, Sum, Tanh, Transpose, Unsqueeze, Upsample";
 
 /// Layers of a network.
 const MAX_LAYERS: usize = 20_000;
@@ -161,10 +163,14 @@ impl Importer {
     fn outputs(&mut self, file: &OnnxFile) -> Result<(Vec<usize>, Vec<Note>)> {
         let mut outputs = Vec::new();
         let mut notes = Vec::new();
+        // Images go out in the order in which they come in, where nothing else says it.
+        let inputs = file.graph.input.iter().filter_map(|input| self.values.get(&input.name));
+        let order =
+            inputs.into_iter().find_map(|value| if let Value::Symbol(symbol) = value { symbol.order() } else { None });
         for output in &file.graph.output {
             let name = short(&output.name);
             let found = self
-                .output(&output.name)
+                .output(&output.name, order.unwrap_or(Order::ChannelsFirst))
                 .map_err(|problem| Error::file(&file.path, format!("output {name:?} of the graph {problem}")))?;
             let index = self.argmax.contains(&output.name);
             if index {
@@ -202,6 +208,9 @@ impl Importer {
             });
         }
         let op = Operator { node, inputs, opset: self.opset };
+        if node.op_type == "Split" {
+            return self.split(&op);
+        }
         let value = match self.shape(&op)? {
             Some(value) => value,
             None => match fold::fold(&op, &mut self.copied, self.most)? {
@@ -224,6 +233,7 @@ impl Importer {
     }
 
     fn layer(&mut self, op: &Operator) -> Answer<Symbol> {
+        let op = &self.with_images(op)?;
         match op.node.op_type.as_str() {
             "Conv" => self.conv(op),
             "Gemm" => self.gemm(op),
@@ -240,6 +250,10 @@ impl Importer {
             "Concat" => self.concat(op),
             "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(op),
             "Pad" => self.pad(op),
+            "Resize" | "Upsample" => self.resize(op),
+            "DepthToSpace" | "SpaceToDepth" => self.depth(op),
+            "Slice" => self.slice(op),
+            "Gather" => self.gather(op),
             "Dropout" => self.dropout(op),
             "Identity" => Ok(op.symbol(0)?.clone()),
             "Cast" => match op.int("to", 0) {
@@ -252,14 +266,25 @@ impl Importer {
     }
 
     /// The operators that only move axes.
-    fn moved(&self, op: &Operator) -> Answer<Symbol> {
+    fn moved(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
         let moved = match op.node.op_type.as_str() {
             "Transpose" => match op.ints("perm") {
                 Some(permutation) => symbol.transpose(permutation),
                 None => return unsupported("without perm moves the batch, which is not supported"),
             },
-            "Reshape" => symbol.reshape(op.needed(1)?.ints()?, self.batch, op.int("allowzero", 0) != 0),
+            "Reshape" => {
+                let (target, zero) = (op.needed(1)?.ints()?, op.int("allowzero", 0) != 0);
+                match symbol.reshape(target, self.batch, zero) {
+                    Err(problem) if problem.ends_with(symbol::CUTS_ACROSS) => {
+                        // A size of zero stands for that of an axis of the tensor as it is.
+                        let sizes: Vec<usize> = (0..symbol.axes.len()).map(|axis| symbol.size(axis)).collect();
+                        let flat = self.in_memory(symbol, &(0..sizes.len()).collect::<Vec<_>>(), true)?;
+                        Symbol::in_order(flat, &[symbol.len()]).reshape_from(&sizes, target, self.batch, zero)
+                    }
+                    result => result,
+                }
+            }
             "Squeeze" => symbol.squeeze(op.numbers(1, "axes")?.as_deref(), self.batch),
             "Unsqueeze" => symbol.unsqueeze(&op.numbers(1, "axes")?.ok_or("axes are missing")?),
             _ => {
@@ -307,8 +332,8 @@ impl Importer {
     fn image(&self, symbol: &Symbol) -> Answer<[usize; 3]> {
         let image = self.drafts[symbol.draft].shape.as_image();
         match (symbol.order(), image) {
-            (Some(symbol::Order::ChannelsFirst), Some(image)) => Ok(image),
-            (Some(symbol::Order::ChannelsLast), Some(_)) => {
+            (Some(Order::ChannelsFirst), Some(image)) => Ok(image),
+            (Some(Order::ChannelsLast), Some(_)) => {
                 Err(format!("takes its input of {} as (batch, height, width, channels)", symbol.shape()).into())
             }
             _ => unsupported(format!("of an input of {} is not supported, only of images", symbol.shape())),
@@ -339,7 +364,7 @@ impl Importer {
     }
 
     /// The layer whose output is an output of the graph.
-    fn output(&mut self, name: &str) -> Result<usize, String> {
+    fn output(&mut self, name: &str, order: Order) -> Result<usize, String> {
         let symbol = match self.values.get(name) {
             Some(Value::Symbol(symbol)) => symbol.clone(),
             Some(Value::Constant(_)) => return Err("does not depend on the input".into()),
@@ -350,13 +375,10 @@ impl Importer {
             return Ok(symbol.draft);
         }
         match symbol.features() {
-            Some((_, Some(_))) => Err(format!(
-                "of {} is a flattened image with its channels first; only a dense layer can take that",
-                symbol.shape()
-            )),
             Some((_, None)) => self.flatten(symbol.draft),
-            None if !image && symbol.axes.is_empty() => Ok(symbol.draft),
-            None => Err(format!("of {} is neither an image nor flat", symbol.shape())),
+            _ if !image && symbol.axes.is_empty() => Ok(symbol.draft),
+            _ if symbol.axes.len() == 3 => self.in_memory(&symbol, &order.places(), false),
+            _ => self.in_memory(&symbol, &(0..symbol.axes.len()).collect::<Vec<_>>(), false),
         }
     }
 }

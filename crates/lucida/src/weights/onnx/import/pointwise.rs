@@ -156,8 +156,8 @@ impl Importer {
     fn channels(&mut self, symbol: &Symbol, axis: usize) -> Answer<(Symbol, Option<Vec<usize>>)> {
         let shape = &self.drafts[symbol.draft].shape;
         let last = symbol.atoms.len() - 1;
-        let alone = symbol.axes[axis] == [last] || (symbol.axes[axis].is_empty() && shape.channels() == 1);
-        if shape.as_image().is_some() && alone {
+        let alone = symbol.axes[axis] == [last] || symbol.axes[axis].is_empty();
+        if shape.as_image().is_some() && alone && symbol.size(axis) == shape.channels() {
             return Ok((symbol.clone(), None));
         }
         let (symbol, found, order) = self.features(symbol)?;
