@@ -164,7 +164,7 @@ multiversion! {
                     }
                     continue;
                 }
-                &[(y, weight)] if weight == 1.0 => &image[y * line..(y + 1) * line],
+                &[(y, 1.0)] => &image[y * line..(y + 1) * line],
                 taps => {
                     for (index, &(y, weight)) in taps.iter().enumerate() {
                         let from = &image[y * line..(y + 1) * line];

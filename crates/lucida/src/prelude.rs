@@ -11,7 +11,7 @@ pub use crate::model::{Model, Predicted, Prediction};
 pub use crate::nn::layers::{
     Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Conv2DTranspose, Dense,
     DepthwiseConv2D, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, Rescaling,
-    SeparableConv2D, ZeroPadding2D,
+    Reshape, SeparableConv2D, UpSampling2D, ZeroPadding2D,
 };
 pub use crate::nn::{Loss, LossKind, Network, Optimizer, Plan, Schedule, Sequential, applications, summary};
 pub use crate::style::{Pooling, Preset, StyleConfig, StyleNetwork, StyleRequest, StyleResult, transfer};

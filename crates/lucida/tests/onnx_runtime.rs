@@ -10,9 +10,11 @@ use std::{env, fs};
 use lucida::files::write_npy;
 use lucida::nn::applications::{self, InitialWeights};
 use lucida::nn::layers::{
-    Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
-    Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D,
-    Input, MaxPooling2D, Padding, SeparableConv2D, ZeroPadding2D,
+    Activation, ActivationKind, AdaptiveAveragePooling2D, AdaptiveMaxPooling2D, Add, AveragePooling2D, AxisSlice,
+    BatchNormalization, CenterCrop, ChannelShuffle, Concatenate, Conv2D, Conv2DTranspose, Coordinates, Cropping2D,
+    Dense, DepthOrder, DepthToSpace, DepthwiseConv2D, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D,
+    Input, Interpolation, Layer, MaxPooling2D, NearestMode, Pad2D, PadMode, Padding, Permute, Reshape, Resize,
+    Resizing, SeparableConv2D, Slice, SpaceToDepth, UpSampling2D, ZeroPadding2D,
 };
 use lucida::nn::{Network, Plan};
 use lucida::weights::{Model, onnx};
@@ -154,5 +156,62 @@ fn adaptive_pooling() {
     for windows in [[4, 3], [5, 4], [3, 7], [1, 1]] {
         let layers = [Conv2D::new(4, [3, 3]).into(), AdaptiveAveragePooling2D::new(windows).into()];
         agrees(Network::sequential("adaptive", [10, 11, 3], layers, 5).unwrap());
+    }
+}
+
+#[test]
+fn layers_that_pad_pool_resize_and_move() {
+    let backward = AxisSlice::Range { start: None, stop: None, step: -2 };
+    let channels = AxisSlice::Range { start: Some(2), stop: Some(-1), step: 3 };
+    let pooling = || AveragePooling2D::new([3, 2]).strides([2, 2]).padding(Padding::Explicit([[1, 0], [1, 1]]));
+    let pad = |mode| Pad2D { padding: [[1, 2], [0, 3]], mode };
+    let nearest = Resize { interpolation: Interpolation::Nearest, ..Resize::to_size([5, 9]) };
+    let bicubic = Resize { interpolation: Interpolation::Bicubic, ..Resize::to_size([5, 9]) };
+    let layers: Vec<Layer> = vec![
+        pad(PadMode::Constant(0.5)).into(),
+        pad(PadMode::Reflect).into(),
+        pad(PadMode::Symmetric).into(),
+        pad(PadMode::Replicate).into(),
+        pad(PadMode::Circular).into(),
+        Cropping2D::new([[1, 2], [0, 3]]).into(),
+        CenterCrop::new(3, 2).into(),
+        CenterCrop::new(9, 2).into(),
+        UpSampling2D::new([2, 3]).into(),
+        UpSampling2D::new([2, 3]).interpolation(Interpolation::Bilinear).into(),
+        UpSampling2D::new([2, 1]).interpolation(Interpolation::Bicubic).into(),
+        Resizing::new(5, 7).into(),
+        Resizing { interpolation: Interpolation::Nearest, ..Resizing::new(5, 7) }.into(),
+        Resizing { antialias: true, ..Resizing::new(5, 3) }.into(),
+        Resize { coordinates: Coordinates::AlignCorners, ..Resize::to_size([5, 9]) }.into(),
+        Resize { coordinates: Coordinates::Asymmetric, nearest: NearestMode::Floor, ..nearest }.into(),
+        Resize { nearest: NearestMode::Ceil, ..nearest }.into(),
+        bicubic.into(),
+        Resize { exclude_outside: true, cubic_coefficient: -0.5, ..bicubic }.into(),
+        Resize::by([1.7, 0.6]).into(),
+        ChannelShuffle::new(4).into(),
+        DepthToSpace::new(2).into(),
+        DepthToSpace::new(2).order(DepthOrder::ColumnFirst).into(),
+        SpaceToDepth::new(2).into(),
+        SpaceToDepth::new(2).order(DepthOrder::ColumnFirst).into(),
+        Permute::new([2, 1, 3]).into(),
+        Permute::new([3, 1, 2]).into(),
+        Reshape::new([-1, 3, 8]).into(),
+        Reshape::new([6, -1]).into(),
+        Slice::new([AxisSlice::all(), AxisSlice::At(1)]).into(),
+        Slice::new([backward, AxisSlice::all(), channels]).into(),
+        GlobalAveragePooling2D::keeping_dims().into(),
+        GlobalMaxPooling2D::keeping_dims().into(),
+        AdaptiveMaxPooling2D::new([5, 3]).into(),
+        AdaptiveMaxPooling2D::new([3, 2]).into(),
+        AveragePooling2D { count_include_pad: true, ..pooling() }.into(),
+        AveragePooling2D { count_include_pad: true, ceil_mode: true, ..pooling() }.into(),
+        AveragePooling2D { count_include_pad: true, ..pooling().padding(Padding::Same) }.into(),
+        AveragePooling2D { ceil_mode: true, ..pooling() }.into(),
+        AveragePooling2D { divisor_override: Some(5), dilation: [2, 1], ..pooling() }.into(),
+        MaxPooling2D { dilation: [2, 1], ceil_mode: true, ..MaxPooling2D::new([2, 3]) }.into(),
+    ];
+    for layer in layers {
+        eprintln!("{layer:?}");
+        agrees(Network::sequential(layer.default_name(), [6, 4, 8], [layer], 5).unwrap());
     }
 }

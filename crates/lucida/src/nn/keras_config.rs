@@ -70,7 +70,12 @@ impl<'a> KerasConfig<'a> {
         self.options
     }
 
-    /// The axes of the first input, without the batch.
+    /// The shape of the first input, without the batch.
+    pub(crate) fn input_shape(&self) -> &'a Shape {
+        self.input
+    }
+
+    /// The number of its axes.
     pub(crate) fn rank(&self) -> usize {
         self.input.sizes().len()
     }

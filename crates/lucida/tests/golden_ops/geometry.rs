@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Case, cases};
 
-/// Compares every case of a file with the layer that `layer` makes of it.
+/// Compares every case of a file with its `layer`.
 fn check(file: &str, layer: impl Fn(&Case) -> Layer) {
     for case in cases(file) {
         case.check(&[], |shapes: &[Shape]| Network::sequential("one_layer", shapes[0].clone(), [layer(&case)], 1));

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use lucida::nn::applications::{self, Options};
 use lucida::nn::layers::{
-    Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
-    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
-    ZeroPadding2D,
+    Activation, ActivationKind, AdaptiveAveragePooling2D, AdaptiveMaxPooling2D, Add, AspectRatio, AveragePooling2D,
+    AxisSlice, BatchNormalization, CenterCrop, Concatenate, Conv2D, Cropping2D, Dense, DepthToSpace, Dropout, Flatten,
+    GlobalAveragePooling2D, GlobalMaxPooling2D, Input, Interpolation, Layer, MaxPooling2D, Pad2D, PadMode, Padding,
+    Permute, Reshape, Resizing, Slice, SpaceToDepth, UpSampling2D, ZeroPadding2D,
 };
 use lucida::nn::{Network, Plan};
 use lucida::weights::{self, Model, keras_h5, keras_zip};
@@ -24,6 +25,7 @@ fn main() -> Result<()> {
     let seeded = |options: Options| options.size(96, 80).seed(7);
     for mut network in [
         every_layer()?,
+        moved()?,
         applications::mnist_cnn(7)?,
         applications::lenet5(&Options::default().seed(7))?,
         applications::basic_cnn(&seeded(Options::default()))?,
@@ -74,6 +76,32 @@ fn bytes(values: &[f32]) -> Vec<u8> {
 }
 
 /// A network with a layer of each kind.
+/// Layers that pad, pool, resize, and move values.
+fn moved() -> Result<Network> {
+    let all = AxisSlice::all();
+    let layers: Vec<Layer> = vec![
+        Pad2D { padding: [[1, 2], [0, 3]], mode: PadMode::Constant(0.5) }.into(),
+        Pad2D { padding: [[1, 0], [2, 0]], mode: PadMode::Reflect }.into(),
+        Cropping2D::new([[1, 2], [0, 3]]).into(),
+        UpSampling2D::new([2, 3]).interpolation(Interpolation::Bilinear).into(),
+        Resizing { interpolation: Interpolation::Bicubic, ..Resizing::new(23, 17) }.into(),
+        Resizing { antialias: true, aspect_ratio: AspectRatio::Crop, ..Resizing::new(12, 8) }.into(),
+        Resizing { aspect_ratio: AspectRatio::Pad, ..Resizing::new(12, 20) }.into(),
+        CenterCrop::new(8, 6).into(),
+        CenterCrop::new(9, 7).into(),
+        UpSampling2D::new([2, 2]).into(),
+        AdaptiveMaxPooling2D::new([8, 6]).into(),
+        SpaceToDepth::new(2).into(),
+        Conv2D::new(8, [1, 1]).into(),
+        DepthToSpace::new(2).into(),
+        Slice::new([AxisSlice::Range { start: Some(1), stop: None, step: 2 }, all, all]).into(),
+        Permute::new([2, 1, 3]).into(),
+        Reshape::new([-1, 2, 6]).into(),
+        GlobalAveragePooling2D::keeping_dims().into(),
+    ];
+    Network::sequential("moved", [12, 10, 3], layers, 5)
+}
+
 fn every_layer() -> Result<Network> {
     let mut b = Network::builder("every_layer");
     let input = b.add(Input::new([12, 10, 3]), &[])?;

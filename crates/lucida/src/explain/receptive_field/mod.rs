@@ -181,7 +181,6 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField], shapes: &[Shape]) -> Result
     let (rows, columns) = (&first.rows, &first.columns);
     Ok(match node.layer().spec().extent(shapes) {
         Extent::Same => (first.layout, rows.clone(), columns.clone()),
-        Extent::Transposed => (layout, columns.clone(), rows.clone()),
         Extent::Whole => whole(layout, inputs),
         Extent::Padded([[top, bottom], [left, right]]) => {
             (layout, Arc::new(rows.padded(top, bottom)), Arc::new(columns.padded(left, right)))

@@ -4,9 +4,10 @@ use super::*;
 use crate::core::{Purpose, Rng};
 use crate::nn::applications::{self, Options};
 use crate::nn::layers::{
-    Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
-    Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Flatten, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
-    SeparableConv2D, ZeroPadding2D,
+    Activation, ActivationKind, AdaptiveAveragePooling2D, AdaptiveMaxPooling2D, Add, AveragePooling2D, AxisSlice,
+    BatchNormalization, ChannelShuffle, Concatenate, Conv2D, Conv2DTranspose, Cropping2D, Dense, DepthToSpace,
+    DepthwiseConv2D, Flatten, GlobalMaxPooling2D, Input, Interpolation, MaxPooling2D, Pad2D, PadMode, Padding, Reshape,
+    Resize, SeparableConv2D, Slice, SpaceToDepth, UpSampling2D, ZeroPadding2D,
 };
 use crate::nn::{Layer, Plan, TensorRef};
 
@@ -78,20 +79,41 @@ fn check(network: &Network, noise: &mut Rng) {
     }
 }
 
+/// A range of an axis, forward or backward.
+fn one_of(noise: &mut Rng, size: usize) -> AxisSlice {
+    let (start, step) = (noise.below(size), 1 + noise.below(2) as i64);
+    let step = if noise.below(2) == 0 { step } else { -step };
+    AxisSlice::Range { start: Some(start as i64), stop: None, step }
+}
+
 /// A layer of windows over an image of this size, or none that would fit.
-fn random_layer(noise: &mut Rng, [height, width, _]: [usize; 3]) -> Option<Layer> {
+fn random_layer(noise: &mut Rng, [height, width, channels]: [usize; 3]) -> Option<Layer> {
     let window = [1 + noise.below(4), 1 + noise.below(4)];
     let strides = [1 + noise.below(2), 1 + noise.below(2)];
     let padding = if noise.below(2) == 0 { Padding::Valid } else { Padding::Same };
     if window[0] > height || window[1] > width {
         return None;
     }
-    Some(match noise.below(7) {
+    let border = [[noise.below(3), noise.below(2)], [noise.below(2), noise.below(3)]];
+    let pads = border.map(|pads| pads.map(|pad| pad as i64 - 1));
+    let mode = [PadMode::Constant(0.0), PadMode::Reflect, PadMode::Symmetric, PadMode::Replicate, PadMode::Circular];
+    let interpolation = [Interpolation::Nearest, Interpolation::Bilinear][noise.below(2)];
+    Some(match noise.below(18) {
         0 => MaxPooling2D::new([window[0].min(2), window[1].min(2)]).strides(strides).padding(padding).into(),
         1 => AveragePooling2D::new(window).strides(strides).padding(padding).into(),
         2 => ZeroPadding2D { padding: [[noise.below(3), noise.below(2)], [noise.below(2), noise.below(3)]] }.into(),
         3 => BatchNormalization::default().into(),
         4 => AdaptiveAveragePooling2D::new([1 + noise.below(6), 1 + noise.below(6)]).into(),
+        5 => Pad2D { padding: pads, mode: mode[noise.below(5)] }.into(),
+        6 => UpSampling2D::new([1 + noise.below(2), 1 + noise.below(2)]).interpolation(interpolation).into(),
+        7 => Resize { interpolation, ..Resize::to_size([3 + noise.below(9), 3 + noise.below(9)]) }.into(),
+        8 => AveragePooling2D { ceil_mode: true, ..AveragePooling2D::new(window).strides([2, 2]) }.into(),
+        9 => Slice::new([one_of(noise, height), one_of(noise, width)]).into(),
+        10 if height > 3 && width > 3 => Cropping2D::new(border).into(),
+        11 if [height % 2, width % 2] == [0, 0] => SpaceToDepth::new(2).into(),
+        12 if channels % 4 == 0 => DepthToSpace::new(2).into(),
+        13 => AdaptiveMaxPooling2D::new([1 + height / 2, 1 + width / 2]).into(),
+        14 => ChannelShuffle::new(channels).into(),
         _ => Conv2D::new(3, window).strides(strides).padding(padding).into(),
     })
 }
@@ -99,12 +121,14 @@ fn random_layer(noise: &mut Rng, [height, width, _]: [usize; 3]) -> Option<Layer
 #[test]
 fn chains_of_random_layers_against_the_support_of_the_gradient() {
     let mut noise = noise(1);
-    for seed in 0..25 {
+    for seed in 0..40 {
         let mut builder = Network::builder("chain");
         let mut last = builder.add(Input::new([9 + noise.below(6), 8 + noise.below(8), 2]), &[]).unwrap();
         for _ in 0..2 + noise.below(4) {
             let shape = builder.shape(last).as_image().unwrap();
-            if let Some(layer) = random_layer(&mut noise, shape) {
+            if let Some(layer) = random_layer(&mut noise, shape)
+                && layer.spec().output_shape(&[shape.into()]).is_ok()
+            {
                 last = builder.add(layer, &[last]).unwrap();
             }
         }
@@ -244,6 +268,28 @@ fn a_softmax_over_a_flattened_image_sees_all_of_it() {
     assert_eq!(fields[1].layout(), [4, 5, 1]);
     assert_eq!(fields[1].at([2, 3]).unwrap().columns, Span { start: 3, end: 4 });
     assert_eq!(fields[2].at([0, 0]).unwrap().columns, Span { start: 0, end: 5 });
+}
+
+#[test]
+fn windows_with_a_dilation_against_the_support_of_the_gradient() {
+    let layers = [
+        Conv2D::new(2, [3, 2]).padding(Padding::Same).into(),
+        AveragePooling2D { dilation: [2, 3], ..AveragePooling2D::new([2, 2]).strides([1, 2]) }.into(),
+        Layer::from(MaxPooling2D { dilation: [1, 2], ..MaxPooling2D::new([1, 2]).strides([1, 1]) }),
+    ];
+    check(&Network::sequential("dilated", [9, 14, 2], layers, 1).unwrap(), &mut noise(3));
+}
+
+#[test]
+fn a_reshaped_image_is_everywhere() {
+    let layers = [Conv2D::new(2, [3, 3]).into(), Reshape::new([4, 3, 2]).into(), Conv2D::new(1, [2, 2]).into()];
+    let network = Network::sequential("reshaped", [5, 6, 1], layers, 1).unwrap();
+    let fields = receptive_fields(&network).unwrap();
+    assert_eq!((fields[2].layout(), fields[2].size()), ([4, 3, 2], None));
+    for (layer, place) in [(2, [3, 2]), (3, [2, 1])] {
+        let field = fields[layer].at(place).unwrap();
+        assert_eq!((field.rows, field.columns), (Span { start: 0, end: 5 }, Span { start: 0, end: 6 }));
+    }
 }
 
 #[test]

@@ -168,6 +168,10 @@ const AUGMENTATION: &[&str] = &[
     "RandomSharpness",
     "RandomShear",
     "ActivityRegularization",
+    "AugMix",
+    "CutMix",
+    "MixUp",
+    "RandAugment",
     "Identity",
 ];
 

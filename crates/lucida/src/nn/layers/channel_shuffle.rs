@@ -37,6 +37,13 @@ impl ChannelShuffle {
     pub fn new(groups: usize) -> Self {
         Self { groups }
     }
+
+    /// The view of the input that the output is.
+    pub(crate) fn axes(&self, input: &Shape) -> [(usize, isize); 3] {
+        let channels = input.channels();
+        let group = channels / self.groups;
+        [(input.len() / channels, channels as isize), (group, 1), (self.groups, group as isize)]
+    }
 }
 
 impl LayerSpec for ChannelShuffle {
@@ -61,10 +68,7 @@ impl LayerSpec for ChannelShuffle {
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
-        let (input, channels) = (&config.inputs[0], config.output.channels());
-        let group = channels / self.groups;
-        let axes = [(input.len() / channels, channels as isize), (group, 1), (self.groups, group as isize)];
-        Box::new(StridedOp::new(config, 0, &axes))
+        Box::new(StridedOp::new(config, 0, &self.axes(&config.inputs[0])))
     }
 }
 

@@ -131,13 +131,15 @@ depth_layer! {
 }
 
 impl DepthToSpace {
-    fn sizes(&self, [height, width, channels]: [usize; 3]) -> Option<[usize; 3]> {
+    /// The shape of the output, if the input fits.
+    pub(crate) fn sizes(&self, [height, width, channels]: [usize; 3]) -> Option<[usize; 3]> {
         let block = self.block_size;
         let pixels = block.checked_mul(block).filter(|&pixels| pixels > 0 && channels.is_multiple_of(pixels))?;
         Some([height.checked_mul(block)?, width.checked_mul(block)?, channels / pixels])
     }
 
-    fn axes(&self, [height, width, channels]: [usize; 3]) -> [(usize, isize); 5] {
+    /// The view of the input that the output is.
+    pub(crate) fn axes(&self, [height, width, channels]: [usize; 3]) -> [(usize, isize); 5] {
         let block = self.block_size;
         let depth = channels / (block * block);
         let (row, column, channel) = match self.order {
@@ -167,13 +169,15 @@ impl DepthToSpace {
 }
 
 impl SpaceToDepth {
-    fn sizes(&self, [height, width, channels]: [usize; 3]) -> Option<[usize; 3]> {
+    /// The shape of the output, if the input fits.
+    pub(crate) fn sizes(&self, [height, width, channels]: [usize; 3]) -> Option<[usize; 3]> {
         let block = self.block_size;
         let fits = block > 0 && height.is_multiple_of(block) && width.is_multiple_of(block);
         fits.then(|| [height / block, width / block, channels * block * block])
     }
 
-    fn axes(&self, [height, width, channels]: [usize; 3]) -> [(usize, isize); 5] {
+    /// The view of the input that the output is.
+    pub(crate) fn axes(&self, [height, width, channels]: [usize; 3]) -> [(usize, isize); 5] {
         let block = self.block_size;
         let (line, pixel) = ((width * channels) as isize, channels as isize);
         let (row, column, channel) = ((block, line), (block, pixel), (channels, 1));

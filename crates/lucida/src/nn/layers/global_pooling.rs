@@ -14,7 +14,7 @@ use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 
 macro_rules! global_pooling_layer {
-    ($(#[$doc:meta])* $name:ident, $kind:expr, $alias:literal, $onnx:literal) => {
+    ($(#[$doc:meta])* $name:ident, $kind:expr, $alias:literal, $operation:literal, $onnx:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
         pub struct $name {
@@ -60,10 +60,17 @@ macro_rules! global_pooling_layer {
 
         impl BuiltInLayer for $name {
             const KERAS_CLASSES: &'static [&'static str] = &[stringify!($name)];
-            const KERAS_ALIASES: &'static [&'static str] = &[$alias];
+            const KERAS_ALIASES: &'static [&'static str] = &[$alias, $operation];
 
-            fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+            /// The layer, or an operation over the rows and columns of an image.
+            fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
                 config.channels_last()?;
+                if class == $operation {
+                    config.required("axis")?;
+                    let spatial = [vec![1, 2], vec![-3, -2], vec![2, 1], vec![-2, -3]].map(Value::from);
+                    config.must_be("axis", if config.rank() == 3 { &spatial } else { &[] })?;
+                    config.must_be("initial", &[])?;
+                }
                 Ok(Self { keepdims: config.flag("keepdims", false)? }.into())
             }
 
@@ -96,7 +103,7 @@ global_pooling_layer! {
     /// assert_eq!(network.output()?.shape().sizes(), [512]);
     /// # Ok::<(), lucida::Error>(())
     /// ```
-    GlobalAveragePooling2D, Pooling::Average, "GlobalAvgPool2D", "GlobalAveragePool"
+    GlobalAveragePooling2D, Pooling::Average, "GlobalAvgPool2D", "Mean", "GlobalAveragePool"
 }
 
 global_pooling_layer! {
@@ -112,7 +119,7 @@ global_pooling_layer! {
     /// assert_eq!(plan.output(0), [2.0]);
     /// # Ok::<(), lucida::Error>(())
     /// ```
-    GlobalMaxPooling2D, Pooling::Max, "GlobalMaxPool2D", "GlobalMaxPool"
+    GlobalMaxPooling2D, Pooling::Max, "GlobalMaxPool2D", "Max", "GlobalMaxPool"
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ impl LayerSpec for Permute {
     fn extent(&self, _inputs: &[Shape]) -> Extent {
         match self.dims[..] {
             [1, 2, 3] | [1] => Extent::Same,
-            [2, 1, 3] => Extent::Transposed,
+            // Fields of rows and columns are kept apart: one that moves from either to the other is any.
             _ => Extent::Whole,
         }
     }

@@ -46,7 +46,7 @@ impl Geometry {
                 let after = self.padding.explicit().map_or(0, |padding| padding[axis][1]);
                 let end = padding[axis] + image[axis];
                 // One more window, which reaches over the end, if it starts before it.
-                if start < end && (end + after - reach[axis]) % stride != 0 {
+                if start < end && !(end + after - reach[axis]).is_multiple_of(stride) {
                     output[axis] += 1;
                 }
             }

@@ -84,8 +84,14 @@ impl LayerSpec for Reshape {
 impl BuiltInLayer for Reshape {
     const KERAS_CLASSES: &'static [&'static str] = &["Reshape"];
 
+    /// Operations that add an axis or leave some out.
+    const KERAS_ALIASES: &'static [&'static str] = &["Squeeze", "ExpandDims"];
+
     /// The layer, or the operation `keras.ops.reshape`, whose sizes begin with the batch.
-    fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+    fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+        if class != "Reshape" {
+            return with_axes(class, config);
+        }
         let operation = config.get("newshape").is_some();
         let value = config.required(if operation { "newshape" } else { "target_shape" })?;
         // An open size is written as null by some versions.
@@ -118,13 +124,42 @@ impl BuiltInLayer for Reshape {
     }
 }
 
+/// `Squeeze` and `ExpandDims`, whose axes count the batch.
+fn with_axes(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+    let value = config.required("axis")?;
+    let axes: Option<Vec<i64>> = match value.as_i64() {
+        Some(axis) => Some(vec![axis]),
+        None => serde_json::from_value(value.clone()).ok(),
+    };
+    let bad = || format!("axis {} is not supported", short(value));
+    let mut sizes: Vec<i64> = config.input_shape().sizes().iter().map(|&size| size as i64).collect();
+    let rank = sizes.len() as i64 + if class == "Squeeze" { 1 } else { 2 };
+    let place = |axis: i64| usize::try_from(if axis < 0 { axis + rank - 1 } else { axis - 1 }).ok();
+    let mut places = axes.and_then(|axes| axes.into_iter().map(place).collect::<Option<Vec<_>>>()).ok_or_else(bad)?;
+    places.sort_unstable();
+    places.dedup();
+    match places[..] {
+        [place] if class == "ExpandDims" && place <= sizes.len() => sizes.insert(place, 1),
+        _ if class == "Squeeze" && places.iter().all(|&place| sizes.get(place) == Some(&1)) => {
+            for &place in places.iter().rev() {
+                sizes.remove(place);
+            }
+        }
+        _ => return Err(bad()),
+    }
+    if sizes.is_empty() { Err(bad()) } else { Ok(Reshape::new(sizes).into()) }
+}
+
 /// The input with its axes as the network has them: ONNX's images have their channels first.
 pub(super) fn channels_last(layer: &mut OnnxLayer) -> String {
     let input = layer.input();
     match layer.shapes[0].as_image() {
-        Some(_) => {
-            layer.intermediate("nhwc", "Transpose", vec![input], vec![("perm", OnnxAttribute::ints([0, 2, 3, 1]))])
-        }
+        Some(_) => layer.intermediate(
+            "channels_last",
+            "Transpose",
+            vec![input],
+            vec![("perm", OnnxAttribute::ints([0, 2, 3, 1]))],
+        ),
         None => input,
     }
 }

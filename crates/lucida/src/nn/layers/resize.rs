@@ -94,7 +94,8 @@ impl Resize {
         }
     }
 
-    fn map(&self, sizes: [usize; 2]) -> ImageMap {
+    /// The map of an image of this height and width.
+    pub(crate) fn map(&self, sizes: [usize; 2]) -> ImageMap {
         let size = self.size(sizes);
         let axis = |axis: usize| -> AxisMap {
             let scale = match self.to {
@@ -174,11 +175,14 @@ impl BuiltInLayer for Resize {
 
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         let sizes = sides(&[layer.shapes[0].clone()]);
-        let native = !self.antialias
-            && matches!(self.to, ResizeTo::Size(_))
-            && !matches!(self.coordinates, Coordinates::TfHalfPixelForNn | Coordinates::HalfPixelSymmetric);
+        let size = self.size(sizes);
+        // ONNX Runtime refuses a bicubic resize to a smaller image next to a transposition.
+        let shrinks = (0..2).any(|axis| size[axis] < sizes[axis]);
+        let refused = shrinks && self.interpolation == Interpolation::Bicubic;
+        let unknown = matches!(self.coordinates, Coordinates::TfHalfPixelForNn | Coordinates::HalfPixelSymmetric);
+        let native = matches!(self.to, ResizeTo::Size(_)) && !self.antialias && !refused && !unknown;
         match native {
-            true => resize_to_onnx(layer, &self.kernel(), self.size(sizes)),
+            true => resize_to_onnx(layer, &self.kernel(), size),
             false => map_to_onnx(layer, &self.map(sizes)),
         }
     }

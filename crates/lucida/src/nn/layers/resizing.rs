@@ -304,6 +304,11 @@ impl UpSampling2D {
         Self { interpolation, ..self }
     }
 
+    /// The map of an image of this height and width.
+    pub(crate) fn map(&self, sizes: [usize; 2]) -> ImageMap {
+        self.resizing(sizes).map(sizes)
+    }
+
     fn resizing(&self, [height, width]: [usize; 2]) -> Resizing {
         let [height, width] = [height.saturating_mul(self.size[0]), width.saturating_mul(self.size[1])];
         Resizing { interpolation: self.interpolation, ..Resizing::new(height, width) }

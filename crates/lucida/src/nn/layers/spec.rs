@@ -76,8 +76,6 @@ pub enum Extent {
     },
     /// Windows of different sizes, perhaps empty: the rows of each row of the output, the columns of each column.
     UnevenWindows([Vec<Range<usize>>; 2]),
-    /// Its own, with rows and columns exchanged.
-    Transposed,
     /// Its own, behind a border of `[[top, bottom], [left, right]]` positions.
     Padded([[usize; 2]; 2]),
     /// All.

@@ -116,6 +116,7 @@ impl Network {
                     scale.iter().all(|&scale| scale == 1.0) && offset.iter().all(|&offset| offset == 0.0)
                 }
                 Layer::Flatten(_)
+                | Layer::Reshape(_)
                 | Layer::GlobalAveragePooling2D(_)
                 | Layer::GlobalMaxPooling2D(_)
                 | Layer::AdaptiveAveragePooling2D(_)

@@ -3,6 +3,7 @@
 //! Both ways of writing it are read: that of Keras 3 (`config.json` of a `.keras` file, `model_config` of an `.h5`) and
 //! that of Keras 2 and `tf.keras`. A model within a model becomes the layers it consists of.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
@@ -214,7 +215,8 @@ impl Reader {
             }
             return Ok(outputs);
         }
-        let options = item.config.as_object().ok_or_else(|| Error::layer(item.name, "has no configuration"))?;
+        let options = item.options().ok_or_else(|| Error::layer(item.name, "has no configuration"))?;
+        let options = options.as_ref();
         let first = inputs.first().map(|&input| self.builder.shape(input).clone());
         let first = first.ok_or_else(|| Error::layer(item.name, "is not connected to any layer"))?;
         let mut notes = Vec::new();
@@ -342,6 +344,20 @@ impl<'a> Item<'a> {
         Ok(Self { whole, class, name, config })
     }
 
+    /// Its options. An operation of Keras 3 is given some of them when it is called.
+    fn options(&self) -> Option<Cow<'a, Map<String, Value>>> {
+        let options = self.config.as_object()?;
+        let call = self.calls().first().unwrap_or(&Value::Null);
+        let (name, given) = match self.class {
+            "GetItem" => ("key", &call["args"][1]),
+            "Pad" => ("constant_values", &call["kwargs"]["constant_values"]),
+            _ => return Some(Cow::Borrowed(options)),
+        };
+        let mut options = options.clone();
+        options.insert(name.into(), given.clone());
+        Some(Cow::Owned(options))
+    }
+
     /// The calls as the description has them.
     fn calls(&self) -> &'a [Value] {
         self.whole["inbound_nodes"].as_array().map_or(&[], Vec::as_slice)
@@ -372,6 +388,7 @@ impl<'a> Item<'a> {
             }
             (_, Some(new)) => {
                 let arguments = new.get("args").unwrap_or(&Value::Null);
+                let arguments = if self.class == "GetItem" { &arguments[0] } else { arguments };
                 tensors(arguments, &mut sources).map_err(bad)?;
                 options.extend(new.get("kwargs").and_then(Value::as_object));
             }
@@ -381,8 +398,9 @@ impl<'a> Item<'a> {
         for (name, value) in options.into_iter().flat_map(Map::iter) {
             // Layers that augment are called with training=True by default. Keras 3 overrules it for any layer in predict()
             // and evaluate(); Keras 2, whose calls are lists, does not.
-            let trained = *value == true && (call.is_object() || augments(self.class));
-            let harmless = value.is_null() || (name == "training" && (*value == false || trained));
+            let trained = *value == true && (call.is_object() || augments(self.class) || self.class == "RandomCrop");
+            let read = self.class == "Pad" && name == "constant_values";
+            let harmless = read || value.is_null() || (name == "training" && (*value == false || trained));
             if !harmless {
                 return Err(bad(format!("is called with {name}={}, which is not supported", short(value))));
             }
@@ -550,6 +568,31 @@ mod tests {
             assert!(rescaling.offset.iter().all(|&value| value == offset), "{class}: {rescaling:?}");
         }
         assert!(with("GetItem", json!(["..."])).is_err());
+    }
+
+    #[test]
+    fn operations_are_given_options_when_they_are_called() {
+        let called = |class: &str, config: Value, given: Option<Value>, kwargs: Value| {
+            let mut call = call(&[("in", 0)]);
+            call["args"].as_array_mut().unwrap().extend(given);
+            call["kwargs"] = kwargs;
+            let found = described(&[layer(class, "end", config, &[call])], ("end", 0));
+            found.map(|found| found.network.output().unwrap().shape().sizes().to_vec())
+        };
+        let slice = |start: Value, stop: Value, step: Value| json!({ "class_name": "__slice__", "config": { "start": start, "stop": stop, "step": step } });
+        let all = || slice(Value::Null, Value::Null, Value::Null);
+        let item = |key: Value| called("GetItem", json!({}), Some(key), json!({}));
+        assert_eq!(item(json!([all(), slice(1.into(), (-1).into(), 2.into())])).unwrap(), [2, 6, 2]);
+        assert_eq!(item(json!([{ "class_name": "__ellipsis__", "config": {} }, 0])).unwrap(), [6, 6]);
+        assert!(item(json!([slice(1.into(), Value::Null, Value::Null)])).unwrap_err().to_string().contains("batch"));
+        let pad = |kwargs: Value| {
+            let config = json!({ "pad_width": [[0, 0], [1, 2], [0, 1], [0, 0]], "mode": "constant" });
+            called("Pad", config, None, kwargs)
+        };
+        assert_eq!(pad(json!({ "constant_values": 0.5 })).unwrap(), [9, 7, 2]);
+        assert_eq!(pad(json!({ "constant_values": null })).unwrap(), [9, 7, 2]);
+        let config = json!({ "pad_width": [[0, 0], [0, 0], [0, 0], [1, 0]], "mode": "edge" });
+        assert!(called("Pad", config, None, json!({})).unwrap_err().to_string().contains("height and width"));
     }
 
     /// Keras writes `training=True` for layers that augment. Its own `predict` overrules it in version 3 alone.

@@ -39,7 +39,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::nn::layers::{Activation, ActivationKind, Rescaling};
+    use crate::nn::layers::{Activation, ActivationKind, AspectRatio, Rescaling, Resizing};
 
     fn read(class: &str, config: Value) -> Result<(Layer, Vec<String>), String> {
         let mut notes = Vec::new();
@@ -102,7 +102,52 @@ mod tests {
             assert_eq!(layer, Activation::new(ActivationKind::Linear).into());
             assert_eq!(notes, [format!("{class}: augments in training only, left out")]);
         }
-        assert!(read("RandomCrop", json!({"height": 2, "width": 2})).is_err());
+        let (layer, notes) = read("RandomCrop", json!({"height": 2, "width": 2, "seed": 3})).unwrap();
+        assert_eq!(layer, Resizing { aspect_ratio: AspectRatio::Crop, ..Resizing::new(2, 2) }.into());
+        assert!(notes[0].contains("augments in training only"), "{notes:?}");
+    }
+
+    #[test]
+    fn layers_that_move_values_are_read_in_both_spellings() {
+        let shape = |class: &str, config: Value| {
+            let (layer, _) = read(class, config)?;
+            layer.spec().output_shape(&[[4, 5, 3].into()]).map(|shape| shape.sizes().to_vec())
+        };
+        for (class, config, expected) in [
+            ("Reshape", json!({"target_shape": [-1, 6]}), &[10, 6][..]),
+            ("Reshape", json!({"target_shape": [null, 6]}), &[10, 6]),
+            ("Reshape", json!({"newshape": [-1, 20, 3]}), &[20, 3]),
+            ("Permute", json!({"dims": [3, 1, 2]}), &[3, 4, 5]),
+            ("Transpose", json!({"axes": [0, 2, 1, 3]}), &[5, 4, 3]),
+            ("ExpandDims", json!({"axis": -1}), &[4, 5, 3, 1]),
+            ("Cropping2D", json!({"cropping": 1, "data_format": "channels_last"}), &[2, 3, 3]),
+            ("Cropping2D", json!({"cropping": [[1, 2], [0, 3]]}), &[1, 2, 3]),
+            ("UpSampling2D", json!({"size": 2, "interpolation": "nearest"}), &[8, 10, 3]),
+            ("CenterCrop", json!({"height": 2, "width": 3}), &[2, 3, 3]),
+            ("Resizing", json!({"height": 8, "width": 9, "interpolation": "bicubic"}), &[8, 9, 3]),
+            ("Resize", json!({"size": [8, 9], "data_format": null}), &[8, 9, 3]),
+            ("AdaptiveMaxPooling2D", json!({"output_size": [2, 3]}), &[2, 3, 3]),
+            ("GlobalMaxPooling2D", json!({"keepdims": true}), &[1, 1, 3]),
+            ("Mean", json!({"axis": [1, 2], "keepdims": false}), &[3]),
+            ("SpaceToDepth", json!({"block_size": 1}), &[4, 5, 3]),
+        ] {
+            assert_eq!(shape(class, config.clone()).unwrap(), expected, "{class} {config}");
+        }
+        for (class, config, expected) in [
+            ("Reshape", json!({"newshape": [4, 15]}), "shape"),
+            ("Transpose", json!({"axes": [1, 0, 2, 3]}), "axes"),
+            ("Squeeze", json!({"axis": 1}), "axis"),
+            ("Mean", json!({"axis": [3]}), "axis"),
+            ("Resizing", json!({"height": 8, "width": 9, "interpolation": "lanczos3"}), "lanczos3"),
+            (
+                "Resizing",
+                json!({"height": 8, "width": 9, "pad_to_aspect_ratio": true, "fill_value": 1.0}),
+                "fill_value",
+            ),
+            ("UpSampling2D", json!({"data_format": "channels_first"}), "data_format"),
+        ] {
+            assert!(shape(class, config).unwrap_err().contains(expected), "{class}");
+        }
     }
 
     #[test]

@@ -117,6 +117,9 @@ fn item(network: &Network, first: usize, calls: &Calls) -> Result<Value, String>
         "name": node.name(),
         "inbound_nodes": calls,
     });
+    if as_operation(&mut item) {
+        return Ok(item);
+    }
     match inputs.as_slice() {
         [] => {}
         [input] => item["build_config"] = json!({ "input_shape": with_batch(input.shape()) }),
@@ -146,6 +149,28 @@ fn call(network: &Network, node: usize, calls: &Calls) -> Value {
         tensors = vec![tensors.into()];
     }
     json!({ "args": tensors, "kwargs": {} })
+}
+
+/// Makes an operation of what is not a layer in Keras: it has no type, and some of its options are arguments of its call.
+fn as_operation(item: &mut Value) -> bool {
+    let class = item["class_name"].as_str().unwrap_or_default().to_owned();
+    let module = match class.as_str() {
+        "Pad" | "GetItem" => "keras.src.ops.numpy",
+        "DepthToSpace" | "SpaceToDepth" => "keras.src.ops.nn",
+        _ => return false,
+    };
+    item["module"] = module.into();
+    item["registered_name"] = class.as_str().into();
+    let Some(config) = item["config"].as_object_mut() else { return true };
+    config.retain(|name, _| !matches!(name.as_str(), "dtype" | "trainable"));
+    let (key, constant) = (config.remove("key"), config.remove("constant_values"));
+    if let (Some(key), Some(arguments)) = (key, item["inbound_nodes"][0]["args"].as_array_mut()) {
+        arguments.push(key);
+    }
+    if let Some(constant) = constant {
+        item["inbound_nodes"][0]["kwargs"]["constant_values"] = constant;
+    }
+    true
 }
 
 /// Whether training would change the layer's weights but is not to.

@@ -2,12 +2,14 @@ use std::fs;
 
 use super::*;
 use crate::data::Preprocessing;
-use crate::nn::Plan;
 use crate::nn::layers::{
-    Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
-    Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D,
-    Input, MaxPooling2D, Padding, SeparableConv2D, ZeroPadding2D,
+    Activation, ActivationKind, AdaptiveAveragePooling2D, AdaptiveMaxPooling2D, Add, AspectRatio, AveragePooling2D,
+    AxisSlice, BatchNormalization, CenterCrop, Concatenate, Conv2D, Conv2DTranspose, Cropping2D, Dense, DepthToSpace,
+    DepthwiseConv2D, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, Interpolation, MaxPooling2D,
+    Pad2D, PadMode, Padding, Permute, Reshape, Resizing, SeparableConv2D, Slice, SpaceToDepth, UpSampling2D,
+    ZeroPadding2D,
 };
+use crate::nn::{Layer, Plan};
 use crate::weights;
 use crate::weights::Note;
 
@@ -35,6 +37,33 @@ fn every_layer() -> Network {
     let mut network = b.build(&[out], 9).unwrap();
     network.set_trainable("conv2d_1", false).unwrap();
     network
+}
+
+#[test]
+fn layers_that_pad_pool_resize_and_move_survive_a_round() {
+    let border = [[1, 2], [0, 3]];
+    let all = AxisSlice::all();
+    let layers: Vec<Layer> = vec![
+        Pad2D { padding: [[1, 2], [0, 3]], mode: PadMode::Constant(0.5) }.into(),
+        Pad2D { padding: [[1, 0], [2, 0]], mode: PadMode::Reflect }.into(),
+        Cropping2D::new(border).into(),
+        UpSampling2D::new([2, 3]).interpolation(Interpolation::Bilinear).into(),
+        Resizing { antialias: true, aspect_ratio: AspectRatio::Crop, ..Resizing::new(12, 8) }.into(),
+        CenterCrop::new(8, 6).into(),
+        AdaptiveMaxPooling2D::new([6, 4]).into(),
+        SpaceToDepth::new(2).into(),
+        DepthToSpace::new(2).into(),
+        Slice::new([AxisSlice::Range { start: Some(1), stop: None, step: 2 }, all, all]).into(),
+        Permute::new([2, 1, 3]).into(),
+        Reshape::new([-1, 2, 6]).into(),
+        GlobalAveragePooling2D::keeping_dims().into(),
+    ];
+    let network = Network::sequential("moved", [12, 10, 3], layers, 5).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.keras");
+    save_model(&Model::new(network.clone()), &path).unwrap();
+    let again = weights::load_model(&path).unwrap().network;
+    assert_eq!(again.architecture(), network.architecture());
 }
 
 fn model() -> Model {
@@ -184,7 +213,6 @@ fn what_has_no_counterpart_is_refused_by_name() {
     refused("batch_normalization", "axis", json!(1), &["axis 1"]);
     refused("batch_normalization", "renorm", json!(true), &["renorm true"]);
     refused("mixed", "axis", json!(2), &["axis 2"]);
-    refused("global_max_pooling2d", "keepdims", json!(true), &["keepdims true"]);
     refused("dropout", "rate", json!(1.5), &["got 1.5"]);
     refused("predictions", "units", json!(5), &["[156, 5]", "[156, 4]"]);
     let message = changed(&path, |config| layer(config, "dropout")["class_name"] = json!("LSTM")).unwrap_err();

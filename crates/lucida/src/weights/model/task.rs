@@ -157,6 +157,7 @@ fn ends_in_classifier(network: &Network, output: &Node) -> bool {
                 _ => return false,
             },
             Layer::Flatten(_)
+            | Layer::Reshape(_)
             | Layer::GlobalAveragePooling2D(_)
             | Layer::AveragePooling2D(_)
             | Layer::AdaptiveAveragePooling2D(_)

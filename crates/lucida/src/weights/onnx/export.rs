@@ -15,7 +15,7 @@ use super::proto::{
 };
 use crate::nn::layers::{ActivationKind, shape_in_groups};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxConstant, OnnxGraph, OnnxLayer, OnnxNode, OnnxValues};
-use crate::nn::{Network, Node, Shape, Weight};
+use crate::nn::{Layer, Network, Node, Shape, Weight};
 
 /// A network as a graph. The weights are to be written next to it: [`weight_dims`] and [`weight_values`].
 pub(super) struct Exported {
@@ -38,7 +38,9 @@ pub(super) fn export(network: &Network) -> Result<Exported, String> {
     let mut tensors: Vec<String> = Vec::with_capacity(network.nodes().len());
     for node in network.nodes() {
         let of_layer = |problem: String| format!("layer {}: {problem}", node.name());
-        if node.shape().as_flat().is_none() && node.shape().as_image().is_none() {
+        let known = node.shape().as_flat().is_some() || node.shape().as_image().is_some();
+        // These are written for any number of axes.
+        if !known && !matches!(node.layer(), Layer::Reshape(_) | Layer::Permute(_) | Layer::Slice(_)) {
             return Err(of_layer(format!("an output of {} is neither flat nor an image", node.shape())));
         }
         tensors.push(layer(&mut graph, network, node, &tensors).map_err(of_layer)?);

@@ -19,6 +19,7 @@ use crate::nn::layers::{
 };
 
 mod generality;
+mod geometry;
 mod graphs;
 mod hostile;
 

@@ -1,6 +1,7 @@
 //! The inputs of a graph.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use super::super::file::OnnxFile;
 use super::super::proto::{GraphProto, NodeProto, ValueInfoProto};
@@ -88,17 +89,16 @@ impl Importer {
     /// whatever the number of axes; a batch of single numbers is a vector of one.
     fn input_symbol(&self, draft: usize, sizes: &[usize], order: Order) -> (Shape, Symbol) {
         match (sizes, order) {
-            ([], _) => (Shape::flat(1), Symbol { draft, atoms: [1].into(), axes: Vec::new() }),
+            ([], _) => (Shape::flat(1), Symbol { draft, atoms: [1].into(), whole: [1].into(), axes: Vec::new() }),
             (&[features], _) => (Shape::flat(features), Symbol::vector(draft, features, 0, 1)),
             (&[channels, ref places @ ..], Order::ChannelsFirst) => {
                 let atoms: Vec<usize> = places.iter().copied().chain([channels]).collect();
                 let axes = [places.len()].into_iter().chain(0..places.len()).map(|atom| vec![atom]).collect();
-                (Shape::from(atoms.as_slice()), Symbol { draft, atoms: atoms.into(), axes }.normal())
+                let shape = Shape::from(atoms.as_slice());
+                let atoms: Rc<[usize]> = atoms.into();
+                (shape, Symbol { draft, whole: atoms.clone(), atoms, axes }.normal())
             }
-            (sizes, Order::ChannelsLast) => {
-                let axes = (0..sizes.len()).map(|atom| vec![atom]).collect();
-                (Shape::from(sizes), Symbol { draft, atoms: sizes.into(), axes }.normal())
-            }
+            (sizes, Order::ChannelsLast) => (Shape::from(sizes), Symbol::in_order(draft, sizes)),
         }
     }
 }
@@ -179,7 +179,11 @@ const KEEPS_ORDER: [&str; 18] = [
 ];
 
 /// Operators whose channels come first.
-const CHANNELS_FIRST: [&str; 10] = [
+const CHANNELS_FIRST: [&str; 14] = [
+    "Resize",
+    "Upsample",
+    "DepthToSpace",
+    "SpaceToDepth",
     "Conv",
     "ConvTranspose",
     "MaxPool",

@@ -1,10 +1,10 @@
-//! Operators of several inputs, and borders.
+//! Operators of several inputs.
 
 use super::Importer;
 use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Symbol, Value};
-use crate::nn::layers::{Concatenate, ZeroPadding2D};
+use crate::nn::layers::Concatenate;
 
 impl Importer {
     /// `Add`, `Sub`, `Mul`, `Div`, `Sum`: with a constant, or of what is computed.
@@ -80,37 +80,6 @@ impl Importer {
         let draft = self.add((op.node, ""), Concatenate::new(), &inputs, Source::Nothing)?;
         let sizes = self.drafts[draft].shape.as_image().ok_or("makes no image")?;
         let order = order.ok_or("makes no image")?;
-        Ok(Symbol::image(draft, sizes, order))
-    }
-
-    pub(super) fn pad(&mut self, op: &Operator) -> Answer<Symbol> {
-        let symbol = op.symbol(0)?;
-        if let Some(mode) = op.text("mode").filter(|mode| mode != "constant") {
-            return unsupported(format!("mode {mode:?} is not supported, only constant"));
-        }
-        let value = op.number(2, "value")?.unwrap_or(0.0);
-        let pads = op.numbers(1, "pads")?.ok_or("pads are missing")?;
-        if op.value(3).is_some() {
-            return unsupported("axes are not supported");
-        }
-        if pads.iter().all(|&pad| pad == 0) {
-            return Ok(symbol.clone());
-        }
-        if value != 0.0 {
-            return unsupported(format!("with {value} is not supported, only with 0"));
-        }
-        let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_image().is_some());
-        let Some(order) = order.filter(|_| pads.len() == 8) else {
-            return unsupported(format!("of an input of {} is not supported, only of images", symbol.shape()));
-        };
-        let [row, column, channel] = order.places();
-        let pad = |axis: usize| [pads[axis + 1], pads[axis + 5]];
-        if [pads[0], pads[4]] != [0, 0] || pad(channel) != [0, 0] || pads.iter().any(|&pad| pad < 0) {
-            return unsupported(format!("by {pads:?} is not supported, only of height and width"));
-        }
-        let padding = [row, column].map(|axis| pad(axis).map(|pad| usize::try_from(pad).unwrap_or(usize::MAX)));
-        let draft = self.add((op.node, ""), ZeroPadding2D { padding }, &[symbol.draft], Source::Nothing)?;
-        let sizes = self.drafts[draft].shape.as_image().ok_or("makes no image")?;
         Ok(Symbol::image(draft, sizes, order))
     }
 }

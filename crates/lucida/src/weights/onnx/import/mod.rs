@@ -1,8 +1,8 @@
 //! From an ONNX graph to a network.
 //!
-//! The nodes are walked in topological order, older forms in newer ones ([`legacy`]). What is known is computed ([`fold`]); what moves axes is remembered
-//! ([`symbol`]); the rest becomes layers ([`connected`], [`pooling`], [`pointwise`], [`joining`]), which at the end are
-//! put together in as few as say the same ([`drafts`]).
+//! The nodes are walked in topological order, older forms in newer ones ([`legacy`]). What is known is computed ([`fold`]);
+//! what moves axes is remembered ([`symbol`], [`memory`]); the rest becomes layers ([`connected`], [`pooling`],
+//! [`geometry`], [`pointwise`], [`joining`]), which at the end are put together in as few as say the same ([`drafts`]).
 
 mod batchless;
 mod connected;
@@ -10,10 +10,12 @@ pub(super) mod drafts;
 mod fold;
 mod fold_math;
 mod fold_moving;
+mod geometry;
 mod input;
 mod joining;
 mod layout;
 mod legacy;
+mod memory;
 mod merging;
 mod name;
 mod normalization;
@@ -39,13 +41,13 @@ use drafts::{LayerDraft, Source};
 use fold::Folder;
 use layout::GraphInput;
 use operator::{Answer, Fault, Operator, unsupported};
-use symbol::{Symbol, Value};
+use symbol::{Order, Symbol, Value};
 
 /// The operators that become layers or are computed, for messages.
-const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, ConvTranspose, DequantizeLinear, Div, \
+const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, ConvTranspose, DepthToSpace, DequantizeLinear, Div, \
      Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
-     Neg, Pad, ReduceMax, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Sum, Tanh, Transpose, \
-     Unsqueeze, and the activations and normalizations: Celu, Elu, Erf, Exp, Gelu, GroupNormalization, HardSigmoid, HardSwish, \
+     Neg, Pad, ReduceMax, ReduceMean, Relu, Reshape, Resize, Shape, Sigmoid, Slice, Softmax, SpaceToDepth, Split, Squeeze, Sub, Sum, Tanh, Transpose, \
+     Unsqueeze, Upsample, and the activations and normalizations: Celu, Elu, Erf, Exp, Gelu, GroupNormalization, HardSigmoid, HardSwish, \
      InstanceNormalization, LayerNormalization, LpNormalization, LRN, Mean, Mish, Pow, PRelu, QuantizeLinear, Selu, Shrink, Softplus, Softsign, \
      Swish, ThresholdedRelu";
 
@@ -305,6 +307,9 @@ impl Importer {
         }
         let mut op = Operator { node, inputs, opset: self.opset };
         op.align_broadcast()?;
+        if node.op_type == "Split" {
+            return self.split(&op);
+        }
         let value = match self.shape(&op)? {
             Some(value) => value,
             None => match fold::fold(&op, &mut self.folder)? {
@@ -334,6 +339,7 @@ impl Importer {
     }
 
     fn layer(&mut self, op: &Operator) -> Answer<Symbol> {
+        let op = &self.with_images(op)?;
         match op.node.op_type.as_str() {
             "Conv" => self.conv(op),
             "ConvTranspose" => self.conv_transpose(op),
@@ -362,6 +368,10 @@ impl Importer {
             "Concat" => self.concat(op),
             "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(op),
             "Pad" => self.pad(op),
+            "Resize" | "Upsample" => self.resize(op),
+            "DepthToSpace" | "SpaceToDepth" => self.depth(op),
+            "Slice" => self.slice(op),
+            "Gather" => self.gather(op),
             "Dropout" => self.dropout(op),
             "QuantizeLinear" => self.quantize(op),
             "DequantizeLinear" => Ok(op.symbol(0)?.clone()),
@@ -376,7 +386,7 @@ impl Importer {
     }
 
     /// The operators that only move axes.
-    fn moved(&self, op: &Operator) -> Answer<Symbol> {
+    fn moved(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
         let moved = match op.node.op_type.as_str() {
             "Transpose" => match op.ints("perm") {
@@ -384,11 +394,20 @@ impl Importer {
                 None => return unsupported("without perm moves the batch, which is not supported"),
             },
             "Reshape" => {
-                let shape = match op.shape_attribute() {
+                let target = match op.shape_attribute() {
                     Some(shape) => shape,
                     None => op.needed(1)?.ints()?.to_vec(),
                 };
-                symbol.reshape(&shape, self.batch, op.int("allowzero", 0) != 0)
+                let zero = op.int("allowzero", 0) != 0;
+                match symbol.reshape(&target, self.batch, zero) {
+                    Err(problem) if problem.ends_with(symbol::CUTS_ACROSS) => {
+                        // A size of zero stands for that of an axis of the tensor as it is.
+                        let sizes: Vec<usize> = (0..symbol.axes.len()).map(|axis| symbol.size(axis)).collect();
+                        let flat = self.in_memory(symbol, &(0..sizes.len()).collect::<Vec<_>>(), true)?;
+                        Symbol::in_order(flat, &[symbol.len()]).reshape_from(&sizes, &target, self.batch, zero)
+                    }
+                    result => result,
+                }
             }
             "Squeeze" => symbol.squeeze(op.numbers(1, "axes")?.as_deref(), self.batch),
             "Unsqueeze" => symbol.unsqueeze(&op.numbers(1, "axes")?.ok_or("axes are missing")?),
@@ -437,8 +456,8 @@ impl Importer {
     fn image(&self, symbol: &Symbol) -> Answer<[usize; 3]> {
         let image = self.drafts[symbol.draft].shape.as_image();
         match (symbol.order(), image) {
-            (Some(symbol::Order::ChannelsFirst), Some(image)) => Ok(image),
-            (Some(symbol::Order::ChannelsLast), Some(_)) => {
+            (Some(Order::ChannelsFirst), Some(image)) => Ok(image),
+            (Some(Order::ChannelsLast), Some(_)) => {
                 Err(format!("takes its input of {} as (batch, height, width, channels)", symbol.shape()).into())
             }
             _ => unsupported(format!("of an input of {} is not supported, only of images", symbol.shape())),

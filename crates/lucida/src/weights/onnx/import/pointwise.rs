@@ -205,7 +205,7 @@ impl Importer {
         let shape = &self.drafts[symbol.draft].shape;
         let last = symbol.atoms.len() - 1;
         let alone = symbol.axes[axis] == [last] || (symbol.axes[axis].is_empty() && shape.channels() == 1);
-        if shape.sizes().len() > 1 && alone {
+        if shape.sizes().len() > 1 && alone && symbol.size(axis) == shape.channels() {
             return Ok((symbol.clone(), None));
         }
         let (symbol, found, order) = self.features(symbol)?;

@@ -5,9 +5,7 @@ use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Order, Symbol};
 use crate::nn::Layer;
-use crate::nn::layers::{
-    AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, ZeroPadding2D,
-};
+use crate::nn::layers::{AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding};
 
 /// A window with its strides and padding.
 pub(super) struct Window {
@@ -85,34 +83,31 @@ impl Importer {
         let image = self.image(symbol)?;
         let Some(_) = op.ints("kernel_shape") else { return Err("has no kernel_shape".into()) };
         let size = op.pair("kernel_shape", [1, 1])?;
-        if op.pair("dilations", [1, 1])? != [1, 1] {
-            return unsupported("dilations are not supported");
+        let dilation = op.pair("dilations", [1, 1])?;
+        let reach = [0, 1].map(|axis| dilation[axis].saturating_mul(size[axis].saturating_sub(1)).saturating_add(1));
+        if size.contains(&0) || dilation.contains(&0) {
+            return Err(format!("windows of {size:?} pixels with dilations {dilation:?}").into());
         }
         if op.node.output.iter().skip(1).any(|output| !output.is_empty()) {
             return unsupported("with a second output, the places of the maxima, is not supported");
         }
-        let mut window = Window::of(op, image, size)?;
+        let mut window = Window::of(op, image, reach)?;
         let maximum = op.node.op_type == "MaxPool";
-        let mut input = symbol.draft;
-        let mut inner = image;
-        if !maximum && op.int("count_include_pad", 0) != 0 && window.pads != [[0; 2]; 2] {
-            // What counts as zero is made zero; what `ceil_mode` adds does not count.
-            let name = super::name::layer_name(op.node, "", "average_pooling2d") + "_pad";
-            let border: Layer = ZeroPadding2D { padding: window.pads }.into();
-            input = self.add_named(name, border, &[input], Source::Nothing)?;
-            inner = self.drafts[input].shape.as_image().expect("a border leaves an image");
-            window.pads = [[0; 2]; 2];
+        let count_include_pad = !maximum && op.int("count_include_pad", 0) != 0 && window.pads != [[0; 2]; 2];
+        let mut ceil_mode = op.int("ceil_mode", 0) != 0;
+        if ceil_mode && !count_include_pad {
+            // Pixels at the end are padding that does not count.
+            window.round_up(image);
+            ceil_mode = false;
         }
-        if op.int("ceil_mode", 0) != 0 {
-            window.round_up(inner);
-        }
-        let padding = window.simple(inner).unwrap_or(Padding::Explicit(window.pads));
+        let (strides, padding) = (window.strides, window.simple(image).unwrap_or(Padding::Explicit(window.pads)));
         let layer: Layer = if maximum {
-            MaxPooling2D::new(size).strides(window.strides).padding(padding).into()
+            MaxPooling2D { strides, padding, dilation, ..MaxPooling2D::new(size) }.into()
         } else {
-            AveragePooling2D::new(size).strides(window.strides).padding(padding).into()
+            let pooling = AveragePooling2D::new(size);
+            AveragePooling2D { strides, padding, dilation, ceil_mode, count_include_pad, ..pooling }.into()
         };
-        let draft = self.add((op.node, ""), layer, &[input], Source::Nothing)?;
+        let draft = self.add((op.node, ""), layer, &[symbol.draft], Source::Nothing)?;
         Ok(self.new_image(draft))
     }
 

@@ -4,11 +4,17 @@
 //! `Transpose`, `Reshape`, `Flatten`, `Squeeze` and `Unsqueeze` move and merge them. None of these has to be computed: a
 //! [`Symbol`] remembers which axes of the layer's output, its *atoms*, make up each axis of the ONNX tensor. An image
 //! (height 0, width 1, channels 2) is `[[2], [0], [1]]` in PyTorch's order, `[[2, 0, 1]]` when that is flattened; and a
-//! dense layer after it learns from the difference to `[[0, 1, 2]]` how to sort its kernel's rows.
+//! dense layer after it learns from the difference to `[[0, 1, 2]]` how to sort its kernel's rows. Where a `Reshape` splits
+//! an axis, its atom is split, until the parts lie side by side again; what must have its values in memory in the tensor's
+//! order makes layers of the difference (see [`memory`](super::memory)).
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::super::tensor::{Constant, Int, first};
+
+/// Why a reshaping needs the values in memory in the tensor's order.
+pub(super) const CUTS_ACROSS: &str = "cuts across axes that have been moved";
 
 /// Axes of a tensor.
 pub(super) const MAX_RANK: usize = 16;
@@ -27,6 +33,8 @@ pub(super) struct Symbol {
     pub(super) draft: usize,
     /// The sizes of the axes in the order of the layer's memory. Those of a flat layer may be what was flattened.
     pub(super) atoms: Rc<[usize]>,
+    /// The same before any was split.
+    pub(super) whole: Rc<[usize]>,
     /// For each axis of the tensor but the batch: the atoms that it consists of, the slowest first. Atoms of one value are
     /// left out.
     pub(super) axes: Vec<Vec<usize>>,
@@ -56,14 +64,20 @@ impl Symbol {
         for (atom, place) in order.places().into_iter().enumerate() {
             axes[place] = vec![atom];
         }
-        Self { draft, atoms: sizes.into(), axes }.normal()
+        Self { draft, atoms: sizes.into(), whole: sizes.into(), axes }.normal()
+    }
+
+    /// A tensor with its axes, of these sizes, in the order of the layer's memory.
+    pub(super) fn in_order(draft: usize, sizes: &[usize]) -> Self {
+        let axes = (0..sizes.len()).map(|axis| vec![axis]).collect();
+        Self { draft, atoms: sizes.into(), whole: sizes.into(), axes }.normal()
     }
 
     /// A vector, as axis `axis` of `rank` (not counting the batch), the others of one value.
     pub(super) fn vector(draft: usize, features: usize, axis: usize, rank: usize) -> Self {
         let mut axes = vec![Vec::new(); rank];
         axes[axis] = vec![0];
-        Self { draft, atoms: [features].into(), axes }.normal()
+        Self { draft, atoms: [features].into(), whole: [features].into(), axes }.normal()
     }
 
     /// Without atoms of one value.
@@ -179,22 +193,92 @@ impl Symbol {
             Some(known) if known > 0 && total.is_multiple_of(known) && (open || known == total) => total / known,
             _ => return refuse("does not keep the number of values, or merges the batch with other axes"),
         };
-        let mut atoms = self.axes.iter().flatten().copied();
-        let mut axes = Vec::with_capacity(sizes.len());
-        for size in sizes {
-            let size = size.unwrap_or(left);
-            let (mut axis, mut product) = (Vec::new(), 1);
+        let sizes: Vec<usize> = sizes.into_iter().map(|size| size.unwrap_or(left)).collect();
+        match self.split_into(&sizes) {
+            Some(symbol) => Ok(symbol),
+            None => refuse(CUTS_ACROSS),
+        }
+    }
+
+    /// [`reshape`](Self::reshape) of a flat tensor that has had axes of these sizes, which zeros stand for.
+    pub(super) fn reshape_from(
+        &self,
+        sizes: &[usize],
+        target: &[Int],
+        batch: Option<usize>,
+        zero_is_zero: bool,
+    ) -> Result<Self, String> {
+        let size = |(place, &size): (usize, &Int)| match size {
+            Int::Known(0) if place > 0 && !zero_is_zero => sizes.get(place - 1).map_or(size, |&s| Int::Known(s as i64)),
+            size => size,
+        };
+        let target: Vec<Int> = target.iter().enumerate().map(size).collect();
+        self.reshape(&target, batch, zero_is_zero)
+    }
+
+    /// The same values on axes of these sizes, atoms split where an axis ends within one; `None` where an axis would end
+    /// within an atom that it does not divide.
+    fn split_into(&self, sizes: &[usize]) -> Option<Self> {
+        let mut atoms = self.atoms.to_vec();
+        let mut queue: VecDeque<usize> = self.axes.iter().flatten().copied().collect();
+        let mut axes: Vec<Vec<usize>> = Vec::with_capacity(sizes.len());
+        for &size in sizes {
+            axes.push(Vec::new());
+            let mut product = 1;
             while product < size {
-                let Some(atom) = atoms.next() else { return refuse("is not possible") };
-                product *= self.atoms[atom];
-                axis.push(atom);
+                let atom = queue.pop_front()?;
+                if !size.is_multiple_of(product) {
+                    return None;
+                }
+                let part = size / product;
+                if atoms[atom] > part {
+                    if !atoms[atom].is_multiple_of(part) {
+                        return None;
+                    }
+                    atoms.insert(atom + 1, atoms[atom] / part);
+                    atoms[atom] = part;
+                    let later = queue.iter_mut().chain(axes.iter_mut().flatten()).filter(|other| **other > atom);
+                    later.for_each(|other| *other += 1);
+                    queue.push_front(atom + 1);
+                }
+                product *= atoms[atom];
+                axes.last_mut()?.push(atom);
             }
             if product != size {
-                return refuse("splits an axis, which is not supported");
+                return None;
             }
-            axes.push(axis);
         }
-        Ok(Self { axes, ..self.clone() })
+        Some(Self { atoms: atoms.into(), axes, ..self.clone() }.rejoined())
+    }
+
+    /// With the parts of an atom that was split as one again, where they lie side by side in an axis.
+    fn rejoined(self) -> Self {
+        if self.atoms.len() == self.whole.len() {
+            return self;
+        }
+        let (mut atoms, mut axes, mut at) = (self.atoms.to_vec(), self.axes.clone(), 0);
+        for &size in self.whole.iter() {
+            let (mut count, mut product) = (1, atoms[at]);
+            while product < size {
+                product *= atoms[at + count];
+                count += 1;
+            }
+            let parts: Vec<usize> = (at..at + count).collect();
+            let found = axes.iter_mut().find_map(|axis| {
+                let place = axis.windows(count).position(|window| window == parts)?;
+                Some((axis, place))
+            });
+            match found {
+                Some((axis, place)) if count > 1 => {
+                    axis.drain(place + 1..place + count);
+                    atoms.splice(at..at + count, [size]);
+                    axes.iter_mut().flatten().filter(|atom| **atom >= at + count).for_each(|atom| *atom -= count - 1);
+                    at += 1;
+                }
+                _ => at += count,
+            }
+        }
+        Self { atoms: atoms.into(), axes, ..self }
     }
 
     /// `Transpose`.
@@ -211,7 +295,7 @@ impl Symbol {
                     }
                     axes.push(self.axes[from].clone());
                 }
-                Ok(Self { axes, ..self.clone() })
+                Ok(Self { axes, ..self.clone() }.rejoined())
             }
             Some((_, rest)) if rest.len() == self.axes.len() => {
                 Err(format!("{}: moving the batch is not supported", bad()))

@@ -62,6 +62,12 @@ impl Graph {
         self
     }
 
+    /// With this tensor as its output.
+    pub(super) fn ends_in(mut self, tensor: &str) -> Self {
+        self.last = tensor.into();
+        self
+    }
+
     pub(super) fn tensor(mut self, tensor: TensorProto) -> Self {
         self.graph().initializer.push(tensor);
         self
@@ -133,7 +139,7 @@ pub(super) fn text(name: &str, text: &'static str) -> AttributeProto {
     AttributeProto { name: name.into(), s: text.into(), r#type: 3, ..Default::default() }
 }
 
-fn classes(network: &Network) -> String {
+pub(super) fn classes(network: &Network) -> String {
     network.nodes().iter().map(|node| node.layer().class_name()).collect::<Vec<_>>().join(" ")
 }
 
@@ -181,7 +187,7 @@ fn pools_round_up_and_count_borders_as_pytorch_does() {
     assert_eq!(pool("AveragePool", &three, vec![up()]).1, [-3.0, -4.5, -7.5, -9.0]);
     assert_eq!(pool("AveragePool", &three, vec![border()]).1, [-1.0, -2.5, -5.5, -7.0]);
     let counted = pool("AveragePool", &three, vec![border(), int("count_include_pad", 1)]);
-    assert_eq!(counted, ("Input ZeroPadding2D AveragePooling2D".into(), vec![-0.25, -1.25, -2.75, -7.0]));
+    assert_eq!(counted, ("Input AveragePooling2D".into(), vec![-0.25, -1.25, -2.75, -7.0]));
     // A window that would start in the border at the end is left out.
     assert_eq!(pool("MaxPool", &[1, 1, 3, 3], vec![up(), border()]).1.len(), 4);
     // `same` takes no more than Keras's padding of that name.
@@ -386,9 +392,10 @@ fn what_has_no_layer_is_named() {
     conv(Graph::new(&[0, 3, 8, 8]), vec![]).refused(&["2 channels", "(batch, 3, 8, 8)"]);
     let pool = vec![ints("kernel_shape", &[2])];
     x().then("MaxPool", &[], pool).refused(&["1 values", "images"]);
-    x().ints("p", &[0, 0, 1, 1, 0, 0, 1, 1]).then("Pad", &["p"], vec![text("mode", "reflect")]).refused(&["reflect"]);
+    x().ints("p", &[0, 0, 1, 1, 0, 0, 1, 1]).then("Pad", &["p"], vec![text("mode", "mean")]).refused(&["mean"]);
     x().ints("p", &[0, 1, 0, 0, 0, 0, 0, 0]).then("Pad", &["p"], vec![]).refused(&["height and width"]);
-    x().ints("s", &[0, 4, 4, 8]).then("Reshape", &["s"], vec![]).refused(&["splits an axis"]);
+    x().ints("i", &[0, 1, 3]).then("Gather", &["i"], vec![int("axis", 2)]).refused(&["equal steps"]);
+    x().values("s", &[4], vec![1.0, 2.0, 1.0, 1.0]).then("Upsample", &["s"], vec![]).refused(&["height and width"]);
     x().ints("s", &[-1, 8]).then("Reshape", &["s"], vec![]).refused(&["merges the batch"]);
     x().then("Transpose", &[], vec![ints("perm", &[1, 0, 2, 3])]).refused(&["batch"]);
     assert_eq!(classes(&x().then("Mul", &["x"], vec![]).network()), "Input Multiply");

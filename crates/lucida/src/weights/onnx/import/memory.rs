@@ -1,0 +1,130 @@
+//! Layers that bring values into the order that a tensor has them in.
+
+use lucida_kernels::StridedView;
+
+use super::Importer;
+use super::drafts::Source;
+use super::operator::{Answer, Operator};
+use super::symbol::{Order, Symbol, Value};
+use crate::nn::layers::{ChannelShuffle, DepthOrder, DepthToSpace, Permute, Reshape, SpaceToDepth};
+use crate::nn::{Layer, Shape};
+
+/// Operators that take images, or tensors whose axes lie as those of their other inputs do.
+const OF_IMAGES: &[&str] = &[
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "DepthToSpace",
+    "Div",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "InstanceNormalization",
+    "LRN",
+    "MaxPool",
+    "Mul",
+    "PRelu",
+    "Pad",
+    "ReduceMax",
+    "ReduceMean",
+    "Resize",
+    "SpaceToDepth",
+    "Sub",
+    "Sum",
+    "Upsample",
+];
+/// Those of them that take no vector in place of an image of one pixel.
+const OF_LARGE_IMAGES: &[&str] =
+    &["AveragePool", "ConvTranspose", "DepthToSpace", "MaxPool", "Pad", "Resize", "SpaceToDepth", "Upsample"];
+
+impl Importer {
+    /// The operator on images whose values lie in memory as a network has them, where it takes images.
+    pub(super) fn with_images<'a>(&mut self, op: &Operator<'a>) -> Answer<Operator<'a>> {
+        let mut inputs = op.inputs.clone();
+        let kind = op.node.op_type.as_str();
+        if OF_IMAGES.contains(&kind) {
+            for value in inputs.iter_mut().flatten() {
+                let Value::Symbol(symbol) = value else { continue };
+                let image = self.drafts[symbol.draft].shape.as_image().is_some() && symbol.order().is_some();
+                let pixel = symbol.features().is_some_and(|(axis, _)| axis == 0)
+                    && self.drafts[symbol.draft].shape.as_flat().is_some()
+                    && !OF_LARGE_IMAGES.contains(&kind);
+                if symbol.axes.len() == 3 && !image && !pixel {
+                    *symbol = self.image_of(symbol)?;
+                }
+            }
+        }
+        Ok(Operator { inputs, node: op.node, opset: op.opset })
+    }
+
+    /// A tensor (batch, channels, height, width) as an image.
+    pub(super) fn image_of(&mut self, symbol: &Symbol) -> Result<Symbol, String> {
+        let draft = self.in_memory(symbol, &Order::ChannelsFirst.places(), false)?;
+        let sizes = Order::ChannelsFirst.places().map(|axis| symbol.size(axis));
+        Ok(Symbol::image(draft, sizes, Order::ChannelsFirst))
+    }
+
+    /// A layer with the values of a tensor in the order of these axes, the slowest first, under the shape that they have, or
+    /// flat.
+    pub(super) fn in_memory(&mut self, symbol: &Symbol, order: &[usize], flat: bool) -> Result<usize, String> {
+        let sizes: Vec<usize> = order.iter().map(|&axis| symbol.size(axis)).collect();
+        let target: Shape = if flat { Shape::flat(symbol.len()) } else { sizes.as_slice().into() };
+        let atoms: Vec<usize> = order.iter().flat_map(|&axis| symbol.axes[axis].iter().copied()).collect();
+        let mut draft = symbol.draft;
+        if !atoms.is_sorted() {
+            if let Some(layer) = self.shuffle(symbol, &atoms, &target) {
+                return self.add_named(layer.default_name().into(), layer, &[draft], Source::Nothing);
+            }
+            let mut split = atoms.clone();
+            split.sort_unstable();
+            let dims: Vec<usize> = atoms.iter().map(|atom| split.partition_point(|other| other <= atom)).collect();
+            let split: Vec<usize> = split.iter().map(|&atom| symbol.atoms[atom]).collect();
+            draft = self.reshaped(draft, &split.as_slice().into())?;
+            draft = self.add_named("permute".into(), Permute::new(dims).into(), &[draft], Source::Nothing)?;
+        }
+        self.reshaped(draft, &target)
+    }
+
+    fn reshaped(&mut self, draft: usize, shape: &Shape) -> Result<usize, String> {
+        if self.drafts[draft].shape == *shape {
+            return Ok(draft);
+        }
+        if shape.as_flat().is_some() {
+            return self.flatten(draft);
+        }
+        let sizes: Vec<i64> = shape.sizes().iter().map(|&size| size as i64).collect();
+        self.add_named("reshape".into(), Reshape::new(sizes).into(), &[draft], Source::Nothing)
+    }
+
+    /// The one layer that moves the atoms of an image so: the views that the layers copy are compared.
+    fn shuffle(&self, symbol: &Symbol, atoms: &[usize], target: &Shape) -> Option<Layer> {
+        let from = &self.drafts[symbol.draft].shape;
+        let image @ [height, _, channels] = from.as_image()?;
+        let [rows, ..] = target.as_image()?;
+        let stride = |atom: usize| symbol.atoms[atom + 1..].iter().product::<usize>() as isize;
+        let axes: Vec<_> = atoms.iter().map(|&atom| (symbol.atoms[atom], stride(atom))).collect();
+        let wanted = StridedView::new(0, &axes);
+        let orders = [DepthOrder::DepthFirst, DepthOrder::ColumnFirst];
+        if target == from {
+            let groups = (2..channels).filter(|&groups| channels.is_multiple_of(groups)).map(ChannelShuffle::new);
+            let mut fitting = groups.filter(|layer| StridedView::new(0, &layer.axes(from)) == wanted);
+            return fitting.next().map(Layer::from);
+        }
+        if rows > height && rows.is_multiple_of(height) {
+            let layers = orders.map(|order| DepthToSpace::new(rows / height).order(order));
+            let fits = |layer: &DepthToSpace| {
+                let shape = layer.sizes(image).map(Shape::from);
+                shape.as_ref() == Some(target) && StridedView::new(0, &layer.axes(image)) == wanted
+            };
+            return layers.into_iter().find(fits).map(Layer::from);
+        }
+        let layers = orders.map(|order| SpaceToDepth::new(height / rows.max(1)).order(order));
+        let fits = |layer: &SpaceToDepth| {
+            let shape = layer.sizes(image).map(Shape::from);
+            shape.as_ref() == Some(target) && StridedView::new(0, &layer.axes(image)) == wanted
+        };
+        layers.into_iter().find(fits).map(Layer::from)
+    }
+}
