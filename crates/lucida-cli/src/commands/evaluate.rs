@@ -122,7 +122,9 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     }
     let outputs = Outputs::of_classes(&model).with_context(|| arguments.model.model.clone())?;
     if outputs.kind() == OutputKind::Labels {
-        output.note("the model has labels of which several can hold, an image here has one: the most probable counts");
+        output.note(
+            "the model has labels of which several can hold, an image of a folder has one: the most probable counts",
+        );
     }
     let evaluation = evaluation(&model, &images, arguments, context).with_context(|| arguments.model.model.clone())?;
     let all: Vec<usize> = (0..images.set().len()).collect();

@@ -99,7 +99,6 @@ fn columns_of_zero_and_one_are_labels_and_other_numbers_are_values() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a case for each mistake")]
 fn bad_tables_are_refused_with_row_and_column() {
     let folder = numbered(8);
     fs::write(folder.path().join("note.txt"), "x").unwrap();
