@@ -95,7 +95,7 @@ fn figures(report: &RunReport, evaluation: &TargetEvaluation) -> Content {
     let names = report.class_names();
     if of_values(evaluation) {
         let intro = "The mean prediction for images of about the same true value, a dot for each tenth of the images. On the \
-                     dashed line predictions are right.";
+                     straight line predictions are right.";
         let charts = names.iter().take(CHARTS).enumerate().map(|(at, name)| {
             let points = deciles(evaluation, at);
             let all = points.iter().flat_map(|&(x, y)| [x, y]);
@@ -103,9 +103,7 @@ fn figures(report: &RunReport, evaluation: &TargetEvaluation) -> Content {
             let line = vec![(low, low), (high, high)];
             Chart::new(name, "true value", "predicted").dots("mean prediction", points).line("right", line)
         });
-        return Content::new()
-            .paragraph(&intro.replace("dashed", "straight"))
-            .beside(charts.map(|chart| Content::new().figure(&chart.figure(), "")));
+        return Content::new().paragraph(intro).beside(charts.map(|chart| Content::new().figure(&chart.figure(), "")));
     }
     let intro = "The true positive rate of each label against its false positive rate for all thresholds; the dashed line is \
                  chance.";
