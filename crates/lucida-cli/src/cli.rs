@@ -10,6 +10,7 @@ mod embed;
 mod explain;
 mod filter;
 mod kernels;
+mod labels;
 mod maximize;
 pub(crate) mod place;
 mod receptive_field;
@@ -39,6 +40,7 @@ pub(crate) use doctor::Doctor;
 pub(crate) use explain::Explain;
 pub(crate) use filter::Filter;
 pub(crate) use kernels::Kernels;
+pub(crate) use labels::LabelArguments;
 pub(crate) use maximize::{Classes, DreamArguments, Filters, MaximizeArgs, MethodName};
 pub(crate) use receptive_field::ReceptiveField;
 pub(crate) use report::ReportArguments;
@@ -285,9 +287,12 @@ Examples:
       the built-in digits, as JSON
   lucida evaluate runs/cats-dogs --data ./photos --csv all.csv
       a folder with a sub-folder per class
+  lucida evaluate runs/rooms --labels rooms.csv --images photos
+      a table of labels
 
-If the folder has the parts train, validation (or val) and test, the test part is evaluated. Unreadable files are skipped and \
-listed; with --out, in skipped.csv.")]
+Labels from a table have metrics of their own: precision, recall, F1 and average precision of each label, or MAE, RMSE and \
+R2 of each value. If the folder has the parts train, validation (or val) and test, the test part is evaluated. Unreadable \
+files are skipped and listed; with --out, in skipped.csv.")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
@@ -295,7 +300,11 @@ pub(crate) struct Evaluate {
     /// Labeled data: mnist:DIR (MNIST's test digits in a folder), mnist (the built-in digits), or a folder of images with a
     /// sub-folder per class
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
-    pub(crate) data: Source,
+    #[arg(required_unless_present_any = ["labels", "images"], conflicts_with = "images")]
+    pub(crate) data: Option<Source>,
+
+    #[command(flatten)]
+    pub(crate) labels: LabelArguments,
 
     /// Part of the folder to evaluate [default: test, else validation, if the folder has parts or the model was trained on it;
     /// otherwise all]

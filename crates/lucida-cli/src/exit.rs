@@ -10,7 +10,7 @@ use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
 use lucida::nn::applications;
 use lucida::weights::hub::{megabytes, published_for};
-use lucida::{Error, Unfit, files, nearest_name};
+use lucida::{Error, TableFault, Unfit, files, nearest_name};
 
 use crate::cli::Cli;
 
@@ -158,6 +158,15 @@ fn hint(error: &Error) -> Option<String> {
             _ => return None,
         }
         .to_owned(),
+        Error::Table { fault, .. } => match fault {
+            TableFault::FileColumn => "--file-column names the column of the files, --images their folder",
+            TableFault::TargetColumns => "--target-column NAME,... names the columns to learn",
+            TableFault::TargetKind => {
+                "--target-column NAME,... names the columns to learn, --task says what they are (classify, multilabel, regress)"
+            }
+            _ => return None,
+        }
+        .to_owned(),
         // What cannot be written has the right name.
         Error::File { path, .. } | Error::Io { path, action: "read", .. } => return did_you_mean(path),
         Error::Memory { needed, largest, .. } => what_fits(*needed, *largest),
@@ -179,6 +188,10 @@ fn resume_as_before(field: &str, before: &str) -> String {
         }
         "slow" => {
             "resume with the --unfreeze and --unfreeze-rate of the first command, or start over with --force".into()
+        }
+        "table" | "labels" | "fold" => {
+            "resume with the table, the columns, the groups and the folds of the first command, or start over with --force"
+                .to_owned()
         }
         "augmentation" => "resume with the --augment of the first command, or start over with --force".to_owned(),
         "augmented copies" => {

@@ -46,6 +46,20 @@ impl fmt::Display for Unfit {
     }
 }
 
+/// What is to be settled where a table of labels cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TableFault {
+    /// Its content has to be corrected.
+    Content,
+    /// Which column has the names of the files.
+    FileColumn,
+    /// Which columns have the targets.
+    TargetColumns,
+    /// Whether the targets are classes, labels or values.
+    TargetKind,
+}
+
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -57,6 +71,21 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it, and what was expected.
         problem: String,
+    },
+
+    /// A table of labels cannot be used.
+    #[error("{}{}: {problem}", path.display(), place_in_table(*row, column.as_deref()))]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// The row in the file; the names of the columns are row 1.
+        row: Option<u64>,
+        /// The name of the column.
+        column: Option<String>,
+        /// What is wrong, and what to do.
+        problem: String,
+        /// What is to be settled.
+        fault: TableFault,
     },
 
     /// The system refused to read or write a file.
@@ -197,6 +226,12 @@ pub enum Error {
     Bug(String),
 }
 
+/// `, row 7, column "class"`
+fn place_in_table(row: Option<u64>, column: Option<&str>) -> String {
+    let row = row.map(|row| format!(", row {row}")).unwrap_or_default();
+    row + &column.map(|column| format!(", column {column:?}")).unwrap_or_default()
+}
+
 fn with_or_without(with: bool) -> &'static str {
     if with { "with" } else { "without" }
 }
@@ -264,7 +299,9 @@ impl Error {
     /// Whose fault this is.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::File { .. } | Self::WeightsOnly { .. } | Self::NoClassifier { .. } => Blame::File,
+            Self::File { .. } | Self::Table { .. } | Self::WeightsOnly { .. } | Self::NoClassifier { .. } => {
+                Blame::File
+            }
             Self::Io { .. } => Blame::System,
             Self::Network { .. } => Blame::Network,
             Self::Argument(_)

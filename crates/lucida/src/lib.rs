@@ -145,7 +145,7 @@ pub mod style;
 pub mod train;
 pub mod weights;
 
-pub use error::{Error, Result, Unfit};
+pub use error::{Error, Result, TableFault, Unfit};
 pub use lucida_kernels::{Cpu, Isa};
 pub use model::Model;
 pub use similar::nearest_name;

@@ -2,8 +2,8 @@
 
 pub use crate::core::{Detail, Progress, Step, Unit};
 pub use crate::data::{
-    Augment, Augmented, ColorMode, Dataset, Folder, Image, LabeledImages, Mnist, Preprocessing, Subset, Targets,
-    stratified_split,
+    Augment, Augmented, ColorMode, Dataset, Folder, Image, LabelSource, LabeledImages, Mnist, Preprocessing, Subset,
+    Targets, stratified_split,
 };
 pub use crate::explain::maximize::{Fourier, Maximized, Objective, Target, maximize};
 pub use crate::explain::{ExplainConfig, Explainer, HeatMap, Method, overlay};

@@ -8,6 +8,7 @@ use lucida::nn::LossKind;
 use lucida::train::{Head, Monitor};
 
 use super::distributed::DistributedArgs;
+use super::labels::{GroupArguments, LabelArguments};
 use super::place::result_folder;
 use crate::arguments::{ClassWeights, Size, known_networks};
 use crate::numbers::{part, positive, whole};
@@ -39,6 +40,12 @@ Examples:
       start from the weights of another run: more photos, other classes
   lucida train photos --channels 1 --size 64
       grayscale images
+  lucida train --labels labels.csv --images photos
+      labels from a table: classes, several labels, or numbers
+  lucida train photos --label-pattern '{class}_*.jpg'
+      the class in the file name
+  lucida train --labels xrays.csv --group patient --folds 5
+      cross-validation; all images of a patient in one fold
   lucida train mnist --epochs 5
       MNIST: see lucida train mnist --help
   lucida train ./mnist
@@ -65,9 +72,22 @@ pub(crate) enum TrainKnown {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainFolder {
-    /// Folder of images with a sub-folder per class
-    #[arg(value_name = "FOLDER", required = true, value_hint = ValueHint::DirPath)]
+    /// Folder of images with a sub-folder per class; with --labels or --label-pattern, of images without
+    #[arg(value_name = "FOLDER", required_unless_present_any = ["labels", "images"], conflicts_with = "images")]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) folder: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) labels: LabelArguments,
+
+    #[command(flatten)]
+    pub(crate) groups: GroupArguments,
+
+    /// Cross-validation: train K networks, each validated on another K-th of the images, and report mean and standard
+    /// deviation of the metrics. Groups stay whole
+    #[arg(long, value_name = "K", value_parser = whole::<u32>(2..=100), help_heading = "Labels and groups")]
+    #[arg(conflicts_with_all = ["validation_split", "continued", "find_lr"])]
+    pub(crate) folds: Option<u32>,
 
     /// Network. One with ImageNet weights (vgg16, vgg19, inception-v3) is a frozen base with a new head (transfer learning);
     /// others are trained from scratch, unless you give --weights

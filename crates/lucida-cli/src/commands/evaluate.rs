@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use lucida::data::save_skipped;
+use lucida::data::{Skipped, TargetKind, save_skipped};
 use lucida::files::{self, SetAside};
 use lucida::model::{Predicted, Prediction};
 use lucida::nn::thousands;
@@ -16,7 +16,7 @@ use lucida::weights::{IncludeTop, Model, OutputKind, Outputs};
 use serde::Serialize;
 
 use super::source::ImageSet;
-use super::{Context, is_for_digits, open_model, run_of};
+use super::{Context, evaluate_targets, is_for_digits, open_model, run_of};
 use crate::cli::Evaluate;
 use crate::output::percent;
 
@@ -59,9 +59,16 @@ struct Answer<'a> {
 }
 
 #[derive(Serialize)]
-struct Unused<'a> {
+pub(super) struct Unused<'a> {
     file: String,
     reason: &'a str,
+}
+
+impl<'a> Unused<'a> {
+    pub(super) fn of(images: &'a ImageSet) -> Vec<Self> {
+        let unused = |skipped: &'a Skipped| Self { file: skipped.path.display().to_string(), reason: &skipped.reason };
+        images.skipped.iter().map(unused).collect()
+    }
 }
 
 #[derive(Serialize)]
@@ -94,19 +101,30 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let context = context.claim_named(arguments.csv.as_deref(), arguments.force)?;
     let output = context.output;
     let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
+    let origin = Origin::load(run_of(Path::new(&arguments.model.model)).origin()).ok();
+    let trained_on_rows = origin.as_ref().and_then(|origin| origin.labels.as_ref()?.targets);
+    let may_be_rows =
+        arguments.labels.labels.is_some() || trained_on_rows.is_some_and(|kind| kind != TargetKind::Classes);
     // What is wrong with the model is said before images are looked for.
+    if !may_be_rows {
+        Outputs::of_classes(&model).with_context(|| arguments.model.model.clone())?;
+    }
+    let claim = |folder| files::claim_folder(folder, &OUT_FILES, arguments.force);
+    let earlier = arguments.out.as_deref().map(claim).transpose()?;
+    let images = ImageSet::part(arguments, origin.as_ref(), &model, context)?.labeled_for(&model, output)?;
+    if images.are_builtin() {
+        output.note("the built-in digits are part of MNIST's training set; --data mnist:DIR evaluates on its test set");
+    }
+    if images.set().targets().row_len() > 0 {
+        let cache = cache(arguments)?;
+        let files = (earlier.as_ref(), cache.as_path());
+        return evaluate_targets::run(arguments, &model, &images, files, context);
+    }
     let outputs = Outputs::of_classes(&model).with_context(|| arguments.model.model.clone())?;
     if outputs.kind() == OutputKind::Labels {
         output.note(
             "the model has labels of which several can hold, an image of a folder has one: the most probable counts",
         );
-    }
-    let claim = |folder| files::claim_folder(folder, &OUT_FILES, arguments.force);
-    let earlier = arguments.out.as_deref().map(claim).transpose()?;
-    let origin = Origin::load(run_of(Path::new(&arguments.model.model)).origin()).ok();
-    let images = ImageSet::part(arguments, origin.as_ref(), &model, context)?.labeled_for(&model, output)?;
-    if images.are_builtin() {
-        output.note("the built-in digits are part of MNIST's training set; --data mnist:DIR evaluates on its test set");
     }
     let evaluation = evaluation(&model, &images, arguments, context).with_context(|| arguments.model.model.clone())?;
     let all: Vec<usize> = (0..images.set().len()).collect();
@@ -160,16 +178,29 @@ fn save_folder(folder: &Path, images: &ImageSet, evaluation: &Evaluation) -> Res
 
 /// Of images whose features a training has left in the cache, the head alone is run.
 fn evaluation(model: &Model, images: &ImageSet, arguments: &Evaluate, context: Context) -> Result<Evaluation> {
-    if let Some(folder) = images.folder() {
-        let cache = match &arguments.features {
-            Some(folder) => folder.clone(),
-            None => cache_folder()?.join("features"),
-        };
-        if let Some(evaluation) = evaluate_remembered(model, folder, &cache, context.cpu)? {
-            return Ok(evaluation);
-        }
+    if let Some(folder) = images.folder()
+        && let Some(evaluation) = evaluate_remembered(model, folder, cache(arguments)?, context.cpu)?
+    {
+        return Ok(evaluation);
     }
     Ok(evaluate(model, images.set(), context.cpu)?)
+}
+
+/// Where features are that a training has computed.
+fn cache(arguments: &Evaluate) -> Result<PathBuf> {
+    Ok(match &arguments.features {
+        Some(folder) => folder.clone(),
+        None => cache_folder()?.join("features"),
+    })
+}
+
+/// What was evaluated on, as it was given.
+pub(super) fn data_of(arguments: &Evaluate) -> String {
+    let table = arguments.labels.labels.as_ref().or(arguments.labels.images.as_ref());
+    table
+        .map(|path| path.display().to_string())
+        .or(arguments.data.as_ref().map(ToString::to_string))
+        .unwrap_or_default()
 }
 
 fn answer<'a>(
@@ -192,7 +223,7 @@ fn answer<'a>(
     let bin = |bin: &CalibrationBin| Bin { images: bin.count, confidence: bin.confidence, accuracy: bin.accuracy };
     Answer {
         model: &arguments.model.model,
-        data: arguments.data.to_string(),
+        data: data_of(arguments),
         part: images.part,
         images: confusion.total(),
         loss: evaluation.loss,
@@ -206,11 +237,7 @@ fn answer<'a>(
         confusion: confusion.counts().chunks(confusion.classes().max(1)).collect(),
         classes: names.iter().enumerate().map(class).collect(),
         without_digit: blank.iter().map(|&index| images.name(index)).collect(),
-        skipped: images
-            .skipped
-            .iter()
-            .map(|skipped| Unused { file: skipped.path.display().to_string(), reason: &skipped.reason })
-            .collect(),
+        skipped: Unused::of(images),
     }
 }
 

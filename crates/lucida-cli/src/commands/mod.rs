@@ -13,6 +13,7 @@ mod doctor;
 mod dream;
 mod embed;
 mod evaluate;
+mod evaluate_targets;
 mod explain;
 mod filter;
 mod kernels;

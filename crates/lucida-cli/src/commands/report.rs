@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use lucida::data::{Augment, Dataset, Folder, Mnist, Subset, memory_to_keep, stratified_split};
-use lucida::report::{RunData, RunReport};
-use lucida::train::{History, Origin, RunFolder};
+use lucida::report::{RunData, RunReport, cross_validation_report};
+use lucida::train::{CrossValidation, History, Origin, RunFolder};
 use lucida::weights::{Model, load_model};
 
 use super::{Context, FileJson};
@@ -23,6 +23,9 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     let run = RunFolder::reopen(folder)?;
     if !run.origin().exists() {
         bail!("{}: contains no run.json; expected the folder of a run of `lucida train`", folder.display());
+    }
+    if run.folds().exists() && !run.model().exists() {
+        return of_folds(arguments, &run, context);
     }
     // Of a run without a model, the folder's own error says why.
     let model = load_model(&if run.model().exists() { run.model() } else { folder.clone() })?;
@@ -59,6 +62,20 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     }
 }
 
+/// The report of a cross-validation, whose folds have been measured.
+fn of_folds(arguments: &ReportArguments, run: &RunFolder, context: Context) -> Result<()> {
+    let all = CrossValidation::load(run.folds())?;
+    let origin = Origin::load(run.origin())?;
+    let out = free(arguments.out.as_deref(), arguments.force, run.path().join("report.html"));
+    let context = context.claim_file(&out, arguments.force)?.quieted(arguments.json);
+    let name = run.path().file_name().unwrap_or(run.path().as_os_str()).to_string_lossy();
+    cross_validation_report(&format!("Report of {name}"), &all, &origin).save(&out)?;
+    match arguments.json {
+        true => context.output.json(&FileJson { file: &out }),
+        false => context.output.written(&out, ""),
+    }
+}
+
 /// The data of a run: what is not MNIST is a folder, whatever its name, there or not.
 fn source(data: &Path) -> Source {
     let text = data.to_str().filter(|text| *text == "mnist" || text.starts_with("mnist:"));
@@ -68,7 +85,8 @@ fn source(data: &Path) -> Source {
 /// The images of a folder, split as for the run.
 fn images(data: &Path, origin: &Origin, model: &Model, context: Context) -> Result<Folder> {
     let mut bar = Bar::new(context.output);
-    let builder = Folder::builder(data).split(origin.validation_split, origin.seed).cpu(context.cpu);
+    origin.check_table()?;
+    let builder = Origin { data: data.to_owned(), ..origin.clone() }.folder().cpu(context.cpu);
     Ok(builder.keep(model.preprocessing()?, memory_to_keep()).progress(&mut bar).open()?)
 }
 

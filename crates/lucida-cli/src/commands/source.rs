@@ -5,16 +5,17 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use lucida::data::{
-    Dataset, Folder, FolderBuilder, FolderSet, Image, LabeledImages, Loader, Mnist, Part, Skipped, memory_to_keep,
+    Dataset, Folder, FolderBuilder, FolderSet, Image, LabelSource, LabeledImages, Loader, Mnist, Part, Skipped,
+    TargetKind, Targets, memory_to_keep,
 };
 use lucida::nn::thousands;
 use lucida::train::Origin;
-use lucida::weights::Model;
+use lucida::weights::{Model, OutputKind, Outputs};
 
 use super::{Context, note_blank};
 use crate::arguments::{Indices, Source};
 use crate::bar::Bar;
-use crate::cli::{Evaluate, PartName};
+use crate::cli::{Evaluate, LabelArguments, PartName};
 use crate::exit::Usage;
 use crate::output::Output;
 
@@ -25,7 +26,7 @@ fn split_of_run(
     part: Part,
     output: Output,
 ) -> Result<(FolderSet, Vec<Skipped>, String)> {
-    let folder = builder.split(origin.validation_split, origin.seed).open()?;
+    let folder = builder.fold(origin.fold).split(origin.validation_split, origin.seed).open()?;
     let found = [folder.train.len(), folder.validation.len()];
     if let Some([train, validation]) = origin.images.filter(|images| *images != found) {
         output.note(&format!(
@@ -43,6 +44,35 @@ fn split_of_run(
         Part::Test => bail!("{}: has no test part", origin.data.display()),
     };
     Ok((set, skipped, all))
+}
+
+/// Whether labels that are asked for are those of a run; without any they are.
+fn is_own(origin: &Origin, asked: &LabelArguments) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let own = origin.labels.as_ref();
+    match (&asked.labels, &asked.label_pattern) {
+        (Some(table), _) => own.and_then(|labels| labels.table.as_deref()).is_some_and(|own| real(own) == real(table)),
+        (None, Some(pattern)) => own.and_then(|labels| labels.pattern.as_ref()) == Some(pattern),
+        (None, None) => true,
+    }
+}
+
+/// The labels that are asked for, of the kind that a model predicts: by default the columns are those of its labels or
+/// values.
+fn labels_for(asked: &LabelArguments, model: &Model) -> Result<LabelSource> {
+    let kind = match Outputs::of(model)?.kind() {
+        OutputKind::Classes | OutputKind::TwoClasses => TargetKind::Classes,
+        OutputKind::Labels => TargetKind::Labels,
+        OutputKind::Values => TargetKind::Values,
+    };
+    if asked.labels.is_none() {
+        return Ok(asked.source(None));
+    }
+    let mut source = asked.source(Some(kind));
+    if source.target_columns.is_empty() && kind != TargetKind::Classes {
+        source.target_columns.clone_from(&model.class_names);
+    }
+    Ok(source)
 }
 
 /// Opens a folder of images, which are kept in memory as a model wants them as far as there is room.
@@ -114,17 +144,30 @@ impl ImageSet {
     /// What a model is evaluated on: a part of a folder in parts, or of the folder that it was trained on, as its run
     /// has split it; else all images of the folder, or digits.
     pub(super) fn part(arguments: &Evaluate, origin: Option<&Origin>, model: &Model, context: Context) -> Result<Self> {
-        let Source::Folder(folder) = &arguments.data else {
-            if arguments.part.is_some() {
-                return Err(Usage("--part is for folders of images".to_owned()).into());
+        let given = match &arguments.data {
+            Some(Source::Folder(folder)) => Some(folder.as_path()),
+            None => None,
+            Some(digits) if arguments.part.is_some() || arguments.labels.any() => {
+                let option = if arguments.part.is_some() { "--part is" } else { "--labels and --label-pattern are" };
+                return Err(Usage(format!("{option} for folders of images, not for {digits}")).into());
             }
-            return Self::load(&arguments.data, model, arguments.strict, context);
+            Some(digits) => return Self::load(digits, model, arguments.strict, context),
         };
+        let folder = &arguments.labels.folder(given).ok_or_else(|| anyhow!("no folder of images was given"))?;
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         let origin = origin.filter(|origin| whole.starts_with(&origin.data));
-        let own = origin.filter(|origin| origin.data == whole);
+        let own = origin.filter(|origin| origin.data == whole && is_own(origin, &arguments.labels));
+        let labels = match own.and_then(|origin| origin.labels.clone()) {
+            Some(labels) => labels,
+            None => labels_for(&arguments.labels, model)?,
+        };
+        if let Some(Err(changed)) = own.map(Origin::check_table) {
+            context.output.note(&format!(
+                "{changed}: its split is another one, and the model may have been trained on some of these"
+            ));
+        }
         let mut bar = Bar::new(context.output);
-        let builder = keeping_builder(folder, model, context, &mut bar).strict(arguments.strict);
+        let builder = keeping_builder(folder, model, context, &mut bar).strict(arguments.strict).labels(&labels);
         let parts = builder.parts()?;
         let in_parts = parts.len() > 1;
         let wanted = wanted_part(arguments.part, &parts, own.is_some());
@@ -199,6 +242,7 @@ impl ImageSet {
         let numbered = |set: &FolderSet| set.class_names().iter().enumerate().all(|(at, name)| *name == at.to_string());
         if let (Set::Folder(set), true) = (&self.set, model.class_names.is_empty())
             && !numbered(set)
+            && matches!(set.targets(), Targets::Classes(_))
         {
             output.note(&format!(
                 "the model does not name its classes: taking the folders in alphabetical order ({}); --classes names them",
@@ -281,7 +325,7 @@ impl ImageSet {
     pub(super) fn label(&self, index: usize) -> Option<&str> {
         let known = match &self.set {
             Set::Digits { .. } => true,
-            Set::Folder(set) => set.is_classified(),
+            Set::Folder(set) => set.is_classified() && matches!(set.targets(), Targets::Classes(_)),
         };
         known.then(|| self.set().class_names()[self.set().label(index)].as_str())
     }

@@ -1,5 +1,7 @@
 //! What a network is trained to say about the images of a data set.
 
+use serde::{Deserialize, Serialize};
+
 /// The kind of targets that a data set has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Targets {
@@ -18,6 +20,39 @@ impl Targets {
         match self {
             Self::Classes(_) => 0,
             Self::Labels(count) | Self::Values(count) => count,
+        }
+    }
+
+    /// The kind alone.
+    pub fn kind(self) -> TargetKind {
+        match self {
+            Self::Classes(_) => TargetKind::Classes,
+            Self::Labels(_) => TargetKind::Labels,
+            Self::Values(_) => TargetKind::Values,
+        }
+    }
+}
+
+/// The kind of [`Targets`], without their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetKind {
+    /// One of several classes.
+    #[default]
+    Classes,
+    /// Any number of several labels.
+    Labels,
+    /// Values to predict.
+    Values,
+}
+
+impl TargetKind {
+    /// Targets of this kind and number.
+    pub fn of(self, count: usize) -> Targets {
+        match self {
+            Self::Classes => Targets::Classes(count),
+            Self::Labels => Targets::Labels(count),
+            Self::Values => Targets::Values(count),
         }
     }
 }

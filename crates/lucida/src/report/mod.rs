@@ -2,6 +2,7 @@
 //!
 //! Here training, networks and images meet; [`plot`](crate::plot) draws them and knows none of them.
 
+mod cross_validation;
 mod deconstruct;
 mod demo;
 mod images;
@@ -9,6 +10,7 @@ mod page;
 mod run;
 mod stylized;
 
+pub use cross_validation::cross_validation_report;
 pub use deconstruct::Depth;
 pub use demo::{Demo, DemoResult, Parts, Times};
 pub use run::{RunData, RunReport};

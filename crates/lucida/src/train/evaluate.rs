@@ -116,6 +116,21 @@ pub fn evaluate_remembered(
     cpu: Cpu,
 ) -> Result<Option<Evaluation>> {
     Outputs::of_classes(model)?;
+    with_remembered(model, data, cache.as_ref(), cpu, |forward, samples| {
+        let order: Vec<usize> = (0..samples.len()).collect();
+        Ok(forward.evaluate((samples, &order), &[])?.0)
+    })
+}
+
+/// Measures a model on the outputs of its frozen base in `cache`; `None` when it has no such base, or when the cache does not
+/// have all images.
+pub(super) fn with_remembered<T>(
+    model: &Model,
+    data: &FolderSet,
+    cache: &Path,
+    cpu: Cpu,
+    measure: impl FnOnce(ForwardPass<'_>, &dyn Samples) -> Result<T>,
+) -> Result<Option<T>> {
     let Some(cut_point) = frozen_cut_point(model)? else { return Ok(None) };
     let layer = model.network.nodes()[cut_point].name();
     let keys = image_keys(data);
@@ -123,12 +138,10 @@ pub fn evaluate_remembered(
         return Ok(None);
     };
     let samples = FeatureSet::new(&store, data, &[keys])?;
-    let order: Vec<usize> = (0..data.len()).collect();
     // Sums depend on how they are grouped: the batches are those of the whole network.
     let (tail, size) = (model.network.tail(cut_point)?, batch_of(&model.network)?);
     let output = &TrainingOutput::of(&tail, samples.targets(), recorded_loss(model).into(), 0.0)?;
-    let forward = ForwardPass { network: &tail, output, size, cpu };
-    Ok(Some(forward.evaluate((&samples, &order), &[])?.0))
+    measure(ForwardPass { network: &tail, output, size, cpu }, &samples).map(Some)
 }
 
 /// Samples that are computed at once.

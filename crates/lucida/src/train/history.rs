@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plot::Curves;
+use crate::plot::{Curves, Panel};
 use crate::{Error, Result, files};
 
 /// The numbers of one epoch.
@@ -140,16 +140,31 @@ impl History {
         Ok(Self { epochs })
     }
 
-    /// The curves of accuracy and loss, training against validation.
+    /// The curves of accuracy and loss, training against validation; of labels and values those of their metrics.
     pub fn curves(&self) -> Curves {
         let series =
             |value: fn(&EpochRecord) -> Option<f64>| -> Vec<f64> { self.epochs.iter().filter_map(value).collect() };
-        Curves::accuracy_and_loss(
+        let curves = Curves::accuracy_and_loss(
             &series(|record| record.accuracy),
             &series(|record| record.val_accuracy),
             &series(|record| Some(record.loss)),
             &series(|record| record.val_loss),
-        )
+        );
+        // Of what is not classified, the metrics say more than the loss.
+        let classified = self.epochs.iter().any(|record| record.accuracy.is_some());
+        let names: BTreeSet<&String> = self.epochs.iter().flat_map(|record| record.val_metrics.keys()).collect();
+        let metrics = names.into_iter().filter(|name| !classified && *name != "mean_squared_error");
+        metrics.fold(curves, |curves, name| {
+            let title = name.replace('_', " ");
+            let values = |of: fn(&EpochRecord) -> &BTreeMap<String, f64>| -> Vec<f64> {
+                self.epochs.iter().map(|record| of(record).get(name).copied().unwrap_or(f64::NAN)).collect()
+            };
+            let (training, validation) = (values(|record| &record.metrics), values(|record| &record.val_metrics));
+            let panel = Panel::new(&title, &title);
+            let trained = training.iter().any(|value| value.is_finite());
+            let panel = if trained { panel.series("training", &training) } else { panel };
+            curves.panel(panel.series("validation", &validation))
+        })
     }
 }
 

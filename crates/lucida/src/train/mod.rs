@@ -12,6 +12,7 @@ mod checkpoint;
 mod classifier;
 mod config;
 mod confusion;
+mod cross_validation;
 mod custom;
 pub mod distributed;
 mod evaluate;
@@ -26,6 +27,8 @@ mod roc_auc;
 mod run_folder;
 mod samples;
 mod table;
+mod target_evaluation;
+mod target_spec;
 mod train_step;
 mod trainer;
 mod training_loop;
@@ -41,6 +44,7 @@ pub use callbacks::{Callback, CsvLogger, EarlyStopping, ReduceLrOnPlateau, Tenso
 pub use classifier::Classifier;
 pub use config::{Checkpoint, Monitor, ParamGroup, TrainConfig, balanced_class_weights};
 pub use confusion::Confusion;
+pub use cross_validation::{CrossValidation, FoldResult};
 pub use evaluate::{Evaluation, evaluate, evaluate_remembered, evaluate_samples};
 pub use features::{FeatureSet, FeatureStore, Key, augmented_keys, features_of_base, image_keys};
 pub use history::{EpochRecord, History};
@@ -51,5 +55,11 @@ pub use origin::Origin;
 pub use run_folder::RunFolder;
 pub use samples::{ImageSamples, Samples};
 pub use table::PredictionTable;
+pub use target_evaluation::{
+    LabelScores, TargetEvaluation, ValueScores, evaluate_targets, evaluate_targets_remembered,
+};
+pub use target_spec::TargetSpec;
 pub use trainer::{TrainResult, Trainer};
-pub use transfer::{Head, Transfer, TransferModel, continue_training, end_of_features, end_of_frozen};
+pub use transfer::{
+    Head, Transfer, TransferModel, continue_training, continue_training_on, end_of_features, end_of_frozen,
+};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::{Folder, FolderBuilder, LabelSource};
 use crate::{Error, Result, files};
 
 /// Where the data of a run are and how they were taken, as `run.json` in its folder has it.
@@ -11,6 +12,15 @@ use crate::{Error, Result, files};
 pub struct Origin {
     /// The folder of images; `mnist` for the built-in digits, `mnist:DIR` for those of a folder.
     pub data: PathBuf,
+    /// Where the labels and the groups are from, if not from sub-folders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelSource>,
+    /// The MD5 digest of the table of labels, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_digest: Option<String>,
+    /// The fold of a cross-validation that this run validates with, from 1, and the number of folds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<[usize; 2]>,
     /// The share that validates where the folder has no part for it.
     pub validation_split: f64,
     /// The seed of the run.
@@ -45,6 +55,29 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Opens the images as the run did: with its labels, and split as it split them.
+    pub fn folder(&self) -> FolderBuilder<'static> {
+        let labels = self.labels.clone().unwrap_or_default();
+        Folder::builder(&self.data).labels(&labels).fold(self.fold).split(self.validation_split, self.seed)
+    }
+
+    /// Checks that the table of labels is still the one that the run was trained with.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it has changed, [`Error::Io`] when it cannot be read.
+    pub fn check_table(&self) -> Result<()> {
+        let Some((table, digest)) =
+            self.labels.as_ref().and_then(|labels| labels.table.as_ref()).zip(self.table_digest.as_ref())
+        else {
+            return Ok(());
+        };
+        let now = LabelSource::digest_of(table)?;
+        if now == *digest {
+            return Ok(());
+        }
+        Err(Error::file(table, "has changed since the run was trained with it"))
+    }
+
     /// Writes the file.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The area under the ROC curve.
 
-use super::Evaluation;
+use super::{Evaluation, TargetEvaluation};
 
 impl Evaluation {
     /// The area under the ROC curve of a class against all others, by its probability; `None` where all samples are of it,
@@ -20,21 +20,33 @@ impl Evaluation {
 
     /// The ROC curve of a class against all others: false against true positives, from (0, 0) to (1, 1).
     pub fn roc_curve(&self, class: usize) -> Vec<(f64, f64)> {
-        let mut order: Vec<(f32, bool)> =
-            self.probabilities.iter().zip(&self.labels).map(|(row, &label)| (row[class], label == class)).collect();
-        order.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let positives = order.iter().filter(|(_, positive)| *positive).count().max(1) as f64;
-        let negatives = order.iter().filter(|(_, positive)| !positive).count().max(1) as f64;
-        let (mut right, mut wrong) = (0.0, 0.0);
-        let mut curve = vec![(0.0, 0.0)];
-        for equal in order.chunk_by(|a, b| a.0 == b.0) {
-            let found = equal.iter().filter(|(_, positive)| *positive).count();
-            right += found as f64;
-            wrong += (equal.len() - found) as f64;
-            curve.push((wrong / negatives, right / positives));
-        }
-        curve
+        roc_curve(
+            self.probabilities.iter().zip(&self.labels).map(|(row, &label)| (row[class], label == class)).collect(),
+        )
     }
+}
+
+impl TargetEvaluation {
+    /// The ROC curve of a label: false against true positives, from (0, 0) to (1, 1).
+    pub fn roc_curve(&self, label: usize) -> Vec<(f64, f64)> {
+        roc_curve(self.outputs.iter().zip(&self.truths).map(|(row, truth)| (row[label], truth[label] > 0.5)).collect())
+    }
+}
+
+/// The curve of scores, each with whether it is of a positive sample.
+fn roc_curve(mut order: Vec<(f32, bool)>) -> Vec<(f64, f64)> {
+    order.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let positives = order.iter().filter(|(_, positive)| *positive).count().max(1) as f64;
+    let negatives = order.iter().filter(|(_, positive)| !positive).count().max(1) as f64;
+    let (mut right, mut wrong) = (0.0, 0.0);
+    let mut curve = vec![(0.0, 0.0)];
+    for equal in order.chunk_by(|a, b| a.0 == b.0) {
+        let found = equal.iter().filter(|(_, positive)| *positive).count();
+        right += found as f64;
+        wrong += (equal.len() - found) as f64;
+        curve.push((wrong / negatives, right / positives));
+    }
+    curve
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -44,7 +56,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 /// The probability that a positive sample has a higher score than a negative one, with half for equal scores (Mann and
 /// Whitney, 1947): the area under the ROC curve.
-fn roc_auc(scores: &[f32], positive: &[bool]) -> Option<f64> {
+pub(super) fn roc_auc(scores: &[f32], positive: &[bool]) -> Option<f64> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
     let (mut below, mut ranks, mut positives) = (0_usize, 0.0, 0_usize);

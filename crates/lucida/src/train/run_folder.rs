@@ -11,6 +11,8 @@ use super::History;
 
 const SKIPPED: &str = "skipped.csv";
 const ORIGIN: &str = "run.json";
+const FOLDS: &str = "folds.json";
+const FOLDS_TABLE: &str = "folds.csv";
 
 /// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last),
 /// `checkpoint.safetensors` (to resume from), `history.csv`, `curves.svg` and `curves.png`; for images of a folder,
@@ -49,9 +51,9 @@ impl RunFolder {
     /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
     pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
         let path = path.into();
-        files::check_folder(&path, &Self::FILES, force)?;
+        files::check_folder(&path, &[&Self::FILES[..], &[FOLDS]].concat(), force)?;
         // The others are allowed, but those of another run are not to be mixed with the files of this one.
-        let names = [&Self::FILES[..], &[SKIPPED, ORIGIN, "report.html", "tensorboard/"]].concat();
+        let names = [&Self::FILES[..], &[SKIPPED, ORIGIN, FOLDS, FOLDS_TABLE, "report.html", "tensorboard/"]].concat();
         let earlier = Some(SetAside::new(&path, &names)?);
         Ok(Self { path, earlier })
     }
@@ -126,6 +128,16 @@ impl RunFolder {
     /// The table of the epochs.
     pub fn history(&self) -> PathBuf {
         self.path.join("history.csv")
+    }
+
+    /// The results of the folds of a cross-validation, to resume from.
+    pub fn folds(&self) -> PathBuf {
+        self.path.join(FOLDS)
+    }
+
+    /// The same as a table.
+    pub fn folds_table(&self) -> PathBuf {
+        self.path.join(FOLDS_TABLE)
     }
 
     /// The file that says what the run was trained on.

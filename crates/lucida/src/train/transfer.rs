@@ -6,14 +6,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::data::TargetKind;
 use crate::nn::layers::{
     ActivationKind, BatchNormalization, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D,
 };
 use crate::nn::{Inference, Layer, Network, Node, Plan, Shape, applications};
-use crate::weights::{Model, hub};
+use crate::weights::{Model, Task, hub};
 use crate::{Cpu, Error, Result};
 
-use super::{Classifier, Samples};
+use super::{Classifier, Samples, TargetSpec};
 
 const KNOWN: &str = "flatten, gap, gmp, dense:UNITS, dropout:RATE, bn, standardize";
 
@@ -112,6 +113,11 @@ impl Head {
 
     /// The layers, and the output for `classes` classes: one sigmoid for two, a softmax for more.
     pub fn layers(&self, classes: usize) -> Vec<Layer> {
+        self.hidden().into_iter().chain([output_layer(classes).into()]).collect()
+    }
+
+    /// The layers without the output.
+    fn hidden(&self) -> Vec<Layer> {
         let layer = |part: &Part| -> Layer {
             match *part {
                 Part::Flatten => Flatten::new().into(),
@@ -123,12 +129,12 @@ impl Head {
                 Part::Standardize => STANDARDIZATION.into(),
             }
         };
-        self.0.iter().map(layer).chain([output_layer(classes).into()]).collect()
+        self.0.iter().map(layer).collect()
     }
 }
 
 /// One sigmoid for two classes, a softmax for more.
-fn output_layer(classes: usize) -> Dense {
+pub(super) fn output_layer(classes: usize) -> Dense {
     match classes {
         0..=2 => Dense::new(1).activation(ActivationKind::Sigmoid),
         classes => Dense::new(classes).activation(ActivationKind::Softmax),
@@ -188,16 +194,25 @@ impl Transfer {
     /// [`Error::Argument`] when there is no such layer, or the layer to unfreeze from lies behind the cut; [`Error::Layer`]
     /// when the head does not fit.
     pub fn apply(&self, base: Model, class_names: &[String], seed: u64) -> Result<TransferModel> {
+        self.apply_to(base, &TargetSpec::classes(class_names), seed)
+    }
+
+    /// As [`apply`](Self::apply), for any targets.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn apply_to(&self, base: Model, targets: &TargetSpec, seed: u64) -> Result<TransferModel> {
         let network = match &self.cut {
             Some(layer) => base.network.cut(layer)?,
             None => base.network,
         };
-        let (mut network, head) = network.with_head(self.head.layers(class_names.len()))?;
+        let (mut network, head) = network.with_head(self.head.hidden().into_iter().chain(targets.layers()))?;
         network.initialize(head, seed);
-        let output = network.nodes()[network.find(network.output()?.name())?].weights();
+        let first_output = network.nodes().len() - targets.layers().len();
+        let output = network.nodes()[first_output].weights();
         network.weights_mut()[output].iter_mut().for_each(|weight| weight.values_mut().fill(0.0));
         // The task of the base, features perhaps, is not that of the new head.
-        let model = Model { network, class_names: class_names.to_vec(), task: None, ..base };
+        let model = Model { network, class_names: targets.names.clone(), task: targets.task(), ..base };
         Ok(TransferModel { fresh: true, ..TransferModel::new(model, head, self.unfreeze.as_deref())? })
     }
 }
@@ -218,13 +233,46 @@ pub fn continue_training(model: Model, class_names: &[String], unfreeze: Option<
         true => model.network,
         false => with_classes(model.network, &model.class_names, class_names)?,
     };
-    let model = Model { network, class_names: class_names.to_vec(), ..model };
+    continued(Model { network, class_names: class_names.to_vec(), ..model }, unfreeze)
+}
+
+/// A model whose outputs fit, to be trained further.
+fn continued(model: Model, unfreeze: Option<&str>) -> Result<TransferModel> {
     let head = end_of_frozen(&model)?;
     if head == 0 && unfreeze.is_some() {
         return Err(Error::argument(format!("network {} has no frozen layers to unfreeze", model.network.name())));
     }
     let before = model.training["base"]["unfrozen"].as_str().map(str::to_owned);
     TransferModel::new(model, head, unfreeze.or(before.as_deref()))
+}
+
+/// As [`continue_training`], for any targets. Labels and values must be those of the model, in the same order.
+///
+/// # Errors
+/// As [`continue_training`]; [`Error::Argument`] when the model has other targets.
+pub fn continue_training_on(model: Model, targets: &TargetSpec, unfreeze: Option<&str>) -> Result<TransferModel> {
+    let kind = match model.task {
+        Some(Task::Multilabel) => TargetKind::Labels,
+        Some(Task::Regress) => TargetKind::Values,
+        _ => TargetKind::Classes,
+    };
+    if kind != targets.kind {
+        let noun = |kind| match kind {
+            TargetKind::Classes => "classes",
+            TargetKind::Labels => "labels",
+            TargetKind::Values => "values",
+        };
+        let (own, others) = (noun(kind), noun(targets.kind));
+        return Err(Error::argument(format!("network {} has {own}, the data has {others}", model.network.name())));
+    }
+    if kind == TargetKind::Classes {
+        return continue_training(model, &targets.names, unfreeze);
+    }
+    if model.class_names != targets.names {
+        let (own, others) = (model.class_names.join(", "), targets.names.join(", "));
+        return Err(Error::argument(format!("network {} predicts {own}, the data has {others}", model.network.name())));
+    }
+    continued(model, unfreeze)
 }
 
 /// The number of the first layer behind the frozen base of a trained model; 0 where all of it was trained.
@@ -313,6 +361,12 @@ fn change_columns(columns: &[Vec<f32>], before: &[String], now: &[String]) -> Ve
 /// [`Error::Unsupported`] when the network has several outputs, or nothing before its classes.
 pub fn end_of_features(network: &Network) -> Result<&str> {
     let mut node = network.output()?;
+    // Behind predicted values, what brings them to their scale.
+    while let (Layer::Rescaling(_), Some(&before), Some(_)) =
+        (node.layer(), node.inputs().first(), node.shape().as_flat())
+    {
+        node = &network.nodes()[before];
+    }
     let tells_classes = |node: &Node| {
         node.shape().as_flat().is_some()
             && match node.layer() {

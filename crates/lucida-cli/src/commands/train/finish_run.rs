@@ -28,6 +28,8 @@ pub(super) struct FinishRun<'a> {
     pub(super) validation: Vec<usize>,
     /// What might help, if the training went badly.
     pub(super) remedies: [Option<&'static str>; 2],
+    /// Whether it is a fold of a cross-validation, which says the rest.
+    pub(super) of_fold: bool,
 }
 
 impl FinishRun<'_> {
@@ -64,6 +66,9 @@ impl FinishRun<'_> {
         let tested = test.filter(|test| !test.is_empty() && !result.interrupted);
         let tested =
             tested.map(|test| Ok::<_, anyhow::Error>((evaluate(model, test, context.cpu)?, test.len()))).transpose()?;
+        if self.of_fold && !result.interrupted {
+            return Ok(());
+        }
         if self.json {
             output.json(&self.answer(&files, tested.as_ref()))?;
         }
@@ -152,6 +157,10 @@ fn advice(result: &TrainResult, counts: &[usize], remedies: &[&str]) -> Option<S
 
 /// The numbers of an epoch.
 fn measured(record: &EpochRecord) -> String {
+    if let (Some(loss), None, false) = (record.val_loss, record.val_accuracy, record.val_metrics.is_empty()) {
+        let metrics = record.val_metrics.iter().map(|(name, value)| format!(", {} {value:.4}", name.replace('_', " ")));
+        return format!("validation loss {loss:.4}{}", metrics.collect::<String>());
+    }
     let (Some(loss), Some(accuracy)) = (record.val_loss, record.val_accuracy) else {
         let accuracy = record.accuracy.map(|accuracy| format!(", accuracy {}", percent(accuracy)));
         return format!("loss {:.4}{}", record.loss, accuracy.unwrap_or_default());

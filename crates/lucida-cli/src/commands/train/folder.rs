@@ -2,20 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
-use lucida::data::{Augment, Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
+use anyhow::{Result, anyhow, bail};
+use lucida::data::{
+    Augment, Augmented, Dataset, Folder, FolderBuilder, FolderSet, LabelSource, Preprocessing, Skipped, TargetKind,
+    memory_to_keep, save_skipped,
+};
 use lucida::nn::{ProcessGroup, summary};
 use lucida::train::{ImageSamples, Origin, ParamGroup, RunFolder, TrainConfig, TrainResult, Transfer, TransferModel};
+use lucida::weights::Model;
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
 use super::super::{Context, run_of};
 use super::cached_features::CachedFeatures;
-use super::command_line;
 use super::finish_run::FinishRun;
 use super::network::Source;
 use super::rate;
 use super::request::{Defaults, TrainRequest, tell_network};
+use super::{command_line, cross_validation};
 use crate::bar::Bar;
 use crate::cli::TrainFolder;
 use crate::cli::place::name_of;
@@ -28,62 +32,89 @@ const NAMED: usize = 5;
 
 pub(super) fn run(arguments: &TrainFolder, group: Option<&dyn ProcessGroup>, context: Context) -> Result<()> {
     let context = Context { output: context.output.quieted(arguments.training.json), ..context };
-    let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of images was given"))?;
+    let labels = &arguments.labels;
+    let path = labels.folder(arguments.folder.as_deref()).ok_or_else(|| anyhow!("no folder of images was given"))?;
     // A bare word that does not name a folder is a mistake in the command line.
-    if !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
+    if !labels.any() && !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
         let near = exit::did_you_mean_data(&path.to_string_lossy());
         let message = format!("{}: no such folder; expected a folder of images, or mnist{near}", path.display());
         return Err(Usage(message).into());
+    }
+    if arguments.groups.group.is_some() && !labels.any() {
+        let message = "--group names a column of --labels or a part of --label-pattern; for groups in file names, use \
+                       --group-pattern";
+        return Err(Usage(message.to_owned()).into());
     }
     let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;
     let source = Source::of(arguments, context)?;
     let defaults = if source.is_frozen()? { Defaults::HEAD } else { Defaults::WHOLE };
     let (epochs, batch_size, seed) = (*epochs, *batch_size, *seed);
     let request = TrainRequest { arguments: training, epochs, defaults, batch_size, seed, group };
-    let out = request.place(arguments.out.as_deref(), &default_out(path));
+    let out = request.place(arguments.out.as_deref(), &default_out(arguments, &path));
+    if let Some(folds) = arguments.folds {
+        return cross_validation::run(arguments, (&path, &source), &request, (&out, folds as usize), context);
+    }
     if request.is_finished(&out, context)? {
         return Ok(());
     }
     interrupt::catch()?;
-    request.in_run(&out, |run| run_in(arguments, (path, source), &request, run, context))
+    request.in_run(&out, |run| {
+        let folder = open(arguments, &path, source.preprocessing()?, context, |builder| builder.open())?;
+        tell_found(&folder, context.output);
+        train_folder(arguments, (&path, source), folder, &request, (run, None), context).map(|_| ())
+    })
 }
 
-/// A run in its folder.
-fn run_in(
+/// A model that was trained on a folder, and the images that validated it.
+pub(super) struct Trained {
+    pub(super) model: Model,
+    pub(super) validation: FolderSet,
+    pub(super) images: [usize; 2],
+    pub(super) best_epoch: Option<usize>,
+}
+
+/// A run in its folder; of a cross-validation, that of a fold. `None` when a learning rate was looked for, and for all
+/// processes but the first.
+pub(super) fn train_folder(
     arguments: &TrainFolder,
     (path, source): (&Path, Source),
+    mut folder: Folder,
     request: &TrainRequest,
-    run: &RunFolder,
+    (run, fold): (&RunFolder, Option<[usize; 2]>),
     context: Context,
-) -> Result<()> {
+) -> Result<Option<Trained>> {
     let TrainFolder { seed, training, .. } = arguments;
-    let mut folder = open(arguments, path, source.preprocessing()?, context)?;
-    let mut origin = origin(arguments, path, &source, &folder)?;
-    let mut network = source.build(folder.class_names(), *seed)?;
+    let mut origin = origin(arguments, path, &source, &folder, fold)?;
+    let mut network = source.build(&folder.train, *seed)?;
     if !folder.skipped().is_empty() && request.leads() {
         save_skipped(folder.skipped(), run.skipped())?;
     }
     if training.resumes() {
+        let before = Origin::load(run.origin()).ok();
+        before.as_ref().map_or(Ok(()), |before| same_table(before, &origin))?;
         // What was computed before the interruption is in the cache now.
-        origin.feature_seconds = Origin::load(run.origin()).ok().and_then(|before| before.feature_seconds);
+        origin.feature_seconds = before.and_then(|before| before.feature_seconds);
     }
     if !training.find_lr && request.leads() {
         origin.save(run.origin())?;
     }
-    let mut config = request.config(&folder.train, run, identity(arguments, &folder, &network), context)?;
+    let mut config = request.config(&folder.train, run, identity(arguments, &folder, &network, &origin), context)?;
     config.param_group = network.unfrozen.as_ref().map(|_| ParamGroup {
         through: network.end_of_base().to_owned(),
         factor: (arguments.unfreeze_rate / config.learning_rate.rate).min(1.0),
     });
     config.check(&network.model.network, folder.train.targets())?;
-    tell(&network, arguments, context);
+    // The networks of all folds are alike.
+    if fold.is_none_or(|[fold, _]| fold == 1) {
+        tell(&network, arguments, context);
+    }
 
     let data = (&mut folder, &mut origin);
     let Some(result) = train(arguments, request, &config, run, &mut network, data, context)? else {
-        return Ok(());
+        return Ok(None);
     };
     if !request.leads() {
-        return Ok(());
+        return Ok(None);
     }
     let finish = FinishRun {
         run,
@@ -99,8 +130,27 @@ fn run_in(
             arguments.augment.is_none().then_some("--augment flip,rotation=20,zoom=0.2"),
             (network.head == 0).then_some("a pretrained base: --model vgg16 (after lucida weights fetch vgg16)"),
         ],
+        of_fold: fold.is_some(),
     };
-    finish.finish(&mut network.model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)
+    finish.finish(&mut network.model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)?;
+    Ok(Some(Trained {
+        model: network.model,
+        images: [folder.train.len(), folder.validation.len()],
+        validation: folder.validation,
+        best_epoch: result.best_epoch,
+    }))
+}
+
+/// Refuses to resume with a table that is not the one the run began with.
+fn same_table(before: &Origin, now: &Origin) -> Result<()> {
+    let table = now.labels.as_ref().and_then(|labels| labels.table.as_ref());
+    match (&before.table_digest, &now.table_digest, table) {
+        (Some(before), Some(now), Some(table)) if before != now => bail!(
+            "{}: has changed since this run began; resume it with the table as it was, or start over with --force",
+            table.display()
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Trains on images, or on what the frozen layers have said about them; nothing is left when a learning rate was looked
@@ -203,7 +253,13 @@ fn train_on_images(
 }
 
 /// What is kept of the command line, for the report and for evaluations.
-fn origin(arguments: &TrainFolder, path: &Path, source: &Source, folder: &Folder) -> Result<Origin> {
+pub(super) fn origin(
+    arguments: &TrainFolder,
+    path: &Path,
+    source: &Source,
+    folder: &Folder,
+    fold: Option<[usize; 2]>,
+) -> Result<Origin> {
     let preprocessing = source.preprocessing()?;
     let model = arguments.continued.as_ref().or(arguments.base.as_ref());
     let [cut, head, unfreeze] = match source {
@@ -218,6 +274,13 @@ fn origin(arguments: &TrainFolder, path: &Path, source: &Source, folder: &Folder
     };
     Ok(Origin {
         data: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
+        labels: folder.labels().map(|found| found.source.clone()).or_else(|| {
+            // Sub-folders are the classes, but names may be the groups.
+            let source = label_source(arguments);
+            (!source.is_none()).then_some(source)
+        }),
+        table_digest: folder.labels().and_then(|found| found.digest.clone()),
+        fold,
         validation_split: arguments.validation_split,
         seed: arguments.seed,
         augment: arguments.augment.as_ref().map(ToString::to_string),
@@ -232,21 +295,38 @@ fn origin(arguments: &TrainFolder, path: &Path, source: &Source, folder: &Folder
     })
 }
 
-/// `runs/photos` for `/data/photos/`.
-fn default_out(folder: &Path) -> PathBuf {
-    Path::new("runs").join(name_of(folder))
+/// `runs/photos` for `/data/photos/`, or for `photos.csv`.
+fn default_out(arguments: &TrainFolder, folder: &Path) -> PathBuf {
+    let table = arguments.labels.labels.as_deref().and_then(Path::file_stem);
+    Path::new("runs").join(table.map_or_else(|| name_of(folder), |table| table.to_string_lossy().into_owned()))
+}
+
+/// Where the labels and the groups are from.
+fn label_source(arguments: &TrainFolder) -> LabelSource {
+    let groups = &arguments.groups;
+    LabelSource {
+        group: groups.group.clone(),
+        group_pattern: groups.group_pattern.clone(),
+        ..arguments.labels.source(groups.task.map(TargetKind::from))
+    }
 }
 
 /// What must be the same for a training to resume, in addition to its settings.
-fn identity(arguments: &TrainFolder, folder: &Folder, network: &TransferModel) -> Value {
-    json!({
+fn identity(arguments: &TrainFolder, folder: &Folder, network: &TransferModel, origin: &Origin) -> Value {
+    let mut identity = json!({
         "training pictures": folder.train.len(),
         "validation pictures": folder.validation.len(),
         "classes": folder.class_names(),
         "augmentation": arguments.augment.as_ref().map(ToString::to_string),
         "augmented copies": arguments.augment_copies,
         "preprocessing": network.model.preprocessing,
-    })
+    });
+    if let Some(entries) = identity.as_object_mut().filter(|_| origin.labels.is_some() || origin.fold.is_some()) {
+        entries.insert("table".to_owned(), json!(origin.table_digest));
+        entries.insert("labels".to_owned(), json!(origin.labels));
+        entries.insert("fold".to_owned(), json!(origin.fold));
+    }
+    identity
 }
 
 /// Says what is going to be trained.
@@ -267,26 +347,37 @@ fn tell(network: &TransferModel, arguments: &TrainFolder, context: Context) {
     }
 }
 
-/// Opens the folder, and says what was found in it and what not.
-fn open(arguments: &TrainFolder, path: &Path, preprocessing: &Preprocessing, context: Context) -> Result<Folder> {
-    let output = context.output;
-    let mut bar = Bar::new(output);
+/// Reads the images: `read` says how they are split.
+pub(super) fn open<T>(
+    arguments: &TrainFolder,
+    path: &Path,
+    preprocessing: &Preprocessing,
+    context: Context,
+    read: impl FnOnce(FolderBuilder<'_>) -> lucida::Result<T>,
+) -> Result<T> {
+    let mut bar = Bar::new(context.output);
     let bytes = arguments.cache_mb.map_or_else(memory_to_keep, |mb| mb.saturating_mul(1_000_000));
-    let folder = Folder::builder(path)
+    let builder = Folder::builder(path)
+        .labels(&label_source(arguments))
         .strict(arguments.strict)
         .split(arguments.validation_split, arguments.seed)
         .cpu(context.cpu)
         .keep(preprocessing, bytes)
-        .progress(&mut bar)
-        .open()?;
-    drop(bar);
+        .progress(&mut bar);
+    Ok(read(builder)?)
+}
+
+/// Says how labels were understood, what was found and what not.
+fn tell_found(folder: &Folder, output: Output) {
+    if let Some(labels) = folder.labels() {
+        output.info(&labels.summary);
+    }
     output.info(&folder.found());
     folder.notes().iter().for_each(|note| output.note(note));
     tell_skipped(folder.skipped(), output);
-    Ok(folder)
 }
 
-fn tell_skipped(skipped: &[Skipped], output: Output) {
+pub(super) fn tell_skipped(skipped: &[Skipped], output: Output) {
     for Skipped { path, reason } in skipped.iter().take(NAMED) {
         output.note(&format!("skipped {}: {reason}", path.display()));
     }

@@ -97,6 +97,7 @@ fn run_in(
         validation: counts(&validation),
         // A digit that is flipped is another one, or none.
         remedies: [arguments.augment.is_none().then_some("--augment rotation=10,width=0.1,height=0.1,zoom=0.1"), None],
+        of_fold: false,
     };
     finish.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use lucida::data::{ColorMode, Filter, Fit, Preprocessing};
+use lucida::data::{ColorMode, Dataset, Filter, Fit, Preprocessing};
 use lucida::nn::Network;
 use lucida::nn::applications::{self, Options};
-use lucida::train::{Head, Transfer, TransferModel, continue_training, end_of_features, end_of_frozen};
+use lucida::train::{Head, TargetSpec, Transfer, TransferModel, continue_training_on, end_of_features, end_of_frozen};
 use lucida::weights::{IncludeTop, Model, ModelSpec, hub, inspect};
 
 use crate::cli::TrainFolder;
@@ -17,6 +17,7 @@ use crate::exit::Usage;
 const SIZE: usize = 150;
 
 /// A network before the classes are known.
+#[derive(Clone)]
 pub(super) enum Source {
     Scratch(&'static applications::Architecture, Preprocessing),
     Base(Box<Model>, Transfer),
@@ -101,19 +102,19 @@ impl Source {
         }
     }
 
-    /// The network for these classes; all of it is new when there is no base.
-    pub(super) fn build(self, class_names: &[String], seed: u64) -> Result<TransferModel> {
+    /// The network for the targets of these images; all of it is new when there is no base.
+    pub(super) fn build(self, train: &dyn Dataset, seed: u64) -> Result<TransferModel> {
+        let targets = TargetSpec::of(train);
         match self {
             Self::Scratch(known, preprocessing) => {
                 let [height, width, channels] = preprocessing.output_shape();
                 let options = Options::default().size(height, width).channels(channels);
-                let network = known.build(&options.classes(class_names.len()).seed(seed))?;
-                let class_names = class_names.to_vec();
-                let model = Model { preprocessing: Some(preprocessing), class_names, ..Model::new(network) };
+                let network = known.build(&options.classes(targets.count()).seed(seed))?;
+                let model = Model { preprocessing: Some(preprocessing), ..targets.build(network)? };
                 Ok(TransferModel::from_scratch(model))
             }
-            Self::Base(base, transfer) => Ok(transfer.apply(*base, class_names, seed)?),
-            Self::Continued(model, unfreeze) => Ok(continue_training(*model, class_names, unfreeze.as_deref())?),
+            Self::Base(base, transfer) => Ok(transfer.apply_to(*base, &targets, seed)?),
+            Self::Continued(model, unfreeze) => Ok(continue_training_on(*model, &targets, unfreeze.as_deref())?),
         }
     }
 }

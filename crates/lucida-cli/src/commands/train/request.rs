@@ -77,7 +77,7 @@ impl TrainRequest<'_> {
 
     /// Does something in the folder of the run. A folder that was made for it and holds nothing to keep is removed again
     /// when it fails.
-    pub(super) fn in_run(&self, path: &Path, work: impl FnOnce(&RunFolder) -> Result<()>) -> Result<()> {
+    pub(super) fn in_run<T>(&self, path: &Path, work: impl FnOnce(&RunFolder) -> Result<T>) -> Result<T> {
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let made: Vec<&Path> = path.ancestors().take_while(missing).collect();
         let run = self.open_run(path)?;

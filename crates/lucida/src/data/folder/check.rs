@@ -1,6 +1,5 @@
 //! Reading and decoding every file of a folder once.
 
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -8,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use md5::{Digest, Md5};
 
 use super::Skipped;
-use super::layout::FoundPart;
+use super::layout::{FoundFile, FoundPart};
 use super::set::{FolderSet, ImageFile};
 use crate::core::{Progress, Step, Unit};
 use crate::data::{Image, Limits, Preprocessing};
@@ -53,7 +52,7 @@ pub(super) fn check(
     if let Some(keep) = keep {
         keep.preprocessing.check()?;
     }
-    let FoundPart { path, class_names, classified, files } = found;
+    let FoundPart { path, class_names, classified, kind, files } = found;
     let outcomes: Vec<Mutex<Option<Result<ImageFile, Skipped>>>> = files.iter().map(|_| Mutex::new(None)).collect();
     // Files that are done, and whom to tell: one thread at a time, so that the number only rises.
     let progress = Mutex::new((before, progress));
@@ -62,8 +61,8 @@ pub(super) fn check(
         if stopped.load(Ordering::Relaxed) {
             return;
         }
-        let (path, label) = &files[index];
-        let outcome = read(path, *label, limits, keep).map_err(|error| Skipped::because(path, error));
+        let file = &files[index];
+        let outcome = read(file, limits, keep).map_err(|error| Skipped::because(&file.path, error));
         *outcomes[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.0 += 1;
@@ -84,15 +83,17 @@ pub(super) fn check(
         }
     }
     let kept = keep.map(|keep| keep.preprocessing.clone());
-    let set = FolderSet::new(path, images, class_names, classified, limits.clone(), cpu, kept);
+    let set = FolderSet { root: path, files: images, class_names, classified, kind, limits: limits.clone(), cpu, kept };
     Ok((set, skipped))
 }
 
-fn read(path: &Path, label: usize, limits: &Limits, keep: Option<&Keep>) -> Result<ImageFile> {
+fn read(found: &FoundFile, limits: &Limits, keep: Option<&Keep>) -> Result<ImageFile> {
+    let FoundFile { path, label, row, group } = found;
     let bytes = files::read_limited(path, limits.file_bytes)?;
     let image = Image::decode(&bytes, path, limits)?;
     let kept = keep.map(|keep| keep.pixels(&image)).transpose()?.flatten();
-    Ok(ImageFile { path: path.to_path_buf(), label, len: bytes.len() as u64, digest: digest(&bytes), kept })
+    let (len, digest) = (bytes.len() as u64, digest(&bytes));
+    Ok(ImageFile { path: path.clone(), label: *label, row: row.clone(), group: group.clone(), len, digest, kept })
 }
 
 /// Distinguishes files, in this run and in later ones; equal ones are compared byte by byte before they are called

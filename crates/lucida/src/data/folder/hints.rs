@@ -1,7 +1,7 @@
 //! What to do with a folder whose images are not sorted into a sub-folder for each class.
 //!
 //! Data sets come in other layouts as well: a table of labels, or the class in the name of each file. They are recognized
-//! by their names, to say how to sort them; nothing is moved.
+//! by their names, to say how they are read or sorted; nothing is moved.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -12,22 +12,19 @@ use crate::nn::counted;
 /// The endings of files that are images, or that their owner believes to be.
 const IMAGES: [&str; 12] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "heic", "heif", "avif", "jfif"];
 const TABLES: [&str; 2] = ["csv", "tsv"];
-/// What the column with the classes is called.
-const LABELS: [&str; 9] = ["class", "label", "category", "target", "species", "breed", "diagnosis", "dx", "classname"];
 /// Classes that names of files may tell; more are numbers of some kind.
 const MOST_CLASSES: usize = 100;
-/// Bytes of a table that are looked at.
-const TABLE_START: u64 = 4096;
-
-/// How the images of a flat folder could be sorted, as a clause; that they need sorting is all there is to say of some.
+/// How the images of a flat folder could be labeled or sorted, as a clause; that they need sorting is all there is to say of
+/// some.
 pub(super) fn unsorted(folder: &Path, files: &[PathBuf]) -> String {
     let table = files.iter().find(|file| has_ending(file, &TABLES));
-    let by_table = table.and_then(|table| sort_by_table(folder, table, files));
-    let hint = by_table.or_else(|| sort_by_name(folder, files)).or_else(|| {
-        let name = table?.file_name()?.to_string_lossy();
-        Some(format!("{name} may say which: tables of labels are not read yet, sort the images by it"))
+    let table = table.map(|table| {
+        let name = table.file_name().unwrap_or_default().to_string_lossy();
+        format!("{name} may say which: lucida train --labels {} trains with it", quoted(table))
     });
-    hint.unwrap_or_else(|| "move the images of each class into a folder of their own".to_owned())
+    table
+        .or_else(|| sort_by_name(folder, files))
+        .unwrap_or_else(|| "move the images of each class into a folder of their own".to_owned())
 }
 
 /// Whether a file is called like an image.
@@ -38,49 +35,6 @@ pub(super) fn is_image(file: &Path) -> bool {
 fn has_ending(file: &Path, endings: &[&str]) -> bool {
     let ending = file.extension().and_then(OsStr::to_str);
     ending.is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
-}
-
-/// The lines that sort the images by a table, where its columns can be recognized.
-fn sort_by_table(folder: &Path, table: &Path, files: &[PathBuf]) -> Option<String> {
-    use std::io::Read;
-    let mut start = Vec::new();
-    std::fs::File::open(table).ok()?.take(TABLE_START).read_to_end(&mut start).ok()?;
-    let text = String::from_utf8_lossy(&start);
-    let mut lines = text.lines();
-    let (first, second) = (lines.next()?, lines.next()?);
-    let separator = if first.contains('\t') { '\t' } else { ',' };
-    let fields = |line: &str| line.split(separator).map(|field| field.trim_matches('"').to_owned()).collect::<Vec<_>>();
-    let (header, row) = (fields(first), fields(second));
-    let image = |field: &String| files.iter().find(|file| file.file_name().is_some_and(|name| *name == **field));
-    let stem = |field: &String| {
-        files.iter().filter(|file| is_image(file)).find(|file| file.file_stem().is_some_and(|name| *name == **field))
-    };
-    let (column, ending) = match row.iter().position(|field| image(field).is_some()) {
-        Some(column) => (column, String::new()),
-        None => {
-            let column = row.iter().position(|field| stem(field).is_some())?;
-            (column, format!(".{}", stem(&row[column])?.extension()?.to_string_lossy()))
-        }
-    };
-    let called = |name: &String| LABELS.contains(&name.to_lowercase().as_str());
-    let other = || (header.len() == 2).then_some(1 - column);
-    let class = header.iter().position(called).filter(|class| *class != column).or_else(other)?;
-    let has_header = image(header.get(column)?).or_else(|| stem(&header[column])).is_none();
-    let names = if column < class { "file class" } else { "class file" };
-    let (low, high) = (column.min(class) + 1, column.max(class) + 1);
-    let (cut, read) = match separator {
-        '\t' => (String::new(), "IFS=$'\\t'"),
-        _ => ("-d, ".to_owned(), "IFS=,"),
-    };
-    let rows = if has_header { "tail -n +2" } else { "cat" };
-    let name = table.file_name()?.to_string_lossy();
-    Some(format!(
-        "{name} says which: tables of labels are not read yet, but this sorts the images by it: cd {folder} && {rows} {name} \
-         | tr -d '\"\\r' | cut {cut}-f{low},{high} | while {read} read -r {names}; do mkdir -p \"sorted/$class\" && cp \
-         \"$file{ending}\" \"sorted/$class/\"; done; then open the folder sorted",
-        folder = quoted(folder),
-        name = name,
-    ))
 }
 
 /// The lines that sort the images by what their names begin with, where these are a few words that come again and again.
@@ -103,10 +57,13 @@ pub(super) fn sort_by_name(folder: &Path, files: &[PathBuf]) -> Option<String> {
         return None;
     }
     let classes: Vec<&str> = counts.keys().map(String::as_str).collect();
+    let pattern = r"^(?<class>\p{L}+)";
     Some(format!(
-        "the names of the files seem to say which ({}); this sorts them: cd {} && for class in {}; do mkdir -p \"$class\" && \
+        "the names of the files seem to say which ({}): lucida train {} --label-pattern '{pattern}' reads them, or this sorts \
+         them: cd {} && for class in {}; do mkdir -p \"$class\" && \
          mv -- \"$class\"[-0-9._\\ \\(]* \"$class\"/; done",
         counted(classes.len(), "class"),
+        quoted(folder),
         quoted(folder),
         classes.join(" ")
     ))
@@ -155,17 +112,10 @@ mod tests {
         let expected = ["cat/cat.1.jpg", "cat/cat.2.jpg", "dog/dog.1.jpg", "dog/dog.22.jpg"];
         assert_eq!(sorted(folder.path(), &hint), expected, "{hint}");
 
-        let (folder, files) =
-            self::folder(&["a b.png", "2.png"], Some(("labels.csv", "label,id\r\nred fox,2\r\ncat,a b\r\n")));
-        let hint = unsorted(folder.path(), &files);
-        assert_eq!(sorted(folder.path(), &hint), ["sorted/cat/a b.png", "sorted/red fox/2.png"], "{hint}");
         let table = ("t.tsv", "1.png\t7\tcat\n2.png\t9\tdog\n");
         let (folder, files) = self::folder(&["1.png", "2.png"], Some(table));
-        // Which of three columns has the classes is not said.
-        assert!(unsorted(folder.path(), &files).starts_with("t.tsv may say which"));
-        let table = ("t.tsv", "file\tn\tlabel\n1.png\t7\tcat\n2.png\t9\tdog\n");
-        let (folder, files) = self::folder(&["1.png", "2.png"], Some(table));
-        assert_eq!(sorted(folder.path(), &unsorted(folder.path(), &files)), ["sorted/cat/1.png", "sorted/dog/2.png"]);
+        let hint = unsorted(folder.path(), &files);
+        assert!(hint.starts_with("t.tsv may say which: lucida train --labels '/"), "{hint}");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! How a folder is laid out: in parts or not, with classes or without.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::walk::{Listing, check_folder, files_below, list};
 use super::{Part, Skipped, hints};
+use crate::data::TargetKind;
 use crate::{Error, Result};
 
 /// The names of the parts, in lower case. The first of several names for one part counts.
@@ -16,17 +18,36 @@ const NAMES: [(&str, Part); 6] = [
     ("test", Part::Test),
 ];
 
+/// A file that is not read yet.
+#[derive(Debug)]
+pub(super) struct FoundFile {
+    pub(super) path: PathBuf,
+    /// Its class; 0 where there are labels or values.
+    pub(super) label: usize,
+    /// Its labels or values.
+    pub(super) row: Vec<f32>,
+    /// What it must not be separated from.
+    pub(super) group: Option<Arc<str>>,
+}
+
+impl FoundFile {
+    fn new(path: PathBuf, label: usize) -> Self {
+        Self { path, label, row: Vec::new(), group: None }
+    }
+}
+
 /// The files of a part, not read yet.
 #[derive(Debug)]
 pub(super) struct FoundPart {
     /// The folder of the part.
     pub(super) path: PathBuf,
-    /// The names of the classes; that of the folder alone where there are no classes.
+    /// The names of the classes, labels or values; that of the folder alone where there are no classes.
     pub(super) class_names: Vec<String>,
-    /// Whether there are sub-folders for classes.
+    /// Whether the images are labeled: in sub-folders for classes, or by a table or their names.
     pub(super) classified: bool,
-    /// Each file with its class.
-    pub(super) files: Vec<(PathBuf, usize)>,
+    /// What the labels are.
+    pub(super) kind: TargetKind,
+    pub(super) files: Vec<FoundFile>,
 }
 
 /// The parts of a folder.
@@ -39,6 +60,11 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// A folder that is not in parts.
+    pub(super) fn of_one(part: FoundPart, skipped: Vec<Skipped>) -> Self {
+        Self { parts: vec![(Part::Train, part)], skipped }
+    }
+
     /// Looks at the names in a folder. It is in parts when it has a sub-folder to train on that has sub-folders itself,
     /// so that a class may be called `train` as well.
     pub(super) fn find(path: &Path) -> Result<Self> {
@@ -59,7 +85,7 @@ impl Layout {
         if !in_parts {
             refuse_flat_parts(&parts)?;
             let found = FoundPart::of(path, listing, &mut skipped)?;
-            return Ok(Self { parts: vec![(Part::Train, found)], skipped });
+            return Ok(Self::of_one(found, skipped));
         }
         for other in listing.folders.iter().filter(|folder| parts.iter().all(|(_, part)| part != folder)) {
             skipped.push(Skipped::new(other, "lies next to the parts to train on and to validate with"));
@@ -90,8 +116,8 @@ fn refuse_flat_parts(parts: &[(Part, &PathBuf)]) -> Result<()> {
 impl FoundPart {
     /// What to know of images in the sub-folders of classes.
     pub(super) fn nested_note(&self) -> Option<String> {
-        let parents = self.files.iter().filter_map(|(file, class)| Some((file.parent()?, class)));
-        let mut nested = parents.filter(|(parent, class)| *parent != self.path.join(&self.class_names[**class]));
+        let parents = self.files.iter().filter_map(|file| Some((file.path.parent()?, file.label)));
+        let mut nested = parents.filter(|(parent, class)| *parent != self.path.join(&self.class_names[*class]));
         let first = nested.next()?.0.strip_prefix(&self.path).ok()?;
         Some(format!(
             "images in sub-folders of a class, as in {}, belong to that class; move the sub-folders up if they are classes of \
@@ -104,8 +130,9 @@ impl FoundPart {
         let path = path.to_path_buf();
         if listing.folders.is_empty() {
             let name = path.file_name().map_or_else(|| "images".to_owned(), |name| name.to_string_lossy().into_owned());
-            let files = listing.files.into_iter().map(|file| (file, 0)).collect();
-            return Ok(Self { path, class_names: vec![name], classified: false, files });
+            let files = listing.files.into_iter().map(|file| FoundFile::new(file, 0)).collect();
+            let kind = TargetKind::Classes;
+            return Ok(Self { path, class_names: vec![name], classified: false, kind, files });
         }
         skipped.extend(listing.files.into_iter().map(|file| Skipped::new(file, "lies next to the classes, in none")));
         let mut class_names = Vec::new();
@@ -114,10 +141,10 @@ impl FoundPart {
             let Some(name) = folder.file_name().and_then(|name| name.to_str()) else {
                 return Err(Error::file(&folder, "cannot be a class: its name is not valid Unicode"));
             };
-            files.extend(files_below(&folder, skipped).into_iter().map(|file| (file, class_names.len())));
+            files.extend(files_below(&folder, skipped).into_iter().map(|file| FoundFile::new(file, class_names.len())));
             class_names.push(name.to_owned());
         }
-        Ok(Self { path, class_names, classified: true, files })
+        Ok(Self { path, class_names, classified: true, kind: TargetKind::Classes, files })
     }
 }
 

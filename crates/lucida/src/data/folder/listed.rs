@@ -1,6 +1,6 @@
 //! A folder whose files are looked at one by one, when they are wanted.
 
-use super::layout::{FoundPart, Layout};
+use super::layout::{FoundFile, FoundPart, Layout};
 use super::set::{FolderSet, ImageFile};
 use super::{FolderBuilder, Skipped, no_images, skipped};
 use crate::{Cpu, Error, Result};
@@ -17,13 +17,22 @@ impl FolderBuilder<'_> {
         let (_, found) =
             parts.into_iter().next_back().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
         skipped::sort(&mut skipped);
-        let FoundPart { path, class_names, classified, files: found } = found;
+        let FoundPart { path, class_names, classified, kind, files: found } = found;
         if found.is_empty() {
             return Err(no_images(&self.path, &skipped));
         }
-        let unread = |(path, label)| ImageFile { path, label, len: 0, digest: [0; 16], kept: None };
+        let unread = |FoundFile { path, label, row, group }| ImageFile {
+            path,
+            label,
+            row,
+            group,
+            len: 0,
+            digest: [0; 16],
+            kept: None,
+        };
         let files = found.into_iter().map(unread).collect();
         let cpu = self.cpu.unwrap_or_else(Cpu::detect);
-        Ok((FolderSet::new(path, files, class_names, classified, self.limits, cpu, None), skipped))
+        let set = FolderSet { root: path, files, class_names, classified, kind, limits: self.limits, cpu, kept: None };
+        Ok((set, skipped))
     }
 }

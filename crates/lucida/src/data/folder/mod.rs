@@ -7,6 +7,8 @@
 //!                               photos/validation/dogs/*.jpg
 //! ```
 //!
+//! Labels may also be in a table, or in the names of the files of a flat folder: see [`LabelSource`].
+//!
 //! Classes and files are in the order of their names, as Keras has them. What is in the sub-folders of a class belongs
 //! to the class. Names that begin with a dot are hidden and are left alone; every other file is treated as an image.
 //!
@@ -17,12 +19,15 @@
 
 mod check;
 mod duplicates;
+mod groups;
 mod hints;
+mod labels;
 mod layout;
 mod listed;
 mod set;
 mod skipped;
 mod split;
+mod suspects;
 mod walk;
 
 #[cfg(test)]
@@ -30,15 +35,16 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, Limits, Preprocessing};
+use super::{Dataset, Limits, Preprocessing, TargetKind};
 use crate::core::Progress;
 use crate::nn::counted;
 use crate::{Cpu, Error, Result};
 use check::{Keep, check};
 use layout::Layout;
-use split::split;
+use split::{folds, split};
 
 pub use duplicates::Duplicate;
+pub use labels::{LabelSource, LabelsFound};
 pub use set::FolderSet;
 pub use skipped::{Skipped, save_skipped};
 
@@ -76,6 +82,7 @@ pub struct Folder {
     pub validation: FolderSet,
     /// The images to test with, where the folder has a part for them next to one for validation.
     pub test: Option<FolderSet>,
+    labels: Option<LabelsFound>,
     skipped: Vec<Skipped>,
     duplicates: Vec<Duplicate>,
     notes: Vec<String>,
@@ -86,6 +93,8 @@ impl Folder {
     pub fn builder(path: impl Into<PathBuf>) -> FolderBuilder<'static> {
         FolderBuilder {
             path: path.into(),
+            labels: LabelSource::default(),
+            fold: None,
             strict: false,
             validation: VALIDATION,
             seed: 0,
@@ -96,7 +105,13 @@ impl Folder {
         }
     }
 
-    /// The names of the classes, sorted; a label is an index into them.
+    /// Where the labels are from and how they were understood, if they are not from sub-folders.
+    pub fn labels(&self) -> Option<&LabelsFound> {
+        self.labels.as_ref()
+    }
+
+    /// The names of the classes, sorted; a label is an index into them. Those of labels and values are in the order of the
+    /// columns of the table.
     pub fn class_names(&self) -> &[String] {
         self.train.class_names()
     }
@@ -132,9 +147,8 @@ impl Folder {
             0 => String::new(),
             count => format!("; {} skipped", counted(count, "file")),
         };
-        let classes = counted(self.class_names().len(), "class");
-        let images = counted(total, "image");
-        format!("Found {images} belonging to {classes}: {}{skipped}.", each.join(", "))
+        let (images, targets) = (counted(total, "image"), self.train.targets_in_words());
+        format!("Found {images} {targets}: {}{skipped}.", each.join(", "))
     }
 }
 
@@ -162,6 +176,8 @@ impl Folder {
 #[must_use]
 pub struct FolderBuilder<'a> {
     path: PathBuf,
+    labels: LabelSource,
+    fold: Option<[usize; 2]>,
     strict: bool,
     validation: f64,
     seed: u64,
@@ -172,6 +188,16 @@ pub struct FolderBuilder<'a> {
 }
 
 impl<'a> FolderBuilder<'a> {
+    /// Where the labels of the images are from, and which images belong together: a split or a fold never separates them.
+    pub fn labels(self, source: &LabelSource) -> Self {
+        Self { labels: source.clone(), ..self }
+    }
+
+    /// Opens fold `fold[0]`, from 1, of a cross-validation with `fold[1]` folds, in place of a split by a share.
+    pub fn fold(self, fold: Option<[usize; 2]>) -> Self {
+        Self { fold, ..self }
+    }
+
     /// Whether a file that cannot be used is an error rather than skipped.
     pub fn strict(self, strict: bool) -> Self {
         Self { strict, ..self }
@@ -201,8 +227,8 @@ impl<'a> FolderBuilder<'a> {
     /// Reports the files that are read, from one thread at a time; when it is stopped, the work ends with
     /// [`Error::Interrupted`].
     pub fn progress<'b>(self, progress: &'b mut (dyn Progress + Send)) -> FolderBuilder<'b> {
-        let Self { path, strict, validation, seed, limits, cpu, keep, .. } = self;
-        FolderBuilder { path, strict, validation, seed, limits, cpu, keep, progress: Some(progress) }
+        let Self { path, labels, fold, strict, validation, seed, limits, cpu, keep, .. } = self;
+        FolderBuilder { path, labels, fold, strict, validation, seed, limits, cpu, keep, progress: Some(progress) }
     }
 
     /// Opens the folder of a classifier: two classes or more, and a part that validates.
@@ -213,8 +239,53 @@ impl<'a> FolderBuilder<'a> {
     /// train on; [`Error::Interrupted`] when `progress` stops it; when strict, the error of the first file that cannot be
     /// used.
     pub fn open(mut self) -> Result<Folder> {
-        let Layout { parts, mut skipped } = Layout::find(&self.path)?;
+        if let Some([fold, count]) = self.fold {
+            let folds = self.open_folds(count)?;
+            let found = folds.into_iter().nth(fold.wrapping_sub(1));
+            return found.ok_or_else(|| Error::argument(format!("there is no fold {fold} of {count}")));
+        }
+        let mut whole = self.whole()?;
+        let mut others = std::mem::take(&mut whole.others).into_iter();
+        let (train, validation, test) = match others.next() {
+            // `val` and `test`, or one of them, which then validates.
+            Some((_, first)) => (whole.train.clone(), first, others.next().map(|(_, set)| set)),
+            None => {
+                let (train, validation) = split(whole.train.clone(), self.validation, self.seed, &mut whole.notes)?;
+                (train, validation, None)
+            }
+        };
+        whole.folder(train, validation, test)
+    }
+
+    /// Opens a folder for cross-validation: as many pairs of training and validation images as there are folds, of which
+    /// each image validates in one. Groups stay whole, exact copies too where there are no groups, and classes or labels
+    /// are spread evenly; the seed chooses among the divisions that are.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::File`] when there are too few images or groups, or when the folder has a part that
+    /// validates.
+    pub fn open_folds(mut self, count: usize) -> Result<Vec<Folder>> {
+        let whole = self.whole()?;
+        if let Some((part, set)) = whole.others.first() {
+            let problem = format!(
+                "is the {} part of its folder, and cross-validation holds out images of its own: open the training part alone",
+                part.name()
+            );
+            return Err(Error::file(set.root(), problem));
+        }
+        let folds = folds(&whole.train, count, self.seed)?;
+        let folder = |(train, validation, notes): (FolderSet, FolderSet, Vec<String>)| {
+            let mut fold = whole.clone();
+            fold.notes.extend(notes);
+            fold.folder(train, validation, None)
+        };
+        folds.into_iter().map(folder).collect()
+    }
+
+    /// Reads all parts of the folder of a classifier, or of a table.
+    fn whole(&mut self) -> Result<Whole> {
         let mut notes = Vec::new();
+        let (Layout { parts, mut skipped }, labels) = labels::find(&self.path, &self.labels, &self.limits, &mut notes)?;
         let mut sets = Vec::new();
         let mut total = 0;
         for (part, found) in parts {
@@ -226,7 +297,9 @@ impl<'a> FolderBuilder<'a> {
             if !found.classified {
                 return Err(unsorted(part, &found));
             }
-            notes.extend(found.nested_note());
+            if labels.is_none() {
+                notes.extend(found.nested_note());
+            }
             total += found.files.len();
             sets.push((part, found));
         }
@@ -244,10 +317,7 @@ impl<'a> FolderBuilder<'a> {
 
         let mut sets = checked.into_iter();
         let (_, train) = sets.next().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
-        let (train, empty) = train.without_empty_classes();
-        notes.extend(empty.iter().map(|class| format!("class {class:?} has no image and is left out")));
-        at_least_two(&train, &skipped)?;
-        not_all_alike(&train, &mut notes)?;
+        let train = usable(train, labels.as_ref(), &skipped, &mut notes)?;
         let root = train.root().to_path_buf();
         let mut others = Vec::new();
         for (part, set) in sets {
@@ -258,24 +328,7 @@ impl<'a> FolderBuilder<'a> {
             }
             others.push((part, set));
         }
-        let mut others = others.into_iter();
-        let (train, validation, test) = match others.next() {
-            // `val` and `test`, or one of them, which then validates.
-            Some((_, first)) => (train, first, others.next().map(|(_, set)| set)),
-            None => {
-                let (train, validation) = split(train, self.validation, self.seed, &mut notes)?;
-                (train, validation, None)
-            }
-        };
-        for (class, count) in train.counts().into_iter().enumerate() {
-            if count == 1 {
-                let name = &train.class_names()[class];
-                notes.push(format!("class {name:?} has a single image to train on"));
-            }
-        }
-        let duplicates = duplicates::find(&[Some(&train), Some(&validation), test.as_ref()])?;
-        notes.extend(duplicates::notes(&duplicates));
-        Ok(Folder { train, validation, test, skipped, duplicates, notes })
+        Ok(Whole { train, others, labels, skipped, notes })
     }
 
     /// Opens a folder to look at: with classes or without, and any number of them. Of a folder in parts it is the test
@@ -285,7 +338,7 @@ impl<'a> FolderBuilder<'a> {
     /// [`Error::File`] when the folder is none or holds no image; [`Error::Interrupted`] when `progress` stops it; when
     /// strict, the error of the first file that cannot be used.
     pub fn open_set(mut self) -> Result<(FolderSet, Vec<Skipped>)> {
-        let Layout { parts, mut skipped } = Layout::find(&self.path)?;
+        let (Layout { parts, mut skipped }, _) = labels::find(&self.path, &self.labels, &self.limits, &mut Vec::new())?;
         let (_, found) =
             parts.into_iter().next_back().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
         let total = found.files.len();
@@ -304,7 +357,8 @@ impl<'a> FolderBuilder<'a> {
     /// # Errors
     /// [`Error::File`] when the folder is none, [`Error::Io`] when it cannot be read.
     pub fn parts(&self) -> Result<Vec<Part>> {
-        Ok(Layout::find(&self.path)?.parts.into_iter().map(|(part, _)| part).collect())
+        let (layout, _) = labels::find(&self.path, &self.labels, &self.limits, &mut Vec::new())?;
+        Ok(layout.parts.into_iter().map(|(part, _)| part).collect())
     }
 
     /// As [`open_set`](Self::open_set), a part of a folder in parts, or the images of all its parts.
@@ -312,7 +366,7 @@ impl<'a> FolderBuilder<'a> {
     /// # Errors
     /// As [`open_set`](Self::open_set); [`Error::File`] when there is no such part.
     pub fn open_part(mut self, wanted: Option<Part>) -> Result<(FolderSet, Vec<Skipped>)> {
-        let Layout { parts, mut skipped } = Layout::find(&self.path)?;
+        let (Layout { parts, mut skipped }, _) = labels::find(&self.path, &self.labels, &self.limits, &mut Vec::new())?;
         let parts: Vec<_> = parts.into_iter().filter(|(part, _)| wanted.is_none_or(|wanted| wanted == *part)).collect();
         let total = parts.iter().map(|(_, found)| found.files.len()).sum();
         let (mut keep, mut done, mut whole) = (self.keeping(), 0, None::<FolderSet>);
@@ -365,9 +419,70 @@ impl<'a> FolderBuilder<'a> {
     }
 }
 
+/// What a folder holds, before it is split.
+#[derive(Clone)]
+struct Whole {
+    train: FolderSet,
+    /// The other parts of a folder in parts.
+    others: Vec<(Part, FolderSet)>,
+    labels: Option<LabelsFound>,
+    skipped: Vec<Skipped>,
+    notes: Vec<String>,
+}
+
+impl Whole {
+    /// The folder in these parts, with what there is to say about them.
+    fn folder(self, train: FolderSet, validation: FolderSet, test: Option<FolderSet>) -> Result<Folder> {
+        let Self { labels, skipped, mut notes, .. } = self;
+        for (class, count) in train.counts().into_iter().enumerate() {
+            if count == 1 {
+                let noun = if train.kind() == TargetKind::Labels { "label" } else { "class" };
+                let name = &train.class_names()[class];
+                notes.push(format!("{noun} {name:?} has a single image to train on"));
+            }
+        }
+        let grouped = !train.is_empty() && train.group(0).is_some();
+        if !grouped {
+            notes.extend(suspects::note(&train, &validation));
+        }
+        let duplicates = duplicates::find(&[Some(&train), Some(&validation), test.as_ref()])?;
+        notes.extend(duplicates::notes(&duplicates));
+        Ok(Folder { train, validation, test, labels, skipped, duplicates, notes })
+    }
+}
+
+/// The training images without the classes that have none. Refuses what nothing can be learned from.
+fn usable(
+    train: FolderSet,
+    labels: Option<&LabelsFound>,
+    skipped: &[Skipped],
+    notes: &mut Vec<String>,
+) -> Result<FolderSet> {
+    if train.is_empty() {
+        return Err(no_images(train.root(), skipped));
+    }
+    if train.kind() != TargetKind::Classes {
+        return Ok(train);
+    }
+    let (train, empty) = train.without_empty_classes();
+    notes.extend(empty.iter().map(|class| format!("class {class:?} has no image and is left out")));
+    match (labels, train.class_names()) {
+        (Some(labels), [only]) => {
+            let problem = format!(
+                "{}: all images are of one class, {only:?}, and a classifier needs two or more",
+                labels.summary.split(": ").next().unwrap_or_default()
+            );
+            return Err(Error::argument(problem));
+        }
+        _ => at_least_two(&train, skipped)?,
+    }
+    not_all_alike(&train, notes)?;
+    Ok(train)
+}
+
 /// A part of a classifier's data without classes.
 fn unsorted(part: Part, found: &layout::FoundPart) -> Error {
-    let files: Vec<PathBuf> = found.files.iter().map(|(file, _)| file.clone()).collect();
+    let files: Vec<PathBuf> = found.files.iter().map(|file| file.path.clone()).collect();
     let what = "has no sub-folders; expected one per class, two or more";
     let hint = hints::unsorted(&found.path, &files);
     match part {

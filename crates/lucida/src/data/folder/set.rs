@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Part;
-use crate::data::{Dataset, Image, Limits, Preprocessing};
+use crate::data::{Dataset, Image, Limits, Preprocessing, TargetKind, Targets};
 use crate::nn::counted;
 use crate::{Cpu, Error, Result};
 
@@ -13,6 +13,10 @@ use crate::{Cpu, Error, Result};
 pub(super) struct ImageFile {
     pub(super) path: PathBuf,
     pub(super) label: usize,
+    /// Its labels or values, where it has no class.
+    pub(super) row: Vec<f32>,
+    /// What it must not be separated from.
+    pub(super) group: Option<Arc<str>>,
     /// The bytes of the file, and a digest of them.
     pub(super) len: u64,
     pub(super) digest: [u8; 16],
@@ -20,39 +24,28 @@ pub(super) struct ImageFile {
     pub(super) kept: Option<Arc<[u8]>>,
 }
 
-/// The images of a folder, class by class in the order of the names.
+/// The images of a folder: class by class in the order of the names, or in the order of a table of labels.
 #[derive(Debug, Clone)]
 pub struct FolderSet {
-    root: PathBuf,
-    files: Vec<ImageFile>,
-    class_names: Vec<String>,
-    classified: bool,
-    limits: Limits,
-    cpu: Cpu,
+    pub(super) root: PathBuf,
+    pub(super) files: Vec<ImageFile>,
+    pub(super) class_names: Vec<String>,
+    pub(super) classified: bool,
+    pub(super) kind: TargetKind,
+    pub(super) limits: Limits,
+    pub(super) cpu: Cpu,
     /// What the pixels that were kept were prepared for.
-    kept: Option<Preprocessing>,
+    pub(super) kept: Option<Preprocessing>,
 }
 
 impl FolderSet {
-    pub(super) fn new(
-        root: PathBuf,
-        files: Vec<ImageFile>,
-        class_names: Vec<String>,
-        classified: bool,
-        limits: Limits,
-        cpu: Cpu,
-        kept: Option<Preprocessing>,
-    ) -> Self {
-        Self { root, files, class_names, classified, limits, cpu, kept }
-    }
-
     /// The folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Whether there are sub-folders for classes. Where there are none, all images are of one class, which has the name
-    /// of the folder.
+    /// Whether the images are labeled: in sub-folders for classes, or by a table or their names. Where they are not, all
+    /// images are of one class, which has the name of the folder.
     pub fn is_classified(&self) -> bool {
         self.classified
     }
@@ -63,6 +56,18 @@ impl FolderSet {
     /// When there is no such image.
     pub fn path(&self, index: usize) -> &Path {
         &self.files[index].path
+    }
+
+    /// What an image belongs to and must not be separated from, where that is known.
+    ///
+    /// # Panics
+    /// When there is no such image.
+    pub fn group(&self, index: usize) -> Option<&str> {
+        self.files[index].group.as_deref()
+    }
+
+    pub(super) fn kind(&self) -> TargetKind {
+        self.kind
     }
 
     /// The MD5 digest of the file of an image.
@@ -80,11 +85,20 @@ impl FolderSet {
         self
     }
 
-    /// How many images each class has.
+    /// How many images each class has, or each label; values have no counts.
     pub fn counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.class_names.len()];
-        self.files.iter().for_each(|file| counts[file.label] += 1);
-        counts
+        let names = self.class_names.len();
+        match self.kind {
+            TargetKind::Values => Vec::new(),
+            TargetKind::Labels => {
+                (0..names).map(|label| self.files.iter().filter(|file| file.row[label] > 0.5).count()).collect()
+            }
+            TargetKind::Classes => {
+                let mut counts = vec![0; names];
+                self.files.iter().for_each(|file| counts[file.label] += 1);
+                counts
+            }
+        }
     }
 
     /// The images and the classes, in Keras's words: `Found 6000 images belonging to 2 classes.`
@@ -102,7 +116,17 @@ impl FolderSet {
         if !self.classified {
             return format!("Found {images} without classes.");
         }
-        format!("Found {images} belonging to {}.", counted(self.class_names.len(), "class"))
+        format!("Found {images} {}.", self.targets_in_words())
+    }
+
+    /// `belonging to 2 classes`, `with 3 labels`.
+    pub(super) fn targets_in_words(&self) -> String {
+        let count = self.class_names.len();
+        match self.kind {
+            TargetKind::Classes => format!("belonging to {}", counted(count, "class")),
+            TargetKind::Labels => format!("with {}", counted(count, "label")),
+            TargetKind::Values => format!("with {}", counted(count, "value")),
+        }
     }
 
     /// How many images are in memory, prepared.
@@ -119,11 +143,15 @@ impl FolderSet {
         Self { files: indices.iter().map(|&index| self.files[index].clone()).collect(), ..self.clone_without_files() }
     }
 
-    /// The same images with the labels of other classes: those of a model. Classes are found by name.
+    /// The same images with the labels of other classes: those of a model. Classes are found by name; labels and values
+    /// must be the same, in any order.
     ///
     /// # Errors
     /// [`Error::File`] names the first class that is not among them.
     pub fn with_classes(mut self, class_names: &[String]) -> Result<Self> {
+        if self.kind != TargetKind::Classes {
+            return self.with_columns(class_names);
+        }
         let mut labels = Vec::with_capacity(self.class_names.len());
         for name in &self.class_names {
             let Some(label) = class_names.iter().position(|known| known == name) else {
@@ -136,6 +164,21 @@ impl FolderSet {
         }
         self.files.iter_mut().for_each(|file| file.label = labels[file.label]);
         self.class_names = class_names.to_vec();
+        Ok(self)
+    }
+
+    /// The same images with labels or values in another order.
+    fn with_columns(mut self, names: &[String]) -> Result<Self> {
+        let column = |name: &String| self.class_names.iter().position(|known| known == name);
+        let columns: Option<Vec<usize>> = names.iter().map(column).collect();
+        let Some(columns) = columns.filter(|columns| columns.len() == self.class_names.len()) else {
+            let (own, others) = (self.class_names.join(", "), names.join(", "));
+            return Err(Error::argument(format!("the images have {own}, and not {others}")));
+        };
+        for file in &mut self.files {
+            file.row = columns.iter().map(|&column| file.row[column]).collect();
+        }
+        self.class_names = names.to_vec();
         Ok(self)
     }
 
@@ -184,9 +227,9 @@ impl FolderSet {
     }
 
     fn clone_without_files(&self) -> Self {
-        let Self { root, class_names, classified, limits, cpu, kept, .. } = self;
+        let Self { root, class_names, classified, kind, limits, cpu, kept, .. } = self;
         let (root, class_names, limits, kept) = (root.clone(), class_names.clone(), limits.clone(), kept.clone());
-        Self { root, files: Vec::new(), class_names, classified: *classified, limits, cpu: *cpu, kept }
+        Self { root, files: Vec::new(), class_names, classified: *classified, kind: *kind, limits, cpu: *cpu, kept }
     }
 }
 
@@ -205,6 +248,14 @@ impl Dataset for FolderSet {
 
     fn label(&self, index: usize) -> usize {
         self.files[index].label
+    }
+
+    fn targets(&self) -> Targets {
+        self.kind.of(self.class_names.len())
+    }
+
+    fn target(&self, index: usize) -> &[f32] {
+        &self.files[index].row
     }
 
     fn image(&self, index: usize) -> Result<Image> {

@@ -232,7 +232,7 @@ fn layouts_of_other_programs_say_what_to_do() {
     assert!(message(&root.path().join("train")).contains("for class in cat dog"));
     fs::write(root.path().join("test/labels.csv"), "id,label\n0,cat\n1,dog\n").unwrap();
     let text = message(&root.path().join("test"));
-    assert!(text.contains("labels.csv says which") && text.contains("read -r file class"), "{text}");
+    assert!(text.contains("labels.csv may say which: lucida train --labels '"), "{text}");
 
     // ImageNet: sorted training images next to flat ones to validate with, and a flat test part, which nobody needs.
     let root = temporary();

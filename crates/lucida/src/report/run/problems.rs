@@ -1,7 +1,7 @@
 //! Counts of the data, and problems in them.
 
 use super::{RunData, RunReport, counts};
-use crate::data::{Dataset, Folder};
+use crate::data::{Dataset, Folder, Targets};
 use crate::nn::thousands;
 use crate::plot::{Content, Table};
 use crate::train::Evaluation;
@@ -81,9 +81,38 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Content {
     }
     let total = parts.iter().map(|(_, set)| thousands(set.len()));
     table = table.row(["total".to_owned()].into_iter().chain(total));
-    let mut content = Content::new().table(&table);
+    let content = Content::new().table(&table);
 
-    let problems = problems(report, evaluation);
+    of_folder(content, folder, &problems(report, evaluation))
+}
+
+/// The same of labels or values.
+pub(super) fn content_of_targets(report: &RunReport) -> Content {
+    let RunData { train, validation, test, folder } = report.data;
+    let labels = matches!(train.targets(), Targets::Labels(_));
+    let mut table = Table::new(["part".to_owned(), "images".to_owned()].into_iter().chain(
+        report.class_names().iter().map(|name| if labels { name.clone() } else { format!("{name}: mean (range)") }),
+    ));
+    let parts = [("training", Some(train)), ("validation", Some(validation)), ("test", test)];
+    for (name, set) in parts.into_iter().filter_map(|(name, set)| Some((name, set?))) {
+        let cells = (0..train.targets().row_len()).map(|column| {
+            let values = (0..set.len()).map(|index| set.target(index)[column]);
+            if labels {
+                return thousands(values.filter(|value| *value > 0.5).count());
+            }
+            let range = values
+                .clone()
+                .fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], value| [low.min(value), high.max(value)]);
+            let mean = values.map(f64::from).sum::<f64>() / set.len().max(1) as f64;
+            format!("{mean:.3} ({} to {})", range[0], range[1])
+        });
+        table = table.row([name.to_owned(), thousands(set.len())].into_iter().chain(cells));
+    }
+    of_folder(Content::new().table(&table), folder, &[])
+}
+
+/// The problems, and what a folder says about itself.
+fn of_folder(mut content: Content, folder: Option<&Folder>, problems: &[String]) -> Content {
     let Some(folder) = folder else {
         return problems.iter().fold(content, |content, problem| content.paragraph(problem));
     };
@@ -91,7 +120,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Content {
     if problems.is_empty() && folder.notes().is_empty() && skipped.is_empty() && duplicates.is_empty() {
         return content.paragraph("No problems found: all images can be read, and there are no duplicates.");
     }
-    for problem in &problems {
+    for problem in problems {
         content = content.paragraph(problem);
     }
     for note in folder.notes() {

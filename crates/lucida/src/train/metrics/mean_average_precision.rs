@@ -58,7 +58,7 @@ impl Metric for MeanAveragePrecision {
 }
 
 /// The average precision of one label; `None` when it holds for no sample.
-fn average_precision(samples: &[(f32, bool)]) -> Option<f64> {
+pub(in crate::train) fn average_precision(samples: &[(f32, bool)]) -> Option<f64> {
     let positives = samples.iter().filter(|(_, holds)| *holds).count();
     let mut order = samples.to_vec();
     order.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -23,6 +23,7 @@ pub use f1_score::F1Score;
 pub use kind::MetricKind;
 pub use mean_absolute_error::MeanAbsoluteError;
 pub use mean_average_precision::MeanAveragePrecision;
+pub(super) use mean_average_precision::average_precision;
 pub use mean_squared_error::MeanSquaredError;
 pub(super) use measure::{MetricChoice, RunningMetrics};
 pub use metric::Metric;
