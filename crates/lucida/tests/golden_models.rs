@@ -12,8 +12,27 @@ const VALUES: f64 = 1e-4;
 const GRADIENTS: f64 = 1e-3;
 
 /// A folder of `../shared/golden/models` and the files there that are compared.
-const MODELS: &[(&str, &[&str])] =
-    &[("keras_nested", &["model.keras", "model.h5"]), ("keras_layer_norm_hwc", &["model.keras"])];
+const MODELS: &[(&str, &[&str])] = &[
+    ("keras_conv1d", &["model.keras", "model.h5"]),
+    ("keras_conv1d_causal", &["model.keras", "model.h5"]),
+    ("keras_convnext", &["model.keras"]),
+    ("keras_densenet", &["model.keras", "model.h5"]),
+    ("keras_efficientnet", &["model.keras", "model.h5"]),
+    ("keras_layer_norm_hwc", &["model.keras"]),
+    ("keras_layers_functional", &["model.keras", "model.h5"]),
+    ("keras_layers_sequential", &["model.keras", "model.h5"]),
+    ("keras_mobilenet", &["model.keras", "model.h5"]),
+    ("keras_mobilenet_v2", &["model.keras", "model.h5"]),
+    ("keras_mobilenet_v3_small", &["model.keras"]),
+    ("keras_nested", &["model.keras", "model.h5"]),
+    ("keras_resnet_v2", &["model.keras", "model.h5"]),
+    ("keras_shared_two_inputs", &["model.keras", "model.h5"]),
+    ("keras_unet_transpose", &["model.keras", "model.h5"]),
+    ("keras_unet_upsampling", &["model.keras", "model.h5"]),
+    ("keras_xception", &["model.keras", "model.h5"]),
+    ("teachable_machine", &["keras_model.h5"]),
+    ("teachable_machine_mobilenet_v1", &["keras_model.h5"]),
+];
 
 #[test]
 fn every_file_computes_what_its_framework_does() {

@@ -240,5 +240,9 @@ fn joined(node: &Node, first: &ReceptiveField, rest: &[&ReceptiveField], element
 }
 
 fn layout_of(shape: &Shape) -> [usize; 3] {
-    shape.as_image().unwrap_or([1, 1, shape.len()])
+    match *shape.sizes() {
+        [height, width, channels] => [height, width, channels],
+        [length, channels] => [1, length, channels],
+        _ => [1, 1, shape.len()],
+    }
 }

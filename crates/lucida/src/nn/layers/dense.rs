@@ -11,11 +11,12 @@ use super::built_in::BuiltInLayer;
 use super::conv2d::{Convolution, TRAINING_OPTIONS, bias_gradient, kernel_and_bias, weight_gradients};
 use super::spec::{Extent, FusingSpec, LayerSpec, one_input};
 use crate::nn::keras_config::KerasConfig;
-use crate::nn::onnx_graph::OnnxLayer;
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
-/// A fully connected layer, `[features]` to `[units]`: the product with a kernel, plus a bias, then an activation.
+/// A fully connected layer, `[features]` to `[units]`: the product with a kernel, plus a bias, then an activation. With more
+/// axes it is applied to each position: `[height, width, channels]` to `[height, width, units]`.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -73,25 +74,25 @@ impl LayerSpec for Dense {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let input = one_input(inputs)?;
         self.activation.check()?;
-        match input.as_flat() {
-            Some(features) if features > 0 && self.units > 0 => Ok(Shape::flat(self.units)),
-            Some(features) => Err(format!("a dense layer of {features} inputs and {} units", self.units)),
-            None => Err(format!(
-                "takes a flat input (features), got {input}: put a Flatten or a global pooling layer before it"
-            )),
+        if input.len() == 0 || self.units == 0 {
+            return Err(format!("a dense layer of an input of {input} and {} units", self.units));
         }
+        let mut sizes = input.sizes().to_vec();
+        sizes.pop();
+        sizes.push(self.units);
+        Ok(Shape::from(&sizes[..]))
     }
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-        kernel_and_bias(vec![inputs[0].len(), self.units], self.units, self.use_bias, self.kernel_initializer)
+        kernel_and_bias(vec![inputs[0].channels(), self.units], self.units, self.use_bias, self.kernel_initializer)
     }
 
     fn activation(&self) -> ActivationKind {
         self.activation
     }
 
-    fn extent(&self, _inputs: &[Shape]) -> Extent {
-        Extent::Whole
+    fn extent(&self, inputs: &[Shape]) -> Extent {
+        if inputs[0].as_flat().is_some() { Extent::Whole } else { Extent::Same }
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
@@ -108,9 +109,13 @@ impl FusingSpec for Dense {
         Fusible { relu: true, relu_before: ReluBefore::WholeGradient, ..Fusible::default() }
     }
 
-    /// A dense layer is the 1x1 convolution of a 1x1 image, in all passes: `dx = dy W^T`, `dW = x^T dy`, `db = sum dy`.
+    /// A dense layer is the 1x1 convolution of a 1x1 image, in all passes: `dx = dy W^T`, `dW = x^T dy`, `db = sum dy`. With
+    /// more axes, of an image whose only row holds all positions.
     fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op> {
-        let shape = Conv2dShape::dense(config.inputs[0].len(), self.units);
+        let channels = config.inputs[0].channels();
+        let positions = config.inputs[0].len() / channels;
+        let pixel = Conv2dShape::dense(channels, self.units);
+        let shape = Conv2dShape { width: positions, output: [1, positions], ..pixel };
         match UnpackedDense::suits(config, shape) {
             true => Box::new(UnpackedDense::new(config, &fused, shape, self.use_bias)),
             false => Box::new(Convolution::new(config, fused, shape, self.use_bias)),
@@ -136,7 +141,7 @@ struct UnpackedDense {
 
 impl UnpackedDense {
     fn suits(config: &OpConfig, shape: Conv2dShape) -> bool {
-        let few_samples = UNITS_PER_SAMPLE * config.batch <= shape.filters;
+        let few_samples = shape.width == 1 && UNITS_PER_SAMPLE * config.batch <= shape.filters;
         let fits = lucida_kernels::Dense::fits(config.cpu, shape.filters);
         config.gradients.weights && few_samples && fits && shape.kernel_len() >= MANY_WEIGHTS
     }
@@ -218,8 +223,18 @@ impl BuiltInLayer for Dense {
         }))
     }
 
+    /// The kernel's rows are the channels, which come last in a product, and first in a graph's images.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
-        layer.result("Gemm", layer.inputs_and_weights(), vec![]);
+        if layer.shapes[0].as_flat().is_some() {
+            return layer.result("Gemm", layer.inputs_and_weights(), vec![]);
+        }
+        let order = |axes| vec![("perm", OnnxAttribute::ints(axes))];
+        let last = layer.intermediate("nhwc", "Transpose", vec![layer.input()], order([0, 2, 3, 1]));
+        let mut result = layer.intermediate("product", "MatMul", vec![last, layer.weights[0].clone()], vec![]);
+        if self.use_bias {
+            result = layer.intermediate("sum", "Add", vec![result, layer.weights[1].clone()], vec![]);
+        }
+        layer.result("Transpose", vec![result], order([0, 3, 1, 2]));
     }
 
     fn activation_mut(&mut self) -> Option<&mut ActivationKind> {
@@ -241,6 +256,8 @@ mod tests {
         check_layer(Dense::new(33).without_bias(), &[[20].into()]);
         check_layer(Dense::new(5).activation(ActivationKind::Softmax), &[[9].into()]);
         check_layer(Dense::new(5).activation(ActivationKind::Sigmoid), &[[9].into()]);
+        check_layer(Dense::new(5).activation(ActivationKind::Tanh), &[[3, 4, 6].into()]);
+        check_layer(Dense::new(4).without_bias(), &[[3, 6].into()]);
     }
 
     /// A plan for few samples packs no weights, one for many does.
@@ -327,7 +344,7 @@ mod tests {
 
     #[test]
     fn refusals_state_the_shapes() {
-        refuses(Dense::new(7), &[[7, 7, 64].into()], &["(7, 7, 64)", "Flatten"]);
+        refuses(Dense::new(0), &[[7, 7, 64].into()], &["(7, 7, 64)", "0 units"]);
         refuses(Dense::new(7), &[[7].into(), [8].into()], &["one input", "2"]);
     }
 }

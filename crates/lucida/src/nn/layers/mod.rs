@@ -43,6 +43,7 @@ mod merge;
 mod minimum;
 mod multiply;
 mod noise;
+mod one_dimensional;
 mod pad;
 mod padding;
 mod permute;
@@ -107,6 +108,10 @@ pub use local_response_normalization::LocalResponseNormalization;
 pub use maximum::Maximum;
 pub use minimum::Minimum;
 pub use multiply::Multiply;
+pub use one_dimensional::{
+    AveragePooling1D, Conv1D, Conv1DTranspose, Cropping1D, DepthwiseConv1D, GlobalAveragePooling1D, GlobalMaxPooling1D,
+    MaxPooling1D, OneDimensional, SeparableConv1D, UpSampling1D, ZeroPadding1D,
+};
 pub use pad::{Pad2D, PadMode};
 pub use padding::Padding;
 pub(crate) use padding::{dilated, resolve_convolution};
@@ -217,6 +222,9 @@ macro_rules! layers {
 
             /// Adds it, without its activation, to a graph, or says that ONNX does not have it.
             pub(crate) fn to_onnx(&self, graph: &mut OnnxLayer) -> Result<(), String> {
+                if self.is_one_dimensional() {
+                    return Err("layers of sequences are not written as ONNX: write the model as .keras".into());
+                }
                 match self {
                     $(Self::$kind(layer) => layer.to_onnx(graph),)*
                     Self::Custom(layer) => return Err(layer.unknown_to("ONNX")),
@@ -300,6 +308,17 @@ layers! {
     SpatialDropout2D => "spatial_dropout2d",
     AlphaDropout => "alpha_dropout",
     StochasticDepth => "stochastic_depth",
+    Conv1D => "conv1d",
+    DepthwiseConv1D => "depthwise_conv1d",
+    SeparableConv1D => "separable_conv1d",
+    Conv1DTranspose => "conv1d_transpose",
+    MaxPooling1D => "max_pooling1d",
+    AveragePooling1D => "average_pooling1d",
+    GlobalAveragePooling1D => "global_average_pooling1d",
+    GlobalMaxPooling1D => "global_max_pooling1d",
+    ZeroPadding1D => "zero_padding1d",
+    Cropping1D => "cropping1d",
+    UpSampling1D => "up_sampling1d",
 }
 
 impl Layer {
