@@ -139,11 +139,11 @@ impl<'a> KerasConfig<'a> {
         let name = value["config"]["name"].as_str().or_else(|| value.as_str());
         match name {
             Some("float32") => Ok(()),
-            Some(name @ ("mixed_float16" | "mixed_bfloat16" | "float16" | "float64")) => {
+            Some(name @ ("mixed_float16" | "mixed_bfloat16" | "float16" | "bfloat16" | "float64")) => {
                 self.notes.push(format!("dtype {name}: computed in float32"));
                 Ok(())
             }
-            _ => Err(format!("dtype {} is not supported, only float16, float32 and float64", short(value))),
+            _ => Err(format!("dtype {} is not supported, only float16, bfloat16, float32 and float64", short(value))),
         }
     }
 

@@ -11,6 +11,7 @@ use super::activation_kind::ActivationKind;
 use super::built_in::BuiltInLayer;
 use super::spec::{Extent, LayerSpec, one_input};
 use super::{Glu, Layer, Softmax};
+use crate::files::decimal;
 use crate::nn::Shape;
 use crate::nn::backward_rule::BackwardRule;
 use crate::nn::keras_config::KerasConfig;
@@ -186,6 +187,51 @@ pub(crate) fn augments(class: &str) -> bool {
     AUGMENTATION.contains(&class)
 }
 
+/// What a layer that augments does, and what Lucida's trainer has for it.
+fn augmentation_note(class: &str, config: &mut KerasConfig) -> String {
+    match augmentation(class, config).filter(|augment| !augment.is_empty()) {
+        Some(augment) => format!("{class}: identity in inference; to train with it: --augment {augment}"),
+        None if class == "ActivityRegularization" => {
+            format!("{class}: identity in inference; adds to the loss in training")
+        }
+        None => format!("{class}: identity in inference; Lucida has no such augmentation"),
+    }
+}
+
+/// The augmentation of Lucida that a layer of Keras is, as `--augment` takes it.
+fn augmentation(class: &str, config: &mut KerasConfig) -> Option<String> {
+    // The largest change; Keras has it as one number or as a lower and an upper one.
+    let mut most = |name: &'static str| {
+        let values = config.get(name).is_some().then(|| config.values(name, 0.0).ok()).flatten()?;
+        let most = values.into_iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        (most > 0.0).then_some(decimal(most))
+    };
+    let listed = |parts: [(&str, Option<f64>); 2]| {
+        let parts = parts.iter().filter_map(|(name, value)| Some(format!("{name}={}", (*value)?)));
+        parts.collect::<Vec<_>>().join(",")
+    };
+    match class {
+        "RandomFlip" => Some(match config.get("mode").and_then(Value::as_str) {
+            Some("horizontal") => "flip".into(),
+            Some("vertical") => "vflip".into(),
+            _ => "flip,vflip".into(),
+        }),
+        // A factor of 1 is a whole turn; Lucida's value is in degrees.
+        "RandomRotation" => most("factor").map(|turns| format!("rotation={}", (turns * 360_000.0).round() / 1000.0)),
+        "RandomZoom" => most("height_factor").map(|factor| format!("zoom={factor}")),
+        "RandomTranslation" => Some(listed([("height", most("height_factor")), ("width", most("width_factor"))])),
+        "RandomBrightness" => most("factor").map(|factor| format!("brightness={factor}")),
+        "RandomContrast" | "RandomSaturation" => most("factor").map(|factor| format!("jitter={factor}")),
+        "RandomColorJitter" => most("contrast_factor").map(|factor| format!("jitter={factor}")),
+        "RandomHue" => most("factor").map(|factor| format!("hue={factor}")),
+        "RandomErasing" => most("scale").map(|area| format!("cutout={area}")),
+        "MixUp" => most("alpha").map(|alpha| format!("mixup={alpha}")),
+        "CutMix" => most("factor").map(|factor| format!("cutmix={factor}")),
+        "RandAugment" => Some("auto".into()),
+        _ => None,
+    }
+}
+
 impl BuiltInLayer for Activation {
     const KERAS_CLASSES: &'static [&'static str] =
         &["Activation", "ReLU", "LeakyReLU", "Softmax", "ELU", "ThresholdedReLU"];
@@ -203,8 +249,11 @@ impl BuiltInLayer for Activation {
                 _ => ActivationKind::Softmax,
             },
             class if augments(class) => {
+                if class != "Identity" {
+                    let note = augmentation_note(class, config);
+                    config.add_note(note);
+                }
                 config.ignore_all();
-                config.add_note(format!("{class}: augments in training only, left out"));
                 ActivationKind::Linear
             }
             _ => {

@@ -233,6 +233,15 @@ impl Conv2DTranspose {
     }
 }
 
+impl Conv2DTranspose {
+    /// Without the border that it cuts off, and that border, where Keras has no name for it.
+    pub(crate) fn uncropped(&self) -> Option<(Self, [[usize; 2]; 2])> {
+        let border = self.padding.explicit().filter(|_| self.keras_border().is_err())?;
+        let output_padding = Some(self.output_padding.unwrap_or_default());
+        Some((Self { padding: Padding::Valid, output_padding, ..self.clone() }, border))
+    }
+}
+
 impl LayerSpec for Conv2DTranspose {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let shape = self.shape(one_image(inputs)?)?;

@@ -132,7 +132,10 @@ impl BuiltInLayer for Resizing {
         };
         if class == "RandomCrop" {
             config.ignore(&["seed"]);
-            config.add_note("RandomCrop: augments in training only, here resized and cropped to its center".into());
+            config.add_note(
+                "RandomCrop: in inference resized and cropped to its center; to train with it: --augment crop=0.5"
+                    .into(),
+            );
             return Ok(Self { aspect_ratio: AspectRatio::Crop, ..Self::new(height, width) }.into());
         }
         let interpolation = keras_interpolation(config, Interpolation::Bilinear)?;

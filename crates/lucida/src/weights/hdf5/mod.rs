@@ -211,6 +211,8 @@ impl Hdf5 {
                 };
                 (float, float.is_some() && *byte_order == ByteOrder::LittleEndian)
             }
+            // HDF5 has no bfloat16: h5py writes Keras's as two bytes without a meaning.
+            Datatype::Opaque { size: 2, .. } => (Some(Float::BF16), true),
             _ => (None, false),
         };
         let len = shape.iter().try_fold(float.map_or(4, Float::size) as u64, |len, &size| len.checked_mul(size as u64));
@@ -279,6 +281,12 @@ impl Hdf5 {
         if let Some(at) = tensor.at {
             return self.window.floats(at, kind, values).map_err(|source| Error::io(&self.path, "read", source));
         }
+        if kind == Float::BF16 {
+            let name = &tensor.name;
+            return Err(
+                self.bad(format_args!("tensor {name:?} of bfloat16 is in several pieces, which is not supported"))
+            );
+        }
         self.guarded(|| {
             let dataset = self.file.dataset(&tensor.name).map_err(|problem| self.damaged(&problem))?;
             if kind == Float::F32 {
@@ -311,12 +319,13 @@ struct Walk {
     nodes: Vec<Node>,
 }
 
-/// The type of a tensor's values, as NumPy calls it.
+/// The type of a tensor's values, as NumPy calls it, or `bfloat16`.
 fn type_name(datatype: &Datatype) -> String {
     match datatype {
         Datatype::FloatingPoint { size, .. } => format!("float{}", 8 * u32::from(*size)),
         Datatype::FixedPoint { size, signed: true, .. } => format!("int{}", 8 * u32::from(*size)),
         Datatype::FixedPoint { size, signed: false, .. } => format!("uint{}", 8 * u32::from(*size)),
+        Datatype::Opaque { size: 2, .. } => "bfloat16".into(),
         Datatype::String { .. } | Datatype::VarLen { .. } => "string".into(),
         _ => "other".into(),
     }

@@ -147,9 +147,11 @@ fn place(stored: &[Stored], network: &Network, nodes: &[usize], layers: &[usize]
                     tensor.shape
                 ));
             }
-            if !matches!(tensor.dtype.as_str(), "float16" | "float32" | "float64") {
+            if !matches!(tensor.dtype.as_str(), "float16" | "bfloat16" | "float32" | "float64") {
                 let (name, dtype) = (&tensor.name, &tensor.dtype);
-                return Err(format!("{name:?} is of type {dtype}, only float16, float32 and float64 are supported"));
+                return Err(format!(
+                    "{name:?} is of type {dtype}, only float16, bfloat16, float32 and float64 are supported"
+                ));
             }
             places[weight] = (layer, index);
         }

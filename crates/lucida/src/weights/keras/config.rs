@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 
 use super::assign::Counts;
 use super::layers::{layer, supported};
-use super::operation::Operation;
-use crate::nn::keras_config::short;
-use crate::nn::layers::{Input, augments};
+use super::operation::{Computes, Operation};
+use crate::nn::keras_config::{KerasConfig, short};
+use crate::nn::layers::{AxisSlice, Input, Slice, augments};
 use crate::nn::{Network, NetworkBuilder, Shape};
 use crate::weights::topology::topological_order;
 use crate::{Error, Result};
@@ -220,10 +220,15 @@ impl Reader {
         let first = inputs.first().map(|&input| self.builder.shape(input).clone());
         let first = first.ok_or_else(|| Error::layer(item.name, "is not connected to any layer"))?;
         let mut notes = Vec::new();
-        let layer = match item.operation() {
-            Some(operation) => operation.layer,
-            None => layer(item.class, options, &first, self.keras_2, &mut notes)
-                .map_err(|problem| Error::layer(item.name, problem))?,
+        let mut read = |class: &str, options: &Map<String, Value>| {
+            layer(class, options, &first, self.keras_2, &mut notes).map_err(|problem| Error::layer(item.name, problem))
+        };
+        let layer = match item.operation().map(|operation| operation.computes) {
+            Some(Computes::Class("Split", options)) => return self.split(item.name, &options, inputs),
+            None if item.class == "Split" => return self.split(item.name, options, inputs),
+            Some(Computes::Layer(layer)) => layer,
+            Some(Computes::Class(class, options)) => read(class, &options)?,
+            None => read(item.class, options)?,
         };
         if let Some(&called) = self.calls.get(path).and_then(|calls| calls.first()) {
             return Ok(vec![self.call_again(item.name, path, called, inputs)?]);
@@ -243,6 +248,20 @@ impl Reader {
             self.freeze_statistics(node);
         }
         Ok(vec![node])
+    }
+
+    /// Adds the parts that an input is split into along an axis: a slice for each.
+    fn split(&mut self, name: &str, options: &Map<String, Value>, inputs: &[usize]) -> Result<Vec<usize>> {
+        let shape = self.builder.shape(inputs[0]).clone();
+        let mut notes = Vec::new();
+        let mut config = KerasConfig::new(options, &shape, &mut notes);
+        let parts = parts(&mut config, &shape).map_err(|problem| Error::layer(name, problem))?;
+        let slice = |(axis, [start, stop]): (usize, [usize; 2])| {
+            let part = AxisSlice::Range { start: Some(start as i64), stop: Some(stop as i64), step: 1 };
+            let name = self.free_name(name);
+            self.builder.add_named(name, Slice::of_axis(axis, part), inputs)
+        };
+        parts.into_iter().map(slice).collect()
     }
 
     /// Adds another call of a layer with weights.
@@ -298,6 +317,27 @@ impl Reader {
         let mut names = std::iter::once(name.to_owned()).chain(numbered);
         names.find(|name| !self.builder.has_name(name)).unwrap_or_else(|| name.to_owned())
     }
+}
+
+/// The axis and the positions of each part that an operation `Split` gives.
+fn parts(config: &mut KerasConfig, shape: &Shape) -> Result<Vec<(usize, [usize; 2])>, String> {
+    let axes = config.axes("axis")?.unwrap_or_default();
+    let &[axis] = axes.as_slice() else { return Err("has no axis that is split".into()) };
+    let size = shape.sizes()[axis];
+    let value = config.required("indices_or_sections")?;
+    let number = |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok());
+    let cuts: Option<Vec<usize>> = match (value.as_array(), number(value)) {
+        (Some(values), _) => values.iter().map(number).collect(),
+        (_, Some(parts)) if parts > 0 && size.is_multiple_of(parts) => {
+            Some((1..parts).map(|part| part * (size / parts)).collect())
+        }
+        _ => None,
+    };
+    let bad = || format!("splits an axis of {size} in {}", short(value));
+    let cuts = cuts.filter(|cuts| cuts.len() < size).ok_or_else(bad)?;
+    let bounds: Vec<usize> = std::iter::once(0).chain(cuts).chain([size]).collect();
+    let parts: Vec<_> = bounds.windows(2).map(|bounds| (axis, [bounds[0], bounds[1]])).collect();
+    if parts.iter().any(|(_, [start, stop])| start >= stop) { Err(bad()) } else { Ok(parts) }
 }
 
 /// A layer in a list of layers.
@@ -593,6 +633,27 @@ mod tests {
         assert_eq!(pad(json!({ "constant_values": null })).unwrap(), [9, 7, 2]);
         let config = json!({ "pad_width": [[0, 0], [0, 0], [0, 0], [1, 0]], "mode": "edge" });
         assert!(called("Pad", config, None, json!({})).unwrap_err().to_string().contains("height and width"));
+    }
+
+    #[test]
+    fn a_split_has_several_outputs() {
+        let split = |sections: Value, output: usize| {
+            let mut second = call(&[("parts", 0)]);
+            second["args"][0]["config"]["keras_history"][2] = output.into();
+            let config = json!({ "indices_or_sections": sections, "axis": 2 });
+            let layers =
+                [layer("Split", "parts", config, &[call(&[("in", 0)])]), layer("ReLU", "end", json!({}), &[second])];
+            described(&layers, ("end", 0)).map(|found| {
+                let network = found.network;
+                let input = network.output().unwrap().inputs()[0];
+                (network.nodes()[input].name().to_owned(), network.output().unwrap().shape().sizes().to_vec())
+            })
+        };
+        assert_eq!(split(json!(3), 1).unwrap(), ("parts_1".into(), vec![6, 2, 2]));
+        assert_eq!(split(json!([1, 4]), 2).unwrap(), ("parts_2".into(), vec![6, 2, 2]));
+        assert!(split(json!(3), 3).unwrap_err().to_string().contains("output 3"));
+        assert!(split(json!(4), 0).unwrap_err().to_string().contains("an axis of 6 in 4"));
+        assert!(split(json!([4, 4]), 0).is_err() && split(json!(0), 0).is_err());
     }
 
     /// Keras writes `training=True` for layers that augment. Its own `predict` overrules it in version 3 alone.

@@ -4,14 +4,16 @@
 //! as PyTorch has, becomes a `ZeroPadding2D` of its own before the layer. Convolutions have zeros in their border
 //! anyway. Max pooling has minus infinity there, to which zeros come to the same where no value is below zero, as after
 //! a ReLU: every window reaches a value, which is then the maximum or equal to the border. Average pooling leaves its
-//! border out of the mean, which zeros cannot say.
+//! border out of the mean, which zeros cannot say. What a transposed convolution cuts off becomes a `Cropping2D` after it.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::nn::layers::{BorderValue, ExplicitBorder, ZeroPadding2D};
-use crate::nn::{Network, Node};
+use crate::nn::layers::{
+    BorderValue, Conv1DTranspose, Cropping1D, Cropping2D, ExplicitBorder, ZeroPadding1D, ZeroPadding2D,
+};
+use crate::nn::{Layer, Network, Node, Shape};
 use crate::{Error, Result};
 
 /// The network that Keras computes the same with. Names that Keras does not allow are changed: a `/` becomes a `_`.
@@ -19,7 +21,10 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Unsupported`] names the layer that Keras has no counterpart for.
 pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> Result<Cow<'a, Network>> {
-    let fits = |node: &Node| node.layer().explicit_border().is_none() && !node.name().contains('/');
+    let fits = |node: &Node| {
+        let layer = node.layer();
+        layer.explicit_border().is_none() && uncropped(layer).is_none() && !node.name().contains('/')
+    };
     if network.nodes().iter().all(fits) {
         return Ok(Cow::Borrowed(network));
     }
@@ -34,6 +39,8 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
     };
     let mut builder = Network::builder(network.name());
     let mut places = Vec::with_capacity(network.nodes().len());
+    // Of each node: the one that has its weights.
+    let mut layers = Vec::with_capacity(network.nodes().len());
     for node in network.nodes() {
         let name =
             if node.name().contains('/') { free_name(node.name().replace('/', "_")) } else { node.name().into() };
@@ -46,13 +53,22 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
                 Error::Unsupported(format!("{}: layer {}: {problem}", path.display(), node.name()))
             })?;
             let name = free_name(format!("{name}_pad"));
-            inputs = vec![builder.add_named(name, ZeroPadding2D { padding: border.padding }, &inputs)?];
+            inputs = vec![builder.add_named(name, padded(border.padding, builder.shape(inputs[0])), &inputs)?];
             layer = border.without;
         }
-        let first = network.first_call(places.len());
-        places.push(match places.get(first) {
+        let cropping = uncropped(&layer).map(|(whole, cropping)| {
+            layer = whole;
+            (free_name(format!("{name}_crop")), cropping)
+        });
+        let first = network.first_call(layers.len());
+        let place = match layers.get(first) {
             Some(&called) => builder.add_shared(name, called, &inputs)?,
             None => builder.add_named(name, layer, &inputs)?,
+        };
+        layers.push(place);
+        places.push(match cropping {
+            Some((name, cropping)) => builder.add_named(name, cropping, &[place])?,
+            None => place,
         });
     }
     let outputs: Vec<usize> = network.outputs().iter().map(|&output| places[output]).collect();
@@ -63,6 +79,27 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
         to.set_trainable(from.trainable());
     }
     Ok(Cow::Owned(expressed))
+}
+
+/// Zeros around an input of this shape, on each side.
+fn padded(padding: [[usize; 2]; 2], input: &Shape) -> Layer {
+    let layer = ZeroPadding2D { padding };
+    if input.as_image().is_some() { layer.into() } else { ZeroPadding1D::new(layer).into() }
+}
+
+/// A transposed convolution that cuts off a border which Keras cannot say: without it, and what crops the border.
+fn uncropped(layer: &Layer) -> Option<(Layer, Layer)> {
+    match layer {
+        Layer::Conv2DTranspose(layer) => {
+            let (whole, border) = layer.uncropped()?;
+            Some((whole.into(), Cropping2D::new(border).into()))
+        }
+        Layer::Conv1DTranspose(layer) => {
+            let (whole, border) = layer.layer.uncropped()?;
+            Some((Conv1DTranspose::new(whole).into(), Cropping1D::new(Cropping2D::new(border)).into()))
+        }
+        _ => None,
+    }
 }
 
 /// Whether zeros around the input are the same as the layer's own border. `below_zero` is the layer before it, if its
@@ -97,8 +134,10 @@ fn not_below_zero(network: &Network) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::layers::{Activation, ActivationKind, AveragePooling2D, Conv2D, MaxPooling2D, Padding};
-    use crate::nn::{Layer, Plan};
+    use crate::nn::Plan;
+    use crate::nn::layers::{
+        Activation, ActivationKind, AveragePooling2D, Conv2D, Conv2DTranspose, MaxPooling2D, Padding,
+    };
 
     const BORDER: Padding = Padding::Explicit([[1, 0], [1, 1]]);
 
@@ -120,6 +159,21 @@ mod tests {
 
     fn pool() -> Layer {
         MaxPooling2D::new([3, 3]).strides([2, 2]).padding(BORDER).into()
+    }
+
+    #[test]
+    fn what_a_transposed_convolution_cuts_off_is_cropped() {
+        let layer = |output_padding| {
+            let layer = Conv2DTranspose::new(3, [3, 4]).strides([2, 2]).padding(Padding::Explicit([[1, 1], [2, 1]]));
+            layer.output_padding(output_padding).activation(ActivationKind::Tanh)
+        };
+        for output_padding in [[1, 1], [0, 1]] {
+            let network = chain(vec![("up", layer(output_padding).into())]);
+            let expressed = expressible(&network, Path::new("x.keras")).unwrap();
+            let names: Vec<&str> = expressed.nodes().iter().map(Node::name).collect();
+            assert_eq!(names, ["input_layer", "up", "up_crop"]);
+            assert_eq!(output(&expressed), output(&network));
+        }
     }
 
     #[test]

@@ -96,15 +96,28 @@ mod tests {
 
     #[test]
     fn layers_that_augment_do_nothing_in_use() {
-        for class in ["RandomFlip", "RandomRotation", "RandomZoom", "RandomContrast"] {
-            let (layer, notes) =
-                read(class, json!({"name": "x", "seed": 1, "factor": [0.1, 0.2], "mode": "horizontal"})).unwrap();
+        for (class, config, expected) in [
+            ("RandomFlip", json!({"mode": "horizontal", "seed": 1}), "to train with it: --augment flip"),
+            ("RandomFlip", json!({"mode": "horizontal_and_vertical"}), "to train with it: --augment flip,vflip"),
+            ("RandomRotation", json!({"factor": [-0.1, 0.1]}), "to train with it: --augment rotation=36"),
+            ("RandomZoom", json!({"height_factor": 0.2, "width_factor": null}), "to train with it: --augment zoom=0.2"),
+            (
+                "RandomTranslation",
+                json!({"height_factor": [-0.1, 0.1], "width_factor": 0.3}),
+                "to train with it: --augment height=0.1,width=0.3",
+            ),
+            ("RandomContrast", json!({"factor": 0.4}), "to train with it: --augment jitter=0.4"),
+            ("RandomInvert", json!({"factor": 0.4}), "Lucida has no such augmentation"),
+        ] {
+            let (layer, notes) = read(class, config).unwrap();
             assert_eq!(layer, Activation::new(ActivationKind::Linear).into());
-            assert_eq!(notes, [format!("{class}: augments in training only, left out")]);
+            assert_eq!(notes, [format!("{class}: identity in inference; {expected}")]);
+            let augment = expected.split_once("--augment ").map(|(_, augment)| augment);
+            assert!(augment.is_none_or(|augment| augment.parse::<crate::data::Augment>().is_ok()));
         }
         let (layer, notes) = read("RandomCrop", json!({"height": 2, "width": 2, "seed": 3})).unwrap();
         assert_eq!(layer, Resizing { aspect_ratio: AspectRatio::Crop, ..Resizing::new(2, 2) }.into());
-        assert!(notes[0].contains("augments in training only"), "{notes:?}");
+        assert!(notes[0].contains("--augment crop="), "{notes:?}");
     }
 
     #[test]

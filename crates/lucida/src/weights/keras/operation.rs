@@ -3,7 +3,7 @@
 //! Keras 3 stores `x / 255` as an operation of the class `TrueDivide` that is called on a tensor and a number, Keras 2 as a
 //! `TFOpLambda` of the function `math.truediv` whose argument `y` is the number.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::config::{Reference, reference};
 use crate::nn::Layer;
@@ -11,8 +11,16 @@ use crate::nn::layers::{Activation, ActivationKind, Add, Divide, Maximum, Minimu
 
 /// An operation as a layer.
 pub(super) struct Operation<'a> {
-    pub(super) layer: Layer,
+    pub(super) computes: Computes,
     pub(super) sources: Vec<Reference<'a>>,
+}
+
+/// What an operation computes.
+#[derive(Debug, PartialEq)]
+pub(super) enum Computes {
+    Layer(Layer),
+    /// What a layer or an operation of this class of Keras 3 does with these options.
+    Class(&'static str, Map<String, Value>),
 }
 
 /// What an operation is called on.
@@ -27,6 +35,9 @@ impl<'a> Operation<'a> {
     /// an operation on tensors alone may be that of a layer, which does the same.
     pub(super) fn new(whole: &'a Value, call: &'a Value) -> Option<Self> {
         let class = whole["class_name"].as_str()?;
+        if let Some(operation) = Self::with_options(whole, call) {
+            return Some(operation);
+        }
         let (name, operands) = match class {
             "TFOpLambda" => {
                 let function = whole["config"]["function"].as_str()?;
@@ -45,8 +56,109 @@ impl<'a> Operation<'a> {
             Operand::Tensor(reference) => Some(reference),
             Operand::Numbers(_) => None,
         };
-        Some(Self { layer: layer?, sources: operands.into_iter().filter_map(tensor).collect() })
+        Some(Self { computes: Computes::Layer(layer?), sources: operands.into_iter().filter_map(tensor).collect() })
     }
+
+    /// An operation that a class of Keras does under another name.
+    fn with_options(whole: &'a Value, call: &'a Value) -> Option<Self> {
+        let class = whole["class_name"].as_str()?;
+        if class == "TFOpLambda" {
+            let (mut sources, options) = tensors_of_keras_2(call)?;
+            let (class, options) = class_of_tensorflow(whole["config"]["function"].as_str()?, &options)?;
+            if class == "Square" {
+                sources.extend_from_within(..);
+            }
+            return Some(Self { computes: computes(class, options), sources });
+        }
+        let mut sources = Vec::new();
+        for operand in is_function(whole).then(|| of_keras_3(call)).flatten()? {
+            let Operand::Tensor(source) = operand else { return None };
+            sources.push(source);
+        }
+        let config = whole["config"].as_object()?;
+        let option = |name: &str| config.get(name).cloned().unwrap_or_default();
+        let (class, options) = match class {
+            "LeakyRelu" => ("LeakyReLU", json!({ "negative_slope": option("negative_slope") })),
+            "Clip" => ("Clip", json!({ "min": option("x_min"), "max": option("x_max") })),
+            "MaxPool" => ("MaxPooling2D", config.clone().into()),
+            "AveragePool" => ("AveragePooling2D", config.clone().into()),
+            "Square" => ("Square", json!({})),
+            _ => return None,
+        };
+        if class == "Square" {
+            sources.extend_from_within(..);
+        }
+        Some(Self { computes: computes(class, options), sources })
+    }
+}
+
+/// A class, or the layer of an operation that has none.
+fn computes(class: &'static str, options: Value) -> Computes {
+    match class {
+        "Square" => Computes::Layer(Multiply::new().into()),
+        "Clip" => {
+            let limit = |name: &str, none: f32| options[name].as_f64().map_or(none, |limit| limit as f32);
+            let (min, max) = (limit("min", f32::MIN), limit("max", f32::MAX));
+            Computes::Layer(Activation::new(ActivationKind::Clip { min, max }).into())
+        }
+        "Cast" => Computes::Layer(Activation::new(ActivationKind::Linear).into()),
+        _ => Computes::Class(class, options.as_object().cloned().unwrap_or_default()),
+    }
+}
+
+/// The tensors of a call of Keras 2, and its other arguments: `["x", 0, 0, {"axis": -1}]`, or a list of such.
+fn tensors_of_keras_2(call: &Value) -> Option<(Vec<Reference<'_>>, Map<String, Value>)> {
+    let alone = call.get(0)?.is_string();
+    let calls = if alone { std::slice::from_ref(call) } else { call.as_array()?.as_slice() };
+    let sources = calls.iter().map(reference).collect::<Option<Vec<_>>>()?;
+    let mut options = Map::new();
+    for (name, value) in calls.iter().filter_map(|call| call.get(3)?.as_object()).flatten() {
+        if !value.is_null() && name != "name" {
+            options.insert(name.clone(), value.clone());
+        }
+    }
+    Some((sources, options))
+}
+
+/// The class of Keras 3 that does what a function of TensorFlow does with these arguments, and its options; `None` for an
+/// argument without a counterpart.
+fn class_of_tensorflow(function: &str, arguments: &Map<String, Value>) -> Option<(&'static str, Value)> {
+    let (class, names): (&str, &[(&str, &str)]) = match function {
+        "math.reduce_mean" => ("Mean", &[("axis", "axis"), ("keepdims", "keepdims")]),
+        "math.reduce_max" => ("Max", &[("axis", "axis"), ("keepdims", "keepdims")]),
+        "concat" => ("Concatenate", &[("axis", "axis")]),
+        "reshape" => ("Reshape", &[("shape", "newshape")]),
+        "transpose" | "compat.v1.transpose" => ("Transpose", &[("perm", "axes")]),
+        "expand_dims" => ("ExpandDims", &[("axis", "axis")]),
+        "squeeze" | "compat.v1.squeeze" => ("Squeeze", &[("axis", "axis")]),
+        "pad" | "compat.v1.pad" => {
+            ("Pad", &[("paddings", "pad_width"), ("mode", "mode"), ("constant_values", "constant_values")])
+        }
+        "image.resize" => ("Resize", &[("size", "size"), ("method", "interpolation")]),
+        "split" => ("Split", &[("num_or_size_splits", "indices_or_sections"), ("axis", "axis")]),
+        "nn.softmax" => ("Softmax", &[("axis", "axis")]),
+        "nn.leaky_relu" => ("LeakyReLU", &[("alpha", "negative_slope")]),
+        "nn.depth_to_space" => ("DepthToSpace", &[("block_size", "block_size")]),
+        "nn.space_to_depth" => ("SpaceToDepth", &[("block_size", "block_size")]),
+        "clip_by_value" => ("Clip", &[("clip_value_min", "min"), ("clip_value_max", "max")]),
+        "math.square" => ("Square", &[]),
+        "cast" if arguments.get("dtype").is_some_and(|dtype| dtype == "float32") => ("Cast", &[("dtype", "dtype")]),
+        _ => return None,
+    };
+    let mut options = Map::new();
+    for (name, value) in arguments {
+        let (_, ours) = names.iter().find(|(theirs, _)| theirs == name)?;
+        let value = value.as_str().map_or_else(|| value.clone(), |text| text.to_lowercase().into());
+        options.insert((*ours).into(), value);
+    }
+    match class {
+        // A list has sizes in TensorFlow, and positions in Keras.
+        "Split" if !options.get("indices_or_sections")?.is_u64() => return None,
+        "Split" => _ = options.entry("axis").or_insert(0.into()),
+        "LeakyReLU" => _ = options.entry("negative_slope").or_insert(0.2.into()),
+        _ => {}
+    }
+    Some((class, options.into()))
 }
 
 /// Whether an item is one of Keras 3's functions, rather than a layer.
@@ -185,10 +297,30 @@ mod tests {
 
     #[test]
     fn operations_of_keras_2() {
-        let lambda = |function: &str, call: Value| {
+        let operation = |function: &str, call: Value| {
             let whole = json!({ "class_name": "TFOpLambda", "config": { "function": function } });
-            Operation::new(&whole, &call).map(|operation| (operation.layer, operation.sources.len()))
+            Operation::new(&whole, &call).map(|operation| (operation.computes, operation.sources.len()))
         };
+        let lambda = |function: &str, call: Value| match operation(function, call)? {
+            (Computes::Layer(layer), sources) => Some((layer, sources)),
+            (Computes::Class(..), _) => None,
+        };
+        let class = |function: &str, call: Value| match operation(function, call)? {
+            (Computes::Class(class, options), sources) => Some((class, Value::from(options), sources)),
+            (Computes::Layer(_), _) => None,
+        };
+        let mean = class("math.reduce_mean", json!(["x", 0, 0, { "axis": [1, 2], "keepdims": true }]));
+        assert_eq!(mean, Some(("Mean", json!({ "axis": [1, 2], "keepdims": true }), 1)));
+        let joined = class("concat", json!([["x", 0, 0, { "axis": -1 }], ["y", 0, 0, { "axis": -1 }]]));
+        assert_eq!(joined, Some(("Concatenate", json!({ "axis": -1 }), 2)));
+        let padded = class("pad", json!([["x", 0, 0, { "paddings": [[0, 0]], "mode": "REFLECT" }]]));
+        assert_eq!(padded, Some(("Pad", json!({ "pad_width": [[0, 0]], "mode": "reflect" }), 1)));
+        let split = |parts: Value| class("split", json!(["x", 0, 0, { "num_or_size_splits": parts, "axis": -1 }]));
+        assert_eq!(split(json!(2)), Some(("Split", json!({ "indices_or_sections": 2, "axis": -1 }), 1)));
+        assert_eq!(split(json!([1, 2])), None);
+        let clip = lambda("clip_by_value", json!(["x", 0, 0, { "clip_value_min": 0, "clip_value_max": 6 }]));
+        assert_eq!(clip, Some((Activation::new(ActivationKind::Clip { min: 0.0, max: 6.0 }).into(), 1)));
+        assert_eq!(lambda("math.square", json!(["x", 0, 0, {}])), Some((Multiply::new().into(), 2)));
         let scaled = lambda("math.multiply", json!(["x", 0, 0, { "y": 0.5, "name": null }]));
         assert_eq!(scaled, Some((Rescaling::new(0.5, 0.0).into(), 1)));
         let flipped = lambda("math.subtract", json!([["_CONSTANT_VALUE", -1, 2.0, { "y": ["x", 0, 0] }]]));
@@ -206,8 +338,14 @@ mod tests {
         let tensor = json!({ "class_name": "__keras_tensor__", "config": { "keras_history": ["x", 0, 0] } });
         let operation = |class: &str, args: Value| {
             let whole = json!({ "module": "keras.src.ops.nn", "class_name": class, "config": {} });
-            Operation::new(&whole, &json!({ "args": args, "kwargs": {} })).map(|operation| operation.layer)
+            let call = json!({ "args": args, "kwargs": {} });
+            match Operation::new(&whole, &call)?.computes {
+                Computes::Layer(layer) => Some(layer),
+                Computes::Class(..) => None,
+            }
         };
+        assert_eq!(operation("Square", json!([tensor])), Some(Multiply::new().into()));
+        assert_eq!(operation("MaxPool", json!([tensor])), None);
         assert_eq!(operation("Subtract", json!([1.0, tensor])), Some(Rescaling::new(-1.0, 1.0).into()));
         let least = ActivationKind::Clip { min: -2.0, max: f32::MAX };
         assert_eq!(operation("Maximum", json!([tensor, -2.0])), Some(Activation::new(least).into()));

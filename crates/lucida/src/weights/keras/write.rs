@@ -42,7 +42,12 @@ pub(in crate::weights) fn description(network: &Network, path: &Path) -> Result<
     let mut layers = Vec::with_capacity(order.len());
     for &node in &order {
         let name = network.nodes()[node].name();
-        let refused = |problem| Error::Unsupported(format!("{}: layer {name}: {problem}", path.display()));
+        let refused = |problem| {
+            Error::Unsupported(format!(
+                "{}: layer {name}: {problem}; write the model as .safetensors, which has all layers, or as .onnx",
+                path.display()
+            ))
+        };
         layers.push(item(network, node, &calls).map_err(refused)?);
     }
     let reference = |node: usize| calls.reference(network, node);
@@ -108,7 +113,11 @@ fn item(network: &Network, first: usize, calls: &Calls) -> Result<Value, String>
     let inputs: Vec<&Node> = node.inputs().iter().map(|&input| &network.nodes()[input]).collect();
     let is_input = inputs.is_empty();
     let calls: Vec<Value> = calls.nodes(first).filter(|_| !is_input).map(|node| call(network, node, calls)).collect();
-    let (module, class) = (node.layer().keras_module(), node.layer().keras_class());
+    let (module, mut class) = (node.layer().keras_module(), node.layer().keras_class());
+    if class == "SpatialDropout2D" && inputs.iter().any(|input| input.shape().as_image().is_none()) {
+        class = "SpatialDropout1D";
+        config.as_object_mut().and_then(|config| config.remove("data_format"));
+    }
     let mut item = json!({
         "module": module,
         "class_name": class,
@@ -155,7 +164,7 @@ fn call(network: &Network, node: usize, calls: &Calls) -> Value {
 fn as_operation(item: &mut Value) -> bool {
     let class = item["class_name"].as_str().unwrap_or_default().to_owned();
     let module = match class.as_str() {
-        "Pad" | "GetItem" => "keras.src.ops.numpy",
+        "Pad" | "GetItem" | "Divide" => "keras.src.ops.numpy",
         "DepthToSpace" | "SpaceToDepth" => "keras.src.ops.nn",
         _ => return false,
     };
@@ -164,6 +173,11 @@ fn as_operation(item: &mut Value) -> bool {
     let Some(config) = item["config"].as_object_mut() else { return true };
     config.retain(|name, _| !matches!(name.as_str(), "dtype" | "trainable"));
     let (key, constant) = (config.remove("key"), config.remove("constant_values"));
+    // An operation on two tensors takes them one by one.
+    let calls = item["inbound_nodes"].as_array_mut();
+    for call in calls.into_iter().flatten().filter(|call| call["args"][0].is_array()) {
+        call["args"] = call["args"][0].take();
+    }
     if let (Some(key), Some(arguments)) = (key, item["inbound_nodes"][0]["args"].as_array_mut()) {
         arguments.push(key);
     }

@@ -207,7 +207,7 @@ fn what_has_no_counterpart_is_refused_by_name() {
     refused("conv2d", "data_format", json!("channels_first"), &["channels_first"]);
     refused("conv2d", "activation", json!("sparsemax"), &["sparsemax", "relu, relu6"]);
     refused("conv2d", "padding", json!("causal"), &["causal"]);
-    refused("conv2d", "dtype", json!("bfloat16"), &["bfloat16", "float64"]);
+    refused("conv2d", "dtype", json!("int8"), &["int8", "float64"]);
     refused("conv2d", "filters", json!(-3), &["filters is -3"]);
     refused("conv2d", "something_new", json!(7), &["something_new (7)"]);
     refused("batch_normalization", "axis", json!(1), &["axis 1"]);
