@@ -60,7 +60,7 @@ fn every_file_computes_what_its_framework_does() {
 }
 
 /// Models whose description is longer than the 64,000 bytes that Lucida's `.h5` has room for.
-const TOO_LONG: &[&str] = &[];
+const TOO_LONG: &[&str] = &["keras_mobilenet_v3_small", "teachable_machine"];
 
 /// Writes a model as `.keras` and `.h5`, and checks that what is read of these computes the same to the bit.
 fn write_again(model: &Model, folder: &str, file: &str, expected: &Expected) -> Result<(), String> {
