@@ -107,7 +107,8 @@ fn item(network: &Network, first: usize, calls: &Calls) -> Result<Value, String>
     let mut config = node.layer().to_keras()?;
     config["name"] = node.name().into();
     config["dtype"] = "float32".into();
-    if !matches!(node.layer(), Layer::Input(_)) {
+    // Keras's spatial dropout takes no `trainable`.
+    if !matches!(node.layer(), Layer::Input(_) | Layer::SpatialDropout2D(_)) {
         config["trainable"] = (!frozen(network, node)).into();
     }
     let inputs: Vec<&Node> = node.inputs().iter().map(|&input| &network.nodes()[input]).collect();
