@@ -97,13 +97,14 @@ fn graphs_of_other_programs_written_again() {
     let mut count = 0;
     for model in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         for file in ["classic.onnx", "dynamo.onnx", "tf2onnx.onnx"].map(|name| model.join(name)) {
-            if file.is_file() {
+            // This one gathers from the memory of the whole batch, which is refused.
+            if file.is_file() && !file.ends_with("torch_convnext/dynamo.onnx") {
                 agrees_as_it_is(&onnx::load_model(&file).unwrap().network);
                 count += 1;
             }
         }
     }
-    assert_eq!(count, 24, "the golden ONNX files");
+    assert_eq!(count, 23, "the golden ONNX files that are read");
 }
 
 #[test]
