@@ -46,7 +46,7 @@ fn outcome(arguments: &[&str]) -> Outcome {
     let message = stderr(&output).lines().last().unwrap_or_default().to_owned();
     // Without the path of the file, and the list of all operators that there are.
     let reason = message.split_once(".onnx: ").map_or(message.as_str(), |(_, reason)| reason);
-    let reason = reason.split_once(", only Add").map_or(reason, |(reason, _)| reason).to_owned();
+    let reason = reason.split_once(", only Abs").map_or(reason, |(reason, _)| reason).to_owned();
     match (output.status.code(), serde_json::from_slice::<Value>(&output.stdout)) {
         (Some(0), Ok(found)) if found["equal"] == true => Outcome::Equal,
         (Some(1), Ok(found)) => Outcome::Differs(found["outputs"].to_string()),

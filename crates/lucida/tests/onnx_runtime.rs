@@ -3,6 +3,8 @@
 //!
 //! `ONNXRUNTIME_PYTHON` names a Python with the packages onnx and onnxruntime; without it, these tests say that they skip.
 
+mod common;
+
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
@@ -47,18 +49,22 @@ fn onnx_runtime(python: &Path, model: &Path, network: &Network) -> Vec<f32> {
 }
 
 fn agrees(mut network: Network) {
-    let Some(python) = env::var_os("ONNXRUNTIME_PYTHON") else {
-        eprintln!("skipped: ONNXRUNTIME_PYTHON does not name a Python with onnxruntime");
-        return;
-    };
     for weight in network.weights_mut().iter_mut().filter(|weight| !weight.name().ends_with("kernel")) {
         let start = if weight.name().ends_with("variance") { 0.5 } else { -0.3 };
         weight.values_mut().iter_mut().enumerate().for_each(|(i, value)| *value = start + (i % 5) as f32 * 0.2);
     }
+    agrees_as_it_is(&network);
+}
+
+fn agrees_as_it_is(network: &Network) {
+    let Some(python) = env::var_os("ONNXRUNTIME_PYTHON") else {
+        eprintln!("skipped: ONNXRUNTIME_PYTHON does not name a Python with onnxruntime");
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
     onnx::save_model(&Model::new(network.clone()), &path).unwrap();
-    let (ours, theirs) = (lucida(&network), onnx_runtime(Path::new(&python), &path, &network));
+    let (ours, theirs) = (lucida(network), onnx_runtime(Path::new(&python), &path, network));
     assert_eq!(ours.iter().map(Vec::len).sum::<usize>(), theirs.len());
     let mut rest = theirs.as_slice();
     for ours in &ours {
@@ -83,6 +89,22 @@ fn agrees(mut network: Network) {
 fn known(name: &str, size: Option<[usize; 2]>, top: bool) {
     let options = applications::Options { size, top, initial_weights: InitialWeights::Random(3), ..Default::default() };
     agrees(applications::find(name).unwrap().build(&options).unwrap());
+}
+
+#[test]
+fn graphs_of_other_programs_written_again() {
+    let Some(folder) = common::shared("golden/models") else { return };
+    let mut count = 0;
+    for model in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        for file in ["classic.onnx", "dynamo.onnx", "tf2onnx.onnx"].map(|name| model.join(name)) {
+            // This one gathers from the memory of the whole batch, which is refused.
+            if file.is_file() && !file.ends_with("torch_convnext/dynamo.onnx") {
+                agrees_as_it_is(&onnx::load_model(&file).unwrap().network);
+                count += 1;
+            }
+        }
+    }
+    assert_eq!(count, 23, "the golden ONNX files that are read");
 }
 
 #[test]

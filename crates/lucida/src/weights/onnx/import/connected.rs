@@ -194,13 +194,42 @@ impl Importer {
 
     pub(super) fn mat_mul(&mut self, op: &Operator) -> Answer<Symbol> {
         let kernel = op.needed(1)?;
-        let (symbol, axis, order) = self.features(op.symbol(0)?)?;
-        let last = symbol.axes.len() - 1;
-        if axis != last && symbol.len() > 1 {
-            return unsupported(format!("of an input of {} is not supported: it must be flat", symbol.shape()));
+        let symbol = op.symbol(0)?;
+        if symbol.features().is_none_or(|(axis, _)| axis + 1 != symbol.axes.len()) {
+            return self.mat_mul_of_pixels(op, symbol, kernel);
         }
+        let (symbol, axis, order) = self.features(op.symbol(0)?)?;
         let source = DenseSource { kernel: kernel.clone(), units_first: false, order, factor: 1.0, bias: None };
-        self.dense(op, &symbol, last, source)
+        self.dense(op, &symbol, axis, source)
+    }
+
+    /// A product along the last axis of several: a 1x1 convolution whose channels are that axis.
+    fn mat_mul_of_pixels(&mut self, op: &Operator, symbol: &Symbol, kernel: &Constant) -> Answer<Symbol> {
+        let Some(last) = symbol.axes.len().checked_sub(1) else {
+            return unsupported(format!("of an input of {} is not supported", symbol.shape()));
+        };
+        let channels = symbol.size(last);
+        let &[rows, units] = kernel.check_floats()?.dims.as_slice() else {
+            return unsupported(format!("weights of shape {:?} are not supported", first(&kernel.dims)));
+        };
+        if rows != channels || units == 0 {
+            return Err(format!("weights of shape {:?} do not fit an input of {}", kernel.dims, symbol.shape()).into());
+        }
+        let order: Vec<usize> = (0..=last).collect();
+        let mut sizes: Vec<usize> = order.iter().map(|&axis| symbol.size(axis)).collect();
+        let pixels = symbol.len() / channels.max(1);
+        let mut draft = self.in_memory(symbol, &order, false)?;
+        if sizes.len() != 3 {
+            draft = self.reshaped(draft, &[1, pixels, channels].into())?;
+        }
+        let source = DenseSource { kernel: kernel.clone(), units_first: false, order: None, factor: 1.0, bias: None };
+        let layer = Conv2D { use_bias: false, ..Conv2D::new(units, [1, 1]) };
+        draft = self.add((op.node, &kernel.name), layer, &[draft], Source::Dense(source))?;
+        sizes[last] = units;
+        if sizes.len() != 3 {
+            draft = self.reshaped(draft, &sizes.as_slice().into())?;
+        }
+        Ok(Symbol::in_order(draft, &sizes))
     }
 }
 

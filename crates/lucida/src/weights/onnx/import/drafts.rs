@@ -17,12 +17,13 @@ pub(super) enum Source {
         kernel: Constant,
         bias: Option<Vec<f32>>,
     },
+    /// Of a dense layer, or of a 1x1 convolution.
     Dense(DenseSource),
     /// gamma, beta, mean, variance
     Norm([Vec<f32>; 4]),
     /// Values of the layer's weights, in their order.
     Weights(Vec<Vec<f32>>),
-    /// `scale x + offset` for each channel.
+    /// `scale x + offset` for each channel; of a [`LayerScale`](Layer::LayerScale) without the offset.
     Affine {
         scale: Vec<f32>,
         offset: Vec<f32>,
@@ -102,6 +103,9 @@ pub(super) fn simplify(drafts: &mut Vec<LayerDraft>, outputs: &mut [usize]) -> V
 /// Lets a layer do what the next one does, if it can.
 fn absorb(layer: &mut LayerDraft, next: &LayerDraft) -> bool {
     let linear = layer.layer.spec().activation() == ActivationKind::Linear;
+    if let (Source::Affine { .. }, Source::Affine { .. }) = (&layer.source, &next.source) {
+        layer.layer = affine().into();
+    }
     match (&mut layer.layer, &mut layer.source, &next.layer, &next.source) {
         (_, Source::Affine { scale, offset }, _, Source::Affine { scale: s, offset: o }) => {
             for (((scale, offset), s), o) in scale.iter_mut().zip(offset).zip(s).zip(o) {
@@ -115,6 +119,7 @@ fn absorb(layer: &mut LayerDraft, next: &LayerDraft) -> bool {
                 (Layer::Conv2D(conv), Source::Conv { bias, .. }) => (&mut conv.use_bias, bias),
                 (Layer::Conv2DTranspose(conv), Source::Conv { bias, .. }) => (&mut conv.use_bias, bias),
                 (Layer::DepthwiseConv2D(conv), Source::Conv { bias, .. }) => (&mut conv.use_bias, bias),
+                (Layer::Conv2D(conv), Source::Dense(source)) => (&mut conv.use_bias, &mut source.bias),
                 (Layer::Dense(dense), Source::Dense(source)) => (&mut dense.use_bias, &mut source.bias),
                 _ => return false,
             };
@@ -183,6 +188,7 @@ pub(super) fn build(name: &str, drafts: &[LayerDraft], outputs: &[usize], most: 
             Source::Nothing => {}
             Source::Norm(parts) => parts.iter().for_each(|part| set(part)),
             Source::Weights(parts) => parts.iter().for_each(|part| set(part)),
+            Source::Affine { scale, .. } if matches!(draft.layer, Layer::LayerScale(_)) => set(scale),
             Source::Affine { scale, offset } => {
                 let channels = scale.len();
                 [scale, offset].into_iter().for_each(|part| set(part));

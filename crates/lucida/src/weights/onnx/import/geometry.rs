@@ -175,9 +175,14 @@ impl Importer {
         if parts.iter().all(|&part| part == AxisSlice::all()) {
             return Ok(symbol.clone());
         }
-        if let Ok(order) = self.image_order(symbol) {
+        if symbol.axes.len() == 3 {
+            let image = match self.image_order(symbol) {
+                Ok(_) => symbol.clone(),
+                Err(_) => self.image_of(symbol)?,
+            };
+            let order = self.image_order(&image)?;
             let axes = order.places().map(|axis| parts[axis]);
-            return self.add_image(op, symbol, Slice::new(axes), order);
+            return self.add_image(op, &image, Slice::new(axes), order);
         }
         let draft = self.in_memory(symbol, &(0..symbol.axes.len()).collect::<Vec<_>>(), false)?;
         let draft = self.add((op.node, ""), Slice::new(parts), &[draft], Source::Nothing)?;

@@ -4,7 +4,11 @@ use super::Importer;
 use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Symbol, Value};
+use crate::nn::Shape;
 use crate::nn::layers::Concatenate;
+
+/// How often `Tile` may repeat a tensor along an axis.
+const MAX_REPEATS: usize = 64;
 
 impl Importer {
     /// `Add`, `Sub`, `Mul`, `Div`, `Sum`: with a constant, or of what is computed.
@@ -41,9 +45,7 @@ impl Importer {
         let mut symbols = self.alike(op)?;
         let axis = symbols[0].axis(op.int("axis", 1))?;
         let rank = symbols[0].axes.len();
-        let misfit = |symbol: &Symbol| {
-            format!("of {} along axis {} is not supported, only along the channels", symbol.shape(), axis + 1)
-        };
+        let misfit = |symbol: &Symbol| format!("of {} with {rank} axes along axis {}", symbol.shape(), axis + 1);
         // Flattened images side by side have no order in common; each must be in its own.
         let mut merged = false;
         for symbol in &mut symbols {
@@ -61,25 +63,64 @@ impl Importer {
         }
         let inputs: Vec<usize> = symbols.iter().map(|symbol| symbol.draft).collect();
         if self.drafts[inputs[0]].shape.as_flat().is_some() {
-            for symbol in &symbols {
-                match symbol.features() {
-                    Some((found, None)) if found == axis || symbol.len() == 1 => {}
-                    _ => return unsupported(misfit(symbol)),
-                }
+            let along = |symbol: &Symbol| match symbol.features() {
+                Some((found, None)) => found == axis || symbol.len() == 1,
+                _ => false,
+            };
+            if !symbols.iter().all(along) {
+                return self.joined(op, &symbols, axis);
             }
             let draft = self.add((op.node, ""), Concatenate::new(), &inputs, Source::Nothing)?;
             return Ok(Symbol::vector(draft, self.drafts[draft].shape.len(), axis, rank));
         }
         let order = symbols[0].order();
-        for symbol in &symbols {
-            let same = symbol.order() == order || symbol.len() == symbol.size(axis);
-            if !same || order.is_none_or(|order| order.places()[2] != axis) {
-                return unsupported(misfit(symbol));
-            }
-        }
+        let alike = |symbol: &Symbol| symbol.order() == order || symbol.len() == symbol.size(axis);
+        let Some(order) = order.filter(|order| order.places()[2] == axis && symbols.iter().all(alike)) else {
+            return self.joined(op, &symbols, axis);
+        };
         let draft = self.add((op.node, ""), Concatenate::new(), &inputs, Source::Nothing)?;
         let sizes = self.drafts[draft].shape.as_image().ok_or("makes no image")?;
-        let order = order.ok_or("makes no image")?;
         Ok(Symbol::image(draft, sizes, order))
+    }
+
+    /// Tensors side by side along any axis, which is made the last one.
+    fn joined(&mut self, op: &Operator, symbols: &[Symbol], axis: usize) -> Answer<Symbol> {
+        let order: Vec<usize> = (0..symbols[0].axes.len()).filter(|&other| other != axis).chain([axis]).collect();
+        let rest: usize = order[..order.len() - 1].iter().map(|&other| symbols[0].size(other)).product();
+        let mut inputs = Vec::with_capacity(symbols.len());
+        for symbol in symbols {
+            if (0..order.len()).any(|other| other != axis && symbol.size(other) != symbols[0].size(other)) {
+                return Err(format!("of {} and {} along axis {}", symbols[0].shape(), symbol.shape(), axis + 1).into());
+            }
+            let draft = self.in_memory(symbol, &order, false)?;
+            let shape = if rest == 1 { Shape::flat(symbol.size(axis)) } else { [1, rest, symbol.size(axis)].into() };
+            inputs.push(self.reshaped(draft, &shape)?);
+        }
+        let mut draft = self.add((op.node, ""), Concatenate::new(), &inputs, Source::Nothing)?;
+        let total: usize = symbols.iter().map(|symbol| symbol.size(axis)).sum();
+        let mut sizes: Vec<usize> = order.iter().map(|&axis| symbols[0].size(axis)).collect();
+        *sizes.last_mut().ok_or("has no axes")? = total;
+        if rest != 1 {
+            draft = self.reshaped(draft, &sizes.as_slice().into())?;
+        }
+        Ok(Symbol::of_axes(draft, &sizes, &order))
+    }
+
+    /// `Tile`: the same several times along some axes.
+    pub(super) fn tile(&mut self, op: &Operator) -> Answer<Symbol> {
+        let mut symbol = op.symbol(0)?.clone();
+        let repeats = op.needed(1)?.known_ints()?;
+        match repeats.split_first() {
+            Some((1, rest)) if rest.len() == symbol.axes.len() => {}
+            _ => return unsupported(format!("of {} by {repeats:?} is not supported", symbol.shape())),
+        }
+        for (axis, &count) in repeats[1..].iter().enumerate() {
+            let count = usize::try_from(count).ok().filter(|count| (1..=MAX_REPEATS).contains(count));
+            let count = count.ok_or_else(|| format!("repeats {repeats:?} are not from 1 to {MAX_REPEATS}"))?;
+            if count > 1 {
+                symbol = self.joined(op, &vec![symbol; count], axis)?;
+            }
+        }
+        Ok(symbol)
     }
 }

@@ -27,8 +27,6 @@ const OF_IMAGES: &[&str] = &[
     "Mul",
     "PRelu",
     "Pad",
-    "ReduceMax",
-    "ReduceMean",
     "Resize",
     "SpaceToDepth",
     "Sub",
@@ -39,6 +37,9 @@ const OF_IMAGES: &[&str] = &[
 const OF_LARGE_IMAGES: &[&str] =
     &["AveragePool", "ConvTranspose", "DepthToSpace", "MaxPool", "Pad", "Resize", "SpaceToDepth", "Upsample"];
 
+/// Those of them that take the axes of an image in either order.
+const EITHER_ORDER: &[&str] = &["Add", "Concat", "Div", "Mul", "PRelu", "Pad", "Resize", "Sub", "Sum", "Upsample"];
+
 impl Importer {
     /// The operator on images whose values lie in memory as a network has them, where it takes images.
     pub(super) fn with_images<'a>(&mut self, op: &Operator<'a>) -> Answer<Operator<'a>> {
@@ -47,7 +48,8 @@ impl Importer {
         if OF_IMAGES.contains(&kind) {
             for value in inputs.iter_mut().flatten() {
                 let Value::Symbol(symbol) = value else { continue };
-                let image = self.drafts[symbol.draft].shape.as_image().is_some() && symbol.order().is_some();
+                let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_image().is_some());
+                let image = order.is_some_and(|order| order == Order::ChannelsFirst || EITHER_ORDER.contains(&kind));
                 let pixel = symbol.features().is_some_and(|(axis, _)| axis == 0)
                     && self.drafts[symbol.draft].shape.as_flat().is_some()
                     && !OF_LARGE_IMAGES.contains(&kind);
@@ -87,7 +89,7 @@ impl Importer {
         self.reshaped(draft, &target)
     }
 
-    fn reshaped(&mut self, draft: usize, shape: &Shape) -> Result<usize, String> {
+    pub(super) fn reshaped(&mut self, draft: usize, shape: &Shape) -> Result<usize, String> {
         if self.drafts[draft].shape == *shape {
             return Ok(draft);
         }

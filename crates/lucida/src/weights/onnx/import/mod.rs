@@ -15,6 +15,7 @@ mod input;
 mod joining;
 mod layout;
 mod legacy;
+mod length;
 mod memory;
 mod merging;
 mod name;
@@ -26,6 +27,7 @@ mod pooling;
 mod quantize;
 mod symbol;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::file::OnnxFile;
@@ -44,9 +46,9 @@ use operator::{Answer, Fault, Operator, unsupported};
 use symbol::{Order, Symbol, Value};
 
 /// The operators that become layers or are computed, for messages.
-const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, ConvTranspose, DepthToSpace, DequantizeLinear, Div, \
+const SUPPORTED: &str = "Abs, Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, ConvTranspose, DepthToSpace, DequantizeLinear, Div, \
      Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
-     Neg, Pad, ReduceMax, ReduceMean, Relu, Reshape, Resize, Shape, Sigmoid, Slice, Softmax, SpaceToDepth, Split, Squeeze, Sub, Sum, Tanh, Transpose, \
+     Neg, Pad, ReduceMax, ReduceMean, ReduceMin, ReduceSum, Relu, Reshape, Resize, Shape, Sigmoid, Slice, Softmax, SpaceToDepth, Split, Squeeze, Sub, Sum, Tanh, Tile, Transpose, \
      Unsqueeze, Upsample, and the activations and normalizations: Celu, Elu, Erf, Exp, Gelu, GroupNormalization, HardSigmoid, HardSwish, \
      InstanceNormalization, LayerNormalization, LpNormalization, LRN, Mean, Mish, Pow, PRelu, QuantizeLinear, Selu, Shrink, Softplus, Softsign, \
      Swish, ThresholdedRelu";
@@ -113,6 +115,7 @@ fn import_as(
         drafts: Vec::new(),
         flat: HashMap::new(),
         argmax: HashSet::new(),
+        greater: HashMap::new(),
         batch: batchless.then_some(1),
         batchless,
         any_size: false,
@@ -175,6 +178,8 @@ struct Importer {
     flat: HashMap<usize, usize>,
     /// The outputs of `ArgMax`.
     argmax: HashSet<String>,
+    /// The outputs of `Greater`, which stand for the value that is compared, and the bound.
+    greater: HashMap<String, f32>,
     /// The size of the batch, where it is fixed.
     batch: Option<usize>,
     /// Whether the first axis of the graph's tensors is not the batch, which is 1 here.
@@ -290,6 +295,9 @@ impl Importer {
         if let Some(name) = node.input.iter().find(|name| self.argmax.contains(*name)) {
             return unsupported(format!("of {:?}, the index of the largest value, is not supported", short(name)));
         }
+        if let Some(name) = node.input.iter().find(|name| node.op_type != "Where" && self.greater.contains_key(*name)) {
+            return unsupported(format!("of {:?}, the result of a comparison, is not supported", short(name)));
+        }
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             inputs.push(match (name.as_str(), self.values.get(name)) {
@@ -308,7 +316,8 @@ impl Importer {
         let mut op = Operator { node, inputs, opset: self.opset };
         op.align_broadcast()?;
         if node.op_type == "Split" {
-            return self.split(&op);
+            let node = if self.batchless { batchless::with_batch(&mut op)? } else { Cow::Borrowed(node) };
+            return self.split(&Operator { node: &node, ..op });
         }
         let value = match self.shape(&op)? {
             Some(value) => value,
@@ -339,6 +348,9 @@ impl Importer {
     }
 
     fn layer(&mut self, op: &Operator) -> Answer<Symbol> {
+        if let Some(found) = self.along_a_length(op)? {
+            return Ok(found);
+        }
         let op = &self.with_images(op)?;
         match op.node.op_type.as_str() {
             "Conv" => self.conv(op),
@@ -359,12 +371,15 @@ impl Importer {
             "Max" | "Min" => self.bound(op),
             "Mean" => self.merge(op),
             "Pow" => self.power(op),
+            "Greater" => self.greater(op),
+            "Where" => self.choice(op),
             "Neg" => self.negative(op),
+            "Abs" => self.absolute(op),
             "Softmax" | "LogSoftmax" => self.softmax(op),
             "ArgMax" => self.arg_max(op),
             "MaxPool" | "AveragePool" => self.pool(op),
             "GlobalAveragePool" | "GlobalMaxPool" => self.global_pool(op),
-            "ReduceMean" | "ReduceMax" => self.reduce(op),
+            "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" => self.reduce(op),
             "Concat" => self.concat(op),
             "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(op),
             "Pad" => self.pad(op),
@@ -372,6 +387,7 @@ impl Importer {
             "DepthToSpace" | "SpaceToDepth" => self.depth(op),
             "Slice" => self.slice(op),
             "Gather" => self.gather(op),
+            "Tile" => self.tile(op),
             "Dropout" => self.dropout(op),
             "QuantizeLinear" => self.quantize(op),
             "DequantizeLinear" => Ok(op.symbol(0)?.clone()),
@@ -487,8 +503,8 @@ impl Importer {
         Ok(flat)
     }
 
-    /// What is an output of the graph. A flattened image becomes a flat layer where its order allows that; else the layer
-    /// stays as it is, and the layout of the output says how its values are to be moved.
+    /// What is an output of the graph, as a layer whose shape is that of the tensor, or the same with the channels moved to
+    /// the end; [`layout`] says which. What was moved in any other way becomes layers that move it.
     fn output(&mut self, name: &str) -> Result<Symbol, String> {
         let symbol = match self.values.get(name) {
             Some(Value::Symbol(symbol)) => symbol.clone(),
@@ -496,9 +512,25 @@ impl Importer {
             None => return Err("is given by no node".into()),
         };
         let image = self.drafts[symbol.draft].shape.as_image().is_some();
-        if image && symbol.order().is_none() && matches!(symbol.features(), Some((_, None))) {
+        if symbol.axes.is_empty() && !image || symbol.order().is_some() && image {
+            return Ok(symbol);
+        }
+        if matches!(symbol.features(), Some((_, None))) {
             return Ok(Symbol { draft: self.flatten(symbol.draft)?, ..symbol });
         }
-        Ok(symbol)
+        let as_they_are: Vec<usize> = (0..symbol.axes.len()).collect();
+        let channels_last: Vec<usize> = as_they_are.iter().copied().skip(1).chain([0]).collect();
+        let order = if symbol.axes.len() == 3 {
+            // Images go out in the order in which they come in, where nothing else says it.
+            let order = self.inputs.iter().find_map(|input| input.symbol.order());
+            order.unwrap_or(Order::ChannelsFirst).places().to_vec()
+        } else if !symbol.in_order_of(&as_they_are) && symbol.in_order_of(&channels_last) {
+            channels_last
+        } else {
+            as_they_are
+        };
+        let draft = self.in_memory(&symbol, &order, false)?;
+        let sizes: Vec<usize> = order.iter().map(|&axis| symbol.size(axis)).collect();
+        Ok(Symbol::of_axes(draft, &sizes, &order))
     }
 }

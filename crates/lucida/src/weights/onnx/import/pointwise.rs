@@ -5,7 +5,8 @@ use super::Importer;
 use super::drafts::{Source, affine};
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Symbol, Value};
-use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Dropout, Softmax};
+use crate::nn::Layer;
+use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Dropout, LayerScale, Maximum, Softmax};
 
 /// Channels that can be given a factor and a shift that the file has once for all.
 const MAX_CHANNELS: usize = 1 << 20;
@@ -106,6 +107,46 @@ impl Importer {
         }
         let source = Source::Affine { scale: vec![-1.0; channels], offset: vec![0.0; channels] };
         let draft = self.add((op.node, ""), affine(), &[symbol.draft], source)?;
+        Ok(Symbol { draft, ..symbol.clone() })
+    }
+
+    /// `Greater` of a value and a number: only [`choice`](Self::choice) may take it.
+    pub(super) fn greater(&mut self, op: &Operator) -> Answer<Symbol> {
+        let (symbol, bound) = match op.inputs.as_slice() {
+            [Some(Value::Symbol(symbol)), Some(Value::Constant(bound))] if bound.len() == 1 => (symbol, bound.float(0)),
+            _ => return unsupported("is supported of a computed value and one number alone"),
+        };
+        if let Some(output) = op.node.output.first() {
+            self.greater.insert(output.clone(), bound);
+        }
+        Ok(symbol.clone())
+    }
+
+    /// `Where`: PyTorch's softplus, which is the value itself from a threshold on.
+    pub(super) fn choice(&mut self, op: &Operator) -> Answer<Symbol> {
+        let threshold = op.node.input.first().and_then(|name| self.greater.get(name)).copied();
+        let (value, soft) = (op.symbol(1)?, op.symbol(2)?);
+        let softplus = ActivationKind::Softplus { beta: 1.0, threshold: 20.0 };
+        let draft = &self.drafts[soft.draft];
+        let fits = draft.layer == Activation::new(softplus).into() && draft.inputs == [value.draft];
+        match threshold.filter(|_| fits && op.symbol(0).is_ok_and(|compared| compared.draft == value.draft)) {
+            Some(20.0) => Ok(soft.clone()),
+            Some(threshold) => {
+                let value = value.clone();
+                self.add_alike(op, &value, Activation::new(ActivationKind::Softplus { beta: 1.0, threshold }))
+            }
+            None => unsupported(
+                "of computed values is supported as the threshold of a softplus alone: express the choice by Relu, Clip, \
+                 Max or Min",
+            ),
+        }
+    }
+
+    /// `Abs`: the larger one of a value and its negative.
+    pub(super) fn absolute(&mut self, op: &Operator) -> Answer<Symbol> {
+        let negative = self.negative(op)?;
+        let symbol = op.symbol(0)?;
+        let draft = self.add((op.node, ""), Maximum::new(), &[symbol.draft, negative.draft], Source::Nothing)?;
         Ok(Symbol { draft, ..symbol.clone() })
     }
 
@@ -238,16 +279,16 @@ impl Importer {
                 }
                 (symbol.clone(), vec![constant.float(0); channels])
             }
-            [place] => {
+            [place] if self.is_channels(symbol, place + rank - constant.dims.len()) => {
                 // Axes are counted from the end, and the batch has none of its own here.
-                let axis = (place + rank - constant.dims.len()).checked_sub(1).ok_or_else(misfit)?;
+                let axis = place + rank - constant.dims.len() - 1;
                 if symbol.size(axis) != constant.dims[place] {
                     return Err(misfit().into());
                 }
                 let (symbol, order) = self.channels(symbol, axis)?;
                 (symbol, sorted(constant.floats(), order.as_deref()))
             }
-            _ => return unsupported(misfit()),
+            _ => self.for_each_value(symbol, constant)?,
         };
         let ones = || vec![1.0; values.len()];
         let zeros = || vec![0.0; values.len()];
@@ -259,8 +300,56 @@ impl Importer {
             ("Div", false) => (values.iter().map(|value| 1.0 / value).collect(), zeros()),
             (kind, _) => return unsupported(format!("{kind} of a constant by what is computed is not supported")),
         };
-        let draft = self.add((op.node, ""), affine(), &[symbol.draft], Source::Affine { scale, offset })?;
+        // Factors that the file has one by one were learned; a single one for all channels belongs to the formula.
+        let learned = op.node.op_type == "Mul" && wide.len() == 1 && scale.iter().all(|factor| factor.is_finite());
+        let layer: Layer = if learned { LayerScale::new(1.0, scale.len()).into() } else { affine().into() };
+        let weight = if learned { &*constant.name } else { "" };
+        let draft = self.add((op.node, weight), layer, &[symbol.draft], Source::Affine { scale, offset })?;
         Ok(Symbol { draft, ..symbol })
+    }
+
+    /// Whether an axis, the batch being 0, is the channels of its layer, or all that it has.
+    fn is_channels(&self, symbol: &Symbol, axis: usize) -> bool {
+        let Some(axis) = axis.checked_sub(1) else { return false };
+        let channels = self.drafts[symbol.draft].shape.channels();
+        let last = symbol.axes[axis] == [symbol.atoms.len() - 1] && symbol.size(axis) == channels;
+        last || symbol.size(axis) == symbol.len() || symbol.axes[axis].is_empty()
+    }
+
+    /// A flat layer of all values of a tensor, and a constant with a value for each of them, in its order.
+    fn for_each_value(&mut self, symbol: &Symbol, constant: &Constant) -> Answer<(Symbol, Vec<f32>)> {
+        let sizes: Vec<usize> = (0..symbol.axes.len()).map(|axis| symbol.size(axis)).collect();
+        // The batch has none of its own here.
+        let dims = match constant.dims.strip_prefix(&[1]) {
+            Some(rest) if rest.len() == sizes.len() => rest,
+            _ => &constant.dims,
+        };
+        let before = sizes.len().checked_sub(dims.len());
+        let fits = |before: usize| dims.iter().zip(&sizes[before..]).all(|(&dim, &size)| dim == 1 || dim == size);
+        let Some(before) = before.filter(|&before| fits(before)) else {
+            let shape = symbol.shape();
+            return unsupported(format!(
+                "a constant of shape {:?} with an input of {shape} is not supported, only one that is the same for all \
+                 samples of a batch",
+                first(&constant.dims)
+            ));
+        };
+        if symbol.len() > MAX_CHANNELS {
+            return unsupported(format!("a constant for each of {} values is not supported", symbol.len()));
+        }
+        let strides = super::fold_moving::strides(dims);
+        let mut values = vec![0.0; symbol.len()];
+        for (mut index, place) in symbol.places().into_iter().enumerate() {
+            let mut at = 0;
+            for axis in (0..sizes.len()).rev() {
+                let found = index % sizes[axis];
+                index /= sizes[axis];
+                at += axis.checked_sub(before).map_or(0, |axis| found.min(dims[axis] - 1) * strides[axis]);
+            }
+            values[place] = constant.float(at);
+        }
+        let draft = self.flatten(symbol.draft)?;
+        Ok((Symbol { draft, ..symbol.clone() }, values))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Importer;
 use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
-use super::symbol::{Order, Symbol};
+use super::symbol::Symbol;
 use crate::nn::Layer;
 use crate::nn::layers::{AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding};
 
@@ -126,31 +126,59 @@ impl Importer {
         Ok(Symbol::vector(draft, self.drafts[draft].shape.len(), 0, 3))
     }
 
-    /// `ReduceMean` and `ReduceMax` over height and width.
+    /// `ReduceMean`, `ReduceMax`, `ReduceMin` and `ReduceSum` over any axes but the batch.
     pub(super) fn reduce(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?.clone();
-        let axes = op.numbers(1, "axes")?;
-        let places = axes.iter().flatten().map(|&axis| symbol.axis(axis)).collect::<Result<Vec<_>, _>>()?;
-        let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_image().is_some());
-        let spatial = order.filter(|order| {
-            let [row, column, _] = order.places();
-            places.len() == 2 && places.contains(&row) && places.contains(&column)
-        });
-        let Some(order) = spatial else {
-            return unsupported(format!(
-                "of an input of {} over the axes {:?} is not supported, only over height and width of an image",
-                symbol.shape(),
-                axes.unwrap_or_default()
-            ));
+        let Some(axes) = op.numbers(1, "axes")?.filter(|axes| !axes.is_empty()) else {
+            return unsupported("over all axes, the batch among them, is not supported: name the axes");
         };
-        let maximum = op.node.op_type == "ReduceMax";
-        let draft = self.add((op.node, ""), global(maximum), &[symbol.draft], Source::Nothing)?;
-        let features = self.drafts[draft].shape.len();
-        if op.int("keepdims", 1) == 0 {
-            return Ok(Symbol::vector(draft, features, 0, 1));
+        let mut gone = axes.iter().map(|&axis| symbol.axis(axis)).collect::<Result<Vec<_>, _>>()?;
+        // In the order of memory, so that as little as possible is moved.
+        gone.sort_by_key(|&axis| symbol.axes[axis].clone());
+        gone.dedup();
+        let mut kept: Vec<usize> = (0..symbol.axes.len()).filter(|axis| !gone.contains(axis)).collect();
+        kept.sort_by_key(|&axis| symbol.axes[axis].clone());
+        let count: usize = gone.iter().map(|&axis| symbol.size(axis)).product();
+        let sizes: Vec<usize> = kept.iter().map(|&axis| symbol.size(axis)).collect();
+        let kind = op.node.op_type.as_str();
+        let mut draft = self.pooled_image(&symbol, &gone, &kept)?;
+        if kind == "ReduceMin" {
+            draft = self.factor(op, draft, -1.0)?;
         }
-        let axis = if order == Order::ChannelsFirst { 0 } else { 2 };
-        Ok(Symbol::vector(draft, features, axis, 3))
+        draft =
+            self.add((op.node, ""), global(matches!(kind, "ReduceMax" | "ReduceMin")), &[draft], Source::Nothing)?;
+        draft = match kind {
+            "ReduceMin" => self.factor(op, draft, -1.0)?,
+            "ReduceSum" => self.factor(op, draft, count as f32)?,
+            _ => draft,
+        };
+        let mut axes = vec![Vec::new(); symbol.axes.len()];
+        kept.iter().enumerate().for_each(|(atom, &axis)| axes[axis] = vec![atom]);
+        if op.int("keepdims", 1) == 0 {
+            axes = (0..axes.len()).filter(|axis| !gone.contains(axis)).map(|axis| axes[axis].clone()).collect();
+        }
+        // A tensor of one value has an axis in memory, too.
+        let atoms: Vec<usize> = if sizes.is_empty() { vec![1] } else { sizes };
+        Ok(Symbol { draft, atoms: atoms.as_slice().into(), whole: atoms.as_slice().into(), axes }.normal())
+    }
+
+    /// An image whose pixels are the values along some axes, and whose channels are those along the others.
+    fn pooled_image(&mut self, symbol: &Symbol, pixels: &[usize], channels: &[usize]) -> Answer<usize> {
+        let size = |axes: &[usize]| axes.iter().map(|&axis| symbol.size(axis)).product::<usize>();
+        let order = [pixels, channels].concat();
+        let shape = &self.drafts[symbol.draft].shape;
+        if shape.as_image().is_some() && symbol.in_order_of(&order) && shape.channels() == size(channels) {
+            return Ok(symbol.draft);
+        }
+        let draft = self.in_memory(symbol, &order, false)?;
+        Ok(self.reshaped(draft, &[size(pixels), 1, size(channels)].as_slice().into())?)
+    }
+
+    /// A layer's output times a number.
+    fn factor(&mut self, op: &Operator, draft: usize, factor: f32) -> Answer<usize> {
+        let channels = self.drafts[draft].shape.channels();
+        let source = Source::Affine { scale: vec![factor; channels], offset: vec![0.0; channels] };
+        self.add((op.node, ""), super::drafts::affine(), &[draft], source)
     }
 }
 

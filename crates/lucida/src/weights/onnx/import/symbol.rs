@@ -60,17 +60,35 @@ impl Order {
 impl Symbol {
     /// An image.
     pub(super) fn image(draft: usize, sizes: [usize; 3], order: Order) -> Self {
-        let mut axes = vec![Vec::new(); 3];
-        for (atom, place) in order.places().into_iter().enumerate() {
-            axes[place] = vec![atom];
-        }
-        Self { draft, atoms: sizes.into(), whole: sizes.into(), axes }.normal()
+        Self::of_axes(draft, &sizes, &order.places())
     }
 
     /// A tensor with its axes, of these sizes, in the order of the layer's memory.
     pub(super) fn in_order(draft: usize, sizes: &[usize]) -> Self {
         let axes = (0..sizes.len()).map(|axis| vec![axis]).collect();
         Self { draft, atoms: sizes.into(), whole: sizes.into(), axes }.normal()
+    }
+
+    /// A tensor whose axes, of these sizes, lie in memory in the order `places`, the slowest first.
+    pub(super) fn of_axes(draft: usize, sizes: &[usize], places: &[usize]) -> Self {
+        let mut axes = vec![Vec::new(); places.len()];
+        places.iter().enumerate().for_each(|(atom, &axis)| axes[axis] = vec![atom]);
+        Self { draft, atoms: sizes.into(), whole: sizes.into(), axes }.normal()
+    }
+
+    /// Whether the axes in this order are in the order of the layer's memory.
+    pub(super) fn in_order_of(&self, order: &[usize]) -> bool {
+        order.iter().flat_map(|&axis| &self.axes[axis]).is_sorted()
+    }
+
+    /// The place in memory of each value, in the order of the tensor.
+    pub(super) fn places(&self) -> Vec<usize> {
+        let mut places = vec![0];
+        for &atom in self.axes.iter().flatten() {
+            let step = self.atoms[atom + 1..].iter().product::<usize>();
+            places = places.iter().flat_map(|&place| (0..self.atoms[atom]).map(move |i| place + i * step)).collect();
+        }
+        places
     }
 
     /// A vector, as axis `axis` of `rank` (not counting the batch), the others of one value.
@@ -146,13 +164,7 @@ impl Symbol {
         if self.axes[axis].is_sorted() {
             return Some((axis, None));
         }
-        let stride = |atom: usize| self.atoms[atom + 1..].iter().product::<usize>();
-        let mut places = vec![0];
-        for &atom in &self.axes[axis] {
-            let step = stride(atom);
-            places = places.iter().flat_map(|&place| (0..self.atoms[atom]).map(move |i| place + i * step)).collect();
-        }
-        Some((axis, Some(places)))
+        Some((axis, Some(self.places())))
     }
 
     /// The same values on axes of these sizes, the batch first; as `Reshape` has it, 0 is the size of that axis and -1
