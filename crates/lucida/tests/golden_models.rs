@@ -12,8 +12,18 @@ const VALUES: f64 = 1e-4;
 const GRADIENTS: f64 = 1e-3;
 
 /// A folder of `../shared/golden/models` and the files there that are compared.
-const MODELS: &[(&str, &[&str])] =
-    &[("keras_nested", &["model.keras", "model.h5"]), ("keras_layer_norm_hwc", &["model.keras"])];
+const MODELS: &[(&str, &[&str])] = &[
+    ("keras_nested", &["model.keras", "model.h5"]),
+    ("keras_layer_norm_hwc", &["model.keras"]),
+    ("torch_convnext", &["model.pth"]),
+    ("torch_densenet", &["model.pth"]),
+    ("torch_efficientnet", &["model.pth"]),
+    ("torch_mobilenet_v2", &["model.pth", "timm.safetensors"]),
+    ("torch_mobilenet_v3_small", &["model.pth"]),
+    ("torch_regnet", &["model.pth"]),
+    ("torch_resnext", &["model.pth", "timm.safetensors"]),
+    ("torch_shufflenet_v2", &["model.pth"]),
+];
 
 #[test]
 fn every_file_computes_what_its_framework_does() {
@@ -24,7 +34,15 @@ fn every_file_computes_what_its_framework_does() {
             let Some(path) = shared(&format!("golden/models/{folder}/{file}")) else { return };
             let result = weights::load_model(&path).map_err(|error| error.to_string()).and_then(|model| {
                 let channels_first = expected.metadata("layout") == "NCHW";
-                compare(&model.network, &Recorded { expected: &expected, channels_first, folder })
+                let recorded = Recorded { expected: &expected, channels_first, folder };
+                // Networks that are recognized end in a softmax, which torchvision leaves to the loss.
+                let logits = file.ends_with(".pth") || file.ends_with(".safetensors");
+                let network = match recorded.expected.get("input").0[..] {
+                    // A state dictionary does not say for which size of images it is.
+                    [_, _, height, width] if logits => model.network.with_input_size(height, width).unwrap(),
+                    _ => model.network,
+                };
+                compare(&network, &recorded, logits)
             });
             match result {
                 Ok(report) => eprintln!("{folder}/{file}: {report}"),
@@ -33,6 +51,18 @@ fn every_file_computes_what_its_framework_does() {
         }
     }
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// Networks of nobody, which a state dictionary does not describe.
+#[test]
+fn a_state_dictionary_alone_is_refused() {
+    for folder in ["torch_layers", "torch_unet", "torch_style_transformer"] {
+        let Some(path) = shared(&format!("golden/models/{folder}/model.pth")) else { return };
+        let message = weights::load_model(&path).unwrap_err().to_string();
+        for part in ["model.pth", "state dictionary", "no architecture", "ONNX"] {
+            assert!(message.contains(part), "{folder}: {message}");
+        }
+    }
 }
 
 /// What a framework computes.
@@ -68,6 +98,29 @@ impl Recorded<'_> {
         last
     }
 
+    /// The gradient of a weight as its layer has it, under the layer's name or that of PyTorch's tensor.
+    fn weight_gradient(&self, name: &str) -> Option<Vec<f32>> {
+        let (names, keras) = (self.expected.names(), format!("grad_weight.{}", name.replace('/', ".")));
+        if names.contains(&keras) {
+            return Some(self.expected.values(&keras));
+        }
+        let (module, weight) = name.rsplit_once('/')?;
+        let leaf = if weight == "beta" || weight == "bias" { "bias" } else { "weight" };
+        let torch = [format!("grad_weight.{module}.{leaf}"), format!("grad_weight.{module}")];
+        let torch = torch.iter().find(|name| names.contains(name))?;
+        let (shape, values) = self.expected.get(torch);
+        // Filters come first there, and last here; those of a depthwise convolution are of one channel each.
+        let (&filters, pixels) = (shape.first()?, shape.iter().skip(2).product::<usize>());
+        let channels = values.len() / (filters * pixels);
+        let mut last = Vec::with_capacity(values.len());
+        for pixel in 0..pixels {
+            for channel in 0..channels {
+                last.extend((0..filters).map(|filter| values[(filter * channels + channel) * pixels + pixel]));
+            }
+        }
+        Some(last)
+    }
+
     /// The recorded names behind a prefix: `conv1` of `activation.conv1`.
     fn behind(&self, prefix: &str) -> Vec<String> {
         let names = self.expected.names();
@@ -76,12 +129,16 @@ impl Recorded<'_> {
 }
 
 /// Compares all that is recorded with what the network computes; says what agreed, or what does not.
-fn compare(network: &Network, recorded: &Recorded) -> Result<String, String> {
-    let named: Vec<String> =
-        network.outputs().iter().map(|&output| network.nodes()[output].name().to_owned()).collect();
-    let activations: Vec<String> =
-        recorded.behind("activation.").into_iter().filter(|name| network.find(name).is_ok()).collect();
-    let mut plan = plan(network, &named, &activations, &recorded.all("input"))?;
+fn compare(network: &Network, recorded: &Recorded, logits: bool) -> Result<String, String> {
+    let output = |index: &usize| {
+        let name = network.nodes()[*index].name();
+        if logits { TensorRef::before_activation(name) } else { TensorRef::output(name) }
+    };
+    let named: Vec<TensorRef> = network.outputs().iter().map(output).collect();
+    let recorded_names = recorded.behind("activation.").into_iter();
+    let (activations, layers): (Vec<String>, Vec<String>) =
+        recorded_names.filter_map(|name| Some((name.clone(), layer(network, &name)?))).unzip();
+    let mut plan = plan(network, &named, &layers, &recorded.all("input"))?;
     plan.forward(network).map_err(|error| error.to_string())?;
     let (mut checked, mut problems) = (0, Vec::new());
     let mut agree = |what: String, got: &[f32], expected: &[f32], tolerance: f64| {
@@ -111,9 +168,8 @@ fn compare(network: &Network, recorded: &Recorded) -> Result<String, String> {
     }
     let weights = network.weights().iter().zip(plan.weight_gradients());
     for (weight, gradient) in weights.filter(|(_, gradient)| !gradient.is_empty()) {
-        let name = format!("grad_weight.{}", weight.name().replace('/', "."));
-        if recorded.expected.names().contains(&name) {
-            agree(name.clone(), gradient, &recorded.expected.values(&name), GRADIENTS);
+        if let Some(expected) = recorded.weight_gradient(weight.name()) {
+            agree(format!("gradient of {}", weight.name()), gradient, &expected, GRADIENTS);
         }
     }
     if problems.is_empty() {
@@ -123,13 +179,20 @@ fn compare(network: &Network, recorded: &Recorded) -> Result<String, String> {
     Err(problems.join("; "))
 }
 
+/// The layer of this name, or the last one of a module of this name.
+fn layer(network: &Network, name: &str) -> Option<String> {
+    let inside = format!("{name}.");
+    let last = network.nodes().iter().rev().find(|node| node.name().starts_with(&inside));
+    if network.find(name).is_ok() { Some(name.to_owned()) } else { last.map(|node| node.name().to_owned()) }
+}
+
 /// A plan that keeps these outputs and activations, with its inputs filled.
-fn plan(network: &Network, outputs: &[String], activations: &[String], inputs: &[Vec<f32>]) -> Result<Plan, String> {
+fn plan(network: &Network, outputs: &[TensorRef], activations: &[String], inputs: &[Vec<f32>]) -> Result<Plan, String> {
     let shapes: Vec<&Shape> = network.inputs().map(|input| network.nodes()[input].shape()).collect();
     let batch = inputs[0].len() / shapes[0].len();
     let mut builder = Plan::builder(network).batch_size(batch).input_gradient().weight_gradients();
-    for name in outputs {
-        builder = builder.output(&**name).grad_output_at(TensorRef::output(&**name));
+    for output in outputs {
+        builder = builder.output(output.clone()).grad_output_at(output.clone());
     }
     for name in activations {
         builder = builder.output(&**name);

@@ -56,6 +56,10 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
             let layout = match (layer.layer(), shape.as_slice()) {
                 (_, &[height, width, channels, outputs]) => {
                     shapes = vec![vec![outputs, channels, height, width]];
+                    if [height, width] == [1, 1] {
+                        // A linear layer over the channels of each pixel is the same.
+                        shapes.push(vec![outputs, channels]);
+                    }
                     Layout::Turned { outputs, channels, pixels: height * width }
                 }
                 (_, &[features, outputs]) => {
@@ -65,6 +69,11 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
                     // A convolution that sees the whole image is the same, and timm's choice.
                     shapes.push(vec![outputs, channels, height, width]);
                     Layout::Turned { outputs, channels, pixels }
+                }
+                // Broadcast over the pixels: a parameter of the block itself.
+                (Layer::LayerScale(_), &[channels]) => {
+                    shapes = vec![vec![channels, 1, 1], vec![channels]];
+                    Layout::Same
                 }
                 // The normalization of a flattened image.
                 (Layer::BatchNormalization(_), &[features]) => match image()? {
@@ -80,7 +89,10 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
                 (Layer::SeparableConv2D(_), "bias") => "pointwise.bias",
                 (_, leaf) => leaf,
             };
-            let name = format!("{module}.{leaf}");
+            let name = match layer.layer() {
+                Layer::LayerScale(_) if module.ends_with("layer_scale") => module.clone(),
+                _ => format!("{module}.{leaf}"),
+            };
             entries.push(Entry { name, shapes, weight: index, layout });
         }
     }
