@@ -58,7 +58,8 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
                     shapes = vec![vec![outputs, channels, height, width]];
                     if [height, width] == [1, 1] {
                         // A linear layer over the channels of each pixel is the same.
-                        shapes.push(vec![outputs, channels]);
+                        let place = usize::from(!is_linear(network, module));
+                        shapes.insert(place, vec![outputs, channels]);
                     }
                     Layout::Turned { outputs, channels, pixels: height * width }
                 }
@@ -97,6 +98,12 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
         }
     }
     Ok(entries)
+}
+
+/// Whether a convolution is a linear layer in PyTorch: two in each block of a ConvNeXt are.
+fn is_linear(network: &Network, module: &str) -> bool {
+    let block = module.strip_suffix(".block.3").or_else(|| module.strip_suffix(".block.5"));
+    block.is_some_and(|block| network.find(&format!("{block}.layer_scale")).is_ok())
 }
 
 /// How the values of a layer's output are ordered.
