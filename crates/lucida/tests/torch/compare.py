@@ -135,7 +135,7 @@ def main():
                 net.AuxLogits = None
             if theirs == "googlenet":
                 net.aux1 = net.aux2 = None
-            load(net, back)
+            load(net, back, strict=False)
             os.remove(saved)
             if default:
                 torch.save(state, path, _use_new_zipfile_serialization=False)
