@@ -37,15 +37,15 @@ const MODELS: &[(&str, &[&str])] = &[
     ("teachable_machine", &["keras_model.h5"]),
     ("teachable_machine_mobilenet_v1", &["keras_model.h5"]),
     // Its dynamo.onnx gathers from the memory of the whole batch, which a network of samples cannot.
-    ("torch_convnext", &["classic.onnx"]),
-    ("torch_densenet", &["classic.onnx", "dynamo.onnx"]),
-    ("torch_efficientnet", &["classic.onnx", "dynamo.onnx"]),
+    ("torch_convnext", &["classic.onnx", "model.pth"]),
+    ("torch_densenet", &["classic.onnx", "dynamo.onnx", "model.pth"]),
+    ("torch_efficientnet", &["classic.onnx", "dynamo.onnx", "model.pth"]),
     ("torch_layers", &["classic.onnx", "dynamo.onnx"]),
-    ("torch_mobilenet_v2", &["classic.onnx", "dynamo.onnx"]),
-    ("torch_mobilenet_v3_small", &["classic.onnx", "dynamo.onnx"]),
-    ("torch_regnet", &["classic.onnx", "dynamo.onnx"]),
-    ("torch_resnext", &["classic.onnx", "dynamo.onnx"]),
-    ("torch_shufflenet_v2", &["classic.onnx", "dynamo.onnx"]),
+    ("torch_mobilenet_v2", &["classic.onnx", "dynamo.onnx", "model.pth", "timm.safetensors"]),
+    ("torch_mobilenet_v3_small", &["classic.onnx", "dynamo.onnx", "model.pth"]),
+    ("torch_regnet", &["classic.onnx", "dynamo.onnx", "model.pth"]),
+    ("torch_resnext", &["classic.onnx", "dynamo.onnx", "model.pth", "timm.safetensors"]),
+    ("torch_shufflenet_v2", &["classic.onnx", "dynamo.onnx", "model.pth"]),
     ("torch_style_transformer", &["classic.onnx", "dynamo.onnx"]),
     ("torch_unet", &["classic.onnx", "dynamo.onnx"]),
 ];
@@ -59,9 +59,17 @@ fn every_file_computes_what_its_framework_does() {
             let Some(path) = shared(&format!("golden/models/{folder}/{file}")) else { return };
             let result = weights::load_model(&path).map_err(|error| error.to_string()).and_then(|model| {
                 let channels_first = expected.metadata("layout") == "NCHW";
-                let recorded = Recorded { expected: &expected, channels_first, folder, graph: file.ends_with(".onnx") };
+                let graph = file.ends_with(".onnx");
+                // Networks that are recognized end in a softmax, which torchvision leaves to the loss.
+                let logits = file.ends_with(".pth") || file.ends_with(".safetensors");
+                let recorded = Recorded { expected: &expected, channels_first, folder, graph, logits };
+                if logits {
+                    // A state dictionary does not say for which size of images it is.
+                    let [_, _, height, width] = recorded.expected.get("input").0[..] else { panic!("not images") };
+                    return compare(&model.network.with_input_size(height, width).unwrap(), &recorded);
+                }
                 let report = compare(&model.network, &recorded)?;
-                if recorded.graph {
+                if graph {
                     compare(&rewritten(&model)?, &recorded).map_err(|problem| format!("written again: {problem}"))?;
                 } else if !channels_first {
                     write_again(&model, folder, file, &expected)?;
@@ -84,7 +92,7 @@ const TOO_LONG: &[&str] = &["keras_mobilenet_v3_small", "teachable_machine"];
 fn write_again(model: &Model, folder: &str, file: &str, expected: &Expected) -> Result<(), String> {
     let to = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden_keras");
     std::fs::create_dir_all(&to).map_err(|error| error.to_string())?;
-    let recorded = Recorded { expected, channels_first: false, folder };
+    let recorded = Recorded { expected, channels_first: false, folder, graph: false, logits: false };
     for ending in ["keras", "h5"] {
         let path = to.join(format!("{folder}.{}.{ending}", file.replace('.', "_")));
         if ending == "h5" && TOO_LONG.contains(&folder) {
@@ -95,8 +103,8 @@ fn write_again(model: &Model, folder: &str, file: &str, expected: &Expected) -> 
         weights::save_model(model, &path).map_err(|error| error.to_string())?;
         let read = weights::load_model(&path).map_err(|error| error.to_string())?;
         let outputs = |network: &Network| -> Result<Vec<Vec<f32>>, String> {
-            let output = |&output: &usize| network.nodes()[output].name().to_owned();
-            let names: Vec<String> = network.outputs().iter().map(output).collect();
+            let output = |&output: &usize| TensorRef::output(network.nodes()[output].name());
+            let names: Vec<TensorRef> = network.outputs().iter().map(output).collect();
             let mut plan = plan(network, &names, &[], &recorded.all("input"))?;
             plan.forward(network).map_err(|error| error.to_string())?;
             Ok((0..names.len()).map(|index| plan.output(index).to_vec()).collect())
@@ -108,6 +116,18 @@ fn write_again(model: &Model, folder: &str, file: &str, expected: &Expected) -> 
     Ok(())
 }
 
+/// Networks of nobody, which a state dictionary does not describe.
+#[test]
+fn a_state_dictionary_alone_is_refused() {
+    for folder in ["torch_layers", "torch_unet", "torch_style_transformer"] {
+        let Some(path) = shared(&format!("golden/models/{folder}/model.pth")) else { return };
+        let message = weights::load_model(&path).unwrap_err().to_string();
+        for part in ["model.pth", "state dictionary", "no architecture", "ONNX"] {
+            assert!(message.contains(part), "{folder}: {message}");
+        }
+    }
+}
+
 /// What a framework computes.
 struct Recorded<'a> {
     expected: &'a Expected,
@@ -115,6 +135,8 @@ struct Recorded<'a> {
     folder: &'a str,
     /// Whether the file is an ONNX graph, whose nodes have names of their own.
     graph: bool,
+    /// Whether the outputs are recorded before the last activation.
+    logits: bool,
 }
 
 impl Recorded<'_> {
@@ -141,6 +163,29 @@ impl Recorded<'_> {
             }
         }
         last
+    }
+
+    /// The gradient of a weight as its layer has it, under the layer's name or that of PyTorch's tensor.
+    fn weight_gradient(&self, name: &str) -> Option<Vec<f32>> {
+        let (names, keras) = (self.expected.names(), format!("grad_weight.{}", name.replace('/', ".")));
+        if names.contains(&keras) {
+            return Some(self.expected.values(&keras));
+        }
+        let (module, weight) = name.rsplit_once('/')?;
+        let leaf = if weight == "beta" || weight == "bias" { "bias" } else { "weight" };
+        let torch = [format!("grad_weight.{module}.{leaf}"), format!("grad_weight.{module}")];
+        let torch = torch.iter().find(|name| names.contains(name))?;
+        let (shape, values) = self.expected.get(torch);
+        // Filters come first there, and last here; those of a depthwise convolution are of one channel each.
+        let (&filters, pixels) = (shape.first()?, shape.iter().skip(2).product::<usize>());
+        let channels = values.len() / (filters * pixels);
+        let mut last = Vec::with_capacity(values.len());
+        for pixel in 0..pixels {
+            for channel in 0..channels {
+                last.extend((0..filters).map(|filter| values[(filter * channels + channel) * pixels + pixel]));
+            }
+        }
+        Some(last)
     }
 
     /// The recorded names behind a prefix: `conv1` of `activation.conv1`.
@@ -178,11 +223,15 @@ fn is_recorded(network: &Network, name: &str, graph: bool) -> bool {
 
 /// Compares all that is recorded with what the network computes; says what agreed, or what does not.
 fn compare(network: &Network, recorded: &Recorded) -> Result<String, String> {
-    let named: Vec<String> =
-        network.outputs().iter().map(|&output| network.nodes()[output].name().to_owned()).collect();
-    let activations: Vec<String> =
-        recorded.behind("activation.").into_iter().filter(|name| is_recorded(network, name, recorded.graph)).collect();
-    let mut plan = plan(network, &named, &activations, &recorded.all("input"))?;
+    let output = |index: &usize| {
+        let name = network.nodes()[*index].name();
+        if recorded.logits { TensorRef::before_activation(name) } else { TensorRef::output(name) }
+    };
+    let named: Vec<TensorRef> = network.outputs().iter().map(output).collect();
+    let recorded_names = recorded.behind("activation.").into_iter();
+    let (activations, layers): (Vec<String>, Vec<String>) =
+        recorded_names.filter_map(|name| Some((name.clone(), layer(network, &name, recorded)?))).unzip();
+    let mut plan = plan(network, &named, &layers, &recorded.all("input"))?;
     plan.forward(network).map_err(|error| error.to_string())?;
     let (mut checked, mut problems) = (0, Vec::new());
     let mut agree = |what: String, got: &[f32], expected: &[f32], tolerance: f64| {
@@ -212,9 +261,8 @@ fn compare(network: &Network, recorded: &Recorded) -> Result<String, String> {
     }
     let weights = network.weights().iter().zip(plan.weight_gradients());
     for (weight, gradient) in weights.filter(|(_, gradient)| !gradient.is_empty()) {
-        let name = format!("grad_weight.{}", weight.name().replace('/', "."));
-        if recorded.expected.names().contains(&name) {
-            agree(name.clone(), gradient, &recorded.expected.values(&name), GRADIENTS);
+        if let Some(expected) = recorded.weight_gradient(weight.name()) {
+            agree(format!("gradient of {}", weight.name()), gradient, &expected, GRADIENTS);
         }
     }
     if problems.is_empty() {
@@ -224,13 +272,21 @@ fn compare(network: &Network, recorded: &Recorded) -> Result<String, String> {
     Err(problems.join("; "))
 }
 
+/// The layer whose output is recorded under a name: in a network by modules, perhaps the last of a module of this name.
+fn layer(network: &Network, name: &str, recorded: &Recorded) -> Option<String> {
+    let inside = format!("{name}.");
+    let last = network.nodes().iter().rev().find(|node| recorded.logits && node.name().starts_with(&inside));
+    let last = last.map(|node| node.name().to_owned());
+    if is_recorded(network, name, recorded.graph) { Some(name.to_owned()) } else { last }
+}
+
 /// A plan that keeps these outputs and activations, with its inputs filled.
-fn plan(network: &Network, outputs: &[String], activations: &[String], inputs: &[Vec<f32>]) -> Result<Plan, String> {
+fn plan(network: &Network, outputs: &[TensorRef], activations: &[String], inputs: &[Vec<f32>]) -> Result<Plan, String> {
     let shapes: Vec<&Shape> = network.inputs().map(|input| network.nodes()[input].shape()).collect();
     let batch = inputs[0].len() / shapes[0].len();
     let mut builder = Plan::builder(network).batch_size(batch).input_gradient().weight_gradients();
-    for name in outputs {
-        builder = builder.output(&**name).grad_output_at(TensorRef::output(&**name));
+    for output in outputs {
+        builder = builder.output(output.clone()).grad_output_at(output.clone());
     }
     for name in activations {
         builder = builder.output(&**name);

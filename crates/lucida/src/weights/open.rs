@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::format::{fill, load_known};
 use super::hub::{self, Hub, State};
-use super::{Inspection, Model, ModelSettings, Note, Task, TensorInfo, builtin_vgg16_at, inspect, load_model_at};
+use super::{
+    Inspection, Model, ModelSettings, Note, Task, TensorInfo, builtin_vgg16_at, inspect, load_model_at, modules,
+};
 use crate::data::PreprocessingChoice;
 use crate::nn::Network;
 use crate::nn::applications::{self, Architecture, Options};
@@ -240,7 +242,9 @@ fn did_you_mean(name: &str) -> String {
 /// Reads a model file; the error of one that has weights only says what is missing.
 fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     load_model_at(path, size).map_err(|problem| match inspect(path) {
-        Ok(found) if found.architecture.is_none() => Error::WeightsOnly { path: path.to_path_buf() },
+        Ok(found) if found.architecture.is_none() && !modules::is_unfit(&problem) => {
+            Error::WeightsOnly { path: path.to_path_buf() }
+        }
         _ => problem,
     })
 }

@@ -102,8 +102,8 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
             Error::file(
                 path,
                 format!(
-                    "contains tensors but no Lucida model: it has no architecture, and its names and shapes are of none that \
-                     is known ({}): build the network it belongs to and load the weights into it",
+                    "contains tensors but no Lucida model: it holds no architecture, and its names and shapes are of no known \
+                     network ({}): export the network to ONNX, or build it and load the weights into it",
                     modules::known()
                 ),
             )

@@ -55,8 +55,8 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
         Error::file(
             path,
             format!(
-                "is a state dictionary, which does not describe its network, and its names and shapes are of none that \
-                 is known ({}): build the network it belongs to and load the weights into it",
+                "is a state dictionary, which holds no architecture, and its names and shapes are of no known network \
+                 ({}): export the network to ONNX, or build it and load the weights into it",
                 modules::known()
             ),
         )

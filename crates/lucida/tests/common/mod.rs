@@ -64,6 +64,13 @@ impl Expected {
         (tensor.shape().to_vec(), values.collect())
     }
 
+    /// The shape and values of a tensor of bytes.
+    pub(crate) fn bytes(&self, name: &str) -> (Vec<usize>, Vec<u8>) {
+        let tensors = SafeTensors::deserialize(&self.bytes).unwrap();
+        let tensor = tensors.tensor(name).unwrap_or_else(|_| panic!("no tensor {name:?}"));
+        (tensor.shape().to_vec(), tensor.data().to_vec())
+    }
+
     /// A tensor's values.
     pub(crate) fn values(&self, name: &str) -> Vec<f32> {
         self.get(name).1

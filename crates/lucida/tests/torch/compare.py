@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import OrderedDict
 
 import torch
 import torchvision
@@ -46,12 +47,34 @@ CASES = [
     ("resnet50", "resnet50", 7, 33, 150),
     ("densenet121", "densenet121", 7, 97, 150),
     ("inception-v3-torch", "inception_v3", 7, 139, 180),
+    # One or two of each family whose layers have the names of their modules.
+    ("mobilenet-v2-torch", "mobilenet_v2", 1000, 224, 224),
+    ("mobilenet-v3-large-torch", "mobilenet_v3_large", 1000, 224, 224),
+    ("mobilenet-v3-small-torch", "mobilenet_v3_small", 1000, 224, 224),
+    ("efficientnet-b0-torch", "efficientnet_b0", 1000, 224, 224),
+    ("efficientnet-b5-torch", "efficientnet_b5", 7, 97, 122),
+    ("efficientnet-v2-s-torch", "efficientnet_v2_s", 7, 97, 122),
+    ("mnasnet0-5", "mnasnet0_5", 1000, 224, 224),
+    ("mnasnet1-0", "mnasnet1_0", 7, 97, 122),
+    ("resnext50-32x4d", "resnext50_32x4d", 1000, 224, 224),
+    ("wide-resnet50-2", "wide_resnet50_2", 7, 97, 122),
+    ("regnet-y-400mf", "regnet_y_400mf", 1000, 224, 224),
+    ("regnet-x-8gf", "regnet_x_8gf", 7, 97, 122),
+    ("shufflenet-v2-x0-5", "shufflenet_v2_x0_5", 1000, 224, 224),
+    ("shufflenet-v2-x1-5", "shufflenet_v2_x1_5", 7, 97, 122),
+    ("densenet161", "densenet161", 7, 97, 122),
+    ("densenet169", "densenet169", 1000, 224, 224),
+    ("googlenet", "googlenet", 1000, 224, 224),
+    ("convnext-tiny-torch", "convnext_tiny", 1000, 224, 224),
 ]
+
+# What is there for training alone.
+AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 
 
 def network(name, classes):
     torch.manual_seed(len(name))
-    more = {"init_weights": False} if name == "inception_v3" else {}
+    more = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
     net = getattr(torchvision.models, name)(weights=None, num_classes=classes, **more)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -62,6 +85,13 @@ def network(name, classes):
         elif getattr(module, "bias", None) is not None:
             torch.nn.init.normal_(module.bias, 0, 0.05)
     return net.eval()
+
+
+def load(net, state, strict=True):
+    """Loads values; MNASNet takes a dictionary only with the version of its modules."""
+    state = OrderedDict(state)
+    state._metadata = net.state_dict()._metadata
+    net.load_state_dict(state, strict=strict)
 
 
 def main():
@@ -97,13 +127,15 @@ def main():
             saved = os.path.join(folder, "saved.pth")
             run("saved", path, outputs, ours, saved)
             back = torch.load(saved, weights_only=True)
-            left = {k for k in state if not k.endswith("num_batches_tracked") and not k.startswith("AuxLogits.")}
+            left = {k for k in state if not k.endswith("num_batches_tracked") and not k.startswith(AUXILIARY)}
             assert set(back) == left, set(back) ^ left
             assert all(torch.equal(back[k], state[k]) for k in back)
             if theirs == "inception_v3":
                 # Without what is for training alone.
                 net.AuxLogits = None
-            net.load_state_dict(back)
+            if theirs == "googlenet":
+                net.aux1 = net.aux2 = None
+            load(net, back, strict=False)
             os.remove(saved)
             if default:
                 torch.save(state, path, _use_new_zipfile_serialization=False)
@@ -115,14 +147,14 @@ def main():
                 for kind in [torch.float16, torch.bfloat16]:
                     half = {k: v.to(kind) if v.is_floating_point() else v for k, v in state.items()}
                     whole = {k: v.float() if v.is_floating_point() else v for k, v in half.items()}
-                    net.load_state_dict(whole, strict=False)
+                    load(net, whole, strict=False)
                     rounded = record("rounded.safetensors")
                     torch.save(half, path)
                     run(str(kind), path, rounded)
                     if kind == torch.float16:
                         save_file(half, path)
                         run("safetensors float16", path, rounded)
-                net.load_state_dict(state, strict=False)
+                load(net, state, strict=False)
                 if theirs.startswith("vgg"):
                     # As timm has it: the dense layers as convolutions.
                     timm = {"classifier.0": "pre_logits.fc1", "classifier.3": "pre_logits.fc2", "classifier.6": "head.fc"}

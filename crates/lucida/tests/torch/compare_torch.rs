@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     if let Some(saved) = rest.get(1) {
         torch::save_weights(&network, Path::new(saved))?;
     }
-    let logits = TensorRef::before_activation("predictions");
+    let logits = TensorRef::before_activation(network.output()?.name());
     let mut plan = Plan::builder(&network).batch_size(shape[0]).output(logits).build()?;
     plan.input_mut().copy_from_slice(&input);
     plan.forward(&network)?;

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ColorMode, Fit, Preprocessing};
-use crate::nn::applications::PixelFormat;
+use super::{ColorMode, Filter, Fit, Preprocessing};
+use crate::nn::applications::{Architecture, PixelFormat};
 use crate::{Error, Result};
 
 /// The parts that a choice can have, for messages.
@@ -37,11 +37,37 @@ impl PixelFormat {
             Self::Unit => color,
             Self::Digit => Preprocessing { digit: true, ..color },
             Self::Raw => Preprocessing { divisor: 1.0, ..color },
+            Self::Lite => Preprocessing { divisor: 1.0, mean: vec![127.0; 3], std: vec![128.0; 3], ..color },
             Self::Tf => Preprocessing::inception(height).with_size(height, width),
             Self::Caffe => Preprocessing::vgg().with_size(height, width),
             Self::Torch => Preprocessing::torchvision(height).with_size(height, width),
         };
         format.with_channels(channels)
+    }
+}
+
+/// Networks of torchvision that were trained on images resized with cubic interpolation.
+const BICUBIC: [&str; 8] = [
+    "efficientnet-b0-torch",
+    "efficientnet-b2-torch",
+    "efficientnet-b3-torch",
+    "efficientnet-b4-torch",
+    "efficientnet-b5-torch",
+    "efficientnet-b6-torch",
+    "efficientnet-b7-torch",
+    "efficientnet-v2-l-torch",
+];
+
+impl Architecture {
+    /// The preprocessing that the network was published with, for inputs of this height, width, and number of channels.
+    ///
+    /// # Errors
+    /// As [`PixelFormat::preprocessing`].
+    pub fn preprocessing(&self, input: [usize; 3]) -> Result<Preprocessing> {
+        let preprocessing = self.pixels.preprocessing(input)?;
+        let lite = self.pixels == PixelFormat::Lite;
+        let filter = if lite || BICUBIC.contains(&self.name) { Filter::Bicubic } else { Filter::Bilinear };
+        Ok(if self.crops() { preprocessing.with_fit(Fit::Crop, filter) } else { preprocessing })
     }
 }
 

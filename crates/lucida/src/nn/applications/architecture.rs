@@ -1,5 +1,6 @@
 //! The table of known networks.
 
+use super::modules::{NETWORKS, joined};
 use super::options::{InitialWeights, Options};
 use super::{
     alexnet, basic_cnn, densenet121, inception_v3, inception_v3_torch, lenet5, mnist_cnn, resnet18, resnet34, resnet50,
@@ -22,6 +23,8 @@ pub enum PixelFormat {
     Caffe,
     /// Standardized with the means and standard deviations of ImageNet, as torchvision does.
     Torch,
+    /// From -1 to 1, as the lite EfficientNets have it: minus 127, divided by 128.
+    Lite,
     /// From 0 to 255: the network scales them itself.
     Raw,
     /// From 0 to 1; the image is first normalized to look like a digit of MNIST.
@@ -47,10 +50,15 @@ pub struct Architecture {
     pub parameters: usize,
     /// Its parameters without the classifier, if it is known without.
     pub parameters_without_top: Option<usize>,
-    build: fn(&Options) -> Result<Network>,
+    pub(super) build: fn(&Options) -> Result<Network>,
 }
 
 impl Architecture {
+    /// Whether it was trained on the middle of images, rather than on images that were stretched.
+    pub(crate) fn crops(&self) -> bool {
+        NETWORKS.iter().any(|network| network.name == self.name)
+    }
+
     /// Builds the network.
     ///
     /// # Errors
@@ -73,7 +81,10 @@ impl Architecture {
 }
 
 /// All known networks.
-pub const ALL: &[Architecture] = &[
+pub const ALL: &[Architecture] = &joined::<{ OWN.len() + NETWORKS.len() }>(OWN);
+
+/// The networks that have files of their own.
+const OWN: &[Architecture] = &[
     Architecture {
         name: "mnist-cnn",
         description: "three convolutions and two dense layers, for digits",

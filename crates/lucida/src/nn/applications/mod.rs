@@ -8,6 +8,7 @@ mod inception_v3;
 mod inception_v3_torch;
 mod lenet5;
 mod mnist_cnn;
+pub(crate) mod modules;
 mod options;
 mod resnet;
 mod squeezenet;

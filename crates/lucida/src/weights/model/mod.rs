@@ -108,7 +108,7 @@ impl Model {
         let network = architecture.build(options)?;
         let [default_height, default_width, channels] = architecture.input;
         let [height, width] = options.size.unwrap_or([default_height, default_width]);
-        let preprocessing = architecture.pixels.preprocessing([height, width, channels])?;
+        let preprocessing = architecture.preprocessing([height, width, channels])?;
         Ok(Self { preprocessing: Some(preprocessing), ..Self::new(network) })
     }
 

@@ -6,6 +6,7 @@ use super::Tensors;
 use super::entries::{Entry, entries};
 use super::layout::Filling;
 use super::naming::{Modules, namings, own, published};
+use super::renaming::renamed;
 use crate::nn::{Layer, Network, counted};
 use crate::{Error, Result};
 
@@ -14,8 +15,10 @@ use crate::{Error, Result};
 const MAX_WRAPPERS: usize = 4;
 /// What the classifier of a network is called whose backbone is a module of its own, with a classifier next to it.
 const HEADS: [&str; 2] = ["fc", "classifier"];
-/// What torchvision's InceptionV3 has for its training alone.
-const AUXILIARY: &str = "AuxLogits.";
+/// What the names of a classifier's tensors begin with, in networks whose layers have the names of their modules.
+const OWN_HEADS: [&str; 3] = ["classifier.", "fc.", "_fc."];
+/// What torchvision's InceptionV3 and GoogLeNet have for their training alone.
+const AUXILIARY: [&str; 3] = ["AuxLogits.", "aux1.", "aux2."];
 
 /// Weights, each with the index of the tensor that it is read from.
 pub(super) type Places = Vec<(Entry, usize)>;
@@ -25,6 +28,8 @@ pub(super) struct Names {
     /// For each tensor, its name within the network.
     names: Vec<String>,
     by_name: HashMap<String, usize>,
+    /// What this reading assumes.
+    note: Option<&'static str>,
 }
 
 impl Names {
@@ -45,6 +50,14 @@ impl Names {
             readings.push(Self::new(inner.iter().map(|name| (*name).to_owned()).collect()));
             names = inner;
         }
+        let renamed: Vec<Self> = readings
+            .iter()
+            .filter_map(|reading| {
+                let (names, note) = renamed(&reading.names)?;
+                Some(Self { note, ..Self::new(names) })
+            })
+            .collect();
+        readings.extend(renamed);
         readings
     }
 
@@ -72,12 +85,24 @@ impl Names {
 
     fn new(names: Vec<String>) -> Self {
         let by_name = names.iter().enumerate().map(|(index, name)| (name.clone(), index)).collect();
-        Self { names, by_name }
+        Self { names, by_name, note: None }
     }
 
     /// The tensors that may be weights: floating-point numbers, and not there for training alone.
     pub(super) fn weights<'a>(&'a self, file: &'a dyn Tensors) -> impl Iterator<Item = usize> + 'a {
-        (0..self.names.len()).filter(|&index| file.is_float(index) && !self.names[index].starts_with(AUXILIARY))
+        (0..self.names.len()).filter(|&index| {
+            file.is_float(index) && !AUXILIARY.iter().any(|auxiliary| self.names[index].starts_with(auxiliary))
+        })
+    }
+
+    /// The name of a tensor.
+    pub(super) fn name(&self, tensor: usize) -> &str {
+        &self.names[tensor]
+    }
+
+    /// What this reading assumes.
+    pub(super) fn note(&self) -> Option<&'static str> {
+        self.note
     }
 
     /// The tensor of a name.
@@ -138,7 +163,11 @@ fn missing_head(network: &Network) -> Vec<&'static str> {
     if network.find("predictions").is_ok() || network.find("conv10").is_ok() {
         return Vec::new();
     }
-    published(network).iter().flat_map(|(heads, _)| heads.iter().copied()).collect()
+    let known = published(network);
+    if known.is_empty() && network.output().is_ok_and(|output| output.shape().as_flat().is_none()) {
+        return OWN_HEADS.to_vec();
+    }
+    known.iter().flat_map(|(heads, _)| heads.iter().copied()).collect()
 }
 
 /// Finds the tensor of each entry and that nothing is left over but what begins in one of `spare`.
@@ -159,11 +188,12 @@ pub(super) fn match_names(
         used.insert(tensor);
         places.push((entry, tensor));
     }
-    let mut left = names.weights(file).filter(|index| !used.contains(index)).map(|index| &names.names[index]);
-    let extra = left.find(|name| !spare.iter().any(|spare| name.starts_with(spare)));
-    match extra {
-        Some(extra) => Err(format!("tensor {extra:?} belongs to none of its layers")),
-        None => Ok(places),
+    let left = names.weights(file).filter(|index| !used.contains(index)).map(|index| &names.names[index]);
+    let extra: Vec<&String> = left.filter(|name| !spare.iter().any(|spare| name.starts_with(spare))).collect();
+    match &extra[..] {
+        [] => Ok(places),
+        [extra] => Err(format!("tensor {extra:?} belongs to none of its layers")),
+        [first, ..] => Err(format!("{} belong to none of its layers, first {first:?}", counted(extra.len(), "tensor"))),
     }
 }
 

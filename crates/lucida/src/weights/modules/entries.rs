@@ -56,6 +56,11 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
             let layout = match (layer.layer(), shape.as_slice()) {
                 (_, &[height, width, channels, outputs]) => {
                     shapes = vec![vec![outputs, channels, height, width]];
+                    if [height, width] == [1, 1] {
+                        // A linear layer over the channels of each pixel is the same.
+                        let place = usize::from(!is_linear(network, module));
+                        shapes.insert(place, vec![outputs, channels]);
+                    }
                     Layout::Turned { outputs, channels, pixels: height * width }
                 }
                 (_, &[features, outputs]) => {
@@ -65,6 +70,11 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
                     // A convolution that sees the whole image is the same, and timm's choice.
                     shapes.push(vec![outputs, channels, height, width]);
                     Layout::Turned { outputs, channels, pixels }
+                }
+                // Broadcast over the pixels: a parameter of the block itself.
+                (Layer::LayerScale(_), &[channels]) => {
+                    shapes = vec![vec![channels, 1, 1], vec![channels]];
+                    Layout::Same
                 }
                 // The normalization of a flattened image.
                 (Layer::BatchNormalization(_), &[features]) => match image()? {
@@ -80,11 +90,20 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
                 (Layer::SeparableConv2D(_), "bias") => "pointwise.bias",
                 (_, leaf) => leaf,
             };
-            let name = format!("{module}.{leaf}");
+            let name = match layer.layer() {
+                Layer::LayerScale(_) if module.ends_with("layer_scale") => module.clone(),
+                _ => format!("{module}.{leaf}"),
+            };
             entries.push(Entry { name, shapes, weight: index, layout });
         }
     }
     Ok(entries)
+}
+
+/// Whether a convolution is a linear layer in PyTorch: two in each block of a ConvNeXt are.
+fn is_linear(network: &Network, module: &str) -> bool {
+    let block = module.strip_suffix(".block.3").or_else(|| module.strip_suffix(".block.5"));
+    block.is_some_and(|block| network.find(&format!("{block}.layer_scale")).is_ok())
 }
 
 /// How the values of a layer's output are ordered.

@@ -3,20 +3,24 @@
 //! Such a file does not describe its network. What belongs to which layer is found by the names: those that torchvision
 //! or timm use for a network of the zoo ([`naming`]), or those of the network's own layers with PyTorch's names for
 //! the tensors (`conv2d.weight`); and where the file has kept the order and the network is a plain chain, by the order
-//! ([`assign`]). The set of names and shapes also tells which network of the zoo a file is of ([`recognize`]).
+//! ([`assign`]). The set of names and shapes also tells which network of the zoo a file is of ([`recognize`]), or which
+//! other one of a family ([`family`]). Names of timm are turned into torchvision's ([`renaming`]).
 //!
 //! PyTorch's images have their channels first, so kernels have another order of axes: see [`layout`].
 
 mod assign;
 mod entries;
+mod family;
 mod layout;
 mod naming;
 mod recognize;
+mod renaming;
 
 use std::path::Path;
 
 pub(super) use assign::fill;
 pub(super) use entries::{Entry, entries};
+pub(super) use family::is_unfit;
 pub(super) use naming::own_or_torchvision;
 pub(super) use recognize::{known, recognize, recognize_as};
 

@@ -3,10 +3,12 @@
 use super::Tensors;
 use super::assign::{Names, match_names, read};
 use super::entries::{Entry, entries};
+use super::family::recognize_family;
 use super::naming::published;
 use crate::Result;
 use crate::data::Preprocessing;
 use crate::nn::Network;
+use crate::nn::applications::modules::FAMILIES;
 use crate::nn::applications::{self, Architecture, Options, PixelFormat};
 use crate::weights::{ArrayLayouts, Model};
 
@@ -42,16 +44,17 @@ const NETWORKS: [Known; 18] = [
     Known { name: "inception-v3-torch", first: "Conv2d_1a_3x3.conv.weight", tensors: 472, head: 2 },
 ];
 
-/// Their names, for messages.
+/// The names of networks and families, for messages.
 pub(in crate::weights) fn known() -> String {
-    NETWORKS.map(|known| known.name).join(", ")
+    let networks = NETWORKS.iter().map(|known| known.name);
+    networks.chain(FAMILIES.iter().map(|family| family.name)).collect::<Vec<_>>().join(", ")
 }
 
 /// The network of the zoo whose tensors, by names and shapes, a file has: at its default size, with as many classes as
-/// the file, its weights and torchvision's preprocessing. `None` when it is of none.
+/// the file, its weights and torchvision's preprocessing; else another network of a family. `None` when it is of none.
 ///
 /// # Errors
-/// As [`fill`](super::fill).
+/// As [`fill`](super::fill); [`Error::File`](crate::Error::File) when it has the names of a family and does not fit.
 pub(in crate::weights) fn recognize(file: &mut dyn Tensors) -> Result<Option<Model>> {
     recognize_among(file, |_| true)
 }
@@ -65,15 +68,16 @@ pub(in crate::weights) fn recognize_as(file: &mut dyn Tensors, known: &Architect
 }
 
 fn recognize_among(file: &mut dyn Tensors, among: impl Fn(&str) -> bool) -> Result<Option<Model>> {
-    for names in Names::readings(file) {
+    let readings = Names::readings(file);
+    for names in &readings {
         for network in NETWORKS.iter().filter(|known| among(known.name) && names.find(known.first).is_some()) {
-            if let Some(model) = recognize_in(file, &names, network)? {
+            if let Some(model) = recognize_in(file, names, network)? {
                 let layouts = ArrayLayouts::channels_first(&model.network);
                 return Ok(Some(Model { layouts, ..model }));
             }
         }
     }
-    Ok(None)
+    recognize_family(file, &readings, among)
 }
 
 /// The model, if the file has the tensors of this network under these names.
