@@ -207,6 +207,14 @@ impl Transfer {
             None => base.network,
         };
         let (mut network, head) = network.with_head(self.head.hidden().into_iter().chain(targets.layers()))?;
+        let output = network.output()?;
+        if output.shape().as_flat().is_none() {
+            let problem = format!(
+                "the head ends in {}, not in one value for each class: begin it with flatten or gap",
+                output.shape()
+            );
+            return Err(Error::layer(output.name(), problem));
+        }
         network.initialize(head, seed);
         let first_output = network.nodes().len() - targets.layers().len();
         let output = network.nodes()[first_output].weights();
@@ -641,6 +649,6 @@ mod tests {
             .unwrap();
         let transfer = Transfer { head: "dense:4".parse().unwrap(), ..Transfer::default() };
         let message = transfer.apply(base, &["a".to_owned(), "b".to_owned()], 1).unwrap_err().to_string();
-        assert!(message.contains("layer dense: takes a flat input"), "{message}");
+        assert!(message.contains("layer dense_1: the head ends in (7, 7, 1)"), "{message}");
     }
 }

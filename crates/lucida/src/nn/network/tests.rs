@@ -45,9 +45,9 @@ fn an_architecture_survives_a_round_through_json() {
 
 #[test]
 fn a_layer_that_does_not_fit_is_named_with_both_shapes() {
-    let layers: [Layer; 2] = [Conv2D::new(8, [3, 3]).into(), Dense::new(10).into()];
+    let layers: [Layer; 2] = [Conv2D::new(8, [3, 3]).into(), Conv2D::new(10, [27, 3]).into()];
     let message = Network::sequential("wrong", [28, 28, 1], layers, 0).unwrap_err().to_string();
-    assert!(message.contains("layer dense") && message.contains("(26, 26, 8)"), "{message}");
+    assert!(message.contains("layer conv2d_1") && message.contains("(26, 26, 8)"), "{message}");
 }
 
 #[test]

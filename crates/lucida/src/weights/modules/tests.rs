@@ -153,8 +153,7 @@ fn networks_are_recognized_within_other_modules() {
     // A classifier of two layers is another network.
     let mut file = renamed(&network, |name| backbone("backbone.", "head.0.", name));
     file.0.push(info("head.2.weight", &[2, 5], "float32"));
-    let message = recognize(&mut file).unwrap_err().to_string();
-    assert!(message.contains("family resnet") && message.contains("belong"), "{message}");
+    assert!(recognize(&mut file).unwrap().is_none());
 
     // The names of torchvision's published DenseNet.
     let network = applications::densenet121(&Options::default().classes(5)).unwrap();

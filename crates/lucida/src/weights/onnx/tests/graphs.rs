@@ -352,7 +352,10 @@ fn activations_keep_their_parameters() {
     assert_eq!(of(image().then("Softmax", &[], vec![int("axis", 1)])), ActivationKind::Softmax);
     // Before version 13, axis 1 meant all that follow.
     let network = image().opset(11).then("Softmax", &[], vec![int("axis", 1)]).network();
-    assert_eq!(network.output().unwrap().shape(), &[48].into());
+    assert_eq!(
+        (classes(&network).as_str(), network.output().unwrap().shape()),
+        ("Input Flatten Activation Reshape", &[4, 4, 3].into())
+    );
     let over_rows = image().then("Softmax", &[], vec![int("axis", 2)]).network();
     assert_eq!(over_rows.nodes()[1].layer(), &Layer::from(Softmax::over(vec![0])));
 }
@@ -399,7 +402,7 @@ fn what_has_no_layer_is_named() {
     x().ints("s", &[-1, 8]).then("Reshape", &["s"], vec![]).refused(&["merges the batch"]);
     x().then("Transpose", &[], vec![ints("perm", &[1, 0, 2, 3])]).refused(&["batch"]);
     assert_eq!(classes(&x().then("Mul", &["x"], vec![]).network()), "Input Multiply");
-    x().floats("w", &[8, 8]).then("Add", &["w"], vec![]).refused(&["constant of shape [8, 8]"]);
+    x().floats("w", &[3, 8, 8]).then("Add", &["w"], vec![]).refused(&["constant of shape [3, 8, 8]"]);
     let mut custom = x().then("Relu", &[], vec![]);
     custom.graph().node[0].domain = "com.example".into();
     custom.refused(&["com.example"]);
