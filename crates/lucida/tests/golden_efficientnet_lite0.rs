@@ -53,7 +53,7 @@ fn logits_activations_and_gradients() {
         let got = first_channels(plan.output(index + 1), all, channels);
         agree(name, &got, &expected.values(&format!("activation.{name}")));
     }
-    let tops: Vec<usize> = plan.output(0).chunks(1000).map(|logits| weights::argmax(logits)).collect();
+    let tops: Vec<usize> = plan.output(0).chunks(1000).map(weights::argmax).collect();
     let gradient = plan.grad_output_mut(0);
     gradient.fill(0.0);
     tops.iter().enumerate().for_each(|(image, top)| gradient[image * 1000 + top] = 1.0);

@@ -84,25 +84,30 @@ impl Format {
         if hdf5::is_hdf5(&mut file, len).map_err(failed)? {
             return Ok(Self::KerasH5);
         }
-        if image::guess_format(&start).is_ok() {
-            return Err(Error::file(path, "is an image, not a model: a command takes the model first, then images"));
-        }
-        let found = match start.as_slice() {
-            [] => "it is empty".to_owned(),
-            start => {
-                let bytes: Vec<_> = start.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-                format!("it starts with {}", bytes.join(" "))
-            }
-        };
-        Err(Error::file(
-            path,
-            format!(
-                "unknown model file format: {found}; supported formats are safetensors (.safetensors), Keras's HDF5 \
-                 (.h5, .weights.h5), Keras's zip archive (.keras), TensorFlow.js's layers models (model.json), PyTorch's state \
-                 dictionaries (.pth, .pt) and ONNX (.onnx)"
-            ),
-        ))
+        Err(unknown(path, &start))
     }
+}
+
+/// The error of a file of none of the formats that begins like this.
+fn unknown(path: &Path, start: &[u8]) -> Error {
+    if image::guess_format(start).is_ok() {
+        return Error::file(path, "is an image, not a model: a command takes the model first, then images");
+    }
+    let found = match start {
+        [] => "it is empty".to_owned(),
+        start => {
+            let bytes: Vec<_> = start.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("it starts with {}", bytes.join(" "))
+        }
+    };
+    Error::file(
+        path,
+        format!(
+            "unknown model file format: {found}; supported formats are safetensors (.safetensors), Keras's HDF5 \
+             (.h5, .weights.h5), Keras's zip archive (.keras), TensorFlow.js's layers models (model.json), PyTorch's state \
+             dictionaries (.pth, .pt) and ONNX (.onnx)"
+        ),
+    )
 }
 
 /// ONNX has no magic number. Its writers begin with the version of the format, field 1, and continue with another field

@@ -122,7 +122,7 @@ fn block(net: &mut Chain, name: &str, stage: Stage, drop: f32, input: usize) -> 
     }
     x = net.depthwise([&format!("{name}dwconv_pad"), &format!("{name}dwconv")], size, stride, x)?;
     x = normalized(net, name, x)?;
-    x = net.excite(name, (channels / 4).max(1), ActivationKind::Silu, x)?;
+    x = net.squeeze_excite(name, (channels / 4).max(1), ActivationKind::Silu, x)?;
     x = net.pointwise(&format!("{name}project_conv"), filters, x)?;
     x = net.norm(&format!("{name}project_bn"), x)?;
     if stride > 1 || channels != filters {

@@ -153,7 +153,7 @@ fn block(net: &mut Chain, name: &str, stage: Stage, drop: f32, input: usize) -> 
         let depthwise = DepthwiseConv2D::new([3, 3]).strides([stride; 2]).padding(Padding::Same).without_bias();
         x = net.builder.add_named(format!("{name}dwconv2"), depthwise, &[x])?;
         x = normalized(net, name, x)?;
-        x = net.excite(name, (channels / 4).max(1), ActivationKind::Silu, x)?;
+        x = net.squeeze_excite(name, (channels / 4).max(1), ActivationKind::Silu, x)?;
     }
     // A fused block that does not widen its input has its only convolution here.
     let narrow = fused && expansion == 1;

@@ -62,7 +62,13 @@ impl Chain {
 
     /// Squeeze and excitation (Hu, Shen and Sun, 2018), as the EfficientNets have it: each channel times a factor that
     /// depends on the means of all.
-    pub(super) fn excite(&mut self, name: &str, squeezed: usize, kind: ActivationKind, x: usize) -> Result<usize> {
+    pub(super) fn squeeze_excite(
+        &mut self,
+        name: &str,
+        squeezed: usize,
+        kind: ActivationKind,
+        x: usize,
+    ) -> Result<usize> {
         let channels = self.builder.shape(x).channels();
         let layer = |part: &str| format!("{name}se_{part}");
         let se = self.builder.add_named(layer("squeeze"), GlobalAveragePooling2D::new(), &[x])?;
@@ -71,7 +77,7 @@ impl Chain {
         let se = self.builder.add_named(layer("reduce"), reduce, &[se])?;
         let expand = Conv2D::new(channels, [1, 1]).activation(ActivationKind::Sigmoid);
         let se = self.builder.add_named(layer("expand"), expand, &[se])?;
-        self.builder.add_named(layer("excite"), Multiply::new(), &[x, se])
+        self.builder.add_named(format!("{name}se_excite"), Multiply::new(), &[x, se])
     }
 
     /// The classifier, if it is wanted, and the end.

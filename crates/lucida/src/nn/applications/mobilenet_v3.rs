@@ -114,7 +114,7 @@ impl MobileNetV3 {
     }
 
     fn block(&mut self, number: usize, block: &Block, input: usize) -> Result<usize> {
-        let &(expansion, filters, size, stride, excited, hard_swish) = block;
+        let &(expansion, filters, size, stride, gated, hard_swish) = block;
         let channels = self.chain.builder.shape(input).channels();
         let wide = divisible_by_8(expansion * channels as f64);
         let prefix = if number == 0 { "expanded_conv_".to_owned() } else { format!("expanded_conv_{number}_") };
@@ -128,8 +128,8 @@ impl MobileNetV3 {
         x = self.chain.depthwise([&name("depthwise_pad"), &name("depthwise")], size, stride, x)?;
         x = self.chain.norm(&name("depthwise_bn"), x)?;
         x = self.activation(hard_swish, x)?;
-        if excited {
-            x = self.excite(&name("squeeze_excite"), x)?;
+        if gated {
+            x = self.squeeze_excite(&name("squeeze_excite"), x)?;
         }
         x = self.chain.pointwise(&name("project"), filters, x)?;
         x = self.chain.norm(&name("project_bn"), x)?;
@@ -140,7 +140,7 @@ impl MobileNetV3 {
     }
 
     /// Squeeze and excitation; the hard sigmoid is `relu6(x + 3) / 6` in layers of their own.
-    fn excite(&mut self, name: &str, input: usize) -> Result<usize> {
+    fn squeeze_excite(&mut self, name: &str, input: usize) -> Result<usize> {
         let channels = self.chain.builder.shape(input).channels();
         let squeezed = Conv2D::new(divisible_by_8(0.25 * channels as f64), [1, 1]);
         let mut x = self.chain.builder.add_named(

@@ -22,13 +22,14 @@ mod options;
 mod resnet;
 mod resnet_keras;
 mod squeezenet;
+mod table;
 mod torchvision;
 mod unet;
 mod vgg;
 mod xception;
 
 pub use alexnet::alexnet;
-pub use architecture::{ALL, Architecture, PixelFormat, find};
+pub use architecture::{Architecture, PixelFormat};
 pub use basic_cnn::basic_cnn;
 pub use densenet::densenet121;
 pub use inception_v3::inception_v3;
@@ -38,6 +39,7 @@ pub use mnist_cnn::mnist_cnn;
 pub use options::{InitialWeights, Options};
 pub use resnet::{resnet18, resnet34, resnet50, resnet101, resnet152};
 pub use squeezenet::{squeezenet1_0, squeezenet1_1};
+pub use table::{ALL, find};
 pub(crate) use vgg::vgg16_start;
 pub use vgg::{vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn};
 

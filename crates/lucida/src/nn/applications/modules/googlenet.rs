@@ -9,8 +9,10 @@ use crate::nn::Network;
 use crate::nn::applications::Options;
 use crate::nn::layers::{Concatenate, MaxPooling2D, Padding};
 
-/// The blocks: their names, and the filters of their six convolutions. A pooling of this size comes after a stage.
-const BLOCKS: [(&str, [usize; 6], Option<(&str, usize)>); 9] = [
+/// A block: its name, the filters of its six convolutions, and the pooling of this size that comes after a stage.
+type Block = (&'static str, [usize; 6], Option<(&'static str, usize)>);
+
+const BLOCKS: [Block; 9] = [
     ("inception3a", [64, 96, 128, 16, 32, 32], None),
     ("inception3b", [128, 128, 192, 32, 96, 64], Some(("maxpool3", 3))),
     ("inception4a", [192, 96, 208, 16, 48, 64], None),

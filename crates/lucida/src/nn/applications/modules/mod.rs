@@ -190,7 +190,7 @@ impl<'a> ModuleBuilder<'a> {
         }
     }
 
-    /// Squeeze and excitation (Hu et al., 2017): each channel times what two layers make of the means of all channels.
+    /// Squeeze and excitation (Hu et al., 2017): each channel times a factor that two layers compute from the means of all.
     fn squeeze_excite(
         &mut self,
         module: &str,
@@ -208,7 +208,7 @@ impl<'a> ModuleBuilder<'a> {
         self.builder.add_named(module, Multiply::new(), &[x, scale])
     }
 
-    /// The sum of a block's input and its branch, which is left out of so many training steps.
+    /// The sum of a block's input and its branch, which is left out of this share of the training steps.
     fn residual(&mut self, module: &str, dropped: f32, input: usize, mut branch: usize) -> Result<usize> {
         if dropped > 0.0 {
             let layer = StochasticDepth { rate: dropped };
@@ -233,7 +233,7 @@ impl<'a> ModuleBuilder<'a> {
         self.builder.add_named("avgpool", GlobalAveragePooling2D::new(), &[x])
     }
 
-    /// A dense layer of so many units.
+    /// A dense layer of this number of units.
     fn linear(&mut self, module: &str, units: usize, x: usize) -> Result<usize> {
         let units = self.weight(module)?.map_or(units, |shape| shape[0]);
         self.builder.add_named(module, Dense::new(units), &[x])
