@@ -116,7 +116,15 @@ pub(crate) fn parse() -> clap::error::Result<Cli> {
             return Err(clap::Error::raw(ErrorKind::ValueValidation, format!("{problem}\n")).with_cmd(&command));
         }
     };
-    Cli::from_arg_matches_mut(&mut command.try_get_matches()?)
+    let cli = Cli::from_arg_matches_mut(&mut command.clone().try_get_matches()?)?;
+    // What may have a default of the user's cannot be required of the command line.
+    match &cli.command {
+        Command::Evaluate(evaluate) if evaluate.data.is_none() && evaluate.labels.folder(None).is_none() => {
+            let problem = "no images are given: expected --data, --labels, or --images with --label-pattern";
+            Err(command.error(ErrorKind::MissingRequiredArgument, problem))
+        }
+        _ => Ok(cli),
+    }
 }
 
 /// Lets every option take a value that begins with `-` and is a number, so that it is the option that says what it expects.
@@ -300,7 +308,7 @@ pub(crate) struct Evaluate {
     /// Labeled data: mnist:DIR (MNIST's test digits in a folder), mnist (the built-in digits), or a folder of images with a
     /// sub-folder per class
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
-    #[arg(required_unless_present_any = ["labels", "images"], conflicts_with = "images")]
+    #[arg(conflicts_with = "images")]
     pub(crate) data: Option<Source>,
 
     #[command(flatten)]
@@ -545,7 +553,8 @@ mod tests {
                 // Any text and any path is taken; what is then missing are other arguments.
                 if message.is_empty() || message.contains("required arguments") {
                     let takes = argument.get_value_parser().type_id();
-                    let is_free = [TypeId::of::<String>(), TypeId::of::<PathBuf>()].iter().any(|free| takes == *free);
+                    let free = [TypeId::of::<String>(), TypeId::of::<PathBuf>(), TypeId::of::<super::run::ArrayFile>()];
+                    let is_free = free.iter().any(|free| takes == *free);
                     assert!(is_free, "{path:?} {option}: {message}");
                     continue;
                 }

@@ -24,7 +24,7 @@ const SMALL: [(&str, &str); 10] = [
 ];
 
 /// Words of examples that are not run, and why.
-const SKIPPED: [(&str, &str); 9] = [
+const SKIPPED: [(&str, &str); 13] = [
     ("lucida studio", "serves until it is stopped"),
     ("lucida weights fetch", "downloads"),
     ("--tui", "needs a terminal"),
@@ -34,6 +34,10 @@ const SKIPPED: [(&str, &str); 9] = [
     ("runs/other", "needs a model of the reader's"),
     ("--distributed", "needs several processes"),
     ("lucida completions", "prints a script"),
+    ("--labels", "needs a table of the reader's"),
+    ("--label-pattern", "needs the reader's file names"),
+    ("--group-pattern", "needs the reader's file names"),
+    ("runs/xrays", "needs a table of the reader's"),
 ];
 
 fn root() -> PathBuf {

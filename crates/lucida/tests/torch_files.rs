@@ -104,7 +104,7 @@ fn inspection_says_what_is_there() {
 #[test]
 fn what_is_no_state_dictionary_is_refused_with_advice() {
     for (name, expected) in [
-        ("zip.pth", &["state dictionary", "resnet50", "build the network"][..]),
+        ("zip.pth", &["state dictionary", "resnet50", "build it and load the weights"][..]),
         ("module.pth", &["would run code: torch.nn.modules", "refused", "state_dict()"]),
         ("script.pt", &["TorchScript"]),
     ] {

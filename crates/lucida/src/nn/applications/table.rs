@@ -597,7 +597,7 @@ const OWN: &[Architecture] = &[
     },
     Architecture {
         name: "inception-resnet-v2",
-        description: "InceptionResNetV2 (Szegedy et al., 2016; Keras): 40 residual blocks of parallel convolutions; ImageNet",
+        description: "InceptionResNetV2 (Szegedy et al., 2016; Keras): 40 residual blocks; ImageNet",
         input: [299, 299, 3],
         smallest: 75,
         pixels: PixelFormat::Tf,
