@@ -116,7 +116,7 @@ pub(crate) fn parse() -> clap::error::Result<Cli> {
             return Err(clap::Error::raw(ErrorKind::ValueValidation, format!("{problem}\n")).with_cmd(&command));
         }
     };
-    let cli = Cli::from_arg_matches_mut(&mut command.clone().try_get_matches()?)?;
+    let cli = Cli::from_arg_matches_mut(&mut command.try_get_matches_from_mut(arguments)?)?;
     // What may have a default of the user's cannot be required of the command line.
     match &cli.command {
         Command::Evaluate(evaluate) if evaluate.data.is_none() && evaluate.labels.folder(None).is_none() => {
