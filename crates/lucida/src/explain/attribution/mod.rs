@@ -9,6 +9,7 @@ mod explainer;
 mod faithfulness;
 mod gradient;
 mod heat_map;
+mod integrated_gradients;
 mod lrp;
 mod method;
 mod occlusion;
