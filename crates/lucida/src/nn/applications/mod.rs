@@ -30,7 +30,7 @@ mod vgg;
 mod xception;
 
 pub use alexnet::alexnet;
-pub use architecture::{Architecture, PixelFormat};
+pub use architecture::{Architecture, PixelFormat, Publisher};
 pub use basic_cnn::basic_cnn;
 pub use densenet::densenet121;
 pub use inception_v3::inception_v3;
