@@ -12,8 +12,15 @@ use crate::arguments::{MeaningArguments, Size, known_networks};
 #[command(after_help = "\
 Examples:
   lucida models
+  lucida models resnet
+      the networks of a family
+  lucida models resnet50
+      one network: its input, and where its weights come from
   lucida models --json")]
 pub(crate) struct Models {
+    /// Family or network to describe [default: a line for each family]
+    pub(crate) name: Option<String>,
+
     /// Print JSON only
     #[arg(long)]
     pub(crate) json: bool,
