@@ -92,7 +92,7 @@ fn the_zoo() {
         "resnet50: ResNet50 (He et al., 2015; torchvision)",
         "224x224x3, --preprocessing torch,crop",
         "25,610,152; without the classifier 23,561,152",
-        "about 102.5 MB of torchvision: `lucida weights fetch resnet50`",
+        "about 102.5 MB from torchvision: `lucida weights fetch resnet50`",
         "SHA-256 0676ba61",
     ] {
         assert!(printed.contains(expected), "{expected}: {printed}");

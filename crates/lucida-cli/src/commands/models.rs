@@ -302,7 +302,7 @@ fn about(file: &Published, hub: &Hub) -> String {
     let top = if file.with_top { "with the classifier" } else { "without the classifier" };
     let state = match hub.state(file) {
         State::Present => hub.path(file).display().to_string(),
-        _ => format!("{} of {}: `{}`", file.size_text(), file.publisher(), file.command()),
+        _ => format!("{} from {}: `{}`", file.size_text(), file.publisher(), file.command()),
     };
     let checksum = match file.checksum {
         Some(checksum) => format!("{} {}", checksum.name(), checksum.digits()),
