@@ -59,7 +59,8 @@ fn announce(file: &Published, hub: &Hub, output: Output) {
     match state {
         State::Missing => output.info(&format!("Fetching {title} ({size}) from {url}")),
         State::Partial(there) => {
-            output.info(&format!("Fetching the rest of {title} ({} of {size} are there) from {url}", megabytes(there)))
+            let there = megabytes(there);
+            output.info(&format!("Fetching the rest of {title} ({there} of {size} are there) from {url}"));
         }
         State::Foreign(found) => output.note(&format!(
             "{} has {found} bytes and is not the published file, which has {}: it will be replaced",
