@@ -172,7 +172,7 @@ fn the_list_of_weights() {
     for (network, rest) in
         [("vgg16 ", "with 553.5 MB not downloaded"), ("resnet50 ", "with about 102.5 MB not downloaded")]
     {
-        let line = all.lines().filter(|line| line.starts_with(network)).last().unwrap();
+        let line = all.lines().rev().find(|line| line.starts_with(network)).unwrap();
         assert!(line.split_whitespace().collect::<Vec<_>>().join(" ").ends_with(rest), "{line}");
     }
     let answer = json(&stdout(&cache.lucida(&["weights", "list", "--json"], "").output().unwrap()));
