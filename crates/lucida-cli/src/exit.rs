@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
 use lucida::nn::applications;
-use lucida::weights::hub::{megabytes, published_for};
+use lucida::weights::hub::published_for;
 use lucida::{Error, TableFault, Unfit, files, nearest_name};
 
 use crate::cli::Cli;
@@ -137,9 +137,10 @@ fn hint(error: &Error) -> Option<String> {
     Some(match error {
         Error::Changed { field, before, .. } => resume_as_before(field, before),
         Error::Exists { .. } => "use --force to overwrite it".to_owned(),
-        Error::NotFetched { size, .. } => {
-            let command = published_for(error)?.command();
-            format!("download them with `{command}` ({}), or give a file with --weights FILE", megabytes(*size))
+        Error::NotFetched { .. } => {
+            let file = published_for(error)?;
+            let (command, size) = (file.command(), file.size_text());
+            format!("download them with `{command}` ({size}), or give a file with --weights FILE")
         }
         Error::NoClassifier { .. } => format!("download them with `{}`", published_for(error)?.command()),
         Error::NoWeights { .. } => {

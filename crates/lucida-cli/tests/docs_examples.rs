@@ -24,12 +24,14 @@ const SMALL: [(&str, &str); 10] = [
 ];
 
 /// Words of examples that are not run, and why.
-const SKIPPED: [(&str, &str); 13] = [
+const SKIPPED: [(&str, &str); 15] = [
     ("lucida studio", "serves until it is stopped"),
     ("lucida weights fetch", "downloads"),
     ("--tui", "needs a terminal"),
     ("train photos --model vgg16", "needs fetched weights"),
     ("train photos --model inception-v3", "needs fetched weights"),
+    ("train photos --model resnet50", "needs fetched weights"),
+    ("predict resnet50", "needs fetched weights"),
     ("--unfreeze block5_conv1", "needs fetched weights"),
     ("runs/other", "needs a model of the reader's"),
     ("--distributed", "needs several processes"),

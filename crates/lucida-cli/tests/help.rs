@@ -163,7 +163,7 @@ fn wrong_command_lines_end_with_2() {
         (&["data", "show", "cifar"], "<SET>: expected mnist, got \"cifar\""),
         (&["data", "show", "mnist", "--first", "0"], "--first"),
         (&["data", "show", "mnist", "--test"], "--data"),
-        (&["weights", "fetch", "lenet5"], "expected vgg16, vgg19 or inception-v3, got \"lenet5\""),
+        (&["weights", "fetch", "lenet5"], "<NETWORK>: expected vgg16, vgg19, inception-v3"),
         (&["weights", "fetch"], "<NETWORK>"),
         (&["weights", "convert", "a"], "<OUT>"),
         (&["weights", "convert", "a", "b.keras", "--network", "vgg"], "--network: expected mnist-cnn, "),

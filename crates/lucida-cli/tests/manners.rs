@@ -51,7 +51,7 @@ fn defaults_yield_to_what_they_cannot_be_used_with() {
     };
     let data = "[predict]\ndata = \"mnist\"\nindex = 3\n";
     assert!(printed(data, &["predict", run, "seven.png"]).contains("seven.png: "));
-    assert!(printed("quiet = true\n", &["models", "--verbose"]).starts_with("name "));
+    assert!(printed("quiet = true\n", &["models", "--verbose"]).starts_with("family "));
     let said = printed("[train]\nlr = 0\n", &["train", "no-such-folder"]);
     assert!(said.contains("train.lr: expected a positive number"), "{said}");
     let said = printed("[train]\nlearning_rate = 0\n", &["train", "no-such-folder"]);

@@ -65,15 +65,45 @@ impl Cache {
 #[test]
 fn the_zoo() {
     let cache = Cache::new(&[(NOTOP, 5)]);
-    let printed = stdout(&cache.lucida(&["zoo"], "").output().unwrap());
-    let line = |name: &str| printed.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-    assert_eq!(
-        line("vgg16 ").split_whitespace().collect::<Vec<_>>().join(" "),
-        "vgg16 224x224x3 138,357,544 14,714,688 here without top"
+    let print = |arguments: &[&str]| {
+        let output = cache.lucida(arguments, "").output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let printed = stdout(&output);
+        assert!(printed.lines().all(|line| line.chars().count() <= 100), "{printed}");
+        printed
+    };
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed = print(&["zoo"]);
+    assert!(printed.lines().count() < 50, "{printed}");
+    let line = |start: &str| words(printed.lines().find(|line| line.starts_with(start)).unwrap());
+    assert_eq!(line("vgg "), "vgg vgg16, vgg19 Keras 1 138.4-143.7 M 224");
+    assert_eq!(line("resnet "), "resnet resnet{18, 34, 50, 101, 152} torchvision 11.7-60.3 M 224");
+    assert!(line("small ").contains("mnist-cnn, lenet5, basic-cnn none"), "{printed}");
+    assert!(printed.contains("vgg16-builtin ") && printed.contains(" built in "), "{printed}");
+
+    let printed = print(&["models", "VGG"]);
+    let line = |start: &str| words(printed.lines().find(|line| line.starts_with(start)).unwrap());
+    assert_eq!(line("vgg16 "), "vgg16 224x224x3 138,357,544 14,714,688 here without top");
+    assert!(line("vgg16-builtin").ends_with("built in") && line("vgg11 ").ends_with("not downloaded"), "{printed}");
+    assert!(print(&["models", "small"]).contains("none published"));
+
+    let printed = print(&["models", "resnet50"]);
+    for expected in [
+        "resnet50: ResNet50 (He et al., 2015; torchvision)",
+        "224x224x3, --preprocessing torch,crop",
+        "25,610,152; without the classifier 23,561,152",
+        "about 102.5 MB from torchvision: `lucida weights fetch resnet50`",
+        "SHA-256 0676ba61",
+    ] {
+        assert!(printed.contains(expected), "{expected}: {printed}");
+    }
+    assert!(print(&["models", "mobilenet-v2"]).contains("no checksum is published"));
+    let message = cache.fail(&["models", "resnet5"], "");
+    assert!(
+        message.contains("unknown network or family \"resnet5\", did you mean \"resnet50\"?")
+            || message.contains("did you mean \"resnet\""),
+        "{message}"
     );
-    assert!(line("inception-v3").ends_with("23,851,784   21,802,784  not downloaded"), "{printed}");
-    assert!(line("mnist-cnn").ends_with("none published") && line("vgg16-builtin").ends_with("built in"), "{printed}");
-    assert!(printed.lines().all(|line| line.chars().count() <= 100), "{printed}");
 
     let answer = json(&stdout(&cache.lucida(&["zoo", "--json"], "").output().unwrap()));
     let of = |name: &str| {
@@ -129,16 +159,24 @@ fn the_list_of_weights() {
     ]);
     let printed = stdout(&cache.lucida(&["weights", "list"], "").output().unwrap());
     assert!(printed.starts_with(&format!("Weights in {}\n", cache.folder().display())), "{printed}");
+    assert!(!printed.contains("not downloaded"), "{printed}");
     for expected in [
-        &format!("vgg16         without      58.9 MB  {}", cache.folder().join(NOTOP).display())[..],
-        "vgg16         with        553.5 MB  not downloaded",
-        "inception-v3  with         96.1 MB  2.5 MB of it are there",
+        &format!("vgg16         without            58.9 MB  {}", cache.folder().join(NOTOP).display())[..],
+        "inception-v3  with               96.1 MB  2.5 MB of it are there",
+        "`lucida weights fetch` knows the weights of ",
         "tf_kernels.h5, but of 22 bytes: not the published file",
     ] {
         assert!(printed.contains(expected), "{expected}: {printed}");
     }
+    let all = stdout(&cache.lucida(&["weights", "list", "--all"], "").output().unwrap());
+    for (network, rest) in
+        [("vgg16 ", "with 553.5 MB not downloaded"), ("resnet50 ", "with about 102.5 MB not downloaded")]
+    {
+        let line = all.lines().rev().find(|line| line.starts_with(network)).unwrap();
+        assert!(line.split_whitespace().collect::<Vec<_>>().join(" ").ends_with(rest), "{line}");
+    }
     let answer = json(&stdout(&cache.lucida(&["weights", "list", "--json"], "").output().unwrap()));
-    assert_eq!(answer["files"].as_array().unwrap().len(), 6);
+    assert!(answer["files"].as_array().unwrap().len() > 130);
     assert_eq!((&answer["files"][0]["state"], &answer["files"][0]["bytes"]), (&"present".into(), &NOTOP_SIZE.into()));
     assert_eq!(answer["files"][5]["state"], "partial");
     assert!(answer["files"][1]["url"].as_str().unwrap().starts_with("https://"));
@@ -230,6 +268,27 @@ fn a_wrong_checksum_leaves_what_was_there() {
     assert_eq!(fs::metadata(cache.folder().join(NOTOP)).unwrap().len(), 3);
     let quiet = cache.lucida(&["weights", "fetch", "vgg16", "--quiet"], &server.url()).output().unwrap();
     assert_eq!((stdout(&quiet).as_str(), stderr(&quiet).lines().count()), ("", 1), "{}", stderr(&quiet));
+}
+
+/// Keras publishes no checksum of MobileNet: it says so before and after, and a mirror on this machine may be without https.
+#[test]
+fn weights_without_a_checksum_are_said_to_be_unverified() {
+    let cache = Cache::new(&[]);
+    let server = Server::start(|_, _, out| {
+        head(out, "200 OK", &[("Content-Length", "17225924".into())])?;
+        out.write_all(&vec![0; 17_225_924])
+    });
+    let arguments = ["weights", "fetch", "mobilenet", "--with-top"];
+    let output = cache.lucida(&arguments, &server.url()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let note = "note: Keras publishes no checksum of this file: only its size will be checked";
+    assert!(stderr(&output).contains(note), "{}", stderr(&output));
+    assert!(stdout(&output).ends_with("17.2 MB, unverified: no checksum is published\n"), "{}", stdout(&output));
+    assert_eq!(server.requests()[0].path, "/mobilenet/mobilenet_1_0_224_tf.h5");
+    let answer = json(&stdout(&cache.lucida(&[&arguments[..], &["--json"]].concat(), "").output().unwrap()));
+    assert_eq!((&answer["verified"], &answer["downloaded"]), (&false.into(), &false.into()));
+    let message = cache.fail(&arguments[..3], "http://mirror.invalid");
+    assert!(message.contains("no checksum of this file is published: it is fetched over https only"), "{message}");
 }
 
 /// Ctrl-C in the middle of a download keeps what has arrived.

@@ -128,8 +128,6 @@ pub enum Error {
         with_top: bool,
         /// The cache.
         folder: PathBuf,
-        /// The size of the file in bytes.
-        size: u64,
     },
 
     /// A known network of which no weights are published.

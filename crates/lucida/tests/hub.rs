@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use lucida::Error;
 use lucida::core::{Detail, Step, Unit};
-use lucida::weights::hub::{Fetched, Hub, Published, RetryPolicy, State};
+use lucida::nn::applications;
+use lucida::weights::hub::{self, Checksum, Fetched, Hub, Published, RetryPolicy, State};
 use md5::{Digest, Md5};
 use server::{Request, Server, file, head};
+use sha2::Sha256;
 use tempfile::TempDir;
 
 /// The version of the file that servers name.
@@ -28,8 +30,20 @@ fn content() -> Vec<u8> {
 }
 
 fn published(bytes: &[u8]) -> Published {
-    let md5: String = Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Published { network: "vgg16", with_top: false, path: "some/file.h5", md5: md5.leak(), size: bytes.len() as u64 }
+    let len = bytes.len() as u64;
+    Published {
+        network: "vgg16",
+        with_top: false,
+        address: "https://nowhere.invalid",
+        path: "some/file.h5",
+        checksum: Some(Checksum::Md5(hex::<Md5>(bytes).leak())),
+        size: Some(len),
+        about: len,
+    }
+}
+
+fn hex<D: Digest>(bytes: &[u8]) -> String {
+    D::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A cache, a hub, and the file that it should fetch.
@@ -56,6 +70,13 @@ impl Setup {
 
     fn of(server: &Server) -> Self {
         Self::new(&server.url())
+    }
+
+    /// With a file of which this is known; its size is only near.
+    fn knowing(server: &Server, checksum: Option<Checksum>) -> Self {
+        let setup = Self::of(server);
+        let file = Published { checksum, size: None, about: 295_000, ..setup.file };
+        Self { file, ..setup }
     }
 
     fn fetch(&self) -> lucida::Result<Fetched> {
@@ -293,6 +314,109 @@ fn a_server_that_cannot_go_on_is_asked_for_the_whole() {
     }
 }
 
+/// Torchvision names the first digits of a SHA-256, Keras all for its newer files.
+#[test]
+fn a_sha_256_or_its_first_digits_are_checked() {
+    let right: &'static str = hex::<Sha256>(&content()).leak();
+    for digits in [right, &right[..8], &right[..10]] {
+        let server = good();
+        let setup = Setup::knowing(&server, Some(Checksum::Sha256(digits)));
+        assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+        setup.check_good();
+        assert_eq!(setup.fetch().unwrap(), Fetched::BeforeNow);
+        // What was damaged in the cache, but kept its size.
+        fs::write(setup.path(), vec![7; 300_000]).unwrap();
+        assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+        setup.check_good();
+    }
+    let server = good();
+    let setup = Setup::knowing(&server, Some(Checksum::Sha256("00000000")));
+    let message = setup.fail();
+    let expected =
+        format!("the checksum of what arrived is wrong (SHA-256 {}, not 00000000); it was removed", &right[..8]);
+    assert!(message.contains(&expected), "{message}");
+    assert_eq!(names(setup.hub.folder()), ["file.h5.lock"]);
+}
+
+#[test]
+fn a_download_of_unknown_size_goes_on_too() {
+    let server = Server::start(|_, request, out| file(out, request, &content(), TAG, 70_000));
+    let digits: &'static str = hex::<Sha256>(&content()).leak();
+    let setup = Setup::knowing(&server, Some(Checksum::Sha256(&digits[..8])));
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    setup.check_good();
+    let from: Vec<_> = server.requests().iter().map(|request| request.from).collect();
+    assert_eq!(from, [None, Some(70_000), Some(140_000), Some(210_000), Some(280_000)]);
+    // The whole had arrived, and was not moved into place.
+    let server = good();
+    let setup = Setup::knowing(&server, setup.file.checksum);
+    setup.put_part(&content(), Some(TAG));
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    setup.check_good();
+}
+
+#[test]
+fn a_file_of_about_unknown_size_is_limited() {
+    let say = |len: usize, told: bool| {
+        Server::start(move |_, _, out| {
+            let mut bytes = content();
+            bytes.resize(len, 0);
+            let length = [("Content-Length", len.to_string())];
+            head(out, "200 OK", if told { &length } else { &[] })?;
+            out.write_all(&bytes)
+        })
+    };
+    for (len, told) in [(200_000, true), (3_000_000, true), (200_000, false), (3_000_000, false)] {
+        let server = say(len, told);
+        let setup = Setup::knowing(&server, None);
+        let message = setup.fail();
+        assert!(message.contains(" bytes or more, not about 295000): it is not the published one"), "{message}");
+        assert_ne!(setup.hub.state(&setup.file), State::Present);
+        assert_eq!(server.requests().len(), 1, "{len}");
+    }
+}
+
+/// A part without a checksum and without a tag could be of another version.
+#[test]
+fn without_a_checksum_only_a_tagged_part_is_resumed() {
+    for (tag, expected) in [(None, None), (Some(TAG), Some(1000))] {
+        let server = good();
+        let setup = Setup::knowing(&server, None);
+        setup.put_part(&content()[..1000], tag);
+        assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+        setup.check_good();
+        assert_eq!(server.requests()[0].from, expected);
+        assert_eq!(setup.fetch().unwrap(), Fetched::BeforeNow);
+        assert_eq!(server.requests().len(), 1);
+    }
+    // Over plain HTTP from another machine, anybody on the way could change it.
+    let setup = Setup::new("http://mirror.invalid/files");
+    let setup = Setup { file: Published { checksum: None, ..setup.file }, ..setup };
+    assert!(setup.fail().contains("no checksum of this file is published: it is fetched over https only"));
+}
+
+#[test]
+fn files_come_from_their_publisher_or_from_a_mirror() {
+    let file = published(b"");
+    let mirror = Hub::new(Path::new("x"), "https://mirror.example/all/").unwrap();
+    assert_eq!(mirror.url(&file), "https://mirror.example/all/some/file.h5");
+    for (network, url) in [
+        (
+            "vgg16",
+            "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+        ),
+        ("efficientnet-b0", "https://storage.googleapis.com/keras-applications/efficientnetb0.h5"),
+        (
+            "convnext-tiny-keras",
+            "https://storage.googleapis.com/tensorflow/keras-applications/convnext/convnext_tiny.h5",
+        ),
+        ("resnet50", "https://download.pytorch.org/models/resnet50-0676ba61.pth"),
+    ] {
+        let file = hub::published(applications::find(network).unwrap(), true).unwrap();
+        assert_eq!(format!("{}/{}", file.address, file.path), url);
+    }
+}
+
 #[test]
 fn a_file_of_another_size_is_refused_before_it_arrives() {
     for size in [299_999, 300_001] {
@@ -352,7 +476,7 @@ fn a_wrong_checksum_leaves_nothing() {
     fs::create_dir_all(setup.hub.folder()).unwrap();
     fs::write(setup.path(), "mine").unwrap();
     let message = setup.fail();
-    let expected = format!("not {}); it was removed", setup.file.md5);
+    let expected = format!("not {}); it was removed", hex::<Md5>(&content()));
     assert!(
         message.contains("the checksum of what arrived is wrong (MD5 ") && message.contains(&expected),
         "{message}"

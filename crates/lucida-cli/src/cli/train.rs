@@ -89,12 +89,12 @@ pub(crate) struct TrainFolder {
     #[arg(conflicts_with_all = ["validation_split", "continued", "find_lr"])]
     pub(crate) folds: Option<u32>,
 
-    /// Network. One with ImageNet weights (vgg16, vgg19, inception-v3) is a frozen base with a new head (transfer learning);
-    /// others are trained from scratch, unless you give --weights
+    /// Network. One with published ImageNet weights (`lucida models` lists them) is a frozen base with a new head (transfer
+    /// learning); others, and all with --weights none, are trained from scratch
     #[arg(long, value_name = "NAME", default_value = "basic-cnn", value_parser = known_networks())]
     pub(crate) model: String,
 
-    /// Weights file of --model [default: the downloaded weights]
+    /// Weights file of --model, or none to train from scratch [default: the downloaded weights]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) weights: Option<PathBuf>,
 

@@ -12,8 +12,15 @@ use crate::arguments::{MeaningArguments, Size, known_networks};
 #[command(after_help = "\
 Examples:
   lucida models
+  lucida models resnet
+      the networks of a family
+  lucida models resnet50
+      one network: its input, and where its weights come from
   lucida models --json")]
 pub(crate) struct Models {
+    /// Family or network to describe [default: a line for each family]
+    pub(crate) name: Option<String>,
+
     /// Print JSON only
     #[arg(long)]
     pub(crate) json: bool,
@@ -21,10 +28,10 @@ pub(crate) struct Models {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Weights {
-    /// Download the weights that Keras publishes for a network into the cache folder
+    /// Download the weights that Keras or torchvision publishes for a network into the cache folder
     Fetch(WeightsFetch),
 
-    /// List the weights that can be downloaded, and those in the cache
+    /// List the weights in the cache, and all that can be downloaded
     List(WeightsList),
 
     /// Remove the weights of a network from the cache
@@ -45,19 +52,22 @@ pub(crate) enum Weights {
 Examples:
   lucida weights fetch vgg19
   lucida weights fetch inception-v3 --with-top
+  lucida weights fetch resnet50
+      torchvision's files have the classifier; then: lucida predict resnet50 photo.jpg
 
-An interrupted download resumes. A file is accepted only if its checksum matches the published one.
+An interrupted download resumes. A file is accepted only if its checksum matches the published one. Keras publishes no \
+checksum for MobileNet and MobileNetV2: their size alone is checked, and a note says so.
 
 Environment:
   LUCIDA_CACHE   cache folder [default: the platform's]
   LUCIDA_HUB     URL of a mirror, such as https://mirror.example/keras
   SSL_CERT_FILE  file with the certificates to trust")]
 pub(crate) struct WeightsFetch {
-    /// Network
+    /// Network: `lucida models` lists them
     #[arg(value_parser = PossibleValuesParser::new(hub::networks()))]
     pub(crate) network: String,
 
-    /// Include the classifier of ImageNet's 1000 classes
+    /// Include the classifier of ImageNet's 1000 classes (torchvision's files always have it)
     #[arg(long)]
     pub(crate) with_top: bool,
 
@@ -70,8 +80,13 @@ pub(crate) struct WeightsFetch {
 #[command(after_help = "\
 Examples:
   lucida weights list
+  lucida weights list --all
   lucida weights list --json")]
 pub(crate) struct WeightsList {
+    /// Also list the weights that are not in the cache, as JSON always does
+    #[arg(long)]
+    pub(crate) all: bool,
+
     /// Print JSON only
     #[arg(long)]
     pub(crate) json: bool,

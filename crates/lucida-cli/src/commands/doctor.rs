@@ -7,7 +7,7 @@ use std::{env, fs};
 use anyhow::Result;
 use lucida::data::free_memory;
 use lucida::nn::{Inference, Plan, counted};
-use lucida::weights::hub::{Hub, PUBLISHED, State, megabytes};
+use lucida::weights::hub::{Hub, State, all_published, megabytes};
 use lucida::weights::{BUILTIN, builtin_vgg16_at};
 use lucida::{Cpu, Isa, files};
 use serde::Serialize;
@@ -114,13 +114,13 @@ fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
 /// The weights that are in the cache; unusable ones are a problem.
 fn fetched(hub: &Hub, problems: &mut Vec<String>) -> Vec<Here> {
     let mut here = Vec::new();
-    for file in &PUBLISHED {
+    for file in all_published() {
         match hub.state(file) {
             State::Present => here.push(Here { network: file.network, with_top: file.with_top, title: file.title() }),
             State::Foreign(bytes) => problems.push(format!(
                 "{} has {bytes} bytes, the published file {}: remove it, then `{}`",
                 hub.path(file).display(),
-                file.size,
+                file.bytes_text(),
                 file.command()
             )),
             State::Partial(bytes) => problems.push(format!(

@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use lucida::nn::{applications, thousands};
-use lucida::weights::hub::{Hub, Published, State, published};
+use lucida::nn::applications::{self, Architecture};
+use lucida::nn::{counted, thousands};
+use lucida::weights::hub::{Hub, Published, State, all_published, published};
 use lucida::weights::{BUILTIN, builtin_vgg16};
+use lucida::{Error, nearest_name};
 use serde::Serialize;
 
 use super::Context;
@@ -14,16 +16,21 @@ use crate::cli::Models;
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Answer {
-    networks: Vec<Known>,
+struct Answer<'a> {
+    networks: Vec<&'a Known>,
 }
 
 #[derive(Serialize)]
 struct Known {
     name: &'static str,
+    family: &'static str,
     description: &'static str,
+    /// Who publishes the weights.
+    publisher: Option<&'static str>,
     /// Height, width, channels.
     input: [usize; 3],
+    /// As `--preprocessing` takes it.
+    preprocessing: String,
     parameters: usize,
     parameters_without_top: Option<usize>,
     weights: Weights,
@@ -52,46 +59,219 @@ impl Weights {
             Self::Published { .. } => "here with and without top",
         }
     }
+
+    /// Whether any are on this machine.
+    fn is_here(&self) -> bool {
+        !matches!(self, Self::None | Self::Published { with_top: None, without_top: None })
+    }
+}
+
+impl Known {
+    /// Where its weights come from.
+    fn origin(&self) -> &'static str {
+        match (&self.weights, self.publisher) {
+            (Weights::BuiltIn, _) => "built in",
+            (Weights::Published { .. }, Some(publisher)) => publisher,
+            _ => "none",
+        }
+    }
+}
+
+/// The columns of the names of networks.
+const NAMES: usize = 36;
+
+/// Families, and what the names of their networks begin with. A name belongs to the family with the longest beginning.
+const FAMILIES: [(&str, &str, &[&str]); 21] = [
+    ("alexnet", "AlexNet (Krizhevsky, 2014)", &["alexnet"]),
+    ("convnext", "ConvNeXt (Liu et al., 2022)", &["convnext"]),
+    ("densenet", "DenseNet (Huang et al., 2016)", &["densenet"]),
+    ("efficientnet", "EfficientNet (Tan and Le, 2019)", &["efficientnet"]),
+    ("efficientnet-lite", "EfficientNet-Lite (Liu, 2020)", &["efficientnet-lite"]),
+    ("efficientnet-v2", "EfficientNetV2 (Tan and Le, 2021)", &["efficientnet-v2"]),
+    ("googlenet", "GoogLeNet (Szegedy et al., 2014)", &["googlenet"]),
+    ("inception", "Inception (Szegedy et al., 2016)", &["inception"]),
+    ("mnasnet", "MNASNet (Tan et al., 2018)", &["mnasnet"]),
+    ("mobilenet", "MobileNet (Howard et al., 2017 and 2019)", &["mobilenet"]),
+    ("nasnet", "NASNet (Zoph et al., 2017)", &["nasnet"]),
+    ("regnet", "RegNet (Radosavovic et al., 2020)", &["regnet"]),
+    ("resnet", "ResNet (He et al., 2015 and 2016)", &["resnet"]),
+    ("resnext", "ResNeXt (Xie et al., 2016)", &["resnext"]),
+    ("shufflenet", "ShuffleNetV2 (Ma et al., 2018)", &["shufflenet"]),
+    ("small", "Networks to train from scratch", &["mnist-cnn", "lenet5", "basic-cnn"]),
+    ("squeezenet", "SqueezeNet (Iandola et al., 2016)", &["squeezenet"]),
+    ("unet", "U-Net (Ronneberger et al., 2015)", &["unet"]),
+    ("vgg", "VGG (Simonyan and Zisserman, 2014)", &["vgg"]),
+    ("wide-resnet", "Wide ResNet (Zagoruyko and Komodakis, 2016)", &["wide-resnet"]),
+    ("xception", "Xception (Chollet, 2016)", &["xception"]),
+];
+
+/// The family of a network.
+fn family(name: &str) -> &'static str {
+    let begins = |names: &[&str]| names.iter().filter(|start| name.starts_with(**start)).map(|start| start.len()).max();
+    let found = FAMILIES.iter().filter_map(|(family, _, starts)| Some((begins(starts)?, *family))).max();
+    found.map_or("other", |(_, family)| family)
 }
 
 pub(super) fn run(arguments: &Models, context: Context) -> Result<()> {
     let hub = Hub::from_env()?;
-    let there =
-        |file: &Published| matches!(hub.state(file), State::Present | State::Foreign(_)).then(|| hub.path(file));
-    let mut networks: Vec<Known> = Vec::new();
+    let all = all(&hub)?;
+    let chosen: Vec<&Known> = match &arguments.name {
+        None => all.iter().collect(),
+        Some(name) => choose(&all, name)?,
+    };
+    if arguments.json {
+        return context.output.json(&Answer { networks: chosen });
+    }
+    context.output.result(
+        match (&arguments.name, chosen.as_slice()) {
+            (None, _) => overview(&all),
+            (Some(_), [known]) => details(known, &hub),
+            (Some(_), networks) => table(networks),
+        }
+        .trim_end(),
+    )
+}
+
+/// All networks, the built-in one last.
+fn all(hub: &Hub) -> Result<Vec<Known>> {
+    let mut networks = Vec::new();
     for known in applications::ALL {
-        let weights = match (published(known, true), published(known, false)) {
-            (Ok(with), Ok(without)) => Weights::Published { with_top: there(with), without_top: there(without) },
-            _ => Weights::None,
-        };
         networks.push(Known {
             name: known.name,
+            family: family(known.name),
             description: known.description,
+            publisher: known.publisher.name(),
             input: known.input,
+            preprocessing: known.preprocessing(known.input)?.to_string(),
             parameters: known.parameters,
             parameters_without_top: known.parameters_without_top,
-            weights,
+            weights: weights(known, hub),
         });
     }
     let builtin = builtin_vgg16()?;
     networks.push(Known {
         name: BUILTIN,
+        family: family(BUILTIN),
         description: "the first three blocks of VGG16 with their weights, for images of any size",
+        publisher: None,
         input: builtin.preprocessing()?.output_shape(),
+        preprocessing: builtin.preprocessing()?.to_string(),
         parameters: builtin.network.parameters().0,
         parameters_without_top: None,
         weights: Weights::BuiltIn,
     });
-    if arguments.json {
-        return context.output.json(&Answer { networks });
-    }
-    context.output.result(table(&networks).trim_end())
+    Ok(networks)
 }
 
-fn table(networks: &[Known]) -> String {
+fn weights(known: &Architecture, hub: &Hub) -> Weights {
+    let there = |with_top| {
+        let file = published(known, with_top).ok().filter(|file| file.with_top == with_top)?;
+        matches!(hub.state(file), State::Present | State::Foreign(_)).then(|| hub.path(file))
+    };
+    match published(known, true) {
+        Ok(_) => Weights::Published { with_top: there(true), without_top: there(false) },
+        Err(_) => Weights::None,
+    }
+}
+
+/// The networks of a family, or the one of a name.
+fn choose<'a>(all: &'a [Known], name: &str) -> lucida::Result<Vec<&'a Known>> {
+    let plain = name.to_lowercase().replace('_', "-");
+    let of_family: Vec<&Known> = all.iter().filter(|known| known.family == plain).collect();
+    if !of_family.is_empty() {
+        return Ok(of_family);
+    }
+    if let Some(known) = all.iter().find(|known| known.name == plain) {
+        return Ok(vec![known]);
+    }
+    let names = FAMILIES.iter().map(|(family, ..)| *family).chain(all.iter().map(|known| known.name));
+    let near = nearest_name(&plain, names).map(|near| format!(", did you mean {near:?}?")).unwrap_or_default();
+    let families: Vec<_> = FAMILIES.iter().map(|(family, ..)| *family).collect();
+    Err(Error::argument(format!("unknown network or family {name:?}{near}: the families are {}", families.join(", "))))
+}
+
+/// A line for each family and publisher.
+fn overview(all: &[Known]) -> String {
+    let mut text = row(["family", "networks", "weights from", "here", "parameters", "input"]);
+    for (family, ..) in FAMILIES {
+        let mut left: Vec<&Known> = all.iter().filter(|known| known.family == family).collect();
+        let mut label = family;
+        while let Some(origin) = left.first().map(|first| first.origin()) {
+            let (networks, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|known| known.origin() == origin);
+            text.push_str(&line(label, origin, &networks));
+            (left, label) = (others, "");
+        }
+    }
+    let (networks, here) = (counted(all.len(), "network"), all.iter().filter(|known| known.weights.is_here()).count());
+    let _ = write!(
+        text,
+        "\n{networks}, weights of {here} here. A family or a network in detail: `lucida models vgg`.\n\
+         Download weights: `lucida weights fetch NETWORK`."
+    );
+    text
+}
+
+/// What networks of a family have in common, in a line.
+fn line(family: &str, origin: &str, networks: &[&Known]) -> String {
+    let names: Vec<&str> = networks.iter().map(|known| known.name).collect();
+    let here = match networks.iter().filter(|known| known.weights.is_here()).count() {
+        0 => String::new(),
+        count => count.to_string(),
+    };
+    let millions = |parameters: usize| format!("{:.1}", parameters as f64 / 1e6);
+    let parameters = range(networks.iter().map(|known| known.parameters), millions) + " M";
+    let input = range(networks.iter().map(|known| known.input[0]), |side| side.to_string());
+    row([family, &in_short(&names), origin, &here, &parameters, &input])
+}
+
+fn row([family, networks, origin, here, parameters, input]: [&str; 6]) -> String {
+    let row = format!("{family:<17}  {networks:<NAMES$}  {origin:<12}  {here:>4}  {parameters:>13}  {input:>7}");
+    format!("{}\n", row.trim_end())
+}
+
+/// From the least to the largest of some numbers.
+fn range(values: impl Iterator<Item = usize> + Clone, text: impl Fn(usize) -> String) -> String {
+    let [least, most] = [values.clone().min(), values.max()].map(|value| text(value.unwrap_or(0)));
+    if least == most { least } else { format!("{least}-{most}") }
+}
+
+/// Names in a few words: `resnet{18, 34, 50}`, `regnet-y-400mf ... regnet-x-32gf`.
+fn in_short(names: &[&str]) -> String {
+    let (first, last) = (names.first().copied().unwrap_or_default(), names.last().copied().unwrap_or_default());
+    let all = names.join(", ");
+    if all.len() <= NAMES {
+        return all;
+    }
+    let common = |same: &dyn Fn(usize, &str) -> bool| {
+        let cut = |&len: &usize| names.iter().all(|name| len < name.len() && same(len, name));
+        (0..first.len()).rev().find(cut).unwrap_or(0)
+    };
+    // Neither a word nor a number is cut in two.
+    let cuts = |len: usize, name: &str| {
+        let ends = |like: fn(char) -> bool| name[..len].ends_with(like) && name[len..].starts_with(like);
+        ends(char::is_alphabetic) || ends(char::is_numeric)
+    };
+    let start = common(&|len, name| name.starts_with(&first[..len]) && !cuts(len, name));
+    let end = common(&|len, name| {
+        let tail = &first[first.len() - len..];
+        name.ends_with(tail) && start + len < name.len() && (len == 0 || tail.starts_with('-'))
+    });
+    let middles: Vec<&str> = names.iter().map(|name| &name[start..name.len() - end]).collect();
+    let (before, after) = (&first[..start], &first[first.len() - end..]);
+    let listed = format!("{before}{{{}}}{after}", middles.join(", "));
+    let ends = format!("{first} ... {last}");
+    let short = format!("{before}{{{} ... {}}}{after}", middles[0], middles[middles.len() - 1]);
+    [listed, ends, short.clone()].into_iter().find(|text| text.len() <= NAMES).unwrap_or(short)
+}
+
+/// A line for each network of a family.
+fn table(networks: &[&Known]) -> String {
     let width = networks.iter().map(|known| known.name.len()).max().unwrap_or(0);
-    let mut text =
-        format!("{:<width$}  {:>9}  {:>11}  {:>11}  weights\n", "name", "input", "parameters", "without top");
+    let title = FAMILIES.iter().find(|(family, ..)| *family == networks[0].family).map_or("", |(_, title, _)| *title);
+    let mut text = format!(
+        "{title}\n\n{:<width$}  {:>9}  {:>11}  {:>11}  weights\n",
+        "name", "input", "parameters", "without top"
+    );
     for known in networks {
         let input = known.input.map(|size| size.to_string()).join("x");
         let without = known.parameters_without_top.map_or("–".to_owned(), thousands);
@@ -100,4 +280,67 @@ fn table(networks: &[Known]) -> String {
         let _ = writeln!(text, "    {}", known.description);
     }
     text
+}
+
+/// All that is known of a network.
+fn details(known: &Known, hub: &Hub) -> String {
+    let mut text = format!("{}: {}\n\n", known.name, known.description);
+    let [height, width, channels] = known.input;
+    let top = known.parameters_without_top.map(|count| format!("; without the classifier {}", thousands(count)));
+    let _ = writeln!(text, "Family         {}", known.family);
+    let _ = writeln!(text, "Input          {height}x{width}x{channels}, --preprocessing {}", known.preprocessing);
+    let _ = writeln!(text, "Parameters     {}{}", thousands(known.parameters), top.unwrap_or_default());
+    let _ = writeln!(text, "Weights        {}", known.weights.text());
+    for file in all_published().iter().filter(|file| file.network == known.name) {
+        text.push_str(&about(file, hub));
+    }
+    text
+}
+
+/// A file of weights, and how to get it.
+fn about(file: &Published, hub: &Hub) -> String {
+    let top = if file.with_top { "with the classifier" } else { "without the classifier" };
+    let state = match hub.state(file) {
+        State::Present => hub.path(file).display().to_string(),
+        _ => format!("{} from {}: `{}`", file.size_text(), file.publisher(), file.command()),
+    };
+    let checksum = match file.checksum {
+        Some(checksum) => format!("{} {}", checksum.name(), checksum.digits()),
+        None => "no checksum is published".to_owned(),
+    };
+    format!("  {top}\n      {state}\n      {checksum}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_put_in_a_few_words() {
+        for (names, expected) in [
+            (&["vgg16", "vgg19"][..], "vgg16, vgg19"),
+            (&["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"], "resnet{18, 34, 50, 101, 152}"),
+            (
+                &["efficientnet-b0-torch", "efficientnet-b1-torch", "efficientnet-b7-torch"],
+                "efficientnet-b{0, 1, 7}-torch",
+            ),
+            (&["densenet121-keras", "densenet169-keras", "densenet201-keras"], "densenet{121, 169, 201}-keras"),
+            (
+                &["mobilenet", "mobilenet-v2", "mobilenet-v3-small", "mobilenet-v3-large"],
+                "mobilenet ... mobilenet-v3-large",
+            ),
+        ] {
+            assert_eq!(in_short(names), expected);
+        }
+    }
+
+    #[test]
+    fn every_network_is_of_a_family() {
+        for known in applications::ALL {
+            assert_ne!(family(known.name), "other", "{}", known.name);
+        }
+        let families =
+            ["efficientnet-lite0", "efficientnet-b0", "wide-resnet50-2", "resnet50v2", "basic-cnn"].map(family);
+        assert_eq!(families, ["efficientnet-lite", "efficientnet", "wide-resnet", "resnet", "small"]);
+    }
 }

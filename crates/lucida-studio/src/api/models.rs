@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use lucida::weights::hub::megabytes;
 use lucida::weights::{OutputKind, Outputs};
 use serde::Serialize;
 
@@ -93,7 +92,7 @@ fn described(loaded: &Loaded, entry: &Entry) -> Described {
         name: loaded.name.clone(),
         network: network.name().to_owned(),
         trained: loaded.trained,
-        fetch: entry.unfetched().map(|file| Fetch { command: file.command(), size: megabytes(file.size) }),
+        fetch: entry.unfetched().map(|file| Fetch { command: file.command(), size: file.size_text() }),
         digits: loaded.is_digits(),
         assumed: is_assumed(entry, loaded),
         parameters: network.parameters().0,

@@ -11,10 +11,13 @@ use crate::nn::layers::{
     ActivationKind, BatchNormalization, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D,
 };
 use crate::nn::{Inference, Layer, Network, Node, Plan, Shape, applications};
-use crate::weights::{Model, Task, hub};
+use crate::weights::{Model, Task};
 use crate::{Cpu, Error, Result};
 
 use super::{Classifier, Samples, TargetSpec};
+
+/// The networks whose weights earlier versions could start from.
+const BASES_OF_OLD: [&str; 3] = ["vgg16", "vgg19", "inception-v3"];
 
 const KNOWN: &str = "flatten, gap, gmp, dense:UNITS, dropout:RATE, bn, standardize";
 
@@ -293,7 +296,7 @@ pub fn end_of_frozen(model: &Model) -> Result<usize> {
         return Ok(network.find(end)? + 1);
     }
     // Models of earlier versions do not say: those that started from published weights had all of them frozen.
-    let published = applications::find(network.name()).is_ok_and(|known| hub::published(known, true).is_ok());
+    let published = applications::find(network.name()).is_ok_and(|known| BASES_OF_OLD.contains(&known.name));
     let flattens = |node: &Node| {
         matches!(node.layer(), Layer::Flatten(_) | Layer::GlobalAveragePooling2D(_) | Layer::GlobalMaxPooling2D(_))
     };

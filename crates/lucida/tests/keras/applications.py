@@ -43,6 +43,7 @@ NETWORKS = {
     "inception-resnet-v2": apps.InceptionResNetV2,
     "nasnet-mobile": apps.NASNetMobile,
     "nasnet-large": apps.NASNetLarge,
+    **{f"convnext-{n.lower()}-keras": getattr(apps, f"ConvNeXt{n}") for n in "Tiny Small Base Large XLarge".split()},
 }
 SIZE = 96
 
@@ -85,7 +86,7 @@ def write(folder, name, build):
     keras.backend.clear_session()
     model = build(weights="imagenet", input_shape=(SIZE, SIZE, 3))
     pool = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.GlobalAveragePooling2D))
-    high = 255 if name.startswith(("efficientnet", "mobilenet-v3")) else 1
+    high = 255 if name.startswith(("convnext", "efficientnet", "mobilenet-v3")) else 1
     inputs = rng.uniform(0, high, (1, SIZE, SIZE, 3)).astype(np.float32)
     features, output = keras.Model(model.inputs, [pool.input, model.output]).predict(inputs, verbose=0)
     expected = {

@@ -40,6 +40,7 @@ impl Source {
             None => {
                 let known = applications::find(&arguments.model)?;
                 let spec = match &arguments.weights {
+                    Some(path) if path.as_os_str() == "none" => return Self::scratch(known, arguments),
                     None if hub::published(known, true).is_err() => return Self::scratch(known, arguments),
                     // The file of a whole model knows the size and the classes that it was trained with.
                     Some(path) if inspect(path)?.architecture.is_some() => file(path),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use lucida::weights::hub::{Hub, PUBLISHED, State, megabytes};
+use lucida::weights::hub::{Hub, State, all_published, megabytes, networks};
 use serde::Serialize;
 
 use crate::cli::WeightsList;
@@ -21,41 +21,71 @@ struct Answer {
 struct Listed {
     network: &'static str,
     with_top: bool,
-    size: u64,
+    /// Bytes, where the publisher says.
+    size: Option<u64>,
+    /// Bytes, to within some per cent.
+    about: u64,
+    checksum: Option<String>,
     state: &'static str,
     /// Bytes that are there.
     bytes: u64,
     path: PathBuf,
     url: String,
+    #[serde(skip)]
+    size_text: String,
 }
 
 pub(super) fn run(arguments: &WeightsList, context: Context) -> Result<()> {
     let hub = Hub::from_env()?;
-    let listed = PUBLISHED.iter().map(|file| {
-        let (state, bytes) = match hub.state(file) {
-            State::Present => ("present", file.size),
-            State::Partial(bytes) => ("partial", bytes),
-            State::Foreign(bytes) => ("foreign", bytes),
-            _ => ("missing", 0),
-        };
-        let (network, with_top, size) = (file.network, file.with_top, file.size);
-        Listed { network, with_top, size, state, bytes, path: hub.path(file), url: hub.url(file) }
+    let files = all_published().iter().map(|file| Listed {
+        network: file.network,
+        with_top: file.with_top,
+        size: file.size,
+        about: file.about,
+        checksum: file.checksum.map(|checksum| format!("{} {}", checksum.name(), checksum.digits())),
+        state: match hub.state(file) {
+            State::Present => "present",
+            State::Partial(_) => "partial",
+            State::Foreign(_) => "foreign",
+            _ => "missing",
+        },
+        bytes: hub.bytes(file),
+        path: hub.path(file),
+        url: hub.url(file),
+        size_text: file.size_text(),
     });
-    let files: Vec<_> = listed.collect();
+    let files: Vec<_> = files.collect();
     if arguments.json {
         return context.output.json(&Answer { folder: hub.folder().to_path_buf(), files });
     }
-    let mut text = format!("Weights in {}\n\n", hub.folder().display());
-    let _ = writeln!(text, "{:<12}  {:<10}  {:>8}  state", "network", "classifier", "size");
-    for file in &files {
+    let shown: Vec<_> = files.iter().filter(|file| arguments.all || file.state != "missing").collect();
+    let folder = hub.folder().display();
+    let mut text = match shown.len() {
+        0 => format!("No weights in {folder}\n"),
+        _ => format!("Weights in {folder}\n\n{}", table(&shown)),
+    };
+    if !arguments.all {
+        let _ = write!(
+            text,
+            "\n`lucida weights fetch` knows the weights of {} networks: --all lists them",
+            networks().len()
+        );
+    }
+    context.output.result(text.trim_end())
+}
+
+fn table(files: &[&Listed]) -> String {
+    let width = files.iter().map(|file| file.network.len()).max().unwrap_or(0).max("network".len());
+    let mut text = format!("{:<width$}  {:<10}  {:>14}  state\n", "network", "classifier", "size");
+    for file in files {
         let state = match file.state {
             "present" => file.path.display().to_string(),
             "partial" => format!("{} of it are there", megabytes(file.bytes)),
             "foreign" => format!("{}, but of {} bytes: not the published file", file.path.display(), file.bytes),
             _ => "not downloaded".to_owned(),
         };
-        let (top, size) = (if file.with_top { "with" } else { "without" }, megabytes(file.size));
-        let _ = writeln!(text, "{:<12}  {top:<10}  {size:>8}  {state}", file.network);
+        let (top, size) = (if file.with_top { "with" } else { "without" }, &file.size_text);
+        let _ = writeln!(text, "{:<width$}  {top:<10}  {size:>14}  {state}", file.network);
     }
-    context.output.result(text.trim_end())
+    text
 }

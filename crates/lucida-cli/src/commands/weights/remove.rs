@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use lucida::weights::hub::{Hub, PUBLISHED, State, megabytes};
+use lucida::weights::hub::{Hub, State, all_published, megabytes};
 use serde::Serialize;
 
 use crate::bar::Bar;
@@ -32,7 +32,7 @@ pub(super) fn run(network: Option<&str>, dry_run: bool, json: bool, context: Con
     interrupt::catch()?;
     let mut bar = Bar::new(output);
     let (mut freed, mut files) = (0, Vec::new());
-    for file in PUBLISHED.iter().filter(|file| network.is_none_or(|network| network == file.network)) {
+    for file in all_published().iter().filter(|file| network.is_none_or(|network| network == file.network)) {
         let path = hub.path(file).display().to_string();
         if matches!(hub.state(file), State::Foreign(_)) {
             output.note(&format!("{path} is not the published file, and stays"));

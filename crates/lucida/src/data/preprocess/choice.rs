@@ -47,8 +47,9 @@ impl PixelFormat {
 }
 
 /// Networks of torchvision that were trained on images resized with cubic interpolation.
-const BICUBIC: [&str; 8] = [
+const BICUBIC: [&str; 9] = [
     "efficientnet-b0-torch",
+    "efficientnet-b1-torch",
     "efficientnet-b2-torch",
     "efficientnet-b3-torch",
     "efficientnet-b4-torch",

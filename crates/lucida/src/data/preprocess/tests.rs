@@ -1,4 +1,5 @@
 use super::*;
+use crate::nn::applications::{self, Architecture, Publisher};
 
 fn presets() -> [Preprocessing; 5] {
     [
@@ -32,6 +33,40 @@ fn each_preset_computes_what_its_networks_were_trained_with() {
     }
     assert_eq!(Preprocessing::vgg().output_shape(), [224, 224, 3]);
     assert_eq!(Preprocessing::mnist().output_shape(), [28, 28, 1]);
+}
+
+/// `tests/preprocessing/record.py` wrote the lines.
+#[test]
+fn known_networks_are_given_what_keras_and_torchvision_give_them() {
+    let lines = include_str!("../../../tests/preprocessing/networks.tsv").lines();
+    let mut names = Vec::new();
+    for line in lines {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [name, _, side, fit, filter, values @ ..] = columns.as_slice() else { panic!("{line}") };
+        let known = applications::find(name).unwrap();
+        if let Ok(side) = side.parse() {
+            assert_eq!(known.input, [side, side, 3], "{name}");
+        }
+        let preprocessing = known.preprocessing(known.input).unwrap();
+        let expected = (
+            if *fit == "crop" { Fit::Crop } else { Fit::Stretch },
+            if *filter == "bicubic" { Filter::Bicubic } else { Filter::Bilinear },
+        );
+        assert_eq!((preprocessing.fit, preprocessing.filter), expected, "{name}");
+        for (got, expected) in pixel(&preprocessing, [10, 100, 250]).iter().zip(values) {
+            let expected: f32 = expected.parse().unwrap();
+            assert!((got - expected).abs() < 1e-4, "{name}: {got} {expected}");
+        }
+        names.push(*name);
+    }
+    let published = |known: &&Architecture| matches!(known.publisher, Publisher::Keras | Publisher::Torchvision);
+    let missing: Vec<_> = applications::ALL
+        .iter()
+        .filter(published)
+        .map(|known| known.name)
+        .filter(|name| !names.contains(name))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

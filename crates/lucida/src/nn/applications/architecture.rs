@@ -24,6 +24,32 @@ pub enum PixelFormat {
     Digit,
 }
 
+/// Who publishes a network's weights, under these names of its layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Publisher {
+    /// Nobody: the network is there to be trained.
+    Nobody,
+    /// Keras's applications.
+    Keras,
+    /// torchvision's models.
+    Torchvision,
+    /// The authors of EfficientNet-Lite, as checkpoints of TensorFlow.
+    TensorFlow,
+}
+
+impl Publisher {
+    /// Its name for people; none of [`Publisher::Nobody`].
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Nobody => None,
+            Self::Keras => Some("Keras"),
+            Self::Torchvision => Some("torchvision"),
+            Self::TensorFlow => Some("TensorFlow"),
+        }
+    }
+}
+
 /// A network of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Architecture {
@@ -31,6 +57,8 @@ pub struct Architecture {
     pub name: &'static str,
     /// What it is, in a line.
     pub description: &'static str,
+    /// Who publishes its weights.
+    pub publisher: Publisher,
     /// Its input by default: height, width, channels.
     pub input: [usize; 3],
     /// The least height and width of its input.

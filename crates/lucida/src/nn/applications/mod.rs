@@ -3,6 +3,7 @@
 mod alexnet;
 mod architecture;
 mod basic_cnn;
+mod convnext_keras;
 mod densenet;
 mod densenet_keras;
 mod efficientnet;
@@ -29,7 +30,7 @@ mod vgg;
 mod xception;
 
 pub use alexnet::alexnet;
-pub use architecture::{Architecture, PixelFormat};
+pub use architecture::{Architecture, PixelFormat, Publisher};
 pub use basic_cnn::basic_cnn;
 pub use densenet::densenet121;
 pub use inception_v3::inception_v3;
@@ -43,6 +44,9 @@ pub use table::{ALL, find};
 pub(crate) use vgg::vgg16_start;
 pub use vgg::{vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn};
 
+pub use convnext_keras::{
+    convnext_base_keras, convnext_large_keras, convnext_small_keras, convnext_tiny_keras, convnext_xlarge_keras,
+};
 pub use densenet_keras::{densenet121_keras, densenet169_keras, densenet201_keras};
 pub use efficientnet::{
     efficientnet_b0, efficientnet_b1, efficientnet_b2, efficientnet_b3, efficientnet_b4, efficientnet_b5,

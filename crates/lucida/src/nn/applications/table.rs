@@ -1,20 +1,18 @@
 //! The table of known networks.
 
-use super::architecture::{Architecture, PixelFormat};
+use super::architecture::{Architecture, PixelFormat, Publisher};
 use super::modules::{NETWORKS, joined};
 use super::options::InitialWeights;
 use super::{
-    alexnet, basic_cnn, densenet121, inception_v3, inception_v3_torch, lenet5, mnist_cnn, resnet18, resnet34, resnet50,
-    resnet101, resnet152, squeezenet1_0, squeezenet1_1, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19,
-    vgg19_bn,
-};
-use super::{
-    densenet121_keras, densenet169_keras, densenet201_keras, efficientnet_b0, efficientnet_b1, efficientnet_b2,
-    efficientnet_b3, efficientnet_b4, efficientnet_b5, efficientnet_b6, efficientnet_b7, efficientnet_v2_b0,
-    efficientnet_v2_b1, efficientnet_v2_b2, efficientnet_v2_b3, efficientnet_v2_l, efficientnet_v2_m,
-    efficientnet_v2_s, inception_resnet_v2, mobilenet, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small,
-    nasnet_large, nasnet_mobile, resnet50_keras, resnet50v2, resnet101_keras, resnet101v2, resnet152_keras,
-    resnet152v2, unet, xception,
+    alexnet, basic_cnn, convnext_base_keras, convnext_large_keras, convnext_small_keras, convnext_tiny_keras,
+    convnext_xlarge_keras, densenet121, densenet121_keras, densenet169_keras, densenet201_keras, efficientnet_b0,
+    efficientnet_b1, efficientnet_b2, efficientnet_b3, efficientnet_b4, efficientnet_b5, efficientnet_b6,
+    efficientnet_b7, efficientnet_v2_b0, efficientnet_v2_b1, efficientnet_v2_b2, efficientnet_v2_b3, efficientnet_v2_l,
+    efficientnet_v2_m, efficientnet_v2_s, inception_resnet_v2, inception_v3, inception_v3_torch, lenet5, mnist_cnn,
+    mobilenet, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, nasnet_large, nasnet_mobile, resnet18, resnet34,
+    resnet50, resnet50_keras, resnet50v2, resnet101, resnet101_keras, resnet101v2, resnet152, resnet152_keras,
+    resnet152v2, squeezenet1_0, squeezenet1_1, unet, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19,
+    vgg19_bn, xception,
 };
 use crate::nn::Network;
 use crate::similar::expected_one_of;
@@ -28,6 +26,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "mnist-cnn",
         description: "three convolutions and two dense layers, for digits",
+        publisher: Publisher::Nobody,
         input: [28, 28, 1],
         smallest: 28,
         pixels: PixelFormat::Digit,
@@ -48,6 +47,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "lenet5",
         description: "LeNet-5 (LeCun et al., 1998): the first convolutional network in wide use, for digits",
+        publisher: Publisher::Nobody,
         input: [28, 28, 1],
         smallest: 16,
         pixels: PixelFormat::Digit,
@@ -59,6 +59,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "basic-cnn",
         description: "three convolutions and three dense layers, to classify photos",
+        publisher: Publisher::Nobody,
         input: [150, 150, 3],
         smallest: 22,
         pixels: PixelFormat::Unit,
@@ -70,6 +71,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "vgg16",
         description: "VGG16 (Simonyan and Zisserman, 2014): 13 convolutions of 3x3; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Caffe,
@@ -81,6 +83,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "vgg19",
         description: "VGG19 (Simonyan and Zisserman, 2014): 16 convolutions of 3x3; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Caffe,
@@ -92,6 +95,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "inception-v3",
         description: "InceptionV3 (Szegedy et al., 2016): eleven blocks of parallel convolutions; ImageNet",
+        publisher: Publisher::Keras,
         input: [299, 299, 3],
         smallest: 75,
         pixels: PixelFormat::Tf,
@@ -103,6 +107,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "vgg11",
         description: "VGG11 (Simonyan and Zisserman, 2014; torchvision): 8 convolutions; ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -114,6 +119,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "vgg13",
         description: "VGG13 (Simonyan and Zisserman, 2014; torchvision): 10 convolutions; ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -125,6 +131,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "vgg11-bn",
         description: "VGG11 with batch normalization (torchvision); ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -136,6 +143,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "vgg13-bn",
         description: "VGG13 with batch normalization (torchvision); ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -147,6 +155,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "vgg16-bn",
         description: "VGG16 with batch normalization (torchvision); ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -158,6 +167,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "vgg19-bn",
         description: "VGG19 with batch normalization (torchvision); ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -169,6 +179,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "alexnet",
         description: "AlexNet (Krizhevsky, 2014; torchvision): 5 convolutions, 3 dense layers; ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 63,
         pixels: PixelFormat::Torch,
@@ -180,6 +191,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "squeezenet1-0",
         description: "SqueezeNet 1.0 (Iandola et al., 2016; torchvision): 8 fire modules; ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 21,
         pixels: PixelFormat::Torch,
@@ -191,6 +203,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "squeezenet1-1",
         description: "SqueezeNet 1.1 (torchvision): as 1.0 with 2.4 times less work; ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 17,
         pixels: PixelFormat::Torch,
@@ -202,6 +215,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "resnet18",
         description: "ResNet18 (He et al., 2015; torchvision): 8 blocks of two convolutions; ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -213,6 +227,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "resnet34",
         description: "ResNet34 (He et al., 2015; torchvision): 16 blocks of two convolutions; ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -224,6 +239,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "resnet50",
         description: "ResNet50 (He et al., 2015; torchvision): 16 blocks of three convolutions; ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -235,6 +251,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "resnet101",
         description: "ResNet101 (He et al., 2015; torchvision): 33 blocks of three convolutions; ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -246,6 +263,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "resnet152",
         description: "ResNet152 (He et al., 2015; torchvision): 50 blocks of three convolutions; ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -257,6 +275,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "densenet121",
         description: "DenseNet121 (Huang et al., 2016; torchvision): 58 layers in dense blocks; ImageNet",
+        publisher: Publisher::Torchvision,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -268,6 +287,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "inception-v3-torch",
         description: "InceptionV3 (Szegedy et al., 2016; torchvision); ImageNet",
+        publisher: Publisher::Torchvision,
         input: [299, 299, 3],
         smallest: 75,
         pixels: PixelFormat::Tf,
@@ -279,6 +299,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "mobilenet",
         description: "MobileNet (Howard et al., 2017; Keras): 13 depthwise and 1x1 convolutions; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Tf,
@@ -290,6 +311,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "mobilenet-v2",
         description: "MobileNetV2 (Sandler et al., 2018; Keras): 17 inverted residual blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Tf,
@@ -301,6 +323,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "mobilenet-v3-small",
         description: "MobileNetV3 Small (Howard et al., 2019; Keras): 11 blocks, hard swish; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -312,6 +335,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "mobilenet-v3-large",
         description: "MobileNetV3 Large (Howard et al., 2019; Keras): 15 blocks, hard swish; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -323,6 +347,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-b0",
         description: "EfficientNet B0 (Tan and Le, 2019; Keras): 16 inverted residual blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -334,6 +359,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-b1",
         description: "EfficientNet B1 (Tan and Le, 2019; Keras): 23 inverted residual blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [240, 240, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -345,6 +371,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-b2",
         description: "EfficientNet B2 (Tan and Le, 2019; Keras): 23 inverted residual blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [260, 260, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -356,6 +383,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-b3",
         description: "EfficientNet B3 (Tan and Le, 2019; Keras): 26 inverted residual blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [300, 300, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -367,6 +395,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-b4",
         description: "EfficientNet B4 (Tan and Le, 2019; Keras): 32 inverted residual blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [380, 380, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -378,6 +407,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-b5",
         description: "EfficientNet B5 (Tan and Le, 2019; Keras): 39 inverted residual blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [456, 456, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -389,6 +419,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-b6",
         description: "EfficientNet B6 (Tan and Le, 2019; Keras): 45 inverted residual blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [528, 528, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -400,6 +431,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-b7",
         description: "EfficientNet B7 (Tan and Le, 2019; Keras): 55 inverted residual blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [600, 600, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -411,6 +443,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-v2-b0",
         description: "EfficientNetV2 B0 (Tan and Le, 2021; Keras): fused blocks at first; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -422,6 +455,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-v2-b1",
         description: "EfficientNetV2 B1 (Tan and Le, 2021; Keras): fused blocks at first; ImageNet",
+        publisher: Publisher::Keras,
         input: [240, 240, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -433,6 +467,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-v2-b2",
         description: "EfficientNetV2 B2 (Tan and Le, 2021; Keras): fused blocks at first; ImageNet",
+        publisher: Publisher::Keras,
         input: [260, 260, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -444,6 +479,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-v2-b3",
         description: "EfficientNetV2 B3 (Tan and Le, 2021; Keras): fused blocks at first; ImageNet",
+        publisher: Publisher::Keras,
         input: [300, 300, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -455,6 +491,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-v2-s",
         description: "EfficientNetV2 S (Tan and Le, 2021; Keras): fused blocks at first; ImageNet",
+        publisher: Publisher::Keras,
         input: [384, 384, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -466,6 +503,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-v2-m",
         description: "EfficientNetV2 M (Tan and Le, 2021; Keras): fused blocks at first; ImageNet",
+        publisher: Publisher::Keras,
         input: [480, 480, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -477,6 +515,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "efficientnet-v2-l",
         description: "EfficientNetV2 L (Tan and Le, 2021; Keras): fused blocks at first; ImageNet",
+        publisher: Publisher::Keras,
         input: [480, 480, 3],
         smallest: 32,
         pixels: PixelFormat::Raw,
@@ -488,6 +527,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "densenet121-keras",
         description: "DenseNet121 (Huang et al., 2016; Keras): 58 layers in dense blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -499,6 +539,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "densenet169-keras",
         description: "DenseNet169 (Huang et al., 2016; Keras): 82 layers in dense blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -510,6 +551,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "densenet201-keras",
         description: "DenseNet201 (Huang et al., 2016; Keras): 98 layers in dense blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -521,6 +563,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "resnet50-keras",
         description: "ResNet50 (He et al., 2015; Keras): 16 blocks, halving in their first convolution; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Caffe,
@@ -532,6 +575,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "resnet101-keras",
         description: "ResNet101 (He et al., 2015; Keras): 33 blocks, halving in their first convolution; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Caffe,
@@ -543,6 +587,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "resnet152-keras",
         description: "ResNet152 (He et al., 2015; Keras): 50 blocks, halving in their first convolution; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Caffe,
@@ -554,6 +599,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "resnet50v2",
         description: "ResNet50V2 (He et al., 2016; Keras): 16 blocks, normalized before convolutions; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Tf,
@@ -565,6 +611,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "resnet101v2",
         description: "ResNet101V2 (He et al., 2016; Keras): 33 blocks, normalized before convolutions; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Tf,
@@ -576,6 +623,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "resnet152v2",
         description: "ResNet152V2 (He et al., 2016; Keras): 50 blocks, normalized before convolutions; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Tf,
@@ -587,6 +635,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "xception",
         description: "Xception (Chollet, 2016; Keras): 34 separable convolutions; ImageNet",
+        publisher: Publisher::Keras,
         input: [299, 299, 3],
         smallest: 71,
         pixels: PixelFormat::Tf,
@@ -598,6 +647,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "inception-resnet-v2",
         description: "InceptionResNetV2 (Szegedy et al., 2016; Keras): 40 residual blocks; ImageNet",
+        publisher: Publisher::Keras,
         input: [299, 299, 3],
         smallest: 75,
         pixels: PixelFormat::Tf,
@@ -609,6 +659,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "nasnet-mobile",
         description: "NASNet Mobile (Zoph et al., 2017; Keras): 16 cells found by a search; ImageNet",
+        publisher: Publisher::Keras,
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Tf,
@@ -620,6 +671,7 @@ const OWN: &[Architecture] = &[
     Architecture {
         name: "nasnet-large",
         description: "NASNet Large (Zoph et al., 2017; Keras): 22 cells found by a search; ImageNet",
+        publisher: Publisher::Keras,
         input: [331, 331, 3],
         smallest: 32,
         pixels: PixelFormat::Tf,
@@ -629,8 +681,69 @@ const OWN: &[Architecture] = &[
         build: nasnet_large,
     },
     Architecture {
+        name: "convnext-tiny-keras",
+        description: "ConvNeXt Tiny (Liu et al., 2022; Keras): 18 blocks of 7x7 depthwise convolutions; ImageNet",
+        publisher: Publisher::Keras,
+        input: [224, 224, 3],
+        smallest: 32,
+        pixels: PixelFormat::Raw,
+        classes: 1000,
+        parameters: 28_589_128,
+        parameters_without_top: Some(27_820_128),
+        build: convnext_tiny_keras,
+    },
+    Architecture {
+        name: "convnext-small-keras",
+        description: "ConvNeXt Small (Liu et al., 2022; Keras): 36 blocks of 7x7 depthwise convolutions; ImageNet",
+        publisher: Publisher::Keras,
+        input: [224, 224, 3],
+        smallest: 32,
+        pixels: PixelFormat::Raw,
+        classes: 1000,
+        parameters: 50_223_688,
+        parameters_without_top: Some(49_454_688),
+        build: convnext_small_keras,
+    },
+    Architecture {
+        name: "convnext-base-keras",
+        description: "ConvNeXt Base (Liu et al., 2022; Keras): 36 blocks of 7x7 depthwise convolutions; ImageNet",
+        publisher: Publisher::Keras,
+        input: [224, 224, 3],
+        smallest: 32,
+        pixels: PixelFormat::Raw,
+        classes: 1000,
+        parameters: 88_591_464,
+        parameters_without_top: Some(87_566_464),
+        build: convnext_base_keras,
+    },
+    Architecture {
+        name: "convnext-large-keras",
+        description: "ConvNeXt Large (Liu et al., 2022; Keras): 36 blocks of 7x7 depthwise convolutions; ImageNet",
+        publisher: Publisher::Keras,
+        input: [224, 224, 3],
+        smallest: 32,
+        pixels: PixelFormat::Raw,
+        classes: 1000,
+        parameters: 197_767_336,
+        parameters_without_top: Some(196_230_336),
+        build: convnext_large_keras,
+    },
+    Architecture {
+        name: "convnext-xlarge-keras",
+        description: "ConvNeXt XLarge (Liu et al., 2022; Keras): 36 blocks of 7x7 depthwise convolutions; ImageNet",
+        publisher: Publisher::Keras,
+        input: [224, 224, 3],
+        smallest: 32,
+        pixels: PixelFormat::Raw,
+        classes: 1000,
+        parameters: 350_196_968,
+        parameters_without_top: Some(348_147_968),
+        build: convnext_xlarge_keras,
+    },
+    Architecture {
         name: "unet",
         description: "U-Net (Ronneberger et al., 2015): segmentation, a class for each pixel",
+        publisher: Publisher::Nobody,
         input: [256, 256, 3],
         smallest: 16,
         pixels: PixelFormat::Unit,
@@ -666,6 +779,6 @@ pub fn find(name: &str) -> Result<&'static Architecture> {
 impl Architecture {
     /// Whether it was trained on the middle of images, rather than on images that were stretched.
     pub(crate) fn crops(&self) -> bool {
-        NETWORKS.iter().any(|network| network.name == self.name)
+        matches!(self.publisher, Publisher::Torchvision | Publisher::TensorFlow)
     }
 }

@@ -1,70 +1,99 @@
 //! The files that can be fetched.
 
+use std::sync::LazyLock;
+
 use crate::nn::applications::{self, Architecture};
 use crate::{Error, Result};
 
-/// A file of weights that Keras publishes for its applications.
-///
-/// Checksums and paths are those in Keras's own sources (`keras/src/applications`); sizes are those that the server names.
+/// A file of weights that Keras or torchvision publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
     /// The network, by its name in [`applications::ALL`].
     pub network: &'static str,
     /// Whether the classifier is in it.
     pub with_top: bool,
-    /// Its path below the address of the hub.
+    /// The address of its publisher.
+    pub address: &'static str,
+    /// Its path below that address, or below that of a mirror.
     pub path: &'static str,
-    /// Its MD5, in hexadecimal.
-    pub md5: &'static str,
-    /// Its size in bytes.
-    pub size: u64,
+    /// Its checksum; none where the publisher names none.
+    pub checksum: Option<Checksum>,
+    /// Its size in bytes, where it is known without asking the server.
+    pub size: Option<u64>,
+    /// Its size in bytes, or one that is near.
+    pub about: u64,
 }
 
-/// All files that can be fetched.
-pub const PUBLISHED: [Published; 6] = [
-    Published {
-        network: "vgg16",
-        with_top: false,
-        path: "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        md5: "6d6bbae143d832006294945121d1f1fc",
-        size: 58_889_256,
-    },
-    Published {
-        network: "vgg16",
-        with_top: true,
-        path: "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
-        md5: "64373286793e3c8b2b4e3219cbf3544b",
-        size: 553_467_096,
-    },
-    Published {
-        network: "vgg19",
-        with_top: false,
-        path: "vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        md5: "253f8cb515780f3b799900260a226db6",
-        size: 80_134_624,
-    },
-    Published {
-        network: "vgg19",
-        with_top: true,
-        path: "vgg19/vgg19_weights_tf_dim_ordering_tf_kernels.h5",
-        md5: "cbe5617147190e668d6c5d5026f83318",
-        size: 574_710_816,
-    },
-    Published {
-        network: "inception-v3",
-        with_top: false,
-        path: "inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        md5: "bcbd6486424b2319ff4ef7d526e38f63",
-        size: 87_910_968,
-    },
-    Published {
-        network: "inception-v3",
-        with_top: true,
-        path: "inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
-        md5: "9a0d58056eeedaa3f26cb7ebd46da564",
-        size: 96_112_376,
-    },
-];
+/// What must come out when the bytes of a file are hashed, in lower-case hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// An MD5, which Keras names for most of its files.
+    Md5(&'static str),
+    /// A SHA-256, or its first digits: eight or ten in the names of torchvision's files.
+    Sha256(&'static str),
+}
+
+impl Checksum {
+    /// The digits that are known.
+    pub fn digits(self) -> &'static str {
+        match self {
+            Self::Md5(digits) | Self::Sha256(digits) => digits,
+        }
+    }
+
+    /// The name of the hash: `MD5`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Md5(_) => "MD5",
+            Self::Sha256(_) => "SHA-256",
+        }
+    }
+
+    fn parse(text: &'static str) -> Option<Self> {
+        let (name, digits) = text.split_once(':')?;
+        match name {
+            "md5" => Some(Self::Md5(digits)),
+            "sha256" => Some(Self::Sha256(digits)),
+            _ => None,
+        }
+    }
+}
+
+static PUBLISHED: LazyLock<Vec<Published>> = LazyLock::new(|| read(include_str!("catalogue.txt")));
+
+/// All files that can be fetched, those of a network one after the other.
+pub fn all_published() -> &'static [Published] {
+    &PUBLISHED
+}
+
+/// The files of a catalogue. Lines that are not one are left out: a test counts them.
+fn read(text: &'static str) -> Vec<Published> {
+    let (mut files, mut publisher) = (Vec::new(), "");
+    for line in text.lines() {
+        if let Some(address) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            publisher = address;
+        } else if !line.starts_with('#') {
+            files.extend(read_line(line, publisher));
+        }
+    }
+    files
+}
+
+fn read_line(line: &'static str, address: &'static str) -> Option<Published> {
+    let columns: Vec<&str> = line.split_whitespace().collect();
+    let [network, top, path, checksum, size] = columns[..] else { return None };
+    let about = size.trim_start_matches('~').parse().ok()?;
+    let size = (!size.starts_with('~')).then_some(about);
+    Some(Published {
+        network,
+        with_top: top == "with",
+        address,
+        path,
+        checksum: Checksum::parse(checksum),
+        size,
+        about,
+    })
+}
 
 impl Published {
     /// The name of the file, in the cache as at the server.
@@ -74,28 +103,63 @@ impl Published {
 
     /// The command that fetches it.
     pub fn command(&self) -> String {
-        format!("lucida weights fetch {}{}", self.network, if self.with_top { " --with-top" } else { "" })
+        let top = if self.with_top && !self.is_only() { " --with-top" } else { "" };
+        format!("lucida weights fetch {}{top}", self.network)
     }
 
     /// What it is, for people: `vgg16 without its classifier`.
     pub fn title(&self) -> String {
         format!("{} {} its classifier", self.network, if self.with_top { "with" } else { "without" })
     }
+
+    /// Who publishes it.
+    pub fn publisher(&self) -> &'static str {
+        if self.address.contains("pytorch.org") { "torchvision" } else { "Keras" }
+    }
+
+    /// Its size for people: `58.9 MB`, `about 102.5 MB`.
+    pub fn size_text(&self) -> String {
+        match self.size {
+            Some(size) => megabytes(size),
+            None => format!("about {}", megabytes(self.about)),
+        }
+    }
+
+    /// Its size to the byte, or one that is near: `58889256`, `about 102530810`.
+    pub fn bytes_text(&self) -> String {
+        if self.size.is_some() { self.about.to_string() } else { format!("about {}", self.about) }
+    }
+
+    /// Whether a file of this length, in bytes, can be it. Where the size is only near, HDF5's structure may add to it.
+    pub(super) fn fits(&self, len: u64) -> bool {
+        match self.size {
+            Some(size) => len == size,
+            None => (self.about - self.about / 20..=self.largest()).contains(&len),
+        }
+    }
+
+    /// The bytes that it has at most.
+    pub(super) fn largest(&self) -> u64 {
+        self.size.unwrap_or(self.about + self.about / 4 + (1 << 20))
+    }
+
+    /// Whether its network has no other file: torchvision publishes no weights without the classifier.
+    fn is_only(&self) -> bool {
+        all_published().iter().filter(|file| file.network == self.network).count() == 1
+    }
 }
 
-/// The published weights of a network.
+/// The published weights of a network: without its classifier those with it, where there are no others.
 ///
 /// # Errors
-/// [`Error::Argument`] when there are none, with the names of the networks that have some.
+/// [`Error::Argument`] when there are none.
 pub fn published(network: &Architecture, with_top: bool) -> Result<&'static Published> {
-    let found = PUBLISHED.iter().find(|file| file.network == network.name && file.with_top == with_top);
-    found.ok_or_else(|| {
-        Error::argument(format!(
-            "there are no published weights of {}; there are of {}",
-            network.name,
-            networks().join(", ")
-        ))
-    })
+    let mut files = all_published().iter().filter(|file| file.network == network.name);
+    files
+        .clone()
+        .find(|file| file.with_top == with_top)
+        .or_else(|| files.find(|file| file.with_top))
+        .ok_or_else(|| Error::argument(format!("there are no published weights of {}", network.name)))
 }
 
 /// The published weights whose absence is the reason of an error.
@@ -110,7 +174,7 @@ pub fn published_for(error: &Error) -> Option<&'static Published> {
 
 /// The names of the networks whose weights are published.
 pub fn networks() -> Vec<&'static str> {
-    let has = |network: &&Architecture| PUBLISHED.iter().any(|file| file.network == network.name);
+    let has = |network: &&Architecture| all_published().iter().any(|file| file.network == network.name);
     applications::ALL.iter().filter(has).map(|network| network.name).collect()
 }
 
@@ -121,23 +185,85 @@ pub fn megabytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
+    fn every_line_is_a_file() {
+        let lines = include_str!("catalogue.txt").lines().filter(|line| !line.starts_with(['#', '[']));
+        assert_eq!(lines.count(), all_published().len());
+        let names: HashSet<_> = all_published().iter().map(Published::file_name).collect();
+        assert_eq!(names.len(), all_published().len(), "two files would have one place in the cache");
+    }
+
+    #[test]
     fn every_file_is_of_a_known_network_and_of_its_size() {
-        for file in &PUBLISHED {
+        // Torchvision's files have parts for training alone, or values of 16 bits.
+        let other_sizes = ["inception-v3-torch", "googlenet", "wide-resnet50-2", "wide-resnet101-2"];
+        for file in all_published() {
             let network = applications::find(file.network).unwrap();
             assert_eq!(published(network, file.with_top).unwrap(), file);
-            assert_eq!((network.name, file.md5.len()), (file.network, 32));
-            assert!(file.md5.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
-            // Four bytes for each parameter, and less than one per cent of structure.
+            assert_eq!(network.name, file.network);
+            assert!(file.address.starts_with("https://") && !file.path.starts_with('/'), "{file:?}");
+            match file.checksum {
+                Some(Checksum::Md5(digits)) => assert_eq!(digits.len(), 32),
+                Some(Checksum::Sha256(digits)) => assert!([8, 10, 64].contains(&digits.len()), "{digits}"),
+                None => assert!(file.network.starts_with("mobilenet"), "{file:?}"),
+            }
+            let digits = file.checksum.map_or("", Checksum::digits);
+            assert!(digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)), "{file:?}");
+            // Four bytes for each parameter, and a few per cent of structure.
             let parameters = if file.with_top { Some(network.parameters) } else { network.parameters_without_top };
             let floats = 4 * parameters.unwrap() as u64;
-            assert!((floats..floats + floats / 100).contains(&file.size), "{}", file.path);
-            assert_eq!(file.file_name().contains("notop"), !file.with_top);
+            let about = if file.size.is_some() {
+                floats..=floats + floats / 100
+            } else {
+                floats - floats / 50..=floats + floats / 50
+            };
+            assert!(about.contains(&file.about) || other_sizes.contains(&file.network), "{file:?}");
+            assert!(file.fits(file.about) && !file.fits(file.about / 2) && !file.fits(2 * file.about + (1 << 20)));
+            let says_so = ["notop", "no_top", "no-top"].iter().any(|part| file.path.contains(part));
+            assert_eq!(says_so, !file.with_top, "{file:?}");
+            // Torchvision's names end in the first digits of the checksum.
+            if file.publisher() == "torchvision" {
+                assert!(file.path.ends_with(&format!("-{digits}.pth")), "{file:?}");
+            }
         }
-        assert_eq!(networks(), ["vgg16", "vgg19", "inception-v3"]);
+    }
+
+    #[test]
+    fn all_networks_of_keras_and_torchvision_have_files() {
+        let without: Vec<_> = applications::ALL
+            .iter()
+            .filter(|network| published(network, true).is_err())
+            .map(|known| known.name)
+            .collect();
+        assert_eq!(
+            without,
+            [
+                "mnist-cnn",
+                "lenet5",
+                "basic-cnn",
+                "unet",
+                "efficientnet-lite0",
+                "efficientnet-lite1",
+                "efficientnet-lite2",
+                "efficientnet-lite3",
+                "efficientnet-lite4"
+            ]
+        );
+        assert_eq!(networks().len(), applications::ALL.len() - without.len());
         let message = published(applications::find("lenet5").unwrap(), true).unwrap_err().to_string();
-        assert!(message.contains("lenet5") && message.contains("vgg16, vgg19, inception-v3"), "{message}");
+        assert!(message.contains("lenet5"), "{message}");
+        // The only file, whichever is asked for, needs no option.
+        let resnet = published(applications::find("resnet50").unwrap(), false).unwrap();
+        assert_eq!((resnet.with_top, resnet.command().as_str()), (true, "lucida weights fetch resnet50"));
+        assert_eq!(resnet.size_text(), "about 102.5 MB");
+        let vgg = published(applications::find("vgg16").unwrap(), true).unwrap();
+        assert_eq!(
+            (vgg.command().as_str(), vgg.size_text().as_str()),
+            ("lucida weights fetch vgg16 --with-top", "553.5 MB")
+        );
     }
 }

@@ -177,7 +177,7 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
 }
 
 /// Whether a server runs on this machine, where no proxy leads.
-fn is_own_machine(url: &str) -> bool {
+pub(super) fn is_own_machine(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
     host == "localhost" || host == "[::1]" || host.starts_with("127.")

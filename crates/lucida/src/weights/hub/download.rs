@@ -1,12 +1,13 @@
 //! One file, from a server to its place.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use super::RetryPolicy;
-use super::client::{Body, Client, FetchError};
+use super::client::{Answer, Client, FetchError};
 use super::part::{self, Part};
+use super::{Published, RetryPolicy};
 use crate::core::progress::{Progress, Step, report};
 use crate::{Error, Result};
 
@@ -17,8 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct Job<'a> {
     pub(super) url: &'a str,
     pub(super) target: &'a Path,
-    pub(super) size: u64,
-    pub(super) md5: &'a str,
+    pub(super) file: &'a Published,
     pub(super) patience: &'a RetryPolicy,
 }
 
@@ -54,16 +54,19 @@ impl Job<'_> {
         let mut resumed = part.len() > 0;
         loop {
             self.complete(client, part, progress)?;
-            let found = part.checksum(progress)?;
-            if found == self.md5 {
+            let Some(checksum) = self.file.checksum else { return part.finish(self.target) };
+            let found = part.hash(checksum, progress)?;
+            if found.starts_with(checksum.digits()) {
                 return part.finish(self.target);
             }
             part.discard()?;
             // Bytes of an earlier day may be to blame: once more, all from the server.
             if !std::mem::take(&mut resumed) {
                 return Err(self.network(format!(
-                    "the checksum of what arrived is wrong (MD5 {found}, not {}); it was removed",
-                    self.md5
+                    "the checksum of what arrived is wrong ({} {}, not {}); it was removed",
+                    checksum.name(),
+                    &found[..checksum.digits().len()],
+                    checksum.digits()
                 )));
             }
         }
@@ -88,7 +91,10 @@ impl Job<'_> {
             if failures > self.patience.retries {
                 let kept = match part.len() {
                     0 => String::new(),
-                    len => format!("; the first {len} of {} bytes are kept", self.size),
+                    len => match self.file.size {
+                        Some(size) => format!("; the first {len} of {size} bytes are kept"),
+                        None => format!("; the first {len} bytes are kept"),
+                    },
                 };
                 return Err(self.network(format!("{problem} (attempts: {failures}){kept}")));
             }
@@ -99,82 +105,92 @@ impl Job<'_> {
 
     /// Asks for what is missing, and takes what comes.
     fn attempt(&self, client: &Client, part: &Part, progress: &mut dyn Progress) -> Result<(), Stop> {
+        // Without a checksum, only its tag tells that a part is of the version that the server has now.
+        let is_of_any_version = self.file.checksum.is_none() && part.tag().is_none();
+        if part.len() > self.file.largest() || is_of_any_version {
+            part.discard()?;
+        }
         let have = part.len();
-        if have == self.size {
+        if self.file.size == Some(have) {
             return Ok(());
         }
-        if have > self.size {
-            part.discard()?;
-            return self.attempt(client, part, progress);
-        }
         let answer = client.get(self.url, have, part.tag().as_deref())?;
-        let (file, from) = match answer.status {
+        match answer.status {
             200 => {
                 self.check_size(answer.len)?;
-                (part.restart(answer.tag.as_deref())?, 0)
+                let (file, whole) = (part.restart(answer.tag.as_deref())?, answer.len);
+                self.receive(answer, file, (0, whole), part, progress)
             }
             206 if have > 0 => match answer.range {
                 Some((from, whole)) if from == have => {
                     self.check_size(whole)?;
-                    (part.append()?, have)
+                    self.receive(answer, part.append()?, (have, whole), part, progress)
                 }
                 _ => {
                     part.discard()?;
-                    return passing("the server sent another part of the file than was asked for");
+                    passing("the server sent another part of the file than was asked for")
                 }
             },
             416 if have > 0 => {
                 part.discard()?;
-                return passing("the server cannot resume the download where it ended");
+                passing("the server cannot resume the download where it ended")
             }
-            404 | 410 => return lasting(format!("the server has no such file (status {})", answer.status)),
-            status @ (408 | 425 | 429 | 500..=599) => {
-                return passing(format!("the server answers with status {status}"));
-            }
-            status => return lasting(format!("the server answers with status {status}")),
-        };
-        self.receive(answer.body, file, from, part, progress)
+            404 | 410 => lasting(format!("the server has no such file (status {})", answer.status)),
+            status @ (408 | 425 | 429 | 500..=599) => passing(format!("the server answers with status {status}")),
+            status => lasting(format!("the server answers with status {status}")),
+        }
     }
 
+    /// Takes the bytes of an answer, from `from` to the end of the whole.
     fn receive(
         &self,
-        mut body: Body,
-        mut file: std::fs::File,
-        from: u64,
+        mut answer: Answer,
+        mut file: File,
+        (from, whole): (u64, Option<u64>),
         part: &Part,
         progress: &mut dyn Progress,
     ) -> Result<(), Stop> {
+        let whole = self.file.size.or(whole);
         let mut bytes = vec![0; 1 << 16];
         let mut done = from;
         loop {
-            report(progress, &Step::bytes(done, self.size))?;
-            let read = body.read(&mut bytes)?;
+            report(progress, &Step::bytes(done, whole.unwrap_or(self.file.about.max(done))))?;
+            let read = answer.body.read(&mut bytes)?;
             if read == 0 {
                 break;
             }
             done += read as u64;
-            if done > self.size {
+            if done > whole.unwrap_or(self.file.largest()) {
                 part.discard()?;
-                return self.check_size(Some(done));
+                return lasting(self.other_size(done));
             }
             file.write_all(&bytes[..read]).map_err(|source| part.failed(source))?;
         }
-        if done < self.size {
-            return passing(format!("the server stopped after {done} of {} bytes", self.size));
+        match whole {
+            Some(whole) if done < whole => {
+                return passing(format!("the server stopped after {done} of {whole} bytes"));
+            }
+            // Nobody has said how long the file is: too short is all that can be found out.
+            None if !self.file.fits(done) => return lasting(self.other_size(done)),
+            _ => {}
         }
         file.sync_all().map_err(|source| part.failed(source))?;
         Ok(())
     }
 
-    /// Whether a size that the server names is the right one.
+    /// Whether a size that the server names can be the right one.
     fn check_size(&self, found: Option<u64>) -> Result<(), Stop> {
         match found {
-            Some(found) if found != self.size => lasting(format!(
-                "the server's file has another size ({found} bytes or more, not {}): it is not the published one",
-                self.size
-            )),
+            Some(found) if !self.file.fits(found) => lasting(self.other_size(found)),
             _ => Ok(()),
         }
+    }
+
+    fn other_size(&self, found: u64) -> String {
+        let expected = self.file.bytes_text();
+        format!(
+            "the server's file has another size ({found} bytes or more, not {expected}): it is not the published one"
+        )
     }
 
     fn network(&self, problem: String) -> Error {

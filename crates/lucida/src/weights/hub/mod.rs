@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A file appears under its name only when it is complete and its checksum is right, so whoever finds it there can use
-//! it. One process fetches a file at a time; others wait for it.
+//! it. Of a few files, Keras names no checksum: they are fetched over https alone, and their length must be that of the
+//! network's parameters. One process fetches a file at a time; others wait for it.
 //!
 //! The environment variable `LUCIDA_CACHE` names the folder, `LUCIDA_HUB` another server with the same files (a mirror
 //! within a company, or one for tests).
@@ -24,18 +25,15 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 
-pub use catalogue::{PUBLISHED, Published, megabytes, networks, published, published_for};
+pub use catalogue::{Checksum, Published, all_published, megabytes, networks, published, published_for};
 
 use crate::core::Progress;
 use crate::nn::applications::Architecture;
 use crate::{Error, Result, files};
-use client::Client;
+use client::{Client, is_own_machine};
 use download::Job;
 pub(crate) use fetch::fetch;
 use part::Part;
-
-/// Where Keras publishes its files.
-const KERAS: &str = "https://storage.googleapis.com/tensorflow/keras-applications";
 
 /// How long to wait for a server, and how often to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +73,7 @@ pub enum State {
 /// How a file came to be in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fetched {
-    /// It was there, and its checksum is right.
+    /// It was there, and its checksum, if one is published, is right.
     BeforeNow,
     /// It was downloaded.
     Now,
@@ -85,32 +83,35 @@ pub enum Fetched {
 #[derive(Debug, Clone)]
 pub struct Hub {
     folder: PathBuf,
-    address: String,
+    /// The address of a mirror; without one, files come from their publishers.
+    mirror: Option<String>,
     patience: RetryPolicy,
     certificates: Option<PathBuf>,
 }
 
 impl Hub {
-    /// The hub of Keras and the cache of this user, or what the environment variables `LUCIDA_HUB` and `LUCIDA_CACHE` say
-    /// instead; `SSL_CERT_FILE` names the certificates to trust, as it does for other programs.
+    /// The servers of the publishers and the cache of this user, or what the environment variables `LUCIDA_HUB` (a mirror)
+    /// and `LUCIDA_CACHE` say instead; `SSL_CERT_FILE` names the certificates to trust, as it does for other programs.
     ///
     /// # Errors
     /// [`Error::Argument`] when a variable cannot be used, or this user has no folder of their own.
     pub fn from_env() -> Result<Self> {
-        let address = match std::env::var_os("LUCIDA_HUB").filter(|value| !value.is_empty()) {
-            None => KERAS.to_owned(),
-            Some(value) => value.into_string().map_err(|value| {
-                Error::argument(format!("LUCIDA_HUB: {} is not an address", value.to_string_lossy()))
-            })?,
+        let folder = cache_folder()?.join("weights");
+        let hub = match std::env::var_os("LUCIDA_HUB").filter(|value| !value.is_empty()) {
+            None => Self::at(&folder, None),
+            Some(value) => {
+                let address = value.into_string().map_err(|value| {
+                    Error::argument(format!("LUCIDA_HUB: {} is not an address", value.to_string_lossy()))
+                })?;
+                Self::new(folder, &address).map_err(|problem| Error::argument(format!("LUCIDA_HUB: {problem}")))?
+            }
         };
-        let hub = Self::new(cache_folder()?.join("weights"), &address)
-            .map_err(|problem| Error::argument(format!("LUCIDA_HUB: {problem}")))?;
         let certificates = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
         Ok(Self { certificates: certificates.map(PathBuf::from), ..hub })
     }
 
-    /// The server at an address, `https://...` (or `http://...`, for a server nearby: the checksums hold anyway), with
-    /// files kept in `folder`.
+    /// The mirror at an address, `https://...` (or `http://...`, for a server nearby: the checksums hold anyway), with
+    /// files kept in `folder`. It has the files of all publishers, at their paths.
     ///
     /// # Errors
     /// [`Error::Argument`] when the address is none of these.
@@ -121,8 +122,11 @@ impl Hub {
         if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/') || !rest.chars().all(plain)) {
             return Err(Error::argument(format!("{address:?} is not an address that begins with https:// or http://")));
         }
-        let address = address.trim_end_matches('/').to_owned();
-        Ok(Self { folder: folder.to_path_buf(), address, patience: RetryPolicy::default(), certificates: None })
+        Ok(Self::at(folder, Some(address.trim_end_matches('/').to_owned())))
+    }
+
+    fn at(folder: &Path, mirror: Option<String>) -> Self {
+        Self { folder: folder.to_path_buf(), mirror, patience: RetryPolicy::default(), certificates: None }
     }
 
     /// The same with another patience.
@@ -149,20 +153,26 @@ impl Hub {
 
     /// Where a file comes from.
     pub fn url(&self, file: &Published) -> String {
-        format!("{}/{}", self.address, file.path)
+        format!("{}/{}", self.mirror.as_deref().unwrap_or(file.address), file.path)
     }
 
     /// What is in the cache of a file, by its size.
     pub fn state(&self, file: &Published) -> State {
         let path = self.path(file);
         match path.metadata() {
-            Ok(found) if found.is_file() && found.len() == file.size => State::Present,
+            Ok(found) if found.is_file() && file.fits(found.len()) => State::Present,
             Ok(found) if found.is_file() => State::Foreign(found.len()),
             _ => match Part::of(&path).len() {
                 0 => State::Missing,
                 len => State::Partial(len),
             },
         }
+    }
+
+    /// The bytes in the cache of a file, or of its part.
+    pub fn bytes(&self, file: &Published) -> u64 {
+        let path = self.path(file);
+        path.metadata().map_or_else(|_| Part::of(&path).len(), |found| found.len())
     }
 
     /// Removes a file from the cache, or what has arrived of it; one of its name but of another size stays, as somebody has
@@ -175,7 +185,7 @@ impl Hub {
         let target = self.path(file);
         let part = Part::of(&target);
         let is_present = self.state(file) == State::Present;
-        let freed = part.len() + if is_present { file.size } else { 0 };
+        let freed = part.len() + if is_present { self.bytes(file) } else { 0 };
         if freed == 0 || dry_run {
             return Ok(freed);
         }
@@ -197,7 +207,7 @@ impl Hub {
             State::Present | State::Foreign(_) => Ok(self.path(file)),
             State::Missing | State::Partial(_) => {
                 let (network, folder) = (file.network, self.folder.clone());
-                Err(Error::NotFetched { network, with_top: file.with_top, folder, size: file.size })
+                Err(Error::NotFetched { network, with_top: file.with_top, folder })
             }
         }
     }
@@ -208,9 +218,10 @@ impl Hub {
     /// that were verified. A wait is a [`Detail::Waiting`](crate::core::Detail::Waiting).
     ///
     /// # Errors
-    /// [`Error::Network`] when the server cannot be reached, or does not give the file of this size and checksum: it
-    /// says what to download by hand, and to where. [`Error::Io`] when the cache cannot be written,
-    /// [`Error::Interrupted`] when `progress` stops it: what has arrived is kept, and the next call resumes from there.
+    /// [`Error::Network`] when the server cannot be reached, or does not give the file of this size and checksum, or over
+    /// plain HTTP one without a checksum: it says what to download by hand, and to where. [`Error::Io`] when the cache
+    /// cannot be written, [`Error::Interrupted`] when `progress` stops it: what has arrived is kept, and the next call
+    /// resumes from there.
     pub fn fetch(&self, file: &Published, progress: &mut dyn Progress) -> Result<Fetched> {
         let (target, url) = (self.path(file), self.url(file));
         let with_advice = |error| match error {
@@ -224,13 +235,25 @@ impl Hub {
         let part = Part::of(&target);
         let _lock = part.lock(progress)?;
         // Perhaps by the process that was waited for.
-        if self.state(file) == State::Present && part::checksum(&target, progress)? == file.md5 {
+        if self.state(file) == State::Present && is_right(file, &target, progress)? {
             return Ok(Fetched::BeforeNow);
         }
+        if file.checksum.is_none() && !url.starts_with("https://") && !is_own_machine(&url) {
+            let problem = "no checksum of this file is published: it is fetched over https only".to_owned();
+            return Err(with_advice(Error::Network { url, problem }));
+        }
         let client = Client::new(&url, &self.patience, self.certificates.as_deref()).map_err(with_advice)?;
-        let job = Job { url: &url, target: &target, size: file.size, md5: file.md5, patience: &self.patience };
+        let job = Job { url: &url, target: &target, file, patience: &self.patience };
         job.run(&client, &part, progress).map_err(with_advice)?;
         Ok(Fetched::Now)
+    }
+}
+
+/// Whether the checksum of what is there is the published one, if one is published.
+fn is_right(file: &Published, path: &Path, progress: &mut dyn Progress) -> Result<bool> {
+    match file.checksum {
+        Some(checksum) => Ok(part::hash(path, checksum, progress)?.starts_with(checksum.digits())),
+        None => Ok(true),
     }
 }
 

@@ -7,7 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use md5::{Digest, Md5};
+use sha2::Sha256;
 
+use super::Checksum;
 use crate::core::progress::{Progress, Step, report};
 use crate::{Error, Result, files};
 
@@ -66,9 +68,9 @@ impl Part {
         Error::io(&self.path, "write", source)
     }
 
-    /// The checksum of what is there.
-    pub(super) fn checksum(&self, progress: &mut dyn Progress) -> Result<String> {
-        checksum(&self.path, progress)
+    /// The hash of what is there, of the kind of a checksum.
+    pub(super) fn hash(&self, like: Checksum, progress: &mut dyn Progress) -> Result<String> {
+        hash(&self.path, like, progress)
     }
 
     /// Makes it the target.
@@ -112,26 +114,33 @@ pub(super) fn wait(time: Duration, why: &str, progress: &mut dyn Progress) -> Re
     }
 }
 
-/// The MD5 of a file in hexadecimal.
-pub(super) fn checksum(path: &Path, progress: &mut dyn Progress) -> Result<String> {
+/// The hash of a file in hexadecimal, of the kind of a checksum.
+pub(super) fn hash(path: &Path, like: Checksum, progress: &mut dyn Progress) -> Result<String> {
+    match like {
+        Checksum::Md5(_) => hash_with::<Md5>(path, progress),
+        Checksum::Sha256(_) => hash_with::<Sha256>(path, progress),
+    }
+}
+
+fn hash_with<D: Digest>(path: &Path, progress: &mut dyn Progress) -> Result<String> {
     let failed = |source| Error::io(path, "read", source);
     let mut file = File::open(path).map_err(failed)?;
     let (len, mut done) = (file.metadata().map_err(failed)?.len(), 0);
-    let mut md5 = Md5::new();
+    let mut digest = D::new();
     let mut bytes = vec![0; 1 << 18];
     loop {
         report(progress, &Step::bytes(done, len).stage("checksum"))?;
         match file.read(&mut bytes) {
             Ok(0) => break,
             Ok(read) => {
-                md5.update(&bytes[..read]);
+                digest.update(&bytes[..read]);
                 done += read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(failed(error)),
         }
     }
-    Ok(md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Removes a file that may be missing.

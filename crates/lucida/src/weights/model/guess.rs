@@ -124,6 +124,10 @@ fn only_consumer(network: &Network, at: usize) -> Option<usize> {
 
 fn by_name(name: &str) -> Option<PixelFormat> {
     let name = name.to_ascii_lowercase();
+    // Keras's names of networks that both have are without a hyphen: its `resnet50` is not torchvision's.
+    if let (true, Ok(known)) = (name.contains('-'), applications::find(&name)) {
+        return Some(known.pixels);
+    }
     let of_keras = BY_NAME.iter().find(|(known, _)| name.starts_with(known)).map(|&(_, format)| format);
     of_keras.or_else(|| Some(applications::find(&name.replace('_', "-")).ok()?.pixels))
 }
@@ -131,7 +135,12 @@ fn by_name(name: &str) -> Option<PixelFormat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Image;
     use crate::nn::layers::{Conv2D, Flatten};
+
+    fn by_keras(name: &str) -> bool {
+        BY_NAME.iter().any(|(known, _)| name.starts_with(known))
+    }
 
     fn guessed(name: &str, first: Vec<Layer>, channels: usize) -> (Option<String>, usize) {
         let layers = first.into_iter().chain([Conv2D::new(2, [3, 3]).into(), Flatten::new().into()]);
@@ -170,6 +179,28 @@ mod tests {
             ("densenet121", "torch"),
         ] {
             assert_eq!(guessed(name, vec![], 3), (Some(expected.to_owned()), 0), "{name}");
+        }
+        // The names that Keras gives its models, with what it does to the pixel (10, 100, 250).
+        for line in include_str!("../../../tests/preprocessing/networks.tsv").lines() {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let expected = match columns[5] {
+                _ if columns[1] == "-" => applications::find(columns[0]).unwrap().pixels.preprocessing([1, 1, 3]),
+                first => [PixelFormat::Raw, PixelFormat::Caffe, PixelFormat::Tf, PixelFormat::Torch]
+                    .map(|format| format.preprocessing([1, 1, 3]).unwrap())
+                    .into_iter()
+                    .find(|format| {
+                        let mut out = [0.0; 3];
+                        format.apply(&Image::filled(1, 1, &[10, 100, 250]), &mut out).unwrap();
+                        (out[0] - first.parse::<f32>().unwrap()).abs() < 1e-4
+                    })
+                    .ok_or(crate::Error::argument("another mode")),
+            };
+            let name = if columns[1] == "-" { columns[0] } else { columns[1] };
+            // Keras has networks of these names too, and its layers have other names.
+            if columns[1] == "-" && !name.contains('-') && by_keras(name) {
+                continue;
+            }
+            assert_eq!(guessed(name, vec![], 3), (Some(expected.unwrap().to_string()), 0), "{name}");
         }
         assert_eq!(guessed("sequential", vec![], 3), (Some("unit".to_owned()), 1));
         // What a known name means has no form for one channel.

@@ -6,7 +6,7 @@ use super::entries::{Entry, entries};
 use super::family::recognize_family;
 use super::naming::published;
 use crate::Result;
-use crate::data::Preprocessing;
+use crate::data::{Filter, Fit, Preprocessing};
 use crate::nn::Network;
 use crate::nn::applications::modules::FAMILIES;
 use crate::nn::applications::{self, Architecture, Options, PixelFormat};
@@ -100,7 +100,8 @@ fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Resul
             if known.pixels == PixelFormat::Caffe {
                 // The zoo's own is Keras's.
                 let [height, width, _] = known.input;
-                model.preprocessing = Some(Preprocessing::torchvision(height).with_size(height, width));
+                let torchvision = Preprocessing::torchvision(height).with_size(height, width);
+                model.preprocessing = Some(torchvision.with_fit(Fit::Crop, Filter::Bilinear));
             }
             read(file, &places, &mut model.network)?;
             return Ok(Some(model));

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::data::Preprocessing;
+use crate::data::{Filter, Fit, Preprocessing};
 use crate::nn::applications::{self, Options};
 use crate::nn::layers::{
     Activation, ActivationKind, BatchNormalization, Concatenate, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D,
@@ -113,6 +113,7 @@ fn each_network_is_told_by_its_names_and_shapes() {
                 "inception_v3" => Preprocessing::inception(299),
                 _ => Preprocessing::torchvision(height).with_size(height, width),
             };
+            let expected = expected.with_fit(Fit::Crop, Filter::Bilinear);
             assert_eq!(model.preprocessing, Some(expected), "{name}");
             // One tensor that is not the network's, and it is of none.
             file.0.push(info("module.more.weight", &[1], "float32"));

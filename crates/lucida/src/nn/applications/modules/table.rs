@@ -7,7 +7,7 @@ use super::shufflenet::shufflenet_v2;
 use super::{SMALLEST, TensorShapes, convnext, densenet, efficientnet, efficientnet_lite, mobilenet, regnet, resnet};
 use crate::Result;
 use crate::nn::Network;
-use crate::nn::applications::{Architecture, Options, PixelFormat};
+use crate::nn::applications::{Architecture, Options, PixelFormat, Publisher};
 
 const fn known(
     name: &'static str,
@@ -19,6 +19,7 @@ const fn known(
     Architecture {
         name,
         description,
+        publisher: if matches!(pixels, PixelFormat::Lite) { Publisher::TensorFlow } else { Publisher::Torchvision },
         input: [size, size, 3],
         smallest: SMALLEST,
         pixels,
@@ -125,7 +126,7 @@ pub(in crate::nn::applications) const NETWORKS: [Architecture; 51] = [
     known(
         "efficientnet-v2-l-torch",
         "EfficientNetV2-L (Tan and Le, 2021; torchvision); ImageNet",
-        (480, PixelFormat::Torch),
+        (480, PixelFormat::Tf),
         [119_027_848, 117_746_848],
         |options| efficientnet::ALL[10].published(options),
     ),
