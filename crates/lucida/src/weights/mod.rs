@@ -24,6 +24,7 @@ mod open;
 mod pickle;
 pub mod safetensors;
 pub mod tfjs;
+pub mod tflite;
 mod topology;
 pub mod torch;
 
