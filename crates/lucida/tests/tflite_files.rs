@@ -52,7 +52,7 @@ fn float_files_compute_what_the_interpreter_computes() {
     let expected = expected();
     let files =
         [("mobile", "float32"), ("mobile", "float16"), ("unet", "float32"), ("digits", "float32"), ("digits", "float16"),
-            ("squeeze", "float32"), ("pointwise", "float32")];
+            ("squeeze", "float32"), ("pointwise", "float32"), ("pointwise", "float16")];
     for (name, kind) in files {
         let (worst, largest) = difference(&outputs(name, kind), &numbers(&expected[name]["outputs"][kind]["output"]));
         eprintln!("{name} {kind}: {worst:.1e} of {largest}");

@@ -253,8 +253,9 @@ impl Builder<'_> {
     pub(super) fn known_number(&self, index: usize) -> Result<f32, String> {
         let tensor = self.tensor(index);
         let bytes = tensor.data.clone().map_or(&[][..], |place| &self.file[place]);
-        match (tensor.onnx_type(), bytes.try_into()) {
-            (data_type::FLOAT, Ok(bytes)) => Ok(f32::from_le_bytes(bytes)),
+        match (tensor.onnx_type(), bytes) {
+            (data_type::FLOAT, &[a, b, c, d]) => Ok(f32::from_le_bytes([a, b, c, d])),
+            (data_type::FLOAT16, &[a, b]) => Ok(half::f16::from_le_bytes([a, b]).to_f32()),
             _ => Err(format!("takes {} of type {}, not one number", self.shown(index), tensor.type_name())),
         }
     }

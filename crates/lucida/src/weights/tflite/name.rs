@@ -8,7 +8,7 @@ use super::schema::{Operation, Schema};
 /// Operations that are what a layer is about, in the order in which they count.
 const MAIN: [&str; 6] = ["convolution", "conv2d", "depthwise", "conv_transpose", "matmul", "biasadd"];
 /// Scopes within a layer.
-const INNER: [&str; 6] = ["batchnorm", "moments", "resize", "repeat", "spacetobatchnd", "gelu"];
+const INNER: [&str; 7] = ["batchnorm", "moments", "resize", "repeat", "gelu", "convolution", "depthwise"];
 
 /// The scope of the layer that an operator belongs to: `photo_net/stem`; empty where its tensors do not say.
 pub(super) fn scope(schema: &Schema, operation: &Operation) -> String {
@@ -71,6 +71,7 @@ mod tests {
         assert_eq!(layer_of("net/stem/convolution"), "net/stem");
         assert_eq!(layer_of("net/bn_1/batchnorm/add_1"), "net/bn_1");
         assert_eq!(layer_of("net/up2_1/resize_1/ResizeBilinear"), "net/up2_1");
+        assert_eq!(layer_of("net/wide/convolution/BatchToSpaceND"), "net/wide");
         assert_eq!(layer_of("StatefulPartitionedCall_1:0"), "");
         assert_eq!(layer_of("logits"), "logits");
     }

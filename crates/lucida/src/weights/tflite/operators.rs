@@ -1,13 +1,14 @@
 //! Each operator of LiteRT in those of ONNX.
 //!
-//! Quantized activations are computed as 32-bit floats. An operator whose output is quantized keeps the limits of that
-//! type: some converters leave a ReLU to them.
+//! Quantized activations are computed as 32-bit floats. That the numbers of a type have limits is not imitated, or a score
+//! beyond them would have no gradient; but a quantized output that cannot be negative stands for a ReLU, which older
+//! converters leave to the limits.
 
 use super::flatbuffer::Table;
 use super::graph::{Builder, CHANNELS_FIRST, CHANNELS_LAST};
 use super::parts;
-use super::schema::{Dilation, Operation};
-use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes};
+use super::schema::{Operation, Pattern};
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes, OnnxValues};
 
 /// Why an operator cannot be read.
 #[derive(Debug)]
@@ -142,9 +143,6 @@ enum Way {
     Own(fn(&mut Builder, &Operation) -> Answer<()>),
 }
 
-/// The number of the operator that [`patterns`](super::patterns) puts in place of several: a layer normalization.
-pub(super) const LAYER_NORMALIZATION: i32 = -1;
-
 /// Adds an operator.
 ///
 /// # Errors
@@ -153,10 +151,11 @@ pub(super) fn add(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     let Some(&output) = operation.outputs.first() else { return Ok(()) };
     let place = format!("operator {} that gives {}", name(operation), builder.shown(output));
     let found = OPERATORS.iter().find(|(code, ..)| *code == operation.code);
-    let result = match found {
-        Some((_, _, way)) => way.add(builder, operation),
-        None if operation.code == LAYER_NORMALIZATION => layer_normalization(builder, operation),
-        None => unsupported(format!("is not supported{}", instead(operation))),
+    let result = match (&operation.pattern, found) {
+        (Some(Pattern::LayerNormalization), _) => layer_normalization(builder, operation),
+        (&Some(Pattern::Repeated(times)), _) => repeated(builder, operation, times),
+        (_, Some((_, _, way))) => way.add(builder, operation),
+        (_, None) => unsupported(format!("is not supported{}", instead(operation))),
     };
     result.map_err(|fault| match fault {
         Fault::Bad(problem) => Fault::Bad(format!("{place}: {problem}")),
@@ -170,7 +169,6 @@ pub(super) fn name(operation: &Operation) -> String {
     let mut found = known.into_iter().filter(|&(code, _)| code == operation.code);
     match found.next() {
         Some((_, name)) => name.into(),
-        None if operation.code == LAYER_NORMALIZATION => "LAYER_NORMALIZATION".into(),
         None if operation.code == 32 => format!("CUSTOM {:.80?}", operation.custom),
         None => format!("number {}", operation.code),
     }
@@ -307,26 +305,19 @@ pub(super) fn finish(builder: &mut Builder, operation: &Operation, value: String
     Ok(())
 }
 
-/// Ends an operator that has an activation, by its number, and the limits of a quantized output.
+/// Ends an operator that has an activation, by its number; that of a quantized output may be left to its limits.
 fn activated(builder: &mut Builder, operation: &Operation, value: String, fused: i8) -> Answer<()> {
-    let (mut min, mut max) = match fused {
-        0 | 4 => (f32::MIN, f32::MAX),
-        1 => (0.0, f32::MAX),
-        2 => (-1.0, 1.0),
-        3 => (0.0, 6.0),
-        other => return unsupported(format!("with the activation number {other} is not supported")),
-    };
-    let mut value = value;
-    if fused == 4 {
-        value = builder.node("Tanh", vec![value], vec![]);
-    } else if let Some([least, most, scale]) = limits(builder, operation.outputs[0]) {
+    let limits = limits(builder, operation.outputs[0]);
+    let value = match (fused, limits) {
         // A limit within half a step of that of ReLU6 is that.
-        let most = if (most - 6.0).abs() <= scale / 2.0 && min.max(least) == 0.0 { 6.0 } else { most };
-        (min, max) = (min.max(least), max.min(most));
-    }
-    if (min, max) != (f32::MIN, f32::MAX) {
-        value = clipped(builder, value, min, max);
-    }
+        (0, Some([0.0, most, scale])) if (most - 6.0).abs() <= scale / 2.0 => clipped(builder, value, 0.0, 6.0),
+        (0, Some([0.0, ..])) | (1, _) => builder.node("Relu", vec![value], vec![]),
+        (0, _) => value,
+        (2, _) => clipped(builder, value, -1.0, 1.0),
+        (3, _) => clipped(builder, value, 0.0, 6.0),
+        (4, _) => builder.node("Tanh", vec![value], vec![]),
+        (other, _) => return unsupported(format!("with the activation number {other} is not supported")),
+    };
     finish(builder, operation, value)
 }
 
@@ -339,8 +330,7 @@ fn limits(builder: &Builder, tensor: usize) -> Option<[f32; 3]> {
         "INT8" => (-128.0, 127.0),
         _ => return None,
     };
-    let limits = [(least - zero) * scale, (most - zero) * scale, scale];
-    (limits[0] < limits[1]).then_some(limits)
+    Some([(least - zero) * scale, (most - zero) * scale, scale])
 }
 
 fn clipped(builder: &mut Builder, value: String, min: f32, max: f32) -> String {
@@ -366,12 +356,12 @@ fn with_bias(builder: &mut Builder, operation: &Operation, index: usize, inputs:
 /// The border and the dilation of a convolution whose options have the dilation at `id`.
 fn window(operation: &Operation, id: usize) -> Answer<OnnxAttributes> {
     let options = options(operation);
-    Ok(match operation.dilation {
-        Some(Dilation { rates, pads: [[top, bottom], [left, right]] }) => vec![
+    Ok(match operation.pattern {
+        Some(Pattern::Dilated { rates, pads: [[top, bottom], [left, right]] }) => vec![
             ("pads", OnnxAttribute::Ints(vec![top, left, bottom, right])),
             ("dilations", OnnxAttribute::Ints(rates.to_vec())),
         ],
-        None => vec![options.padding()?, ("dilations", options.pair(id)?)],
+        _ => vec![options.padding()?, ("dilations", options.pair(id)?)],
     })
 }
 
@@ -506,6 +496,20 @@ fn resize(builder: &mut Builder, operation: &Operation) -> Answer<()> {
         ("nearest_mode", OnnxAttribute::Text(if corners { "round_prefer_ceil" } else { "floor" })),
     ];
     let value = builder.node("Resize", vec![value, String::new(), String::new(), size], attributes);
+    finish(builder, operation, value)
+}
+
+/// Each row and each column of an image so many times.
+fn repeated(builder: &mut Builder, operation: &Operation, times: [i64; 2]) -> Answer<()> {
+    let value = input(builder, operation, 0)?;
+    let factors = builder.constant(&[2], OnnxValues::Floats(times.map(|times| times as f32).to_vec()));
+    let attributes = vec![
+        ("axes", OnnxAttribute::ints([1, 2])),
+        ("mode", OnnxAttribute::Text("nearest")),
+        ("coordinate_transformation_mode", OnnxAttribute::Text("asymmetric")),
+        ("nearest_mode", OnnxAttribute::Text("floor")),
+    ];
+    let value = builder.node("Resize", vec![value, String::new(), factors], attributes);
     finish(builder, operation, value)
 }
 

@@ -1,20 +1,25 @@
-//! What the converter writes in several operators and is one: dilated convolutions, and layer normalizations.
+//! What the converter writes in several operators and is one: dilated convolutions, layer normalizations, and Keras's
+//! repeated pixels.
 
 use std::collections::{HashMap, HashSet};
 
-use super::operators::LAYER_NORMALIZATION;
-use super::schema::{Dilation, Operation, Schema};
+use super::schema::{Operation, Pattern, Schema};
 
 const ADD: i32 = 0;
 const CONV_2D: i32 = 3;
 const DEPTHWISE_CONV_2D: i32 = 4;
+const DEQUANTIZE: i32 = 6;
 const MUL: i32 = 18;
+const RESHAPE: i32 = 22;
 const BATCH_TO_SPACE_ND: i32 = 37;
 const SPACE_TO_BATCH_ND: i32 = 38;
 const MEAN: i32 = 40;
 const SUB: i32 = 41;
 const NEG: i32 = 59;
+const TILE: i32 = 69;
+const EXPAND_DIMS: i32 = 70;
 const RSQRT: i32 = 76;
+const SHAPE: i32 = 77;
 const SQUARED_DIFFERENCE: i32 = 99;
 
 /// The operators of a graph, several in place of which one will do replaced by it, without those that no output needs.
@@ -26,11 +31,13 @@ pub(super) fn simplified<'a>(schema: &Schema<'a>, file: &[u8]) -> Vec<Operation<
         let found = match schema.operators[place].code {
             SPACE_TO_BATCH_ND => graph.dilated(place),
             RSQRT => graph.layer_normalization(place),
+            EXPAND_DIMS => graph.repeated(place),
             _ => None,
         };
         // Of expressions that overlap the first counts.
-        if let Some((last, operation, parts)) = found.filter(|(_, _, parts)| parts.iter().all(|part| gone.insert(*part))) {
-            gone.remove(&last);
+        if let Some((last, operation, parts)) = found
+            && !parts.iter().any(|part| gone.contains(part))
+        {
             gone.extend(parts);
             replaced.insert(last, operation);
         }
@@ -105,6 +112,64 @@ impl<'a, 's> Graph<'a, 's> {
         self.schema.known(self.file, tensor?).ok()
     }
 
+    /// The constant that a tensor is, or is made of by a change of its type.
+    fn constant(&self, tensor: usize) -> Option<usize> {
+        let is_constant = |&tensor: &usize| self.schema.tensors[tensor].data.is_some();
+        let stored = || self.maker(tensor, DEQUANTIZE).and_then(|(_, inputs)| inputs.first().copied().flatten());
+        Some(tensor).filter(is_constant).or_else(|| stored().filter(is_constant))
+    }
+
+    fn is_zero(&self, tensor: usize) -> bool {
+        let tensor = &self.schema.tensors[tensor];
+        let zeros = tensor.data.clone().is_some_and(|place| self.file[place].iter().all(|&byte| byte == 0));
+        zeros && tensor.quantization.as_ref().is_none_or(|found| found.zeros.iter().all(|&zero| zero == 0))
+    }
+
+    /// Each row of an image, or each column, several times, or both one after the other: a new axis, along which all is
+    /// repeated, and which a reshaping puts together with the one before.
+    fn repeated(&self, place: usize) -> Found<'a> {
+        let (mut last, times, mut parts) = self.repeated_axis(place)?;
+        let mut both = times;
+        let (expansions, others): (Vec<usize>, Vec<usize>) =
+            self.users(last).iter().partition(|&&user| self.operation(user).code == EXPAND_DIMS);
+        if let [next] = expansions[..]
+            && others.iter().all(|&other| self.operation(other).code == SHAPE)
+            && let Some((end, more, rest)) = self.repeated_axis(next)
+        {
+            both = [times[0] * more[0], times[1] * more[1]];
+            last = end;
+            parts.extend(rest);
+        }
+        let inputs = self.operation(place).inputs[..1].to_vec();
+        Some((last, Operation { inputs, pattern: Some(Pattern::Repeated(both)), ..self.operation(last).clone() }, parts))
+    }
+
+    /// The last of the operators that repeat the rows or the columns of an image, how often they do, and all of them.
+    fn repeated_axis(&self, place: usize) -> Option<(usize, [i64; 2], Vec<usize>)> {
+        let tile = self.user(place)?;
+        let reshape = self.user(tile)?;
+        let (expand, tiling) = (self.operation(place), self.operation(tile));
+        let [Some(image), axis] = expand.inputs[..] else { return None };
+        let from = &self.schema.tensors[image].shape;
+        let to = &self.schema.tensors[*self.operation(reshape).outputs.first()?].shape;
+        let &[axis] = self.known(axis)?.as_slice() else { return None };
+        let axis = usize::try_from(if axis < 0 { axis + 5 } else { axis }).ok()?;
+        let &[_, times] = tiling.inputs.as_slice() else { return None };
+        let times = self.known(times)?;
+        let count = *times.get(axis)?;
+        let kinds = tiling.code == TILE && self.operation(reshape).code == RESHAPE;
+        let alone = times.len() == 5 && times.iter().enumerate().all(|(at, &times)| at == axis || times == 1);
+        let fits = (0..4).all(|at| match (from.get(at), to.get(at)) {
+            (Some(&from), Some(&to)) if at + 1 == axis => from > 0 && i64::from(from).checked_mul(count) == Some(to.into()),
+            // A size that the file leaves open is the same here.
+            (Some(&from), Some(&to)) => from == to || to < 0,
+            _ => false,
+        });
+        let ranks = [from.len(), to.len()] == [4; 2] && (2..=3).contains(&axis) && (2..1 << 12).contains(&count);
+        let times = if axis == 2 { [count, 1] } else { [1, count] };
+        (kinds && alone && fits && ranks).then(|| (reshape, times, vec![place, tile, reshape]))
+    }
+
     /// A convolution of the pixels that are so many apart, which TensorFlow takes out as images of their own.
     fn dilated(&self, place: usize) -> Found<'a> {
         let before = self.operation(place);
@@ -126,8 +191,12 @@ impl<'a, 's> Graph<'a, 's> {
         let pads = [[pad(0)?, pad(1)?], [pad(2)?, pad(3)?]];
         let mut inputs = convolution.inputs.clone();
         inputs[0] = image;
-        let dilation = Some(Dilation { rates, pads });
-        let operation = Operation { inputs, outputs: after.outputs.clone(), dilation, ..convolution.clone() };
+        // The bias is added later.
+        if inputs.get(2).copied().flatten().is_some_and(|bias| self.is_zero(bias)) {
+            inputs[2] = None;
+        }
+        let pattern = Some(Pattern::Dilated { rates, pads });
+        let operation = Operation { inputs, outputs: after.outputs.clone(), pattern, ..convolution.clone() };
         Some((last, operation, vec![place, middle, last]))
     }
 
@@ -162,8 +231,9 @@ impl<'a, 's> Graph<'a, 's> {
             _ => false,
         };
         let is_new = other(scaled)? == x && scaled != shifting;
-        let inputs = vec![Some(x), Some(gamma), beta, Some(epsilon)];
-        let operation = Operation { code: LAYER_NORMALIZATION, inputs, ..self.operation(last).clone() };
+        let inputs = vec![Some(x), Some(gamma), beta, self.constant(epsilon)];
+        let pattern = Some(Pattern::LayerNormalization);
+        let operation = Operation { inputs, pattern, ..self.operation(last).clone() };
         let mut parts = vec![root, factor, scaled, shifting, sum, last];
         parts.dedup();
         (fits && is_new).then_some((last, operation, parts))
@@ -177,7 +247,7 @@ impl<'a, 's> Graph<'a, 's> {
             _ if operation.code == ADD && negated => self.other(place, ADD, output),
             _ => None,
         }
-        .filter(|&beta| self.schema.tensors[beta].data.is_some())
+        .filter(|&beta| self.constant(beta).is_some())
     }
 
     /// The other one of the two inputs of an operator of this kind.
@@ -193,7 +263,7 @@ impl<'a, 's> Graph<'a, 's> {
     /// A sum or product of something and a constant: both.
     fn with_constant(&self, tensor: usize, code: i32) -> Option<(usize, usize)> {
         let (_, &[Some(a), Some(b)]) = self.maker(tensor, code)? else { return None };
-        match [a, b].map(|input| self.schema.tensors[input].data.is_some()) {
+        match [a, b].map(|input| self.constant(input).is_some()) {
             [false, true] => Some((a, b)),
             [true, false] => Some((b, a)),
             _ => None,

@@ -81,15 +81,19 @@ pub(super) struct Operation<'a> {
     pub(super) inputs: Vec<Option<usize>>,
     pub(super) outputs: Vec<usize>,
     pub(super) options: Option<Table<'a>>,
-    /// For a convolution that is computed dilated: see [`dilated`](super::patterns::dilated).
-    pub(super) dilation: Option<Dilation>,
+    /// What it stands for, where several operators have become one.
+    pub(super) pattern: Option<Pattern>,
 }
 
-/// The dilation and the border, `[[top, bottom], [left, right]]`, of a convolution.
+/// What is one operator and was several: see [`patterns`](super::patterns).
 #[derive(Clone, Copy)]
-pub(super) struct Dilation {
-    pub(super) rates: [i64; 2],
-    pub(super) pads: [[i64; 2]; 2],
+pub(super) enum Pattern {
+    /// The convolution of pixels that are `rates` apart, with a border `[[top, bottom], [left, right]]`.
+    Dilated { rates: [i64; 2], pads: [[i64; 2]; 2] },
+    /// Along the last axis, of x, gamma, beta if there is one, and epsilon.
+    LayerNormalization,
+    /// Each row and each column so many times.
+    Repeated([i64; 2]),
 }
 
 impl Tensor {
@@ -218,7 +222,7 @@ fn operation<'a>(table: &Table<'a>, codes: &[(i32, String)], tensors: usize) -> 
     let optional = |index: i32| if index == -1 { Ok(None) } else { indices(&[index], tensors).map(|found| Some(found[0])) };
     let inputs = table.ints(1)?.into_iter().map(optional).collect::<Result<_, _>>()?;
     let outputs = indices(&table.ints(2)?, tensors)?;
-    Ok(Operation { code, custom, inputs, outputs, options: table.table(4)?, dilation: None })
+    Ok(Operation { code, custom, inputs, outputs, options: table.table(4)?, pattern: None })
 }
 
 /// Numbers of tensors.
