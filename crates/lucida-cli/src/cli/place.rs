@@ -84,6 +84,7 @@ const FILE_ENDINGS: [&str; 20] = [
     "h5",
     "hdf5",
     "onnx",
+    "tflite",
     "pth",
     "pt",
 ];

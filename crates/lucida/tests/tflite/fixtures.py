@@ -4,6 +4,7 @@ Each network is converted in several ways, and run by TensorFlow Lite's interpre
 Inputs and outputs are real numbers: those of quantized files are dequantized. `expected.json` also has what Keras computes
 with the weights of `digits_int8` dequantized ("dequantized"), and the step of a quantized output ("step").
 """
+import importlib.util
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ import zipfile
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
+import flatbuffers
 import keras
 import numpy as np
 import tensorflow as tf
@@ -186,6 +188,53 @@ for build in (mobile, unet, digits, squeeze, pointwise):
 with open(f"{folder}/expected.json", "w") as out:
     json.dump(expected, out)
 
-# As TensorFlow Lite's metadata have it: the names of the classes in a zip archive at the end of the file.
-with open(f"{folder}/digits_dynamic.tflite", "ab") as out, zipfile.ZipFile(out, "w") as archive:
+# An operator that no layer stands for.
+top = keras.Sequential([keras.Input((6,), name="scores"), L.Lambda(lambda t: tf.math.top_k(t, 2)[0], name="best")])
+with open(f"{folder}/unsupported.tflite", "wb") as out:
+    out.write(convert(top, "float32", None))
+
+
+def metadata():
+    """ModelMetadata with the normalization of the first input's pixels, by the numbers of the fields."""
+    builder = flatbuffers.Builder(0)
+
+    def table(count, fields):
+        builder.StartObject(count)
+        for field, value in fields.items():
+            builder.PrependUOffsetTRelativeSlot(field, value, 0)
+        return builder.EndObject()
+
+    def list_of(value):
+        builder.StartVector(4, 1, 4)
+        builder.PrependUOffsetTRelative(value)
+        return builder.EndVector()
+
+    mean, std = (builder.CreateNumpyVector(np.array([value], "float32")) for value in (127.5, 63.75))
+    options = table(2, {0: mean, 1: std})
+    builder.StartObject(2)
+    builder.PrependUint8Slot(0, 1, 0)
+    builder.PrependUOffsetTRelativeSlot(1, options, 0)
+    unit = builder.EndObject()
+    tensor = table(7, {4: list_of(unit)})
+    graph = table(7, {2: list_of(tensor)})
+    builder.Finish(table(8, {3: list_of(graph)}), file_identifier=b"M001")
+    return builder.Output()
+
+
+# As TensorFlow Lite's metadata have it: how images are normalized, and the names of the classes in a zip archive at the end.
+place = os.path.join(os.path.dirname(tf.__file__), "lite/python/schema_py_generated.py")
+spec = importlib.util.spec_from_file_location("schema", place)
+schema = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(schema)
+with open(f"{folder}/digits_dynamic.tflite", "rb") as file:
+    model = schema.ModelT.InitFromPackedBuf(file.read(), 0)
+entry, buffer = schema.MetadataT(), schema.BufferT()
+entry.name, entry.buffer, buffer.data = "TFLITE_METADATA", len(model.buffers), np.frombuffer(metadata(), "uint8")
+model.metadata.append(entry)
+model.buffers.append(buffer)
+builder = flatbuffers.Builder(0)
+builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+with open(f"{folder}/digits_dynamic.tflite", "wb") as out:
+    out.write(builder.Output())
+with zipfile.ZipFile(f"{folder}/digits_dynamic.tflite", "a") as archive:
     archive.writestr(zipfile.ZipInfo("labels.txt"), "".join(f"digit {index}\n" for index in range(10)))

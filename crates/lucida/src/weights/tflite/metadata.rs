@@ -6,7 +6,7 @@ use super::flatbuffer::Bytes;
 use super::schema::Schema;
 use crate::data::{ColorMode, Preprocessing};
 use crate::weights::archive::Archive;
-use crate::weights::{Model, Note, parse_class_names};
+use crate::weights::{Model, Note, Quantization, parse_class_names};
 
 /// The entry of the metadata that holds TensorFlow Lite's own, a FlatBuffer again.
 const ENTRY: &str = "TFLITE_METADATA";
@@ -20,6 +20,16 @@ pub(super) fn take(path: &Path, schema: &Schema, bytes: &[u8], model: &mut Model
     model.preprocessing = preprocessing(schema, bytes, model);
     if model.check().is_err() {
         model.preprocessing = None;
+    }
+    for (layouts, tensors) in
+        [(&mut model.layouts.inputs, &schema.inputs), (&mut model.layouts.outputs, &schema.outputs)]
+    {
+        // The index of a class next to its scores is no output here.
+        let same = layouts.len() == tensors.len();
+        for (layout, &tensor) in layouts.iter_mut().zip(tensors).filter(|_| same) {
+            let step = schema.tensors[tensor].step();
+            layout.quantization = step.map(|(scale, zero)| Quantization { scale, zero });
+        }
     }
     let end = &bytes[bytes.len().saturating_sub(1 << 16)..];
     if end.windows(END_OF_ARCHIVE.len()).any(|window| window == END_OF_ARCHIVE) {

@@ -178,7 +178,8 @@ pub(super) fn name(operation: &Operation) -> String {
 fn instead(operation: &Operation) -> String {
     match operation.code {
         32 if operation.custom.starts_with("Flex") => {
-            ": convert the model with LiteRT's own operators alone (target_spec.supported_ops = [TFLITE_BUILTINS])".into()
+            ": convert the model with LiteRT's own operators alone (target_spec.supported_ops = [TFLITE_BUILTINS])"
+                .into()
         }
         32 if operation.custom == "TFLite_Detection_PostProcess" => {
             ": export the model without the selection of boxes".into()

@@ -173,12 +173,28 @@ pub(super) fn strided_slice(builder: &mut Builder, operation: &Operation) -> Ans
             place += 1;
         } else {
             let (forward, step) = (steps[index] > 0, steps[index]);
-            let start = if !is(from) || is(gone) { starts[index] } else if forward { 0 } else { i64::MAX };
-            let end = if !is(to) { ends[index] } else if forward { i64::MAX } else { i64::MIN };
+            let start = if !is(from) || is(gone) {
+                starts[index]
+            } else if forward {
+                0
+            } else {
+                i64::MAX
+            };
+            let end = if !is(to) {
+                ends[index]
+            } else if forward {
+                i64::MAX
+            } else {
+                i64::MIN
+            };
             let one = if start == -1 { i64::MAX } else { start.saturating_add(1) };
             let (end, step) = if is(gone) { (one, 1) } else { (end, step) };
             parts.push(Part { axis: axis_of(axis as i64, shape.len())?, start, end, step });
-            if is(gone) { removed.push(axis as i64) } else { place += 1 }
+            if is(gone) {
+                removed.push(axis as i64)
+            } else {
+                place += 1
+            }
             axis += 1;
         }
     }

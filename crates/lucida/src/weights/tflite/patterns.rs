@@ -141,7 +141,11 @@ impl<'a, 's> Graph<'a, 's> {
             parts.extend(rest);
         }
         let inputs = self.operation(place).inputs[..1].to_vec();
-        Some((last, Operation { inputs, pattern: Some(Pattern::Repeated(both)), ..self.operation(last).clone() }, parts))
+        Some((
+            last,
+            Operation { inputs, pattern: Some(Pattern::Repeated(both)), ..self.operation(last).clone() },
+            parts,
+        ))
     }
 
     /// The last of the operators that repeat the rows or the columns of an image, how often they do, and all of them.
@@ -160,7 +164,9 @@ impl<'a, 's> Graph<'a, 's> {
         let kinds = tiling.code == TILE && self.operation(reshape).code == RESHAPE;
         let alone = times.len() == 5 && times.iter().enumerate().all(|(at, &times)| at == axis || times == 1);
         let fits = (0..4).all(|at| match (from.get(at), to.get(at)) {
-            (Some(&from), Some(&to)) if at + 1 == axis => from > 0 && i64::from(from).checked_mul(count) == Some(to.into()),
+            (Some(&from), Some(&to)) if at + 1 == axis => {
+                from > 0 && i64::from(from).checked_mul(count) == Some(to.into())
+            }
             // A size that the file leaves open is the same here.
             (Some(&from), Some(&to)) => from == to || to < 0,
             _ => false,
@@ -222,7 +228,8 @@ impl<'a, 's> Graph<'a, 's> {
             tensor => self.maker(tensor, NEG)?.1 == [Some(mean)],
         };
         let (last, shift) = (self.user(scaled)?, self.user(shifting)?);
-        let (beta, sum) = if last == shift { (None, shifting) } else { (Some(self.beta(shift, shifting, negated)?), shift) };
+        let (beta, sum) =
+            if last == shift { (None, shifting) } else { (Some(self.beta(shift, shifting, negated)?), shift) };
         let inputs = &self.operation(last).inputs;
         let pair = [output(scaled), output(sum)];
         let fits = match self.operation(last).code {

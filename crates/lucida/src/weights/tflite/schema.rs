@@ -170,9 +170,10 @@ impl Schema<'_> {
             ("INT64", bytes) if bytes.len() <= MAX_KNOWN => {
                 Ok(bytes.as_chunks::<8>().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect())
             }
-            (kind, bytes) => {
-                Err(format!("takes {name:?}, {} bytes of type {kind}, where a few whole numbers are needed", bytes.len()))
-            }
+            (kind, bytes) => Err(format!(
+                "takes {name:?}, {} bytes of type {kind}, where a few whole numbers are needed",
+                bytes.len()
+            )),
         }
     }
 }
@@ -196,7 +197,8 @@ fn tensor(table: &Table, buffers: &[Option<Range<usize>>]) -> Result<Tensor, Str
     let quantization = table.table(4)?.map(quantization).transpose()?.flatten();
     let name = table.text(3)?;
     let buffer = table.unsigned(2)? as usize;
-    let data = buffers.get(buffer).ok_or_else(|| format!("tensor {name:.80?} has buffer {buffer}, which is missing"))?;
+    let data =
+        buffers.get(buffer).ok_or_else(|| format!("tensor {name:.80?} has buffer {buffer}, which is missing"))?;
     Ok(Tensor {
         shape: if signature.len() == shape.len() { signature } else { shape },
         kind: table.byte(1)?,
@@ -219,7 +221,8 @@ fn code(table: &Table) -> Result<(i32, String), String> {
 
 fn operation<'a>(table: &Table<'a>, codes: &[(i32, String)], tensors: usize) -> Result<Operation<'a>, String> {
     let (code, custom) = codes.get(table.unsigned(0)? as usize).ok_or("an operator has no code")?.clone();
-    let optional = |index: i32| if index == -1 { Ok(None) } else { indices(&[index], tensors).map(|found| Some(found[0])) };
+    let optional =
+        |index: i32| if index == -1 { Ok(None) } else { indices(&[index], tensors).map(|found| Some(found[0])) };
     let inputs = table.ints(1)?.into_iter().map(optional).collect::<Result<_, _>>()?;
     let outputs = indices(&table.ints(2)?, tensors)?;
     Ok(Operation { code, custom, inputs, outputs, options: table.table(4)?, pattern: None })
