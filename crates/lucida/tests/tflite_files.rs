@@ -155,7 +155,8 @@ fn names_of_classes_and_the_normalization_are_read() {
 fn files_say_what_they_are() {
     let found = weights::inspect(file("mobile_int8.tflite")).unwrap();
     assert_eq!(found.format, "LiteRT (TensorFlow Lite)");
-    assert!(found.tensors.iter().any(|tensor| tensor.dtype == "INT8" && tensor.shape == [8, 3, 3, 3]));
+    assert!(found.tensors.iter().any(|tensor| tensor.dtype == "8-bit" && tensor.shape == [8, 3, 3, 3]));
+    assert_eq!(found.parameters(), load("mobile_int8.tflite").network.parameters().0);
     let input = &found.attributes.iter().find(|(key, _)| key == "inputs").unwrap().1;
     assert!(input.starts_with("photo (?, 15, 14, 3) INT8, 0.0"), "{input}");
     let notes: Vec<String> = load("mobile_int8.tflite").notes.iter().map(ToString::to_string).collect();

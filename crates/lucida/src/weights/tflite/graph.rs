@@ -3,7 +3,7 @@
 //! Operators on images are put between two transpositions, which cost nothing: the importer of ONNX graphs remembers the
 //! order of axes, and its networks have their channels last, too. Tensors keep their names.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use prost::bytes::Bytes;
 
@@ -74,12 +74,12 @@ pub(super) fn convert<'a>(
 
 /// The names of all tensors, the same never twice: those of the signature for inputs.
 fn names(schema: &Schema) -> Vec<String> {
-    let mut taken = HashMap::new();
+    let mut taken = HashSet::new();
     let mut name = |(index, tensor): (usize, &Tensor)| {
-        let given = schema.inputs.contains(&index).then(|| schema.input_name(index));
+        let given = schema.inputs.contains(&index).then(|| schema.plain_name(index));
         let name = given.unwrap_or_else(|| tensor.name.clone());
-        match taken.insert(name.clone(), ()) {
-            None if !name.is_empty() => name,
+        match taken.insert(name.clone()) {
+            true if !name.is_empty() => name,
             _ => format!("{name}#{index}"),
         }
     };

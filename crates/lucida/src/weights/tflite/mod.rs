@@ -28,7 +28,7 @@ use std::path::Path;
 use prost::bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::onnx::{import_graph, take_weights};
+use super::onnx::{import_graph, short, take_weights};
 use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
 use crate::{Error, Result, files};
@@ -102,9 +102,15 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     with_schema(path, &bytes, |schema| {
         let constants = schema.tensors.iter().filter(|tensor| tensor.data.is_some());
         let info = |tensor: &schema::Tensor| TensorInfo {
-            name: tensor.name.clone(),
+            name: short(&tensor.name),
             shape: tensor.shape.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect(),
-            dtype: tensor.type_name().into(),
+            // Quantized weights count as parameters, whole numbers do not.
+            dtype: match (&tensor.quantization, tensor.type_name()) {
+                (Some(_), "INT8" | "UINT8") => "8-bit".into(),
+                (Some(_), "INT16") => "16-bit".into(),
+                (Some(_), "INT32") => "32-bit".into(),
+                (_, name) => name.into(),
+            },
         };
         let named = |tensors: &[usize]| {
             let each = tensors.iter().map(|&index| described(schema, index));
@@ -131,7 +137,7 @@ fn described(schema: &Schema, index: usize) -> String {
     let tensor = &schema.tensors[index];
     let sizes: Vec<String> =
         tensor.shape.iter().map(|&size| if size < 0 { "?".into() } else { size.to_string() }).collect();
-    let name = if schema.inputs.contains(&index) { schema.input_name(index) } else { tensor.name.clone() };
+    let name = schema.plain_name(index);
     let step = tensor.step().map(|(scale, zero)| format!(", {scale} (value - {zero})")).unwrap_or_default();
     format!("{name} ({}) {}{step}", sizes.join(", "), tensor.type_name())
 }

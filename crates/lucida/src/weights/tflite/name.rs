@@ -51,8 +51,8 @@ fn stem(part: &str) -> &str {
 }
 
 impl Schema<'_> {
-    /// The name of an input: that of the signature, else that of its tensor without what the converter has added.
-    pub(super) fn input_name(&self, index: usize) -> String {
+    /// The name of an input or output: that of the signature, else that of its tensor without what the converter has added.
+    pub(super) fn plain_name(&self, index: usize) -> String {
         let given = self.signature.get(&index).filter(|name| !name.is_empty());
         given.cloned().unwrap_or_else(|| {
             let name = &self.tensors[index].name;

@@ -191,9 +191,9 @@ pub(super) fn strided_slice(builder: &mut Builder, operation: &Operation) -> Ans
             let (end, step) = if is(gone) { (one, 1) } else { (end, step) };
             parts.push(Part { axis: axis_of(axis as i64, shape.len())?, start, end, step });
             if is(gone) {
-                removed.push(axis as i64)
+                removed.push(axis as i64);
             } else {
-                place += 1
+                place += 1;
             }
             axis += 1;
         }
