@@ -24,7 +24,7 @@ pub(super) fn take(path: &Path, schema: &Schema, bytes: &[u8], model: &mut Model
     for (layouts, tensors) in
         [(&mut model.layouts.inputs, &schema.inputs), (&mut model.layouts.outputs, &schema.outputs)]
     {
-        // The index of a class next to its scores is no output here.
+        // The index of a class next to its scores is left out here.
         let same = layouts.len() == tensors.len();
         for (layout, &tensor) in layouts.iter_mut().zip(tensors).filter(|_| same) {
             let step = schema.tensors[tensor].step();

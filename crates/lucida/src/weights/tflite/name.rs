@@ -41,7 +41,7 @@ fn layer_of(name: &str) -> String {
     while parts.len() > 1 && parts.last().is_some_and(|part| INNER.contains(&stem(part).to_lowercase().as_str())) {
         parts.pop();
     }
-    // What the converter calls a call of the whole model is no layer.
+    // A call of the whole model has the converter's name.
     if parts.last().is_some_and(|part| part.contains("PartitionedCall")) { String::new() } else { parts.join("/") }
 }
 

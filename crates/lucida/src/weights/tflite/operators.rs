@@ -500,7 +500,7 @@ fn resize(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     finish(builder, operation, value)
 }
 
-/// Each row and each column of an image so many times.
+/// Repeats each row and each column of an image.
 fn repeated(builder: &mut Builder, operation: &Operation, times: [i64; 2]) -> Answer<()> {
     let value = input(builder, operation, 0)?;
     let factors = builder.constant(&[2], OnnxValues::Floats(times.map(|times| times as f32).to_vec()));

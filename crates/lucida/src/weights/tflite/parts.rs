@@ -15,7 +15,7 @@ fn shape(builder: &Builder, operation: &Operation, index: usize) -> Answer<Vec<i
     Ok(builder.tensor(input_tensor(operation, index)?).shape.iter().map(|&size| size.into()).collect())
 }
 
-/// An axis of a tensor of so many; it may count from the end.
+/// An axis of a tensor of `rank` axes; it may count from the end.
 fn axis_of(axis: i64, rank: usize) -> Answer<usize> {
     let place = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     match usize::try_from(place).ok().filter(|&place| place < rank) {

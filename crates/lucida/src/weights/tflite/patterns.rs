@@ -176,7 +176,7 @@ impl<'a, 's> Graph<'a, 's> {
         (kinds && alone && fits && ranks).then(|| (reshape, times, vec![place, tile, reshape]))
     }
 
-    /// A convolution of the pixels that are so many apart, which TensorFlow takes out as images of their own.
+    /// A convolution of the pixels that are some pixels apart, which TensorFlow takes out as images of their own.
     fn dilated(&self, place: usize) -> Found<'a> {
         let before = self.operation(place);
         let middle = self.user(place)?;

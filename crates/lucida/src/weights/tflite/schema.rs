@@ -92,7 +92,7 @@ pub(super) enum Pattern {
     Dilated { rates: [i64; 2], pads: [[i64; 2]; 2] },
     /// Along the last axis, of x, gamma, beta if there is one, and epsilon.
     LayerNormalization,
-    /// Each row and each column so many times.
+    /// Each row and each column repeated this often.
     Repeated([i64; 2]),
 }
 
