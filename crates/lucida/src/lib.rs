@@ -122,7 +122,7 @@
 //! - [`core`]: progress and cancellation; [`error`]: what can go wrong.
 //! - [`nn`]: layers, networks, plans, optimizers, [known networks](nn::applications).
 //! - [`data`]: images, preprocessing, augmentation, data sets.
-//! - [`weights`]: model files of Keras, PyTorch, ONNX and Lucida, and downloads; [`model`]: load, save, predict.
+//! - [`weights`]: model files of Keras, PyTorch, ONNX, LiteRT and Lucida, and downloads; [`model`]: load, save, predict.
 //! - [`train`]: training, evaluation, transfer learning; [`batch_jobs`]: many images, many machines.
 //! - [`explain`]: activations, attribution, maximization, deconvolution, receptive fields, embeddings.
 //! - [`style`]: style transfer of images and video.

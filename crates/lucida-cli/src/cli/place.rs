@@ -65,7 +65,7 @@ impl FilePlace {
 }
 
 /// Endings of files that Lucida writes or reads: nobody means a folder by such a name.
-const FILE_ENDINGS: [&str; 20] = [
+const FILE_ENDINGS: [&str; 21] = [
     "png",
     "jpg",
     "jpeg",
@@ -84,6 +84,7 @@ const FILE_ENDINGS: [&str; 20] = [
     "h5",
     "hdf5",
     "onnx",
+    "tflite",
     "pth",
     "pt",
 ];

@@ -26,8 +26,9 @@ Examples:
   lucida run model.keras
       print the inputs that the model takes
 
-Arrays have their axes in the order of the model's file: NCHW for ONNX and PyTorch, NHWC for Keras and Lucida. Nothing is \
-normalized: the values are those that the network takes. Numbers of any type are read as float32.
+Arrays have their axes in the order of the model's file: NCHW for ONNX and PyTorch, NHWC for Keras, LiteRT and Lucida. Nothing is \
+normalized: the values are those that the network takes. Numbers of any type are read as float32; int8 and uint8 arrays \
+for quantized inputs and outputs of a LiteRT file are dequantized.
 
 The exit code is 1 if an output differs from the expected one by more than the tolerance.")]
 pub(crate) struct Run {

@@ -21,6 +21,8 @@ use crate::{Error, Result};
 pub struct Array {
     shape: Vec<usize>,
     values: Vec<f32>,
+    /// Whether the values were whole numbers of 8 bits in their file.
+    bytes: bool,
 }
 
 impl Array {
@@ -33,7 +35,17 @@ impl Array {
         if shape.iter().try_fold(1_usize, |len, &size| len.checked_mul(size)) != Some(values.len()) {
             return Err(Error::argument(format!("{} values are not an array of shape {shape:?}", values.len())));
         }
-        Ok(Self { shape, values })
+        Ok(Self { shape, values, bytes: false })
+    }
+
+    /// The same, of values that were whole numbers of 8 bits in their file.
+    pub(crate) fn of_bytes(self) -> Self {
+        Self { bytes: true, ..self }
+    }
+
+    /// Whether the values were whole numbers of 8 bits in their file: int8 or uint8.
+    pub fn is_bytes(&self) -> bool {
+        self.bytes
     }
 
     /// The sizes of the axes.

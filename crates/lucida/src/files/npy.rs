@@ -55,15 +55,19 @@ pub(crate) fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
         return Err(format!("an array of shape {:?} and type {} has {} bytes", header.shape, header.descr, data.len()));
     }
     let values = header.decode(data)?;
-    let damaged = |problem: Error| problem.to_string();
+    let bytes = header.descr.ends_with("i1") || header.descr.ends_with("u1");
+    let array = |shape, values| {
+        let array = Array::new(shape, values).map_err(|problem: Error| problem.to_string())?;
+        Ok(if bytes { array.of_bytes() } else { array })
+    };
     if !header.fortran_order || header.shape.len() < 2 {
-        return Array::new(header.shape, values).map_err(damaged);
+        return array(header.shape, values);
     }
     let reversed: Vec<usize> = header.shape.iter().rev().copied().collect();
     let order: Vec<usize> = (0..reversed.len()).rev().collect();
     let mut turned = vec![0.0; values.len()];
     permute(&reversed, &order, &values, &mut turned);
-    Array::new(header.shape, turned).map_err(damaged)
+    array(header.shape, turned)
 }
 
 /// What the header of an array file says: a Python dictionary as text, see

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::core::Array;
 use crate::nn::{Network, Plan, Shape};
-use crate::weights::{ArrayLayout, Model};
+use crate::weights::{ArrayLayout, Model, Quantization};
 use crate::{Cpu, Error, Result};
 
 /// Samples computed at once.
@@ -13,7 +13,7 @@ const BATCH: usize = 32;
 const MEMORY: usize = 1 << 30;
 
 /// An input or output of a model, as its file has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ArraySpec {
     /// The name in the file; for Keras's and Lucida's files, that of the layer.
     pub name: String,
@@ -21,13 +21,27 @@ pub struct ArraySpec {
     pub shape: Vec<Option<usize>>,
     /// The order of the axes of an image: `NCHW` (ONNX, PyTorch) or `NHWC` (Keras, Lucida); `NCL` of channels along a length.
     pub axis_order: Option<&'static str>,
+    /// What the whole numbers stand for that a quantized file has here; arrays of real numbers are taken and given.
+    pub quantization: Option<Quantization>,
 }
 
 impl ArraySpec {
     fn of(layout: &ArrayLayout) -> Self {
         let batch = layout.batched.then_some(None);
         let shape = batch.into_iter().chain(layout.file_sizes().into_iter().map(Some)).collect();
-        Self { name: layout.name.clone(), shape, axis_order: layout.axis_order() }
+        let quantization = layout.quantization;
+        Self { name: layout.name.clone(), shape, axis_order: layout.axis_order(), quantization }
+    }
+
+    /// The real numbers that an array stands for: one of int8 or uint8 has those of a quantized file.
+    fn real<'a>(&self, array: &'a Array) -> Result<Cow<'a, Array>> {
+        match self.quantization.filter(|_| array.is_bytes()) {
+            None => Ok(Cow::Borrowed(array)),
+            Some(Quantization { scale, zero }) => {
+                let values = array.values().iter().map(|value| scale * (value - zero)).collect();
+                Array::new(array.shape(), values).map(Cow::Owned)
+            }
+        }
     }
 
     /// The shape for a message: `(batch, 3, 224, 224)`.
@@ -52,7 +66,8 @@ impl Model {
     /// Runs the network on arrays, one for each of its [`inputs`](Self::inputs), with the axes in the order of the model's file:
     /// `[batch, channels, height, width]` of images for ONNX and PyTorch, `[batch, height, width, channels]` for Keras and
     /// Lucida. Returns an array for each of its [`outputs`](Self::outputs), in the same order of axes. Nothing is normalized:
-    /// the values are those that the network takes.
+    /// the values are those that the network takes. An array of int8 or uint8 for a quantized input of a LiteRT file is what the
+    /// interpreter takes, and is dequantized.
     ///
     /// An array whose batch is 1 goes with every sample of the others. Images may have another height and width than those of
     /// the file, if no layer fixes them.
@@ -123,7 +138,7 @@ pub fn arrange(specs: &[ArraySpec], what: &str, given: Vec<(Option<String>, Arra
         if given.len() != specs.len() {
             return refuse(format!("{} for {} {what}s", counted_arrays(given.len()), specs.len()));
         }
-        return Ok(given.into_iter().map(|(_, array)| array).collect());
+        return real(specs, given.into_iter().map(|(_, array)| array));
     }
     let mut places: Vec<Option<Array>> = vec![None; specs.len()];
     for (name, array) in given {
@@ -134,8 +149,12 @@ pub fn arrange(specs: &[ArraySpec], what: &str, given: Vec<(Option<String>, Arra
     }
     match places.iter().position(Option::is_none) {
         Some(missing) => refuse(format!("{what} {:?} is missing", specs[missing].name)),
-        None => Ok(places.into_iter().flatten().collect()),
+        None => real(specs, places.into_iter().flatten()),
     }
+}
+
+fn real(specs: &[ArraySpec], arrays: impl Iterator<Item = Array>) -> Result<Vec<Array>> {
+    specs.iter().zip(arrays).map(|(spec, array)| spec.real(&array).map(Cow::into_owned)).collect()
 }
 
 fn counted_arrays(count: usize) -> String {
@@ -159,9 +178,10 @@ pub fn run(model: &Model, inputs: &[Array], cpu: Cpu) -> Result<Vec<Array>> {
         let (got, list) = (counted_arrays(inputs.len()), list.join(", "));
         return Err(Error::argument(format!("{got} for {} inputs: {list}", specs.len())));
     }
-    let network = fitting(model, inputs)?;
+    let inputs = specs.iter().zip(inputs).map(|(spec, array)| spec.real(array)).collect::<Result<Vec<_>>>()?;
+    let network = fitting(model, &inputs)?;
     let layouts = model.layouts.of_inputs(&network);
-    let count = batch_of(&layouts, inputs)?;
+    let count = batch_of(&layouts, &inputs)?;
     let outputs = model.layouts.of_outputs(&network);
     let mut plan = Plan::builder(&network).cpu(cpu).build_within(BATCH.min(count), MEMORY)?;
     let mut results: Vec<Vec<f32>> =
@@ -196,7 +216,7 @@ fn sample_sizes<'a>(layout: &ArrayLayout, array: &'a Array) -> &'a [usize] {
 }
 
 /// The network for inputs of these shapes: the model's, or the same for images of another size.
-fn fitting<'a>(model: &'a Model, inputs: &[Array]) -> Result<Cow<'a, Network>> {
+fn fitting<'a>(model: &'a Model, inputs: &[Cow<Array>]) -> Result<Cow<'a, Network>> {
     let layouts = model.layouts.of_inputs(&model.network);
     let mut network = Cow::Borrowed(&model.network);
     for (layout, array) in layouts.iter().zip(inputs) {
@@ -237,7 +257,7 @@ fn image_size(layout: &ArrayLayout, found: &[usize]) -> Option<[usize; 2]> {
 }
 
 /// The number of samples, which is that of every input, or 1.
-fn batch_of(layouts: &[ArrayLayout], inputs: &[Array]) -> Result<usize> {
+fn batch_of(layouts: &[ArrayLayout], inputs: &[Cow<Array>]) -> Result<usize> {
     let mut count = 1;
     for (layout, array) in layouts.iter().zip(inputs).filter(|(layout, _)| layout.batched) {
         match array.shape()[0] {

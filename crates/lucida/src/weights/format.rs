@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, tfjs, torch};
+use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, tfjs, tflite, torch};
 use crate::nn::Network;
 use crate::nn::applications::Architecture;
 use crate::{Error, Result, files};
@@ -25,6 +25,8 @@ pub enum Format {
     Torch,
     /// ONNX: `.onnx`.
     Onnx,
+    /// LiteRT, formerly TensorFlow Lite: `.tflite`.
+    TfLite,
 }
 
 /// The file that a run resumes from until it leaves a model.
@@ -70,6 +72,9 @@ impl Format {
         if torch::is_legacy(&start) {
             return Ok(Self::Torch);
         }
+        if tflite::is_tflite(&start) {
+            return Ok(Self::TfLite);
+        }
         if tfjs::is_json(&start) {
             return Ok(Self::TfJs);
         }
@@ -105,7 +110,7 @@ fn unknown(path: &Path, start: &[u8]) -> Error {
         format!(
             "unknown model file format: {found}; supported formats are safetensors (.safetensors), Keras's HDF5 \
              (.h5, .weights.h5), Keras's zip archive (.keras), TensorFlow.js's layers models (model.json), PyTorch's state \
-             dictionaries (.pth, .pt) and ONNX (.onnx)"
+             dictionaries (.pth, .pt), ONNX (.onnx) and LiteRT (.tflite)"
         ),
     )
 }
@@ -132,7 +137,7 @@ fn is_onnx(start: &[u8], len: u64) -> bool {
 ///
 /// # Errors
 /// As the `load_model` of the format: [`safetensors::load_model`], [`keras_h5::load_model`], [`keras_zip::load_model`],
-/// [`tfjs::load_model`], [`torch::load_model`], [`onnx::load_model`]; and as [`Format::of`].
+/// [`tfjs::load_model`], [`torch::load_model`], [`onnx::load_model`], [`tflite::load_model`]; and as [`Format::of`].
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     load_model_at(path, None)
 }
@@ -151,6 +156,7 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
         Format::TfJs => tfjs::load_model_at(path, size),
         Format::Torch => torch::load_model(path),
         Format::Onnx => onnx::load_model_at(path, size),
+        Format::TfLite => tflite::load_model_at(path, size),
     }
 }
 
@@ -163,7 +169,7 @@ pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Mod
     match Format::of(path)? {
         Format::Safetensors => safetensors::load_known(path, known),
         Format::Torch => torch::load_known(path, known),
-        Format::KerasH5 | Format::KerasZip | Format::TfJs | Format::Onnx => Ok(None),
+        Format::KerasH5 | Format::KerasZip | Format::TfJs | Format::Onnx | Format::TfLite => Ok(None),
     }
 }
 
@@ -204,6 +210,7 @@ pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
         Format::KerasZip => keras_zip::load_weights(path, network)?,
         Format::TfJs => tfjs::load_weights(path, network)?,
         Format::Onnx => onnx::load_weights(path, network)?,
+        Format::TfLite => tflite::load_weights(path, network)?,
     }
     Ok(Vec::new())
 }
@@ -239,6 +246,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
         Format::TfJs => tfjs::inspect(path),
         Format::Torch => torch::inspect(path),
         Format::Onnx => onnx::inspect(path),
+        Format::TfLite => tflite::inspect(path),
     }
 }
 
@@ -348,6 +356,7 @@ mod tests {
         assert_eq!(of(b"{ \"format\": \"layers-model\"}").unwrap(), Format::TfJs);
         assert_eq!(of(b"\x08\x08\x12\x06lucida\x42\x04\x0a\0\x10\x11").unwrap(), Format::Onnx);
         assert_eq!(of(b"\x08\x07\x3a\x04....").unwrap(), Format::Onnx);
+        assert_eq!(of(b"\x1c\0\0\0TFL3").unwrap(), Format::TfLite);
         for other in
             [&b"\x08\x07"[..], b"\x08\x07\x3a\x7f....", b"\x08\x07\x3a\xff\xff\xff\xff\x0f....", b"\x08\x07\x0a\x01.."]
         {

@@ -24,6 +24,7 @@ mod open;
 mod pickle;
 pub mod safetensors;
 pub mod tfjs;
+pub mod tflite;
 mod topology;
 pub mod torch;
 
@@ -34,7 +35,7 @@ pub use format::{Format, describe_format, inspect, load_model, load_model_at, lo
 pub use inspection::{Inspection, TensorInfo};
 pub(crate) use model::softmax;
 pub use model::{
-    ArrayLayout, ArrayLayouts, Model, ModelSettings, Note, OutputKind, Outputs, Task, argmax, parse_class_names,
-    read_class_names, settings_file,
+    ArrayLayout, ArrayLayouts, Model, ModelSettings, Note, OutputKind, Outputs, Quantization, Task, argmax,
+    parse_class_names, read_class_names, settings_file,
 };
 pub use open::{BUILTIN, IncludeTop, ModelSpec, locate, model_file, open, open_network, open_with};

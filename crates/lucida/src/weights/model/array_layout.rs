@@ -8,7 +8,7 @@ use crate::core::array::permute;
 use crate::nn::{Network, Node, Shape};
 
 /// How a file has an input or an output: its name, and the order of its axes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ArrayLayout {
     /// The name in the file.
     pub(crate) name: String,
@@ -22,10 +22,21 @@ pub struct ArrayLayout {
     pub(crate) axes: Vec<Vec<usize>>,
     /// Whether the first axis in the file is the batch. An input without one is the same for all samples.
     pub(crate) batched: bool,
+    /// Where the file has whole numbers: what they stand for.
+    pub(crate) quantization: Option<Quantization>,
+}
+
+/// What whole numbers of 8 bits stand for: `scale (number - zero)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quantization {
+    /// The difference of two values that are next to each other.
+    pub scale: f32,
+    /// The number that stands for 0.
+    pub zero: f32,
 }
 
 /// The layouts of all inputs and outputs of a file, in its order; empty where the file has them as the network.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ArrayLayouts {
     pub(crate) inputs: Vec<ArrayLayout>,
     pub(crate) outputs: Vec<ArrayLayout>,
@@ -36,7 +47,8 @@ impl ArrayLayout {
     fn of_node(node: &Node) -> Self {
         let sizes = node.shape().sizes().to_vec();
         let axes = (0..sizes.len()).map(|axis| vec![axis]).collect();
-        Self { name: node.name().to_owned(), layer: Some(node.name().to_owned()), sizes, axes, batched: true }
+        let (name, layer) = (node.name().to_owned(), Some(node.name().to_owned()));
+        Self { name, layer, sizes, axes, batched: true, quantization: None }
     }
 
     /// An image with its channels first; all else as the network has it.
@@ -144,7 +156,8 @@ mod tests {
 
     fn layout(sizes: &[usize], axes: &[&[usize]]) -> ArrayLayout {
         let axes = axes.iter().map(|axis| axis.to_vec()).collect();
-        ArrayLayout { name: "x".into(), layer: None, sizes: sizes.to_vec(), axes, batched: true }
+        let sizes = sizes.to_vec();
+        ArrayLayout { name: "x".into(), layer: None, sizes, axes, batched: true, quantization: None }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::nn::applications::{Architecture, Options};
 use crate::nn::{Network, counted};
 use crate::{Error, Result};
 
-pub use array_layout::{ArrayLayout, ArrayLayouts};
+pub use array_layout::{ArrayLayout, ArrayLayouts, Quantization};
 pub use class_names::{parse_class_names, read_class_names};
 pub(crate) use outputs::softmax;
 pub use outputs::{OutputKind, Outputs, argmax};

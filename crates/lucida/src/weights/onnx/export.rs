@@ -147,7 +147,7 @@ fn node_proto(node: OnnxNode) -> NodeProto {
     }
 }
 
-fn attribute_proto(name: &str, value: OnnxAttribute) -> AttributeProto {
+pub(in crate::weights) fn attribute_proto(name: &str, value: OnnxAttribute) -> AttributeProto {
     let mut attribute = AttributeProto { name: name.into(), ..Default::default() };
     attribute.r#type = match value {
         OnnxAttribute::Int(i) => {
@@ -170,7 +170,7 @@ fn attribute_proto(name: &str, value: OnnxAttribute) -> AttributeProto {
     attribute
 }
 
-fn tensor_proto(constant: OnnxConstant) -> TensorProto {
+pub(in crate::weights) fn tensor_proto(constant: OnnxConstant) -> TensorProto {
     let (data_type, raw_data): (_, Vec<u8>) = match constant.values {
         OnnxValues::Floats(values) => (data_type::FLOAT, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
         OnnxValues::Ints(values) => (data_type::INT64, values.iter().flat_map(|value| value.to_le_bytes()).collect()),

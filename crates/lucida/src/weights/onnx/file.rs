@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use prost::Message;
 use prost::bytes::Bytes;
 
-use super::proto::{GraphProto, ModelProto, StringStringEntryProto, TensorProto};
+use super::proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
 use super::scan::{Fault, scan};
 use super::tensor::{Constant, short, type_of};
 use crate::{Error, Result, files, guard};
@@ -52,6 +52,13 @@ impl OnnxFile {
             return Err(damaged("it does not say which version of the operators it uses (opset_import)"));
         }
         Ok(Self { path: path.to_path_buf(), model, graph, len })
+    }
+
+    /// A graph that is in no file of this format, of the newest operators.
+    pub(super) fn of_graph(path: &Path, graph: GraphProto, len: u64) -> Self {
+        let opset = OperatorSetIdProto { domain: String::new(), version: *OPSETS.end() };
+        let model = ModelProto { opset_import: vec![opset], ..Default::default() };
+        Self { path: path.to_path_buf(), model, graph, len }
     }
 
     /// The version of the operators.

@@ -18,16 +18,17 @@
 //! names. [`load_model`] goes by it, if the graph is still the one that was written, and the model is the same to the bit;
 //! if another program has changed the graph, the graph counts.
 
-mod export;
+pub(super) mod export;
 mod file;
 mod import;
 mod metadata;
 mod own;
-mod proto;
+pub(super) mod proto;
 mod scan;
 mod tensor;
 mod write;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -38,7 +39,8 @@ use crate::nn::Network;
 use crate::{Error, Result};
 use file::OnnxFile;
 use proto::GraphProto;
-pub(super) use tensor::read_tensor;
+use tensor::Constant;
+pub(super) use tensor::{read_tensor, short};
 
 /// Writes a model.
 ///
@@ -100,9 +102,16 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
 /// As [`load_model`], and when a weight is missing, left over or of another shape; then the network is unchanged.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
     let path = path.as_ref();
-    let read = load_model(path)?.network;
+    take_weights(path, &load_model(path)?.network, network)
+}
+
+/// Takes the weights of a network that was read from a file: see [`load_weights`].
+///
+/// # Errors
+/// A weight is missing, left over or of another shape; then the network is unchanged.
+pub(super) fn take_weights(path: &Path, read: &Network, network: &mut Network) -> Result<()> {
     let bad = |problem: String| Error::file(path, format!("does not fit network {}: {problem}", network.name()));
-    let by_name: std::collections::HashMap<&str, usize> =
+    let by_name: HashMap<&str, usize> =
         read.weights().iter().enumerate().map(|(index, weight)| (weight.name(), index)).collect();
     let mut places = Vec::new();
     for weight in network.weights() {
@@ -120,6 +129,20 @@ pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()>
         weight.values_mut().copy_from_slice(read.weights()[place].values());
     }
     Ok(())
+}
+
+/// Reads a graph that was made of a file of another format, of `len` bytes: its initializers are the constants.
+///
+/// # Errors
+/// As [`load_model_at`].
+pub(super) fn import_graph(path: &Path, mut graph: GraphProto, len: u64, size: Option<[usize; 2]>) -> Result<Model> {
+    let mut constants = HashMap::new();
+    for tensor in std::mem::take(&mut graph.initializer) {
+        let name = tensor.name.clone();
+        let constant = Constant::new(tensor, None).map_err(|problem| Error::file(path, problem))?;
+        constants.insert(name, constant);
+    }
+    import::import(&OnnxFile::of_graph(path, graph, len), constants, size)
 }
 
 /// Says what is in a file: the initializers, the inputs and outputs, who made it. The architecture is that of the file's

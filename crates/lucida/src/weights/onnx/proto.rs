@@ -5,22 +5,22 @@ use prost::Message;
 use prost::bytes::Bytes;
 
 /// `TensorProto.DataType`
-pub(super) mod data_type {
-    pub(in crate::weights::onnx) const FLOAT: i32 = 1;
-    pub(in crate::weights::onnx) const UINT8: i32 = 2;
-    pub(in crate::weights::onnx) const INT8: i32 = 3;
-    pub(in crate::weights::onnx) const UINT16: i32 = 4;
-    pub(in crate::weights::onnx) const INT16: i32 = 5;
-    pub(in crate::weights::onnx) const INT32: i32 = 6;
-    pub(in crate::weights::onnx) const INT64: i32 = 7;
-    pub(in crate::weights::onnx) const BOOL: i32 = 9;
-    pub(in crate::weights::onnx) const FLOAT16: i32 = 10;
-    pub(in crate::weights::onnx) const DOUBLE: i32 = 11;
-    pub(in crate::weights::onnx) const UINT32: i32 = 12;
-    pub(in crate::weights::onnx) const UINT64: i32 = 13;
-    pub(in crate::weights::onnx) const BFLOAT16: i32 = 16;
+pub(in crate::weights) mod data_type {
+    pub(in crate::weights) const FLOAT: i32 = 1;
+    pub(in crate::weights) const UINT8: i32 = 2;
+    pub(in crate::weights) const INT8: i32 = 3;
+    pub(in crate::weights) const UINT16: i32 = 4;
+    pub(in crate::weights) const INT16: i32 = 5;
+    pub(in crate::weights) const INT32: i32 = 6;
+    pub(in crate::weights) const INT64: i32 = 7;
+    pub(in crate::weights) const BOOL: i32 = 9;
+    pub(in crate::weights) const FLOAT16: i32 = 10;
+    pub(in crate::weights) const DOUBLE: i32 = 11;
+    pub(in crate::weights) const UINT32: i32 = 12;
+    pub(in crate::weights) const UINT64: i32 = 13;
+    pub(in crate::weights) const BFLOAT16: i32 = 16;
     /// The names of all types, by number, and the bytes of a value; 0 where they are not whole.
-    pub(in crate::weights::onnx) const NAMES: [(&str, usize); 17] = [
+    pub(in crate::weights) const NAMES: [(&str, usize); 17] = [
         ("UNDEFINED", 0),
         ("FLOAT", 4),
         ("UINT8", 1),
@@ -42,177 +42,177 @@ pub(super) mod data_type {
 }
 
 /// `AttributeProto.AttributeType`
-pub(super) mod attribute_type {
-    pub(in crate::weights::onnx) const FLOAT: i32 = 1;
-    pub(in crate::weights::onnx) const INT: i32 = 2;
-    pub(in crate::weights::onnx) const STRING: i32 = 3;
-    pub(in crate::weights::onnx) const INTS: i32 = 7;
+pub(in crate::weights) mod attribute_type {
+    pub(in crate::weights) const FLOAT: i32 = 1;
+    pub(in crate::weights) const INT: i32 = 2;
+    pub(in crate::weights) const STRING: i32 = 3;
+    pub(in crate::weights) const INTS: i32 = 7;
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ModelProto {
+pub(in crate::weights) struct ModelProto {
     #[prost(int64, tag = "1")]
-    pub(super) ir_version: i64,
+    pub(in crate::weights) ir_version: i64,
     #[prost(string, tag = "2")]
-    pub(super) producer_name: String,
+    pub(in crate::weights) producer_name: String,
     #[prost(string, tag = "3")]
-    pub(super) producer_version: String,
+    pub(in crate::weights) producer_version: String,
     #[prost(message, optional, tag = "7")]
-    pub(super) graph: Option<GraphProto>,
+    pub(in crate::weights) graph: Option<GraphProto>,
     #[prost(message, repeated, tag = "8")]
-    pub(super) opset_import: Vec<OperatorSetIdProto>,
+    pub(in crate::weights) opset_import: Vec<OperatorSetIdProto>,
     #[prost(message, repeated, tag = "14")]
-    pub(super) metadata_props: Vec<StringStringEntryProto>,
+    pub(in crate::weights) metadata_props: Vec<StringStringEntryProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct OperatorSetIdProto {
+pub(in crate::weights) struct OperatorSetIdProto {
     #[prost(string, tag = "1")]
-    pub(super) domain: String,
+    pub(in crate::weights) domain: String,
     #[prost(int64, tag = "2")]
-    pub(super) version: i64,
+    pub(in crate::weights) version: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct StringStringEntryProto {
+pub(in crate::weights) struct StringStringEntryProto {
     #[prost(string, tag = "1")]
-    pub(super) key: String,
+    pub(in crate::weights) key: String,
     #[prost(string, tag = "2")]
-    pub(super) value: String,
+    pub(in crate::weights) value: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct GraphProto {
+pub(in crate::weights) struct GraphProto {
     #[prost(message, repeated, tag = "1")]
-    pub(super) node: Vec<NodeProto>,
+    pub(in crate::weights) node: Vec<NodeProto>,
     #[prost(string, tag = "2")]
-    pub(super) name: String,
+    pub(in crate::weights) name: String,
     #[prost(message, repeated, tag = "5")]
-    pub(super) initializer: Vec<TensorProto>,
+    pub(in crate::weights) initializer: Vec<TensorProto>,
     #[prost(message, repeated, tag = "11")]
-    pub(super) input: Vec<ValueInfoProto>,
+    pub(in crate::weights) input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
-    pub(super) output: Vec<ValueInfoProto>,
+    pub(in crate::weights) output: Vec<ValueInfoProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct NodeProto {
+pub(in crate::weights) struct NodeProto {
     #[prost(string, repeated, tag = "1")]
-    pub(super) input: Vec<String>,
+    pub(in crate::weights) input: Vec<String>,
     #[prost(string, repeated, tag = "2")]
-    pub(super) output: Vec<String>,
+    pub(in crate::weights) output: Vec<String>,
     #[prost(string, tag = "3")]
-    pub(super) name: String,
+    pub(in crate::weights) name: String,
     #[prost(string, tag = "4")]
-    pub(super) op_type: String,
+    pub(in crate::weights) op_type: String,
     #[prost(message, repeated, tag = "5")]
-    pub(super) attribute: Vec<AttributeProto>,
+    pub(in crate::weights) attribute: Vec<AttributeProto>,
     #[prost(string, tag = "7")]
-    pub(super) domain: String,
+    pub(in crate::weights) domain: String,
 }
 
 /// Without its graphs: no operator that has one is supported, and what is not read cannot be nested.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct AttributeProto {
+pub(in crate::weights) struct AttributeProto {
     #[prost(string, tag = "1")]
-    pub(super) name: String,
+    pub(in crate::weights) name: String,
     #[prost(float, tag = "2")]
-    pub(super) f: f32,
+    pub(in crate::weights) f: f32,
     #[prost(int64, tag = "3")]
-    pub(super) i: i64,
+    pub(in crate::weights) i: i64,
     #[prost(bytes = "bytes", tag = "4")]
-    pub(super) s: Bytes,
+    pub(in crate::weights) s: Bytes,
     #[prost(message, optional, tag = "5")]
-    pub(super) t: Option<TensorProto>,
+    pub(in crate::weights) t: Option<TensorProto>,
     #[prost(float, repeated, tag = "7")]
-    pub(super) floats: Vec<f32>,
+    pub(in crate::weights) floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
-    pub(super) ints: Vec<i64>,
+    pub(in crate::weights) ints: Vec<i64>,
     #[prost(int32, tag = "20")]
-    pub(super) r#type: i32,
+    pub(in crate::weights) r#type: i32,
 }
 
 /// A tensor; its `raw_data` is a part of the file's bytes and no copy of them.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct TensorProto {
+pub(in crate::weights) struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
-    pub(super) dims: Vec<i64>,
+    pub(in crate::weights) dims: Vec<i64>,
     #[prost(int32, tag = "2")]
-    pub(super) data_type: i32,
+    pub(in crate::weights) data_type: i32,
     #[prost(float, repeated, tag = "4")]
-    pub(super) float_data: Vec<f32>,
+    pub(in crate::weights) float_data: Vec<f32>,
     #[prost(int32, repeated, tag = "5")]
-    pub(super) int32_data: Vec<i32>,
+    pub(in crate::weights) int32_data: Vec<i32>,
     #[prost(int64, repeated, tag = "7")]
-    pub(super) int64_data: Vec<i64>,
+    pub(in crate::weights) int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
-    pub(super) name: String,
+    pub(in crate::weights) name: String,
     #[prost(bytes = "bytes", tag = "9")]
-    pub(super) raw_data: Bytes,
+    pub(in crate::weights) raw_data: Bytes,
     #[prost(double, repeated, tag = "10")]
-    pub(super) double_data: Vec<f64>,
+    pub(in crate::weights) double_data: Vec<f64>,
     #[prost(uint64, repeated, tag = "11")]
-    pub(super) uint64_data: Vec<u64>,
+    pub(in crate::weights) uint64_data: Vec<u64>,
     #[prost(message, repeated, tag = "13")]
-    pub(super) external_data: Vec<StringStringEntryProto>,
+    pub(in crate::weights) external_data: Vec<StringStringEntryProto>,
     /// 0 here, 1 in another file.
     #[prost(int32, tag = "14")]
-    pub(super) data_location: i32,
+    pub(in crate::weights) data_location: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ValueInfoProto {
+pub(in crate::weights) struct ValueInfoProto {
     #[prost(string, tag = "1")]
-    pub(super) name: String,
+    pub(in crate::weights) name: String,
     #[prost(message, optional, tag = "2")]
-    pub(super) r#type: Option<TypeProto>,
+    pub(in crate::weights) r#type: Option<TypeProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct TypeProto {
+pub(in crate::weights) struct TypeProto {
     #[prost(message, optional, tag = "1")]
-    pub(super) tensor_type: Option<TensorType>,
+    pub(in crate::weights) tensor_type: Option<TensorType>,
 }
 
 /// `TypeProto.Tensor`
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct TensorType {
+pub(in crate::weights) struct TensorType {
     #[prost(int32, tag = "1")]
-    pub(super) elem_type: i32,
+    pub(in crate::weights) elem_type: i32,
     #[prost(message, optional, tag = "2")]
-    pub(super) shape: Option<TensorShapeProto>,
+    pub(in crate::weights) shape: Option<TensorShapeProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct TensorShapeProto {
+pub(in crate::weights) struct TensorShapeProto {
     #[prost(message, repeated, tag = "1")]
-    pub(super) dim: Vec<Dimension>,
+    pub(in crate::weights) dim: Vec<Dimension>,
 }
 
 /// `TensorShapeProto.Dimension`: a number, or a name for any.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Dimension {
+pub(in crate::weights) struct Dimension {
     #[prost(int64, optional, tag = "1")]
-    pub(super) dim_value: Option<i64>,
+    pub(in crate::weights) dim_value: Option<i64>,
     #[prost(string, optional, tag = "2")]
-    pub(super) dim_param: Option<String>,
+    pub(in crate::weights) dim_param: Option<String>,
 }
 
 impl Dimension {
     /// The size, where it is fixed. Some writers put 0 or -1 where they know none.
-    pub(super) fn size(&self) -> Option<usize> {
+    pub(in crate::weights) fn size(&self) -> Option<usize> {
         usize::try_from(self.dim_value?).ok().filter(|&size| size > 0)
     }
 }
 
 impl ValueInfoProto {
     /// The sizes of a tensor, where they are given.
-    pub(super) fn dims(&self) -> Option<&[Dimension]> {
+    pub(in crate::weights) fn dims(&self) -> Option<&[Dimension]> {
         Some(&self.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?.dim)
     }
 
     /// The shape for a message: `(batch, 3, height, width)`.
-    pub(super) fn shape(&self) -> String {
+    pub(in crate::weights) fn shape(&self) -> String {
         let Some(dims) = self.dims() else { return "unknown".into() };
         let sizes: Vec<String> = dims
             .iter()

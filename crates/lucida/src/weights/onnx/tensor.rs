@@ -360,7 +360,7 @@ pub(in crate::weights) fn read_tensor(bytes: Vec<u8>) -> Result<Array, String> {
 }
 
 /// The start of a name, for messages.
-pub(super) fn short(name: &str) -> String {
+pub(in crate::weights) fn short(name: &str) -> String {
     if name.chars().count() <= 80 { name.into() } else { name.chars().take(77).chain("...".chars()).collect() }
 }
 

@@ -28,5 +28,6 @@ pub(super) fn of_symbol(name: String, symbol: &Symbol, network: &Network, place:
         sizes: symbol.atoms.to_vec(),
         axes: symbol.axes.clone(),
         batched: true,
+        quantization: None,
     }
 }

@@ -50,7 +50,9 @@ impl Importer {
                 let Value::Symbol(symbol) = value else { continue };
                 let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_image().is_some());
                 let image = order.is_some_and(|order| order == Order::ChannelsFirst || EITHER_ORDER.contains(&kind));
-                let pixel = symbol.features().is_some_and(|(axis, _)| axis == 0)
+                // The channels of one pixel are in place wherever the operator looks for them.
+                let channels = |axis: usize| axis == 0 || axis == 2 && EITHER_ORDER.contains(&kind);
+                let pixel = symbol.features().is_some_and(|(axis, _)| channels(axis))
                     && self.drafts[symbol.draft].shape.as_flat().is_some()
                     && !OF_LARGE_IMAGES.contains(&kind);
                 if symbol.axes.len() == 3 && !image && !pixel {

@@ -1,0 +1,172 @@
+//! LiteRT, formerly TensorFlow Lite (`.tflite`): graphs of operators in a FlatBuffer, as the TensorFlow Lite converter,
+//! `litert-torch`, and others write them.
+//!
+//! The operators become those of an ONNX graph ([`graph`]), which becomes a network as [`onnx`](super::onnx) has it:
+//! constants are computed, what is one layer in Keras becomes one. Layers are named after the tensors.
+//!
+//! # Quantized files
+//! Weights of 16 and 8 bits are read as what they stand for, and all is computed in 32-bit floats. A graph whose inputs and
+//! outputs are quantized takes and gives real numbers here. What it is given in the interpreter, whole numbers, is
+//! `value = scale (number - zero point)`; where such an input is an image, the numbers are its bytes, which says how images
+//! are prepared.
+//!
+//! # Metadata
+//! Names of classes are read from the archive at the end of a file with TensorFlow Lite's metadata, and so is how images are
+//! normalized.
+
+mod flatbuffer;
+mod graph;
+mod metadata;
+mod name;
+mod operators;
+mod parts;
+mod patterns;
+mod schema;
+
+use std::path::Path;
+
+use prost::bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::onnx::{import_graph, short, take_weights};
+use super::{Inspection, Model, TensorInfo};
+use crate::nn::Network;
+use crate::{Error, Result, files};
+use operators::Fault;
+use schema::Schema;
+
+/// What a file has at its fifth byte.
+const IDENTIFIER: &[u8] = b"TFL3";
+/// Bytes of a file. Offsets of FlatBuffers are below 2 GiB; buffers may be behind all tables.
+const MAX_FILE: u64 = 4 << 30;
+/// Operators of a graph. EfficientNetB7 has 800.
+const MAX_OPERATORS: usize = 50_000;
+
+/// Whether a file that begins like this is one of LiteRT's.
+pub(super) fn is_tflite(start: &[u8]) -> bool {
+    start.get(4..8) == Some(IDENTIFIER)
+}
+
+/// Reads a model.
+///
+/// # Errors
+/// [`Error::File`] says what is wrong: not a LiteRT model, cut short, tensors and shapes that contradict each other.
+/// [`Error::Unsupported`] names the operator and the tensor that it gives that have no layer here. [`Error::Limit`] when it
+/// declares more than fits this machine.
+pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
+    load_model_at(path, None)
+}
+
+/// As [`load_model`]; a graph that leaves the height and width of its images open gets this one, else a default that is
+/// noted.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
+    let path = path.as_ref();
+    let bytes = read(path)?;
+    with_schema(path, &bytes, |schema| {
+        if schema.operators.len() > MAX_OPERATORS {
+            let what = format!("{}: operators of the graph", path.display());
+            return Err(Error::Limit { what, got: schema.operators.len() as u64, limit: MAX_OPERATORS as u64 });
+        }
+        let operators = patterns::simplified(schema, &bytes);
+        let graph = graph::convert(schema, &operators, &bytes).map_err(|fault| match fault {
+            Fault::Bad(problem) => Error::file(path, problem),
+            Fault::Unsupported(problem) => Error::Unsupported(format!("{}: {problem}", path.display())),
+        })?;
+        // A weight of one byte is written twice: dequantized, and with its axes in another order.
+        let mut model = import_graph(path, graph, 2 * bytes.len() as u64, size)?;
+        metadata::take(path, schema, &bytes, &mut model);
+        Ok(model)
+    })
+}
+
+/// Reads the weights of a file's network into one whose weights have the same names and shapes: see
+/// [`onnx::load_weights`](super::onnx::load_weights).
+///
+/// # Errors
+/// As [`load_model`], and when a weight is missing, left over or of another shape; then the network is unchanged.
+pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
+    let path = path.as_ref();
+    take_weights(path, &load_model(path)?.network, network)
+}
+
+/// Says what is in a file: the constants, the inputs and outputs, and the operators.
+///
+/// # Errors
+/// [`Error::File`] when it is not a LiteRT model.
+pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
+    let path = path.as_ref();
+    let bytes = read(path)?;
+    with_schema(path, &bytes, |schema| {
+        let constants = schema.tensors.iter().filter(|tensor| tensor.data.is_some());
+        let info = |tensor: &schema::Tensor| TensorInfo {
+            name: short(&tensor.name),
+            shape: tensor.shape.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect(),
+            // Quantized weights count as parameters, whole numbers do not.
+            dtype: match (&tensor.quantization, tensor.type_name()) {
+                (Some(_), "INT8" | "UINT8") => "8-bit".into(),
+                (Some(_), "INT16") => "16-bit".into(),
+                (Some(_), "INT32") => "32-bit".into(),
+                (_, name) => name.into(),
+            },
+        };
+        let named = |tensors: &[usize]| {
+            let each = tensors.iter().map(|&index| described(schema, index));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        let attributes = [
+            ("description", schema.description.clone()),
+            ("version", schema.version.to_string()),
+            ("inputs", named(&schema.inputs)),
+            ("outputs", named(&schema.outputs)),
+        ];
+        let attributes = attributes.into_iter().filter(|(_, text)| !text.is_empty());
+        Ok(Inspection {
+            format: "LiteRT (TensorFlow Lite)",
+            tensors: constants.map(info).collect(),
+            attributes: attributes.map(|(key, text)| (key.to_owned(), text)).collect(),
+            architecture: Some(nodes(schema)),
+        })
+    })
+}
+
+/// A tensor for people: `image (1, 224, 224, 3) UINT8, 0.0078125 (value - 128)`.
+fn described(schema: &Schema, index: usize) -> String {
+    let tensor = &schema.tensors[index];
+    let sizes: Vec<String> =
+        tensor.shape.iter().map(|&size| if size < 0 { "?".into() } else { size.to_string() }).collect();
+    let name = schema.plain_name(index);
+    let step = tensor.step().map(|(scale, zero)| format!(", {scale} (value - {zero})")).unwrap_or_default();
+    format!("{name} ({}) {}{step}", sizes.join(", "), tensor.type_name())
+}
+
+fn nodes(schema: &Schema) -> Value {
+    let name = |&index: &usize| schema.tensors[index].name.clone();
+    let nodes = schema.operators.iter().map(|operation| {
+        json!({
+            "op_type": operators::name(operation),
+            "input": operation.inputs.iter().flatten().map(name).collect::<Vec<_>>(),
+            "output": operation.outputs.iter().map(name).collect::<Vec<_>>(),
+        })
+    });
+    json!({ "name": schema.name, "node": nodes.collect::<Vec<_>>() })
+}
+
+fn read(path: &Path) -> Result<Bytes> {
+    Ok(Bytes::from(files::read_limited(path, MAX_FILE)?))
+}
+
+/// Calls `with` with the tables of a file.
+fn with_schema<T>(path: &Path, bytes: &[u8], with: impl FnOnce(&Schema) -> Result<T>) -> Result<T> {
+    if !is_tflite(bytes) {
+        return Err(Error::file(path, "not a LiteRT (TensorFlow Lite) model"));
+    }
+    let file = flatbuffer::Bytes::new(bytes);
+    let schema = Schema::read(&file, bytes.len()).map_err(|problem| {
+        let problem = format!("not a usable LiteRT model: {problem}: it may be cut short or damaged");
+        Error::file(path, problem)
+    })?;
+    with(&schema)
+}

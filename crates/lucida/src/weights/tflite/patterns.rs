@@ -1,0 +1,279 @@
+//! What the converter writes in several operators and is one: dilated convolutions, layer normalizations, and Keras's
+//! repeated pixels.
+
+use std::collections::{HashMap, HashSet};
+
+use super::schema::{Operation, Pattern, Schema};
+
+const ADD: i32 = 0;
+const CONV_2D: i32 = 3;
+const DEPTHWISE_CONV_2D: i32 = 4;
+const DEQUANTIZE: i32 = 6;
+const MUL: i32 = 18;
+const RESHAPE: i32 = 22;
+const BATCH_TO_SPACE_ND: i32 = 37;
+const SPACE_TO_BATCH_ND: i32 = 38;
+const MEAN: i32 = 40;
+const SUB: i32 = 41;
+const NEG: i32 = 59;
+const TILE: i32 = 69;
+const EXPAND_DIMS: i32 = 70;
+const RSQRT: i32 = 76;
+const SHAPE: i32 = 77;
+const SQUARED_DIFFERENCE: i32 = 99;
+
+/// The operators of a graph, several in place of which one will do replaced by it, without those that no output needs.
+pub(super) fn simplified<'a>(schema: &Schema<'a>, file: &[u8]) -> Vec<Operation<'a>> {
+    let graph = Graph::new(schema, file);
+    let mut replaced: HashMap<usize, Operation> = HashMap::new();
+    let mut gone = HashSet::new();
+    for place in 0..schema.operators.len() {
+        let found = match schema.operators[place].code {
+            SPACE_TO_BATCH_ND => graph.dilated(place),
+            RSQRT => graph.layer_normalization(place),
+            EXPAND_DIMS => graph.repeated(place),
+            _ => None,
+        };
+        // Of expressions that overlap the first counts.
+        if let Some((last, operation, parts)) = found
+            && !parts.iter().any(|part| gone.contains(part))
+        {
+            gone.extend(parts);
+            replaced.insert(last, operation);
+        }
+    }
+    let operators = schema.operators.iter().enumerate().filter_map(|(place, operation)| {
+        let new = replaced.remove(&place);
+        if gone.contains(&place) && new.is_none() { None } else { Some(new.unwrap_or_else(|| operation.clone())) }
+    });
+    needed(schema, operators.collect())
+}
+
+/// Without operators whose outputs nothing takes.
+fn needed<'a>(schema: &Schema, operators: Vec<Operation<'a>>) -> Vec<Operation<'a>> {
+    let mut used: HashSet<usize> = schema.outputs.iter().copied().collect();
+    let mut kept: Vec<Operation> = Vec::with_capacity(operators.len());
+    for operation in operators.into_iter().rev() {
+        if operation.outputs.iter().any(|output| used.contains(output)) {
+            used.extend(operation.inputs.iter().flatten());
+            kept.push(operation);
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+/// A graph with who gives and who takes each tensor.
+struct Graph<'a, 's> {
+    schema: &'s Schema<'a>,
+    file: &'s [u8],
+    makers: HashMap<usize, usize>,
+    users: HashMap<usize, Vec<usize>>,
+}
+
+/// The last of some operators, what to put in its place, and all of them.
+type Found<'a> = Option<(usize, Operation<'a>, Vec<usize>)>;
+
+impl<'a, 's> Graph<'a, 's> {
+    fn new(schema: &'s Schema<'a>, file: &'s [u8]) -> Self {
+        let (mut makers, mut users) = (HashMap::new(), HashMap::<usize, Vec<usize>>::new());
+        for (place, operation) in schema.operators.iter().enumerate() {
+            makers.extend(operation.outputs.iter().map(|&output| (output, place)));
+            operation.inputs.iter().flatten().for_each(|&input| users.entry(input).or_default().push(place));
+        }
+        Self { schema, file, makers, users }
+    }
+
+    fn operation(&self, place: usize) -> &'s Operation<'a> {
+        &self.schema.operators[place]
+    }
+
+    /// The operators that take what one gives; none of what the graph gives, too.
+    fn users(&self, place: usize) -> &[usize] {
+        match self.operation(place).outputs[..] {
+            [output] if !self.schema.outputs.contains(&output) => self.users.get(&output).map_or(&[], Vec::as_slice),
+            _ => &[],
+        }
+    }
+
+    /// The only operator that takes what one gives.
+    fn user(&self, place: usize) -> Option<usize> {
+        if let &[user] = self.users(place) { Some(user) } else { None }
+    }
+
+    /// The operator of this kind that gives a tensor, and its inputs.
+    fn maker(&self, tensor: usize, code: i32) -> Option<(usize, &'s [Option<usize>])> {
+        let &place = self.makers.get(&tensor)?;
+        let operation = self.operation(place);
+        (operation.code == code).then_some((place, operation.inputs.as_slice()))
+    }
+
+    fn known(&self, tensor: Option<usize>) -> Option<Vec<i64>> {
+        self.schema.known(self.file, tensor?).ok()
+    }
+
+    /// The constant that a tensor is, or is made of by a change of its type.
+    fn constant(&self, tensor: usize) -> Option<usize> {
+        let is_constant = |&tensor: &usize| self.schema.tensors[tensor].data.is_some();
+        let stored = || self.maker(tensor, DEQUANTIZE).and_then(|(_, inputs)| inputs.first().copied().flatten());
+        Some(tensor).filter(is_constant).or_else(|| stored().filter(is_constant))
+    }
+
+    fn is_zero(&self, tensor: usize) -> bool {
+        let tensor = &self.schema.tensors[tensor];
+        let zeros = tensor.data.clone().is_some_and(|place| self.file[place].iter().all(|&byte| byte == 0));
+        zeros && tensor.quantization.as_ref().is_none_or(|found| found.zeros.iter().all(|&zero| zero == 0))
+    }
+
+    /// Each row of an image, or each column, several times, or both one after the other: a new axis, along which all is
+    /// repeated, and which a reshaping puts together with the one before.
+    fn repeated(&self, place: usize) -> Found<'a> {
+        let (mut last, times, mut parts) = self.repeated_axis(place)?;
+        let mut both = times;
+        let (expansions, others): (Vec<usize>, Vec<usize>) =
+            self.users(last).iter().partition(|&&user| self.operation(user).code == EXPAND_DIMS);
+        if let [next] = expansions[..]
+            && others.iter().all(|&other| self.operation(other).code == SHAPE)
+            && let Some((end, more, rest)) = self.repeated_axis(next)
+        {
+            both = [times[0] * more[0], times[1] * more[1]];
+            last = end;
+            parts.extend(rest);
+        }
+        let inputs = self.operation(place).inputs[..1].to_vec();
+        Some((
+            last,
+            Operation { inputs, pattern: Some(Pattern::Repeated(both)), ..self.operation(last).clone() },
+            parts,
+        ))
+    }
+
+    /// The last of the operators that repeat the rows or the columns of an image, how often they do, and all of them.
+    fn repeated_axis(&self, place: usize) -> Option<(usize, [i64; 2], Vec<usize>)> {
+        let tile = self.user(place)?;
+        let reshape = self.user(tile)?;
+        let (expand, tiling) = (self.operation(place), self.operation(tile));
+        let [Some(image), axis] = expand.inputs[..] else { return None };
+        let from = &self.schema.tensors[image].shape;
+        let to = &self.schema.tensors[*self.operation(reshape).outputs.first()?].shape;
+        let &[axis] = self.known(axis)?.as_slice() else { return None };
+        let axis = usize::try_from(if axis < 0 { axis + 5 } else { axis }).ok()?;
+        let &[_, times] = tiling.inputs.as_slice() else { return None };
+        let times = self.known(times)?;
+        let count = *times.get(axis)?;
+        let kinds = tiling.code == TILE && self.operation(reshape).code == RESHAPE;
+        let alone = times.len() == 5 && times.iter().enumerate().all(|(at, &times)| at == axis || times == 1);
+        let fits = (0..4).all(|at| match (from.get(at), to.get(at)) {
+            (Some(&from), Some(&to)) if at + 1 == axis => {
+                from > 0 && i64::from(from).checked_mul(count) == Some(to.into())
+            }
+            // A size that the file leaves open is the same here.
+            (Some(&from), Some(&to)) => from == to || to < 0,
+            _ => false,
+        });
+        let ranks = [from.len(), to.len()] == [4; 2] && (2..=3).contains(&axis) && (2..1 << 12).contains(&count);
+        let times = if axis == 2 { [count, 1] } else { [1, count] };
+        (kinds && alone && fits && ranks).then(|| (reshape, times, vec![place, tile, reshape]))
+    }
+
+    /// A convolution of the pixels that are some pixels apart, which TensorFlow takes out as images of their own.
+    fn dilated(&self, place: usize) -> Found<'a> {
+        let before = self.operation(place);
+        let middle = self.user(place)?;
+        let last = self.user(middle)?;
+        let (convolution, after) = (self.operation(middle), self.operation(last));
+        let is_valid = convolution.options.is_some_and(|options| options.byte(0) == Ok(1));
+        let kinds = [CONV_2D, DEPTHWISE_CONV_2D].contains(&convolution.code) && after.code == BATCH_TO_SPACE_ND;
+        let [image, rates, border] = before.inputs[..] else { return None };
+        let [_, same_rates, crops] = after.inputs[..] else { return None };
+        let rates: [i64; 2] = self.known(rates)?.try_into().ok()?;
+        let fits = kinds && is_valid && self.known(same_rates)? == rates;
+        if !fits || convolution.inputs.first() != Some(&before.outputs.first().copied()) {
+            return None;
+        }
+        let (border, crops): ([i64; 4], [i64; 4]) =
+            (self.known(border)?.try_into().ok()?, self.known(crops)?.try_into().ok()?);
+        let pad = |index: usize| border[index].checked_sub(crops[index]);
+        let pads = [[pad(0)?, pad(1)?], [pad(2)?, pad(3)?]];
+        let mut inputs = convolution.inputs.clone();
+        inputs[0] = image;
+        // The bias is added later.
+        if inputs.get(2).copied().flatten().is_some_and(|bias| self.is_zero(bias)) {
+            inputs[2] = None;
+        }
+        let pattern = Some(Pattern::Dilated { rates, pads });
+        let operation = Operation { inputs, outputs: after.outputs.clone(), pattern, ..convolution.clone() };
+        Some((last, operation, vec![place, middle, last]))
+    }
+
+    /// `x gamma / s + (beta - mean gamma / s)`, where `s` is the root of the variance along the last axis and a little.
+    fn layer_normalization(&self, root: usize) -> Found<'a> {
+        let (variance, epsilon) = self.with_constant(self.operation(root).inputs.first().copied()??, ADD)?;
+        let (_, &[Some(squares), axes]) = self.maker(variance, MEAN)? else { return None };
+        let (_, &[Some(x), Some(mean)]) = self.maker(squares, SQUARED_DIFFERENCE)? else { return None };
+        let (_, &[Some(of), same_axes]) = self.maker(mean, MEAN)? else { return None };
+        let last_axis = self.schema.tensors[x].shape.len() as i64 - 1;
+        let is_last = |axes: Option<usize>| self.known(axes).is_some_and(|axes| axes == [-1] || axes == [last_axis]);
+        if of != x || !is_last(axes) || !is_last(same_axes) {
+            return None;
+        }
+        let factor = self.user(root)?;
+        let output = |place: usize| self.operation(place).outputs.first().copied();
+        let (_, gamma) = self.with_constant(output(factor)?, MUL)?;
+        let &[a, b] = self.users(factor) else { return None };
+        let other = |place: usize| self.other(place, MUL, output(factor)?);
+        let [scaled, shifting] = if other(a)? == x { [a, b] } else { [b, a] };
+        let negated = match other(shifting)? {
+            tensor if tensor == mean => false,
+            tensor => self.maker(tensor, NEG)?.1 == [Some(mean)],
+        };
+        let (last, shift) = (self.user(scaled)?, self.user(shifting)?);
+        let (beta, sum) =
+            if last == shift { (None, shifting) } else { (Some(self.beta(shift, shifting, negated)?), shift) };
+        let inputs = &self.operation(last).inputs;
+        let pair = [output(scaled), output(sum)];
+        let fits = match self.operation(last).code {
+            ADD => (beta.is_some() || negated) && (inputs[..] == pair || inputs[..] == [pair[1], pair[0]]),
+            SUB => beta.is_none() && !negated && inputs[..] == pair,
+            _ => false,
+        };
+        let is_new = other(scaled)? == x && scaled != shifting;
+        let inputs = vec![Some(x), Some(gamma), beta, self.constant(epsilon)];
+        let pattern = Some(Pattern::LayerNormalization);
+        let operation = Operation { inputs, pattern, ..self.operation(last).clone() };
+        let mut parts = vec![root, factor, scaled, shifting, sum, last];
+        parts.dedup();
+        (fits && is_new).then_some((last, operation, parts))
+    }
+
+    /// The constant that a shift has been added to, or that it has been taken from.
+    fn beta(&self, place: usize, shifting: usize, negated: bool) -> Option<usize> {
+        let (operation, output) = (self.operation(place), self.operation(shifting).outputs.first().copied()?);
+        match operation.inputs[..] {
+            [Some(beta), Some(b)] if operation.code == SUB && b == output && !negated => Some(beta),
+            _ if operation.code == ADD && negated => self.other(place, ADD, output),
+            _ => None,
+        }
+        .filter(|&beta| self.constant(beta).is_some())
+    }
+
+    /// The other one of the two inputs of an operator of this kind.
+    fn other(&self, place: usize, code: i32, one: usize) -> Option<usize> {
+        let operation = self.operation(place);
+        match operation.inputs[..] {
+            [Some(a), Some(b)] if operation.code == code && b == one => Some(a),
+            [Some(a), Some(b)] if operation.code == code && a == one => Some(b),
+            _ => None,
+        }
+    }
+
+    /// A sum or product of something and a constant: both.
+    fn with_constant(&self, tensor: usize, code: i32) -> Option<(usize, usize)> {
+        let (_, &[Some(a), Some(b)]) = self.maker(tensor, code)? else { return None };
+        match [a, b].map(|input| self.constant(input).is_some()) {
+            [false, true] => Some((a, b)),
+            [true, false] => Some((b, a)),
+            _ => None,
+        }
+    }
+}
