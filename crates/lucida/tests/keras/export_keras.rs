@@ -63,11 +63,7 @@ fn export(folder: &Path, name: String, network: Network) -> Result<()> {
     lucida::files::write_bytes(folder.join(format!("{name}.output.f32")), &bytes(plan.output(0)))?;
     keras_h5::save_weights(&network, folder.join(format!("{name}.weights.h5")))?;
     let model = Model::new(network);
-    match keras_h5::save_model(&model, folder.join(format!("{name}.h5"))) {
-        // InceptionV3 is too long for this format.
-        Ok(()) | Err(Error::Unsupported(_)) => {}
-        Err(problem) => return Err(problem),
-    }
+    keras_h5::save_model(&model, folder.join(format!("{name}.h5")))?;
     keras_zip::save_model(&model, folder.join(format!("{name}.keras")))
 }
 

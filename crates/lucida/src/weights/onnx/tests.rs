@@ -18,6 +18,7 @@ use crate::nn::layers::{
     Input, MaxPooling2D, Padding, SeparableConv2D, ZeroPadding2D,
 };
 
+mod computed;
 mod generality;
 mod geometry;
 mod graphs;
