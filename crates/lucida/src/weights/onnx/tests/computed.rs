@@ -2,7 +2,7 @@
 
 use super::graphs::{Graph, float, int, ints};
 use super::*;
-use crate::weights::Array;
+use crate::core::Array;
 
 /// A tensor of whole numbers (type 7) or booleans (type 9).
 fn whole(name: &str, data_type: i32, dims: &[i64], values: &[i64]) -> TensorProto {
