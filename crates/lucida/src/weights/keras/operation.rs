@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::config::{Reference, reference};
 use crate::nn::Layer;
 use crate::nn::layers::{
-    Activation, ActivationKind, Add, Divide, MatMul, Maximum, Minimum, Multiply, Power, Rescaling, Subtract,
+    Activation, ActivationKind, Add, Divide, Maximum, Minimum, Multiply, Power, Rescaling, Subtract,
 };
 
 /// An operation as a layer.
@@ -63,7 +63,7 @@ impl<'a> Operation<'a> {
 
     /// `keras.ops.take`, whose positions are an argument.
     fn take(whole: &'a Value, call: &'a Value) -> Option<Self> {
-        if whole["class_name"] != "Take" || !is_function(whole) {
+        if whole["class_name"] != "Take" {
             return None;
         }
         let [tensor, indices] = call.get("args")?.as_array()?.as_slice() else { return None };
@@ -174,9 +174,12 @@ fn class_of_tensorflow(function: &str, arguments: &Map<String, Value>) -> Option
     Some((class, options.into()))
 }
 
-/// Whether an item is one of Keras 3's functions, rather than a layer.
+/// Whether an item is one of Keras 3's functions, rather than a layer: by its module, which `.h5` does not say, or by a name
+/// that no layer has.
 fn is_function(whole: &Value) -> bool {
-    whole["module"].as_str().is_some_and(|module| module.starts_with("keras.src.ops") || module == "keras.ops")
+    let module = whole["module"].as_str();
+    module.is_some_and(|module| module.starts_with("keras.src.ops") || module == "keras.ops")
+        || matches!(whole["class_name"].as_str(), Some("Sqrt" | "Reciprocal" | "Take"))
 }
 
 /// The class of Keras 3 that a function of TensorFlow is.
@@ -194,7 +197,6 @@ fn of_tensorflow(function: &str) -> Option<&'static str> {
         "math.sqrt" => "Sqrt",
         "math.rsqrt" => "Rsqrt",
         "math.reciprocal" => "Reciprocal",
-        "linalg.matmul" => "Matmul",
         "math.sigmoid" | "nn.sigmoid" => "Sigmoid",
         "math.tanh" | "nn.tanh" => "Tanh",
         "math.softplus" | "nn.softplus" => "Softplus",
@@ -284,7 +286,6 @@ fn of_two(name: &str) -> Option<Layer> {
         "TrueDivide" => Divide::new().into(),
         "Maximum" => Maximum::new().into(),
         "Minimum" => Minimum::new().into(),
-        "Matmul" => MatMul::new().into(),
         "Power" => Power::new().into(),
         _ => return None,
     })

@@ -107,7 +107,7 @@ fn text_attributes(name: &str, text: &str, before: Option<&[u8]>) -> hdf5_writer
         return Ok(vec![AttributeBuilder::fixed_string(name, text)]);
     }
     let listed = format!("{name}{IN_HEAP}");
-    let reference = before.map_or_else(|| vec![0; 16], |file| reference(file, &listed, text.len()));
+    let reference = before.map_or_else(|| vec![0; 16], |file| reference(file, &listed));
     let base = Datatype::FixedPoint { size: 1, signed: false, byte_order: ByteOrder::LittleEndian };
     let encoding = if text.is_ascii() { StringEncoding::Ascii } else { StringEncoding::Utf8 };
     let (kind, padding) = (VarLenKind::String, StringPadding::NullTerminate);
@@ -118,13 +118,17 @@ fn text_attributes(name: &str, text: &str, before: Option<&[u8]>) -> hdf5_writer
     ])
 }
 
-/// The reference of an attribute's only text, of this length: the length and the place in the heap, 16 bytes after the name
-/// and the type of the attribute.
-fn reference(file: &[u8], attribute: &str, len: usize) -> Vec<u8> {
+/// The reference of an attribute's only text to the heap: 16 bytes after its name, its type and its shape, whose sizes are in
+/// front of the name.
+fn reference(file: &[u8], attribute: &str) -> Vec<u8> {
     let name = [attribute.as_bytes(), &[0]].concat();
-    let at = file.windows(name.len()).position(|window| window == name).unwrap_or(0);
-    let len = (len as u32).to_le_bytes();
-    let found = file[at..].windows(16).find(|window| window.starts_with(&len));
+    let at = file.windows(name.len()).position(|window| window == name);
+    let found = at.and_then(|at| {
+        let size =
+            |before: usize| Some(usize::from(u16::from_le_bytes(file.get(at - before..)?.first_chunk().copied()?)));
+        let start = at + name.len() + size(5)? + size(3)?;
+        file.get(start..start + 16)
+    });
     found.map_or_else(|| vec![0; 16], <[u8]>::to_vec)
 }
 

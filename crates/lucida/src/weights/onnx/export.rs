@@ -149,7 +149,7 @@ fn sequence(graph: &mut OnnxGraph, name: &str, image: String, to: &str) {
     let row = graph.ints(format!("{name}/row"), vec![2]);
     let turned = graph.free(format!("{name}/channels_first"));
     graph.node(&turned, "Squeeze", vec![image, row], &turned, vec![]);
-    graph.node(to, "Transpose", vec![turned], to, channels_and_length());
+    graph.node(&format!("{to}/length_first"), "Transpose", vec![turned], to, channels_and_length());
 }
 
 /// Exchanges the channels and the length of a sequence.
