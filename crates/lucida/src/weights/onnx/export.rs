@@ -222,7 +222,11 @@ fn outputs(graph: &mut OnnxGraph, network: &Network, tensors: &[Tensor]) {
                 graph.node(&format!("{name}/nhwc"), "Transpose", vec![image.clone()], &name, order);
             }
             (_, Some(plain)) if *plain == name => {}
-            (_, Some(plain)) => graph.node(&name, "Identity", vec![plain.clone()], &name, vec![]),
+            (_, Some(plain)) => {
+                // The layer's own operator has its name.
+                let label = if input { name.clone() } else { format!("{name}/output") };
+                graph.node(&label, "Identity", vec![plain.clone()], &name, vec![]);
+            }
             (image, None) => sequence(graph, node.name(), image.clone().unwrap_or_default(), &name),
         }
         graph.outputs.push((name, node.shape().clone()));
