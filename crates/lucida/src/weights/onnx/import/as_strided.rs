@@ -83,6 +83,18 @@ impl Places {
         Ok(Self { dims, ..self.clone() })
     }
 
+    /// What an operator makes of places and a constant.
+    fn then(&self, op: &Operator, constant: Option<&Constant>) -> Answer<Self> {
+        match (op.node.op_type.as_str(), constant) {
+            ("Cast" | "Identity", _) => Ok(self.clone()),
+            ("Unsqueeze", Some(axes)) => self.unsqueeze(&axes.known_ints()?),
+            ("Unsqueeze", None) => self.unsqueeze(op.ints("axes").unwrap_or_default()),
+            ("Mul", Some(factor)) => self.times(factor),
+            ("Add", Some(constant)) => self.plus(constant),
+            _ => Err("computes places with what is computed".into()),
+        }
+    }
+
     /// Of known places whose first axis is a batch of this size.
     fn known(indices: &Constant, batch: Option<usize>) -> Answer<Option<Self>> {
         let Some((&count, dims)) = indices.dims.split_first().filter(|(count, _)| Some(**count) == batch) else {
@@ -129,7 +141,6 @@ impl Importer {
             Some(Strided::Memory(symbol)) => Some(symbol.clone()),
             _ => None,
         };
-        let of_places = |places: Answer<Places>| places.map(|places| Some(Ok(Strided::Places(places))));
         let op = Operator { node, inputs: Vec::new(), opset: self.opset };
         match (node.op_type.as_str(), places(0).or_else(|| places(1))) {
             ("Range", None) => {
@@ -147,22 +158,10 @@ impl Importer {
                     _ => Ok(None),
                 }
             }
-            ("Mul", Some(places)) => {
-                let factor = known(0).or_else(|| known(1)).ok_or("multiplies places with what is computed")?;
-                of_places(places.times(factor))
+            ("Mul" | "Add" | "Unsqueeze" | "Cast" | "Identity", Some(places)) => {
+                let moved = places.then(&op, known(0).or_else(|| known(1)))?;
+                Ok(Some(Ok(Strided::Places(moved))))
             }
-            ("Add", Some(places)) => {
-                let constant = known(0).or_else(|| known(1)).ok_or("adds what is computed to places")?;
-                of_places(places.plus(constant))
-            }
-            ("Unsqueeze", Some(places)) => {
-                let axes = match known(1) {
-                    Some(axes) => axes.known_ints()?,
-                    None => op.ints("axes").unwrap_or_default().to_vec(),
-                };
-                of_places(places.unsqueeze(&axes))
-            }
-            ("Cast" | "Identity", Some(places)) => of_places(Ok(places.clone())),
             ("Gather", found) if memory.is_some() && op.int("axis", 0) == 0 => {
                 let found = match (found, known(1)) {
                     (Some(places), _) => Some(places.clone()),
