@@ -1,14 +1,15 @@
-//! Activations, merges, normalizations and noise layers in model files: what is written is read again and computes the same.
+//! Activations, merges, products, normalizations, noise layers and layers of sequences in model files: what is written is read again and computes the same.
 
 use std::fs;
 use std::path::Path;
 
 use lucida::explain::receptive_field;
 use lucida::nn::layers::{
-    Activation, ActivationKind, Add, AlphaDropout, Average, Concatenate, Conv2D, Divide, GaussianDropout,
-    GaussianNoise, GlobalAveragePooling2D, Glu, GroupNormalization, Input, LayerNormalization, LayerScale,
-    LocalResponseNormalization, Maximum, Minimum, Multiply, PReLU, RMSNormalization, Softmax, SpatialDropout2D,
-    StochasticDepth, Subtract, UnitNormalization,
+    Activation, ActivationKind, Add, AlphaDropout, Average, Concatenate, Conv1D, Conv2D, Dense, DepthwiseConv1D,
+    DepthwiseConv2D, Divide, Flatten, GaussianDropout, GaussianNoise, GlobalAveragePooling2D, Glu, GroupNormalization,
+    Input, LayerNormalization, LayerScale, LocalResponseNormalization, MatMul, MaxPooling1D, MaxPooling2D, Maximum,
+    Minimum, Multiply, PReLU, Padding, Power, RMSNormalization, Reshape, Select, Softmax, SpatialDropout2D,
+    StochasticDepth, Subtract, Take, UnitNormalization,
 };
 use lucida::nn::{Layer, Network, NetworkBuilder, Plan};
 use lucida::weights::{self, Model};
@@ -135,7 +136,40 @@ fn layers_of_onnx() -> Network {
     let damped = b.add(LocalResponseNormalization { alpha: 0.5, ..Default::default() }, &[image]);
     let positive = b.add(Activation::new(ActivationKind::Exponential), &[image]);
     let divided = b.add(Divide::new(), &[damped, positive]);
-    b.0.build(&[divided], 3).unwrap()
+    let chosen = b.add(Select { threshold: 0.25 }, &[image, divided, positive]);
+    b.0.build(&[chosen], 3).unwrap()
+}
+
+/// Products, powers and places, which are layers or operations in Keras.
+fn computed() -> Network {
+    let mut b = Layers(Network::builder("computed"));
+    let image = b.add(Input::new([6, 5, 8]), &[]);
+    let positive = b.add(Activation::new(ActivationKind::Exponential), &[image]);
+    let mut ends = vec![b.add(Power::new(), &[positive, image])];
+    for exponent in [0.5, -1.0, 1.5] {
+        ends.push(b.add(Activation::new(ActivationKind::Power { exponent }), &[positive]));
+    }
+    ends.push(b.add(Take::new(2, [7, 0, 0]), &[image]));
+    let rows = b.add(Reshape::new([6, 40]), &[image]);
+    let scores = b.add(MatMul { transpose_b: true, ..MatMul::new() }, &[rows, rows]);
+    let weights = b.add(Activation::new(ActivationKind::Softmax), &[scores]);
+    let mixed = b.add(MatMul::new(), &[weights, rows]);
+    ends.push(b.add(Reshape::new([6, 5, 8]), &[mixed]));
+    let last = b.0.add_named("all", Concatenate::new(), &ends).unwrap();
+    b.0.build(&[last], 3).unwrap()
+}
+
+/// Layers of sequences.
+fn sequences() -> Network {
+    let mut b = Layers(Network::builder("sequences"));
+    let input = b.add(Input::new([16, 4]), &[]);
+    let stem = b.add(Conv1D::new(Conv2D::new(6, [1, 3]).padding(Padding::Same)), &[input]);
+    let pooled = b.add(MaxPooling1D::new(MaxPooling2D::new([1, 2])), &[stem]);
+    let depthwise = b.add(DepthwiseConv1D::new(DepthwiseConv2D::new([1, 3]).depth_multiplier(2)), &[pooled]);
+    let dense = b.add(Dense::new(5).activation(ActivationKind::Tanh), &[depthwise]);
+    let dropped = b.add(StochasticDepth::new(0.25), &[dense]);
+    let last = b.0.add_named("last", Flatten::new(), &[dropped]).unwrap();
+    b.0.build(&[last], 3).unwrap()
 }
 
 fn output(network: &Network) -> Vec<f32> {
@@ -214,6 +248,8 @@ fn activations_of_a_graph_are_recognized() {
 #[test]
 fn layers_survive() {
     survives(&layers(true), &["keras", "h5", "onnx", "safetensors"]);
+    survives(&computed(), &["keras", "h5", "onnx", "safetensors"]);
+    survives(&sequences(), &["keras", "h5", "onnx", "safetensors"]);
     survives(&layers_of_onnx(), &["onnx", "safetensors"]);
     let path = tempfile::tempdir().unwrap().path().join("model.keras");
     let problem = weights::save_model(&Model::new(layers_of_onnx()), path).unwrap_err().to_string();
@@ -222,7 +258,7 @@ fn layers_survive() {
 
 #[test]
 fn layers_of_a_graph_compute_the_same() {
-    for network in [layers(false), layers_of_onnx()] {
+    for network in [layers(false), layers_of_onnx(), computed(), sequences()] {
         let again = graph_alone(&network);
         close(network.name(), &output(&again), &output(&network));
     }

@@ -89,6 +89,11 @@ pub enum Pointwise {
     },
     /// The error function.
     Erf,
+    /// `x^exponent`
+    Power {
+        /// The exponent.
+        exponent: f32,
+    },
 }
 
 impl Pointwise {
@@ -169,6 +174,9 @@ multiversion! {
                 map!(output, input, |x| if x.abs() > threshold { x - threshold.copysign(x) } else { 0.0 });
             }
             Pointwise::Erf => map!(output, input, |x| erf(x)),
+            // The root is exact, and vectorized.
+            Pointwise::Power { exponent: 0.5 } => map!(output, input, |x| x.sqrt()),
+            Pointwise::Power { exponent } => map!(output, input, |x| x.powf(exponent)),
             Pointwise::Relu => pairs.for_each(|(y, &x)| *y = if x > 0.0 { x } else { 0.0 }),
             Pointwise::Sigmoid => pairs.for_each(|(y, &x)| *y = sigmoid(x)),
             Pointwise::Tanh => pairs.for_each(|(y, &x)| *y = x.tanh()),
@@ -271,6 +279,8 @@ multiversion! {
                 scale!(grad, input, |x| if x.abs() > threshold { 1.0 } else { 0.0 });
             }
             Pointwise::Erf => scale!(grad, input, |x| std::f32::consts::FRAC_2_SQRT_PI * exp(-x * x)),
+            Pointwise::Power { exponent: 0.5 } => scale!(grad, input, |x| 0.5 / x.sqrt()),
+            Pointwise::Power { exponent } => scale!(grad, input, |x| exponent * x.powf(exponent - 1.0)),
             _ => unreachable!("its derivative is one of the output"),
         }
     }

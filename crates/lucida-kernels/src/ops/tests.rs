@@ -288,6 +288,20 @@ fn activations_of_the_input_and_their_derivatives() {
 }
 
 #[test]
+fn powers_and_their_derivatives() {
+    let x: Vec<f32> = wave(LEN, 0.37).into_iter().map(|x| 2.5 + x).collect();
+    for (cpu, exponent) in cpus().flat_map(|cpu| [0.5, -1.0, 1.7, 3.0].map(|exponent| (cpu, exponent))) {
+        let (kind, mut y, mut grad) = (Pointwise::Power { exponent }, vec![f32::NAN; LEN], vec![3.0; LEN]);
+        let exact = f64::from(exponent);
+        pointwise(cpu, kind, &x, &mut y);
+        close(&y, x.iter().map(|&x| f64::from(x).powf(exact)), &format!("{kind:?}"));
+        pointwise_backward(cpu, kind, &x, &mut grad);
+        let slopes = x.iter().map(|&x| 3.0 * exact * f64::from(x).powf(exact - 1.0));
+        close(&grad, slopes, &format!("{kind:?} backward"));
+    }
+}
+
+#[test]
 fn all_instruction_sets_give_the_same_bits_of_smooth_activations() {
     let x: Vec<f32> = wave(LEN, 0.37).into_iter().map(|x| 5.0 * x).collect();
     let kinds = [Pointwise::Gelu, Pointwise::GeluTanh, Pointwise::Silu, Pointwise::Mish, Pointwise::Erf];

@@ -82,6 +82,14 @@ impl OnnxGraph {
         name
     }
 
+    /// Adds a list of whole numbers under a name like this one, and returns it.
+    pub(crate) fn ints(&mut self, name: String, values: Vec<i64>) -> String {
+        let name = self.free(name);
+        let dims = vec![values.len()];
+        self.constants.push(OnnxConstant { name: name.clone(), dims, values: OnnxValues::Ints(values) });
+        name
+    }
+
     /// Adds an operator.
     pub(crate) fn node(
         &mut self,

@@ -50,3 +50,15 @@ pub(crate) fn merged(layer: impl Into<Layer>, inputs: [&[f32]; 2]) -> (Vec<f32>,
     plan.backward(&network);
     (output, [0, 1].map(|index| plan.input_gradient_at(index).unwrap().to_vec()))
 }
+
+/// The output of a layer that joins two inputs of these shapes.
+pub(crate) fn merged_of(layer: impl Into<Layer>, shapes: [&[usize]; 2], inputs: [&[f32]; 2]) -> Vec<f32> {
+    let mut builder = Network::builder("merged");
+    let inputs_of = shapes.map(|shape| builder.add(Input::new(Shape::from(shape)), &[]).unwrap());
+    let last = builder.add_named("layer", layer, &inputs_of).unwrap();
+    let network = builder.build(&[last], 1).unwrap();
+    let mut plan = Plan::builder(&network).build().unwrap();
+    inputs.into_iter().enumerate().for_each(|(index, values)| plan.input_mut_at(index).copy_from_slice(values));
+    plan.forward(&network).unwrap();
+    plan.output(0).to_vec()
+}

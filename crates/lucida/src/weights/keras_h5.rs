@@ -14,7 +14,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::hdf5::{Hdf5, Tensor};
-use super::keras::{LUCIDA, Places, Stored, adopt, assign, assign_by_path, describe, flat_paths};
+use super::keras::{IN_HEAP, LUCIDA, Places, Stored, adopt, assign, assign_by_path, describe, flat_paths};
 use super::model::DEFAULT_SIZE;
 use super::{Inspection, Model, TensorInfo, json, keras};
 use crate::nn::Network;
@@ -86,8 +86,7 @@ pub fn save_weights(network: &Network, path: impl AsRef<Path>) -> Result<()> {
 /// is put into an attribute of its own, where [`load_model`] finds it. Needs memory of about three times the weights' size.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the network has too many layers for the format (InceptionV3 has), or one that Keras has no
-/// counterpart for; [`Error::Io`] when the file cannot be written, then there is none, or still the old one.
+/// [`Error::Unsupported`] when Keras has no counterpart for a layer; [`Error::Io`] when the file cannot be written, then there is none, or still the old one.
 pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     files::write_bytes(path, &keras::legacy(model, path)?)
@@ -146,7 +145,9 @@ impl KerasH5 {
         let own = text(LUCIDA).cloned();
         let mut attributes: Vec<(String, String)> = Vec::new();
         for (name, values) in &root {
-            if let ([value], false) = (values.as_slice(), name == "model_config" || name == LUCIDA) {
+            // A long text is there once more, as a list.
+            let known = ["model_config", LUCIDA].contains(&name.strip_suffix(IN_HEAP).unwrap_or(name));
+            if let ([value], false) = (values.as_slice(), known) {
                 attributes.push((name.clone(), value.clone()));
             }
         }

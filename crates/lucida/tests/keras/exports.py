@@ -2,13 +2,12 @@
 
     python exports.py DIR [RECORD.md]
 
-Each network comes in up to three files, and Keras's predictions with each are compared with Lucida's own, which lie beside
-them. The legacy `.h5` is missing where the description of a network is too long for it. The results are written to RECORD.md.
+Each network comes in up to three files, and Keras's predictions with each are compared with Lucida's own, which lie beside them.
+The results are written to RECORD.md.
 Checked with Keras 3.15 on TensorFlow 2.21.
 """
 
 import datetime
-import os
 import pathlib
 import subprocess
 import sys
@@ -16,6 +15,9 @@ import sys
 import keras
 import numpy as np
 import tensorflow
+
+# Networks with operations outside of layers, which Keras does not load from the legacy format.
+OPERATIONS = {"attention", "moved"}
 
 folder = pathlib.Path(sys.argv[1])
 rows = []
@@ -29,8 +31,7 @@ for path in sorted(folder.glob("*.keras")):
     other.load_weights(folder / f"{name}.weights.h5")
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
     models = {".keras": model, ".weights.h5": other}
-    # The legacy whole model, where the network is not too long for it.
-    if os.path.exists(folder / f"{name}.h5"):
+    if name not in OPERATIONS:
         legacy = keras.models.load_model(folder / f"{name}.h5", compile=False)
         assert [layer.name for layer in legacy.layers] == [layer.name for layer in model.layers]
         models[".h5"] = legacy
@@ -48,7 +49,7 @@ if len(sys.argv) > 2:
         "",
         "Every file is loaded in Keras (the weights alone into a clone of the model with other weights), predicts two pictures, and",
         "is compared with what Lucida computes. `_published`: with trained weights in Keras's published files; others are random, as are",
-        "the pictures. A network without a legacy `.h5` has a description that is too long for that format.",
+        "the pictures.",
         "",
         f"- date: {datetime.date.today()}, commit {commit}",
         f"- Keras {keras.__version__}, TensorFlow {tensorflow.__version__}",

@@ -266,10 +266,21 @@ impl BuiltInLayer for Activation {
     }
 
     fn keras_class(&self) -> &'static str {
-        self.activation.to_keras_layer().map_or("Activation", |(class, _)| class)
+        match self.activation {
+            // Powers are operations there.
+            ActivationKind::Power { exponent: 0.5 } => "Sqrt",
+            ActivationKind::Power { exponent: -1.0 } => "Reciprocal",
+            ActivationKind::Power { .. } => "Power",
+            _ => self.activation.to_keras_layer().map_or("Activation", |(class, _)| class),
+        }
     }
 
     fn to_keras(&self) -> Result<Value, String> {
+        match self.activation {
+            ActivationKind::Power { exponent: 0.5 | -1.0 } => return Ok(json!({})),
+            ActivationKind::Power { exponent } => return Ok(json!({ "exponent": decimal(exponent) })),
+            _ => {}
+        }
         match self.activation.to_keras_layer() {
             Some((_, config)) => Ok(config),
             None => Ok(json!({ "activation": self.activation.to_keras()? })),

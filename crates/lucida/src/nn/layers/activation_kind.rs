@@ -117,6 +117,11 @@ pub enum ActivationKind {
     },
     /// The error function.
     Erf,
+    /// `x^exponent`: a square root, a reciprocal. Where there is none, the result is not a number.
+    Power {
+        /// The exponent: finite, and neither 0 nor 1.
+        exponent: f32,
+    },
 }
 
 /// The factors of SELU.
@@ -142,6 +147,7 @@ impl ActivationKind {
             Self::Softplus { beta, .. } => std::f32::consts::LN_2 / beta,
             Self::LogSigmoid => -std::f32::consts::LN_2,
             Self::Exponential => 1.0,
+            Self::Power { exponent } => 0.0_f32.powf(exponent),
             _ => 0.0,
         }
     }
@@ -198,6 +204,7 @@ impl ActivationKind {
             Self::HardShrink { threshold } => Pointwise::HardShrink { threshold },
             Self::SoftShrink { threshold } => Pointwise::SoftShrink { threshold },
             Self::Erf => Pointwise::Erf,
+            Self::Power { exponent } => Pointwise::Power { exponent },
         })
     }
 
@@ -233,6 +240,9 @@ impl ActivationKind {
             }
             Self::Softplus { beta, threshold } if !(beta.is_normal() && beta > 0.0 && threshold.is_finite()) => {
                 Err(format!("a softplus with beta {beta} and threshold {threshold} is invalid"))
+            }
+            Self::Power { exponent } if !exponent.is_finite() || [0.0, 1.0].contains(&exponent) => {
+                Err(format!("a power with the exponent {exponent} is invalid: it must be finite, and neither 0 nor 1"))
             }
             Self::HardShrink { threshold } | Self::SoftShrink { threshold }
                 if !(0.0..=f32::MAX).contains(&threshold) =>

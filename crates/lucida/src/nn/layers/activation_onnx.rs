@@ -37,6 +37,9 @@ impl ActivationKind {
             Self::Softsign => ("Softsign", vec![]),
             Self::Exponential => ("Exp", vec![]),
             Self::Erf => ("Erf", vec![]),
+            Self::Power { exponent: 0.5 } => ("Sqrt", vec![]),
+            Self::Power { exponent: -1.0 } => ("Reciprocal", vec![]),
+            Self::Power { exponent } => return ("Pow", vec![input, layer.number("exponent", exponent)], vec![]),
             Self::HardShrink { threshold } => ("Shrink", float("lambd", threshold)),
             Self::SoftShrink { threshold } => {
                 ("Shrink", [float("lambd", threshold), float("bias", threshold)].concat())

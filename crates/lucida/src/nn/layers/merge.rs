@@ -33,25 +33,7 @@ impl Merge {
             [_, _, _, ..] => {}
             _ => return Err(format!("takes two inputs or more, got {}", inputs.len())),
         }
-        let mut sizes: Vec<usize> = Vec::new();
-        for input in inputs {
-            let own = input.sizes();
-            let lacking = own.len().saturating_sub(sizes.len());
-            sizes.splice(..0, std::iter::repeat_n(1, lacking));
-            let shared = sizes.len() - own.len();
-            for (size, &own) in sizes[shared..].iter_mut().zip(own) {
-                match (*size, own) {
-                    (a, b) if a == b => {}
-                    (1, own) => *size = own,
-                    (_, 1) => {}
-                    _ => {
-                        let other = inputs.iter().find(|other| *other != input).unwrap_or(input);
-                        return Err(format!("inputs {other} and {input} differ in shape"));
-                    }
-                }
-            }
-        }
-        Ok(Shape::from(&sizes[..]))
+        broadcast_shape(inputs)
     }
 
     /// The place of a value is the same in all inputs.
@@ -76,17 +58,7 @@ impl Merge {
 
     /// Adds it to a graph, in which the channels of an image come first.
     pub(super) fn to_onnx(self, layer: &mut OnnxLayer) {
-        let image = layer.shapes.iter().any(|shape| shape.as_image().is_some());
-        let shapes = layer.shapes.clone();
-        let mut inputs = Vec::new();
-        for (index, shape) in shapes.into_iter().enumerate() {
-            let mut input = layer.inputs[index].clone();
-            if image && shape.as_image().is_none() {
-                let axes = layer.constant(&format!("axes_{index}"), &[2], OnnxValues::Ints(vec![2, 3]));
-                input = layer.intermediate(&format!("pixels_{index}"), "Unsqueeze", vec![input, axes], vec![]);
-            }
-            inputs.push(input);
-        }
+        let mut inputs = merged_on_images(layer);
         match self {
             Self::Difference => layer.result("Sub", inputs, vec![]),
             Self::Quotient => layer.result("Div", inputs, vec![]),
@@ -104,6 +76,45 @@ impl Merge {
             }
         }
     }
+}
+
+/// The shape that all inputs are broadcast to.
+pub(super) fn broadcast_shape(inputs: &[Shape]) -> Result<Shape, String> {
+    let mut sizes: Vec<usize> = Vec::new();
+    for input in inputs {
+        let own = input.sizes();
+        let lacking = own.len().saturating_sub(sizes.len());
+        sizes.splice(..0, std::iter::repeat_n(1, lacking));
+        let shared = sizes.len() - own.len();
+        for (size, &own) in sizes[shared..].iter_mut().zip(own) {
+            match (*size, own) {
+                (a, b) if a == b => {}
+                (1, own) => *size = own,
+                (_, 1) => {}
+                _ => {
+                    let other = inputs.iter().find(|other| *other != input).unwrap_or(input);
+                    return Err(format!("inputs {other} and {input} differ in shape"));
+                }
+            }
+        }
+    }
+    Ok(Shape::from(&sizes[..]))
+}
+
+/// The inputs of a layer that joins them, in a graph in which the channels of an image come first.
+pub(super) fn merged_on_images(layer: &mut OnnxLayer) -> Vec<String> {
+    let image = layer.shapes.iter().any(|shape| shape.as_image().is_some());
+    let shapes = layer.shapes.clone();
+    let mut inputs = Vec::new();
+    for (index, shape) in shapes.into_iter().enumerate() {
+        let mut input = layer.inputs[index].clone();
+        if image && shape.as_image().is_none() {
+            let axes = layer.constant(&format!("axes_{index}"), &[2], OnnxValues::Ints(vec![2, 3]));
+            input = layer.intermediate(&format!("pixels_{index}"), "Unsqueeze", vec![input, axes], vec![]);
+        }
+        inputs.push(input);
+    }
+    inputs
 }
 
 /// A join of inputs, ready to compute.

@@ -38,6 +38,7 @@ mod input;
 mod layer_normalization;
 mod layer_scale;
 mod local_response_normalization;
+mod mat_mul;
 mod maximum;
 mod merge;
 mod minimum;
@@ -48,6 +49,7 @@ mod pad;
 mod padding;
 mod permute;
 mod pooling;
+mod power;
 mod prelu;
 mod resample;
 mod rescaling;
@@ -56,6 +58,7 @@ mod resize;
 mod resizing;
 mod rms_normalization;
 mod row_normalization;
+mod select;
 mod separable_conv2d;
 mod slice;
 mod softmax;
@@ -64,6 +67,7 @@ mod spec;
 mod stochastic_depth;
 mod strided;
 mod subtract;
+mod take;
 mod unit_normalization;
 mod zero_padding;
 
@@ -105,6 +109,7 @@ pub use input::Input;
 pub use layer_normalization::LayerNormalization;
 pub use layer_scale::LayerScale;
 pub use local_response_normalization::LocalResponseNormalization;
+pub use mat_mul::MatMul;
 pub use maximum::Maximum;
 pub use minimum::Minimum;
 pub use multiply::Multiply;
@@ -117,14 +122,17 @@ pub use padding::Padding;
 pub(crate) use padding::{dilated, resolve_convolution};
 pub use permute::Permute;
 pub use pooling::{AveragePooling2D, MaxPooling2D};
+pub use power::Power;
 pub use prelu::PReLU;
 pub use resample::{Coordinates, Interpolation, NearestMode};
 pub use rescaling::Rescaling;
 pub use rms_normalization::RMSNormalization;
+pub use select::Select;
 pub use softmax::Softmax;
 pub use spatial_dropout::SpatialDropout2D;
 pub use stochastic_depth::StochasticDepth;
 pub use subtract::Subtract;
+pub use take::Take;
 pub use unit_normalization::UnitNormalization;
 
 pub use reshape::Reshape;
@@ -222,9 +230,6 @@ macro_rules! layers {
 
             /// Adds it, without its activation, to a graph, or says that ONNX does not have it.
             pub(crate) fn to_onnx(&self, graph: &mut OnnxLayer) -> Result<(), String> {
-                if self.is_one_dimensional() {
-                    return Err("layers of sequences are not written as ONNX: write the model as .keras".into());
-                }
                 match self {
                     $(Self::$kind(layer) => layer.to_onnx(graph),)*
                     Self::Custom(layer) => return Err(layer.unknown_to("ONNX")),
@@ -283,6 +288,7 @@ layers! {
     Reshape => "reshape",
     Permute => "permute",
     Slice => "slice",
+    Take => "take",
     ChannelShuffle => "channel_shuffle",
     DepthToSpace => "depth_to_space",
     SpaceToDepth => "space_to_depth",
@@ -294,6 +300,9 @@ layers! {
     Average => "average",
     Maximum => "maximum",
     Minimum => "minimum",
+    Power => "power",
+    MatMul => "mat_mul",
+    Select => "select",
     PReLU => "p_re_lu",
     Glu => "glu",
     Softmax => "softmax",

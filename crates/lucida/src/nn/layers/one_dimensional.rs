@@ -313,8 +313,9 @@ where
         Some(ExplicitBorder { padding, value, without })
     }
 
-    fn to_onnx(&self, _layer: &mut OnnxLayer) {
-        unreachable!("the layers of sequences are refused before");
+    /// A sequence is an image of one row in a graph.
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        self.layer.to_onnx(layer);
     }
 
     fn activation_mut(&mut self) -> Option<&mut ActivationKind> {

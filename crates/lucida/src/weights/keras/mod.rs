@@ -19,4 +19,4 @@ pub(super) use express::expressible;
 pub(super) use npz::Npz;
 pub(super) use own::{LUCIDA, adopt, own};
 pub(super) use write::{description, weights};
-pub(super) use write_legacy::legacy;
+pub(super) use write_legacy::{IN_HEAP, legacy};

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::config::{Reference, reference};
 use crate::nn::Layer;
-use crate::nn::layers::{Activation, ActivationKind, Add, Divide, Maximum, Minimum, Multiply, Rescaling, Subtract};
+use crate::nn::layers::{
+    Activation, ActivationKind, Add, Divide, Maximum, Minimum, Multiply, Power, Rescaling, Subtract,
+};
 
 /// An operation as a layer.
 pub(super) struct Operation<'a> {
@@ -35,7 +37,7 @@ impl<'a> Operation<'a> {
     /// an operation on tensors alone may be that of a layer, which does the same.
     pub(super) fn new(whole: &'a Value, call: &'a Value) -> Option<Self> {
         let class = whole["class_name"].as_str()?;
-        if let Some(operation) = Self::with_options(whole, call) {
+        if let Some(operation) = Self::with_options(whole, call).or_else(|| Self::take(whole, call)) {
             return Some(operation);
         }
         let (name, operands) = match class {
@@ -57,6 +59,17 @@ impl<'a> Operation<'a> {
             Operand::Numbers(_) => None,
         };
         Some(Self { computes: Computes::Layer(layer?), sources: operands.into_iter().filter_map(tensor).collect() })
+    }
+
+    /// `keras.ops.take`, whose positions are an argument.
+    fn take(whole: &'a Value, call: &'a Value) -> Option<Self> {
+        if whole["class_name"] != "Take" {
+            return None;
+        }
+        let [tensor, indices] = call.get("args")?.as_array()?.as_slice() else { return None };
+        let source = reference(&tensor["config"]["keras_history"])?;
+        let options = json!({ "axis": whole["config"]["axis"], "indices": indices });
+        Some(Self { computes: computes("Take", options), sources: vec![source] })
     }
 
     /// An operation that a class of Keras does under another name.
@@ -161,9 +174,12 @@ fn class_of_tensorflow(function: &str, arguments: &Map<String, Value>) -> Option
     Some((class, options.into()))
 }
 
-/// Whether an item is one of Keras 3's functions, rather than a layer.
+/// Whether an item is one of Keras 3's functions, rather than a layer: by its module, which `.h5` does not say, or by a name
+/// that no layer has.
 fn is_function(whole: &Value) -> bool {
-    whole["module"].as_str().is_some_and(|module| module.starts_with("keras.src.ops") || module == "keras.ops")
+    let module = whole["module"].as_str();
+    module.is_some_and(|module| module.starts_with("keras.src.ops") || module == "keras.ops")
+        || matches!(whole["class_name"].as_str(), Some("Sqrt" | "Reciprocal" | "Take"))
 }
 
 /// The class of Keras 3 that a function of TensorFlow is.
@@ -177,6 +193,10 @@ fn of_tensorflow(function: &str) -> Option<&'static str> {
         "math.minimum" => "Minimum",
         "math.negative" => "Negative",
         "math.exp" => "Exp",
+        "math.pow" | "pow" => "Power",
+        "math.sqrt" => "Sqrt",
+        "math.rsqrt" => "Rsqrt",
+        "math.reciprocal" => "Reciprocal",
         "math.sigmoid" | "nn.sigmoid" => "Sigmoid",
         "math.tanh" | "nn.tanh" => "Tanh",
         "math.softplus" | "nn.softplus" => "Softplus",
@@ -244,11 +264,18 @@ fn with_numbers(name: &str, numbers: &[f32], flipped: bool) -> Option<Layer> {
         ("Subtract", false) => (all(1.0), numbers.iter().map(|number| -number).collect()),
         ("Subtract", true) => (all(-1.0), numbers.to_vec()),
         ("Add", _) => (all(1.0), numbers.to_vec()),
+        ("Power", false) if numbers.len() == 1 => return power(numbers[0]),
         ("Maximum", _) if numbers.len() == 1 => return limits(numbers[0], f32::MAX),
         ("Minimum", _) if numbers.len() == 1 => return limits(f32::MIN, numbers[0]),
         _ => return None,
     };
     Some(Rescaling { scale, offset }.into())
+}
+
+/// A power with a number.
+fn power(exponent: f32) -> Option<Layer> {
+    let kind = ActivationKind::Power { exponent };
+    kind.check().ok().map(|()| Activation::new(kind).into())
 }
 
 fn of_two(name: &str) -> Option<Layer> {
@@ -259,6 +286,7 @@ fn of_two(name: &str) -> Option<Layer> {
         "TrueDivide" => Divide::new().into(),
         "Maximum" => Maximum::new().into(),
         "Minimum" => Minimum::new().into(),
+        "Power" => Power::new().into(),
         _ => return None,
     })
 }
@@ -272,6 +300,9 @@ fn of_one(name: &str, config: &Value) -> Option<Layer> {
         "Tanh" => ActivationKind::Tanh,
         "Exp" => ActivationKind::Exponential,
         "Erf" => ActivationKind::Erf,
+        "Sqrt" => ActivationKind::Power { exponent: 0.5 },
+        "Rsqrt" => ActivationKind::Power { exponent: -0.5 },
+        "Reciprocal" => ActivationKind::Power { exponent: -1.0 },
         "Silu" => ActivationKind::Silu,
         "HardSilu" => ActivationKind::HardSilu,
         "HardSigmoid" => ActivationKind::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 },

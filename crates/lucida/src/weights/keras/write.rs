@@ -165,7 +165,7 @@ fn call(network: &Network, node: usize, calls: &Calls) -> Value {
 fn as_operation(item: &mut Value) -> bool {
     let class = item["class_name"].as_str().unwrap_or_default().to_owned();
     let module = match class.as_str() {
-        "Pad" | "GetItem" | "Divide" => "keras.src.ops.numpy",
+        "Pad" | "GetItem" | "Divide" | "Matmul" | "Power" | "Take" | "Sqrt" | "Reciprocal" => "keras.src.ops.numpy",
         "DepthToSpace" | "SpaceToDepth" => "keras.src.ops.nn",
         _ => return false,
     };
@@ -173,14 +173,15 @@ fn as_operation(item: &mut Value) -> bool {
     item["registered_name"] = class.as_str().into();
     let Some(config) = item["config"].as_object_mut() else { return true };
     config.retain(|name, _| !matches!(name.as_str(), "dtype" | "trainable"));
-    let (key, constant) = (config.remove("key"), config.remove("constant_values"));
+    let argument = ["key", "indices", "exponent"].iter().find_map(|name| config.remove(*name));
+    let constant = config.remove("constant_values");
     // An operation on two tensors takes them one by one.
     let calls = item["inbound_nodes"].as_array_mut();
     for call in calls.into_iter().flatten().filter(|call| call["args"][0].is_array()) {
         call["args"] = call["args"][0].take();
     }
-    if let (Some(key), Some(arguments)) = (key, item["inbound_nodes"][0]["args"].as_array_mut()) {
-        arguments.push(key);
+    if let (Some(argument), Some(arguments)) = (argument, item["inbound_nodes"][0]["args"].as_array_mut()) {
+        arguments.push(argument);
     }
     if let Some(constant) = constant {
         item["inbound_nodes"][0]["kwargs"]["constant_values"] = constant;

@@ -2,83 +2,149 @@
 
 use std::path::Path;
 
-use hdf5_writer::{AttributeBuilder, DatasetBuilder, Hdf5Builder, WriteOptions};
+use hdf5_writer::{
+    AttributeBuilder, ByteOrder, DatasetBuilder, Datatype, Hdf5Builder, StringEncoding, StringPadding, VarLenKind,
+    WriteOptions,
+};
 use serde_json::Value;
 
 use super::express::expressible;
 use super::order::keras_order;
 use super::own::{LUCIDA, own};
 use super::write::description;
+use crate::nn::Network;
 use crate::weights::Model;
 use crate::{Error, Result};
 
 /// The version of Keras whose format is written.
 const WRITTEN_FOR: &str = "3.15.0";
-/// Bytes of one text. An object header of HDF5 has room for 64 KiB, and Keras reads the description as one text.
-const MAX_TEXT: usize = 64_000;
+/// Bytes of an attribute: the header of an HDF5 object has room for 64 KiB. Longer texts lie in the heap of the file.
+const MAX_ATTRIBUTE: usize = 64_000;
+/// Names of a list in one attribute, each a reference to the heap of 16 bytes. Keras, too, cuts longer lists into parts.
+const MAX_NAMES: usize = MAX_ATTRIBUTE / 16;
+/// The attribute that puts a text into the heap, next to the one that refers to it.
+pub(in crate::weights) const IN_HEAP: &str = "_text";
 /// The group of the weights.
 const WEIGHTS: &str = "model_weights";
 
 /// A model as the bytes of a legacy `.h5` file.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the description is too long for the format (that of InceptionV3 is), or Keras has no
-/// counterpart for a layer.
+/// [`Error::Unsupported`] when Keras has no counterpart for a layer.
 pub(in crate::weights) fn legacy(model: &Model, path: &Path) -> Result<Vec<u8>> {
     let network = expressible(&model.network, path)?;
     let network = network.as_ref();
     let mut config = description(network, path)?;
     // Layers are told by their class alone, in the module of the time.
     let layers = config["config"]["layers"].as_array_mut().into_iter().flatten();
-    layers.for_each(simplify);
+    layers.for_each(|layer| {
+        drop_samples(layer);
+        simplify(layer);
+    });
     simplify(&mut config);
-    let config = config.to_string();
-    if config.len() > MAX_TEXT {
-        return Err(Error::Unsupported(format!(
-            "{}: the description of network {} has {} bytes, the legacy format is written with {MAX_TEXT} at most: use \
-             .keras",
-            path.display(),
-            network.name(),
-            config.len()
-        )));
+    let texts = [("model_config", config.to_string()), (LUCIDA, own(model).to_string())];
+    let bug = |problem| Error::Bug(format!("a model that cannot be written as HDF5: {problem}"));
+    let bytes = encode(network, &texts, None).map_err(bug)?;
+    if texts.iter().all(|(_, text)| text.len() <= MAX_ATTRIBUTE) {
+        return Ok(bytes);
     }
-    let mut extra = own(model).to_string();
-    if extra.len() > MAX_TEXT {
-        extra = own(&Model { training: Value::Null, ..model.clone() }).to_string();
-    }
+    encode(network, &texts, Some(&bytes)).map_err(bug)
+}
+
+/// The bytes of the file. Texts that lie in the heap are referred to by what `before`, the same file without the references,
+/// says of their places.
+fn encode(network: &Network, texts: &[(&str, String)], before: Option<&[u8]>) -> hdf5_writer::Result<Vec<u8>> {
     let order = keras_order(network);
     let names: Vec<&str> = order.iter().map(|&node| network.nodes()[node].name()).collect();
-    let encode = || -> hdf5_writer::Result<Vec<u8>> {
-        let mut file = Hdf5Builder::new()
-            .attribute(AttributeBuilder::fixed_string("backend", "tensorflow"))
-            .attribute(AttributeBuilder::fixed_string("keras_version", WRITTEN_FOR))
-            .attribute(AttributeBuilder::fixed_string("model_config", &config))
-            .group_attribute(WEIGHTS, AttributeBuilder::fixed_string("backend", "tensorflow"))
-            .group_attribute(WEIGHTS, AttributeBuilder::fixed_string("keras_version", WRITTEN_FOR))
-            .group_attribute(WEIGHTS, AttributeBuilder::vlen_strings("layer_names", &names)?);
-        if extra.len() <= MAX_TEXT {
-            file = file.attribute(AttributeBuilder::fixed_string(LUCIDA, &extra));
+    let mut file = Hdf5Builder::new()
+        .attribute(AttributeBuilder::fixed_string("backend", "tensorflow"))
+        .attribute(AttributeBuilder::fixed_string("keras_version", WRITTEN_FOR));
+    for (name, text) in texts {
+        for attribute in text_attributes(name, text, before)? {
+            file = file.attribute(attribute);
         }
-        for &node in &order {
-            let node = &network.nodes()[node];
-            let group = format!("{WEIGHTS}/{}", node.name());
-            let weights = &network.weights()[node.weights()];
-            let names: Vec<&str> = weights.iter().map(|weight| weight.name()).collect();
-            let listed = match names.as_slice() {
-                // An empty list has no type; Keras, too, writes one of numbers.
-                [] => AttributeBuilder::vector::<f32>("weight_names", &[])?,
-                names => AttributeBuilder::vlen_strings("weight_names", names)?,
-            };
-            file = file.group_attribute(&group, listed);
-            for weight in weights {
-                let shape: Vec<u64> = weight.shape().iter().map(|&size| size as u64).collect();
-                let path = format!("{group}/{}", weight.name());
-                file = file.dataset(DatasetBuilder::typed_data(path, shape, weight.values())?);
-            }
+    }
+    file = file
+        .group_attribute(WEIGHTS, AttributeBuilder::fixed_string("backend", "tensorflow"))
+        .group_attribute(WEIGHTS, AttributeBuilder::fixed_string("keras_version", WRITTEN_FOR));
+    for attribute in list_attributes("layer_names", &names)? {
+        file = file.group_attribute(WEIGHTS, attribute);
+    }
+    for &node in &order {
+        let node = &network.nodes()[node];
+        let group = format!("{WEIGHTS}/{}", node.name());
+        let weights = &network.weights()[node.weights()];
+        let names: Vec<&str> = weights.iter().map(|weight| weight.name()).collect();
+        for attribute in list_attributes("weight_names", &names)? {
+            file = file.group_attribute(&group, attribute);
         }
-        file.into_plan()?.encode(WriteOptions::default())
-    };
-    encode().map_err(|problem| Error::Bug(format!("a model that cannot be written as HDF5: {problem}")))
+        for weight in weights {
+            let shape: Vec<u64> = weight.shape().iter().map(|&size| size as u64).collect();
+            let path = format!("{group}/{}", weight.name());
+            file = file.dataset(DatasetBuilder::typed_data(path, shape, weight.values())?);
+        }
+    }
+    file.into_plan()?.encode(WriteOptions::default())
+}
+
+/// A list of names, in numbered parts where it is too long for one attribute.
+fn list_attributes(name: &str, values: &[&str]) -> hdf5_writer::Result<Vec<AttributeBuilder>> {
+    match values.len() {
+        // An empty list has no type; Keras, too, writes one of numbers.
+        0 => Ok(vec![AttributeBuilder::vector::<f32>(name, &[])?]),
+        1..=MAX_NAMES => Ok(vec![AttributeBuilder::vlen_strings(name, values)?]),
+        _ => {
+            let parts = values.chunks(MAX_NAMES).enumerate();
+            parts.map(|(part, values)| AttributeBuilder::vlen_strings(format!("{name}{part}"), values)).collect()
+        }
+    }
+}
+
+/// A text as an attribute. Keras reads it as a single text, but the writer puts lists alone into the heap: a long text is a
+/// list of one, and the attribute itself a single reference to the same place.
+fn text_attributes(name: &str, text: &str, before: Option<&[u8]>) -> hdf5_writer::Result<Vec<AttributeBuilder>> {
+    if text.len() <= MAX_ATTRIBUTE {
+        return Ok(vec![AttributeBuilder::fixed_string(name, text)]);
+    }
+    let listed = format!("{name}{IN_HEAP}");
+    let reference = before.map_or_else(|| vec![0; 16], |file| reference(file, &listed));
+    let base = Datatype::FixedPoint { size: 1, signed: false, byte_order: ByteOrder::LittleEndian };
+    let encoding = if text.is_ascii() { StringEncoding::Ascii } else { StringEncoding::Utf8 };
+    let (kind, padding) = (VarLenKind::String, StringPadding::NullTerminate);
+    let datatype = Datatype::VarLen { base: Box::new(base), kind, encoding, padding };
+    Ok(vec![
+        AttributeBuilder::new(name, datatype, Vec::new(), reference),
+        AttributeBuilder::vlen_strings(listed, &[text])?,
+    ])
+}
+
+/// The reference of an attribute's only text to the heap: 16 bytes after its name, its type and its shape, whose sizes are in
+/// front of the name.
+fn reference(file: &[u8], attribute: &str) -> Vec<u8> {
+    let name = [attribute.as_bytes(), &[0]].concat();
+    let at = file.windows(name.len()).position(|window| window == name);
+    let found = at.and_then(|at| {
+        let size =
+            |before: usize| Some(usize::from(u16::from_le_bytes(file.get(at - before..)?.first_chunk().copied()?)));
+        let start = at + name.len() + size(5)? + size(3)?;
+        file.get(start..start + 16)
+    });
+    found.map_or_else(|| vec![0; 16], <[u8]>::to_vec)
+}
+
+/// Keras finds its layer `StochasticDepth` in a module that the legacy format does not name: a dropout of whole samples
+/// does the same, as in `keras.applications.EfficientNetB0`.
+fn drop_samples(item: &mut Value) {
+    if item["class_name"] != "StochasticDepth" {
+        return;
+    }
+    let rank = item["build_config"]["input_shape"].as_array().map_or(2, Vec::len);
+    let shape: Vec<Value> = std::iter::once(Value::Null).chain(std::iter::repeat_n(1.into(), rank - 1)).collect();
+    item["class_name"] = "Dropout".into();
+    if let Some(config) = item["config"].as_object_mut() {
+        let rate = config.remove("drop_path_rate").unwrap_or_default();
+        config.extend([("rate".into(), rate), ("seed".into(), Value::Null), ("noise_shape".into(), shape.into())]);
+    }
 }
 
 /// Takes away what the legacy format does not have.

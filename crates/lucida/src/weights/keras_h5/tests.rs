@@ -83,3 +83,32 @@ fn the_name_of_a_layer_within_a_model() {
     assert_eq!(inner_layer("sequential/conv2d_3/kernel:0"), Some("conv2d_3"));
     assert_eq!(inner_layer("block1_conv1_W_1:0"), None);
 }
+
+#[test]
+fn texts_and_lists_may_be_longer_than_an_attribute() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep.h5");
+    // A description of more than a megabyte, and more names than one list has room for.
+    let layers = (0..4100).map(|_| crate::nn::layers::Activation::new(ActivationKind::Relu).into());
+    let network = Network::sequential("deep", [2], layers, 1).unwrap();
+    let model = Model { training: serde_json::json!({ "log": "x".repeat(100_000) }), ..Model::new(network) };
+    save_model(&model, &path).unwrap();
+    let again = load_model(&path).unwrap();
+    assert_eq!(again.network.architecture(), model.network.architecture());
+    assert_eq!(again.training, model.training);
+    let names: Vec<String> = inspect(&path).unwrap().attributes.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["backend", "keras_version"]);
+}
+
+#[test]
+fn stochastic_depth_is_a_dropout_of_whole_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.h5");
+    let depth = crate::nn::layers::StochasticDepth::new(0.25);
+    let network = Network::sequential("deep", [4, 4, 2], [depth.into()], 1).unwrap();
+    save_model(&Model::new(network), &path).unwrap();
+    let layer = inspect(&path).unwrap().architecture.unwrap()["config"]["layers"][1].clone();
+    assert_eq!(layer["class_name"], "Dropout");
+    assert_eq!(layer["config"]["noise_shape"], serde_json::json!([null, 1, 1, 1]));
+    assert_eq!(load_model(&path).unwrap().network.nodes()[1].layer(), &depth.into());
+}

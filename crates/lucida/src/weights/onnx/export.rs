@@ -2,8 +2,11 @@
 //!
 //! The graph takes and gives what the network does: images as (batch, height, width, channels), under the names of the
 //! input and output layers. ONNX's convolutions and poolings want the channels first, so an image is transposed as it
-//! comes in and as it goes out; in between, the tensor of layer `x` is called `x` when it is flat and `x/nchw` when it is a
+//! comes in and as it goes out; in between, the tensor of layer `x` is called `x` when it is flat and `x/nchw` when it is an
 //! image. Weights keep their names, `conv2d/kernel`.
+//!
+//! A sequence (length, channels) is an image of one row to most layers, `x/nchw`, and to those that move its axes a tensor as
+//! it is, `x`: it becomes one from the other where a layer needs it.
 
 use std::collections::HashSet;
 
@@ -14,7 +17,7 @@ use super::proto::{
     ValueInfoProto, attribute_type, data_type,
 };
 use crate::nn::layers::{ActivationKind, shape_in_groups};
-use crate::nn::onnx_graph::{OnnxAttribute, OnnxConstant, OnnxGraph, OnnxLayer, OnnxNode, OnnxValues};
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes, OnnxConstant, OnnxGraph, OnnxLayer, OnnxNode, OnnxValues};
 use crate::nn::{Layer, Network, Node, Shape, Weight};
 
 /// A network as a graph. The weights are to be written next to it: [`weight_dims`] and [`weight_values`].
@@ -34,16 +37,22 @@ pub(super) fn export(network: &Network) -> Result<Exported, String> {
     let mut names: HashSet<String> = network.nodes().iter().map(|node| node.name().to_owned()).collect();
     names.extend(network.weights().iter().map(|weight| weight.name().to_owned()));
     let mut graph = OnnxGraph::new(names);
-    // The tensor of each layer's output.
-    let mut tensors: Vec<String> = Vec::with_capacity(network.nodes().len());
+    let mut tensors: Vec<Tensor> = Vec::with_capacity(network.nodes().len());
     for node in network.nodes() {
         let of_layer = |problem: String| format!("layer {}: {problem}", node.name());
-        let known = node.shape().as_flat().is_some() || node.shape().as_image().is_some();
-        // These are written for any number of axes.
-        if !known && !matches!(node.layer(), Layer::Reshape(_) | Layer::Permute(_) | Layer::Slice(_)) {
-            return Err(of_layer(format!("an output of {} is neither flat nor an image", node.shape())));
+        let rank = node.shape().sizes().len();
+        let any_rank = matches!(
+            node.layer(),
+            Layer::Reshape(_) | Layer::Permute(_) | Layer::Slice(_) | Layer::Take(_) | Layer::MatMul(_)
+        );
+        if !(1..=3).contains(&rank) && !any_rank {
+            return Err(of_layer(format!(
+                "an output of {} is not written: only vectors, sequences and images are",
+                node.shape()
+            )));
         }
-        tensors.push(layer(&mut graph, network, node, &tensors).map_err(of_layer)?);
+        let tensor = layer(&mut graph, network, node, &mut tensors).map_err(of_layer)?;
+        tensors.push(tensor);
     }
     outputs(&mut graph, network, &tensors);
     let OnnxGraph { inputs, outputs, nodes, constants, filled, .. } = graph;
@@ -63,7 +72,20 @@ pub(super) fn shaped_weights(network: &Network) -> impl Iterator<Item = (&Weight
         .nodes()
         .iter()
         .flat_map(|node| network.weights()[node.weights()].iter().map(move |weight| (node, weight)));
-    pairs.map(|(node, weight)| (weight, shape_in_groups(node.layer(), weight)))
+    pairs.map(|(node, weight)| (weight, shape_in_graph(node.layer(), weight)))
+}
+
+/// The shape of a weight; the kernel of a sequence has one row.
+fn shape_in_graph(layer: &Layer, weight: &Weight) -> Vec<usize> {
+    let depthwise = match layer {
+        Layer::SeparableConv1D(_) => weight.name().ends_with("/depthwise_kernel"),
+        layer => matches!(layer, Layer::DepthwiseConv1D(_)),
+    };
+    match *weight.shape() {
+        [length, channels, multiplier] if depthwise => vec![1, length, 1, channels * multiplier],
+        [length, channels, filters] if layer.is_one_dimensional() => vec![1, length, channels, filters],
+        _ => shape_in_groups(layer, weight),
+    }
 }
 
 /// The shape of a weight in the graph: a convolution's kernel is (filter, channel, row, column).
@@ -86,23 +108,91 @@ pub(super) fn weight_values(shape: &[usize], values: &[f32]) -> impl Iterator<It
     })
 }
 
-/// Adds a layer to a graph, and returns the tensor of its output.
+/// The output of a layer.
+struct Tensor {
+    name: String,
+    shape: Shape,
+    /// As it is: (batch, features), or (batch, length, channels). None for an image.
+    plain: Option<String>,
+    /// As an image, its channels first: (batch, channels, height, width).
+    image: Option<String>,
+}
+
+impl Tensor {
+    /// The tensor that a layer takes: a sequence as an image of one row, or as it is.
+    fn take(&mut self, graph: &mut OnnxGraph, as_image: bool) -> String {
+        let is_sequence = self.shape.sizes().len() == 2;
+        match (&self.plain, &self.image) {
+            (Some(plain), None) if is_sequence && as_image => {
+                let plain = plain.clone();
+                let turned = graph.free(format!("{}/channels_first", self.name));
+                graph.node(&turned, "Transpose", vec![plain], &turned, channels_and_length());
+                let row = graph.ints(format!("{}/row", self.name), vec![2]);
+                let image = graph.free(format!("{}/nchw", self.name));
+                graph.node(&image, "Unsqueeze", vec![turned, row], &image, vec![]);
+                self.image.insert(image).clone()
+            }
+            (None, Some(image)) if is_sequence && !as_image => {
+                let (image, plain) = (image.clone(), graph.free(format!("{}/sequence", self.name)));
+                sequence(graph, &self.name, image, &plain);
+                self.plain.insert(plain).clone()
+            }
+            (_, Some(image)) if as_image || !is_sequence => image.clone(),
+            (Some(plain), _) => plain.clone(),
+            (_, image) => image.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// An image of one row as a sequence.
+fn sequence(graph: &mut OnnxGraph, name: &str, image: String, to: &str) {
+    let row = graph.ints(format!("{name}/row"), vec![2]);
+    let turned = graph.free(format!("{name}/channels_first"));
+    graph.node(&turned, "Squeeze", vec![image, row], &turned, vec![]);
+    graph.node(&format!("{to}/length_first"), "Transpose", vec![turned], to, channels_and_length());
+}
+
+/// Exchanges the channels and the length of a sequence.
+fn channels_and_length() -> OnnxAttributes {
+    vec![("perm", OnnxAttribute::ints([0, 2, 1]))]
+}
+
+/// Adds a layer to a graph, and returns its output.
 ///
 /// # Errors
 /// That ONNX does not have it.
-fn layer(graph: &mut OnnxGraph, network: &Network, node: &Node, tensors: &[String]) -> Result<String, String> {
-    let (name, activation) = (node.name(), node.activation());
-    let image = node.shape().as_image().is_some();
+fn layer(graph: &mut OnnxGraph, network: &Network, node: &Node, tensors: &mut [Tensor]) -> Result<Tensor, String> {
+    let (name, activation, shape) = (node.name(), node.activation(), node.shape());
+    // These name axes, which an image of one row has more of.
+    let by_axis = matches!(
+        node.layer(),
+        Layer::Input(_)
+            | Layer::Reshape(_)
+            | Layer::Permute(_)
+            | Layer::Slice(_)
+            | Layer::Take(_)
+            | Layer::MatMul(_)
+            | Layer::Concatenate(_)
+            | Layer::Softmax(_)
+            | Layer::PReLU(_)
+    );
+    let image = shape.as_image().is_some() || (shape.sizes().len() == 2 && !by_axis);
     let output = if image { graph.free(format!("{name}/nchw")) } else { name.to_owned() };
     let before = match activation {
         ActivationKind::Linear => output.clone(),
         _ => graph.free(format!("{name}/linear")),
     };
+    let inputs = node.inputs().iter().map(|&input| tensors[input].take(graph, !by_axis)).collect();
+    let seen = |input: &usize| match *network.nodes()[*input].shape().sizes() {
+        [length, channels] if !by_axis => Shape::image(1, length, channels),
+        ref sizes => sizes.into(),
+    };
+    let shapes: Vec<Shape> = node.inputs().iter().map(seen).collect();
     let mut layer = OnnxLayer {
         graph,
         name,
-        inputs: node.inputs().iter().map(|&input| tensors[input].clone()).collect(),
-        shapes: node.inputs().iter().map(|&input| network.nodes()[input].shape()).collect(),
+        inputs,
+        shapes: shapes.iter().collect(),
         weights: network.weights()[node.weights()].iter().map(|weight| weight.name().to_owned()).collect(),
         output: before,
     };
@@ -112,25 +202,32 @@ fn layer(graph: &mut OnnxGraph, network: &Network, node: &Node, tensors: &[Strin
     } else {
         activation.to_onnx(&mut layer, &output);
     }
-    Ok(output)
+    let (plain, image) = if image { (None, Some(output)) } else { (Some(output), None) };
+    Ok(Tensor { name: name.to_owned(), shape: shape.clone(), plain, image })
 }
 
 /// Declares the outputs, images with their channels last.
-fn outputs(graph: &mut OnnxGraph, network: &Network, tensors: &[String]) {
+fn outputs(graph: &mut OnnxGraph, network: &Network, tensors: &[Tensor]) {
     let mut declared = HashSet::new();
     for &output in network.outputs() {
         if !declared.insert(output) {
             continue;
         }
-        let node = &network.nodes()[output];
-        let tensor = tensors[output].clone();
+        let (node, tensor) = (&network.nodes()[output], &tensors[output]);
         let input = node.inputs().is_empty();
         let name = if input { graph.free(format!("{}/output", node.name())) } else { node.name().to_owned() };
-        if node.shape().as_image().is_some() {
-            let order = vec![("perm", OnnxAttribute::ints([0, 2, 3, 1]))];
-            graph.node(&format!("{name}/nhwc"), "Transpose", vec![tensor], &name, order);
-        } else if input {
-            graph.node(&name, "Identity", vec![tensor], &name, vec![]);
+        match (&tensor.image, &tensor.plain) {
+            (Some(image), _) if node.shape().as_image().is_some() => {
+                let order = vec![("perm", OnnxAttribute::ints([0, 2, 3, 1]))];
+                graph.node(&format!("{name}/nhwc"), "Transpose", vec![image.clone()], &name, order);
+            }
+            (_, Some(plain)) if *plain == name => {}
+            (_, Some(plain)) => {
+                // The layer's own operator has its name.
+                let label = if input { name.clone() } else { format!("{name}/output") };
+                graph.node(&label, "Identity", vec![plain.clone()], &name, vec![]);
+            }
+            (image, None) => sequence(graph, node.name(), image.clone().unwrap_or_default(), &name),
         }
         graph.outputs.push((name, node.shape().clone()));
     }

@@ -28,10 +28,10 @@ pub(super) fn fill(network: &mut Network, constants: &HashMap<String, Constant>)
         if source.check_floats()?.dims != dims {
             return Err(format!("tensor {name:?} has shape {:?}, not {dims:?}", source.dims));
         }
-        sources.push(source);
+        sources.push((source, dims.len() == 4));
     }
-    for (weight, source) in network.weights_mut().iter_mut().zip(sources) {
-        if weight.shape().len() == 4 {
+    for (weight, (source, is_kernel)) in network.weights_mut().iter_mut().zip(sources) {
+        if is_kernel {
             conv_kernel(source, weight.values_mut());
         } else {
             weight.values_mut().iter_mut().enumerate().for_each(|(index, value)| *value = source.float(index));

@@ -18,6 +18,7 @@ use crate::nn::layers::{
     Input, MaxPooling2D, Padding, SeparableConv2D, ZeroPadding2D,
 };
 
+mod computed;
 mod generality;
 mod geometry;
 mod graphs;
@@ -178,7 +179,8 @@ fn convolutions_of_all_kinds_survive_a_round() {
 
 #[test]
 fn adaptive_pooling_survives_a_round() {
-    for (windows, graph_alone) in [([4, 3], true), ([5, 4], false)] {
+    // Windows of equal size are a pooling, of different sizes products with matrices.
+    for windows in [[4, 3], [5, 4]] {
         let layers = [Conv2D::new(4, [3, 3]).into(), AdaptiveAveragePooling2D::new(windows).into()];
         let first = Model::new(Network::sequential("adaptive", [10, 11, 3], layers, 5).unwrap());
         let (_folder, path) = saved(&first);
@@ -188,14 +190,8 @@ fn adaptive_pooling_survives_a_round() {
         let mut graph = decode(&path);
         graph.metadata_props.clear();
         fs::write(&path, graph.encode_to_vec()).unwrap();
-        // Windows of different sizes are products with matrices, which say to nobody else what they are.
-        match load_model(&path) {
-            Ok(model) => {
-                assert!(graph_alone);
-                close(&outputs(&model.network)[0], &outputs(&first.network)[0]);
-            }
-            Err(problem) => assert!(!graph_alone && problem.to_string().contains("MatMul"), "{problem}"),
-        }
+        let again = load_model(&path).unwrap();
+        close(&outputs(&again.network)[0], &outputs(&first.network)[0]);
     }
 }
 
@@ -223,8 +219,8 @@ fn weights_of_another_architecture_are_refused_and_leave_the_network_alone() {
 
 #[test]
 fn what_onnx_cannot_say_is_refused() {
-    let network = Network::sequential("odd", [2, 3], [Activation::new(ActivationKind::Relu).into()], 1).unwrap();
+    let network = Network::sequential("odd", [2, 3, 2, 2], [Activation::new(ActivationKind::Relu).into()], 1).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let message = save_model(&Model::new(network), folder.path().join("x.onnx")).unwrap_err().to_string();
-    assert!(message.contains("layer input_layer") && message.contains("(2, 3)"), "{message}");
+    assert!(message.contains("layer input_layer") && message.contains("(2, 3, 2, 2)"), "{message}");
 }

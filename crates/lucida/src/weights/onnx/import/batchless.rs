@@ -19,8 +19,9 @@ pub(super) fn is_fixed(graph: &GraphProto, constants: &HashMap<String, Constant>
     inputs.into_iter().all(|input| input.dims().is_some_and(|dims| dims.iter().all(|dim| dim.size().is_some())))
 }
 
-/// Operators that work value by value: they name no axis, and their constants are aligned at the last one.
-const ELEMENTWISE: [&str; 35] = [
+/// Operators that name no axis, and whose constants are aligned at the last one: those that work value by value, and products
+/// of matrices.
+const ELEMENTWISE: &[&str] = &[
     "Abs",
     "Add",
     "Cast",
@@ -33,10 +34,15 @@ const ELEMENTWISE: [&str; 35] = [
     "Exp",
     "Floor",
     "Gelu",
+    "Gemm",
+    "Greater",
+    "GreaterOrEqual",
     "HardSigmoid",
     "HardSwish",
     "Identity",
     "LeakyRelu",
+    "Less",
+    "LessOrEqual",
     "Log",
     "MatMul",
     "Max",
@@ -44,6 +50,8 @@ const ELEMENTWISE: [&str; 35] = [
     "Mish",
     "Mul",
     "Neg",
+    "Not",
+    "PRelu",
     "Pow",
     "Reciprocal",
     "Relu",
@@ -56,6 +64,7 @@ const ELEMENTWISE: [&str; 35] = [
     "Sub",
     "Sum",
     "Tanh",
+    "Where",
 ];
 
 /// The axis that an operator works along by default.

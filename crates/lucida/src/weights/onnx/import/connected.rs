@@ -3,7 +3,7 @@
 use super::super::tensor::{Constant, first};
 use super::drafts::{DenseSource, Source};
 use super::operator::{Answer, Operator, unsupported};
-use super::symbol::{Order, Symbol};
+use super::symbol::{Order, Symbol, Value};
 use super::{Importer, pooling};
 use crate::nn::Layer;
 use crate::nn::layers::{Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Padding, ZeroPadding2D, dilated};
@@ -170,7 +170,16 @@ impl Importer {
     }
 
     pub(super) fn gemm(&mut self, op: &Operator) -> Answer<Symbol> {
-        op.must_be("transA", 0)?;
+        if self.batchless {
+            return self.gemm_of_matrices(op);
+        }
+        if matches!(op.value(1), Some(Value::Symbol(_))) || op.int("transA", 0) != 0 {
+            return unsupported(
+                "multiplies the samples of a batch with one another, which a network that computes sample by sample cannot; a \
+                 graph whose first axis is not a batch is read if all sizes of its inputs are fixed (PyTorch: export without \
+                 dynamic_axes)",
+            );
+        }
         let (alpha, beta) = (op.float("alpha", 1.0), op.float("beta", 1.0));
         let kernel = op.needed(1)?;
         let units_first = op.int("transB", 0) != 0;
@@ -193,26 +202,40 @@ impl Importer {
     }
 
     pub(super) fn mat_mul(&mut self, op: &Operator) -> Answer<Symbol> {
-        let kernel = op.needed(1)?;
+        let kernel = match (op.value(0), op.value(1)) {
+            (Some(Value::Symbol(a)), Some(Value::Symbol(b))) => return self.product(op, a, b),
+            (Some(Value::Constant(kernel)), Some(Value::Symbol(symbol))) => {
+                return self.product_from_left(op, kernel, symbol, true);
+            }
+            _ => op.needed(1)?,
+        };
         let symbol = op.symbol(0)?;
         if symbol.features().is_none_or(|(axis, _)| axis + 1 != symbol.axes.len()) {
-            return self.mat_mul_of_pixels(op, symbol, kernel);
+            return self.mat_mul_of_pixels(op, symbol, kernel, false);
         }
         let (symbol, axis, order) = self.features(op.symbol(0)?)?;
         let source = DenseSource { kernel: kernel.clone(), units_first: false, order, factor: 1.0, bias: None };
         self.dense(op, &symbol, axis, source)
     }
 
-    /// A product along the last axis of several: a 1x1 convolution whose channels are that axis.
-    fn mat_mul_of_pixels(&mut self, op: &Operator, symbol: &Symbol, kernel: &Constant) -> Answer<Symbol> {
+    /// A product along the last axis of several: a 1x1 convolution whose channels are that axis. The kernel is (channel,
+    /// unit), or (unit, channel) with the units first.
+    pub(super) fn mat_mul_of_pixels(
+        &mut self,
+        op: &Operator,
+        symbol: &Symbol,
+        kernel: &Constant,
+        units_first: bool,
+    ) -> Answer<Symbol> {
         let Some(last) = symbol.axes.len().checked_sub(1) else {
             return unsupported(format!("of an input of {} is not supported", symbol.shape()));
         };
         let channels = symbol.size(last);
-        let &[rows, units] = kernel.check_floats()?.dims.as_slice() else {
+        let &[rows, columns] = kernel.check_floats()?.dims.as_slice() else {
             return unsupported(format!("weights of shape {:?} are not supported", first(&kernel.dims)));
         };
-        if rows != channels || units == 0 {
+        let (inputs, units) = if units_first { (columns, rows) } else { (rows, columns) };
+        if inputs != channels || units == 0 {
             return Err(format!("weights of shape {:?} do not fit an input of {}", kernel.dims, symbol.shape()).into());
         }
         let order: Vec<usize> = (0..=last).collect();
@@ -222,7 +245,7 @@ impl Importer {
         if sizes.len() != 3 {
             draft = self.reshaped(draft, &[1, pixels, channels].into())?;
         }
-        let source = DenseSource { kernel: kernel.clone(), units_first: false, order: None, factor: 1.0, bias: None };
+        let source = DenseSource { kernel: kernel.clone(), units_first, order: None, factor: 1.0, bias: None };
         let layer = Conv2D { use_bias: false, ..Conv2D::new(units, [1, 1]) };
         draft = self.add((op.node, &kernel.name), layer, &[draft], Source::Dense(source))?;
         sizes[last] = units;

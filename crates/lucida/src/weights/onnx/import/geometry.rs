@@ -1,6 +1,6 @@
 //! Borders, resizing, and parts of tensors.
 
-use super::super::tensor::{Constant, Int};
+use super::super::tensor::{Constant, Int, first};
 use super::Importer;
 use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
@@ -8,7 +8,7 @@ use super::symbol::{Order, Symbol, Value};
 use crate::nn::Layer;
 use crate::nn::layers::{
     AxisSlice, Coordinates, DepthOrder, DepthToSpace, Interpolation, NearestMode, Pad2D, PadMode, Resize, ResizeTo,
-    Slice, SpaceToDepth, UpSampling2D, ZeroPadding2D,
+    Slice, SpaceToDepth, Take, UpSampling2D, ZeroPadding2D,
 };
 
 impl Importer {
@@ -116,7 +116,7 @@ impl Importer {
         self.part(op, symbol, &parts)
     }
 
-    /// `Gather` of one position, or of some at equal steps.
+    /// `Gather` of some positions of an axis: a slice where they are at equal steps.
     pub(super) fn gather(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
         let axis = symbol.axis(op.int("axis", 0))?;
@@ -124,21 +124,45 @@ impl Importer {
         let size = symbol.size(axis) as i64;
         let places: Vec<i64> =
             indices.known_ints()?.iter().map(|&at| if at < 0 { at.saturating_add(size) } else { at }).collect();
-        let step = if let [first, second, ..] = places[..] { second.saturating_sub(first) } else { 1 };
-        let even = places.windows(2).all(|pair| pair[1].saturating_sub(pair[0]) == step) && step != 0;
-        let inside = places.iter().all(|place| (0..size).contains(place));
-        let (Some(&first), true) = (places.first(), indices.dims.len() < 2 && even && inside) else {
-            return unsupported("is supported of one position, or of some at equal steps, alone");
-        };
+        if places.is_empty() || places.iter().any(|place| !(0..size).contains(place)) {
+            return Err(format!("takes positions {:?} of {size}", first(&places)).into());
+        }
+        let step = if let [first, second, ..] = places[..] { second - first } else { 1 };
+        let even = places.windows(2).all(|pair| pair[1] - pair[0] == step) && step != 0;
+        if indices.dims.len() > 1 || !even {
+            let places: Vec<usize> = places.iter().map(|&place| place as usize).collect();
+            return self.take(op, axis, &places, &indices.dims);
+        }
         // What comes before the first position is `None`.
-        let stop = Some(first + places.len() as i64 * step).filter(|&stop| stop >= 0);
+        let stop = Some(places[0] + places.len() as i64 * step).filter(|&stop| stop >= 0);
         let mut parts = vec![AxisSlice::all(); symbol.axes.len()];
-        parts[axis] = AxisSlice::Range { start: Some(first), stop, step };
+        parts[axis] = AxisSlice::Range { start: Some(places[0]), stop, step };
         let mut part = self.part(op, symbol, &parts)?;
         if indices.dims.is_empty() {
             part.axes.remove(axis);
         }
         Ok(part)
+    }
+
+    /// Positions of an axis, in axes of the sizes `dims`.
+    fn take(&mut self, op: &Operator, axis: usize, places: &[usize], dims: &[usize]) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?;
+        if symbol.axes.len() == 3 && dims.len() == 1 {
+            let image = match self.image_order(symbol) {
+                Ok(_) => symbol.clone(),
+                Err(_) => self.image_of(symbol)?,
+            };
+            let order = self.image_order(&image)?;
+            let atom = order.places().iter().position(|&place| place == axis).ok_or("names no axis")?;
+            return self.add_image(op, &image, Take::new(atom, places), order);
+        }
+        let order: Vec<usize> = (0..symbol.axes.len()).collect();
+        let mut sizes: Vec<usize> = order.iter().map(|&axis| symbol.size(axis)).collect();
+        let draft = self.in_memory(symbol, &order, false)?;
+        let draft = self.add((op.node, ""), Take::new(axis, places), &[draft], Source::Nothing)?;
+        sizes.splice(axis..=axis, dims.iter().copied());
+        let draft = self.reshaped(draft, &sizes.as_slice().into())?;
+        Ok(Symbol::in_order(draft, &sizes))
     }
 
     /// `Split`, whose outputs are parts of an axis.

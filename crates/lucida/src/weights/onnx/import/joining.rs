@@ -21,18 +21,13 @@ impl Importer {
         }
     }
 
-    /// All inputs, which must be computed; flat if one of them is.
-    pub(super) fn alike(&mut self, op: &Operator) -> Answer<Vec<Symbol>> {
-        let mut symbols = (0..op.inputs.len()).map(|index| op.symbol(index).cloned()).collect::<Answer<Vec<_>>>()?;
-        if symbols.is_empty() {
-            return Err("has no inputs".into());
-        }
+    /// Tensors with as many axes as they have; flat if one of them is.
+    pub(super) fn alike(&mut self, mut symbols: Vec<Symbol>) -> Answer<Vec<Symbol>> {
         let flat = |symbol: &Symbol| self.drafts[symbol.draft].shape.as_flat().is_some();
         if symbols.iter().any(flat) {
             // Single numbers are flat as they are.
             for symbol in symbols.iter_mut().filter(|symbol| !symbol.axes.is_empty()) {
-                let (flat, _, _) = self.features(symbol)?;
-                *symbol = flat;
+                symbol.draft = self.flatten(symbol.draft)?;
             }
         }
         Ok(symbols)
@@ -42,7 +37,11 @@ impl Importer {
         if let [Some(Value::Symbol(symbol))] = op.inputs.as_slice() {
             return Ok(symbol.clone());
         }
-        let mut symbols = self.alike(op)?;
+        let symbols = (0..op.inputs.len()).map(|index| op.symbol(index).cloned()).collect::<Answer<Vec<_>>>()?;
+        let mut symbols = self.alike(symbols)?;
+        if symbols.is_empty() {
+            return Err("has no inputs".into());
+        }
         let axis = symbols[0].axis(op.int("axis", 1))?;
         let rank = symbols[0].axes.len();
         let misfit = |symbol: &Symbol| format!("of {} with {rank} axes along axis {}", symbol.shape(), axis + 1);

@@ -41,7 +41,9 @@ impl Operator<'_> {
     /// Before version 7 the second input of a sum or product was broadcast along axes that an attribute named; since then it has
     /// axes of one value after them.
     pub(super) fn align_broadcast(&mut self) -> Answer<()> {
-        if self.opset >= 7 || !BROADCASTING.contains(&self.node.op_type.as_str()) || !self.has("axis") {
+        // A list of slopes was one for each channel.
+        let slopes = self.node.op_type == "PRelu";
+        if self.opset >= 7 || !BROADCASTING.contains(&self.node.op_type.as_str()) || !(slopes || self.has("axis")) {
             return Ok(());
         }
         let rank = match self.value(0) {
@@ -49,9 +51,12 @@ impl Operator<'_> {
             Some(Value::Constant(constant)) => constant.dims.len(),
             None => return Ok(()),
         };
-        let axis = self.int("axis", 0);
+        let axis = if slopes { 1 } else { self.int("axis", 0) };
         let axis = usize::try_from(if axis < 0 { axis.saturating_add(rank as i64) } else { axis });
         let constant = match self.inputs.get_mut(1) {
+            Some(Some(Value::Constant(constant))) if slopes && (constant.len() == 1 || constant.dims.len() != 1) => {
+                return Ok(());
+            }
             Some(Some(Value::Constant(constant))) => constant,
             // Nothing is after it.
             Some(Some(Value::Symbol(symbol))) if symbol.axes.len() + 1 == rank => return Ok(()),

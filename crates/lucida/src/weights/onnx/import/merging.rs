@@ -5,7 +5,9 @@ use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 use crate::nn::Layer;
-use crate::nn::layers::{Add, Average, Divide, Maximum, Minimum, Multiply, Subtract};
+use crate::nn::layers::{
+    Activation, ActivationKind, Add, Average, Divide, Maximum, Minimum, Multiply, Power, Subtract,
+};
 
 /// Factors of a power that become a product.
 const MAX_POWER: usize = 4;
@@ -22,7 +24,23 @@ impl Importer {
             "Min" => Minimum::new().into(),
             _ => Average::new().into(),
         };
-        let symbols = self.alike_or_broadcast(op)?;
+        let symbols = (0..op.inputs.len()).map(|index| op.symbol(index).cloned()).collect::<Answer<Vec<_>>>()?;
+        self.merged(op, layer, symbols)
+    }
+
+    /// A layer that joins computed tensors value by value.
+    pub(super) fn merged(&mut self, op: &Operator, layer: Layer, mut symbols: Vec<Symbol>) -> Answer<Symbol> {
+        if self.batchless {
+            // Without a batch, axes that are missing are the first ones.
+            let rank = symbols.iter().map(|symbol| symbol.axes.len()).max().unwrap_or(0);
+            for symbol in &mut symbols {
+                symbol.axes.splice(..0, vec![Vec::new(); rank - symbol.axes.len()]);
+            }
+        }
+        let len = symbols.first().map_or(0, Symbol::len);
+        if symbols.iter().all(|symbol| symbol.len() == len) {
+            symbols = self.alike(symbols)?;
+        }
         let [first, rest @ ..] = symbols.as_slice() else { return Err("has no inputs".into()) };
         if rest.is_empty() {
             return Ok(first.clone());
@@ -45,32 +63,29 @@ impl Importer {
         Ok(Symbol { draft, ..widest.clone() })
     }
 
-    /// `Pow` with a small whole exponent: a product of the value with itself.
+    /// `Pow`: with a small whole exponent a product of the value with itself, with another one an activation.
     pub(super) fn power(&mut self, op: &Operator) -> Answer<Symbol> {
-        let exponent = op.needed(1)?;
-        let symbol = op.symbol(0)?.clone();
-        let factors = (2..=MAX_POWER).find(|&factors| exponent.len() == 1 && exponent.float(0) == factors as f32);
-        let Some(factors) = factors else {
-            return unsupported(format!("is supported with exponents from 2 to {MAX_POWER} alone"));
+        let (symbol, exponent) = match op.inputs.as_slice() {
+            [Some(Value::Symbol(symbol)), Some(Value::Constant(exponent))] => (symbol.clone(), exponent),
+            [Some(Value::Constant(base)), Some(Value::Symbol(symbol))] => {
+                let base = self.constant_like(op, symbol, base)?;
+                return self.merged(op, Power::new().into(), vec![base, symbol.clone()]);
+            }
+            _ => return self.merged(op, Power::new().into(), vec![op.symbol(0)?.clone(), op.symbol(1)?.clone()]),
         };
-        let draft = self.add((op.node, ""), Multiply::new(), &vec![symbol.draft; factors], Source::Nothing)?;
-        Ok(Symbol { draft, ..symbol })
-    }
-
-    /// All inputs; as flat layers where they are of the same size and one of them is flat.
-    fn alike_or_broadcast(&mut self, op: &Operator) -> Answer<Vec<Symbol>> {
-        let symbols: Vec<&Symbol> = op
-            .inputs
-            .iter()
-            .filter_map(|input| match input {
-                Some(Value::Symbol(symbol)) => Some(symbol),
-                _ => None,
-            })
-            .collect();
-        if symbols.len() == op.inputs.len() && symbols.iter().any(|symbol| symbol.len() != symbols[0].len()) {
-            return Ok(symbols.into_iter().cloned().collect());
+        if exponent.check_numbers()?.len() != 1 {
+            let exponents = self.constant_like(op, &symbol, exponent)?;
+            return self.merged(op, Power::new().into(), vec![symbol, exponents]);
         }
-        self.alike(op)
+        let exponent = exponent.float(0);
+        if let Some(factors) = (2..=MAX_POWER).find(|&factors| exponent == factors as f32) {
+            let draft = self.add((op.node, ""), Multiply::new(), &vec![symbol.draft; factors], Source::Nothing)?;
+            return Ok(Symbol { draft, ..symbol });
+        }
+        if exponent == 1.0 {
+            return Ok(symbol);
+        }
+        self.add_alike(op, &symbol, Activation::new(ActivationKind::Power { exponent }))
     }
 
     /// Whether the values of a tensor, in the order of its layer's memory, are broadcast to those of a wider one as the

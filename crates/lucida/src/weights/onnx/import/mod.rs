@@ -4,7 +4,9 @@
 //! what moves axes is remembered ([`symbol`], [`memory`]); the rest becomes layers ([`connected`], [`pooling`],
 //! [`geometry`], [`pointwise`], [`joining`]), which at the end are put together in as few as say the same ([`drafts`]).
 
+mod as_strided;
 mod batchless;
+mod choice;
 mod connected;
 pub(super) mod drafts;
 mod fold;
@@ -24,6 +26,7 @@ mod operator;
 mod patterns;
 mod pointwise;
 mod pooling;
+mod products;
 mod quantize;
 mod symbol;
 
@@ -39,6 +42,8 @@ use crate::weights::model::DEFAULT_SIZE;
 use crate::weights::topology::topological_order;
 use crate::weights::{ArrayLayout, ArrayLayouts, Model, Note};
 use crate::{Error, Result};
+use as_strided::Strided;
+use choice::Comparison;
 use drafts::{LayerDraft, Source};
 use fold::Folder;
 use layout::GraphInput;
@@ -47,9 +52,9 @@ use symbol::{Order, Symbol, Value};
 
 /// The operators that become layers or are computed, for messages.
 const SUPPORTED: &str = "Abs, Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, ConvTranspose, DepthToSpace, DequantizeLinear, Div, \
-     Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
-     Neg, Pad, ReduceMax, ReduceMean, ReduceMin, ReduceSum, Relu, Reshape, Resize, Shape, Sigmoid, Slice, Softmax, SpaceToDepth, Split, Squeeze, Sub, Sum, Tanh, Tile, Transpose, \
-     Unsqueeze, Upsample, and the activations and normalizations: Celu, Elu, Erf, Exp, Gelu, GroupNormalization, HardSigmoid, HardSwish, \
+     Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Greater, GreaterOrEqual, Identity, LeakyRelu, Less, LessOrEqual, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
+     Neg, Not, Pad, Reciprocal, ReduceMax, ReduceMean, ReduceMin, ReduceSum, Relu, Reshape, Resize, Shape, Sigmoid, Slice, Softmax, SpaceToDepth, Split, Sqrt, Squeeze, Sub, Sum, Tanh, Tile, Transpose, \
+     Unsqueeze, Upsample, Where, and the activations and normalizations: Celu, Elu, Erf, Exp, Gelu, GroupNormalization, HardSigmoid, HardSwish, \
      InstanceNormalization, LayerNormalization, LpNormalization, LRN, Mean, Mish, Pow, PRelu, QuantizeLinear, Selu, Shrink, Softplus, Softsign, \
      Swish, ThresholdedRelu";
 
@@ -115,7 +120,8 @@ fn import_as(
         drafts: Vec::new(),
         flat: HashMap::new(),
         argmax: HashSet::new(),
-        greater: HashMap::new(),
+        compared: HashMap::new(),
+        strided: HashMap::new(),
         batch: batchless.then_some(1),
         batchless,
         any_size: false,
@@ -178,8 +184,10 @@ struct Importer {
     flat: HashMap<usize, usize>,
     /// The outputs of `ArgMax`.
     argmax: HashSet<String>,
-    /// The outputs of `Greater`, which stand for the value that is compared, and the bound.
-    greater: HashMap<String, f32>,
+    /// The outputs of comparisons, which stand for the value that is compared.
+    compared: HashMap<String, Comparison>,
+    /// The outputs that only a `Gather` from the memory of the whole batch may take.
+    strided: HashMap<String, Strided>,
     /// The size of the batch, where it is fixed.
     batch: Option<usize>,
     /// Whether the first axis of the graph's tensors is not the batch, which is 1 here.
@@ -295,8 +303,15 @@ impl Importer {
         if let Some(name) = node.input.iter().find(|name| self.argmax.contains(*name)) {
             return unsupported(format!("of {:?}, the index of the largest value, is not supported", short(name)));
         }
-        if let Some(name) = node.input.iter().find(|name| node.op_type != "Where" && self.greater.contains_key(*name)) {
-            return unsupported(format!("of {:?}, the result of a comparison, is not supported", short(name)));
+        let compares = matches!(node.op_type.as_str(), "Where" | "Not" | "Cast");
+        if let Some(name) = node.input.iter().find(|name| !compares && self.compared.contains_key(*name)) {
+            return unsupported(format!(
+                "of {:?}, the result of a comparison, is not supported, only Where, Not and Cast of one",
+                short(name)
+            ));
+        }
+        if self.as_strided(node)? {
+            return Ok(());
         }
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
@@ -367,11 +382,14 @@ impl Importer {
             "PRelu" => self.prelu(op),
             "Relu" | "Sigmoid" | "Tanh" | "LeakyRelu" | "Clip" => self.activation(op),
             "Elu" | "Selu" | "Celu" | "Gelu" | "HardSigmoid" | "HardSwish" | "Swish" | "Softplus" | "Softsign"
-            | "Mish" | "Exp" | "Erf" | "ThresholdedRelu" | "Shrink" => self.smooth_activation(op),
+            | "Mish" | "Exp" | "Erf" | "Sqrt" | "Reciprocal" | "ThresholdedRelu" | "Shrink" => {
+                self.smooth_activation(op)
+            }
             "Max" | "Min" => self.bound(op),
             "Mean" => self.merge(op),
             "Pow" => self.power(op),
-            "Greater" => self.greater(op),
+            "Greater" | "Less" | "GreaterOrEqual" | "LessOrEqual" => self.comparison(op),
+            "Not" => self.negated(op),
             "Where" => self.choice(op),
             "Neg" => self.negative(op),
             "Abs" => self.absolute(op),
@@ -392,10 +410,7 @@ impl Importer {
             "QuantizeLinear" => self.quantize(op),
             "DequantizeLinear" => Ok(op.symbol(0)?.clone()),
             "Identity" => Ok(op.symbol(0)?.clone()),
-            "Cast" => match op.int("to", 0) {
-                1 | 10 | 11 | 16 => Ok(op.symbol(0)?.clone()),
-                to => unsupported(format!("to type number {to} is not supported")),
-            },
+            "Cast" => self.cast(op),
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => self.moved(op),
             other => unsupported(format!("{} is not supported{}", short(other), instead(other))),
         }
@@ -507,8 +522,14 @@ impl Importer {
     /// the end; [`layout`] says which. What was moved in any other way becomes layers that move it.
     fn output(&mut self, name: &str) -> Result<Symbol, String> {
         let symbol = match self.values.get(name) {
+            _ if self.compared.contains_key(name) => {
+                return Err("is the result of a comparison: cast it to a number".into());
+            }
             Some(Value::Symbol(symbol)) => symbol.clone(),
             Some(Value::Constant(_)) => return Err("does not depend on the input".into()),
+            None if self.strided.contains_key(name) => {
+                return Err("merges the batch with other axes, which is not supported".into());
+            }
             None => return Err("is given by no node".into()),
         };
         let image = self.drafts[symbol.draft].shape.as_image().is_some();

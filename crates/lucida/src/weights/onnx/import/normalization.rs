@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::proto::{GraphProto, NodeProto};
-use super::super::tensor::Constant;
+use super::super::tensor::{Constant, first};
 use super::Importer;
 use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
@@ -182,39 +182,50 @@ impl Importer {
     }
 
     /// `PRelu` with one slope, one for each channel, or one for each value of an image.
+    /// `PRelu` with slopes for any of the axes.
     pub(super) fn prelu(&mut self, op: &Operator) -> Answer<Symbol> {
         let slope = op.needed(1)?.check_floats()?;
-        let symbol = op.symbol(0)?.clone();
-        let wide: Vec<usize> = (0..slope.dims.len()).filter(|&place| slope.dims[place] != 1).collect();
+        let mut symbol = op.symbol(0)?.clone();
         let rank = symbol.axes.len() + 1;
-        let misfit = || format!("slopes of shape {:?} for an input of {}", slope.dims, symbol.shape());
-        let axis = |place: usize| (place + rank - slope.dims.len()).checked_sub(1).filter(|_| slope.dims.len() <= rank);
-        let (symbol, shared, values) = match wide[..] {
-            [] => {
-                let axes = (0..self.drafts[symbol.draft].shape.sizes().len()).collect();
-                (symbol, axes, slope.floats())
+        let lacking = rank.checked_sub(slope.dims.len());
+        let wide: Vec<usize> = (0..slope.dims.len()).filter(|&place| slope.dims[place] != 1).collect();
+        // Axes are counted without the batch, which has no slopes of its own.
+        let axis = |place: usize| (place + lacking?).checked_sub(1);
+        let fits = |&place: &usize| axis(place).is_some_and(|axis| symbol.size(axis) == slope.dims[place]);
+        if lacking.is_none() || !wide.iter().all(fits) {
+            return unsupported(format!(
+                "slopes of shape {:?} for an input of {}: from the last axis on, each size must be 1 or that of the axis",
+                first(&slope.dims),
+                symbol.shape()
+            ));
+        }
+        let sizes = self.drafts[symbol.draft].shape.sizes().to_vec();
+        let own: Vec<usize> = wide.iter().filter_map(|&place| axis(place)).collect();
+        let (shared, values) = if own.is_empty() {
+            ((0..sizes.len()).collect(), slope.floats())
+        } else if sizes.len() == 1 {
+            // A flat layer has a slope for each of its values.
+            (Vec::new(), super::pointwise::broadcast_to(&symbol, slope)?)
+        } else {
+            if *symbol.atoms != *sizes {
+                symbol = self.plain(&symbol)?;
             }
-            [place] => {
-                let axis = axis(place).filter(|&axis| symbol.size(axis) == slope.dims[place]).ok_or_else(misfit)?;
-                let (symbol, order) = self.channels(&symbol, axis)?;
-                let axes = (0..self.drafts[symbol.draft].shape.sizes().len() - 1).collect();
-                (symbol, axes, super::pointwise::sorted(slope.floats(), order.as_deref()))
-            }
-            _ => {
-                let [height, width, channels] = self.image(&symbol)?;
-                let sizes: Vec<usize> = slope.dims.iter().copied().filter(|&size| size != 1).collect();
-                if slope.len() != height * width * channels || sizes.len() > 3 {
-                    return unsupported(misfit());
-                }
-                let pixels = height * width;
-                let value = |index: usize| slope.float(index % channels * pixels + index / channels);
-                let values = (0..slope.len()).map(value).collect();
-                (symbol, Vec::new(), values)
-            }
+            let own: Vec<usize> = own.iter().flat_map(|&axis| symbol.axes[axis].iter().copied()).collect();
+            let shared: Vec<usize> = (0..symbol.atoms.len()).filter(|atom| !own.contains(atom)).collect();
+            let one = |atom: usize| if shared.contains(&atom) { 1 } else { symbol.atoms[atom] };
+            let atoms = (0..symbol.atoms.len()).map(one).collect();
+            let values = super::pointwise::broadcast_to(&Symbol { atoms, ..symbol.clone() }, slope)?;
+            (shared, values)
         };
-        let weight = slope.name.clone();
-        let draft =
-            self.add((op.node, &weight), PReLU::shared(shared), &[symbol.draft], Source::Weights(vec![values]))?;
+        let source = Source::Weights(vec![values]);
+        let draft = self.add((op.node, &slope.name), PReLU::shared(shared), &[symbol.draft], source)?;
         Ok(Symbol { draft, ..symbol })
+    }
+
+    /// A tensor as a layer whose axes are the tensor's parts.
+    fn plain(&mut self, symbol: &Symbol) -> Answer<Symbol> {
+        let order: Vec<usize> = (0..symbol.axes.len()).collect();
+        let draft = self.in_memory(symbol, &order, false)?;
+        Ok(Symbol::in_order(draft, self.drafts[draft].shape.sizes()))
     }
 }

@@ -54,6 +54,8 @@ impl Importer {
             "Softsign" => ActivationKind::Softsign,
             "Mish" => ActivationKind::Mish,
             "Exp" => ActivationKind::Exponential,
+            "Sqrt" => ActivationKind::Power { exponent: 0.5 },
+            "Reciprocal" => ActivationKind::Power { exponent: -1.0 },
             "Erf" => ActivationKind::Erf,
             "ThresholdedRelu" => {
                 let threshold = op.float("alpha", 1.0);
@@ -108,38 +110,6 @@ impl Importer {
         let source = Source::Affine { scale: vec![-1.0; channels], offset: vec![0.0; channels] };
         let draft = self.add((op.node, ""), affine(), &[symbol.draft], source)?;
         Ok(Symbol { draft, ..symbol.clone() })
-    }
-
-    /// `Greater` of a value and a number: only [`choice`](Self::choice) may take it.
-    pub(super) fn greater(&mut self, op: &Operator) -> Answer<Symbol> {
-        let (symbol, bound) = match op.inputs.as_slice() {
-            [Some(Value::Symbol(symbol)), Some(Value::Constant(bound))] if bound.len() == 1 => (symbol, bound.float(0)),
-            _ => return unsupported("is supported of a computed value and one number alone"),
-        };
-        if let Some(output) = op.node.output.first() {
-            self.greater.insert(output.clone(), bound);
-        }
-        Ok(symbol.clone())
-    }
-
-    /// `Where`: PyTorch's softplus, which is the value itself from a threshold on.
-    pub(super) fn choice(&mut self, op: &Operator) -> Answer<Symbol> {
-        let threshold = op.node.input.first().and_then(|name| self.greater.get(name)).copied();
-        let (value, soft) = (op.symbol(1)?, op.symbol(2)?);
-        let softplus = ActivationKind::Softplus { beta: 1.0, threshold: 20.0 };
-        let draft = &self.drafts[soft.draft];
-        let fits = draft.layer == Activation::new(softplus).into() && draft.inputs == [value.draft];
-        match threshold.filter(|_| fits && op.symbol(0).is_ok_and(|compared| compared.draft == value.draft)) {
-            Some(20.0) => Ok(soft.clone()),
-            Some(threshold) => {
-                let value = value.clone();
-                self.add_alike(op, &value, Activation::new(ActivationKind::Softplus { beta: 1.0, threshold }))
-            }
-            None => unsupported(
-                "of computed values is supported as the threshold of a softplus alone: express the choice by Relu, Clip, \
-                 Max or Min",
-            ),
-        }
     }
 
     /// `Abs`: the larger one of a value and its negative.
@@ -265,6 +235,9 @@ impl Importer {
         flipped: bool,
     ) -> Answer<Symbol> {
         constant.check_numbers()?;
+        if flipped && op.node.op_type == "Div" {
+            return self.quotient_of(op, symbol, constant);
+        }
         let rank = symbol.axes.len() + 1;
         let wide: Vec<usize> = (0..constant.dims.len()).filter(|&place| constant.dims[place] != 1).collect();
         let misfit = || format!("a constant of shape {:?} with an input of {}", first(&constant.dims), symbol.shape());
@@ -298,7 +271,7 @@ impl Importer {
             ("Sub", true) => (vec![-1.0; values.len()], values),
             ("Mul", _) => (values.clone(), zeros()),
             ("Div", false) => (values.iter().map(|value| 1.0 / value).collect(), zeros()),
-            (kind, _) => return unsupported(format!("{kind} of a constant by what is computed is not supported")),
+            (kind, _) => return unsupported(format!("{kind} of a constant is not supported")),
         };
         // Factors that the file has one by one were learned; a single one for all channels belongs to the formula.
         let learned = op.node.op_type == "Mul" && wide.len() == 1 && scale.iter().all(|factor| factor.is_finite());
@@ -306,6 +279,17 @@ impl Importer {
         let weight = if learned { &*constant.name } else { "" };
         let draft = self.add((op.node, weight), layer, &[symbol.draft], Source::Affine { scale, offset })?;
         Ok(Symbol { draft, ..symbol })
+    }
+
+    /// A constant divided by what is computed: a factor of its reciprocal.
+    fn quotient_of(&mut self, op: &Operator, symbol: &Symbol, constant: &Constant) -> Answer<Symbol> {
+        let reciprocal = self.add_alike(op, symbol, Activation::new(ActivationKind::Power { exponent: -1.0 }))?;
+        match constant.len() == 1 && constant.float(0) == 1.0 && constant.dims.len() <= symbol.axes.len() + 1 {
+            true => Ok(reciprocal),
+            false => {
+                self.again(op, "Mul", vec![Some(Value::Symbol(reciprocal)), Some(Value::Constant(constant.clone()))])
+            }
+        }
     }
 
     /// Whether an axis, the batch being 0, is the channels of its layer, or all that it has.
@@ -317,40 +301,46 @@ impl Importer {
     }
 
     /// A flat layer of all values of a tensor, and a constant with a value for each of them, in its order.
-    fn for_each_value(&mut self, symbol: &Symbol, constant: &Constant) -> Answer<(Symbol, Vec<f32>)> {
-        let sizes: Vec<usize> = (0..symbol.axes.len()).map(|axis| symbol.size(axis)).collect();
-        // The batch has none of its own here.
-        let dims = match constant.dims.strip_prefix(&[1]) {
-            Some(rest) if rest.len() == sizes.len() => rest,
-            _ => &constant.dims,
-        };
-        let before = sizes.len().checked_sub(dims.len());
-        let fits = |before: usize| dims.iter().zip(&sizes[before..]).all(|(&dim, &size)| dim == 1 || dim == size);
-        let Some(before) = before.filter(|&before| fits(before)) else {
-            let shape = symbol.shape();
-            return unsupported(format!(
-                "a constant of shape {:?} with an input of {shape} is not supported, only one that is the same for all \
-                 samples of a batch",
-                first(&constant.dims)
-            ));
-        };
-        if symbol.len() > MAX_CHANNELS {
-            return unsupported(format!("a constant for each of {} values is not supported", symbol.len()));
-        }
-        let strides = super::fold_moving::strides(dims);
-        let mut values = vec![0.0; symbol.len()];
-        for (mut index, place) in symbol.places().into_iter().enumerate() {
-            let mut at = 0;
-            for axis in (0..sizes.len()).rev() {
-                let found = index % sizes[axis];
-                index /= sizes[axis];
-                at += axis.checked_sub(before).map_or(0, |axis| found.min(dims[axis] - 1) * strides[axis]);
-            }
-            values[place] = constant.float(at);
-        }
+    pub(super) fn for_each_value(&mut self, symbol: &Symbol, constant: &Constant) -> Answer<(Symbol, Vec<f32>)> {
+        let values = broadcast_to(symbol, constant)?;
         let draft = self.flatten(symbol.draft)?;
         Ok((Symbol { draft, ..symbol.clone() }, values))
     }
+}
+
+/// A constant with a value for each of those of a tensor, in the order of its memory.
+pub(super) fn broadcast_to(symbol: &Symbol, constant: &Constant) -> Answer<Vec<f32>> {
+    let sizes: Vec<usize> = (0..symbol.axes.len()).map(|axis| symbol.size(axis)).collect();
+    // The batch has none of its own here.
+    let dims = match constant.dims.strip_prefix(&[1]) {
+        Some(rest) if rest.len() == sizes.len() => rest,
+        _ => &constant.dims,
+    };
+    let before = sizes.len().checked_sub(dims.len());
+    let fits = |before: usize| dims.iter().zip(&sizes[before..]).all(|(&dim, &size)| dim == 1 || dim == size);
+    let Some(before) = before.filter(|&before| fits(before)) else {
+        let shape = symbol.shape();
+        return unsupported(format!(
+            "a constant of shape {:?} with an input of {shape} is not supported, only one that is the same for all samples of \
+             a batch",
+            first(&constant.dims)
+        ));
+    };
+    if symbol.len() > MAX_CHANNELS {
+        return unsupported(format!("a constant for each of {} values is not supported", symbol.len()));
+    }
+    let strides = super::fold_moving::strides(dims);
+    let mut values = vec![0.0; symbol.len()];
+    for (mut index, place) in symbol.places().into_iter().enumerate() {
+        let mut at = 0;
+        for axis in (0..sizes.len()).rev() {
+            let found = index % sizes[axis];
+            index /= sizes[axis];
+            at += axis.checked_sub(before).map_or(0, |axis| found.min(dims[axis] - 1) * strides[axis]);
+        }
+        values[place] = constant.float(at);
+    }
+    Ok(values)
 }
 
 /// Puts each value in its place.
