@@ -83,7 +83,7 @@ impl Places {
         Ok(Self { dims, ..self.clone() })
     }
 
-    /// What an operator makes of places and a constant.
+    /// The places after an operator, with its constant.
     fn then(&self, op: &Operator, constant: Option<&Constant>) -> Answer<Self> {
         match (op.node.op_type.as_str(), constant) {
             ("Cast" | "Identity", _) => Ok(self.clone()),
