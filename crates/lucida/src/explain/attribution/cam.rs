@@ -55,7 +55,7 @@ pub fn default_layer(network: &Network) -> Result<&str> {
     while let Some(index) = last {
         match *nodes[index].inputs() {
             [] => break,
-            [input] if nodes[index].layer().spec().only_resamples() => last = Some(input),
+            [input] if nodes[index].layer().spec().only_resamples() && has_places(input) => last = Some(input),
             _ => return Ok(nodes[index].name()),
         }
     }
