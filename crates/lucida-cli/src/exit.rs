@@ -8,7 +8,6 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
-use lucida::nn::applications;
 use lucida::weights::hub::published_for;
 use lucida::{Error, TableFault, Unfit, files, nearest_name};
 
@@ -148,10 +147,10 @@ fn hint(error: &Error) -> Option<String> {
              file of its weights with --weights FILE"
                 .to_owned()
         }
-        Error::WeightsOnly { .. } => format!(
-            "say whose they are with --network NAME, one of {}; a network of your own opens from ONNX",
-            applications::ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
-        ),
+        Error::WeightsOnly { .. } => {
+            "say whose they are with --network NAME (`lucida models` lists the names), or export a network of your own to ONNX"
+                .to_owned()
+        }
         Error::Outputs { found, .. } => match found {
             Unfit::Features(_) => "--task says what they are, if not features; `lucida embed` uses features",
             Unfit::ChosenFeatures(_) => "`lucida embed` and `lucida train --base` use them",

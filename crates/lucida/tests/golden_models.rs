@@ -84,6 +84,9 @@ fn every_file_computes_what_its_framework_does() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
+/// Models with layers that Keras does not load from `.h5`: layer scale, and a normalization over several axes.
+const KERAS_ALONE: [&str; 2] = ["keras_convnext", "keras_layer_norm_hwc"];
+
 /// Writes a model as `.keras` and `.h5`, and checks that what is read of these computes the same to the bit.
 fn write_again(model: &Model, folder: &str, file: &str, expected: &Expected) -> Result<(), String> {
     let to = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden_keras");
@@ -91,7 +94,13 @@ fn write_again(model: &Model, folder: &str, file: &str, expected: &Expected) -> 
     let recorded = Recorded { expected, channels_first: false, folder, graph: false, logits: false };
     for ending in ["keras", "h5"] {
         let path = to.join(format!("{folder}.{}.{ending}", file.replace('.', "_")));
-        weights::save_model(model, &path).map_err(|error| error.to_string())?;
+        let saved = weights::save_model(model, &path).map_err(|error| error.to_string());
+        if ending == "h5" && KERAS_ALONE.contains(&folder) {
+            let problem = saved.expect_err("a file that Keras does not load");
+            assert!(problem.ends_with("from .keras alone; write the model as .keras"), "{problem}");
+            continue;
+        }
+        saved?;
         let read = weights::load_model(&path).map_err(|error| error.to_string())?;
         let outputs = |network: &Network| -> Result<Vec<Vec<f32>>, String> {
             let output = |&output: &usize| TensorRef::output(network.nodes()[output].name());

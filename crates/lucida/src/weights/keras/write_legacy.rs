@@ -30,17 +30,17 @@ const WEIGHTS: &str = "model_weights";
 /// A model as the bytes of a legacy `.h5` file.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when Keras has no counterpart for a layer.
+/// [`Error::Unsupported`] when Keras has no counterpart for a layer, or does not load it from this format.
 pub(in crate::weights) fn legacy(model: &Model, path: &Path) -> Result<Vec<u8>> {
     let network = expressible(&model.network, path)?;
     let network = network.as_ref();
     let mut config = description(network, path)?;
     // Layers are told by their class alone, in the module of the time.
-    let layers = config["config"]["layers"].as_array_mut().into_iter().flatten();
-    layers.for_each(|layer| {
+    for layer in config["config"]["layers"].as_array_mut().into_iter().flatten() {
         drop_samples(layer);
+        loadable(layer).map_err(|problem| Error::Unsupported(format!("{}: {problem}", path.display())))?;
         simplify(layer);
-    });
+    }
     simplify(&mut config);
     let texts = [("model_config", config.to_string()), (LUCIDA, own(model).to_string())];
     let bug = |problem| Error::Bug(format!("a model that cannot be written as HDF5: {problem}"));
@@ -49,6 +49,20 @@ pub(in crate::weights) fn legacy(model: &Model, path: &Path) -> Result<Vec<u8>> 
         return Ok(bytes);
     }
     encode(network, &texts, Some(&bytes)).map_err(bug)
+}
+
+/// Whether Keras loads a layer from this format: not one of its operations, nor a layer of its applications, which are
+/// told by more than their class, nor the shapes of normalizations over several axes.
+fn loadable(layer: &Value) -> std::result::Result<(), String> {
+    let axes = layer["config"]["axis"].as_array().map_or(1, Vec::len);
+    let class = layer["class_name"].as_str().unwrap_or_default();
+    let what = match class {
+        "LayerNormalization" if axes > 1 => "LayerNormalization over several axes",
+        _ if layer["module"] == "keras.layers" => return Ok(()),
+        _ => class,
+    };
+    let name = layer["config"]["name"].as_str().unwrap_or_default();
+    Err(format!("layer {name}: Keras loads {what} from .keras alone; write the model as .keras"))
 }
 
 /// The bytes of the file. Texts that lie in the heap are referred to by what `before`, the same file without the references,
@@ -140,7 +154,7 @@ fn drop_samples(item: &mut Value) {
     }
     let rank = item["build_config"]["input_shape"].as_array().map_or(2, Vec::len);
     let shape: Vec<Value> = std::iter::once(Value::Null).chain(std::iter::repeat_n(1.into(), rank - 1)).collect();
-    item["class_name"] = "Dropout".into();
+    (item["module"], item["class_name"]) = ("keras.layers".into(), "Dropout".into());
     if let Some(config) = item["config"].as_object_mut() {
         let rate = config.remove("drop_path_rate").unwrap_or_default();
         config.extend([("rate".into(), rate), ("seed".into(), Value::Null), ("noise_shape".into(), shape.into())]);

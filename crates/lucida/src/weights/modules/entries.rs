@@ -44,7 +44,8 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
             Order::Plain => Ok(None),
             Order::Flattened(size) => Ok(Some(size)),
             Order::Joined(by) => Err(format!(
-                "layer {} takes flattened images that layer {} has joined, which PyTorch orders otherwise",
+                "layer {} takes flattened images that layer {} has joined, which PyTorch orders otherwise; \
+                 write the model as .onnx, or as .safetensors, which has all layers",
                 layer.name(),
                 network.nodes()[by].name()
             )),
