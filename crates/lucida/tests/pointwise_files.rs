@@ -245,10 +245,22 @@ fn activations_of_a_graph_are_recognized() {
     }
 }
 
+/// Operations, and normalizations over several axes.
+#[test]
+fn layers_that_keras_does_not_load_from_h5_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.h5");
+    for (network, layer) in [(layers(true), "LayerNormalization over several axes"), (computed(), "Matmul")] {
+        let problem = weights::save_model(&Model::new(network), &path).unwrap_err().to_string();
+        assert!(problem.contains(&format!("Keras loads {layer} from .keras alone")), "{problem}");
+        assert!(!path.exists());
+    }
+}
+
 #[test]
 fn layers_survive() {
-    survives(&layers(true), &["keras", "h5", "onnx", "safetensors"]);
-    survives(&computed(), &["keras", "h5", "onnx", "safetensors"]);
+    survives(&layers(true), &["keras", "onnx", "safetensors"]);
+    survives(&computed(), &["keras", "onnx", "safetensors"]);
     survives(&sequences(), &["keras", "h5", "onnx", "safetensors"]);
     survives(&layers_of_onnx(), &["onnx", "safetensors"]);
     let path = tempfile::tempdir().unwrap().path().join("model.keras");

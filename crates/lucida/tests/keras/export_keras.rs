@@ -66,7 +66,11 @@ fn export(folder: &Path, name: String, network: Network) -> Result<()> {
     lucida::files::write_bytes(folder.join(format!("{name}.output.f32")), &bytes(plan.output(0)))?;
     keras_h5::save_weights(&network, folder.join(format!("{name}.weights.h5")))?;
     let model = Model::new(network);
-    keras_h5::save_model(&model, folder.join(format!("{name}.h5")))?;
+    match keras_h5::save_model(&model, folder.join(format!("{name}.h5"))) {
+        // Networks with operations: Keras loads these from `.keras` alone.
+        Err(Error::Unsupported(_)) => {}
+        result => result?,
+    }
     keras_zip::save_model(&model, folder.join(format!("{name}.keras")))
 }
 
