@@ -1,7 +1,7 @@
 //! LiteRT, formerly TensorFlow Lite (`.tflite`): graphs of operators in a FlatBuffer, as the TensorFlow Lite converter,
 //! `litert-torch`, and others write them.
 //!
-//! The operators become those of an ONNX graph ([`graph`]), which becomes a network as [`onnx`](super::onnx) has it:
+//! The operators become those of an ONNX graph (`graph`), which becomes a network as [`onnx`](super::onnx) has it:
 //! constants are computed, what is one layer in Keras becomes one. Layers are named after the tensors.
 //!
 //! # Quantized files
