@@ -32,6 +32,18 @@ pub enum Format {
 /// The file that a run resumes from until it leaves a model.
 pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
 
+/// The graph in the folder of a TensorFlow SavedModel.
+const SAVED_MODEL: &str = "saved_model.pb";
+
+/// How to open a SavedModel, whose graph is TensorFlow's own.
+fn to_convert(folder: &Path) -> String {
+    format!(
+        "is a TensorFlow SavedModel: convert it with `python -m tf2onnx.convert --saved-model {} --output model.onnx`, or save \
+         the Keras model that it came from as .keras",
+        folder.display()
+    )
+}
+
 impl Format {
     /// Tells the format of a file by its first bytes.
     ///
@@ -42,6 +54,9 @@ impl Format {
         let failed = |source| Error::io(path, "read", source);
         let mut file = File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.is_dir() {
+            if path.join(SAVED_MODEL).is_file() {
+                return Err(Error::file(path, to_convert(path)));
+            }
             let unfinished = path.join(CHECKPOINT).is_file();
             return Err(Error::file(
                 path,
@@ -50,6 +65,9 @@ impl Format {
                     false => "is a folder, not a model file",
                 },
             ));
+        }
+        if path.file_name().is_some_and(|name| name == SAVED_MODEL) {
+            return Err(Error::file(path, to_convert(path.parent().unwrap_or(path))));
         }
         let len = file.metadata().map_err(failed)?.len();
         let mut start = Vec::with_capacity(64);
@@ -340,6 +358,18 @@ pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_saved_model_is_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let graph = folder.path().join(SAVED_MODEL);
+        std::fs::write(&graph, b"\x08\x01\x12\x02..").unwrap();
+        for path in [folder.path(), &graph] {
+            let message = Format::of(path).unwrap_err().to_string();
+            let command = format!("tf2onnx.convert --saved-model {} --output", folder.path().display());
+            assert!(message.contains("TensorFlow SavedModel") && message.contains(&command), "{message}");
+        }
+    }
 
     #[test]
     fn formats_are_told_by_content() {
