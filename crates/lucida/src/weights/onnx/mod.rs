@@ -28,6 +28,7 @@ mod scan;
 mod tensor;
 mod write;
 
+pub(super) use import::{Answer, Fault, unsupported};
 use std::collections::HashMap;
 use std::path::Path;
 

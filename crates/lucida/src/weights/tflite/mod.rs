@@ -28,11 +28,11 @@ use std::path::Path;
 use prost::bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::onnx::Fault;
 use super::onnx::{import_graph, short, take_weights};
 use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
 use crate::{Error, Result, files};
-use operators::Fault;
 use schema::Schema;
 
 /// What a file has at its fifth byte.

@@ -9,27 +9,7 @@ use super::graph::{Builder, CHANNELS_FIRST, CHANNELS_LAST};
 use super::parts;
 use super::schema::{Operation, Pattern};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes, OnnxValues};
-
-/// Why an operator cannot be read.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// It is wrong.
-    Bad(String),
-    /// It may be right, but there is no layer for it.
-    Unsupported(String),
-}
-
-impl From<String> for Fault {
-    fn from(problem: String) -> Self {
-        Self::Bad(problem)
-    }
-}
-
-pub(super) type Answer<T> = Result<T, Fault>;
-
-pub(super) fn unsupported<T>(problem: impl Into<String>) -> Answer<T> {
-    Err(Fault::Unsupported(problem.into()))
-}
+use crate::weights::onnx::{Answer, Fault, unsupported};
 
 /// The operators by their numbers, with how each becomes nodes.
 const OPERATORS: &[(i32, &str, Way)] = &[

@@ -1,9 +1,10 @@
 //! Operators that move axes, or take parts of tensors and put them together.
 
 use super::graph::Builder;
-use super::operators::{Answer, finish, input, input_tensor, options, unsupported};
+use super::operators::{finish, input, input_tensor, options};
 use super::schema::{Operation, TYPES};
 use crate::nn::onnx_graph::OnnxAttribute;
+use crate::weights::onnx::{Answer, unsupported};
 
 /// Whole numbers of a constant input.
 fn known(builder: &Builder, operation: &Operation, index: usize) -> Answer<Vec<i64>> {

@@ -47,7 +47,8 @@ use choice::Comparison;
 use drafts::{LayerDraft, Source};
 use fold::Folder;
 use layout::GraphInput;
-use operator::{Answer, Fault, Operator, unsupported};
+use operator::Operator;
+pub(in crate::weights) use operator::{Answer, Fault, unsupported};
 use symbol::{Order, Symbol, Value};
 
 /// The operators that become layers or are computed, for messages.

@@ -6,7 +6,7 @@ use super::symbol::{Symbol, Value};
 
 /// Why a node cannot be a layer.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(in crate::weights) enum Fault {
     /// It is wrong.
     Bad(String),
     /// It may be right, but there is no layer for it.
@@ -25,9 +25,9 @@ impl From<&str> for Fault {
     }
 }
 
-pub(super) type Answer<T> = Result<T, Fault>;
+pub(in crate::weights) type Answer<T> = Result<T, Fault>;
 
-pub(super) fn unsupported<T>(problem: impl Into<String>) -> Answer<T> {
+pub(in crate::weights) fn unsupported<T>(problem: impl Into<String>) -> Answer<T> {
     Err(Fault::Unsupported(problem.into()))
 }
 
