@@ -1,6 +1,6 @@
 //! Times the convolutions of known networks, layer by layer and pass by pass.
 //!
-//! `cargo run --release -p lucida-kernels --example layers -- [mnist|cats|vgg|inception] [LAYER]`
+//! `cargo run --release -p lucida-kernels --example layers -- [mnist|cats|vgg|inception|resnet|mobilenet] [LAYER]`
 
 use std::time::Instant;
 
@@ -39,6 +39,7 @@ fn layer(name: &'static str, shape: Conv2dShape, pool: bool, input: bool) -> Lay
 
 fn layers(network: &str) -> (Vec<Layer>, usize, bool) {
     let three = [3, 3];
+    let batch = |usual: usize| std::env::var("BATCH").map_or(usual, |text| text.parse().expect("a number of images"));
     match network {
         "cats" => {
             let valid = |size, channels, filters| conv(size, channels, filters, three, 1, false);
@@ -90,6 +91,56 @@ fn layers(network: &str) -> (Vec<Layer>, usize, bool) {
             ];
             (layers, 32, false)
         }
+        "resnet" => {
+            let same = |size, channels, filters, kernel, stride| conv(size, channels, filters, [kernel; 2], stride, true);
+            let layers = vec![
+                layer("1x1 56 64>64", same(56, 64, 64, 1, 1), false, false),
+                layer("1x1 56 64>256", same(56, 64, 256, 1, 1), false, false),
+                layer("1x1 56 256>64", same(56, 256, 64, 1, 1), false, false),
+                layer("1x1/2 56 256>512", same(56, 256, 512, 1, 2), false, false),
+                layer("1x1 28 128>512", same(28, 128, 512, 1, 1), false, false),
+                layer("1x1 28 512>128", same(28, 512, 128, 1, 1), false, false),
+                layer("1x1 14 256>1024", same(14, 256, 1024, 1, 1), false, false),
+                layer("1x1 14 1024>256", same(14, 1024, 256, 1, 1), false, false),
+                layer("1x1 7 512>2048", same(7, 512, 2048, 1, 1), false, false),
+                layer("1x1 7 2048>512", same(7, 2048, 512, 1, 1), false, false),
+                layer("3x3/2 56 128", same(56, 128, 128, 3, 2), false, false),
+                layer("3x3/2 28 256", same(28, 256, 256, 3, 2), false, false),
+                layer("3x3/2 14 512", same(14, 512, 512, 3, 2), false, false),
+                layer("3x3 14 256", same(14, 256, 256, 3, 1), false, false),
+                layer("3x3 7 512", same(7, 512, 512, 3, 1), false, false),
+                layer("fc 2048>1000", Conv2dShape::dense(2048, 1000), false, false),
+            ];
+            (layers, batch(1), false)
+        }
+        "mobilenet" => {
+            let pixels = |size, channels, filters| conv(size, channels, filters, [1, 1], 1, true);
+            let depthwise = |size, channels, kernel, stride| Conv2dShape {
+                groups: channels,
+                ..conv(size, channels, channels, [kernel; 2], stride, true)
+            };
+            let layers = vec![
+                layer("3x3/2 224 3>32", conv(224, 3, 32, three, 2, true), false, false),
+                layer("dw 3x3 112 32", depthwise(112, 32, 3, 1), false, false),
+                layer("1x1 112 32>16", pixels(112, 32, 16), false, false),
+                layer("1x1 112 16>96", pixels(112, 16, 96), false, false),
+                layer("dw 3x3/2 112 96", depthwise(112, 96, 3, 2), false, false),
+                layer("1x1 56 24>144", pixels(56, 24, 144), false, false),
+                layer("dw 3x3 56 144", depthwise(56, 144, 3, 1), false, false),
+                layer("1x1 56 144>24", pixels(56, 144, 24), false, false),
+                layer("dw 5x5 28 240", depthwise(28, 240, 5, 1), false, false),
+                layer("dw 3x3 14 384", depthwise(14, 384, 3, 1), false, false),
+                layer("1x1 14 384>64", pixels(14, 384, 64), false, false),
+                layer("1x1 14 96>576", pixels(14, 96, 576), false, false),
+                layer("dw 3x3 7 960", depthwise(7, 960, 3, 1), false, false),
+                layer("dw 5x5 7 1152", depthwise(7, 1152, 5, 1), false, false),
+                layer("1x1 7 960>160", pixels(7, 960, 160), false, false),
+                layer("1x1 7 160>960", pixels(7, 160, 960), false, false),
+                layer("1x1 7 320>1280", pixels(7, 320, 1280), false, false),
+                layer("dw 7x7 56 96", depthwise(56, 96, 7, 1), false, false),
+            ];
+            (layers, batch(1), false)
+        }
         _ => {
             let same = |size, channels, filters| conv(size, channels, filters, three, 1, true);
             let layers = vec![
@@ -138,7 +189,7 @@ fn main() {
         let mut y = numbers(batch * rows * columns * shape.filters);
         let (mut dx, mut dk, mut db) = (x.clone(), k.clone(), b.clone());
         let gflop = 2e-6 * (batch * shape.output[0] * shape.output[1] * shape.kernel_len()) as f64;
-        let rounds = ((60_000.0 / gflop) as usize).clamp(3, 101);
+        let rounds = ((60_000.0 / gflop) as usize).clamp(3, 301);
         let mut workspace = vec![0.0; lucida_kernels::ops::sum_rows_workspace(cpu, shape.filters)];
         let pack = tenth(rounds, || layer.set_kernel(&k));
         let forward = tenth(rounds, || layer.forward(batch, &x, Some(&b), true, &mut y));
@@ -147,7 +198,7 @@ fn main() {
         let bias =
             if kernels { tenth(rounds, || layer.backward_bias(batch, &y, &mut db, &mut workspace)) } else { 0.0 };
         println!(
-            "{name:14} pack {pack:7.3}  forward {forward:8.3} ({:4.0})  to input {back:8.3} ({:4.0})  to kernel {weights:8.3} ({:4.0})  to bias {bias:6.3}",
+            "{name:16} pack {pack:7.3}  forward {forward:8.3} ({:4.0})  to input {back:8.3} ({:4.0})  to kernel {weights:8.3} ({:4.0})  to bias {bias:6.3}",
             gflop / forward,
             gflop / back,
             gflop / weights,

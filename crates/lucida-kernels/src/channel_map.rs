@@ -111,10 +111,9 @@ impl ChannelMap {
                 blocks: &self.blocks,
                 epilogue: Epilogue {
                     accumulate: job.accumulate,
-                    scale: std::ptr::null(),
                     bias: self.shift.as_ptr(),
-                    relu: false,
                     gate: if job.gate { job.features.as_ptr() } else { std::ptr::null() },
+                    ..Epilogue::default()
                 },
             };
             // SAFETY: a site is a pixel of `channels` floats on both sides, the caller's promise; so is the gate, which is

@@ -3,16 +3,13 @@
 use std::ops::Range;
 
 use crate::cpu::Cpu;
-use crate::gemm::Segment;
+use crate::gemm::{FEW_ROWS, Segment};
 
 use super::switches::{Source, unpool_row};
 
 /// Floats of a band: 256 KiB, a quarter of the smallest L2 cache among the machines this was measured on, so that the
 /// band, a block of a panel and the sums in flight stay there together.
 const BAND_FLOATS: usize = 1 << 16;
-
-/// Inputs of a dense layer from which on its kernel is more than the caches hold for each of several items.
-const LARGE_SOURCE: usize = 1 << 12;
 
 /// How the patches of one pass lie on their source.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +105,28 @@ impl Window {
         self.rows_under(rows) * self.row_stride()
     }
 
+    /// The least number of bands of an image that keeps their work memory within bounds.
+    fn least_bands(&self) -> usize {
+        let rows = self.output[0].max(1);
+        self.floats_of_item(rows).div_ceil(MOST_FLOATS).clamp(1, rows)
+    }
+
+    /// Floats of the work memory of an item: of its bordered copy, or of the list of its patches.
+    fn floats_of_item(&self, rows: usize) -> usize {
+        if self.needs_border() { self.band_len(rows) } else { FLOATS_OF_SITE * rows * self.output[1] }
+    }
+
+    /// A 1x1 convolution without strides sees no rows: all pixels of an image as one column of patches, so that an item may
+    /// have any number of them.
+    pub(crate) fn flattened(self) -> Self {
+        let [height, width, channels] = self.source;
+        let plain = self.taps == [1, 1] && self.strides == [1, 1] && self.output == [height, width];
+        match plain && !self.needs_border() {
+            true => Self { source: [height * width, 1, channels], output: [height * width, 1], ..self },
+            false => self,
+        }
+    }
+
     /// Copies what lies under `rows` rows of patches of an image from row `first` on, with zeros where that is outside.
     pub(crate) fn copy_band(
         &self,
@@ -149,6 +168,51 @@ impl Window {
     }
 }
 
+/// Items for each thread at most.
+const ITEMS_PER_THREAD: usize = 8;
+/// Floats of an item's work memory at most: half of the L2 cache of the machines this was measured on.
+const MOST_FLOATS: usize = 1 << 17;
+/// What an entry in the list of an item's patches takes of the cache.
+const FLOATS_OF_SITE: usize = 4;
+/// What threads that do not run at the same speed cost: this part of an item.
+const UNEVENNESS: usize = 8;
+/// Multiply-adds that it takes to begin with an item.
+const START: usize = 1500;
+/// Rows of a product that take as long as it takes to read the matrix from the L3 cache.
+const ROWS_OF_READING: usize = 4;
+/// Floats that are copied in the time of a multiply-add.
+const COPIED: usize = 4;
+
+/// What the patches of a pass are multiplied with, to tell the time that takes, in multiply-adds of vectors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Product {
+    pub(crate) threads: usize,
+    /// Rows and columns of the matrix of each group, the columns in vectors, of all groups together.
+    pub(crate) depth: usize,
+    pub(crate) vectors: usize,
+    /// Panels of all groups.
+    pub(crate) panels: usize,
+    /// Rows of a tile.
+    pub(crate) tile_rows: usize,
+}
+
+impl Product {
+    /// The time of an item of so many images and rows, in one of `parts` parts of the panels.
+    fn time(&self, window: &Window, images: usize, rows: usize, parts: usize) -> usize {
+        let sites = images * rows * window.output[1];
+        let rest = match sites % self.tile_rows {
+            0 => 0,
+            rest if rest <= FEW_ROWS => FEW_ROWS,
+            _ => self.tile_rows,
+        };
+        let rows_of_tiles = sites / self.tile_rows * self.tile_rows + rest;
+        // The slowest part has the panels that do not divide evenly.
+        let vectors = (self.panels.div_ceil(parts) * self.vectors).div_ceil(self.panels);
+        let copied = if window.needs_border() { images * window.band_len(rows) } else { 0 };
+        (rows_of_tiles + ROWS_OF_READING) * self.depth * vectors + copied / COPIED + START
+    }
+}
+
 /// How a pass is cut into work items: `images` whole images each, or `rows` rows of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Items {
@@ -171,12 +235,34 @@ impl Items {
                 return Self { images: 1, rows, bands };
             }
         }
-        if !window.needs_border() && total * window.output[1] == 1 && window.source_len() >= LARGE_SOURCE {
-            // A dense layer: the threads share the columns, so that each reads its part of a large kernel once.
-            return Self { images: batch, rows: 1, bands: 1 };
-        }
         let images = (BAND_FLOATS / window.band_len(total).max(1)).clamp(1, batch.div_ceil(wanted).max(1));
         Self { images, rows: total, bands: 1 }
+    }
+
+    /// The items in which `product` is expected to take the least time for a whole batch.
+    pub(crate) fn fastest(window: &Window, batch: usize, product: &Product) -> Self {
+        let total = window.output[0].max(1);
+        let most = ITEMS_PER_THREAD * product.threads;
+        let bands = (1..=total.min(window.least_bands() + most)).map(|bands| {
+            let rows = total.div_ceil(bands);
+            Self { images: 1, rows, bands: total.div_ceil(rows) }
+        });
+        let images = (1..=batch.min(most)).map(|parts| Self { images: batch.div_ceil(parts), rows: total, bands: 1 });
+        let fits = |items: &Self| items.images * window.floats_of_item(items.rows) <= MOST_FLOATS;
+        let fastest = bands.chain(images).filter(fits).min_by_key(|items| items.parts(window, batch, product).1);
+        fastest.unwrap_or_else(|| Self::new(window, batch, most))
+    }
+
+    /// In how many parts of the panels an item is cut, and the time that is expected then.
+    pub(crate) fn parts(&self, window: &Window, batch: usize, product: &Product) -> (usize, usize) {
+        let most = product.panels.min(ITEMS_PER_THREAD * product.threads).max(1);
+        let time = |parts: usize| {
+            let units = self.count(batch) * parts;
+            let unit = product.time(window, self.images.min(batch), self.rows, parts);
+            units.div_ceil(product.threads) * unit + unit / UNEVENNESS
+        };
+        let fastest = (1..=most).map(|parts| (parts, time(parts))).min_by_key(|(_, time)| *time);
+        fastest.expect("there is one part at least")
     }
 
     /// As [`new`](Self::new), for items that have `row` additional floats of work memory for each row of patches; with

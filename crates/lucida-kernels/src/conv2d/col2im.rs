@@ -21,6 +21,7 @@ use std::ops::Range;
 
 use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Left, PackedMatrix, Right, Strided, strided};
+use crate::ops::activate;
 use crate::simd::multiversion;
 
 use super::Conv2dShape;
@@ -118,8 +119,8 @@ impl Col2ImPass {
                 None => to.fill(0.0),
             }
             self.band(cpu, source, image, rows, to, scratch);
-            if finish.relu {
-                to.iter_mut().for_each(|value| *value = value.max(0.0));
+            if let Some(activation) = finish.activation {
+                activate(cpu.isa(), activation, to);
             }
             if let Some(gate) = finish.gate {
                 to.iter_mut().zip(&gate[own]).filter(|(_, open)| **open <= 0.0).for_each(|(value, _)| *value = 0.0);

@@ -22,7 +22,8 @@ use std::ops::Range;
 
 use crate::buffer::Buffer;
 use crate::cpu::{Cpu, SharedMut, parts_of};
-use crate::gemm::{Epilogue, Panel, load_row, panels, store_row};
+use crate::gemm::{Epilogue, Panel, TileTarget, load_row, panels};
+use crate::ops::activate;
 use crate::simd::{Isa, Simd, Tile, multiversion};
 
 use super::Conv2dShape;
@@ -231,8 +232,10 @@ impl Call<'_> {
             for (c, (to, sums)) in to.iter_mut().zip(sums.chunks_exact(*multiplier)).enumerate() {
                 let mut value = if self.finish.accumulate { *to } else { self.finish.bias.map_or(0.0, |bias| bias[c]) };
                 value += sums.iter().sum::<f32>();
-                let open = self.finish.gate.is_none_or(|gate| gate[at + c] > 0.0);
-                *to = if !open || self.finish.relu && value <= 0.0 { 0.0 } else { value };
+                *to = if self.finish.gate.is_none_or(|gate| gate[at + c] > 0.0) { value } else { 0.0 };
+            }
+            if let Some(activation) = self.finish.activation {
+                activate(self.isa, activation, to);
             }
         }
     }
@@ -380,56 +383,12 @@ impl Row<'_> {
                     }
                 }
             }
-            finish(simd, job.epilogue.at_column(panel.start), tail, &mut sums);
-            for r in 0..ROWS {
-                if !job.epilogue.gate.is_null() {
-                    let gate = job.epilogue.gate.wrapping_add(at + r * job.target_column);
-                    let open: [S::Vector; WIDTH] = load_row(simd, gate, tail);
-                    for w in 0..WIDTH {
-                        sums[r][w] = simd.select_gt(open[w], simd.splat(0.0), sums[r][w], simd.splat(0.0));
-                    }
-                }
-                store_row(simd, target.add(r * job.target_column), tail, sums[r]);
+            let mut outs = [target; ROWS];
+            for (r, out) in outs.iter_mut().enumerate() {
+                *out = target.add(r * job.target_column);
             }
-        }
-    }
-}
-
-/// Scale, bias and ReLU.
-///
-/// # Safety
-/// Scale and bias are null or have a float for each of the sums' channels.
-#[inline(always)]
-unsafe fn finish<S: Simd, const ROWS: usize, const WIDTH: usize>(
-    simd: S,
-    epilogue: Epilogue,
-    tail: usize,
-    sums: &mut [[S::Vector; WIDTH]; ROWS],
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if !epilogue.scale.is_null() {
-            let scale: [S::Vector; WIDTH] = load_row(simd, epilogue.scale, tail);
-            for r in 0..ROWS {
-                for w in 0..WIDTH {
-                    sums[r][w] = simd.mul(sums[r][w], scale[w]);
-                }
-            }
-        }
-        if !epilogue.bias.is_null() {
-            let bias: [S::Vector; WIDTH] = load_row(simd, epilogue.bias, tail);
-            for r in 0..ROWS {
-                for w in 0..WIDTH {
-                    sums[r][w] = simd.add(sums[r][w], bias[w]);
-                }
-            }
-        }
-    }
-    if epilogue.relu {
-        for r in 0..ROWS {
-            for w in 0..WIDTH {
-                sums[r][w] = simd.max(sums[r][w], simd.splat(0.0));
-            }
+            let to = TileTarget { outs: &outs, target: job.target, column: panel.start, tail };
+            job.epilogue.write(simd, sums, to);
         }
     }
 }

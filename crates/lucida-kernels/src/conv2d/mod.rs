@@ -55,6 +55,7 @@ mod winograd;
 use crate::buffer::with_scratch;
 use crate::channel_map::ChannelMap;
 use crate::cpu::Cpu;
+use crate::ops::Pointwise;
 use algorithm::{Algorithm, Algorithms};
 use backward::{BackwardClass, backward_classes};
 use band::Window;
@@ -242,31 +243,27 @@ impl Conv2d {
     /// # Panics
     /// When a length does not fit.
     pub fn forward(&mut self, batch: usize, input: &[f32], bias: Option<&[f32]>, relu: bool, output: &mut [f32]) {
-        self.forward_scaled(batch, input, None, bias, relu, output);
+        let activation = relu.then_some(Pointwise::Relu);
+        self.forward_finished(batch, input, ConvFinish { bias, activation, ..ConvFinish::default() }, output);
     }
 
-    /// As [`forward`](Self::forward), but each filter's sums are multiplied with a factor before the bias is added: a
-    /// normalization with fixed statistics.
+    /// As [`forward`](Self::forward), with all that can follow the sums while they are in registers.
     ///
     /// # Panics
-    /// When a length does not fit.
-    pub fn forward_scaled(
-        &mut self,
-        batch: usize,
-        input: &[f32],
-        scale: Option<&[f32]>,
-        bias: Option<&[f32]>,
-        relu: bool,
-        output: &mut [f32],
-    ) {
+    /// When a length does not fit, or after maxima something else than a scale, a bias and a ReLU is asked for.
+    pub fn forward_finished(&mut self, batch: usize, input: &[f32], finish: ConvFinish, output: &mut [f32]) {
+        let ConvFinish { scale, bias, residual, activation } = finish;
         assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
         assert_eq!(output.len(), batch * self.result_len(), "output length");
         for each in scale.iter().chain(&bias) {
             assert_eq!(each.len(), self.shape.filters, "bias or scale length");
         }
+        assert!(residual.is_none_or(|residual| residual.len() == output.len()), "residual length");
         assert!(self.switches.as_ref().is_none_or(|switches| switches.hold(batch)), "a batch of {batch} images");
+        let pooled = residual.is_none() && matches!(activation, None | Some(Pointwise::Relu));
+        assert!(pooled || self.switches.is_none(), "{activation:?} or a residual before maxima");
         let sink = self.switches.as_mut().map(Switches::sink);
-        let finish = ConvEpilogue { scale, bias, relu, pool: sink.as_ref(), ..ConvEpilogue::default() };
+        let finish = ConvEpilogue { scale, bias, residual, activation, pool: sink.as_ref(), ..ConvEpilogue::default() };
         with_scratch(self.workspace_len, |workspace| {
             self.forward.run(self.cpu, batch, Source::plain(input), output, finish, workspace);
         });
@@ -366,6 +363,19 @@ impl Conv2d {
             None => crate::ops::sum_rows(self.cpu, grad_output, grad_bias, workspace),
         }
     }
+}
+
+/// What follows the sums of a convolution: `f(scale s + bias + residual)`, with `f` an activation.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ConvFinish<'a> {
+    /// A factor for each filter, as a normalization with fixed statistics has.
+    pub scale: Option<&'a [f32]>,
+    /// One float for each filter.
+    pub bias: Option<&'a [f32]>,
+    /// What is added, as long as the output.
+    pub residual: Option<&'a [f32]>,
+    /// The activation.
+    pub activation: Option<Pointwise>,
 }
 
 fn check_sizes(shape: &Conv2dShape, batch: usize) {

@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use crate::channel_map::{ChannelMap, Mapped};
 use crate::cpu::{Cpu, SharedMut, part_range};
-use crate::gemm::{Epilogue, GemmJob, KBlock, PackedMatrix, TileAddr, depth_blocks, sweep};
+use crate::gemm::{Epilogue, GemmJob, KBlock, PackedMatrix, TileAddr, UNBOUNDED, depth_blocks, panels, sweep};
+use crate::ops::Pointwise;
 
-use super::band::{Items, Window};
+use super::band::{Items, Product, Window};
 use super::small_channel::{LEAST_WINDOWS, MOST_TAPS, SmallChannelConv, few_forward};
 use super::switches::{Sink, Source, pool_rows};
 
@@ -27,7 +28,10 @@ pub(crate) struct ConvEpilogue<'a> {
     /// What each filter's sums are multiplied with first.
     pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
-    pub(crate) relu: bool,
+    /// As long as the target: added after that. None where there is a maximum.
+    pub(crate) residual: Option<&'a [f32]>,
+    /// What follows; where there is a maximum a ReLU or nothing.
+    pub(crate) activation: Option<Pointwise>,
     /// Only the maxima of windows of 2x2 are written, into here as many as there are windows; nothing is accumulated.
     pub(crate) pool: Option<&'a Sink<'a>>,
     /// As long as the target: sums become zero where this is not positive. None where there is something to be added.
@@ -37,13 +41,30 @@ pub(crate) struct ConvEpilogue<'a> {
 }
 
 impl ConvEpilogue<'_> {
+    /// Whether a ReLU follows.
+    pub(crate) fn relu(&self) -> bool {
+        self.activation == Some(Pointwise::Relu)
+    }
+
+    /// The bounds of an activation that is the identity between them; those of no activation otherwise.
+    pub(crate) fn bounds(&self) -> [f32; 2] {
+        self.activation.and_then(Pointwise::bounds).unwrap_or(UNBOUNDED)
+    }
+
+    /// The activation, if bounds do not express it.
+    pub(crate) fn late_activation(&self) -> Option<Pointwise> {
+        self.activation.filter(|kind| kind.bounds().is_none())
+    }
+
     /// What is done to the sums that are written from float `at` of the target on.
     pub(crate) fn of_sums(&self, at: usize) -> Epilogue {
         Epilogue {
             accumulate: self.accumulate,
             scale: self.scale.map_or(std::ptr::null(), <[f32]>::as_ptr),
             bias: self.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
-            relu: self.relu,
+            residual: self.residual.map_or(std::ptr::null(), |residual| residual.as_ptr().wrapping_add(at)),
+            bounds: self.bounds(),
+            activation: self.late_activation(),
             gate: self.gate.map_or(std::ptr::null(), |gate| gate.as_ptr().wrapping_add(at)),
         }
     }
@@ -76,6 +97,7 @@ pub(crate) struct Pass {
     bordered: bool,
     /// Whether the sums go into work memory, from where their maxima are written.
     pool: bool,
+    product: Product,
     items: Items,
     /// The patches of one item and their targets; an item with fewer uses the first ones.
     sites: Vec<TileAddr>,
@@ -86,8 +108,14 @@ pub(crate) struct Pass {
 
 impl Pass {
     pub(crate) fn new(cpu: Cpu, window: Window, target: Target, columns: usize, batch: usize) -> Self {
-        let items = Items::new(&window, batch, cpu.threads() * 4);
-        Self::with_items(cpu, window, target, columns, items, false)
+        let dense = target.row == window.output[1] * target.column;
+        let (window, row) = match dense {
+            true => (window.flattened(), window.flattened().output[1] * target.column),
+            false => (window, target.row),
+        };
+        let product = product_of(cpu, &window, columns);
+        let items = Items::fastest(&window, batch, &product);
+        Self::with_items(cpu, window, Target { row, ..target }, columns, (items, product), false)
     }
 
     /// A pass that writes the maxima of windows of 2x2 sums; the window has even numbers of rows and columns.
@@ -95,12 +123,18 @@ impl Pass {
         let row = window.output[1] * columns;
         let items = Items::with_rows(&window, batch, cpu.threads() * 4, row);
         let target = Target { offset: 0, row, column: columns, image: items.rows * row };
-        Self::with_items(cpu, window, target, columns, items, true)
+        Self::with_items(cpu, window, target, columns, (items, product_of(cpu, &window, columns)), true)
     }
 
-    fn with_items(cpu: Cpu, window: Window, target: Target, columns: usize, items: Items, pool: bool) -> Self {
+    fn with_items(
+        cpu: Cpu,
+        window: Window,
+        target: Target,
+        columns: usize,
+        (items, product): (Items, Product),
+        pool: bool,
+    ) -> Self {
         let segments = window.segments();
-        let depth = segments.iter().map(|segment| segment.len).sum();
         let bordered = window.needs_border();
         let image = if bordered { window.band_len(items.rows) } else { window.source_len() };
         let mut sites = Vec::with_capacity(items.images * items.rows * window.output[1]);
@@ -114,13 +148,13 @@ impl Pass {
                 }
             }
         }
-        let matrix = |_| PackedMatrix::new(cpu.isa(), depth, columns / window.groups);
+        let matrix = |_| PackedMatrix::new(cpu.isa(), product.depth, columns / window.groups);
         let matrices = (0..window.groups).map(matrix).collect();
-        let few = match pool && depth <= MOST_TAPS && window.output[1] / 2 >= LEAST_WINDOWS {
+        let few = match pool && product.depth <= MOST_TAPS && window.output[1] / 2 >= LEAST_WINDOWS {
             true => segments.iter().flat_map(|segment| segment.offset..segment.offset + segment.len).collect(),
             false => Vec::new(),
         };
-        Self { window, matrices, columns, target, bordered, pool, items, sites, blocks: depth_blocks(&segments), few }
+        Self { window, matrices, columns, target, bordered, pool, product, items, sites, blocks: depth_blocks(&segments), few }
     }
 
     /// Floats of work memory for each thread.
@@ -155,9 +189,8 @@ impl Pass {
         let call = Call { pass: self, cpu, batch, source, finish, target: SharedMut::new(target) };
         let items = self.items.count(batch);
         // With few items the threads share them out by panels as well.
-        let panels = self.matrices.len() * self.matrices[0].panels.len();
-        let parts = (2 * cpu.threads()).div_ceil(items).min(panels).max(1);
-        let parts = if items >= 2 * cpu.threads() || self.pool { 1 } else { parts };
+        let panels = self.product.panels;
+        let parts = if self.pool { 1 } else { self.items.parts(&self.window, batch, &self.product).0 };
         cpu.parallel_for(items * parts, |worker, index| {
             let (item, part) = (call.item(index / parts), index % parts);
             // SAFETY: each worker has its own part of the workspace.
@@ -176,6 +209,18 @@ impl Pass {
                 }
             }
         });
+    }
+}
+
+/// What the patches of a window are multiplied with.
+fn product_of(cpu: Cpu, window: &Window, columns: usize) -> Product {
+    let panels = panels(cpu.isa(), columns / window.groups);
+    Product {
+        threads: cpu.threads(),
+        depth: window.segments().iter().map(|segment| segment.len).sum(),
+        vectors: window.groups * panels.iter().map(|panel| panel.width).sum::<usize>(),
+        panels: window.groups * panels.len(),
+        tile_rows: panels.first().map_or(1, |panel| cpu.isa().tile_rows(panel.width)),
     }
 }
 
@@ -247,7 +292,7 @@ impl Call<'_> {
                 matrix: &matrices[0],
                 scale: self.finish.scale,
                 bias: self.finish.bias,
-                relu: self.finish.relu,
+                relu: self.finish.relu(),
                 sink,
                 first: first_window(item, i, sink),
                 rows: item.rows / 2,
@@ -265,7 +310,9 @@ impl Call<'_> {
         let at = self.target_at(item);
         let channels = pass.window.source[2] / pass.window.groups;
         let (columns, each) = (pass.columns / pass.window.groups, pass.matrices[0].panels.len());
-        let epilogue = finish.of_sums(at);
+        // The maxima pass the activation later.
+        let activation = finish.activation.filter(|_| !pass.pool);
+        let epilogue = ConvEpilogue { activation, ..*finish }.of_sums(at);
         for (group, matrix) in pass.matrices.iter().enumerate() {
             let own = panels.start.max(group * each)..panels.end.min((group + 1) * each);
             if own.is_empty() {
@@ -277,7 +324,7 @@ impl Call<'_> {
                 target: to.wrapping_add(group * columns),
                 matrix,
                 blocks: &pass.blocks,
-                epilogue: Epilogue { relu: finish.relu && !pass.pool, ..epilogue.at_column(group * columns) },
+                epilogue: epilogue.at_column(group * columns),
             };
             // SAFETY: the sites were made for this window, so that the patches lie within the band or the source and
             // the targets within the output or the work memory, whose lengths the callers have checked; items write
@@ -293,7 +340,7 @@ impl Call<'_> {
             let sums = &sums[i * image..][..item.rows * row];
             let windows = (first_window(item, i, sink), item.rows / 2);
             // SAFETY: the target has all the maxima, as the callers have checked; items have different rows of them.
-            unsafe { pool_rows(self.cpu, sink, sums, windows, self.finish.relu, self.target.at(0)) };
+            unsafe { pool_rows(self.cpu, sink, sums, windows, self.finish.relu(), self.target.at(0)) };
         }
     }
 }

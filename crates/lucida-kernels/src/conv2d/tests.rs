@@ -100,8 +100,22 @@ fn check_with(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize, 
             (x - f64::from(bias[f])) * f64::from(scale[f]) + f64::from(bias[f])
         })
         .collect();
-    conv.forward_scaled(batch, &input, Some(&scale), Some(&bias), false, &mut output);
+    let finish = ConvFinish { scale: Some(&scale), bias: Some(&bias), ..ConvFinish::default() };
+    conv.forward_finished(batch, &input, finish, &mut output);
     close(&output, &scaled, &what("forward, scaled"));
+    let residual = numbers(expected.len(), 7);
+    for (activation, f) in [
+        (Pointwise::Relu, (|x| x.max(0.0)) as fn(f64) -> f64),
+        (Pointwise::Clip { min: -0.5, max: 0.75 }, |x| x.clamp(-0.5, 0.75)),
+        (Pointwise::Silu, |x| x / (1.0 + (-x).exp())),
+    ] {
+        let sums = scaled.iter().zip(&residual);
+        let expected: Vec<f64> = sums.map(|(sum, &residual)| f(sum + f64::from(residual))).collect();
+        let finish = ConvFinish { residual: Some(&residual), activation: Some(activation), ..finish };
+        output.fill(f32::NAN);
+        conv.forward_finished(batch, &input, finish, &mut output);
+        close(&output, &expected, &what("forward, scaled, with residual and activation"));
+    }
     expected.iter_mut().for_each(|x| *x = x.max(0.0));
     output.fill(f32::NAN);
     conv.forward(batch, &input, Some(&bias), true, &mut output);

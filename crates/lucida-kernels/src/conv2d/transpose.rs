@@ -10,6 +10,7 @@ use super::switches::Source;
 use super::{Conv2d, Conv2dGradients, Conv2dShape, check_sizes};
 use crate::buffer::with_scratch;
 use crate::cpu::Cpu;
+use crate::ops::Pointwise;
 
 /// A transposed convolution prepared for one shape, one largest batch and one processor.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Conv2dTranspose {
     /// When a length does not fit.
     pub fn forward(&mut self, batch: usize, input: &[f32], bias: Option<&[f32]>, relu: bool, output: &mut [f32]) {
         assert!(bias.is_none_or(|bias| bias.len() == self.conv.shape.channels), "bias length");
-        let finish = ConvEpilogue { bias, relu, ..ConvEpilogue::default() };
+        let finish = ConvEpilogue { bias, activation: relu.then_some(Pointwise::Relu), ..ConvEpilogue::default() };
         self.conv.backward(batch, input, output, finish);
     }
 

@@ -16,6 +16,7 @@
 //!   +----+    +---------+
 //! ```
 
+mod epilogue;
 mod panels;
 mod prefetch;
 mod strided;
@@ -23,9 +24,10 @@ mod sweep;
 mod tile;
 mod transposed;
 
+pub(crate) use epilogue::{Epilogue, TileTarget, UNBOUNDED};
 pub(crate) use panels::{PackedMatrix, PackedWriter, Panel, panels, panels_of};
 pub(crate) use prefetch::{Lines, Prefetcher};
 pub(crate) use strided::{Left, Right, Strided, strided, strided_ahead};
-pub(crate) use sweep::{Epilogue, GemmJob, KBlock, TileAddr, depth_blocks, sweep};
-pub(crate) use tile::{MAX_ROWS, Segment, load_row, load_vector, store_row, store_vector};
+pub(crate) use sweep::{GemmJob, KBlock, TileAddr, depth_blocks, sweep};
+pub(crate) use tile::{FEW_ROWS, MAX_ROWS, Segment, load_row, load_vector, store_row, store_vector};
 pub(crate) use transposed::{Region, Transposed, transposed};

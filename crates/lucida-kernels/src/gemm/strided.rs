@@ -26,7 +26,7 @@ use crate::simd::{Isa, Simd, Tile, multiversion};
 
 use super::panels::{PackedMatrix, Panel};
 use super::prefetch::Prefetcher;
-use super::tile::{load_row, store_row};
+use super::tile::{FEW_ROWS, load_row, store_row};
 
 /// The left-hand side.
 #[derive(Debug, Clone, Copy)]
@@ -108,10 +108,6 @@ multiversion! {
     }
 }
 
-/// Rows of the tile for up to `left` remaining rows, where those are fewer than in the usual tile: sums enough to hide
-/// the latency of the multiply-adds, but no time for rows that are not there.
-const FEW: usize = 4;
-
 /// All rows of one panel, tile by tile: the shape of the tiles is chosen once, not for each of them.
 struct Column<'a, const LEFT_ROWS: bool> {
     sides: Sides<LEFT_ROWS>,
@@ -151,7 +147,7 @@ impl<S: Simd, const LEFT_ROWS: bool> Tile<S> for Column<'_, LEFT_ROWS> {
         unsafe {
             match rest {
                 0 => {}
-                _ if rest <= FEW && FEW < ROWS => sides.tile::<S, FEW, WIDTH, false>(simd, left, out, rest),
+                _ if rest <= FEW_ROWS && FEW_ROWS < ROWS => sides.tile::<S, FEW_ROWS, WIDTH, false>(simd, left, out, rest),
                 _ => sides.tile::<S, ROWS, WIDTH, false>(simd, left, out, rest),
             }
         }
@@ -296,13 +292,7 @@ mod tests {
                             let from = left[at * rows * depth..].as_ptr();
                             let to = out[at * rows * columns..].as_mut_ptr();
                             if kind == 0 {
-                                let epilogue = Epilogue {
-                                    accumulate: false,
-                                    scale: std::ptr::null(),
-                                    bias: std::ptr::null(),
-                                    relu: false,
-                                    gate: std::ptr::null(),
-                                };
+                                let epilogue = Epilogue::default();
                                 let (source, target, matrix, blocks) = (from, to, &packed, &blocks[at]);
                                 let job = GemmJob { sites: &sites, source, target, matrix, blocks, epilogue };
                                 // SAFETY: the buffers were made for these sizes.

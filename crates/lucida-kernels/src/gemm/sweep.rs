@@ -2,6 +2,7 @@
 
 use crate::simd::{Isa, multiversion};
 
+use super::epilogue::Epilogue;
 use super::panels::PackedMatrix;
 use super::tile::{MAX_ROWS, RowsByPanel, Segment};
 
@@ -46,28 +47,6 @@ pub(crate) struct TileAddr {
     pub(crate) target: usize,
 }
 
-/// What is done to a sum before it is written.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Epilogue {
-    /// Start from what is in the target.
-    pub(crate) accumulate: bool,
-    /// One float for each column that its sums are multiplied with, or null.
-    pub(crate) scale: *const f32,
-    /// One float for each column, added after that, or null.
-    pub(crate) bias: *const f32,
-    pub(crate) relu: bool,
-    /// Sums become zero where this, laid out as the target, is not positive; or null.
-    pub(crate) gate: *const f32,
-}
-
-impl Epilogue {
-    /// The same for the columns from this one on.
-    pub(crate) fn at_column(self, column: usize) -> Self {
-        let from = |values: *const f32| if values.is_null() { values } else { values.wrapping_add(column) };
-        Self { scale: from(self.scale), bias: from(self.bias), gate: from(self.gate), ..self }
-    }
-}
-
 /// A product: the rows at `sites` with the packed matrix.
 pub(crate) struct GemmJob<'a> {
     pub(crate) sites: &'a [TileAddr],
@@ -83,13 +62,6 @@ multiversion! {
         let panel = job.matrix.panels[index];
         let tile_rows = S::tile_rows(panel.width);
         let last = job.blocks.len() - 1;
-        let (mut scale, mut bias) = (job.epilogue.scale, job.epilogue.bias);
-        if !scale.is_null() {
-            scale = scale.wrapping_add(panel.start);
-        }
-        if !bias.is_null() {
-            bias = bias.wrapping_add(panel.start);
-        }
         for (number, block) in job.blocks.iter().enumerate() {
             for sites in job.sites.chunks(tile_rows) {
                 let mut rows = [std::ptr::null(); MAX_ROWS];
@@ -99,11 +71,6 @@ multiversion! {
                     rows[r] = job.source.wrapping_add(site.source);
                     outs[r] = job.target.wrapping_add(site.target + panel.start);
                 }
-                let gate = if number < last || job.epilogue.gate.is_null() {
-                    std::ptr::null()
-                } else {
-                    job.epilogue.gate.wrapping_add(sites[0].target + panel.start)
-                };
                 let tile = RowsByPanel {
                     rows: &rows,
                     outs: &outs,
@@ -112,12 +79,11 @@ multiversion! {
                     panel: job.matrix.row(index, block.start),
                     tail: panel.tail,
                     accumulate: number > 0 || job.epilogue.accumulate,
-                    scale: if number == last { scale } else { std::ptr::null() },
-                    bias: if number == last { bias } else { std::ptr::null() },
-                    relu: number == last && job.epilogue.relu,
-                    gate,
+                    epilogue: (number == last).then_some(&job.epilogue),
+                    target: job.target,
+                    column: panel.start,
                 };
-                // SAFETY: whoever makes a `GemmJob` promises that its sites, segments and bias lie within their slices;
+                // SAFETY: whoever makes a `GemmJob` promises that its sites, segments and epilogue lie within their slices;
                 // the panel has as many rows as the segments have floats.
                 unsafe { simd.tile(panel.width, tile) };
             }
@@ -129,8 +95,7 @@ multiversion! {
 ///
 /// # Safety
 /// Every site's source is readable over all segments, every site's target writable over the columns, and no other
-/// thread uses these targets' columns meanwhile; scale and bias are null or have a float for each column; the gate is null
-/// or readable wherever the target is writable.
+/// thread uses these targets' columns meanwhile; the epilogue's pointers are null or fit columns and target.
 pub(crate) unsafe fn sweep(isa: Isa, job: &GemmJob, panels: std::ops::Range<usize>) {
     for index in panels {
         sweep_panel(isa, job, index);

@@ -2,6 +2,8 @@
 
 use crate::simd::{Simd, Tile};
 
+use super::epilogue::{Epilogue, TileTarget};
+
 /// A piece of a row of the left-hand side: `len` floats, `offset` floats after the row's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Segment {
@@ -12,7 +14,11 @@ pub(crate) struct Segment {
 /// The most rows of any tile.
 pub(crate) const MAX_ROWS: usize = 16;
 
-/// One tile: `out[r] (+)= sum over k of rows[r][k] * panel[k]`, then bias and ReLU.
+/// Rows of the tile for up to that many remaining rows, where the usual tile has more: sums enough to hide the latency of
+/// the multiply-adds, but no time for rows that are not there.
+pub(crate) const FEW_ROWS: usize = 4;
+
+/// One tile: `out[r] (+)= sum over k of rows[r][k] * panel[k]`, then the epilogue.
 pub(crate) struct RowsByPanel<'a> {
     /// The address of each row. All are valid: rows from `valid_rows` on repeat another.
     pub(crate) rows: &'a [*const f32; MAX_ROWS],
@@ -26,21 +32,32 @@ pub(crate) struct RowsByPanel<'a> {
     pub(crate) tail: usize,
     /// Start from what is in `outs`, not from zero.
     pub(crate) accumulate: bool,
-    /// What the sums are multiplied with at the end, unless null: as many floats as are written of a row.
-    pub(crate) scale: *const f32,
-    /// Added after that, unless null: as many floats as are written of a row.
-    pub(crate) bias: *const f32,
-    /// Negative sums become zero at the end.
-    pub(crate) relu: bool,
-    /// Unless null: sums become zero where the float as far from here as theirs from `outs[0]` is not positive.
-    pub(crate) gate: *const f32,
+    /// What is done to the sums, if these are all of them.
+    pub(crate) epilogue: Option<&'a Epilogue>,
+    /// What the epilogue's residual and gate are laid out as.
+    pub(crate) target: *mut f32,
+    /// The first column.
+    pub(crate) column: usize,
 }
 
 impl<S: Simd> Tile<S> for RowsByPanel<'_> {
     #[inline(always)]
     unsafe fn run<const ROWS: usize, const WIDTH: usize>(self, simd: S) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.valid_rows {
+                rows if rows <= FEW_ROWS && FEW_ROWS < ROWS => self.tile::<S, FEW_ROWS, WIDTH>(simd),
+                _ => self.tile::<S, ROWS, WIDTH>(simd),
+            }
+        }
+    }
+}
+
+impl RowsByPanel<'_> {
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const ROWS: usize, const WIDTH: usize>(self, simd: S) {
         // SAFETY: the caller promises that the addresses are valid for this tile: `rows` over the segments, `panel`
-        // for their lengths times `WIDTH` vectors, `outs` and `bias` for `WIDTH - 1` vectors and `tail` floats.
+        // for their lengths times `WIDTH` vectors, `outs` and what the epilogue reads for `WIDTH - 1` vectors and `tail` floats.
         unsafe {
             let mut sums = [[simd.splat(0.0); WIDTH]; ROWS];
             if self.accumulate {
@@ -70,45 +87,18 @@ impl<S: Simd> Tile<S> for RowsByPanel<'_> {
                     panel = panel.add(WIDTH * S::LANES);
                 }
             }
-            if !self.scale.is_null() {
-                let scale: [S::Vector; WIDTH] = load_row(simd, self.scale, self.tail);
-                for row in &mut sums {
-                    for w in 0..WIDTH {
-                        row[w] = simd.mul(row[w], scale[w]);
-                    }
+            let outs = &self.outs[..self.valid_rows];
+            match self.epilogue {
+                Some(epilogue) => {
+                    let to = TileTarget { outs, target: self.target, column: self.column, tail: self.tail };
+                    epilogue.write(simd, sums, to);
                 }
-            }
-            if !self.bias.is_null() {
-                let bias: [S::Vector; WIDTH] = load_row(simd, self.bias, self.tail);
-                for row in &mut sums {
-                    for w in 0..WIDTH {
-                        row[w] = simd.add(row[w], bias[w]);
-                    }
-                }
-            }
-            if self.relu {
-                let zero = simd.splat(0.0);
-                for row in &mut sums {
-                    for value in row {
-                        *value = simd.max(*value, zero);
-                    }
-                }
-            }
-            if !self.gate.is_null() {
-                let zero = simd.splat(0.0);
-                for r in 0..ROWS {
-                    if r < self.valid_rows {
-                        let gate = self.gate.wrapping_offset(self.outs[r].offset_from(self.outs[0]));
-                        let open: [S::Vector; WIDTH] = load_row(simd, gate, self.tail);
-                        for w in 0..WIDTH {
-                            sums[r][w] = simd.select_gt(open[w], zero, sums[r][w], zero);
+                None => {
+                    for r in 0..ROWS {
+                        if let Some(&out) = outs.get(r) {
+                            store_row(simd, out, self.tail, sums[r]);
                         }
                     }
-                }
-            }
-            for r in 0..ROWS {
-                if r < self.valid_rows {
-                    store_row(simd, self.outs[r], self.tail, sums[r]);
                 }
             }
         }

@@ -97,6 +97,15 @@ pub enum Pointwise {
 }
 
 impl Pointwise {
+    /// The least and the largest value of one that is the identity between them.
+    pub(crate) fn bounds(self) -> Option<[f32; 2]> {
+        match self {
+            Self::Relu => Some([0.0, f32::INFINITY]),
+            Self::Clip { min, max } => Some([min, max]),
+            _ => None,
+        }
+    }
+
     /// Whether the backward pass reads the input, and not the output.
     pub fn backward_reads_input(self) -> bool {
         use Pointwise::{Clip, LeakyRelu, Relu, Sigmoid, Tanh};
@@ -110,9 +119,10 @@ const GELU_CUBE: f32 = 0.044_715;
 
 /// Of each value by itself, in a loop of its own for each kind, which the compiler vectorizes.
 macro_rules! map {
-    ($to:expr, $from:expr, |$x:ident| $value:expr) => {
-        for (y, &$x) in $to.iter_mut().zip($from) {
-            *y = $value;
+    ($values:expr, |$x:ident| $value:expr) => {
+        for value in $values.iter_mut() {
+            let $x = *value;
+            *value = $value;
         }
     };
 }
@@ -126,6 +136,9 @@ macro_rules! scale {
     };
 }
 
+/// Floats that are copied at a time.
+const BLOCK: usize = 1 << 11;
+
 /// `output = f(input)`.
 ///
 /// # Panics
@@ -136,15 +149,19 @@ pub fn pointwise(cpu: Cpu, kind: Pointwise, input: &[f32], output: &mut [f32]) {
     cpu.parallel_ranges(input.len(), MIN_PART, |_, range| {
         // SAFETY: the ranges are disjoint.
         let own = unsafe { shared.slice(range.clone()) };
-        forward(cpu.isa(), kind, &input[range], own);
+        // Copied in blocks that are still in the cache when they are changed.
+        for (own, input) in own.chunks_mut(BLOCK).zip(input[range].chunks(BLOCK)) {
+            own.copy_from_slice(input);
+            activate(cpu.isa(), kind, own);
+        }
     });
 }
 
 multiversion! {
-    fn forward[simd: S](kind: Pointwise, input: &[f32], output: &mut [f32]) {
-        let pairs = output.iter_mut().zip(input);
+    /// `f` of each value, in its place.
+    pub(crate) fn activate[simd: S](kind: Pointwise, values: &mut [f32]) {
         match kind {
-            Pointwise::GeneralRelu { slope, threshold, max } => map!(output, input, |x| if x >= max {
+            Pointwise::GeneralRelu { slope, threshold, max } => map!(values, |x| if x >= max {
                 max
             } else if x >= threshold {
                 x
@@ -152,36 +169,36 @@ multiversion! {
                 slope * (x - threshold)
             }),
             Pointwise::Elu { factor, scale, rate } => {
-                map!(output, input, |x| factor * if x > 0.0 { x } else { scale * exp_m1(if x > 0.0 { 0.0 } else { rate * x }) });
+                map!(values, |x| factor * if x > 0.0 { x } else { scale * exp_m1(if x > 0.0 { 0.0 } else { rate * x }) });
             }
-            Pointwise::Gelu => map!(output, input, |x| x * normal(x).0),
-            Pointwise::GeluTanh => map!(output, input, |x| x * logistic(GELU_RATE * x * (1.0 + GELU_CUBE * x * x))),
-            Pointwise::Silu => map!(output, input, |x| x * logistic(x)),
-            Pointwise::HardSilu => map!(output, input, |x| x * (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0)),
+            Pointwise::Gelu => map!(values, |x| x * normal(x).0),
+            Pointwise::GeluTanh => map!(values, |x| x * logistic(GELU_RATE * x * (1.0 + GELU_CUBE * x * x))),
+            Pointwise::Silu => map!(values, |x| x * logistic(x)),
+            Pointwise::HardSilu => map!(values, |x| x * (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0)),
             Pointwise::HardSigmoid { slope, offset } => {
-                map!(output, input, |x| (slope * x + offset).clamp(0.0, 1.0));
+                map!(values, |x| (slope * x + offset).clamp(0.0, 1.0));
             }
             Pointwise::Softplus { beta, threshold } => {
-                map!(output, input, |x| if beta * x > threshold { x } else { softplus(beta * x) / beta });
+                map!(values, |x| if beta * x > threshold { x } else { softplus(beta * x) / beta });
             }
-            Pointwise::Softsign => map!(output, input, |x| x / (1.0 + x.abs())),
-            Pointwise::Mish => map!(output, input, |x| x * tanh_softplus(x).0),
-            Pointwise::Exponential => map!(output, input, |x| exp(x)),
-            Pointwise::LogSigmoid => map!(output, input, |x| -softplus(-x)),
-            Pointwise::TanhShrink => map!(output, input, |x| tanh_shrink(x)),
-            Pointwise::HardShrink { threshold } => map!(output, input, |x| if x.abs() > threshold { x } else { 0.0 }),
+            Pointwise::Softsign => map!(values, |x| x / (1.0 + x.abs())),
+            Pointwise::Mish => map!(values, |x| x * tanh_softplus(x).0),
+            Pointwise::Exponential => map!(values, |x| exp(x)),
+            Pointwise::LogSigmoid => map!(values, |x| -softplus(-x)),
+            Pointwise::TanhShrink => map!(values, |x| tanh_shrink(x)),
+            Pointwise::HardShrink { threshold } => map!(values, |x| if x.abs() > threshold { x } else { 0.0 }),
             Pointwise::SoftShrink { threshold } => {
-                map!(output, input, |x| if x.abs() > threshold { x - threshold.copysign(x) } else { 0.0 });
+                map!(values, |x| if x.abs() > threshold { x - threshold.copysign(x) } else { 0.0 });
             }
-            Pointwise::Erf => map!(output, input, |x| erf(x)),
+            Pointwise::Erf => map!(values, |x| erf(x)),
             // The root is exact, and vectorized.
-            Pointwise::Power { exponent: 0.5 } => map!(output, input, |x| x.sqrt()),
-            Pointwise::Power { exponent } => map!(output, input, |x| x.powf(exponent)),
-            Pointwise::Relu => pairs.for_each(|(y, &x)| *y = if x > 0.0 { x } else { 0.0 }),
-            Pointwise::Sigmoid => pairs.for_each(|(y, &x)| *y = sigmoid(x)),
-            Pointwise::Tanh => pairs.for_each(|(y, &x)| *y = x.tanh()),
-            Pointwise::LeakyRelu { slope } => pairs.for_each(|(y, &x)| *y = if x > 0.0 { x } else { slope * x }),
-            Pointwise::Clip { min, max } => pairs.for_each(|(y, &x)| *y = x.max(min).min(max)),
+            Pointwise::Power { exponent: 0.5 } => map!(values, |x| x.sqrt()),
+            Pointwise::Power { exponent } => map!(values, |x| x.powf(exponent)),
+            Pointwise::Relu => map!(values, |x| if x > 0.0 { x } else { 0.0 }),
+            Pointwise::Sigmoid => map!(values, |x| sigmoid(x)),
+            Pointwise::Tanh => map!(values, |x| x.tanh()),
+            Pointwise::LeakyRelu { slope } => map!(values, |x| if x > 0.0 { x } else { slope * x }),
+            Pointwise::Clip { min, max } => map!(values, |x| x.max(min).min(max)),
         }
     }
 }

@@ -14,6 +14,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use activation::activate;
 pub use activation::{
     Pointwise, log_softmax, log_softmax_backward, pointwise, pointwise_backward, sigmoid, sloped, softmax,
     softmax_backward,

@@ -39,6 +39,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// One of the four vectors of a [`Switch`].
     type Choice: Copy;
 
+    /// The instruction set.
+    fn isa(self) -> Isa;
+
     /// All lanes `value`.
     fn splat(self, value: f32) -> Self::Vector;
     /// `a * b + c`, rounded once where the instruction set has a fused multiply-add.
@@ -51,6 +54,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The larger of `a` and `b`; `b` where `a` is not a number.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The smaller of `a` and `b`; `b` where `a` is not a number.
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `x` in the lanes where `a == b`, `y` in the others.
     fn select_eq(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
     /// `x` in the lanes where `a > b`, `y` in the others.
@@ -258,6 +263,19 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => Neon::LANES,
             Kind::Scalar => Scalar::LANES,
+        }
+    }
+
+    /// The number of rows of a tile of this width in vectors.
+    pub(crate) fn tile_rows(self, width: usize) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => Avx512::tile_rows(width),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => Avx2::tile_rows(width),
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => Neon::tile_rows(width),
+            Kind::Scalar => Scalar::tile_rows(width),
         }
     }
 

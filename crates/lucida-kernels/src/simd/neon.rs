@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{Simd, switches_of_masks, tile_shapes};
+use super::{Isa, Kind, Simd, switches_of_masks, tile_shapes};
 
 /// The proof that the processor has NEON.
 #[derive(Clone, Copy)]
@@ -24,6 +24,11 @@ impl Simd for Neon {
     type Vector = float32x4_t;
     const LANES: usize = 4;
     const MAX_TILE_WIDTH: usize = 3;
+
+    #[inline(always)]
+    fn isa(self) -> Isa {
+        Isa(Kind::Neon)
+    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> float32x4_t {
@@ -53,6 +58,11 @@ impl Simd for Neon {
     #[inline(always)]
     fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
         unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        unsafe { vbslq_f32(vcltq_f32(a, b), a, b) }
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Plain Rust on four floats: runs everywhere, and is what the other instruction sets are checked against.
 
-use super::{Simd, switches_of_masks, tile_shapes};
+use super::{Isa, Kind, Simd, switches_of_masks, tile_shapes};
 
 /// No instruction set at all.
 #[derive(Clone, Copy)]
@@ -10,6 +10,11 @@ impl Simd for Scalar {
     type Vector = [f32; 4];
     const LANES: usize = 4;
     const MAX_TILE_WIDTH: usize = 2;
+
+    #[inline(always)]
+    fn isa(self) -> Isa {
+        Isa(Kind::Scalar)
+    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::Vector {
@@ -40,6 +45,11 @@ impl Simd for Scalar {
     #[inline(always)]
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
         std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 use super::*;
 
 multiversion! {
-    /// All the operations on one vector: `max(a * b + c + a, b)`, loaded and stored in full and in part.
+    /// All the operations on one vector: `min(max(a * b + c + a, b), 9)`, loaded and stored in full and in part.
     fn exercise[simd: S](a: &[f32], b: &[f32], c: &[f32], count: usize, out: &mut [f32]) {
         assert!(count <= S::LANES && a.len() >= S::LANES && b.len() >= S::LANES && c.len() >= S::LANES);
         assert!(out.len() >= 4 * S::LANES);
@@ -9,7 +9,7 @@ multiversion! {
         unsafe {
             let (x, y) = (simd.load(a.as_ptr()), simd.load(b.as_ptr()));
             let z = simd.load_partial(c.as_ptr(), count);
-            let value = simd.max(simd.add(simd.mul_add(x, y, z), x), y);
+            let value = simd.min(simd.max(simd.add(simd.mul_add(x, y, z), x), y), simd.splat(9.0));
             simd.store(out.as_mut_ptr(), value);
             let larger = simd.select_gt(x, y, simd.splat(1.0), simd.splat(2.0));
             let kind = simd.select_eq(x, y, simd.splat(0.0), larger);
@@ -21,6 +21,12 @@ multiversion! {
     }
 }
 
+multiversion! {
+    fn own[simd: S]() -> Isa {
+        simd.isa()
+    }
+}
+
 #[test]
 fn vectors_compute_what_floats_compute() {
     // Small integers: every operation is exact, fused or not.
@@ -29,12 +35,13 @@ fn vectors_compute_what_floats_compute() {
     let c: Vec<f32> = (0..16).map(|i| 100.0 + i as f32).collect();
     for isa in Isa::available() {
         let lanes = isa.lanes();
+        assert_eq!(own(isa), isa);
         for count in 0..=lanes {
             let mut out = vec![-1.0; 4 * lanes];
             exercise(isa, &a, &b, &c, count, &mut out);
             for i in 0..lanes {
                 let added = if i < count { c[i] } else { 0.0 };
-                assert_eq!(out[i], (a[i] * b[i] + added + a[i]).max(b[i]), "{} lane {i} of {count}", isa.name());
+                assert_eq!(out[i], (a[i] * b[i] + added + a[i]).max(b[i]).min(9.0), "{} lane {i} of {count}", isa.name());
                 let kind = if a[i] == b[i] {
                     0.0
                 } else if a[i] > b[i] {

@@ -10,7 +10,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Simd, Switch, switches_of_masks, tile_shapes};
+use super::{Isa, Kind, Simd, Switch, switches_of_masks, tile_shapes};
 
 /// The proof that the processor has AVX-512F.
 #[derive(Clone, Copy)]
@@ -32,6 +32,11 @@ impl Simd for Avx512 {
     type Vector = __m512;
     const LANES: usize = 16;
     const MAX_TILE_WIDTH: usize = 4;
+
+    #[inline(always)]
+    fn isa(self) -> Isa {
+        Isa(Kind::Avx512)
+    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
@@ -61,6 +66,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {
         unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_min_ps(a, b) }
     }
 
     #[inline(always)]
@@ -145,6 +155,11 @@ impl Simd for Avx2 {
     const MAX_TILE_WIDTH: usize = 2;
 
     #[inline(always)]
+    fn isa(self) -> Isa {
+        Isa(Kind::Avx2)
+    }
+
+    #[inline(always)]
     fn splat(self, value: f32) -> __m256 {
         unsafe { _mm256_set1_ps(value) }
     }
@@ -172,6 +187,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn max(self, a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_min_ps(a, b) }
     }
 
     #[inline(always)]

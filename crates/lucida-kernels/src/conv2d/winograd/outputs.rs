@@ -4,7 +4,8 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::conv2d::switches::Sink;
-use crate::gemm::{load_vector, store_vector};
+use crate::gemm::{UNBOUNDED, load_vector, store_vector};
+use crate::ops::{Pointwise, activate};
 use crate::simd::{Isa, Simd, multiversion};
 
 use super::grid::{Grid, TileHeight};
@@ -29,14 +30,18 @@ pub(crate) struct Gather<'a> {
     pub(crate) accumulate: bool,
     pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
-    pub(crate) relu: bool,
+    /// As long as the images: added after that.
+    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) bounds: [f32; 2],
+    /// The activation, if the bounds do not express it.
+    pub(crate) activation: Option<Pointwise>,
     /// Only the maxima of windows of 2x2 are written.
     pub(crate) pool: Option<&'a Sink<'a>>,
     /// As long as the images: outputs become zero where this is not positive.
     pub(crate) gate: Option<&'a [f32]>,
 }
 
-/// Turns sums into outputs: `A^T m A`, then scale, bias and ReLU.
+/// Turns sums into outputs: `A^T m A`, then scale, bias, residual and activation.
 ///
 /// # Safety
 /// The images and the matrices have all the tiles, and no other thread uses the pixels of these.
@@ -82,6 +87,10 @@ where
                 }
             }
         }
+        if let Some(activation) = job.activation {
+            // SAFETY: the caller's promise; the rows of the tile are written.
+            unsafe { output.activate(simd, job, activation) };
+        }
     }
 }
 
@@ -105,6 +114,22 @@ impl OutputTile {
     }
 }
 
+impl OutputTile {
+    /// The activation of all the tile's values.
+    ///
+    /// # Safety
+    /// As [`gather_output`].
+    unsafe fn activate<S: Simd>(&self, simd: S, job: &Gather, activation: Pointwise) {
+        let [height, width] = job.size;
+        for i in 0..self.rows {
+            let at = ((self.image * height + self.y + i) * width + self.x) * job.filters;
+            // SAFETY: the caller's promise.
+            let row = unsafe { std::slice::from_raw_parts_mut(job.images.add(at), self.columns * job.filters) };
+            activate(simd.isa(), activation, row);
+        }
+    }
+}
+
 /// A vector of filters, with their scale and bias.
 struct Channels<S: Simd> {
     /// The first filter.
@@ -112,6 +137,7 @@ struct Channels<S: Simd> {
     count: usize,
     scale: Option<S::Vector>,
     bias: S::Vector,
+    bounds: [S::Vector; 2],
 }
 
 impl<S: Simd> Channels<S> {
@@ -123,7 +149,8 @@ impl<S: Simd> Channels<S> {
         let bias = job.bias.map_or(zero, |bias| unsafe { simd.load_partial(bias[filter..].as_ptr(), count) });
         // SAFETY: the scale has a float for each filter.
         let scale = job.scale.map(|scale| unsafe { simd.load_partial(scale[filter..].as_ptr(), count) });
-        Self { filter, count, scale, bias }
+        let bounds = job.bounds.map(|bound| simd.splat(bound));
+        Self { filter, count, scale, bias, bounds }
     }
 
     /// `scale * value + bias`.
@@ -193,7 +220,7 @@ impl<S: Simd, const HIGH: usize> TileSums<'_, S, HIGH> {
                     values[k] = channels.affine(simd, values[k]);
                 }
                 // SAFETY: the images have even sizes, so that all windows are inside.
-                unsafe { sink.put(simd, values, job.relu, (window, channels.filter), job.images) };
+                unsafe { sink.put(simd, values, job.bounds[0] == 0.0, (window, channels.filter), job.images) };
             }
         }
     }
@@ -225,8 +252,11 @@ impl<S: Simd, const HIGH: usize> TileSums<'_, S, HIGH> {
                     if job.accumulate {
                         value = simd.add(value, simd.load_partial(at, count));
                     }
-                    if job.relu {
-                        value = simd.max(value, zero);
+                    if let Some(residual) = job.residual {
+                        value = simd.add(value, load_vector(simd, residual.as_ptr().wrapping_add(pixel), count));
+                    }
+                    if job.bounds != UNBOUNDED {
+                        value = simd.min(simd.max(value, channels.bounds[0]), channels.bounds[1]);
                     }
                     if let Some(gate) = job.gate {
                         let open = load_vector(simd, gate.as_ptr().wrapping_add(pixel), count);

@@ -240,7 +240,9 @@ impl Call<'_> {
             accumulate: self.finish.accumulate,
             scale: self.finish.scale,
             bias: self.finish.bias,
-            relu: self.finish.relu,
+            residual: self.finish.residual,
+            bounds: self.finish.bounds(),
+            activation: self.finish.late_activation(),
             pool: self.finish.pool,
             gate: self.finish.gate,
         };

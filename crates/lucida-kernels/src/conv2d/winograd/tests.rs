@@ -9,6 +9,7 @@ use crate::conv2d::algorithm::Algorithm;
 use crate::conv2d::pass::ConvEpilogue;
 use crate::conv2d::switches::Source;
 use crate::conv2d::tests::{numbers, prepare, products, same};
+use crate::ops::Pointwise;
 use crate::simd::Isa;
 use crate::{Buffer, Conv2dShape, Cpu};
 
@@ -52,7 +53,8 @@ fn any_plan_of_blocks_gives_the_same_bits() {
             accumulate: false,
             scale: None,
             bias: Some(&bias),
-            relu: true,
+            residual: None,
+            activation: Some(Pointwise::Relu),
             pool: None,
             gate: None,
             added: None,
