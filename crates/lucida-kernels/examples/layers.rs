@@ -92,7 +92,8 @@ fn layers(network: &str) -> (Vec<Layer>, usize, bool) {
             (layers, 32, false)
         }
         "resnet" => {
-            let same = |size, channels, filters, kernel, stride| conv(size, channels, filters, [kernel; 2], stride, true);
+            let same =
+                |size, channels, filters, kernel, stride| conv(size, channels, filters, [kernel; 2], stride, true);
             let layers = vec![
                 layer("1x1 56 64>64", same(56, 64, 64, 1, 1), false, false),
                 layer("1x1 56 64>256", same(56, 64, 256, 1, 1), false, false),

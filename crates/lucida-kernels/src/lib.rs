@@ -24,7 +24,7 @@ mod strided;
 
 pub use buffer::Buffer;
 pub use channel_map::ChannelMap;
-pub use conv2d::{Conv2d, ConvFinish, Conv2dGradients, Conv2dShape, Conv2dTranspose};
+pub use conv2d::{Conv2d, Conv2dGradients, Conv2dShape, Conv2dTranspose, ConvFinish};
 pub use cpu::Cpu;
 pub use dense::{Dense, DenseGradient};
 pub use gram::Gram;

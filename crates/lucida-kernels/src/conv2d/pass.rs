@@ -154,7 +154,19 @@ impl Pass {
             true => segments.iter().flat_map(|segment| segment.offset..segment.offset + segment.len).collect(),
             false => Vec::new(),
         };
-        Self { window, matrices, columns, target, bordered, pool, product, items, sites, blocks: depth_blocks(&segments), few }
+        Self {
+            window,
+            matrices,
+            columns,
+            target,
+            bordered,
+            pool,
+            product,
+            items,
+            sites,
+            blocks: depth_blocks(&segments),
+            few,
+        }
     }
 
     /// Floats of work memory for each thread.

@@ -60,6 +60,36 @@ pub(super) fn prepare(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, capaci
     Conv2d::with_algorithms(cpu, shape, capacity, gradients, Algorithms::all(algorithm), false)
 }
 
+/// A residual and activations of the three kinds: without an upper bound, with one, and not the identity between bounds.
+fn check_finished(
+    conv: &mut Conv2d,
+    input: &[f32],
+    batch: usize,
+    finish: ConvFinish,
+    sums: &[f64],
+    what: &dyn Fn(&str) -> String,
+) {
+    let residual = numbers(sums.len(), 7);
+    // Bounds of the sums' magnitude, which is what they are rounded by.
+    let most = sums.iter().fold(0.0, |most: f64, sum| most.max(sum.abs()));
+    let (low, high) = (-0.5 * most as f32, 0.75 * most as f32);
+    let clip = |x: f64| x.clamp(f64::from(low), f64::from(high));
+    let silu = |x: f64| x / (1.0 + (-x).exp());
+    let cases: [(Pointwise, &dyn Fn(f64) -> f64); 3] = [
+        (Pointwise::Relu, &|x| x.max(0.0)),
+        (Pointwise::Clip { min: low, max: high }, &clip),
+        (Pointwise::Silu, &silu),
+    ];
+    for (activation, f) in cases {
+        let sums = sums.iter().zip(&residual);
+        let expected: Vec<f64> = sums.map(|(sum, &residual)| f(sum + f64::from(residual))).collect();
+        let finish = ConvFinish { residual: Some(&residual), activation: Some(activation), ..finish };
+        let mut output = vec![f32::NAN; expected.len()];
+        conv.forward_finished(batch, input, finish, &mut output);
+        close(&output, &expected, &what(&format!("forward, scaled, with a residual and {activation:?}")));
+    }
+}
+
 /// Checks each algorithm that can compute this shape.
 fn check(cpu: Cpu, shape: Conv2dShape, batch: usize, capacity: usize) {
     check_with(Algorithm::Direct, cpu, shape, batch, capacity);
@@ -103,19 +133,7 @@ fn check_with(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize, 
     let finish = ConvFinish { scale: Some(&scale), bias: Some(&bias), ..ConvFinish::default() };
     conv.forward_finished(batch, &input, finish, &mut output);
     close(&output, &scaled, &what("forward, scaled"));
-    let residual = numbers(expected.len(), 7);
-    for (activation, f) in [
-        (Pointwise::Relu, (|x| x.max(0.0)) as fn(f64) -> f64),
-        (Pointwise::Clip { min: -0.5, max: 0.75 }, |x| x.clamp(-0.5, 0.75)),
-        (Pointwise::Silu, |x| x / (1.0 + (-x).exp())),
-    ] {
-        let sums = scaled.iter().zip(&residual);
-        let expected: Vec<f64> = sums.map(|(sum, &residual)| f(sum + f64::from(residual))).collect();
-        let finish = ConvFinish { residual: Some(&residual), activation: Some(activation), ..finish };
-        output.fill(f32::NAN);
-        conv.forward_finished(batch, &input, finish, &mut output);
-        close(&output, &expected, &what("forward, scaled, with residual and activation"));
-    }
+    check_finished(&mut conv, &input, batch, finish, &scaled, &what);
     expected.iter_mut().for_each(|x| *x = x.max(0.0));
     output.fill(f32::NAN);
     conv.forward(batch, &input, Some(&bias), true, &mut output);

@@ -147,7 +147,9 @@ impl<S: Simd, const LEFT_ROWS: bool> Tile<S> for Column<'_, LEFT_ROWS> {
         unsafe {
             match rest {
                 0 => {}
-                _ if rest <= FEW_ROWS && FEW_ROWS < ROWS => sides.tile::<S, FEW_ROWS, WIDTH, false>(simd, left, out, rest),
+                _ if rest <= FEW_ROWS && FEW_ROWS < ROWS => {
+                    sides.tile::<S, FEW_ROWS, WIDTH, false>(simd, left, out, rest)
+                }
                 _ => sides.tile::<S, ROWS, WIDTH, false>(simd, left, out, rest),
             }
         }

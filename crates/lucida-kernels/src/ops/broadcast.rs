@@ -6,6 +6,9 @@ use crate::simd::multiversion;
 
 use super::MIN_PART;
 
+/// Floats of a block that several tensors are merged into, one after the other.
+const BLOCK: usize = 1 << 12;
+
 /// Where the values of a tensor are for each row of another that it is broadcast to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broadcast {
@@ -82,36 +85,72 @@ pub enum Arithmetic {
     Minimum,
 }
 
+/// Changes each value `$y` by `$x`. Plain loops: what is called from within an
+/// iterator's closure is not always compiled with the instruction set.
 macro_rules! each_value {
-    ($op:expr, $to:expr, $others:expr) => {
+    ($op:expr, $pattern:pat in $pairs:expr, $y:ident, $x:expr) => {
         match $op {
-            Arithmetic::Copy => $to.zip($others).for_each(|(y, x)| *y = x),
-            Arithmetic::Add => $to.zip($others).for_each(|(y, x)| *y += x),
-            Arithmetic::Subtract => $to.zip($others).for_each(|(y, x)| *y -= x),
-            Arithmetic::Multiply => $to.zip($others).for_each(|(y, x)| *y *= x),
-            Arithmetic::Divide => $to.zip($others).for_each(|(y, x)| *y /= x),
-            Arithmetic::Maximum => $to.zip($others).for_each(|(y, x)| *y = if x > *y { x } else { *y }),
-            Arithmetic::Minimum => $to.zip($others).for_each(|(y, x)| *y = if x < *y { x } else { *y }),
+            Arithmetic::Copy => {
+                for $pattern in $pairs {
+                    *$y = $x
+                }
+            }
+            Arithmetic::Add => {
+                for $pattern in $pairs {
+                    *$y += $x
+                }
+            }
+            Arithmetic::Subtract => {
+                for $pattern in $pairs {
+                    *$y -= $x
+                }
+            }
+            Arithmetic::Multiply => {
+                for $pattern in $pairs {
+                    *$y *= $x
+                }
+            }
+            Arithmetic::Divide => {
+                for $pattern in $pairs {
+                    *$y /= $x
+                }
+            }
+            Arithmetic::Maximum => {
+                for $pattern in $pairs {
+                    *$y = if $x > *$y { $x } else { *$y }
+                }
+            }
+            Arithmetic::Minimum => {
+                for $pattern in $pairs {
+                    *$y = if $x < *$y { $x } else { *$y }
+                }
+            }
         }
     };
 }
 
 multiversion! {
     fn combine_values[simd: S](op: Arithmetic, from: &[f32], to: &mut [f32]) {
-        each_value!(op, to.iter_mut(), from.iter().copied());
+        each_value!(op, (y, x) in to.iter_mut().zip(from), y, *x);
     }
 }
 
 multiversion! {
     /// `first` is the number of the first row of `to`, counted over all samples.
     fn combine_rows[simd: S](op: Arithmetic, map: &Broadcast, from: &[f32], first: usize, to: &mut [f32]) {
-        for (row, to) in (first..).zip(to.chunks_exact_mut(map.width)) {
-            let at = row / map.starts.len() * map.len + map.starts[row % map.starts.len()];
+        let rows = map.starts.len();
+        let (mut sample, mut row) = (first / rows * map.len, first % rows);
+        for to in to.chunks_exact_mut(map.width) {
+            let at = sample + map.starts[row];
             if map.single {
                 let value = from[at];
-                each_value!(op, to.iter_mut(), std::iter::repeat(value));
+                each_value!(op, y in to.iter_mut(), y, value);
             } else {
-                each_value!(op, to.iter_mut(), from[at..at + map.width].iter().copied());
+                each_value!(op, (y, x) in to.iter_mut().zip(&from[at..at + map.width]), y, *x);
+            }
+            row += 1;
+            if row == rows {
+                (sample, row) = (sample + map.len, 0);
             }
         }
     }
@@ -137,6 +176,43 @@ pub fn arithmetic(cpu: Cpu, op: Arithmetic, map: &Broadcast, from: &[f32], to: &
         // SAFETY: the ranges are disjoint.
         let own = unsafe { shared.slice(rows.start * map.width..rows.end * map.width) };
         combine_rows(cpu.isa(), op, map, from, rows.start, own);
+    });
+}
+
+/// `to = op(op(first, second), third) ...`, each tensor `from(index)` broadcast by `maps[index]`; in blocks that stay in the cache from one tensor to
+/// the next.
+///
+/// # Panics
+/// When a length does not fit, or there is no tensor.
+pub fn merge<'a>(
+    cpu: Cpu,
+    op: Arithmetic,
+    maps: &[Broadcast],
+    from: impl Fn(usize) -> &'a [f32] + Sync,
+    to: &mut [f32],
+) {
+    assert!(!maps.is_empty(), "nothing to be merged");
+    for (index, map) in maps.iter().enumerate() {
+        assert_eq!(from(index).len() * map.wide(), to.len() * map.len, "length");
+    }
+    // Where nothing is repeated a row can be anything.
+    let width = maps.iter().find(|map| !map.is_identity()).map_or(1, |map| map.width);
+    let rows_of_block = (BLOCK / width).max(1);
+    let len = to.len();
+    let shared = SharedMut::new(to);
+    cpu.parallel_ranges(len / width, MIN_PART.div_ceil(width), |_, rows| {
+        for first in rows.clone().step_by(rows_of_block) {
+            let range = first * width..rows.end.min(first + rows_of_block) * width;
+            // SAFETY: the ranges are disjoint.
+            let own = unsafe { shared.slice(range.clone()) };
+            for (index, map) in maps.iter().enumerate() {
+                let op = if index == 0 { Arithmetic::Copy } else { op };
+                match map.is_identity() {
+                    true => combine_values(cpu.isa(), op, &from(index)[range.clone()], own),
+                    false => combine_rows(cpu.isa(), op, map, from(index), first, own),
+                }
+            }
+        }
     });
 }
 
@@ -270,6 +346,12 @@ mod tests {
                     let of = |i: usize| f(y[i], x[i / wide * len + places[i % wide]]);
                     assert_eq!(got, (0..y.len()).map(of).collect::<Vec<_>>(), "{from:?} {op:?}");
                 }
+                let mut merged = vec![f32::NAN; y.len()];
+                let same = Broadcast::new(&to, &to).unwrap();
+                let maps = [same.clone(), map.clone(), same];
+                merge(cpu, Arithmetic::Subtract, &maps, |index| if index == 1 { &x } else { &y }, &mut merged);
+                let of = |i: usize| y[i] - x[i / wide * len + places[i % wide]] - y[i];
+                assert_eq!(merged, (0..y.len()).map(of).collect::<Vec<_>>(), "{from:?}");
                 let mut sums = vec![1.0; x.len()];
                 sum_broadcast(cpu, &map, &y, &mut sums, true);
                 let mut expected = vec![1.0; x.len()];

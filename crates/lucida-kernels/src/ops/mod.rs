@@ -19,7 +19,7 @@ pub use activation::{
     Pointwise, log_softmax, log_softmax_backward, pointwise, pointwise_backward, sigmoid, sloped, softmax,
     softmax_backward,
 };
-pub use broadcast::{Arithmetic, Broadcast, arithmetic, clear_where, sum_broadcast};
+pub use broadcast::{Arithmetic, Broadcast, arithmetic, clear_where, merge, sum_broadcast};
 pub use elementwise::{Columns, multiply, transfer, transfer_columns};
 pub use local_response::{LocalResponse, local_response, local_response_backward};
 pub use normalize::{affine, channel_workspace, combine, gradient_moments, moments};

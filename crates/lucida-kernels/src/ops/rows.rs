@@ -1,7 +1,7 @@
 //! The pieces of layer normalization (Ba, Kiros and Hinton, 2016): each row of a matrix is normalized by its own moments.
 
 use crate::cpu::{Cpu, SharedMut, part_range, parts_of};
-use crate::simd::multiversion;
+use crate::simd::{Simd, multiversion};
 
 use super::MIN_PART;
 
@@ -16,28 +16,63 @@ pub struct RowNorm {
     pub centered: bool,
 }
 
-/// Sums in as many lanes as the widest vector has, and every 4,096 values in 64 bits, so that a long row keeps its
-/// precision; all instruction sets add in the same order.
-macro_rules! lane_sum {
-    ($a:expr, $b:expr, |$x:ident, $y:ident| $value:expr) => {{
-        let mut total = 0.0_f64;
-        for (a, b) in $a.chunks(4096).zip($b.chunks(4096)) {
-            let mut lanes = [0.0_f32; 16];
-            let (a, b) = (a.chunks_exact(16), b.chunks_exact(16));
-            let (left, right) = (a.remainder(), b.remainder());
-            for (a, b) in a.zip(b) {
-                for i in 0..16 {
-                    let ($x, $y) = (a[i], b[i]);
-                    lanes[i] += $value;
-                }
+/// The lanes that a row is summed in: as many as the widest vector has, so that all instruction sets add in the same order.
+const SUM_LANES: usize = 16;
+/// Values after which the lanes are added up in 64 bits, so that a long row keeps its precision.
+const SUM_BLOCK: usize = 4096;
+
+/// What is summed over a row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Term {
+    Value,
+    /// The square of the distance from the center.
+    Square,
+    /// The product with another row.
+    Product,
+}
+
+/// The mean over a row of a term of its values, and perhaps of another row's.
+#[inline(always)]
+fn lane_mean<S: Simd>(simd: S, term: Term, row: &[f32], other: &[f32], center: f32) -> f32 {
+    assert!(other.len() >= row.len());
+    let mut total = 0.0_f64;
+    let mut start = 0;
+    while start < row.len() {
+        let end = row.len().min(start + SUM_BLOCK);
+        let whole = start + (end - start) / SUM_LANES * SUM_LANES;
+        let mut lanes = [0.0_f32; SUM_LANES];
+        for first in (0..SUM_LANES).step_by(S::LANES) {
+            let mut sum = simd.splat(0.0);
+            let mut at = start + first;
+            while at < whole {
+                // SAFETY: both rows are as long.
+                let (x, y) = unsafe { (simd.load(row.as_ptr().add(at)), simd.load(other.as_ptr().add(at))) };
+                let from_center = simd.sub(x, simd.splat(center));
+                sum = match term {
+                    Term::Value => simd.add(sum, x),
+                    Term::Square => simd.add(sum, simd.mul(from_center, from_center)),
+                    Term::Product => simd.add(sum, simd.mul(x, y)),
+                };
+                at += SUM_LANES;
             }
-            for ((lane, &$x), &$y) in lanes.iter_mut().zip(left).zip(right) {
-                *lane += $value;
-            }
-            total += f64::from(lanes.iter().sum::<f32>());
+            // SAFETY: a vector of the lanes.
+            unsafe { simd.store(lanes.as_mut_ptr().add(first), sum) };
         }
-        (total / $a.len() as f64) as f32
-    }};
+        for at in whole..end {
+            lanes[at - whole] += match term {
+                Term::Value => row[at],
+                Term::Square => (row[at] - center) * (row[at] - center),
+                Term::Product => row[at] * other[at],
+            };
+        }
+        let mut sum = 0.0;
+        for lane in lanes {
+            sum += lane;
+        }
+        total += f64::from(sum);
+        start = end;
+    }
+    (total / row.len() as f64) as f32
 }
 
 multiversion! {
@@ -51,12 +86,13 @@ multiversion! {
         stats: &mut [f32],
     ) {
         for ((y, x), stats) in output.chunks_exact_mut(norm.len).zip(input.chunks_exact(norm.len)).zip(stats.chunks_exact_mut(2)) {
-            let mean = if norm.centered { lane_sum!(x, x, |a, _b| a) } else { 0.0 };
-            let variance = lane_sum!(x, x, |a, _b| (a - mean) * (a - mean));
+            let mean = if norm.centered { lane_mean(simd, Term::Value, x, x, 0.0) } else { 0.0 };
+            let variance = lane_mean(simd, Term::Square, x, x, mean);
             let inverse = 1.0 / (variance + norm.epsilon).sqrt();
             stats.copy_from_slice(&[mean, inverse]);
-            for (((y, x), scale), offset) in y.iter_mut().zip(x).zip(scale).zip(offset) {
-                *y = (x - mean) * inverse * scale + offset;
+            let (x, scale, offset) = (&x[..y.len()], &scale[..y.len()], &offset[..y.len()]);
+            for i in 0..y.len() {
+                y[i] = (x[i] - mean) * inverse * scale[i] + offset[i];
             }
         }
     }
@@ -106,7 +142,7 @@ multiversion! {
         let rows = grad_input.chunks_exact_mut(norm.len).zip(grad.chunks_exact(norm.len)).zip(input.chunks_exact(norm.len));
         for (((out, g), x), stats) in rows.zip(stats.chunks_exact(2)) {
             let (mean, inverse) = (stats[0], stats[1]);
-            let of_mean = if norm.centered { lane_sum!(g, scale, |g, s| g * s) } else { 0.0 };
+            let of_mean = if norm.centered { lane_mean(simd, Term::Product, g, scale, 0.0) } else { 0.0 };
             let mut of_variance = 0.0;
             if !fixed {
                 // The sum over a row of three factors, in the same lanes.

@@ -41,7 +41,12 @@ fn vectors_compute_what_floats_compute() {
             exercise(isa, &a, &b, &c, count, &mut out);
             for i in 0..lanes {
                 let added = if i < count { c[i] } else { 0.0 };
-                assert_eq!(out[i], (a[i] * b[i] + added + a[i]).max(b[i]).min(9.0), "{} lane {i} of {count}", isa.name());
+                assert_eq!(
+                    out[i],
+                    (a[i] * b[i] + added + a[i]).max(b[i]).min(9.0),
+                    "{} lane {i} of {count}",
+                    isa.name()
+                );
                 let kind = if a[i] == b[i] {
                     0.0
                 } else if a[i] > b[i] {

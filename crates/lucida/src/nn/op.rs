@@ -3,7 +3,7 @@
 //! Layers make operations ([`LayerSpec::prepare`](super::layers::LayerSpec::prepare)), plans run them. This file knows
 //! neither.
 
-use lucida_kernels::ops::Update;
+use lucida_kernels::ops::{Pointwise, Update};
 use lucida_kernels::{Buffer, ChannelMap, Cpu};
 
 use super::backward_rule::BackwardRule;
@@ -47,10 +47,16 @@ pub struct WantedGradients {
 pub struct Fusible {
     /// The ReLU that follows.
     pub relu: bool,
+    /// Any activation that works on each value by itself; outside of training.
+    pub activation: bool,
     /// The maxima of windows of 2x2, side by side, that follow the ReLU, if any.
     pub max_pooling: bool,
     /// A factor and a shift for each channel, that follow.
     pub affine: bool,
+    /// The addition of another value that follows these, as at the end of a residual block; outside of training.
+    pub residual: bool,
+    /// The border of zeros before it.
+    pub padding: bool,
     /// The backward pass of the ReLU before it.
     pub relu_before: ReluBefore,
     /// The addition of a [`ChannelMap`] of the input to the input's gradient.
@@ -72,16 +78,28 @@ pub enum ReluBefore {
 /// Layers that an operation computes along with its own.
 #[derive(Debug, Default)]
 pub struct Fused {
-    /// The ReLU that follows; the backward passes then get the gradient from before that ReLU.
-    pub relu: bool,
+    /// The activation that follows. If it is a ReLU, the backward passes get the gradient from before it; with any other
+    /// there are none.
+    pub activation: Option<Pointwise>,
     /// The maxima of windows of 2x2 that follow the ReLU, if any: the output is theirs, and the backward passes get their
     /// gradient.
     pub max_pooling: bool,
     /// The factor and the shift of each channel that follow, with fixed weights. Their weights come after the layer's own;
     /// they are computed in the forward pass alone.
     pub affine: Option<Box<dyn ChannelAffine>>,
+    /// Whether input 1, of the output's shape, is added before the activation.
+    pub residual: bool,
+    /// The zeros around input 0, `[[top, bottom], [left, right]]` pixels, that the shapes of [`OpConfig`] count in.
+    pub padding: Option<[[usize; 2]; 2]>,
     /// The backward pass of the ReLU whose output is the only input.
     pub relu_before: bool,
+}
+
+impl Fused {
+    /// Whether a ReLU follows.
+    pub fn relu(&self) -> bool {
+        self.activation == Some(Pointwise::Relu)
+    }
 }
 
 /// A layer that multiplies each channel by a factor and adds a shift, as a batch normalization with fixed statistics does.

@@ -175,7 +175,7 @@ impl ActivationKind {
     }
 
     /// The function of each value alone that it is.
-    pub(super) fn pointwise(self) -> Option<Pointwise> {
+    pub(in crate::nn) fn pointwise(self) -> Option<Pointwise> {
         Some(match self {
             Self::Linear | Self::Softmax | Self::LogSoftmax => return None,
             Self::Relu => Pointwise::Relu,

@@ -152,7 +152,7 @@ impl FusingSpec for BatchNormalization {
             cpu: config.cpu,
             config: *self,
             training: config.training,
-            relu: fused.relu,
+            relu: fused.relu(),
             grad_weights: config.gradients.weights,
             mean: row(),
             variance: row(),

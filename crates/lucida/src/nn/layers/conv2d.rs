@@ -13,8 +13,8 @@
 //! The sum is linear in `X` and in `K`, so each gradient is again a sum of products: of the gradient of the output with
 //! the kernel (for the input) or with the input (for the kernel).
 
-use lucida_kernels::ops::sum_rows_workspace;
-use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape};
+use lucida_kernels::ops::{Pointwise, sum_rows_workspace};
+use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, ConvFinish};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -208,9 +208,11 @@ impl FusingSpec for Conv2D {
     fn fusible(&self) -> Fusible {
         Fusible {
             relu: true,
+            activation: true,
             max_pooling: self.groups == 1,
-            // The shift takes the place of a bias.
-            affine: !self.use_bias,
+            affine: true,
+            residual: true,
+            padding: true,
             relu_before: ReluBefore::WholeGradient,
             linear_gradient: true,
         }
@@ -262,11 +264,23 @@ pub(super) fn kernel_and_bias(
 pub(super) struct Convolution {
     kernel: lucida_kernels::Conv2d,
     use_bias: bool,
-    relu: bool,
+    activation: Option<Pointwise>,
+    /// Whether input 1 is added.
+    residual: bool,
     grad_weights: bool,
     relu_before: bool,
     folded: Option<Folded>,
     workspace: Buffer,
+}
+
+/// The shape of a convolution whose input comes without its border of zeros.
+fn with_border(shape: Conv2dShape, [[top, bottom], [left, right]]: [[usize; 2]; 2]) -> Conv2dShape {
+    Conv2dShape {
+        height: shape.height - top - bottom,
+        width: shape.width - left - right,
+        padding: [shape.padding[0] + top, shape.padding[1] + left],
+        ..shape
+    }
 }
 
 /// A factor and a shift for each filter's sums, that follow with fixed weights.
@@ -278,6 +292,7 @@ struct Folded {
 
 impl Convolution {
     pub(super) fn new(config: &OpConfig, fused: Fused, shape: Conv2dShape, use_bias: bool) -> Self {
+        let shape = fused.padding.map_or(shape, |border| with_border(shape, border));
         let wanted = config.gradients;
         let gradients = Conv2dGradients { input: wanted.inputs, kernel: wanted.weights };
         let workspace = if wanted.weights { sum_rows_workspace(config.cpu, shape.filters) } else { 0 };
@@ -290,7 +305,8 @@ impl Convolution {
         Self {
             kernel,
             use_bias,
-            relu: fused.relu,
+            activation: fused.activation,
+            residual: fused.residual,
             grad_weights: wanted.weights,
             relu_before: fused.relu_before && wanted.inputs,
             folded: fused.affine.map(|affine| Folded {
@@ -307,18 +323,24 @@ impl Op for Convolution {
     fn set_weights(&mut self, weights: &[Weight]) {
         let [kernel, rest @ ..] = weights else { return };
         self.kernel.set_kernel(kernel.values());
-        if let Some(Folded { affine, factor, shift }) = &mut self.folded {
-            affine.factor_and_shift(rest, factor, shift);
+        let Some(Folded { affine, factor, shift }) = &mut self.folded else { return };
+        let (bias, rest) = rest.split_at(usize::from(self.use_bias));
+        affine.factor_and_shift(rest, factor, shift);
+        for bias in bias {
+            let products = bias.values().iter().zip(&*factor).map(|(bias, factor)| bias * factor);
+            shift.iter_mut().zip(products).for_each(|(shift, product)| *shift += product);
         }
     }
 
-    /// Factor, shift or bias, and ReLU are applied to the sums while they are still in registers.
+    /// Factor, shift or bias, residual and activation are applied to the sums while they are still in registers.
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let (scale, bias) = match &self.folded {
             Some(folded) => (Some(&folded.factor[..]), Some(&folded.shift[..])),
             None => (None, self.use_bias.then(|| pass.weights[1].values())),
         };
-        self.kernel.forward_scaled(pass.batch, pass.inputs.get(0), scale, bias, self.relu, output);
+        let residual = self.residual.then(|| pass.inputs.get(1));
+        let finish = ConvFinish { scale, bias, residual, activation: self.activation };
+        self.kernel.forward_finished(pass.batch, pass.inputs.get(0), finish, output);
     }
 
     fn backward_needs(&self) -> BackwardNeeds {

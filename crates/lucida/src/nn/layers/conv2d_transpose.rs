@@ -304,7 +304,7 @@ impl FusingSpec for Conv2DTranspose {
             cpu,
             kernel: lucida_kernels::Conv2dTranspose::new(cpu, shape, config.batch, gradients, config.exact),
             use_bias: self.use_bias,
-            relu: fused.relu,
+            relu: fused.relu(),
             grad_weights: wanted.weights,
             workspace: Buffer::zeroed(workspace),
         })

@@ -106,7 +106,14 @@ impl LayerSpec for Dense {
 
 impl FusingSpec for Dense {
     fn fusible(&self) -> Fusible {
-        Fusible { relu: true, relu_before: ReluBefore::WholeGradient, ..Fusible::default() }
+        Fusible {
+            relu: true,
+            activation: true,
+            affine: true,
+            residual: true,
+            relu_before: ReluBefore::WholeGradient,
+            ..Fusible::default()
+        }
     }
 
     /// A dense layer is the 1x1 convolution of a 1x1 image, in all passes: `dx = dy W^T`, `dW = x^T dy`, `db = sum dy`. With
@@ -153,7 +160,7 @@ impl UnpackedDense {
             dense: lucida_kernels::Dense::new(cpu, shape.channels, shape.filters, batch),
             gradients: lucida_kernels::Conv2d::direct(cpu, shape, batch, gradients),
             use_bias,
-            relu: fused.relu,
+            relu: fused.relu(),
             relu_before: fused.relu_before,
             workspace: Buffer::zeroed(sum_rows_workspace(cpu, shape.filters)),
         }

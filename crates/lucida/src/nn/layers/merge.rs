@@ -3,7 +3,7 @@
 //! goes with an image.
 
 use lucida_kernels::Cpu;
-use lucida_kernels::ops::{Arithmetic, Broadcast, arithmetic, clear_where, sum_broadcast};
+use lucida_kernels::ops::{Arithmetic, Broadcast, arithmetic, clear_where, merge, sum_broadcast};
 
 use super::spec::Extent;
 use crate::nn::Shape;
@@ -184,10 +184,8 @@ impl Op for Merging {
             Merge::Maximum => Arithmetic::Maximum,
             Merge::Minimum => Arithmetic::Minimum,
         };
-        for (index, map) in self.maps.iter().enumerate() {
-            let op = if index == 0 { Arithmetic::Copy } else { op };
-            arithmetic(self.cpu, op, map, pass.inputs.get(index), output);
-        }
+        let inputs = pass.inputs;
+        merge(self.cpu, op, &self.maps, |index| inputs.get(index), output);
         if self.merge == Merge::Mean {
             self.scale(1.0 / self.maps.len() as f32, pass.batch, output);
         }

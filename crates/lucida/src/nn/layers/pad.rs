@@ -135,6 +135,12 @@ impl LayerSpec for Pad2D {
         }
     }
 
+    fn zero_padding(&self) -> Option<[[usize; 2]; 2]> {
+        let border = self.padding.as_flattened().iter().map(|&pixels| usize::try_from(pixels).ok());
+        let [top, bottom, left, right] = border.collect::<Option<Vec<_>>>()?[..] else { return None };
+        (self.mode == PadMode::Constant(0.0)).then_some([[top, bottom], [left, right]])
+    }
+
     fn extent(&self, inputs: &[Shape]) -> Extent {
         extent_of(&self.map(sides(inputs)))
     }

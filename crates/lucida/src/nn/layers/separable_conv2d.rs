@@ -185,7 +185,7 @@ impl FusingSpec for SeparableConv2D {
     fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op> {
         let input = config.inputs[0].as_image().expect("the shape rule accepts images only");
         let [first, second] = self.shapes(input).expect("the shape rule has accepted this input");
-        Box::new(Separable::new(config, fused.relu, first, second, self.use_bias))
+        Box::new(Separable::new(config, fused.relu(), first, second, self.use_bias))
     }
 }
 

@@ -52,6 +52,11 @@ pub trait LayerSpec {
         None
     }
 
+    /// The border of zeros `[[top, bottom], [left, right]]`, in pixels, if that is all that the layer adds.
+    fn zero_padding(&self) -> Option<[[usize; 2]; 2]> {
+        None
+    }
+
     /// The factor and the shift of each channel, if that is all that the layer does outside of training.
     fn channel_affine(&self) -> Option<Box<dyn ChannelAffine>> {
         None

@@ -50,6 +50,10 @@ impl LayerSpec for ZeroPadding2D {
         Extent::Padded(self.padding)
     }
 
+    fn zero_padding(&self) -> Option<[[usize; 2]; 2]> {
+        Some(self.padding)
+    }
+
     fn keeps_sign(&self) -> bool {
         true
     }

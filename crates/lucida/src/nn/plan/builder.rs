@@ -234,7 +234,7 @@ impl<'a> PlanBuilder<'a> {
         let fusions = Fusions {
             max_pooling: request.rule == BackwardRule::Gradient,
             // A backward pass goes through each layer by itself.
-            affine: !request.training && !is_backward,
+            inference: !request.training && !is_backward,
         };
         let mut lowered = lower(request.network, &wanted, request.training);
         fuse(request.network, &wanted, fusions, &mut lowered);

@@ -1,4 +1,4 @@
-//! Lets an operation compute the layers that follow it, while values are in registers.
+//! Lets an operation compute the layers around it, while values are in registers.
 //!
 //! A layer says what it can take along ([`Fusible`]). The value between two operations then never exists, so they stay
 //! apart where it is wanted or another operation reads it.
@@ -12,21 +12,35 @@ use crate::nn::op::Fusible;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fusions {
     pub(super) max_pooling: bool,
-    pub(super) affine: bool,
+    /// Those through which no gradient could come back.
+    pub(super) inference: bool,
 }
 
-/// Rewrites the list of operations, in the order in which the layers follow each other: factor and shift, ReLU, maxima.
+/// Rewrites the list of operations, in the order in which the layers follow each other: a border of zeros, then, after the
+/// operation, factor and shift, a residual, an activation, maxima.
 pub(super) fn fuse(network: &Network, wanted: &Wanted, fusions: Fusions, lowered: &mut LoweredOps) {
     let mut fusion = Fusion { network, wanted, lowered };
-    if fusions.affine {
+    fusion.take_borders();
+    if fusions.inference {
         fusion.each_pair(|fusion, first, second| {
             let able = fusion.fusible(first).affine && fusion.is_affine_of(first, second);
             able.then(|| fusion.lowered.drafts[first].affine = Some(fusion.lowered.drafts[second].node))
         });
+        fusion.each_pair(|fusion, first, second| {
+            let residual = fusion.residual_of(first, second).filter(|_| fusion.fusible(first).residual)?;
+            let node = fusion.lowered.drafts[second].node;
+            let draft = &mut fusion.lowered.drafts[first];
+            draft.inputs.push(residual);
+            draft.residual = Some(node);
+            Some(())
+        });
     }
     fusion.each_pair(|fusion, first, second| {
-        let able = fusion.fusible(first).relu && fusion.lowered.drafts[second].activation == Some(ActivationKind::Relu);
-        able.then(|| fusion.lowered.drafts[first].relu = true)
+        let kind = fusion.lowered.drafts[second].activation?;
+        let able = fusion.fusible(first);
+        let any = able.activation && fusions.inference && kind.pointwise().is_some();
+        let able = any || able.relu && kind == ActivationKind::Relu;
+        able.then(|| fusion.lowered.drafts[first].fused_activation = Some(kind))
     });
     if fusions.max_pooling {
         fusion.each_pair(|fusion, first, second| {
@@ -74,6 +88,11 @@ impl Fusion<'_> {
     fn remove(&mut self, second: usize, value: usize, first: usize) {
         let removed = self.lowered.drafts.remove(second);
         self.lowered.drafts[first].output = removed.output;
+        self.forget(value);
+    }
+
+    /// Notes that a value is never computed.
+    fn forget(&mut self, value: usize) {
         for at in self.lowered.outputs.iter_mut().chain(&mut self.lowered.before) {
             at.take_if(|at| *at == value);
         }
@@ -84,11 +103,49 @@ impl Fusion<'_> {
         let draft = &self.lowered.drafts[first];
         let able = fusible(self.network, draft);
         Fusible {
-            relu: able.relu && !draft.relu,
-            max_pooling: able.max_pooling && !draft.max_pooling,
+            relu: able.relu && draft.fused_activation.is_none(),
+            activation: able.activation && draft.fused_activation.is_none(),
+            max_pooling: able.max_pooling
+                && !draft.max_pooling
+                && draft.residual.is_none()
+                && draft.fused_activation.is_none_or(|kind| kind == ActivationKind::Relu),
             affine: able.affine && draft.affine.is_none(),
+            residual: able.residual && draft.residual.is_none(),
+            padding: able.padding && draft.padding.is_none(),
             ..able
         }
+    }
+
+    /// Lets operations compute the borders of zeros around their inputs.
+    fn take_borders(&mut self) {
+        let mut first = 0;
+        while first < self.lowered.drafts.len() {
+            let OpDraft { node, activation, output: value, .. } = self.lowered.drafts[first];
+            let border = self.network.nodes()[node].layer().spec().zero_padding().filter(|_| activation.is_none());
+            let reader = border.and_then(|_| self.only_reader(value)).filter(|&second| self.fusible(second).padding);
+            match reader {
+                Some(second) => {
+                    self.lowered.drafts[second].padding = Some(node);
+                    self.lowered.drafts[second].inputs[0] = self.lowered.drafts[first].inputs[0];
+                    self.lowered.drafts.remove(first);
+                    self.forget(value);
+                }
+                None => first += 1,
+            }
+        }
+    }
+
+    /// The value that operation `second` adds to that of `first`, if it is there before.
+    fn residual_of(&self, first: usize, second: usize) -> Option<usize> {
+        let (draft, value) = (&self.lowered.drafts[second], self.lowered.drafts[first].output);
+        let node = &self.network.nodes()[draft.node];
+        let same = |input: &usize| self.network.nodes()[*input].shape() == node.shape();
+        let is_sum =
+            draft.activation.is_none() && matches!(node.layer(), Layer::Add(_)) && node.inputs().iter().all(same);
+        let &[a, b] = &draft.inputs[..] else { return None };
+        let other = if a == value { b } else { a };
+        let earlier = self.lowered.drafts[first..].iter().all(|later| later.output != other);
+        (is_sum && earlier).then_some(other)
     }
 
     /// Whether operation `second` gives each channel a factor and a shift, with weights right after those of `first`.

@@ -11,19 +11,38 @@ pub(super) struct OpDraft {
     pub(super) node: usize,
     /// The activation alone; otherwise the layer without it.
     pub(super) activation: Option<ActivationKind>,
-    /// Whether it also computes the ReLU that follows.
-    pub(super) relu: bool,
+    /// The activation that it also computes.
+    pub(super) fused_activation: Option<ActivationKind>,
     /// Whether it also takes the maximum of windows of 2x2, as the layer that follows does.
     pub(super) max_pooling: bool,
     /// The node whose factor and shift of each channel it also computes.
     pub(super) affine: Option<usize>,
+    /// The node whose addition of input 1 it also computes.
+    pub(super) residual: Option<usize>,
+    /// The node whose border of zeros around input 0 it also computes.
+    pub(super) padding: Option<usize>,
     pub(super) inputs: Vec<usize>,
     pub(super) output: usize,
 }
 
 impl OpDraft {
     fn new(node: usize, inputs: Vec<usize>, output: usize) -> Self {
-        Self { node, activation: None, relu: false, max_pooling: false, affine: None, inputs, output }
+        Self {
+            node,
+            activation: None,
+            fused_activation: None,
+            max_pooling: false,
+            affine: None,
+            residual: None,
+            padding: None,
+            inputs,
+            output,
+        }
+    }
+
+    /// Whether it also computes the ReLU that follows.
+    pub(super) fn relu(&self) -> bool {
+        self.fused_activation == Some(ActivationKind::Relu)
     }
 }
 

@@ -11,7 +11,7 @@ use super::memory::{LiveRange, assign};
 use super::request::{NodeValue, Request};
 use super::run::Plan;
 use super::step::{BufferSlot, InputGradient, LinearGradient, SharedGradients, Step, StepBackward, StepTimes};
-use crate::nn::layers::ActivationOp;
+use crate::nn::layers::{ActivationKind, ActivationOp};
 use crate::nn::op::{Fused, Op, OpConfig, ReluBefore, WantedGradients};
 use crate::nn::{BackwardRule, Shape};
 
@@ -124,7 +124,7 @@ impl<'a> Scheduler<'a> {
         }
         let value = draft.inputs[0];
         let from_relu =
-            self.lowered.drafts.iter().any(|other| other.output == value && other.relu && !other.max_pooling);
+            self.lowered.drafts.iter().any(|other| other.output == value && other.relu() && !other.max_pooling);
         let mut put_in = self.request.grad_outputs.iter().chain(&self.request.linear_gradients);
         let alone = able == ReluBefore::WholeGradient || !put_in.any(|&point| self.lowered.at(point) == value);
         from_relu && alone && self.consumers(value).count() == 1
@@ -141,8 +141,8 @@ impl<'a> Scheduler<'a> {
         let draft = &self.lowered.drafts[step];
         match self.request.rule {
             // A fused maximum goes through the ReLU as well.
-            _ if draft.relu && (draft.max_pooling || self.left_to_consumer(step)) => None,
-            rule if draft.relu => Some(ActivationBackward::Rectifier(rule)),
+            _ if draft.relu() && (draft.max_pooling || self.left_to_consumer(step)) => None,
+            rule if draft.relu() => Some(ActivationBackward::Rectifier(rule)),
             BackwardRule::Relevance { epsilon } if draft.activation.is_none() => {
                 let sums = !self.request.network.nodes()[draft.node].weights().is_empty();
                 sums.then_some(ActivationBackward::Sum { epsilon })
@@ -192,8 +192,15 @@ impl<'a> Scheduler<'a> {
             (None, None) => layer.prepare(&config),
             (None, Some(layer)) => {
                 let affine = draft.affine.and_then(|node| nodes[node].layer().spec().channel_affine());
-                let (relu, max_pooling, relu_before) = (draft.relu, draft.max_pooling, self.passes_relu(step));
-                layer.prepare_fused(&config, Fused { relu, max_pooling, affine, relu_before })
+                let fused = Fused {
+                    activation: draft.fused_activation.and_then(ActivationKind::pointwise),
+                    max_pooling: draft.max_pooling,
+                    affine,
+                    residual: draft.residual.is_some(),
+                    padding: draft.padding.and_then(|node| nodes[node].layer().spec().zero_padding()),
+                    relu_before: self.passes_relu(step),
+                };
+                layer.prepare_fused(&config, fused)
             }
         }
     }
@@ -401,16 +408,11 @@ impl<'a> Scheduler<'a> {
     /// What a step is called: its layer, and what is fused into it.
     fn step_name(&self, step: usize) -> String {
         let draft = &self.lowered.drafts[step];
-        let node = &self.request.network.nodes()[draft.node];
-        let mut name = node.name().to_owned();
-        if let Some(activation) = draft.activation {
+        let nodes = [draft.padding, Some(draft.node), draft.affine, draft.residual];
+        let names = nodes.into_iter().flatten().map(|node| self.request.network.nodes()[node].name().to_owned());
+        let mut name = names.collect::<Vec<_>>().join("+");
+        if let Some(activation) = draft.activation.or(draft.fused_activation) {
             name += &format!("+{activation:?}").to_lowercase();
-        }
-        if let Some(affine) = draft.affine {
-            name += &format!("+{}", self.request.network.nodes()[affine].name());
-        }
-        if draft.relu {
-            name += "+relu";
         }
         if draft.max_pooling {
             name += "+pool";
