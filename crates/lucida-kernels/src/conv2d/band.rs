@@ -52,6 +52,17 @@ impl Window {
         first.min(end)..end
     }
 
+    /// The taps along an axis that lie inside the source for the output `index`.
+    #[inline(always)]
+    pub(crate) fn taps_inside(&self, axis: usize, index: usize) -> Range<usize> {
+        let (size, dilation) = (self.source[axis] as isize, self.dilation[axis] as isize);
+        let start = (index * self.strides[axis]) as isize - self.padding[axis];
+        let first = if start < 0 { ((-start + dilation - 1) / dilation) as usize } else { 0 };
+        let end = if start < size { ((size - start + dilation - 1) / dilation) as usize } else { 0 };
+        let end = end.min(self.taps[axis]);
+        first.min(end)..end
+    }
+
     /// Rows of the source under `rows` rows of patches.
     pub(crate) fn rows_under(&self, rows: usize) -> usize {
         if rows == 0 { 0 } else { (rows - 1) * self.strides[0] + self.reach(0) }

@@ -3,7 +3,7 @@
 //! With one filter for each channel, `Y[y, x, c] = sum over i, j of X[s y + d i - p, s x + d j - q, c] K[i, j, c]`: nothing is
 //! summed over channels, so there is no matrix product in it, and the channels are the vector axis. A tile is a few pixels
 //! of a row by a few vectors of channels; its sums stay in registers over all taps, and a vector of the kernel serves all
-//! pixels of the tile.
+//! pixels of the tile. The usual kernels have tiles of their own: see [`super::depthwise_square`].
 //!
 //! ```text
 //!            channels               taps (i, j)           pixels x vectors of sums
@@ -29,6 +29,7 @@ use crate::simd::{Isa, Simd, Tile, multiversion};
 use super::Conv2dShape;
 use super::backward::{BackwardClass, backward_classes};
 use super::band::Window;
+use super::depthwise_square::square_rows;
 use super::pass::{ConvEpilogue, Target};
 
 /// Items for each thread.
@@ -249,21 +250,21 @@ pub(crate) fn repeat_channels(values: &[f32], multiplier: usize, to: &mut [f32])
 }
 
 /// Some rows of a pass over one image.
-struct Rows<'a> {
-    window: &'a Window,
+pub(super) struct Rows<'a> {
+    pub(super) window: &'a Window,
     /// Channels on both sides.
-    filters: usize,
+    pub(super) filters: usize,
     /// The first row of the image, which may not be there if it is not read.
-    source: *const f32,
-    kernel: &'a [f32],
+    pub(super) source: *const f32,
+    pub(super) kernel: &'a [f32],
     /// The columns of pixels whose patches lie inside the image.
-    inside: Range<usize>,
-    rows: Range<usize>,
+    pub(super) inside: Range<usize>,
+    pub(super) rows: Range<usize>,
     /// The first of the rows; from one to the next, and from one pixel to the next.
-    target: *mut f32,
-    target_row: usize,
-    target_column: usize,
-    epilogue: Epilogue,
+    pub(super) target: *mut f32,
+    pub(super) target_row: usize,
+    pub(super) target_column: usize,
+    pub(super) epilogue: Epilogue,
 }
 
 /// # Safety
@@ -275,9 +276,13 @@ unsafe fn depthwise_rows(isa: Isa, job: &Rows, panels: &[Panel]) {
 
 multiversion! {
     fn run[simd: S](job: &Rows, panels: &[Panel]) {
+        // SAFETY: what `depthwise_rows` was promised.
+        if unsafe { square_rows(simd, job) } {
+            return;
+        }
         for row in job.rows.clone() {
             for &panel in panels {
-                // SAFETY: what `depthwise_rows` was promised.
+                // SAFETY: as above.
                 unsafe { simd.tile(panel.width, Row { job, row, panel }) };
             }
         }
@@ -305,28 +310,16 @@ impl<S: Simd> Tile<S> for Row<'_> {
 }
 
 impl Row<'_> {
-    /// The taps along an axis that lie inside the image for the output `index`.
-    #[inline(always)]
-    fn taps(&self, axis: usize, index: usize) -> Range<usize> {
-        let window = self.job.window;
-        let (size, dilation) = (window.source[axis] as isize, window.dilation[axis] as isize);
-        let start = (index * window.strides[axis]) as isize - window.padding[axis];
-        let first = if start < 0 { ((-start + dilation - 1) / dilation) as usize } else { 0 };
-        let end = if start < size { ((size - start + dilation - 1) / dilation) as usize } else { 0 };
-        let end = end.min(window.taps[axis]);
-        first.min(end)..end
-    }
-
     /// All pixels: `ROWS` at a time where all taps are inside.
     #[inline(always)]
     unsafe fn pixels<S: Simd, const ROWS: usize, const WIDTH: usize, const WHOLE: bool>(&self, simd: S) {
         let Range { start, end } = self.job.inside;
         let (columns, all) = (self.job.window.output[1], 0..self.job.window.taps[1]);
-        let rows = self.taps(0, self.row);
+        let rows = self.job.window.taps_inside(0, self.row);
         // SAFETY: the caller's promise; the taps lie inside the image.
         unsafe {
             for x in 0..start {
-                self.tile::<S, 1, WIDTH, WHOLE>(simd, x, rows.clone(), self.taps(1, x));
+                self.tile::<S, 1, WIDTH, WHOLE>(simd, x, rows.clone(), self.job.window.taps_inside(1, x));
             }
             let mut x = start;
             while x + ROWS <= end {
@@ -338,7 +331,7 @@ impl Row<'_> {
                 x += 2;
             }
             for x in x..columns {
-                self.tile::<S, 1, WIDTH, WHOLE>(simd, x, rows.clone(), self.taps(1, x));
+                self.tile::<S, 1, WIDTH, WHOLE>(simd, x, rows.clone(), self.job.window.taps_inside(1, x));
             }
         }
     }

@@ -37,6 +37,7 @@ mod band;
 mod col2im;
 mod depthwise;
 mod depthwise_gradient;
+mod depthwise_square;
 mod introspect;
 mod kernel_gradient;
 #[cfg(test)]
