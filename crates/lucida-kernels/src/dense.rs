@@ -239,7 +239,7 @@ multiversion! {
         for row in output.chunks_exact_mut(units) {
             row.iter_mut().zip(bias).for_each(|(sum, value)| *sum += value);
             if relu {
-                row.iter_mut().for_each(|value| *value = value.max(0.0));
+                row.iter_mut().for_each(|value| *value = if *value < 0.0 { 0.0 } else { *value });
             }
         }
     }

@@ -90,6 +90,27 @@ fn check_finished(
     }
 }
 
+/// What is not a number passes the bounds of an activation, so that a network that has diverged shows it.
+#[test]
+fn activations_keep_what_is_not_a_number() {
+    for cpu in cpus() {
+        let shape = same(8, 8, 16, 16, [3, 3], [1, 1]);
+        let depthwise = Conv2dShape { groups: 16, ..shape };
+        for (algorithm, shape) in
+            [(Algorithm::Direct, shape), (Algorithm::Winograd, shape), (Algorithm::Depthwise, depthwise)]
+        {
+            let mut conv = prepare(algorithm, cpu, shape, 1);
+            conv.set_kernel(&vec![f32::NAN; shape.kernel_len()]);
+            for activation in [Pointwise::Relu, Pointwise::Clip { min: 0.0, max: 6.0 }, Pointwise::Silu] {
+                let mut output = vec![0.0; shape.output_len()];
+                let finish = ConvFinish { activation: Some(activation), ..ConvFinish::default() };
+                conv.forward_finished(1, &numbers(shape.input_len(), 1), finish, &mut output);
+                assert!(output.iter().all(|value| value.is_nan()), "{algorithm:?} {activation:?} {}", cpu.isa().name());
+            }
+        }
+    }
+}
+
 /// Checks each algorithm that can compute this shape.
 fn check(cpu: Cpu, shape: Conv2dShape, batch: usize, capacity: usize) {
     check_with(Algorithm::Direct, cpu, shape, batch, capacity);

@@ -164,7 +164,7 @@ unsafe fn activate_rows(isa: Isa, activation: Pointwise, rows: &[*mut f32], len:
     }
 }
 
-/// `min(max(s, least), most)`
+/// `min(max(s, least), most)`; what is not a number stays that.
 #[inline(always)]
 fn bound<S: Simd, const ROWS: usize, const WIDTH: usize>(
     simd: S,
@@ -175,7 +175,7 @@ fn bound<S: Simd, const ROWS: usize, const WIDTH: usize>(
         let low = simd.splat(least);
         for r in 0..ROWS {
             for w in 0..WIDTH {
-                sums[r][w] = simd.max(sums[r][w], low);
+                sums[r][w] = simd.max(low, sums[r][w]);
             }
         }
     }
@@ -183,7 +183,7 @@ fn bound<S: Simd, const ROWS: usize, const WIDTH: usize>(
         let high = simd.splat(most);
         for r in 0..ROWS {
             for w in 0..WIDTH {
-                sums[r][w] = simd.min(sums[r][w], high);
+                sums[r][w] = simd.min(high, sums[r][w]);
             }
         }
     }

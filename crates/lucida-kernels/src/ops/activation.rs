@@ -194,11 +194,18 @@ multiversion! {
             // The root is exact, and vectorized.
             Pointwise::Power { exponent: 0.5 } => map!(values, |x| x.sqrt()),
             Pointwise::Power { exponent } => map!(values, |x| x.powf(exponent)),
-            Pointwise::Relu => map!(values, |x| if x > 0.0 { x } else { 0.0 }),
+            // What is not a number stays that: a network that has diverged must not look sure of itself.
+            Pointwise::Relu => map!(values, |x| if x < 0.0 { 0.0 } else { x }),
             Pointwise::Sigmoid => map!(values, |x| sigmoid(x)),
             Pointwise::Tanh => map!(values, |x| x.tanh()),
             Pointwise::LeakyRelu { slope } => map!(values, |x| if x > 0.0 { x } else { slope * x }),
-            Pointwise::Clip { min, max } => map!(values, |x| x.max(min).min(max)),
+            Pointwise::Clip { min, max } => map!(values, |x| if x < min {
+                min
+            } else if x > max {
+                max
+            } else {
+                x
+            }),
         }
     }
 }

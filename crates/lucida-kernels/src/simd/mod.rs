@@ -163,7 +163,7 @@ macro_rules! switches_of_masks {
                 masks[i] = self.equal(values[i], largest) & open;
                 open &= !masks[i];
             }
-            (if relu { self.max(largest, self.splat(0.0)) } else { largest }, masks)
+            (if relu { self.max(self.splat(0.0), largest) } else { largest }, masks)
         }
 
         #[inline(always)]

@@ -266,7 +266,7 @@ impl Simd for Avx2 {
                 let zero = _mm256_setzero_ps();
                 let closed = _mm256_cmp_ps::<_CMP_LE_OQ>(largest, zero);
                 number = _mm256_or_si256(number, _mm256_castps_si256(closed));
-                largest = _mm256_max_ps(largest, zero);
+                largest = _mm256_max_ps(zero, largest);
             }
             let shorts = _mm_packs_epi32(_mm256_castsi256_si128(number), _mm256_extracti128_si256::<1>(number));
             let mut switch: Switch = [0; 4];

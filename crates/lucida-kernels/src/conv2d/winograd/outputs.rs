@@ -256,7 +256,7 @@ impl<S: Simd, const HIGH: usize> TileSums<'_, S, HIGH> {
                         value = simd.add(value, load_vector(simd, residual.as_ptr().wrapping_add(pixel), count));
                     }
                     if job.bounds != UNBOUNDED {
-                        value = simd.min(simd.max(value, channels.bounds[0]), channels.bounds[1]);
+                        value = simd.min(channels.bounds[1], simd.max(channels.bounds[0], value));
                     }
                     if let Some(gate) = job.gate {
                         let open = load_vector(simd, gate.as_ptr().wrapping_add(pixel), count);
