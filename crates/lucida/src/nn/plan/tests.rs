@@ -1,8 +1,8 @@
 use super::*;
 use crate::Cpu;
 use crate::nn::layers::{
-    Activation, ActivationKind, Add, BatchNormalization, Concatenate, Conv2D, Dense, Flatten, GlobalAveragePooling2D,
-    Input, MaxPooling2D, Padding,
+    Activation, ActivationKind, Add, BatchNormalization, Concatenate, Conv2D, Dense, DepthwiseConv2D, Flatten,
+    GlobalAveragePooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
 };
 use crate::nn::{Layer, Network, StepSeed, applications};
 
@@ -308,6 +308,73 @@ fn a_convolution_computes_the_normalization_that_follows_to_the_same_bits() {
 }
 
 /// Convolutions in a row; `c1` is followed by a convolution, `c2` by a pooling, `c3` by nothing.
+/// A block with borders of zeros, activations of several kinds, and two residuals: one of the block's input, one of a branch
+/// that is computed after the main one.
+fn blocks() -> Network {
+    let mut b = Network::builder("blocks");
+    let input = b.add(Input::new([9, 8, 6]), &[]).unwrap();
+    let depthwise = DepthwiseConv2D::new([3, 3]).padding(Padding::Same).activation(ActivationKind::Silu);
+    let x = b.add_named("depthwise", depthwise, &[input]).unwrap();
+    let x = b.add_named("project", Conv2D::new(6, [1, 1]).without_bias(), &[x]).unwrap();
+    let x = b.add_named("project_bn", BatchNormalization::default(), &[x]).unwrap();
+    let x = b.add_named("first_sum", Add::new(), &[x, input]).unwrap();
+    let x = b.add_named("relu6", Activation::new(ActivationKind::Relu6), &[x]).unwrap();
+    let pad = ZeroPadding2D { padding: [[1, 0], [0, 2]] };
+    let main = b.add_named("pad", pad, &[x]).unwrap();
+    let main = b.add_named("main", Conv2D::new(5, [3, 3]).strides([2, 2]), &[main]).unwrap();
+    let side = b.add_named("side_pad", pad, &[x]).unwrap();
+    let side = b.add_named("side", Conv2D::new(5, [3, 3]).strides([2, 2]), &[side]).unwrap();
+    let side = b.add_named("side_bn", BatchNormalization::default(), &[side]).unwrap();
+    let x = b.add_named("second_sum", Add::new(), &[main, side]).unwrap();
+    let x = b.add_named("gelu", Activation::new(ActivationKind::Gelu), &[x]).unwrap();
+    let mut network = b.build(&[x], 9).unwrap();
+    // Moments that are not zero and one.
+    for weight in network.weights_mut().iter_mut().filter(|weight| weight.name().contains("_bn/")) {
+        let values = (0..weight.values().len()).map(|i| 0.5 + i as f32 / 10.0).collect::<Vec<_>>();
+        weight.values_mut().copy_from_slice(&values);
+    }
+    network
+}
+
+#[test]
+fn what_is_fused_computes_the_same() {
+    let network = blocks();
+    let (batch, input) = (2, ramp(2 * 9 * 8 * 6));
+    let mut fused = Plan::builder(&network).batch_size(batch).build().unwrap();
+    let names: Vec<String> = fused.profile().into_iter().map(|step| step.name).collect();
+    let expected =
+        ["depthwise+silu", "project+project_bn+first_sum+relu6", "pad+main", "side_pad+side+side_bn+second_sum+gelu"];
+    assert_eq!(names, expected);
+    // Where every value is wanted nothing is fused.
+    let mut all = Plan::builder(&network).batch_size(batch);
+    for node in network.nodes() {
+        all = all.output(node.name()).output(TensorRef::before_activation(node.name()));
+    }
+    let mut all = all.build().unwrap();
+    for plan in [&mut fused, &mut all] {
+        plan.input_mut().copy_from_slice(&input);
+        plan.forward(&network).unwrap();
+    }
+    assert!(all.profile().len() > 2 * expected.len());
+    let unfused = all.output(2 * network.nodes().len() - 2);
+    let pairs = fused.output(0).iter().zip(unfused);
+    assert!(
+        pairs.len() == batch * 4 * 4 * 5 && pairs.clone().all(|(a, b)| (a - b).abs() < 2e-6),
+        "{:?}",
+        pairs.collect::<Vec<_>>()
+    );
+}
+
+/// A gradient goes back through each layer, but for a border of zeros.
+#[test]
+fn little_is_fused_where_a_gradient_comes_back() {
+    let network = blocks();
+    let plan = Plan::builder(&network).grad_output_at("gelu").input_gradient().build().unwrap();
+    let names: Vec<String> = plan.profile().into_iter().map(|step| step.name).collect();
+    assert!(names.iter().any(|name| name == "pad+main"), "{names:?}");
+    assert!(names.iter().any(|name| name == "first_sum") && names.iter().any(|name| name == "side_bn"), "{names:?}");
+}
+
 fn chain() -> Network {
     let mut b = Network::builder("chain");
     let relu = |filters| conv(filters).activation(ActivationKind::Relu);
