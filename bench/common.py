@@ -13,7 +13,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 SCRATCH = ROOT / "target" / "bench"
 RECORDS = HERE / "records"
-PINNED = ["tensorflow-cpu==2.21.0", "keras==3.15.1", "torch==2.15.0", "pillow==13.0.0", "scipy==1.17.1"]
+PINNED = ["tensorflow-cpu==2.21.0", "keras==3.15.1", "torch==2.15.0", "torchvision==0.29.2", "onnx==1.23.2"]
+PINNED += ["onnxruntime==1.32.0", "openvino==2026.4.1", "pillow==13.0.0", "scipy==1.17.1"]
 # The options that name folders, as they stand in the workloads' commands.
 FOLDERS = ("DATA", "WEIGHTS", "MNIST")
 

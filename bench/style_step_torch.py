@@ -1,4 +1,5 @@
-"""Times steps of style transfer in PyTorch: VGG19 to block5_conv2, six losses, Adam on the picture."""
+"""Times steps of style transfer in PyTorch: VGG19 to block5_conv2, six losses, Adam on the picture; with channels last and ReLUs
+in place, its fastest way on a processor."""
 
 import torch
 from torch import nn
@@ -15,11 +16,11 @@ for number, (filters, count) in enumerate(blocks):
     if number:
         layers.append(nn.MaxPool2d(2))
     for index in range(count):
-        layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU()]
+        layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU(inplace=True)]
         channels = filters
         if index == 0:
             marks.append(len(layers) - 1)
-network = nn.ModuleList(layers).requires_grad_(False)
+network = nn.ModuleList(layers).requires_grad_(False).to(memory_format=torch.channels_last)
 mean = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1)
 
 
@@ -33,10 +34,14 @@ def features_of(picture):
     return style, x
 
 
-picture = (torch.rand(1, 3, size, size) * 255).requires_grad_()
+def random_picture():
+    return (torch.rand(1, 3, size, size) * 255).to(memory_format=torch.channels_last)
+
+
+picture = random_picture().requires_grad_()
 with torch.no_grad():
     content_target = features_of(picture)[1]
-    style_targets = features_of(torch.rand(1, 3, size, size) * 255)[0]
+    style_targets = features_of(random_picture())[0]
 optimizer = torch.optim.Adam([picture], lr=1.0)
 
 

@@ -45,7 +45,7 @@ class Workload:
     def record(self, key, python, options):
         """Times all programs in turn, and writes the record."""
         if self.prepare:
-            self.prepare(options)
+            self.prepare(options, python)
         memory, rounds = {}, {}
         commands = self.commands(python, options)
         for number in range(options.rounds):
@@ -73,7 +73,7 @@ class Workload:
         save(key, self.title, self.text, options, lines)
 
 
-def prepare_prediction(options):
+def prepare_prediction(options, _python):
     """A network that has seen the built-in digits, and the first of these as an image."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
     (_, height, width), pixels = idx(HERE.parent / "assets" / "mnist-10k-images-idx3-ubyte")
@@ -83,6 +83,29 @@ def prepare_prediction(options):
     lucida, trained = built(options, "lucida"), str(SCRATCH / "mnist")
     run([lucida, "train", "mnist", "--epochs", "3", "--force", "--quiet", "--out", trained])
     run([lucida, "weights", "convert", trained, f"{trained}.keras", "--force", "--quiet"])
+
+
+def inference(title, name, batch):
+    """Passes of a network of torchvision's, with random weights."""
+    file = f"SCRATCH/{name}.onnx"
+
+    def prepare(_options, python):
+        written = SCRATCH / f"{name}.onnx"
+        if not written.exists():
+            run([python, str(HERE / "inference.py"), "export", name, str(written)])
+
+    def peer(runtime):
+        return ["inference.py", runtime, name, file, str(batch)]
+
+    images = "1 image" if batch == 1 else f"{batch} images"
+    return Workload(
+        f"{title}, {images}",
+        f"torchvision's {name} with random weights, read from the ONNX file that PyTorch writes: forward, {images} of 224x224, "
+        f"32-bit floats. Each round has {'50 passes after 10' if batch == 1 else '8 passes after 2'} to warm up.",
+        ["inference", file, str(batch)],
+        [peer("onnxruntime"), peer("openvino"), peer("torch")],
+        prepare=prepare,
+    )
 
 
 INCEPTION = "WEIGHTS/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -163,6 +186,22 @@ WORKLOADS = {
         [["first_prediction.py", "keras", "SCRATCH/mnist.keras", "SCRATCH/digit-5.png"]],
         prepare=prepare_prediction,
     ),
+    **{
+        f"{name.replace('_', '-')}-{batch}": inference(title, name, batch)
+        for title, name, batch in [
+            ("VGG16", "vgg16", 1),
+            ("VGG16", "vgg16", 16),
+            ("ResNet18", "resnet18", 1),
+            ("ResNet50", "resnet50", 1),
+            ("ResNet50", "resnet50", 32),
+            ("SqueezeNet 1.1", "squeezenet1_1", 1),
+            ("MobileNetV2", "mobilenet_v2", 1),
+            ("MobileNetV2", "mobilenet_v2", 32),
+            ("EfficientNetB0", "efficientnet_b0", 1),
+            ("DenseNet121", "densenet121", 1),
+            ("ConvNeXt-Tiny", "convnext_tiny", 1),
+        ]
+    },
     **{
         f"style-{size}": Workload(
             f"A step of style transfer, {size}x{size}",

@@ -1,0 +1,89 @@
+"""Times passes of a network in another runtime, as `bench/programs/inference.rs` does it in Lucida.
+
+    inference.py onnxruntime|openvino|torch NETWORK FILE BATCH [THREADS]
+
+NETWORK is torchvision's name, and FILE the network as ONNX: `inference.py export NETWORK FILE` writes it, with random weights.
+"""
+
+import importlib.metadata
+import pathlib
+import sys
+
+import numpy as np
+
+from peers import report
+
+SIZE = 224
+
+
+def network(name):
+    """The network with random weights, the same at each call."""
+    import torch
+    import torchvision
+
+    torch.manual_seed(1)
+    return getattr(torchvision.models, name)(weights=None).eval()
+
+
+def export(name, file):
+    """Writes the network as ONNX, for any number of images."""
+    import torch
+
+    pathlib.Path(file).parent.mkdir(parents=True, exist_ok=True)
+    names = {"input_names": ["images"], "output_names": ["scores"]}
+    image = torch.rand(1, 3, SIZE, SIZE)
+    torch.onnx.export(network(name), image, file, dynamo=False, dynamic_axes={"images": {0: "batch"}}, **names)
+
+
+def onnxruntime(_name, file, images, threads):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"images": images})
+
+
+def openvino(_name, file, images, threads):
+    """In 32 bits, as all the others: on processors with bfloat16 it would take that."""
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(file)
+    model.reshape(list(images.shape))
+    hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    request = core.compile_model(model, "CPU", hints).create_infer_request()
+    return lambda: request.infer([images])
+
+
+def torch(name, _file, images, threads):
+    """With channels last, its fastest layout on a processor."""
+    import torch
+
+    torch.set_num_threads(threads)
+    model = network(name).to(memory_format=torch.channels_last)
+    batch = torch.from_numpy(images).to(memory_format=torch.channels_last)
+
+    def run():
+        with torch.inference_mode():
+            model(batch)
+
+    return run
+
+
+RUNTIMES = {"onnxruntime": ("ONNX Runtime", onnxruntime), "openvino": ("OpenVINO", openvino), "torch": ("PyTorch", torch)}
+
+
+def main():
+    runtime, name, file, *rest = sys.argv[1:]
+    if runtime == "export":
+        return export(name, file)
+    batch, threads = int(rest[0]), int(rest[1]) if len(rest) > 1 else 2
+    title, prepare = RUNTIMES[runtime]
+    images = np.random.default_rng(1).random((batch, 3, SIZE, SIZE), np.float32)
+    version = importlib.metadata.version(runtime).split("+")[0]
+    report(f"{title} {version}", prepare(name, file, images, threads), *((10, 50) if batch == 1 else (2, 8)))
+
+
+if __name__ == "__main__":
+    main()
