@@ -112,16 +112,41 @@ pub trait ChannelAffine: std::fmt::Debug + Send {
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     pub(crate) buffers: &'a [Buffer],
-    /// For each input: its buffer, and its length for the whole batch.
-    pub(crate) slots: &'a [(usize, usize)],
-    pub(crate) batch: usize,
+    pub(crate) slots: &'a [StepSlot],
+    pub(crate) samples: Samples,
+}
+
+/// Where a step finds a value or puts it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepSlot {
+    pub(crate) buffer: usize,
+    /// Its length for one sample.
+    pub(crate) len: usize,
+    /// Whether the buffer holds it for the whole batch, rather than for the samples at hand.
+    pub(crate) whole: bool,
+}
+
+/// The samples that a step computes at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Samples {
+    /// The first, counted over the batch.
+    pub(crate) first: usize,
+    pub(crate) count: usize,
+}
+
+impl StepSlot {
+    /// The floats of these samples in the buffer.
+    pub(crate) fn range(self, samples: Samples) -> std::ops::Range<usize> {
+        let start = if self.whole { samples.first * self.len } else { 0 };
+        start..start + samples.count * self.len
+    }
 }
 
 impl<'a> Inputs<'a> {
     /// Input `index`: (batch, ...).
     pub fn get(&self, index: usize) -> &'a [f32] {
-        let (buffer, len) = self.slots[index];
-        &self.buffers[buffer][..self.batch * len]
+        let slot = self.slots[index];
+        &self.buffers[slot.buffer][slot.range(self.samples)]
     }
 
     /// The number of inputs.

@@ -6,8 +6,8 @@
 //! then allocates nothing.
 //!
 //! It is made in this order: `lower` lists the operations and the values between them, `fuse` lets an operation
-//! compute the layers that follow it, `scheduler` traces the gradients, prepares the operations and gives each tensor a
-//! buffer (`memory`); `run` executes the result.
+//! compute its neighbors, `scheduler` traces the gradients, cuts the steps into `sections` of the batch, prepares the operations
+//! and gives each tensor a buffer (`memory`); `run` executes the result.
 //!
 //! Everything above is a loop over a plan: training (forward, loss, backward to the weights), activation maximization
 //! (forward, a gradient at one neuron, backward to the image), style transfer (forward, gradients at six layers, backward
@@ -25,6 +25,7 @@ mod profile;
 mod request;
 mod run;
 mod scheduler;
+mod sections;
 mod step;
 #[cfg(test)]
 mod tests;

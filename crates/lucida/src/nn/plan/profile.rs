@@ -60,7 +60,7 @@ impl Plan {
             let there = |algorithm, rate, times: &[f64]| (!times.is_empty()).then(|| pass(algorithm, rate, times));
             StepProfile {
                 name: step.name.clone(),
-                output_len: step.output.1,
+                output_len: step.output.len,
                 pack: median(&step.times.pack),
                 forward: pass(stats.forward, forward, &step.times.forward),
                 activation_backward: median(&step.times.activation_backward),

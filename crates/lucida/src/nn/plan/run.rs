@@ -6,8 +6,9 @@ use lucida_kernels::ops::{Pointwise, pointwise_backward};
 use lucida_kernels::{Buffer, Cpu};
 
 use super::activation_backward::ActivationBackward;
-use super::step::{BufferSlot, LinearGradient, SharedGradients, Step, timed};
-use crate::nn::op::{Backward, Forward, Inputs, LayerSeed, StepSeed};
+use super::sections::Section;
+use super::step::{BufferSlot, LinearGradient, SharedGradients, Step, timed, timed_part};
+use crate::nn::op::{Backward, Forward, Inputs, LayerSeed, Samples, StepSeed, StepSlot};
 use crate::nn::{BackwardRule, Network, OptimizerState, Shape, Shard, Weight};
 use crate::{Error, Result};
 
@@ -38,6 +39,8 @@ pub struct Plan {
     /// Whether the passes of each step are timed.
     pub(super) timed: bool,
     pub(super) steps: Vec<Step>,
+    /// Whoever computes gradients has a single one.
+    pub(super) sections: Vec<Section>,
     pub(super) buffers: Vec<Buffer>,
     /// The inputs of the network.
     pub(super) inputs: Vec<BufferSlot>,
@@ -208,23 +211,41 @@ impl Plan {
         if network.weights().len() != self.weight_gradients.len() {
             return Err(Error::argument(format!("the plan was made for another network than {}", network.name())));
         }
-        for step in &mut self.steps {
-            let weights = &network.weights()[step.weights.clone()];
-            if weights.iter().map(|weight| weight.version()).ne(step.versions.iter().copied()) {
-                step.versions.clear();
-                step.versions.extend(weights.iter().map(|weight| weight.version()));
-                timed(self.timed, &mut step.times.pack, || step.op.set_weights(weights));
+        for section in 0..self.sections.len() {
+            let Section { steps, samples } = self.sections[section].clone();
+            for first in (0..self.batch).step_by(samples) {
+                let samples = Samples { first, count: samples.min(self.batch - first) };
+                for step in steps.clone() {
+                    self.step_forward(step, network, samples, (seed, shard));
+                }
             }
-            // The output leaves its place while the others are borrowed; moving a buffer moves a pointer.
-            let mut output = std::mem::take(&mut self.buffers[step.output.0]);
-            let inputs = Inputs { buffers: &self.buffers, slots: &step.inputs, batch: self.batch };
-            let seed = seed.map(|step_seed| LayerSeed { step: step_seed, layer: step.node });
-            let pass = Forward { batch: self.batch, inputs, weights, seed, shard };
-            let to = &mut output[..self.batch * step.output.1];
-            timed(self.timed, &mut step.times.forward, || step.op.forward(&pass, to));
-            self.buffers[step.output.0] = output;
         }
         Ok(())
+    }
+
+    /// The forward pass of a step for some samples.
+    fn step_forward(
+        &mut self,
+        index: usize,
+        network: &Network,
+        samples: Samples,
+        (seed, shard): (Option<StepSeed>, Option<Shard<'_>>),
+    ) {
+        let step = &mut self.steps[index];
+        let weights = &network.weights()[step.weights.clone()];
+        if weights.iter().map(|weight| weight.version()).ne(step.versions.iter().copied()) {
+            step.versions.clear();
+            step.versions.extend(weights.iter().map(|weight| weight.version()));
+            timed(self.timed, &mut step.times.pack, || step.op.set_weights(weights));
+        }
+        // The output leaves its place while the others are borrowed; moving a buffer moves a pointer.
+        let mut output = std::mem::take(&mut self.buffers[step.output.buffer]);
+        let inputs = Inputs { buffers: &self.buffers, slots: &step.inputs, samples };
+        let seed = seed.map(|step_seed| LayerSeed { step: step_seed, layer: step.node });
+        let pass = Forward { batch: samples.count, inputs, weights, seed, shard };
+        let to = &mut output[step.output.range(samples)];
+        timed_part(self.timed, samples.first == 0, &mut step.times.forward, || step.op.forward(&pass, to));
+        self.buffers[step.output.buffer] = output;
     }
 }
 
@@ -305,7 +326,7 @@ impl Plan {
         let Some((back, activation)) = step.backward.as_ref().and_then(|back| Some((back, back.activation?))) else {
             return;
         };
-        let (batch, (output, len)) = (self.batch, step.output);
+        let (batch, StepSlot { buffer: output, len, .. }) = (self.batch, step.output);
         let mut gradient = std::mem::take(&mut self.buffers[back.gradient]);
         let values = self.buffers[output].get(..batch * len).unwrap_or_default();
         let own = &mut gradient[..batch * len];
@@ -380,7 +401,7 @@ impl Plan {
             let linear_gradient = target.linear_gradient.map(|index| &self.linear_gradients[index].map);
             let slots = (&step.inputs[..], step.output, back.gradient);
             let pass = Backward { linear_gradient, ..pass(&self.buffers, slots, self.batch, weights, shard) };
-            let to = &mut grad_input[..self.batch * step.inputs[target.index].1];
+            let to = &mut grad_input[..self.batch * step.inputs[target.index].len];
             timed(self.timed, &mut step.times.backward_input, || {
                 step.op.backward_input(&pass, target.index, to, target.accumulate);
             });
@@ -392,12 +413,12 @@ impl Plan {
 /// What a step's backward pass gets: `slots` are those of its inputs, of its output, and the gradient's buffer.
 fn pass<'a>(
     buffers: &'a [Buffer],
-    (inputs, (output, len), gradient): (&'a [(usize, usize)], (usize, usize), usize),
+    (inputs, StepSlot { buffer: output, len, .. }, gradient): (&'a [StepSlot], StepSlot, usize),
     batch: usize,
     weights: &'a [Weight],
     shard: Option<Shard<'a>>,
 ) -> Backward<'a> {
-    let inputs = Inputs { buffers, slots: inputs, batch };
+    let inputs = Inputs { buffers, slots: inputs, samples: Samples { first: 0, count: batch } };
     let output = buffers[output].get(..batch * len).unwrap_or_default();
     Backward {
         batch,

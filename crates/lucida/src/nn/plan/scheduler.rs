@@ -10,9 +10,10 @@ use super::lower::{LoweredOps, OpDraft};
 use super::memory::{LiveRange, assign};
 use super::request::{NodeValue, Request};
 use super::run::Plan;
+use super::sections::Section;
 use super::step::{BufferSlot, InputGradient, LinearGradient, SharedGradients, Step, StepBackward, StepTimes};
 use crate::nn::layers::{ActivationKind, ActivationOp};
-use crate::nn::op::{Fused, Op, OpConfig, ReluBefore, WantedGradients};
+use crate::nn::op::{Fused, Op, OpConfig, ReluBefore, StepSlot, WantedGradients};
 use crate::nn::{BackwardRule, Shape};
 
 /// A plan in the making: which gradient flows where.
@@ -24,12 +25,17 @@ pub(super) struct Scheduler<'a> {
     /// For each step, if it takes part in the backward pass: for each input, whether its gradient is computed and if so
     /// whether it is added to one that has been written before.
     flow: Vec<Option<Vec<Option<bool>>>>,
+    sections: Vec<Section>,
+    /// For each value: whether it is kept for the whole batch, rather than for the samples that a section takes at a time.
+    whole: Vec<bool>,
 }
 
 impl<'a> Scheduler<'a> {
     pub(super) fn new(request: Request<'a>, lowered: LoweredOps) -> Self {
-        let mut scheduler = Self { request, lowered, gradient: Vec::new(), flow: Vec::new() };
+        let (gradient, flow, sections, whole) = Default::default();
+        let mut scheduler = Self { request, lowered, gradient, flow, sections, whole };
         scheduler.trace_gradients();
+        scheduler.cut_into_sections();
         scheduler
     }
 
@@ -81,6 +87,42 @@ impl<'a> Scheduler<'a> {
         }
         // A gradient that is put in has its buffer even when it leads nowhere.
         self.gradient = comes;
+    }
+
+    fn cut_into_sections(&mut self) {
+        let (drafts, batch) = (&self.lowered.drafts, self.request.batch);
+        let inference = !self.request.training && self.flow.iter().all(Option::is_none);
+        let len = |&value: &usize| self.lowered.values[value].len();
+        let floats: Vec<usize> =
+            drafts.iter().map(|draft| draft.inputs.iter().map(len).sum::<usize>() + len(&draft.output)).collect();
+        self.sections = if inference { Section::of(&floats, batch) } else { Section::whole(drafts.len(), batch) };
+        // A value is whole unless one section alone writes and reads it.
+        let mut within: Vec<Option<usize>> = vec![None; self.lowered.values.len()];
+        self.whole = vec![false; within.len()];
+        let inputs = self.request.network.inputs().map(|input| self.lowered.at((input, false)));
+        let outputs = self.request.outputs.iter().map(|&point| self.lowered.at(point));
+        inputs.chain(outputs).for_each(|value| self.whole[value] = true);
+        for (number, section) in self.sections.iter().enumerate() {
+            for draft in &drafts[section.steps.clone()] {
+                for &value in draft.inputs.iter().chain([&draft.output]) {
+                    self.whole[value] |= *within[value].get_or_insert(number) != number;
+                }
+            }
+        }
+    }
+
+    /// The section of a step.
+    fn section(&self, step: usize) -> &Section {
+        self.sections.iter().find(|section| section.steps.contains(&step)).expect("each step is in a section")
+    }
+
+    /// The samples that a value's buffer holds.
+    fn samples_of(&self, value: usize) -> usize {
+        let steps = self.lowered.drafts.iter().position(|draft| draft.output == value);
+        match steps {
+            Some(step) if !self.whole[value] => self.section(step).samples,
+            _ => self.request.batch,
+        }
     }
 
     /// The values whose gradients are written before the backward pass begins.
@@ -175,7 +217,7 @@ impl<'a> Scheduler<'a> {
         let flow = self.flow[step].as_ref();
         let config = OpConfig {
             cpu: self.request.cpu,
-            batch: self.request.batch,
+            batch: self.section(step).samples,
             inputs: &inputs,
             output: node.shape(),
             training: self.request.training && !frozen,
@@ -216,7 +258,7 @@ impl<'a> Scheduler<'a> {
             .map(|index| LiveRange {
                 first: usize::MAX,
                 last: 0,
-                len: self.lowered.values[index % values].len() * self.request.batch,
+                len: self.lowered.values[index % values].len() * self.samples_of(index % values),
             })
             .collect();
         let mut touch = |index: usize, moment: usize| {
@@ -245,8 +287,12 @@ impl<'a> Scheduler<'a> {
             touch(values + value, end);
         }
         for (step, draft) in self.lowered.drafts.iter().enumerate() {
-            touch(draft.output, step + 1);
-            draft.inputs.iter().for_each(|&input| touch(input, step + 1));
+            let section = &self.section(step).steps;
+            for &value in draft.inputs.iter().chain([&draft.output]) {
+                // A section runs several times: what it does not keep for itself must outlast all of them.
+                let moments = if self.whole[value] { [section.start + 1, section.end] } else { [step + 1; 2] };
+                moments.into_iter().for_each(|moment| touch(value, moment));
+            }
             let Some(flow) = &self.flow[step] else { continue };
             let (needs, moment) = (ops[step].backward_needs(), back_at(step));
             touch(values + draft.output, moment);
@@ -299,6 +345,7 @@ impl<'a> Scheduler<'a> {
             training: self.request.training,
             timed: false,
             steps,
+            sections: self.sections.clone(),
             buffers: lens.into_iter().map(Buffer::zeroed).collect(),
             inputs: input_values.iter().map(|&value| slot(value)).collect(),
             outputs: self.request.outputs.iter().map(|&p| shaped(slot(self.lowered.at(p)), node_shape(p))).collect(),
@@ -375,7 +422,10 @@ impl<'a> Scheduler<'a> {
     /// A step of the plan.
     fn step(&self, step: usize, op: Box<dyn Op>, slot: &dyn Fn(usize) -> BufferSlot) -> Step {
         let values = self.lowered.values.len();
-        let at = |index: usize| (slot(index).buffer, slot(index).len);
+        let at = |value: usize| {
+            let BufferSlot { buffer, len, .. } = slot(value);
+            StepSlot { buffer, len, whole: self.whole[value] }
+        };
         let draft = &self.lowered.drafts[step];
         let backward = self.flow[step].as_ref().map(|flow| {
             let inputs = flow.iter().enumerate().filter_map(|(index, &through)| {

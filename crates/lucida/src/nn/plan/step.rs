@@ -7,7 +7,7 @@ use lucida_kernels::ChannelMap;
 
 use super::activation_backward::ActivationBackward;
 use crate::nn::Shape;
-use crate::nn::op::Op;
+use crate::nn::op::{Op, StepSlot};
 
 /// An operation with its buffers.
 pub(super) struct Step {
@@ -17,9 +17,8 @@ pub(super) struct Step {
     pub(super) times: StepTimes,
     /// The number of its layer in the network.
     pub(super) node: usize,
-    /// For each input: its buffer, and its length for one sample.
-    pub(super) inputs: Vec<(usize, usize)>,
-    pub(super) output: (usize, usize),
+    pub(super) inputs: Vec<StepSlot>,
+    pub(super) output: StepSlot,
     /// Its weights in the network, those of fused layers among them, and the versions of them that the operation was last
     /// given.
     pub(super) weights: Range<usize>,
@@ -85,6 +84,15 @@ pub(super) struct StepTimes {
     pub(super) activation_backward: Vec<f64>,
     pub(super) backward_input: Vec<f64>,
     pub(super) backward_weights: Vec<f64>,
+}
+
+/// Runs a part of a pass, and adds its time to that of the pass, which the first part begins.
+pub(super) fn timed_part(wanted: bool, first: bool, times: &mut Vec<f64>, run: impl FnOnce()) {
+    timed(wanted, times, run);
+    if wanted && !first {
+        let part = times.pop().unwrap_or_default();
+        *times.last_mut().expect("the first part begins the pass") += part;
+    }
 }
 
 /// Runs a pass, and takes its time if it is wanted.
