@@ -10,7 +10,7 @@ use super::lower::{LoweredOps, OpDraft};
 use super::memory::{LiveRange, assign};
 use super::request::{NodeValue, Request};
 use super::run::Plan;
-use super::sections::Section;
+use super::sections::{Section, Traffic};
 use super::step::{BufferSlot, InputGradient, LinearGradient, SharedGradients, Step, StepBackward, StepTimes};
 use crate::nn::layers::{ActivationKind, ActivationOp};
 use crate::nn::op::{Fused, Op, OpConfig, ReluBefore, StepSlot, WantedGradients};
@@ -93,9 +93,15 @@ impl<'a> Scheduler<'a> {
         let (drafts, batch) = (&self.lowered.drafts, self.request.batch);
         let inference = !self.request.training && self.flow.iter().all(Option::is_none);
         let len = |&value: &usize| self.lowered.values[value].len();
-        let floats: Vec<usize> =
-            drafts.iter().map(|draft| draft.inputs.iter().map(len).sum::<usize>() + len(&draft.output)).collect();
-        self.sections = if inference { Section::of(&floats, batch) } else { Section::whole(drafts.len(), batch) };
+        let weights = self.request.network.weights();
+        let traffic = |draft: &OpDraft| Traffic {
+            values: draft.inputs.iter().chain([&draft.output]).map(len).sum(),
+            weights: weights[self.weights(draft)].iter().map(|weight| weight.values().len()).sum(),
+        };
+        self.sections = match inference {
+            true => Section::of(&drafts.iter().map(traffic).collect::<Vec<_>>(), batch),
+            false => Section::whole(drafts.len(), batch),
+        };
         // A value is whole unless one section alone writes and reads it.
         let mut within: Vec<Option<usize>> = vec![None; self.lowered.values.len()];
         self.whole = vec![false; within.len()];
@@ -287,10 +293,11 @@ impl<'a> Scheduler<'a> {
             touch(values + value, end);
         }
         for (step, draft) in self.lowered.drafts.iter().enumerate() {
-            let section = &self.section(step).steps;
+            let Section { steps: section, samples } = self.section(step);
             for &value in draft.inputs.iter().chain([&draft.output]) {
-                // A section runs several times: what it does not keep for itself must outlast all of them.
-                let moments = if self.whole[value] { [section.start + 1, section.end] } else { [step + 1; 2] };
+                // What a section that runs several times does not keep for itself must outlast all of them.
+                let lasts = self.whole[value] && *samples < self.request.batch;
+                let moments = if lasts { [section.start + 1, section.end] } else { [step + 1; 2] };
                 moments.into_iter().for_each(|moment| touch(value, moment));
             }
             let Some(flow) = &self.flow[step] else { continue };

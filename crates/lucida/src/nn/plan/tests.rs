@@ -308,6 +308,40 @@ fn a_convolution_computes_the_normalization_that_follows_to_the_same_bits() {
 }
 
 /// Convolutions in a row; `c1` is followed by a convolution, `c2` by a pooling, `c3` by nothing.
+/// Large layers take a sample at a time, small ones several; what crosses, a residual among it, is kept for all.
+#[test]
+fn sections_give_what_single_samples_give() {
+    let mut b = Network::builder("sections");
+    let input = b.add(Input::new([320, 320, 3]), &[]).unwrap();
+    let stem = b.add_named("stem", conv(8).activation(ActivationKind::Silu), &[input]).unwrap();
+    let large = b.add_named("large", conv(8), &[stem]).unwrap();
+    let large = b.add_named("sum", Add::new(), &[large, stem]).unwrap();
+    let pooled = b.add_named("pooled", MaxPooling2D::new([16, 16]), &[large]).unwrap();
+    let small = b.add_named("small", conv(8), &[pooled]).unwrap();
+    let small = b.add_named("small_sum", Add::new(), &[small, pooled]).unwrap();
+    let out = b.add_named("out", GlobalAveragePooling2D::new(), &[small]).unwrap();
+    let network = b.build(&[out], 9).unwrap();
+    let (batch, len) = (5, 320 * 320 * 3);
+    let image = ramp(batch * len);
+    let plan = |batch| Plan::builder(&network).batch_size(batch).output("stem").output("out").build().unwrap();
+    let (mut all, mut one) = (plan(batch), plan(1));
+    let samples: Vec<usize> = all.sections.iter().map(|section| section.samples).collect();
+    assert!(samples.len() > 1 && samples[0] == 1 && samples.ends_with(&[batch]), "{samples:?}");
+    for batch in [batch, 2] {
+        all.set_batch(batch);
+        all.input_mut().copy_from_slice(&image[..batch * len]);
+        all.forward(&network).unwrap();
+        for sample in 0..batch {
+            one.input_mut().copy_from_slice(&image[sample * len..][..len]);
+            one.forward(&network).unwrap();
+            for output in 0..2 {
+                let expected = one.output(output);
+                assert!(all.output(output)[sample * expected.len()..][..expected.len()] == *expected, "{sample}");
+            }
+        }
+    }
+}
+
 /// A block with borders of zeros, activations of several kinds, and two residuals: one of the block's input, one of a branch
 /// that is computed after the main one.
 fn blocks() -> Network {
