@@ -293,3 +293,52 @@ impl Items {
         batch.div_ceil(self.images) * self.bands
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A 1x1 convolution of `size x size` pixels, in tiles of 6 rows and panels of 4 vectors, on two threads.
+    fn pixels(size: usize, channels: usize, vectors: usize) -> (Window, Product) {
+        let window = Window {
+            source: [size, size, channels],
+            strides: [1, 1],
+            taps: [1, 1],
+            dilation: [1, 1],
+            groups: 1,
+            padding: [0, 0],
+            output: [size, size],
+            pooled: false,
+        };
+        let product = Product { threads: 2, depth: channels, vectors, panels: vectors.div_ceil(4), tile_rows: 6 };
+        (window.flattened(), product)
+    }
+
+    #[test]
+    fn few_pixels_are_shared_by_panels_and_many_by_bands() {
+        let (window, product) = pixels(7, 512, 128);
+        assert_eq!(window.output, [49, 1]);
+        let items = Items::fastest(&window, 1, &product);
+        assert_eq!(items.bands, 1, "each thread reads a part of the weights once");
+        assert!(items.parts(&window, 1, &product).0 >= 2);
+        let (window, product) = pixels(56, 64, 4);
+        let items = Items::fastest(&window, 1, &product);
+        assert!(items.bands >= 2 && items.parts(&window, 1, &product).0 == 1, "there is one panel: {items:?}");
+        // Whole tiles, of the usual rows or of few.
+        assert!(items.rows % product.tile_rows <= FEW_ROWS, "{items:?}");
+    }
+
+    #[test]
+    fn items_cover_all_rows_of_all_images() {
+        for (size, channels, vectors) in [(1, 3, 1), (7, 960, 10), (13, 512, 63), (112, 16, 6)] {
+            let (window, product) = pixels(size, channels, vectors);
+            for batch in [1, 3, 32] {
+                let items = Items::fastest(&window, batch, &product);
+                let rows = size * size;
+                assert_eq!(items.bands, rows.div_ceil(items.rows), "{items:?}");
+                assert!(items.images == 1 || items.bands == 1, "{items:?}");
+                assert_eq!(items.count(batch), batch.div_ceil(items.images) * items.bands);
+            }
+        }
+    }
+}
