@@ -148,7 +148,7 @@ impl<S: Simd, const LEFT_ROWS: bool> Tile<S> for Column<'_, LEFT_ROWS> {
             match rest {
                 0 => {}
                 _ if rest <= FEW_ROWS && FEW_ROWS < ROWS => {
-                    sides.tile::<S, FEW_ROWS, WIDTH, false>(simd, left, out, rest)
+                    sides.tile::<S, FEW_ROWS, WIDTH, false>(simd, left, out, rest);
                 }
                 _ => sides.tile::<S, ROWS, WIDTH, false>(simd, left, out, rest),
             }
