@@ -100,7 +100,9 @@ impl<'a> About<'a> {
         if let Some(output) = &self.output {
             context.output.info(&format!("Output {:?} {}", output.name, shape(output)));
         }
-        if !self.class_names.is_empty() {
+        if let ([first, second], Some(&[1])) = (self.class_names, self.output.as_ref().map(|output| output.shape)) {
+            context.output.info(&format!("Classes: the one output is that of {second}; {first} has the rest of it"));
+        } else if !self.class_names.is_empty() {
             let more = if self.class_names.len() > NAMED { ", ..." } else { "" };
             let names: Vec<&str> = self.class_names.iter().take(NAMED).map(String::as_str).collect();
             context.output.info(&format!("Classes, in the order of the outputs: {}{more}", names.join(", ")));
