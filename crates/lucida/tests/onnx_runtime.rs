@@ -121,8 +121,7 @@ fn the_program_of_the_documentation_gives_the_second_of_two_classes() {
     let program = program.split("```").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let sigmoid = Dense::new(1).activation(ActivationKind::Sigmoid);
-    let mut network =
-        Network::sequential("pets", [4, 4, 3], [Flatten::new().into(), Layer::from(sigmoid)], 1).unwrap();
+    let mut network = Network::sequential("pets", [4, 4, 3], [Flatten::new().into(), Layer::from(sigmoid)], 1).unwrap();
     network.weights_mut()[0].values_mut().fill(0.0);
     network.weights_mut()[1].values_mut().fill((0.2_f32 / 0.8).ln());
     let class_names = vec!["cats".to_owned(), "dogs".to_owned()];
