@@ -282,7 +282,7 @@ fn open_known(asserted: Asserted, path: &Path, spec: &ModelSpec) -> Result<Model
     // classifier's out.
     let mut attempts = vec![Options::default()];
     if known.parameters_without_top.is_some() {
-        let classes = classes(&found).filter(|&classes| classes != known.classes);
+        let classes = classes(&found).into_iter().filter(|&classes| classes != known.classes);
         attempts.extend(classes.map(|classes| Options::default().classes(classes)));
         attempts.push(Options { size: spec.size, ..Options::without_top() });
     }
@@ -308,15 +308,33 @@ fn open_known(asserted: Asserted, path: &Path, spec: &ModelSpec) -> Result<Model
     Err(nearest.map_or_else(|| Error::Bug("no way to load weights was tried".into()), |(_, problem)| problem))
 }
 
-/// The classes of the classifier that a file has: its bias has a value for each. It is called `predictions`, or comes
-/// last.
-fn classes(found: &Inspection) -> Option<usize> {
-    let named = |tensor: &&TensorInfo| tensor.name.contains("predictions") && tensor.name.contains("bias");
-    let bias = found.tensors.iter().find(named).or_else(|| found.tensors.last())?;
-    match bias.shape[..] {
+/// How many classes the classifier of a file may have: as many as its bias has values. It is called `predictions`; or it is
+/// one of the dense layers, or the convolution that Keras has counted last, or what comes last in the file.
+fn classes(found: &Inspection) -> Vec<usize> {
+    let bias_of = |tensor: &TensorInfo| match tensor.shape[..] {
         [classes] if classes > 0 => Some(classes),
         _ => None,
+    };
+    let named = |tensor: &&TensorInfo| tensor.name.contains("predictions") && tensor.name.contains("bias");
+    if let Some(classes) = found.tensors.iter().find(named).and_then(bias_of) {
+        return vec![classes];
     }
+    let of = |name: &str| name.rsplit_once('/').map(|(layer, _)| layer.to_owned());
+    let has_bias = |kernel: &&TensorInfo| {
+        let outputs = kernel.shape.last();
+        let in_layer = of(&kernel.name).is_some();
+        in_layer
+            && found.tensors.iter().any(|bias| of(&bias.name) == of(&kernel.name) && bias_of(bias).as_ref() == outputs)
+    };
+    let dense = found.tensors.iter().filter(|tensor| tensor.shape.len() == 2).filter(has_bias);
+    let pointwise = found.tensors.iter().filter(|tensor| matches!(tensor.shape[..], [1, 1, _, _])).filter(has_bias);
+    let last_pointwise = pointwise.max_by_key(|kernel| (kernel.name.len(), &kernel.name));
+    let mut classes: Vec<usize> =
+        dense.chain(last_pointwise).filter_map(|kernel| kernel.shape.last().copied()).collect();
+    classes.extend(found.tensors.last().and_then(bias_of));
+    classes.sort_unstable();
+    classes.dedup();
+    classes
 }
 
 /// A loaded network as it was asked for: with its classifier if that is needed, and of the size that is wanted.

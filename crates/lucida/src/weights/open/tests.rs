@@ -178,3 +178,18 @@ fn another_classifier_is_an_error() {
     let message = message.unwrap_err().to_string();
     assert!(message.contains("weights.safetensors") && message.contains("classifier.3.bias"), "{message}");
 }
+
+/// Weights of Keras for any number of classes: the classifier is a dense layer, or a convolution.
+#[test]
+fn the_classes_of_a_file_of_keras_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.weights.h5");
+    for name in ["mobilenet-v2", "mobilenet"] {
+        let known = applications::find(name).unwrap();
+        let network = known.build(&Options::default().classes(7).seed(1)).unwrap();
+        keras_h5::save_weights(&network, &path).unwrap();
+        let model = open(&ModelSpec { network: Some(name.into()), ..spec(&path) }).unwrap();
+        assert_eq!(model.network.output().unwrap().shape().sizes(), [7], "{name}");
+        assert!(model.network.weights().iter().zip(network.weights()).all(|(a, b)| a.values() == b.values()), "{name}");
+    }
+}
