@@ -83,7 +83,8 @@ fn recognize_among(file: &mut dyn Tensors, asserted: Option<Asserted>) -> Result
                 let twin = TWINS.iter().find(|(name, _)| *name == network.name && asserted.is_none());
                 model.notes.extend(twin.map(|(name, twins)| {
                     Note::Other(format!(
-                        "read as {name}; timm's {twins} of the same tensors, which filter against aliasing: export to ONNX"
+                        "read as {name}, not as timm's {twins}, whose filters against aliasing have no tensors: export those \
+                         to ONNX"
                     ))
                 }));
                 model.layouts = ArrayLayouts::channels_first(&model.network);
