@@ -260,13 +260,7 @@ impl<'a> Explanation<'a> {
         if arguments.npy {
             explained.iter().try_for_each(|one| save_raw(&out, &one.map))?;
         }
-        let checks = match arguments.check && !interrupt::is_requested() {
-            true => match sanity_check(model, &input, class, methods, settings, &mut *bar.borrow_mut()) {
-                Err(lucida::Error::Interrupted) => None,
-                checks => Some(checks?),
-            },
-            false => None,
-        };
+        let checks = self.check(&input, class, methods, &bar)?;
         bar.borrow().hide();
         if let Some(checks) = &checks {
             sanity_strips(&seen, checks)?.save_png(out.join(CHECK))?;
@@ -274,9 +268,7 @@ impl<'a> Explanation<'a> {
                 output.result(&table(checks))?;
             }
         }
-        if checks.is_none() {
-            names.retain(|name| name != CHECK);
-        }
+        names.retain(|name| name != CHECK || checks.is_some());
         earlier.discard()?;
         if arguments.place.json {
             return as_json(&Answer {
@@ -296,6 +288,23 @@ impl<'a> Explanation<'a> {
         }
         output.info(&format!("\nWritten to {}: {}", out.display(), names.join(", ")));
         Ok(None)
+    }
+
+    /// What becomes of the maps with random weights, if that was asked for and there is the time for it.
+    fn check(
+        &self,
+        input: &[f32],
+        class: usize,
+        methods: &[Method],
+        bar: &RefCell<Bar>,
+    ) -> Result<Option<Vec<SanityCheck>>> {
+        if !self.arguments.check || interrupt::is_requested() {
+            return Ok(None);
+        }
+        match sanity_check(self.model, input, class, methods, &self.settings, &mut *bar.borrow_mut()) {
+            Err(lucida::Error::Interrupted) => Ok(None),
+            checks => Ok(Some(checks?)),
+        }
     }
 
     /// What an error of the model is about.

@@ -199,7 +199,10 @@ impl Reading<'_> {
 
     /// What is assumed of a network that is not published.
     fn note_on_sizes(&self, known: &Architecture, exact: bool) -> Option<String> {
-        let what = "strides, activations, and normalization are taken from it";
+        let what = match self.shapes.library {
+            Library::Torchvision => "strides, activations, and normalization are taken from it",
+            _ => "strides and activations are taken from it",
+        };
         match (exact, self.asserted) {
             (true, _) => None,
             (false, Some(_)) => Some(format!("not of the sizes of {}: {what}", known.name)),
