@@ -103,8 +103,12 @@ fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Resul
         if tensors != network.tensors - if without_top { network.head } else { 0 } {
             continue;
         }
-        let options = if without_top { Options::without_top() } else { Options::default() };
-        let plain = known.build(&options)?;
+        let first = names.find(network.first).map(|tensor| file.infos()[tensor].shape.as_slice());
+        let Some(&[_, channels, _, _]) = first else { return Ok(None) };
+        let channels = (channels != 3).then_some(channels);
+        let options = Options { top: !without_top, channels, ..Options::default() };
+        // Some are built for images in color alone; their families have them for others too.
+        let Ok(plain) = known.build(&options) else { continue };
         for (number, (_, modules)) in published(&plain).into_iter().enumerate() {
             let Ok(wanted) = entries(&plain, &modules) else { continue };
             let Some(options) = with_classes(file, names, &plain, &wanted, &options) else { continue };
@@ -112,7 +116,10 @@ fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Resul
             let Some((_, modules)) = published(&model.network).into_iter().nth(number) else { continue };
             let Ok(wanted) = entries(&model.network, &modules) else { continue };
             let Ok(places) = match_names(file, names, wanted, &model.network, &[]) else { continue };
-            if known.pixels == PixelFormat::Caffe {
+            if channels.is_some() {
+                // What is known of colors says nothing of other channels.
+                model.preprocessing = None;
+            } else if known.pixels == PixelFormat::Caffe {
                 // The zoo's own is Keras's.
                 let [height, width, _] = known.input;
                 let torchvision = Preprocessing::torchvision(height).with_size(height, width);

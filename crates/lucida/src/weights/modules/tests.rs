@@ -460,14 +460,18 @@ fn the_first_kernel_has_the_channels_of_the_input() {
         ("resnet18", "conv1.weight"),
         ("densenet121", "features.conv0.weight"),
         ("mobilenet-v2-torch", "features.0.0.weight"),
+        ("vgg11-bn", "features.0.weight"),
+        ("alexnet", "features.0.weight"),
+        ("squeezenet1-1", "features.0.weight"),
+        ("inception-v3-torch", "Conv2d_1a_3x3.conv.weight"),
     ] {
         for channels in [1, 5] {
             let mut file = renamed(&known(name, 10), str::to_owned);
             file.0.iter_mut().filter(|tensor| tensor.name == stem).for_each(|tensor| tensor.shape[1] = channels);
             let mut model = recognize(&mut file).unwrap().unwrap();
-            assert_eq!(model.network.input_shape().unwrap().sizes(), [224, 224, channels], "{name}");
+            assert_eq!(model.network.input_shape().unwrap().sizes()[2], channels, "{name}");
             // The colors' means are those of no other channels.
-            assert_eq!((model.network.name(), &model.preprocessing), (name, &None));
+            assert_eq!(model.preprocessing, None, "{name}");
             model.guess_preprocessing();
             model.check().unwrap();
         }
