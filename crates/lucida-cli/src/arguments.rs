@@ -1,12 +1,13 @@
 //! Values of the command line that have a form of their own.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{Args, ValueHint};
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Arg, Args, Command, ValueHint};
 use lucida::data::PreprocessingChoice;
 use lucida::nn::applications;
 use lucida::weights::{IncludeTop, ModelSpec, Task};
@@ -86,9 +87,28 @@ impl ModelArguments {
     }
 }
 
-/// The names of the networks that weights can belong to.
-pub(crate) fn known_networks() -> PossibleValuesParser {
-    PossibleValuesParser::new(applications::ALL.iter().map(|known| known.name))
+/// The names of the networks that weights can belong to; and those that Keras, torchvision and timm have for them, which
+/// are neither listed nor completed.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownNetworks(PossibleValuesParser);
+
+pub(crate) fn known_networks() -> KnownNetworks {
+    KnownNetworks(PossibleValuesParser::new(applications::ALL.iter().map(|known| known.name)))
+}
+
+impl TypedValueParser for KnownNetworks {
+    type Value = String;
+
+    fn parse_ref(&self, cmd: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        match value.to_str() {
+            Some(name) if applications::find(name).is_ok() => Ok(name.to_owned()),
+            _ => self.0.parse_ref(cmd, arg, value),
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        self.0.possible_values()
+    }
 }
 
 /// The size of images: `224`, or `480x640`, which is the height and the width.
@@ -347,6 +367,15 @@ impl FromStr for StartArgument {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_have_the_names_of_their_libraries_too() {
+        let parse = |name: &str| known_networks().parse_ref(&Command::new("lucida"), None, OsStr::new(name));
+        for name in ["vgg16", "MobileNetV2", "mobilenet_v2", "tf_mobilenetv3_large_100"] {
+            assert_eq!(parse(name).unwrap(), name);
+        }
+        assert!(parse("mobilenet_v9").is_err());
+    }
 
     #[test]
     fn sources() {

@@ -147,6 +147,9 @@ fn hint(error: &Error) -> Option<String> {
              file of its weights with --weights FILE"
                 .to_owned()
         }
+        Error::WeightsOnly { problem: Some(_), .. } => {
+            "or say with --network NAME whose strides and activations it has (`lucida models` lists the names)".to_owned()
+        }
         Error::WeightsOnly { .. } => {
             "say whose they are with --network NAME (`lucida models` lists the names), or export a network of your own to ONNX"
                 .to_owned()

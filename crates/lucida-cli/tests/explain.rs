@@ -227,3 +227,30 @@ fn wrong_command_lines_end_with_2() {
         assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
     }
 }
+
+/// Ctrl-C in the middle of the second method: the map of the first is written.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_explanation_leaves_what_is_finished() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
+    let out = folder.path().join("out");
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("lucida"))
+        .args(["explain", text(&model), "--data", "mnist", "--index", "7", "--npy", "--check", "--out", text(&out)])
+        .args(["--method", "gradient,smoothgrad", "--samples", "1000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.by_ref().map(Result::unwrap).any(|line| line.starts_with("gradient ")));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).trim().ends_with("error: interrupted"), "{}", stderr(&output));
+    assert_eq!(names(&out), ["gradient.npy", "gradient.png"]);
+    assert!(rest.last().unwrap().ends_with("gradient.png, gradient.npy"), "{rest:?}");
+}

@@ -276,6 +276,12 @@ fn convert_stores_what_was_chosen_and_nothing_that_was_assumed() {
     let noted =
         |model: &str| stderr(&lucida(["predict", model, &photo]).output().unwrap()).contains("softmax was added");
     assert!(noted(&raw) && !noted(&classifier));
+    // A file of weights alone cannot be opened, which is said when it is written.
+    for (ending, warned) in [("pth", true), ("weights.h5", true), ("keras", false)] {
+        let out = place.at(&format!("alone.{ending}"));
+        let output = lucida(["weights", "convert", &logits, &out]).output().unwrap();
+        assert_eq!(stderr(&output).contains("and no network"), warned, "{ending}: {}", stderr(&output));
+    }
 }
 
 #[test]

@@ -97,6 +97,12 @@ fn the_zoo() {
     ] {
         assert!(printed.contains(expected), "{expected}: {printed}");
     }
+    for (name, expected) in
+        [("ResNet50", "resnet50-keras: "), ("mobilenet_v2", "mobilenet-v2-torch: "), ("MobileNetV2", "mobilenet-v2: ")]
+    {
+        let printed = stdout(&cache.lucida(&["models", name], "").output().unwrap());
+        assert!(printed.starts_with(expected), "{name}: {printed}");
+    }
     assert!(print(&["models", "mobilenet-v2"]).contains("no checksum is published"));
     let message = cache.fail(&["models", "resnet5"], "");
     assert!(

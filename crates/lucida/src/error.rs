@@ -138,10 +138,12 @@ pub enum Error {
     },
 
     /// A file of weights, where a network is needed.
-    #[error("{}: contains weights but no network", path.display())]
+    #[error("{}: {}", path.display(), problem.as_deref().unwrap_or("contains weights but no network"))]
     WeightsOnly {
         /// The file.
         path: PathBuf,
+        /// Why they are not those of a known network, if they have the names of one.
+        problem: Option<String>,
     },
 
     /// A file with the weights of a network without its classifier, where that is needed.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
+use lucida::data::{ColorMode, Image, Preprocessing};
 use lucida::files::write_npy;
 use lucida::nn::applications::{self, InitialWeights};
 use lucida::nn::layers::{
@@ -106,6 +107,36 @@ fn graphs_of_other_programs_written_again() {
         }
     }
     assert_eq!(count, 24, "the golden ONNX files that are read");
+}
+
+/// The program that docs/models.md has for a converted model, run on a network whose one sigmoid says 0.2 of any image.
+#[test]
+fn the_program_of_the_documentation_gives_the_second_of_two_classes() {
+    let Some(python) = env::var_os("ONNXRUNTIME_PYTHON") else {
+        eprintln!("skipped: ONNXRUNTIME_PYTHON does not name a Python with onnxruntime");
+        return;
+    };
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/models.md")).unwrap();
+    let program = guide.split("```python\n").find(|part| part.contains("InferenceSession")).unwrap();
+    let program = program.split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sigmoid = Dense::new(1).activation(ActivationKind::Sigmoid);
+    let mut network = Network::sequential("pets", [4, 4, 3], [Flatten::new().into(), Layer::from(sigmoid)], 1).unwrap();
+    network.weights_mut()[0].values_mut().fill(0.0);
+    network.weights_mut()[1].values_mut().fill((0.2_f32 / 0.8).ln());
+    let class_names = vec!["cats".to_owned(), "dogs".to_owned()];
+    let preprocessing = Some(Preprocessing::unit(4, 4, ColorMode::Rgb));
+    let model = Model { class_names, preprocessing, ..Model::new(network) };
+    onnx::save_model(&model, folder.path().join("mine.onnx")).unwrap();
+    Image::filled(4, 4, &[90, 60, 30]).save(folder.path().join("photo.png")).unwrap();
+    let run = Command::new(python).args(["-c", program]).current_dir(folder.path()).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let printed = String::from_utf8(run.stdout).unwrap();
+    let of = |class: &str| -> f32 {
+        let value = printed.split(&format!("'{class}': np.float32(")).nth(1).unwrap();
+        value.split(')').next().unwrap().parse().unwrap()
+    };
+    assert!((of("cats") - 0.8).abs() < 1e-6 && (of("dogs") - 0.2).abs() < 1e-6, "{printed}");
 }
 
 #[test]

@@ -198,11 +198,14 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     drop(explainer);
     let explanation = Explanation { arguments, model: &model, settings, methods, class, context };
     let mut printed = Vec::new();
-    for_each_image(arguments, context, |one| {
+    let explained = for_each_image(arguments, context, |one| {
         printed.extend(explanation.explain(one)?);
-        Ok(())
-    })?;
-    if arguments.place.json { context.output.json_of_images(&printed) } else { Ok(()) }
+        if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
+    });
+    if arguments.place.json && (explained.is_ok() || !printed.is_empty()) {
+        context.output.json_of_images(&printed)?;
+    }
+    explained
 }
 
 /// An image to explain, what to call it, and the folder for its maps.
@@ -248,16 +251,16 @@ impl<'a> Explanation<'a> {
             output.result(&format!("{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
         }
         let explained = self.explain_class(explainer, &input, class, &bar)?;
+        // An interruption leaves what is finished.
+        let methods = &methods[..explained.len()];
+        let mut names = file_names(arguments, methods);
         let preprocessing = model.preprocessing()?;
         let seen = preprocessing.to_image(&input)?;
         comparison(&seen, &prediction.explained(), &explained)?.save_png(out.join(&names[0]))?;
         if arguments.npy {
             explained.iter().try_for_each(|one| save_raw(&out, &one.map))?;
         }
-        let checks = match arguments.check {
-            true => Some(sanity_check(model, &input, class, methods, settings, &mut *bar.borrow_mut())?),
-            false => None,
-        };
+        let checks = self.check(&input, class, methods, &bar)?;
         bar.borrow().hide();
         if let Some(checks) = &checks {
             sanity_strips(&seen, checks)?.save_png(out.join(CHECK))?;
@@ -265,6 +268,7 @@ impl<'a> Explanation<'a> {
                 output.result(&table(checks))?;
             }
         }
+        names.retain(|name| name != CHECK || checks.is_some());
         earlier.discard()?;
         if arguments.place.json {
             return as_json(&Answer {
@@ -284,6 +288,23 @@ impl<'a> Explanation<'a> {
         }
         output.info(&format!("\nWritten to {}: {}", out.display(), names.join(", ")));
         Ok(None)
+    }
+
+    /// What becomes of the maps with random weights, if that was asked for and there is the time for it.
+    fn check(
+        &self,
+        input: &[f32],
+        class: usize,
+        methods: &[Method],
+        bar: &RefCell<Bar>,
+    ) -> Result<Option<Vec<SanityCheck>>> {
+        if !self.arguments.check || interrupt::is_requested() {
+            return Ok(None);
+        }
+        match sanity_check(self.model, input, class, methods, &self.settings, &mut *bar.borrow_mut()) {
+            Err(lucida::Error::Interrupted) => Ok(None),
+            checks => Ok(Some(checks?)),
+        }
     }
 
     /// What an error of the model is about.
@@ -309,7 +330,7 @@ impl<'a> Explanation<'a> {
         Ok(Prediction { model: self.model, outputs: explainer.outputs().clone(), probabilities, predicted, class })
     }
 
-    /// The map and the faithfulness of each method, printed as they come.
+    /// The map and the faithfulness of each method, printed as they come: of the first ones, when it is interrupted.
     fn explain_class(
         &self,
         mut explainer: Explainer,
@@ -319,9 +340,14 @@ impl<'a> Explanation<'a> {
     ) -> Result<Vec<Explained>> {
         let mut explained = Vec::new();
         for &method in &self.methods {
-            let map = explainer.explain(input, class, method).with_context(|| self.about())?;
-            let faithfulness = explainer.faithfulness(input, &map)?;
-            let one = Explained { map, faithfulness };
+            let one = explainer.explain(input, class, method).and_then(|map| {
+                let faithfulness = explainer.faithfulness(input, &map)?;
+                Ok(Explained { map, faithfulness })
+            });
+            let one = match one {
+                Err(lucida::Error::Interrupted) if !explained.is_empty() => break,
+                one => one.with_context(|| self.about())?,
+            };
             bar.borrow().hide();
             if !self.arguments.place.json {
                 self.context.output.result(&row(&one))?;

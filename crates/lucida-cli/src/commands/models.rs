@@ -181,7 +181,9 @@ fn choose<'a>(all: &'a [Known], name: &str) -> lucida::Result<Vec<&'a Known>> {
     if !of_family.is_empty() {
         return Ok(of_family);
     }
-    if let Some(known) = all.iter().find(|known| known.name == plain) {
+    if let Ok(found) = applications::find(name)
+        && let Some(known) = all.iter().find(|known| known.name == found.name)
+    {
         return Ok(vec![known]);
     }
     let names = FAMILIES.iter().map(|(family, ..)| *family).chain(all.iter().map(|known| known.name));

@@ -1,8 +1,8 @@
 //! What a model says about images: their class, their labels, or numbers.
 
 use crate::data::{Dataset, Image, Loader, Preprocessing};
-use crate::nn::{Inference, Plan};
-use crate::weights::{Model, OutputKind, Outputs};
+use crate::nn::{Inference, Network, Plan};
+use crate::weights::{Model, OutputKind, Outputs, check_finite};
 use crate::{Cpu, Result};
 
 /// Images computed at once.
@@ -151,6 +151,7 @@ pub fn predict_set(
 /// # Ok::<(), lucida::Error>(())
 /// ```
 pub struct Predictor<'a> {
+    network: &'a Network,
     preprocessing: &'a Preprocessing,
     outputs: Outputs,
     inference: Inference<'a>,
@@ -161,7 +162,7 @@ impl<'a> Predictor<'a> {
         let outputs = Outputs::of(model)?;
         let preprocessing = model.preprocessing()?;
         let plan = Plan::builder(&model.network).cpu(cpu).batch_size(images.clamp(1, BATCH)).output(outputs.point());
-        Ok(Self { preprocessing, outputs, inference: Inference::new(plan)? })
+        Ok(Self { network: &model.network, preprocessing, outputs, inference: Inference::new(plan)? })
     }
 
     /// For one image at a time.
@@ -187,7 +188,11 @@ impl<'a> Predictor<'a> {
         fill: impl FnOnce(&Preprocessing, &mut [f32]) -> Result<()>,
     ) -> Result<Vec<Predicted>> {
         let rows = self.inference.batch(count, |input| fill(self.preprocessing, input))?;
-        Ok(rows.map(|row| Predicted::of(&self.outputs, row)).collect())
+        let predicted = |row| {
+            check_finite(self.network, row)?;
+            Ok(Predicted::of(&self.outputs, row))
+        };
+        rows.map(predicted).collect()
     }
 }
 
@@ -195,7 +200,6 @@ impl<'a> Predictor<'a> {
 mod tests {
     use super::*;
     use crate::data::{ColorMode, Preprocessing};
-    use crate::nn::Network;
     use crate::nn::layers::{ActivationKind, Dense, Flatten};
     use crate::weights::Task;
 
@@ -214,6 +218,26 @@ mod tests {
         let found = predict(&model, std::slice::from_ref(&image), Cpu::detect())?;
         assert_eq!(Predictor::of_one(&model, Cpu::detect())?.predict(&image)?, found[0]);
         Ok(found[0].clone())
+    }
+
+    /// A confident table of what is not a number would be believed.
+    #[test]
+    fn outputs_that_are_not_finite_are_refused_with_their_cause() {
+        use ActivationKind::{Linear, Softmax};
+        for (scores, activation, task) in [
+            ([f32::NAN, 1.0], Softmax, None),
+            ([f32::INFINITY, 1.0], Softmax, None),
+            ([f32::NAN, 1.0], Linear, Some(Task::Regress)),
+        ] {
+            let message = predicted(&scores, activation, task).unwrap_err().to_string();
+            assert!(message.contains("layer dense is the first") && message.contains("dense/bias"), "{message}");
+        }
+        let mut model = model(&[f32::MAX; 2], Linear, Some(Task::Regress));
+        model.network.weights_mut()[0].values_mut().fill(f32::MAX);
+        let message = model.predict(&[Image::filled(2, 2, &[255; 3])]).unwrap_err().to_string();
+        assert!(message.contains("all weights are finite"), "{message}");
+        let explained = crate::explain::Explainer::new(&model, &crate::explain::ExplainConfig::default());
+        assert!(explained.unwrap().probabilities(&[1.0; 12]).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::data::{Batch, Dataset, FolderSet};
 use crate::nn::{Inference, LossKind, Network, Plan};
-use crate::weights::{Model, Outputs};
+use crate::weights::{Model, Outputs, check_finite};
 use crate::{Cpu, Error, Result};
 
 use super::custom::LossChoice;
@@ -70,7 +70,9 @@ pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluatio
     let samples = ImageSamples::new(data, model.preprocessing()?, cpu.threads());
     let order: Vec<usize> = (0..data.len()).collect();
     let output = TrainingOutput::of(&model.network, data.targets(), recorded_loss(model).into(), 0.0)?;
-    Ok(evaluate_weighted(&model.network, &output, (&samples, &order), &[], cpu)?.0)
+    let evaluation = evaluate_weighted(&model.network, &output, (&samples, &order), &[], cpu)?.0;
+    evaluation.probabilities.iter().try_for_each(|row| check_finite(&model.network, row))?;
+    Ok(evaluation)
 }
 
 /// The loss that a model was trained with, where its record names one.

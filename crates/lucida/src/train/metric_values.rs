@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::data::Dataset;
 use crate::nn::Network;
-use crate::weights::Model;
+use crate::weights::{Model, check_finite};
 use crate::{Cpu, Result};
 
 use super::evaluate::{ForwardBatch, ForwardPass, batch_of, recorded_loss};
@@ -51,6 +51,7 @@ pub fn evaluate_metrics(model: &Model, data: &dyn Dataset, metrics: &[MetricKind
     kinds.iter().try_for_each(|kind| kind.check(output.targets, output.units))?;
     let order: Vec<usize> = (0..data.len()).collect();
     let (loss, rows) = predict_rows(&model.network, &samples, &order, &output, cpu)?;
+    check_finite(&model.network, &rows)?;
     Ok(MetricValues { loss, metrics: measure(kinds.into(), &output, &samples, &order, &rows) })
 }
 

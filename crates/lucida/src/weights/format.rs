@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::modules::Asserted;
 use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, tfjs, tflite, torch};
 use crate::nn::Network;
-use crate::nn::applications::Architecture;
 use crate::{Error, Result, files};
 
 /// The formats of model files.
@@ -183,10 +183,10 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
 ///
 /// # Errors
 /// As [`load_weights`].
-pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Model>> {
+pub(super) fn load_known(path: &Path, asserted: Asserted) -> Result<Option<Model>> {
     match Format::of(path)? {
-        Format::Safetensors => safetensors::load_known(path, known),
-        Format::Torch => torch::load_known(path, known),
+        Format::Safetensors => safetensors::load_known(path, asserted),
+        Format::Torch => torch::load_known(path, asserted),
         Format::KerasH5 | Format::KerasZip | Format::TfJs | Format::Onnx | Format::TfLite => Ok(None),
     }
 }

@@ -14,7 +14,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::hdf5::{Hdf5, Tensor};
-use super::keras::{IN_HEAP, LUCIDA, Places, Stored, adopt, assign, assign_by_path, describe, flat_paths};
+use super::keras::{
+    IN_HEAP, LUCIDA, Places, Stored, adopt, assign, assign_by_path, describe, flat_paths, has_all_names,
+};
 use super::model::DEFAULT_SIZE;
 use super::{Inspection, Model, TensorInfo, json, keras};
 use crate::nn::Network;
@@ -163,6 +165,12 @@ impl KerasH5 {
         } else if opened.file.has_group("layers")? || opened.file.has_group("_layer_checkpoint_dependencies")? {
             opened.format = "Keras 3 weights (HDF5)";
             opened.read_v3()?;
+        } else if opened.file.has_group("vars")? {
+            return Err(opened.file.bad(
+                "holds the weights of a subclassed Keras model, under the names of its attributes: what happens between its \
+                 layers is in the Python of its call(); export the model with \
+                 model.export(\"model.onnx\", format=\"onnx\")",
+            ));
         } else {
             return Err(opened.file.bad(
                 "is an HDF5 file, but not one of Keras: it has neither layer_names, nor model_weights, nor layers",
@@ -265,9 +273,7 @@ impl KerasH5 {
         if !paths.is_empty() {
             return assign_by_path(&self.layers, network, paths);
         }
-        let names: Vec<&str> = self.layers.iter().map(|layer| layer.layer.as_str()).collect();
-        let weighted = network.nodes().iter().filter(|node| !node.own_weights().is_empty());
-        if self.named && weighted.into_iter().all(|node| names.contains(&node.name())) {
+        if self.named && has_all_names(&self.layers, network) {
             return assign(&self.layers, network);
         }
         assign_by_path(&self.layers, network, &flat_paths(network))

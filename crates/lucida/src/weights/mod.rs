@@ -33,9 +33,9 @@ pub use builtin::{builtin_vgg16, builtin_vgg16_at};
 pub(crate) use format::CHECKPOINT;
 pub use format::{Format, describe_format, inspect, load_model, load_model_at, load_weights, save_model};
 pub use inspection::{Inspection, TensorInfo};
-pub(crate) use model::softmax;
 pub use model::{
     ArrayLayout, ArrayLayouts, Model, ModelSettings, Note, OutputKind, Outputs, Quantization, Task, argmax,
     parse_class_names, read_class_names, settings_file,
 };
+pub(crate) use model::{check_finite, softmax};
 pub use open::{BUILTIN, IncludeTop, ModelSpec, locate, model_file, open, open_network, open_with};

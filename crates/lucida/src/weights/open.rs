@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::format::{fill, load_known};
 use super::hub::{self, Hub, State};
+use super::modules::Asserted;
 use super::{
     Inspection, Model, ModelSettings, Note, Task, TensorInfo, builtin_vgg16_at, inspect, load_model_at, modules,
 };
@@ -61,7 +62,7 @@ pub struct ModelSpec {
 enum ResolvedModel {
     File(PathBuf),
     Builtin,
-    Known(&'static Architecture, Option<PathBuf>),
+    Known(Asserted, Option<PathBuf>),
 }
 
 /// The model with its weights.
@@ -86,7 +87,7 @@ fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
         ResolvedModel::File(path) => (resized(load(&path, spec.size)?, &path, spec.size)?, Some(path)),
         ResolvedModel::Builtin => (builtin(spec)?, None),
         ResolvedModel::Known(known, Some(weights)) => (open_known(known, &weights, spec)?, Some(weights)),
-        ResolvedModel::Known(known, None) => (open_known(known, &locate(known, spec.top)?, spec)?, None),
+        ResolvedModel::Known(known, None) => (open_known(known, &locate(known.known, spec.top)?, spec)?, None),
     };
     let settings = match (settings, &file) {
         (Some(settings), _) => settings,
@@ -126,7 +127,9 @@ fn complete(mut model: Model, file: Option<&Path>, settings: ModelSettings, spec
 /// As [`open`].
 pub fn open_network(spec: &ModelSpec) -> Result<Network> {
     match spec.meaning()? {
-        ResolvedModel::Known(known, None) => known.build(&Options { size: spec.size, ..Options::default() }),
+        ResolvedModel::Known(Asserted { known, .. }, None) => {
+            known.build(&Options { size: spec.size, ..Options::default() })
+        }
         _ => Ok(open(spec)?.network),
     }
 }
@@ -180,18 +183,19 @@ impl ModelSpec {
                     "{BUILTIN} has weights of its own; a network is named to open a file of weights"
                 )));
             }
-            let known = applications::find(name)?;
+            let (known, library) = applications::find_of(name)?;
             let missing = || {
                 let near = did_you_mean(&self.model);
                 Error::argument(format!("{}: no such weights file{near}", self.model))
             };
+            let known = Asserted { known, library };
             return Ok(ResolvedModel::Known(known, Some(file.ok_or_else(missing)?)));
         }
         let meaning = match file {
             Some(path) => ResolvedModel::File(path),
             None if self.model == BUILTIN => ResolvedModel::Builtin,
-            None => match applications::find(&self.model) {
-                Ok(known) => ResolvedModel::Known(known, self.weights.clone()),
+            None => match applications::find_of(&self.model) {
+                Ok((known, library)) => ResolvedModel::Known(Asserted { known, library }, self.weights.clone()),
                 Err(unknown) => {
                     let name = &self.model;
                     let as_path = name.contains(['/', '\\', '.']);
@@ -243,7 +247,7 @@ fn did_you_mean(name: &str) -> String {
 fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     load_model_at(path, size).map_err(|problem| match inspect(path) {
         Ok(found) if found.architecture.is_none() && !modules::is_unfit(&problem) => {
-            Error::WeightsOnly { path: path.to_path_buf() }
+            Error::WeightsOnly { path: path.to_path_buf(), problem: None }
         }
         _ => problem,
     })
@@ -268,8 +272,9 @@ fn resized(model: Model, path: &Path, size: Option<[usize; 2]>) -> Result<Model>
 
 /// A known network with the weights of a file, which decides whether there is a classifier, and of how many classes: the
 /// network that takes all tensors of the file, as [`load_model`] finds it where the file tells its network itself.
-fn open_known(known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Model> {
-    if let Some(model) = load_known(path, known)? {
+fn open_known(asserted: Asserted, path: &Path, spec: &ModelSpec) -> Result<Model> {
+    let known = asserted.known;
+    if let Some(model) = load_known(path, asserted)? {
         return fitted(model, known, path, spec);
     }
     let found = inspect(path)?;
@@ -277,7 +282,7 @@ fn open_known(known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Mod
     // classifier's out.
     let mut attempts = vec![Options::default()];
     if known.parameters_without_top.is_some() {
-        let classes = classes(&found).filter(|&classes| classes != known.classes);
+        let classes = classes(&found).into_iter().filter(|&classes| classes != known.classes);
         attempts.extend(classes.map(|classes| Options::default().classes(classes)));
         attempts.push(Options { size: spec.size, ..Options::without_top() });
     }
@@ -303,15 +308,33 @@ fn open_known(known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Mod
     Err(nearest.map_or_else(|| Error::Bug("no way to load weights was tried".into()), |(_, problem)| problem))
 }
 
-/// The classes of the classifier that a file has: its bias has a value for each. It is called `predictions`, or comes
-/// last.
-fn classes(found: &Inspection) -> Option<usize> {
-    let named = |tensor: &&TensorInfo| tensor.name.contains("predictions") && tensor.name.contains("bias");
-    let bias = found.tensors.iter().find(named).or_else(|| found.tensors.last())?;
-    match bias.shape[..] {
+/// How many classes the classifier of a file may have: as many as its bias has values. It is called `predictions`; or it is
+/// one of the dense layers, or the convolution that Keras has counted last, or what comes last in the file.
+fn classes(found: &Inspection) -> Vec<usize> {
+    let bias_of = |tensor: &TensorInfo| match tensor.shape[..] {
         [classes] if classes > 0 => Some(classes),
         _ => None,
+    };
+    let named = |tensor: &&TensorInfo| tensor.name.contains("predictions") && tensor.name.contains("bias");
+    if let Some(classes) = found.tensors.iter().find(named).and_then(bias_of) {
+        return vec![classes];
     }
+    let of = |name: &str| name.rsplit_once('/').map(|(layer, _)| layer.to_owned());
+    let has_bias = |kernel: &&TensorInfo| {
+        let outputs = kernel.shape.last();
+        let in_layer = of(&kernel.name).is_some();
+        in_layer
+            && found.tensors.iter().any(|bias| of(&bias.name) == of(&kernel.name) && bias_of(bias).as_ref() == outputs)
+    };
+    let dense = found.tensors.iter().filter(|tensor| tensor.shape.len() == 2).filter(has_bias);
+    let pointwise = found.tensors.iter().filter(|tensor| matches!(tensor.shape[..], [1, 1, _, _])).filter(has_bias);
+    let last_pointwise = pointwise.max_by_key(|kernel| (kernel.name.len(), &kernel.name));
+    let mut classes: Vec<usize> =
+        dense.chain(last_pointwise).filter_map(|kernel| kernel.shape.last().copied()).collect();
+    classes.extend(found.tensors.last().and_then(bias_of));
+    classes.sort_unstable();
+    classes.dedup();
+    classes
 }
 
 /// A loaded network as it was asked for: with its classifier if that is needed, and of the size that is wanted.

@@ -43,7 +43,7 @@ pub(super) struct Call<'a> {
     pub(super) arguments: Value<'a>,
     /// The states that are set afterwards.
     pub(super) states: Vec<Value<'a>>,
-    /// The items that are set afterwards, as in a dictionary.
+    /// The items that are set afterwards, as in a dictionary; those that are appended have no key.
     pub(super) items: Vec<(Value<'a>, Value<'a>)>,
 }
 
@@ -196,6 +196,8 @@ impl<'a> Machine<'a> {
         let items = if opcode == b'a' { vec![self.pop()?] } else { self.items_since_mark()? };
         match self.top()? {
             Node::List(list) => list.extend(items),
+            // An object that is filled like a list.
+            Node::Call(call) => call.items.extend(items.into_iter().map(|item| (Value::Nothing, item))),
             _ => return Err("appends to what is not a list".into()),
         }
         Ok(())

@@ -25,10 +25,9 @@ use serde_json::json;
 
 use super::description::{self, KEY};
 use super::floats::Float;
-use super::modules::{self, Tensors};
+use super::modules::{self, Asserted, Tensors};
 use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
-use crate::nn::applications::Architecture;
 use crate::{Error, Result, files, guard};
 
 /// Bytes a header may have. That of InceptionV3 has 90,000.
@@ -116,9 +115,9 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
 }
 
 /// As [`torch::load_known`](super::torch), of a plain file.
-pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Model>> {
+pub(super) fn load_known(path: &Path, asserted: Asserted) -> Result<Option<Model>> {
     let mut source = Source::open(path)?;
-    if source.entry.is_some() { Ok(None) } else { modules::recognize_as(&mut source, known) }
+    if source.entry.is_some() { Ok(None) } else { modules::recognize_as(&mut source, asserted) }
 }
 
 /// Reads the tensors of a file into the weights of the same names, or of those that torchvision or timm have for the

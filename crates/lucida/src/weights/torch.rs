@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A pickle can run any code when Python loads it. Here none is run: the pickle is read for its names, shapes and
-//! storages, and one that names anything else than what a state dictionary is made of is refused.
+//! storages. Other values of a checkpoint (options, paths, metrics) are passed over; a pickle that names functions which
+//! are none of these, or that keeps tensors within an object, is refused.
 //!
 //! The dictionary may lie within a checkpoint: under a name that is common for it (`state_dict`, `model`, `net`, `params`,
 //! `model_ema` and so on), or as the only dictionary of tensors there, whatever its name. The file does not describe its
@@ -24,10 +25,9 @@ mod write;
 use std::fs::File;
 use std::path::Path;
 
-use super::modules;
+use super::modules::{self, Asserted};
 use super::{Inspection, Model, Note};
 use crate::nn::Network;
-use crate::nn::applications::Architecture;
 use crate::{Error, Result};
 
 pub(super) use legacy::is_legacy;
@@ -39,7 +39,7 @@ pub use write::save_weights;
 /// size, with as many classes as the file has, and torchvision's preprocessing.
 ///
 /// The networks are those of the zoo: VGG (11 to 19, with and without normalization), AlexNet, SqueezeNet, ResNet (18
-/// to 152), DenseNet121, InceptionV3. All end in a softmax, which torchvision leaves to the loss. InceptionV3 is read
+/// to 152), DenseNet121, InceptionV3. They end in logits, as in torchvision, which leaves the softmax to the loss. InceptionV3 is read
 /// as the published one, which has pixels from -1 to 1 whatever torchvision's transforms say.
 ///
 /// Of a checkpoint with several dictionaries of tensors the likeliest is taken (`model` rather than `model_ema`), and
@@ -72,9 +72,9 @@ fn noted(mut model: Model, file: &TorchFile) -> Model {
 
 /// The model of this network of the zoo whose weights the file has under the names of torchvision or timm; `None` when it
 /// has others.
-pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Model>> {
+pub(super) fn load_known(path: &Path, asserted: Asserted) -> Result<Option<Model>> {
     let mut file = TorchFile::open(path)?;
-    Ok(modules::recognize_as(&mut file, known)?.map(|model| noted(model, &file)))
+    Ok(modules::recognize_as(&mut file, asserted)?.map(|model| noted(model, &file)))
 }
 
 /// Reads weights into a network: by the names that torchvision or timm have for the layers of a known network, by

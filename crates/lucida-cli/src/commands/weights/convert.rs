@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use lucida::data::Preprocessing;
 use lucida::nn::{Node, thousands};
-use lucida::weights::{IncludeTop, Model, ModelSpec, Note, describe_format, save_model};
+use lucida::weights::{IncludeTop, Model, ModelSpec, Note, describe_format, load_model, save_model};
 use serde::Serialize;
 
 use crate::cli::WeightsConvert;
@@ -31,6 +31,14 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
         model.preprocessing = None;
     }
     save_model(&model, &arguments.output)?;
+    if !has_network(&arguments.output) {
+        let file = arguments.output.display();
+        context.output.note(&format!(
+            "{file} has the weights of {} and no network: a program needs the network to load them; .safetensors, .keras \
+             and .onnx have both",
+            model.network.name()
+        ));
+    }
     let about = About::of(&model);
     if arguments.json {
         return context.output.json(&Answer { file: &arguments.output, format, about });
@@ -39,6 +47,14 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
     context.output.also_written(&arguments.output, &format!("{format}, {parameters} parameters"));
     about.tell(context);
     Ok(())
+}
+
+/// Whether a file that was written is a model on its own: a file of weights alone is not, unless their names and shapes
+/// tell the network.
+fn has_network(file: &Path) -> bool {
+    let name = file.to_string_lossy().to_lowercase();
+    let weights_only = [".pth", ".pt", ".weights.h5"].iter().any(|ending| name.ends_with(ending));
+    !weights_only || load_model(file).is_ok()
 }
 
 /// What `--json` prints.
@@ -100,7 +116,9 @@ impl<'a> About<'a> {
         if let Some(output) = &self.output {
             context.output.info(&format!("Output {:?} {}", output.name, shape(output)));
         }
-        if !self.class_names.is_empty() {
+        if let ([first, second], Some(&[1])) = (self.class_names, self.output.as_ref().map(|output| output.shape)) {
+            context.output.info(&format!("Classes: the one output is that of {second}; {first} has the rest of it"));
+        } else if !self.class_names.is_empty() {
             let more = if self.class_names.len() > NAMED { ", ..." } else { "" };
             let names: Vec<&str> = self.class_names.iter().take(NAMED).map(String::as_str).collect();
             context.output.info(&format!("Classes, in the order of the outputs: {}{more}", names.join(", ")));

@@ -8,7 +8,7 @@ use super::passes::{Gradients, PassCounter, Readout, Scorer};
 use super::{Baseline, ExplainConfig, HeatMap, Method};
 use crate::core::Progress;
 use crate::nn::{Network, Plan};
-use crate::weights::{Model, Outputs};
+use crate::weights::{Model, Outputs, check_finite};
 use crate::{Error, Result};
 
 /// Computes attributions of one model, for any number of images.
@@ -110,13 +110,19 @@ impl<'a> Explainer<'a> {
     /// The probability of each class or label, or the values.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `input` has not the length of the network's input.
+    /// [`Error::Argument`] when `input` has not the length of the network's input; [`Error::Unsupported`] when the scores are
+    /// not finite.
     pub fn probabilities(&mut self, input: &[f32]) -> Result<Vec<f32>> {
         self.check_input(input)?;
         let Self { outputs, scorer, .. } = self;
         let mut found = Vec::new();
         let fill = |_, to: &mut [f32]| to.copy_from_slice(input);
-        scorer.run(1, &mut PassCounter::silent(), fill, |_, row| found = outputs.of_scores(row))?;
+        let mut scores = Vec::new();
+        scorer.run(1, &mut PassCounter::silent(), fill, |_, row| {
+            scores.extend_from_slice(row);
+            found = outputs.of_scores(row);
+        })?;
+        check_finite(self.network, &scores)?;
         Ok(found)
     }
 

@@ -17,7 +17,7 @@ use crate::nn::{Layer, Network};
 pub fn alexnet(options: &Options) -> Result<Network> {
     let [height, width] = options.input("alexnet", 224, 63)?;
     let mut builder = Network::builder("alexnet");
-    let mut last = builder.add(Input::new([height, width, 3]), &[])?;
+    let mut last = builder.add(Input::new([height, width, options.channels.unwrap_or(3)]), &[])?;
     let conv = |filters, size| Conv2D::new(filters, [size, size]).activation(ActivationKind::Relu);
     let same = |filters, size| -> Layer { conv(filters, size).padding(Padding::Same).into() };
     let pool = || -> Layer { MaxPooling2D::new([3, 3]).strides([2, 2]).into() };

@@ -25,7 +25,7 @@ type Conv = (&'static str, usize, usize, usize);
 pub fn inception_v3_torch(options: &Options) -> Result<Network> {
     let [height, width] = options.input("inception-v3-torch", 299, 75)?;
     let mut net = Inception { builder: Network::builder("inception_v3_torch"), block: String::new(), mixed: 0 };
-    let mut x = net.builder.add(Input::new([height, width, 3]), &[])?;
+    let mut x = net.builder.add(Input::new([height, width, options.channels.unwrap_or(3)]), &[])?;
     x = net.conv("conv2d_1a_3x3", Conv2D::new(32, [3, 3]).strides([2, 2]), x)?;
     x = net.conv("conv2d_2a_3x3", Conv2D::new(32, [3, 3]), x)?;
     x = net.conv("conv2d_2b_3x3", Conv2D::new(64, [3, 3]).padding(Padding::Same), x)?;

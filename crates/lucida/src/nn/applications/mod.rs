@@ -40,6 +40,7 @@ pub use mnist_cnn::mnist_cnn;
 pub use options::{InitialWeights, Options};
 pub use resnet::{resnet18, resnet34, resnet50, resnet101, resnet152};
 pub use squeezenet::{squeezenet1_0, squeezenet1_1};
+pub(crate) use table::find_of;
 pub use table::{ALL, find};
 pub(crate) use vgg::vgg16_start;
 pub use vgg::{vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn};

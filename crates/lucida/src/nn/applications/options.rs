@@ -30,8 +30,8 @@ pub enum InitialWeights {
 pub struct Options {
     /// Height and width of the input in pixels; the network's default when there are none.
     pub size: Option<[usize; 2]>,
-    /// Channels of the input, for the networks that are small enough to be trained from scratch; the network's default
-    /// when there are none.
+    /// Channels of the input; the network's default when there are none. Networks whose weights are for images in color
+    /// alone take no others.
     pub channels: Option<usize>,
     /// Whether the classifier at the end is wanted. Without it the output is the image of features before it.
     pub top: bool,

@@ -43,7 +43,7 @@ fn squeezenet(
     options: &Options,
 ) -> Result<Network> {
     let mut builder = Network::builder(name);
-    let input = builder.add(Input::new([height, width, 3]), &[])?;
+    let input = builder.add(Input::new([height, width, options.channels.unwrap_or(3)]), &[])?;
     let relu = ActivationKind::Relu;
     let mut x = builder.add_named("conv1", first.strides([2, 2]).activation(relu), &[input])?;
     x = pool(&mut builder, 1, x)?;

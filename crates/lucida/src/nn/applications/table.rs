@@ -1,7 +1,7 @@
 //! The table of known networks.
 
 use super::architecture::{Architecture, PixelFormat, Publisher};
-use super::modules::{NETWORKS, joined};
+use super::modules::{Library, NETWORKS, TIMM, joined};
 use super::options::InitialWeights;
 use super::{
     alexnet, basic_cnn, convnext_base_keras, convnext_large_keras, convnext_small_keras, convnext_tiny_keras,
@@ -754,13 +754,16 @@ const OWN: &[Architecture] = &[
     },
 ];
 
-/// The network of this name; `_` may stand for `-`, and capitals for small letters.
+/// The network of this name, or of the one that its library has for it: a class of Keras (`MobileNetV2`), a function of
+/// torchvision (`mobilenet_v2`), a model of timm (`mobilenetv3_large_100`). Otherwise, `_` may stand for `-`, and capitals
+/// for small letters.
 ///
 /// ```
 /// use lucida::prelude::*;
 ///
 /// let resnet = applications::find("ResNet50")?;
-/// assert_eq!((resnet.input, resnet.classes), ([224, 224, 3], 1000));
+/// assert_eq!((resnet.name, resnet.classes), ("resnet50-keras", 1000));
+/// assert_eq!(applications::find("resnet50")?.name, "resnet50");
 /// assert!(applications::find("resnet5").is_err());
 /// # Ok::<(), lucida::Error>(())
 /// ```
@@ -768,12 +771,36 @@ const OWN: &[Architecture] = &[
 /// # Errors
 /// [`Error::Argument`] suggests the nearest name and lists all.
 pub fn find(name: &str) -> Result<&'static Architecture> {
+    Ok(find_of(name)?.0)
+}
+
+/// As [`find`], and which of timm's networks with the same tensors it is, if the name is timm's.
+pub(crate) fn find_of(name: &str) -> Result<(&'static Architecture, Option<Library>)> {
+    let of_timm = TIMM.iter().find(|(timm, _)| name.strip_prefix("tf_").unwrap_or(name) == *timm);
+    if let Some((_, ours)) = of_timm {
+        let library = if name.starts_with("tf_") { Library::TimmOfTensorFlow } else { Library::Timm };
+        return Ok((find(ours)?, Some(library)));
+    }
     let plain = name.to_lowercase().replace('_', "-");
-    if let Some(found) = ALL.iter().find(|known| known.name == plain) {
-        return Ok(found);
+    let known = of_library(name).or_else(|| ALL.iter().find(|known| known.name == plain));
+    if let Some(known) = known {
+        return Ok((known, None));
     }
     let names: Vec<_> = ALL.iter().map(|known| known.name).collect();
     Err(Error::argument(format!("unknown network {name:?}{}", expected_one_of(&plain, &names.join(", ")))))
+}
+
+/// The network that Keras has as the class of this name, or torchvision as the function.
+fn of_library(name: &str) -> Option<&'static Architecture> {
+    if name.contains('-') {
+        return None;
+    }
+    let is_class = name.contains(|letter: char| letter.is_ascii_uppercase()) && !name.contains('_');
+    ALL.iter().find(|known| match (known.publisher, is_class) {
+        (Publisher::Keras, true) => known.name.trim_end_matches("-keras").replace('-', "") == name.to_lowercase(),
+        (Publisher::Torchvision, false) => known.name.trim_end_matches("-torch").replace('-', "_") == name,
+        _ => false,
+    })
 }
 
 impl Architecture {

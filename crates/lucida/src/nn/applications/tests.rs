@@ -26,6 +26,25 @@ fn the_table_tells_the_truth() {
 fn names_are_found_and_near_ones_suggested() {
     assert_eq!(find("vgg16").unwrap().name, "vgg16");
     assert_eq!(find("Inception_V3").unwrap().name, "inception-v3");
+    for (name, expected) in [
+        ("MobileNetV2", "mobilenet-v2"),
+        ("mobilenet_v2", "mobilenet-v2-torch"),
+        ("EfficientNetV2B0", "efficientnet-v2-b0"),
+        ("efficientnet_v2_s", "efficientnet-v2-s-torch"),
+        ("efficientnet_b0", "efficientnet-b0-torch"),
+        ("ResNet50", "resnet50-keras"),
+        ("ResNet50V2", "resnet50v2"),
+        ("resnet50", "resnet50"),
+        ("inception_v3", "inception-v3-torch"),
+        ("InceptionV3", "inception-v3"),
+        ("vgg16_bn", "vgg16-bn"),
+        ("DenseNet121", "densenet121-keras"),
+        ("ConvNeXtTiny", "convnext-tiny-keras"),
+        ("mobilenet-v2", "mobilenet-v2"),
+        ("tf_efficientnet_b5", "efficientnet-b5-torch"),
+    ] {
+        assert_eq!(find(name).unwrap().name, expected, "{name}");
+    }
     let message = find("vgg17").unwrap_err().to_string();
     assert!(message.contains("did you mean \"vgg1") && message.contains("basic-cnn"), "{message}");
 }

@@ -35,8 +35,9 @@ pub fn vgg19(options: &Options) -> Result<Network> {
 }
 
 fn vgg(name: &str, convolutions: [usize; 5], options: &Options) -> Result<Network> {
-    let size = options.input(name, 224, 32)?;
-    let (mut builder, mut last) = blocks(name, size, &convolutions, false)?;
+    let [height, width] = options.input(name, 224, 32)?;
+    let input = [height, width, options.channels.unwrap_or(3)];
+    let (mut builder, mut last) = blocks(name, input, &convolutions, false)?;
     if options.top {
         let dense = |units| Dense::new(units).activation(ActivationKind::Relu);
         last = builder.add_named("flatten", Flatten::new(), &[last])?;
@@ -54,8 +55,9 @@ macro_rules! torchvision {
         /// # Errors
         /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
         pub fn $function(options: &Options) -> Result<Network> {
-            let size = options.input($spoken, 224, 32)?;
-            let (mut builder, mut last) = blocks(stringify!($function), size, &$convolutions, $normalized)?;
+            let [height, width] = options.input($spoken, 224, 32)?;
+            let input = [height, width, options.channels.unwrap_or(3)];
+            let (mut builder, mut last) = blocks(stringify!($function), input, &$convolutions, $normalized)?;
             if options.top {
                 last = adapt(&mut builder, [7, 7], last)?;
                 last = classifier(&mut builder, false, options, last)?;
@@ -89,8 +91,9 @@ torchvision! {
 /// The first three blocks of VGG16, with weights of zero.
 pub(crate) fn vgg16_start([height, width]: [usize; 2]) -> Result<Network> {
     let options = Options::default().size(height, width);
-    let size = options.input("vgg16-builtin", 224, 8)?;
-    let (builder, last) = blocks("vgg16_builtin", size, &[2, 2, 3], false)?;
+    let [height, width] = options.input("vgg16-builtin", 224, 8)?;
+    let input = [height, width, options.channels.unwrap_or(3)];
+    let (builder, last) = blocks("vgg16_builtin", input, &[2, 2, 3], false)?;
     options.build(builder, last)
 }
 
@@ -98,12 +101,12 @@ pub(crate) fn vgg16_start([height, width]: [usize; 2]) -> Result<Network> {
 /// well.
 fn blocks(
     name: &str,
-    [height, width]: [usize; 2],
+    [height, width, channels]: [usize; 3],
     convolutions: &[usize],
     normalized: bool,
 ) -> Result<(NetworkBuilder, usize)> {
     let mut builder = Network::builder(name);
-    let mut last = builder.add(Input::new([height, width, 3]), &[])?;
+    let mut last = builder.add(Input::new([height, width, channels]), &[])?;
     for (block, (&count, filters)) in (1..).zip(convolutions.iter().zip(FILTERS)) {
         for number in 1..=count {
             let conv = Conv2D::new(filters, [3, 3]).padding(Padding::Same);

@@ -27,14 +27,11 @@ pub(in crate::weights) type Places = Vec<(usize, usize)>;
 pub(in crate::weights) fn assign(stored: &[Stored], network: &Network) -> Result<Places, String> {
     let wanted = with_weights(network, keras_order(network));
     let held: Vec<usize> = (0..stored.len()).filter(|&layer| !stored[layer].tensors.is_empty()).collect();
-    let by_name: HashMap<&str, usize> = held.iter().map(|&layer| (stored[layer].layer.as_str(), layer)).collect();
-    let named: Option<Vec<usize>> =
-        wanted.iter().map(|&node| by_name.get(network.nodes()[node].name()).copied()).collect();
-    let named = named.filter(|named| named.len() == held.len());
+    let named = by_names(stored, network, &wanted, &held).filter(|named| named.len() == held.len());
     if named.is_none() && held.len() != wanted.len() {
         let names: Vec<&str> = wanted.iter().map(|&node| network.nodes()[node].name()).collect();
         let extra = held.iter().map(|&layer| stored[layer].layer.as_str()).find(|name| !names.contains(name));
-        let missing = names.iter().find(|name| !by_name.contains_key(**name));
+        let missing = names.iter().find(|name| !held.iter().any(|&layer| stored[layer].layer == **name));
         let mut text =
             format!("it holds weights of {}, the network has {}", counted(held.len(), "layer"), wanted.len());
         if let Some(missing) = missing {
@@ -46,6 +43,37 @@ pub(in crate::weights) fn assign(stored: &[Stored], network: &Network) -> Result
         return Err(text);
     }
     place(stored, network, &wanted, &named.unwrap_or(held))
+}
+
+/// Whether each layer of a network is among those of a file by its name.
+pub(in crate::weights) fn has_all_names(stored: &[Stored], network: &Network) -> bool {
+    let held: Vec<usize> = (0..stored.len()).filter(|&layer| !stored[layer].tensors.is_empty()).collect();
+    by_names(stored, network, &with_weights(network, keras_order(network)), &held).is_some()
+}
+
+/// The layers of a file that have the names of these nodes. Keras counts the names that it makes up over a whole session, so
+/// that the only `normalization` of a second model is `normalization_1`: such a layer is taken if no other could be meant.
+fn by_names(stored: &[Stored], network: &Network, wanted: &[usize], held: &[usize]) -> Option<Vec<usize>> {
+    let by_name: HashMap<&str, usize> = held.iter().map(|&layer| (stored[layer].layer.as_str(), layer)).collect();
+    let name = |node: usize| network.nodes()[node].name();
+    let others: Vec<usize> = wanted.iter().copied().filter(|&node| !by_name.contains_key(name(node))).collect();
+    let taken: Vec<&str> = wanted.iter().map(|&node| name(node)).collect();
+    let free: Vec<usize> = held.iter().copied().filter(|&layer| !taken.contains(&&*stored[layer].layer)).collect();
+    let counted = |node: usize| {
+        let base = without_count(name(node));
+        let alike = others.iter().filter(|&&other| without_count(name(other)) == base).count();
+        let mut found = free.iter().filter(|&&layer| without_count(&stored[layer].layer) == base);
+        found.next().filter(|_| alike == 1 && found.next().is_none()).copied()
+    };
+    wanted.iter().map(|&node| by_name.get(name(node)).copied().or_else(|| counted(node))).collect()
+}
+
+/// `normalization` of `normalization_2`.
+fn without_count(name: &str) -> &str {
+    match name.rsplit_once('_') {
+        Some((base, count)) if !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()) => base,
+        _ => name,
+    }
 }
 
 /// Finds the tensors of all weights by the paths of their layers' groups.

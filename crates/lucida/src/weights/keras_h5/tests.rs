@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::nn::applications;
-use crate::nn::layers::{ActivationKind, BatchNormalization, Conv2D, Dense, Flatten};
+use crate::nn::layers::{ActivationKind, BatchNormalization, Conv2D, Dense, Flatten, LayerNormalization};
 use crate::weights;
 
 #[test]
@@ -41,6 +41,44 @@ fn layers_of_other_names_are_matched_by_their_order() {
     load_weights(&path, &mut other).unwrap();
     assert_eq!(other.weight("x/kernel").unwrap().values(), first.weight("a/kernel").unwrap().values());
     assert_eq!(other.weight("z/bias").unwrap().values(), first.weight("c/bias").unwrap().values());
+}
+
+/// Keras counts the names that it makes up over a session; that of the second model's only normalization has a number.
+#[test]
+fn a_made_up_name_may_have_another_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.weights.h5");
+    let network = |name: &str, layer: crate::nn::Layer, seed| {
+        let mut builder = Network::builder("counted");
+        let mut last = builder.add(crate::nn::layers::Input::new([4, 4, 2]), &[]).unwrap();
+        last = builder.add_named(name, layer, &[last]).unwrap();
+        last = builder.add_named("a", Conv2D::new(3, [3, 3]), &[last]).unwrap();
+        last = builder.add_named("b", Conv2D::new(2, [2, 2]), &[last]).unwrap();
+        builder.build(&[last], seed).unwrap()
+    };
+    // In the file of another class than here, as Keras's Normalization is: its path does not help.
+    let first = network("normalization_2", LayerNormalization::default().into(), 1);
+    save_weights(&first, &path).unwrap();
+    let norm = BatchNormalization { center: false, scale: false, ..Default::default() };
+    let mut other = network("normalization", norm.into(), 2);
+    load_weights(&path, &mut other).unwrap();
+    let values = |network: &Network, name: &str| network.weight(name).unwrap().values().to_vec();
+    assert_eq!(values(&other, "normalization/moving_mean"), values(&first, "normalization_2/gamma"));
+    assert_eq!(values(&other, "a/kernel"), values(&first, "a/kernel"));
+}
+
+/// As Keras writes a class of one's own: groups have the names of attributes.
+#[test]
+fn a_subclassed_model_is_explained() {
+    use hdf5_writer::{DatasetBuilder, Hdf5Builder, WriteOptions};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.weights.h5");
+    let kernel = DatasetBuilder::typed_data("first/vars/0", vec![2, 2], &[0.0_f32; 4]).unwrap();
+    let none = DatasetBuilder::typed_data("vars/0", vec![1], &[0.0_f32; 1]).unwrap();
+    let file = Hdf5Builder::new().dataset(kernel).dataset(none);
+    fs::write(&path, file.into_plan().unwrap().encode(WriteOptions::default()).unwrap()).unwrap();
+    let message = load_model(&path).unwrap_err().to_string();
+    assert!(message.contains("subclassed Keras model") && message.contains("model.export"), "{message}");
 }
 
 #[test]

@@ -176,6 +176,26 @@ impl Outputs {
     }
 }
 
+/// Refuses outputs of a network that are not numbers: the first layer whose weights are none is named.
+///
+/// # Errors
+/// [`Error::Unsupported`] says whether the weights are the cause, or the input or an overflow.
+pub(crate) fn check_finite(network: &Network, outputs: &[f32]) -> Result<()> {
+    if outputs.iter().all(|value| value.is_finite()) {
+        return Ok(());
+    }
+    let broken = network.nodes().iter().find_map(|node| {
+        let weights = &network.weights()[node.weights()];
+        let weight = weights.iter().find(|weight| !weight.values().iter().all(|value| value.is_finite()))?;
+        Some((node.name(), weight.name()))
+    });
+    let cause = match broken {
+        Some((layer, weight)) => format!("layer {layer} is the first whose weights hold NaN or infinity ({weight})"),
+        None => "all weights are finite, so the input is not, or a value exceeds what float32 holds".to_owned(),
+    };
+    Err(Error::Unsupported(format!("the outputs of network {} are not finite: {cause}", network.name())))
+}
+
 /// The softmax of one row of logits, summed in 64 bits.
 pub(crate) fn softmax(row: &[f32]) -> Vec<f32> {
     let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -7,6 +7,7 @@ use super::entries::{Entry, entries};
 use super::layout::Filling;
 use super::naming::{Modules, namings, own, published};
 use super::renaming::renamed;
+use crate::nn::applications::modules::Library;
 use crate::nn::{Layer, Network, counted};
 use crate::{Error, Result};
 
@@ -15,6 +16,10 @@ use crate::{Error, Result};
 const MAX_WRAPPERS: usize = 4;
 /// What the classifier of a network is called whose backbone is a module of its own, with a classifier next to it.
 const HEADS: [&str; 2] = ["fc", "classifier"];
+/// What a classifier of one layer is called in the published networks.
+const PLACES: [&str; 3] = ["fc", "classifier", "classifier.1"];
+/// What the last layer of a classifier of several is called there.
+const LAST: [&str; 3] = ["classifier.2", "classifier.3", "classifier.6"];
 /// What the names of a classifier's tensors begin with, in networks whose layers have the names of their modules.
 const OWN_HEADS: [&str; 3] = ["classifier.", "fc.", "_fc."];
 /// What torchvision's InceptionV3 and GoogLeNet have for their training alone.
@@ -28,8 +33,8 @@ pub(super) struct Names {
     /// For each tensor, its name within the network.
     names: Vec<String>,
     by_name: HashMap<String, usize>,
-    /// What this reading assumes.
-    note: Option<&'static str>,
+    /// Whose names they were before they were turned into torchvision's.
+    library: Library,
 }
 
 impl Names {
@@ -50,11 +55,13 @@ impl Names {
             readings.push(Self::new(inner.iter().map(|name| (*name).to_owned()).collect()));
             names = inner;
         }
+        let replaced: Vec<Self> = readings.iter().flat_map(|reading| reading.with_replaced_head()).collect();
+        readings.extend(replaced);
         let renamed: Vec<Self> = readings
             .iter()
             .filter_map(|reading| {
-                let (names, note) = renamed(&reading.names)?;
-                Some(Self { note, ..Self::new(names) })
+                let (names, library) = renamed(&reading.names)?;
+                Some(Self { library, ..Self::new(names) })
             })
             .collect();
         readings.extend(renamed);
@@ -83,9 +90,43 @@ impl Names {
         HEADS.iter().map(|as_head| rename(as_head)).collect()
     }
 
+    /// The names with a classifier that has another place in its module than the published one: a single layer within
+    /// `fc` (`fc.1`, after a dropout), within or as the whole of `classifier`, or within the last layer of one of several.
+    fn with_replaced_head(&self) -> Vec<Self> {
+        let replaced = HEADS.iter().flat_map(|head| {
+            let modules: BTreeSet<&str> = self
+                .names
+                .iter()
+                .filter_map(|name| Some(name.rsplit_once('.')?.0))
+                .filter(|module| module.strip_prefix(head).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+                .collect();
+            if let (Some(&found), 1) = (modules.first(), modules.len()) {
+                let places = PLACES.iter().filter(|place| place.split('.').next() == Some(head) && **place != found);
+                return places.map(|place| self.with_module(found, place)).collect::<Vec<_>>();
+            }
+            let within = |place: &&str| {
+                let mut inner = modules
+                    .iter()
+                    .filter(|module| module.strip_prefix(*place).is_some_and(|rest| rest.starts_with('.')));
+                inner.next().filter(|_| inner.next().is_none()).map(|found| self.with_module(found, place))
+            };
+            LAST.iter().filter_map(within).collect()
+        });
+        replaced.collect()
+    }
+
+    /// The names with a module under another name.
+    fn with_module(&self, module: &str, renamed: &str) -> Self {
+        let rename = |name: &String| match name.rsplit_once('.') {
+            Some((of, leaf)) if of == module => format!("{renamed}.{leaf}"),
+            _ => name.clone(),
+        };
+        Self::new(self.names.iter().map(rename).collect())
+    }
+
     fn new(names: Vec<String>) -> Self {
         let by_name = names.iter().enumerate().map(|(index, name)| (name.clone(), index)).collect();
-        Self { names, by_name, note: None }
+        Self { names, by_name, library: Library::Torchvision }
     }
 
     /// The tensors that may be weights: floating-point numbers, and not there for training alone.
@@ -100,9 +141,9 @@ impl Names {
         &self.names[tensor]
     }
 
-    /// What this reading assumes.
-    pub(super) fn note(&self) -> Option<&'static str> {
-        self.note
+    /// Whose names they are in the file.
+    pub(super) fn library(&self) -> Library {
+        self.library
     }
 
     /// The tensor of a name.
@@ -188,8 +229,9 @@ pub(super) fn match_names(
         used.insert(tensor);
         places.push((entry, tensor));
     }
-    let left = names.weights(file).filter(|index| !used.contains(index)).map(|index| &names.names[index]);
-    let extra: Vec<&String> = left.filter(|name| !spare.iter().any(|spare| name.starts_with(spare))).collect();
+    let left = names.weights(file).filter(|index| !used.contains(index));
+    let extra = left.filter(|&index| !spare.iter().any(|spare| names.names[index].starts_with(spare)));
+    let extra: Vec<&String> = extra.map(|index| &file.infos()[index].name).collect();
     match &extra[..] {
         [] => Ok(places),
         [extra] => Err(format!("tensor {extra:?} belongs to none of its layers")),

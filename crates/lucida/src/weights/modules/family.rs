@@ -1,94 +1,309 @@
-//! The network of a family that a state dictionary is of: what the published ones have and it has otherwise is read from
-//! the shapes of its tensors.
+//! The network of a family that a state dictionary is of.
+//!
+//! Tensors say nothing of strides, activations, and what is added to a variance. A file is opened if all its shapes are
+//! those of a published network; or if they differ from one in what the class of its authors leaves free: the widths, and
+//! in some families the depth. What else differs is refused, unless the network is asserted.
 
-use super::Tensors;
+use std::collections::{BTreeSet, HashMap};
+
 use super::assign::{Names, match_names, read};
 use super::entries::entries;
-use super::naming::own;
-use crate::nn::applications::modules::{FAMILIES, Family, TensorShapes};
-use crate::nn::applications::{self, Architecture, Options};
+use super::naming::{own, own_or_torchvision};
+use super::{Asserted, Tensors, with_logits};
+use crate::data::Preprocessing;
+use crate::nn::applications::modules::{FAMILIES, Family, Free, Library, TIMM, TensorShapes};
+use crate::nn::applications::{self, Architecture, Options, PixelFormat};
 use crate::weights::{ArrayLayouts, Model, Note};
 use crate::{Error, Result};
 
 /// How the problem begins of a file that has the marks of a family, and is of none of its networks.
-const UNFIT: &str = "has the names of a network of the family ";
+const UNFIT: &str = "has the names of a network of ";
+/// How such a file is opened after all.
+const EXPORT: &str = "export it with torch.onnx.export(model, torch.randn(1, 3, 224, 224), \"model.onnx\")";
 
 /// Whether an error is that of a file of a family which could not be read.
 pub(in crate::weights) fn is_unfit(error: &Error) -> bool {
-    matches!(error, Error::File { problem, .. } if problem.starts_with(UNFIT))
+    match error {
+        Error::File { problem, .. } => problem.starts_with(UNFIT),
+        error => matches!(error, Error::WeightsOnly { problem: Some(_), .. }),
+    }
 }
 
-/// The model of a file that has the marks of a family under one of the readings of its names: a published network
-/// where it has the parameters of one, else one of other sizes.
+/// The networks of the table that timm has with weights from TensorFlow alone.
+const OF_TENSORFLOW: [&str; 5] = [
+    "efficientnet-b6-torch",
+    "efficientnet-b7-torch",
+    "efficientnet-v2-s-torch",
+    "efficientnet-v2-m-torch",
+    "efficientnet-v2-l-torch",
+];
+
+/// The model of a file that has the marks of a family under one of the readings of its names.
 ///
 /// # Errors
-/// [`Error::File`] names the family, and the tensors that are missing, left over, or of another shape.
+/// [`Error::WeightsOnly`] names the family of a file that is of none of its networks; [`Error::File`] what of it no network
+/// of the family has.
 pub(super) fn recognize_family(
     file: &mut dyn Tensors,
     readings: &[Names],
-    among: impl Fn(&str) -> bool,
+    asserted: Option<Asserted>,
 ) -> Result<Option<Model>> {
     let mut unfit = None;
     for names in readings {
-        let Some(family) = FAMILIES.iter().find(|family| family.marks.iter().all(|mark| names.find(mark).is_some()))
-        else {
-            continue;
-        };
-        let shapes = shapes(file, names);
-        let published = published(family, &shapes);
-        if !among(published.map_or(family.name, |known| known.name)) {
+        let marked = |family: &&Family| family.marks.iter().all(|mark| names.find(mark).is_some());
+        let Some(family) = FAMILIES.iter().find(marked) else { continue };
+        let Some(shapes) = shapes(file, names, family) else { continue };
+        if asserted.is_some_and(|asserted| !family.members.contains(&asserted.known.name)) {
             continue;
         }
-        match build(file, names, family, published, &shapes) {
+        let reading = Reading { names, family, shapes, asserted };
+        match reading.template().and_then(|template| reading.build(file, template)) {
             Ok(model) => return Ok(Some(model)),
             Err(problem) => {
-                unfit.get_or_insert_with(|| {
-                    Error::file(file.path(), format!("{UNFIT}{}, but {problem}: export it to ONNX", family.name))
-                });
+                unfit.get_or_insert_with(|| reading.unfit(file, problem));
             }
         }
     }
     unfit.map_or(Ok(None), Err)
 }
 
-fn shapes(file: &dyn Tensors, names: &Names) -> TensorShapes {
-    names.weights(file).map(|tensor| (names.name(tensor).to_owned(), file.infos()[tensor].shape.clone())).collect()
+/// The shapes of a file under these names; `None` when its first kernel is not that of an image.
+fn shapes(file: &dyn Tensors, names: &Names, family: &Family) -> Option<TensorShapes> {
+    let named = |tensor| (names.name(tensor).to_owned(), file.infos()[tensor].shape.clone());
+    let shapes: HashMap<String, Vec<usize>> = names.weights(file).map(named).collect();
+    let &[_, channels, _, _] = shapes.get(family.stem)?.as_slice() else { return None };
+    Some(TensorShapes { shapes, channels, library: names.library() })
 }
 
-/// The network of the table that has as many parameters but for the classifier.
-fn published(family: &Family, shapes: &TensorShapes) -> Option<&'static Architecture> {
-    let counted = shapes.iter().filter(|(name, _)| !name.starts_with(family.head));
-    let parameters: usize = counted.map(|(_, shape)| shape.iter().product::<usize>()).sum();
-    let mut members = family.members.iter().filter_map(|name| applications::find(name).ok());
-    members.find(|known| known.parameters_without_top == Some(parameters))
+/// The published network that a file is read as.
+#[derive(Clone, Copy)]
+struct Template {
+    known: &'static Architecture,
+    /// Whether all shapes but those of the classifier and of the input are its own.
+    exact: bool,
 }
 
-fn build(
-    file: &mut dyn Tensors,
-    names: &Names,
-    family: &Family,
-    published: Option<&'static Architecture>,
-    shapes: &TensorShapes,
-) -> Result<Model> {
-    let name = published.map_or(family.name, |known| known.name);
-    let network = family.build(name, &Options::default(), shapes)?;
-    let wanted = entries(&network, &own(&network)).map_err(Error::argument)?;
-    let places = match_names(file, names, wanted, &network, &[]).map_err(Error::argument)?;
-    let like = match published {
-        Some(known) => known,
-        None => applications::find(family.members[0])?,
-    };
-    let mut model = Model::new(network);
-    if let Some(shape) = model.network.input_shape()?.as_image() {
-        model.preprocessing = Some(like.preprocessing(shape)?);
+/// A file under one reading of its names, as one of a family.
+struct Reading<'a> {
+    names: &'a Names,
+    family: &'static Family,
+    shapes: TensorShapes,
+    asserted: Option<Asserted>,
+}
+
+impl Reading<'_> {
+    /// The published network whose strides, activations, and normalization are the file's.
+    fn template(&self) -> Result<Template, Problem> {
+        self.check_stem()?;
+        let members = self.family.members.iter().map(|name| applications::find(name));
+        let members = members.collect::<Result<Vec<_>>>()?;
+        let parameters = self.parameters();
+        let exact = members.iter().find(|known| {
+            known.parameters_without_top == Some(parameters) && self.is_like(known, |a, b| a == b).unwrap_or(false)
+        });
+        match (exact, self.asserted) {
+            (Some(known), Some(asserted)) if known.name != asserted.known.name => {
+                let (found, named) = (known.name, asserted.known.name);
+                return Err(Error::argument(format!("its tensors are those of {found}, not of {named}")).into());
+            }
+            (Some(known), _) => return Ok(Template { known, exact: true }),
+            (None, Some(asserted)) => return Ok(Template { known: asserted.known, exact: false }),
+            (None, None) => {}
+        }
+        // timm has many EfficientNets that differ in their widths alone, and in what no tensor says.
+        let of_timm = self.shapes.library != Library::Torchvision && self.family.name == "efficientnet";
+        let like = match self.family.free {
+            Free::WidthsAndDepth => members.first(),
+            Free::Widths if of_timm => None,
+            Free::Widths => members.iter().find(|known| self.is_like(known, same_kernels).unwrap_or(false)),
+        };
+        like.map(|known| Template { known, exact: false }).ok_or_else(|| {
+            Error::argument(
+                "its layers are those of no published one, and their strides and activations are not in the file",
+            )
+            .into()
+        })
     }
-    if published.is_none() {
-        let note =
-            format!("recognized as a {} of other sizes: strides and activations as in {}", family.name, like.name);
-        model.notes.push(Note::Other(note));
+
+    /// Refuses another first convolution than the published one: a ResNet for images of 32x32 pixels has one of 3x3 without
+    /// a stride and without the pooling, and the same tensors otherwise.
+    fn check_stem(&self) -> Result<(), Problem> {
+        let found = &self.shapes.shapes[self.family.stem][2..];
+        match self.family.stem_kernel {
+            Some([height, width]) if found != [height, width] => Err(Problem::Unknowable(format!(
+                "its first convolution is of {}x{} pixels, not of {height}x{width}: its stride, and whether a pooling \
+                 follows, are not in the file",
+                found[0], found[1]
+            ))),
+            _ => Ok(()),
+        }
     }
-    model.notes.extend(names.note().map(|note| Note::Other(note.to_owned())));
-    model.layouts = ArrayLayouts::channels_first(&model.network);
-    read(file, &places, &mut model.network)?;
-    Ok(model)
+
+    /// The parameters but for the classifier, for images of three channels.
+    fn parameters(&self) -> usize {
+        let counted = self.shapes.shapes.iter().filter(|(name, _)| !name.starts_with(self.family.head));
+        let parameters = |(name, shape): (&String, &Vec<usize>)| -> usize {
+            let channels = if name == self.family.stem { 3 } else { shape.get(1).copied().unwrap_or(1) };
+            shape.iter().enumerate().map(|(axis, &size)| if axis == 1 { channels } else { size }).product()
+        };
+        counted.map(parameters).sum()
+    }
+
+    /// Whether a published network has tensors of the same names with shapes that are alike, but for the classifier and the
+    /// channels of the input.
+    fn is_like(&self, known: &Architecture, alike: impl Fn(&[usize], &[usize]) -> bool) -> Result<bool> {
+        let network = known.build(&Options::without_top())?;
+        let published = entries(&network, &own_or_torchvision(&network)).map_err(Error::argument)?;
+        let is_of_body = |name: &&String| !name.starts_with(self.family.head);
+        if self.shapes.shapes.keys().filter(is_of_body).count() != published.len() {
+            return Ok(false);
+        }
+        Ok(published.iter().all(|entry| {
+            let Some(found) = self.shapes.shapes.get(&entry.name) else { return false };
+            entry.shapes.iter().any(|shape| {
+                let mut shape = shape.clone();
+                if entry.name == self.family.stem {
+                    shape[1] = self.shapes.channels;
+                }
+                alike(found, &shape)
+            })
+        }))
+    }
+
+    fn build(&self, file: &mut dyn Tensors, Template { known, exact }: Template) -> Result<Model, Problem> {
+        self.check_head()?;
+        let mut shapes = TensorShapes { shapes: self.shapes.shapes.clone(), ..self.shapes };
+        if shapes.library == Library::Timm {
+            let asserted = self.asserted.and_then(|asserted| asserted.library);
+            let default = if OF_TENSORFLOW.contains(&known.name) { Library::TimmOfTensorFlow } else { Library::Timm };
+            shapes.library = asserted.unwrap_or(default);
+        }
+        let is_known = exact || self.asserted.is_some() || matches!(self.family.free, Free::Widths);
+        let name = if is_known { known.name } else { self.family.name };
+        let network = self.family.build(name, &Options::default(), &shapes)?;
+        let wanted = entries(&network, &own(&network)).map_err(Error::argument)?;
+        let places = match_names(file, self.names, wanted, &network, &[]).map_err(Error::argument)?;
+        let mut model = Model::new(network);
+        if let Some(shape) = model.network.input_shape()?.as_image() {
+            model.preprocessing = preprocessing(known, shapes.library, shape)?;
+        }
+        model.layouts = ArrayLayouts::channels_first(&model.network);
+        let note = [self.note_on_sizes(known, exact), self.note_on_timm(known, shapes.library)];
+        let note = note.into_iter().flatten().collect::<Vec<_>>().join("; ");
+        if !note.is_empty() {
+            model.notes.push(Note::Other(note));
+        }
+        read(file, &places, &mut model.network)?;
+        Ok(with_logits(model)?)
+    }
+
+    /// What is assumed of a network that is not published.
+    fn note_on_sizes(&self, known: &Architecture, exact: bool) -> Option<String> {
+        let what = match self.shapes.library {
+            Library::Torchvision => "strides, activations, and normalization are taken from it",
+            _ => "strides and activations are taken from it",
+        };
+        match (exact, self.asserted) {
+            (true, _) => None,
+            (false, Some(_)) => Some(format!("not of the sizes of {}: {what}", known.name)),
+            (false, None) => Some(format!("read as {} of other sizes: {what}", known.name)),
+        }
+    }
+
+    /// Which of two networks of timm with the same tensors was taken.
+    fn note_on_timm(&self, known: &Architecture, library: Library) -> Option<String> {
+        if self.asserted.is_some_and(|asserted| asserted.library.is_some()) {
+            return None;
+        }
+        let (name, _) = TIMM.iter().find(|(_, ours)| *ours == known.name)?;
+        let (taken, other) = match library {
+            Library::Torchvision => return None,
+            Library::Timm => (name.to_string(), format!("tf_{name}")),
+            Library::TimmOfTensorFlow => (format!("tf_{name}"), name.to_string()),
+        };
+        Some(format!(
+            "read as timm's {taken}; {other} has the same tensors, but pads and normalizes otherwise: give that name as \
+             the network if it is meant"
+        ))
+    }
+
+    /// Refuses a classifier of several layers: which activations lie between them is not in the file.
+    fn check_head(&self) -> Result<(), Problem> {
+        let of_head =
+            self.shapes.shapes.iter().filter(|(name, shape)| {
+                name.starts_with(self.family.head) && name.ends_with(".weight") && shape.len() > 1
+            });
+        let layers: BTreeSet<&str> = of_head.filter_map(|(name, _)| name.strip_suffix(".weight")).collect();
+        if layers.len() < 2 || layers.iter().all(|layer| self.family.classifier.contains(layer)) {
+            return Ok(());
+        }
+        let layers: Vec<&str> = layers.into_iter().collect();
+        Err(Problem::Unknowable(format!(
+            "its classifier has several layers ({}), and the activations between them are not in the file",
+            layers.join(", ")
+        )))
+    }
+
+    fn unfit(&self, file: &dyn Tensors, problem: Problem) -> Error {
+        let path = file.path().to_path_buf();
+        // Which family it is, the names of timm do not say.
+        let of = match self.shapes.library {
+            Library::Torchvision => format!("{UNFIT}the family {}", self.family.name),
+            _ => format!("{UNFIT}timm"),
+        };
+        match problem {
+            Problem::Unknowable(problem) => Error::file(path, format!("{of}, but {problem}: {EXPORT}")),
+            Problem::Other(problem) if self.shapes.library == Library::Torchvision => {
+                Error::WeightsOnly { path, problem: Some(format!("{of}, but {problem}: {EXPORT}")) }
+            }
+            Problem::Other(_) => {
+                let problem = format!(
+                    "{of}, but is none of those whose strides and activations are known (mobilenetv2, mobilenetv3, \
+                     efficientnet_b0 to b7, efficientnetv2_s to l): {EXPORT}"
+                );
+                Error::WeightsOnly { path, problem: Some(problem) }
+            }
+        }
+    }
+}
+
+/// Why a file is not read as a network of a family.
+enum Problem {
+    /// What no name of a network would mend.
+    Unknowable(String),
+    Other(Error),
+}
+
+impl From<Error> for Problem {
+    fn from(problem: Error) -> Self {
+        Self::Other(problem)
+    }
+}
+
+/// Whether two shapes differ in their channels alone.
+fn same_kernels(a: &[usize], b: &[usize]) -> bool {
+    match (a, b) {
+        ([_, a_channels, a @ ..], [_, b_channels, b @ ..]) if a.len() == 2 => {
+            a == b && (*a_channels == 1) == (*b_channels == 1)
+        }
+        _ => a.len() == b.len(),
+    }
+}
+
+/// How images are prepared; that of colors says nothing of gray images or other channels.
+fn preprocessing(
+    known: &Architecture,
+    library: Library,
+    [height, width, channels]: [usize; 3],
+) -> Result<Option<Preprocessing>> {
+    if channels != 3 {
+        return Ok(None);
+    }
+    let own = known.preprocessing([height, width, channels])?;
+    let inception = known.name.starts_with("mobilenet-v3") || known.name.starts_with("efficientnet-v2");
+    if library == Library::TimmOfTensorFlow && inception {
+        let pixels = PixelFormat::Tf.preprocessing([height, width, channels])?;
+        return Ok(Some(pixels.with_fit(own.fit, own.filter)));
+    }
+    Ok(Some(own))
 }

@@ -24,8 +24,27 @@ pub(super) use family::is_unfit;
 pub(super) use naming::own_or_torchvision;
 pub(super) use recognize::{known, recognize, recognize_as};
 
-use super::TensorInfo;
+use super::{Model, TensorInfo};
 use crate::Result;
+use crate::nn::applications::Architecture;
+use crate::nn::applications::modules::Library;
+use crate::nn::layers::ActivationKind;
+
+/// The network that a caller says a file is of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asserted {
+    pub(super) known: &'static Architecture,
+    /// Which of timm's networks with the same tensors it is, where the name says that.
+    pub(super) library: Option<Library>,
+}
+
+/// A network of PyTorch ends in logits: the softmax is left to the loss.
+fn with_logits(mut model: Model) -> Result<Model> {
+    if let ActivationKind::Softmax | ActivationKind::Sigmoid = model.network.output()?.activation() {
+        model.network = model.network.with_output_activation(ActivationKind::Linear)?;
+    }
+    Ok(model)
+}
 
 /// The tensors of an open file.
 pub(super) trait Tensors {

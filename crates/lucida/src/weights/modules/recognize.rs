@@ -1,16 +1,16 @@
 //! Which network of the zoo a file of torchvision's or timm's is of.
 
-use super::Tensors;
 use super::assign::{Names, match_names, read};
 use super::entries::{Entry, entries};
 use super::family::recognize_family;
 use super::naming::published;
+use super::{Asserted, Tensors, with_logits};
 use crate::Result;
 use crate::data::{Filter, Fit, Preprocessing};
 use crate::nn::Network;
 use crate::nn::applications::modules::FAMILIES;
-use crate::nn::applications::{self, Architecture, Options, PixelFormat};
-use crate::weights::{ArrayLayouts, Model};
+use crate::nn::applications::{self, Options, PixelFormat};
+use crate::weights::{ArrayLayouts, Model, Note};
 
 /// A network of the zoo that torchvision has, and what its files can be told by before it is built.
 struct Known {
@@ -50,34 +50,49 @@ pub(in crate::weights) fn known() -> String {
     networks.chain(FAMILIES.iter().map(|family| family.name)).collect::<Vec<_>>().join(", ")
 }
 
+/// timm's networks of other arithmetic that have the same tensors: their filters against aliasing are not stored.
+const TWINS: [(&str, &str); 2] = [("resnet18", "resnetblur18"), ("resnet50", "resnetaa50 and resnetblur50")];
+
 /// The network of the zoo whose tensors, by names and shapes, a file has: at its default size, with as many classes as
-/// the file, its weights and torchvision's preprocessing; else another network of a family. `None` when it is of none.
+/// the file, its weights and torchvision's preprocessing; else another network of a family. It ends in logits. `None` when
+/// it is of none.
 ///
 /// # Errors
-/// As [`fill`](super::fill); [`Error::File`](crate::Error::File) when it has the names of a family and does not fit.
+/// As [`fill`](super::fill); [`Error::WeightsOnly`](crate::Error::WeightsOnly) when it has the names of a family and does
+/// not fit.
 pub(in crate::weights) fn recognize(file: &mut dyn Tensors) -> Result<Option<Model>> {
-    recognize_among(file, |_| true)
+    recognize_among(file, None)
 }
 
-/// As [`recognize`], if the file is of this network.
+/// As [`recognize`], if the file can be of this network: one of the family that differs from it in its sizes has its
+/// strides and activations.
 ///
 /// # Errors
-/// As [`fill`](super::fill).
-pub(in crate::weights) fn recognize_as(file: &mut dyn Tensors, known: &Architecture) -> Result<Option<Model>> {
-    recognize_among(file, |name| name == known.name)
+/// As [`recognize`].
+pub(in crate::weights) fn recognize_as(file: &mut dyn Tensors, asserted: Asserted) -> Result<Option<Model>> {
+    recognize_among(file, Some(asserted))
 }
 
-fn recognize_among(file: &mut dyn Tensors, among: impl Fn(&str) -> bool) -> Result<Option<Model>> {
+fn recognize_among(file: &mut dyn Tensors, asserted: Option<Asserted>) -> Result<Option<Model>> {
     let readings = Names::readings(file);
+    let among = |known: &&Known| asserted.is_none_or(|asserted| asserted.known.name == known.name);
     for names in &readings {
-        for network in NETWORKS.iter().filter(|known| among(known.name) && names.find(known.first).is_some()) {
+        for network in NETWORKS.iter().filter(|known| names.find(known.first).is_some()).filter(among) {
             if let Some(model) = recognize_in(file, names, network)? {
-                let layouts = ArrayLayouts::channels_first(&model.network);
-                return Ok(Some(Model { layouts, ..model }));
+                let mut model = with_logits(model)?;
+                let twin = TWINS.iter().find(|(name, _)| *name == network.name && asserted.is_none());
+                model.notes.extend(twin.map(|(name, twins)| {
+                    Note::Other(format!(
+                        "read as {name}, not as timm's {twins}, whose filters against aliasing have no tensors: export those \
+                         to ONNX"
+                    ))
+                }));
+                model.layouts = ArrayLayouts::channels_first(&model.network);
+                return Ok(Some(model));
             }
         }
     }
-    recognize_family(file, &readings, among)
+    recognize_family(file, &readings, asserted)
 }
 
 /// The model, if the file has the tensors of this network under these names.
@@ -88,8 +103,12 @@ fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Resul
         if tensors != network.tensors - if without_top { network.head } else { 0 } {
             continue;
         }
-        let options = if without_top { Options::without_top() } else { Options::default() };
-        let plain = known.build(&options)?;
+        let first = names.find(network.first).map(|tensor| file.infos()[tensor].shape.as_slice());
+        let Some(&[_, channels, _, _]) = first else { return Ok(None) };
+        let channels = (channels != 3).then_some(channels);
+        let options = Options { top: !without_top, channels, ..Options::default() };
+        // Some are built for images in color alone; their families have them for others too.
+        let Ok(plain) = known.build(&options) else { continue };
         for (number, (_, modules)) in published(&plain).into_iter().enumerate() {
             let Ok(wanted) = entries(&plain, &modules) else { continue };
             let Some(options) = with_classes(file, names, &plain, &wanted, &options) else { continue };
@@ -97,7 +116,10 @@ fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Resul
             let Some((_, modules)) = published(&model.network).into_iter().nth(number) else { continue };
             let Ok(wanted) = entries(&model.network, &modules) else { continue };
             let Ok(places) = match_names(file, names, wanted, &model.network, &[]) else { continue };
-            if known.pixels == PixelFormat::Caffe {
+            if channels.is_some() {
+                // What is known of colors says nothing of other channels.
+                model.preprocessing = None;
+            } else if known.pixels == PixelFormat::Caffe {
                 // The zoo's own is Keras's.
                 let [height, width, _] = known.input;
                 let torchvision = Preprocessing::torchvision(height).with_size(height, width);

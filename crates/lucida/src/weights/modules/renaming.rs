@@ -12,12 +12,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// What timm's names do not say of an EfficientNet.
-const EFFICIENTNET: &str = "names of timm: read as its efficientnet, not as its tf_efficientnet, which pads and \
-                            normalizes otherwise";
+use crate::nn::applications::modules::Library;
 
-/// All names as torchvision has them, and a note on it, if they are of another kind.
-pub(super) fn renamed(names: &[String]) -> Option<(Vec<String>, Option<&'static str>)> {
+/// All names as torchvision has them, and whose they are, if they are of another kind.
+pub(super) fn renamed(names: &[String]) -> Option<(Vec<String>, Library)> {
     if names.iter().any(|name| name.contains(".denselayer1.norm.1.")) {
         let renamed = |name: &String| {
             ["norm", "conv"].iter().fold(name.clone(), |name, kind| {
@@ -25,7 +23,7 @@ pub(super) fn renamed(names: &[String]) -> Option<(Vec<String>, Option<&'static 
                     .replace(&format!(".{kind}.2."), &format!(".{kind}2."))
             })
         };
-        return Some((names.iter().map(renamed).collect(), None));
+        return Some((names.iter().map(renamed).collect(), Library::Torchvision));
     }
     names.iter().any(|name| name == "conv_stem.weight").then(|| Timm::new(names))?.renamed(names)
 }
@@ -67,9 +65,9 @@ impl Timm {
         Self { kind, blocks }
     }
 
-    fn renamed(&self, names: &[String]) -> Option<(Vec<String>, Option<&'static str>)> {
+    fn renamed(&self, names: &[String]) -> Option<(Vec<String>, Library)> {
         let all: Option<Vec<String>> = names.iter().map(|name| self.name(name)).collect();
-        Some((all?, (self.kind == Kind::EfficientNet).then_some(EFFICIENTNET)))
+        Some((all?, Library::Timm))
     }
 
     fn name(&self, name: &str) -> Option<String> {

@@ -38,6 +38,11 @@ fn ours(torchvision: &str) -> String {
     if name == "inception-v3" { "inception-v3-torch".to_owned() } else { name }
 }
 
+/// As PyTorch has it: the softmax is left to the loss.
+fn with_logits(network: &Network) -> Network {
+    super::with_logits(Model::new(network.clone())).unwrap().network
+}
+
 fn written(network: &Network) -> Vec<Entry> {
     entries(network, &own_or_torchvision(network)).unwrap()
 }
@@ -106,7 +111,7 @@ fn each_network_is_told_by_its_names_and_shapes() {
             }
             file.0.iter_mut().for_each(|tensor| tensor.name = format!("module.{}", tensor.name));
             let model = recognize(&mut file).unwrap().unwrap_or_else(|| panic!("{name}"));
-            assert_eq!(model.network.architecture(), network.architecture(), "{name}");
+            assert_eq!(model.network.architecture(), with_logits(&network).architecture(), "{name}");
             model.check().unwrap();
             let [height, width, _] = known.input;
             let expected = match name {
@@ -140,7 +145,7 @@ fn networks_are_recognized_within_other_modules() {
         let mut file = renamed(&network, rename);
         let shown = file.0[0].name.clone();
         let model = recognize(&mut file).unwrap().unwrap_or_else(|| panic!("{shown}"));
-        assert_eq!(model.network.architecture(), network.architecture(), "{shown}");
+        assert_eq!(model.network.architecture(), with_logits(&network).architecture(), "{shown}");
         assert_eq!(fill(&mut file, &mut network.clone()).unwrap(), [""; 0]);
     };
     for prefix in ["module.", "_orig_mod.", "net.", "backbone.", "whatever.it.is.", "module._orig_mod.model."] {
@@ -154,7 +159,7 @@ fn networks_are_recognized_within_other_modules() {
     // A classifier of two layers is another network.
     let mut file = renamed(&network, |name| backbone("backbone.", "head.0.", name));
     file.0.push(info("head.2.weight", &[2, 5], "float32"));
-    assert!(recognize(&mut file).unwrap().is_none());
+    assert!(!matches!(recognize(&mut file), Ok(Some(_))));
 
     // The names of torchvision's published DenseNet.
     let network = applications::densenet121(&Options::default().classes(5)).unwrap();
@@ -195,7 +200,7 @@ fn vgg_of_timm_is_told_as_well() {
         }
     }
     let model = recognize(&mut file).unwrap().unwrap();
-    assert_eq!(model.network.architecture(), network.architecture());
+    assert_eq!(model.network.architecture(), with_logits(&network).architecture());
     // The whole file may be read into the network without its head, but not the other way round.
     let mut start = applications::vgg16(&Options::without_top().size(64, 64)).unwrap();
     fill(&mut file, &mut start).unwrap();
@@ -315,4 +320,179 @@ fn kernels_of_all_convolutions_are_turned_over() {
     };
     let kernel = network.weight("depthwise_conv2d/kernel").unwrap().values();
     assert_eq!(torch[(2 * 3 + 1) * 9 + 3 + 2], kernel[((3 + 2) * 6 + 3) * 2 + 1]);
+}
+
+fn known(name: &str, classes: usize) -> Network {
+    applications::find(name).unwrap().build(&Options::default().classes(classes)).unwrap()
+}
+
+/// The names of timm for those of torchvision's MobileNet V3 Small.
+fn timm(name: &str) -> String {
+    const STAGES: [(usize, usize); 12] =
+        [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (4, 0), (4, 1), (4, 2), (5, 0)];
+    let (module, leaf) = name.rsplit_once('.').unwrap();
+    let renamed = match module {
+        "features.0.0" => "conv_stem".to_owned(),
+        "features.0.1" => "bn1".to_owned(),
+        "classifier.0" => "conv_head".to_owned(),
+        "classifier.3" => "classifier".to_owned(),
+        "features.12.0" => "blocks.5.0.conv".to_owned(),
+        "features.12.1" => "blocks.5.0.bn1".to_owned(),
+        module => {
+            let parts: Vec<&str> = module.split('.').collect();
+            let block: usize = parts[1].parse().unwrap();
+            let (stage, number) = STAGES[block - 1];
+            // The first block does not widen; the next two have no squeeze.
+            let parts_of = match block {
+                1 => &["conv_dw", "se", "conv_pw"][..],
+                2 | 3 => &["conv_pw", "conv_dw", "conv_pwl"],
+                _ => &["conv_pw", "conv_dw", "se", "conv_pwl"],
+            };
+            let part: usize = parts[3].parse().unwrap();
+            let convs = parts_of[..part].iter().filter(|part| **part != "se").count();
+            let inner = match parts[4] {
+                "fc1" => "se.conv_reduce".to_owned(),
+                "fc2" => "se.conv_expand".to_owned(),
+                "0" => parts_of[part].to_owned(),
+                _ => format!("bn{}", convs + 1),
+            };
+            format!("blocks.{stage}.{number}.{inner}")
+        }
+    };
+    format!("{renamed}.{leaf}")
+}
+
+/// What the batch normalizations of a network add to the variance.
+fn epsilon(model: &Model) -> f32 {
+    let norms = model.network.nodes().iter().filter_map(|node| match node.layer() {
+        Layer::BatchNormalization(norm) => Some(norm.epsilon),
+        _ => None,
+    });
+    let all: Vec<f32> = norms.collect();
+    assert!(!all.is_empty() && all.iter().all(|&epsilon| epsilon == all[0]), "{all:?}");
+    all[0]
+}
+
+fn asserted(name: &str) -> Asserted {
+    let (known, library) = applications::find_of(name).unwrap();
+    Asserted { known, library }
+}
+
+fn notes(model: &Model) -> String {
+    model.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// timm adds another number to the variance, and another one in the networks from TensorFlow, of the same tensors.
+#[test]
+fn names_decide_what_no_tensor_tells() {
+    let network = known("mobilenet-v3-small-torch", 7);
+    let model = recognize(&mut renamed(&network, str::to_owned)).unwrap().unwrap();
+    assert_eq!((epsilon(&model), notes(&model).as_str()), (1e-3, ""));
+    let mut file = renamed(&network, timm);
+    let model = recognize(&mut file).unwrap().unwrap();
+    assert_eq!(epsilon(&model), 1e-5);
+    assert!(notes(&model).contains("timm's mobilenetv3_small_100; tf_mobilenetv3_small_100"), "{}", notes(&model));
+    let tf = recognize_as(&mut file, asserted("tf_mobilenetv3_small_100")).unwrap().unwrap();
+    assert_eq!((epsilon(&tf), notes(&tf).as_str()), (1e-3, ""));
+    let padding = |model: &Model| match model.network.nodes()[1].layer() {
+        Layer::Conv2D(conv) => conv.padding,
+        _ => panic!("not a convolution"),
+    };
+    assert_eq!(padding(&tf), crate::nn::layers::Padding::Same);
+    assert_ne!(padding(&model), padding(&tf));
+    let same = recognize_as(&mut file, asserted("mobilenetv3_small_100")).unwrap().unwrap();
+    assert_eq!((epsilon(&same), notes(&same).as_str()), (1e-5, ""));
+}
+
+/// Another kernel, another network: of strides and activations nothing is known.
+#[test]
+fn networks_of_other_blocks_are_refused_unless_they_are_asserted() {
+    let network = known("mobilenet-v3-small-torch", 7);
+    for (rename, of) in [(&timm as &dyn Fn(&str) -> String, "timm"), (&str::to_owned, "mobilenet-v3-small")] {
+        let mut file = renamed(&network, rename);
+        for tensor in &mut file.0 {
+            // The second block has a convolution of 5x5 pixels.
+            if tensor.shape == [72, 1, 3, 3] {
+                tensor.shape = vec![72, 1, 5, 5];
+            }
+        }
+        let problem = recognize(&mut file).unwrap_err();
+        let message = problem.to_string();
+        assert!(
+            matches!(problem, crate::Error::WeightsOnly { .. }) && message.contains("torch.onnx.export"),
+            "{message}"
+        );
+        assert!(message.contains(of) && !message.contains("\"features."), "{message}");
+        let model = recognize_as(&mut file, asserted("mobilenet-v3-small-torch")).unwrap().unwrap();
+        assert!(notes(&model).contains("not of the sizes of mobilenet-v3-small-torch"), "{}", notes(&model));
+    }
+    // Of other widths alone, the blocks are the published ones.
+    let mut file = renamed(&network, str::to_owned);
+    for tensor in file.0.iter_mut().filter(|tensor| tensor.name.starts_with("features.12.")) {
+        tensor.shape[0] = 200;
+    }
+    file.0.iter_mut().filter(|tensor| tensor.name == "classifier.0.weight").for_each(|tensor| tensor.shape[1] = 200);
+    let model = recognize(&mut file).unwrap().unwrap();
+    assert!(notes(&model).contains("read as mobilenet-v3-small-torch of other sizes"), "{}", notes(&model));
+}
+
+/// A ResNet for small images, whose first convolution has no stride, and which has no pooling.
+#[test]
+fn another_first_convolution_is_refused() {
+    for (name, stem) in [("resnet18", "conv1.weight"), ("densenet121", "features.conv0.weight")] {
+        let mut file = renamed(&known(name, 10), str::to_owned);
+        file.0.iter_mut().filter(|tensor| tensor.name == stem).for_each(|tensor| tensor.shape[2..].fill(3));
+        for problem in [recognize(&mut file), recognize_as(&mut file, asserted(name))] {
+            let message = problem.unwrap_err().to_string();
+            for part in ["3x3 pixels, not of 7x7", "stride", "torch.onnx.export"] {
+                assert!(message.contains(part), "{message}");
+            }
+        }
+    }
+    let mut file = renamed(&known("resnet18", 10), str::to_owned);
+    let message = recognize_as(&mut file, asserted("resnet34")).unwrap_err().to_string();
+    assert!(message.contains("those of resnet18, not of resnet34"), "{message}");
+}
+
+#[test]
+fn the_first_kernel_has_the_channels_of_the_input() {
+    for (name, stem) in [
+        ("resnet18", "conv1.weight"),
+        ("densenet121", "features.conv0.weight"),
+        ("mobilenet-v2-torch", "features.0.0.weight"),
+        ("vgg11-bn", "features.0.weight"),
+        ("alexnet", "features.0.weight"),
+        ("squeezenet1-1", "features.0.weight"),
+        ("inception-v3-torch", "Conv2d_1a_3x3.conv.weight"),
+    ] {
+        for channels in [1, 5] {
+            let mut file = renamed(&known(name, 10), str::to_owned);
+            file.0.iter_mut().filter(|tensor| tensor.name == stem).for_each(|tensor| tensor.shape[1] = channels);
+            let mut model = recognize(&mut file).unwrap().unwrap();
+            assert_eq!(model.network.input_shape().unwrap().sizes()[2], channels, "{name}");
+            // The colors' means are those of no other channels.
+            assert_eq!(model.preprocessing, None, "{name}");
+            model.guess_preprocessing();
+            model.check().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_replaced_classifier_of_one_layer_is_found() {
+    let classes = |file: &mut Fake| recognize(file).unwrap().unwrap().network.output().unwrap().shape().len();
+    let network = known("resnet18", 10);
+    assert_eq!(classes(&mut renamed(&network, |name| name.replace("fc.", "fc.1."))), 10);
+    let network = known("mobilenet-v2-torch", 10);
+    for head in ["classifier.", "classifier.3.", "classifier.1.1."] {
+        assert_eq!(classes(&mut renamed(&network, |name| name.replace("classifier.1.", head))), 10, "{head}");
+    }
+    let network = known("mobilenet-v3-small-torch", 10);
+    assert_eq!(classes(&mut renamed(&network, |name| name.replace("classifier.3.", "classifier.3.1."))), 10);
+
+    let mut file = renamed(&known("resnet18", 10), |name| name.replace("fc.", "fc.0."));
+    file.0.push(info("fc.2.weight", &[3, 10], "float32"));
+    file.0.push(info("fc.2.bias", &[3], "float32"));
+    let message = recognize(&mut file).unwrap_err().to_string();
+    assert!(message.contains("several layers (fc.0, fc.2)") && message.contains("activations between"), "{message}");
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::nn::layers::ActivationKind;
 use crate::train::RunFolder;
 use crate::weights::{keras_h5, modules, safetensors, torch};
 
@@ -27,7 +28,7 @@ fn names_files_and_folders() {
     // Weights alone need to be told whose they are.
     let bare = folder.path().join("bare.weights.h5");
     keras_h5::save_weights(&model.network, &bare).unwrap();
-    assert!(matches!(open(&spec(&bare)).unwrap_err(), Error::WeightsOnly { path } if path == bare));
+    assert!(matches!(open(&spec(&bare)).unwrap_err(), Error::WeightsOnly { path, .. } if path == bare));
     same(open(&ModelSpec { network: Some("mnist-cnn".into()), ..spec(&bare) }).unwrap());
     let message = open(&ModelSpec { network: Some("lenet5".into()), ..spec(&bare) }).unwrap_err().to_string();
     assert!(message.contains("bare.weights.h5: does not fit network lenet5"), "{message}");
@@ -145,7 +146,12 @@ fn naming_the_network_changes_nothing() {
             }
             let plain = ModelSpec { top: IncludeTop::Unneeded, ..spec(&path) };
             let model = open(&plain).unwrap();
-            assert_eq!(model.network.architecture(), network.architecture(), "{name} {ending}");
+            // PyTorch leaves the softmax to the loss.
+            let expected = match options.top {
+                true => network.clone().with_output_activation(ActivationKind::Linear).unwrap(),
+                false => network.clone(),
+            };
+            assert_eq!(model.network.architecture(), expected.architecture(), "{name} {ending}");
             let named = [
                 ModelSpec { network: Some(name.into()), ..plain.clone() },
                 ModelSpec { model: name.into(), weights: Some(path), ..plain },
@@ -171,4 +177,19 @@ fn another_classifier_is_an_error() {
     let message = open(&ModelSpec { network: Some("squeezenet1-1".into()), top: IncludeTop::Unneeded, ..spec(&path) });
     let message = message.unwrap_err().to_string();
     assert!(message.contains("weights.safetensors") && message.contains("classifier.3.bias"), "{message}");
+}
+
+/// Weights of Keras for any number of classes: the classifier is a dense layer, or a convolution.
+#[test]
+fn the_classes_of_a_file_of_keras_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.weights.h5");
+    for name in ["mobilenet-v2", "mobilenet"] {
+        let known = applications::find(name).unwrap();
+        let network = known.build(&Options::default().classes(7).seed(1)).unwrap();
+        keras_h5::save_weights(&network, &path).unwrap();
+        let model = open(&ModelSpec { network: Some(name.into()), ..spec(&path) }).unwrap();
+        assert_eq!(model.network.output().unwrap().shape().sizes(), [7], "{name}");
+        assert!(model.network.weights().iter().zip(network.weights()).all(|(a, b)| a.values() == b.values()), "{name}");
+    }
 }

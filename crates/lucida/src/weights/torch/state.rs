@@ -44,14 +44,71 @@ const REBUILD: [&str; 2] = ["_rebuild_tensor_v2", "_rebuild_tensor"];
 /// The one that makes a parameter of a tensor.
 const PARAMETER: &str = "_rebuild_parameter";
 
-/// The names that a state dictionary is made of.
+/// Modules of which a checkpoint holds no values: what is named of them would run something. The classes of PyTorch's
+/// own layers are among them: an object of these keeps its tensors to itself.
+const PROGRAMS: [&str; 12] = [
+    "ctypes",
+    "importlib",
+    "multiprocessing",
+    "nt",
+    "os",
+    "posix",
+    "pty",
+    "runpy",
+    "shutil",
+    "subprocess",
+    "sys",
+    "torch",
+];
+/// Functions and classes in small letters that values are rebuilt by: module and name.
+const VALUES: [(&str, &str); 26] = [
+    ("_codecs", "encode"),
+    ("__builtin__", "bytearray"),
+    ("__builtin__", "complex"),
+    ("__builtin__", "frozenset"),
+    ("__builtin__", "object"),
+    ("__builtin__", "range"),
+    ("__builtin__", "set"),
+    ("builtins", "bytearray"),
+    ("builtins", "complex"),
+    ("builtins", "frozenset"),
+    ("builtins", "object"),
+    ("builtins", "range"),
+    ("builtins", "set"),
+    ("collections", "defaultdict"),
+    ("collections", "deque"),
+    ("copy_reg", "_reconstructor"),
+    ("copyreg", "_reconstructor"),
+    ("datetime", "date"),
+    ("datetime", "datetime"),
+    ("datetime", "timedelta"),
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy.core.multiarray", "scalar"),
+];
+/// Types of values, which a checkpoint may name as they are.
+const DTYPES: [&str; 10] =
+    ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"];
+
+/// The names that a state dictionary is made of, and those of values that lie next to it in a checkpoint: options,
+/// paths, metrics. Classes have capitals by convention; whether an object of one holds tensors is checked afterwards.
 fn allowed(module: &str, name: &str) -> bool {
     match module {
-        "collections" => name == "OrderedDict",
         "torch._utils" => name == PARAMETER || REBUILD.contains(&name),
+        "torch" if matches!(name, "Size" | "device") || DTYPES.contains(&name) => true,
         "torch" | "torch.cuda" | "torch.storage" => kind(name).is_some(),
-        _ => false,
+        _ => is_value(module, name),
     }
+}
+
+/// Whether this names a value other than a tensor, by [`VALUES`] or as a class outside of [`PROGRAMS`].
+fn is_value(module: &str, name: &str) -> bool {
+    let root = module.split('.').next().unwrap_or(module);
+    let class = name.starts_with(|first: char| first.is_ascii_uppercase());
+    VALUES.contains(&(module, name)) || (class && !name.contains('.') && !PROGRAMS.contains(&root))
 }
 
 /// A type of values.
@@ -148,6 +205,9 @@ impl State {
     /// What cannot be.
     pub(super) fn new(pickle: &Pickle) -> Result<Self, String> {
         let mut reader = Reader { pickle, state: Self::default(), storages: HashMap::new() };
+        if let Some(class) = reader.hides_tensors() {
+            return Err(format!("would run code: {class}, which keeps tensors; refused"));
+        }
         let names = reader.locate(pickle.root)?;
         // Also the storages of values other than weights: in the old format they lie between the others.
         for value in pickle.nodes() {
@@ -264,6 +324,41 @@ impl<'a> Reader<'_, 'a> {
             || (depth < MAX_DEPTH && entries.iter().any(|&(_, value)| self.leads_to_tensors(value, depth + 1, seen)));
         seen.insert((number, depth), found);
         found
+    }
+
+    /// The name of a class or function whose object has tensors in it, if there is one: without running it, nobody can
+    /// say what they are.
+    fn hides_tensors(&self) -> Option<String> {
+        let mut seen = HashSet::new();
+        for value in self.pickle.nodes() {
+            let Some(Node::Call(call)) = self.pickle.node(value) else { continue };
+            let Some(Node::Global(module, name)) = self.pickle.node(call.function) else { continue };
+            if !is_value(module, name) || (*module, *name) == ("collections", "OrderedDict") {
+                continue;
+            }
+            // A list of what remains, as values may be nested deeply or contain themselves.
+            let mut rest = vec![call.arguments];
+            rest.extend(call.states.iter().copied().chain(call.items.iter().flat_map(|&(key, value)| [key, value])));
+            while let Some(value) = rest.pop() {
+                let Value::Node(number) = value else { continue };
+                if self.is_weight(value) {
+                    return Some(format!("{module}.{name}").chars().filter(|c| !c.is_control()).take(120).collect());
+                }
+                if !seen.insert(number) {
+                    continue;
+                }
+                match self.pickle.node(value) {
+                    Some(Node::List(values)) => rest.extend(values),
+                    Some(Node::Dict(items)) => rest.extend(items.iter().flat_map(|&(key, value)| [key, value])),
+                    Some(Node::Call(call)) => {
+                        rest.extend([call.function, call.arguments].iter().chain(&call.states));
+                        rest.extend(call.items.iter().flat_map(|&(key, value)| [key, value]));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        None
     }
 
     /// Whether a value would be rebuilt as a tensor with axes: not a counter or a loss.
@@ -436,6 +531,58 @@ mod tests {
         let problem = found(&[("generator", state("v")), ("critic", state("w"))]).unwrap_err();
         assert!(problem.contains("several") && problem.contains("\"generator\", \"critic\""), "{problem}");
         assert!(found(&[number(), ("a", dict(&[number()]))]).unwrap_err().contains("no tensors"));
+    }
+
+    /// An object as Python's pickler writes it: of a class without arguments, with a state that is set afterwards.
+    fn object(class: &[u8], state: Vec<u8>) -> Vec<u8> {
+        [b"c", class, b"\n)\x81", &state[..], b"b"].concat()
+    }
+
+    #[test]
+    fn what_lies_next_to_the_tensors_is_passed_over() {
+        let number = || dict(&[("lr", b"K\x03".to_vec())]);
+        let only = Ok((vec!["w".to_owned()], None));
+        let scalar =
+            b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nX\x02\0\0\0f8K\0K\x01\x87RC\x08\0\0\0\0\0\0\xf0?\x86R";
+        let path = [b"cpathlib\nPosixPath\n", &text("runs")[..], b"\x85R"].concat();
+        for value in [
+            object(b"argparse\nNamespace", number()),
+            object(b"__main__\nConfig", object(b"argparse\nNamespace", number())),
+            scalar.to_vec(),
+            path,
+            b"ccollections\ndeque\n)R(K\x01K\x02e".to_vec(),
+            b"ctorch\nSize\nK\x01K\x02\x86\x85R".to_vec(),
+            b"ctorch\nfloat16\n".to_vec(),
+        ] {
+            let shown = String::from_utf8_lossy(&value).into_owned();
+            assert_eq!(read(&dict(&[("args", value.clone()), ("model", state("w"))])), only, "{shown}");
+            assert_eq!(read(&dict(&[("w", tensor(true)), ("args", value)])), only, "{shown}");
+        }
+    }
+
+    #[test]
+    fn objects_that_keep_tensors_are_refused_by_name() {
+        let list = |value: Vec<u8>| [b"](", &value[..], b"e"].concat();
+        for hidden in [
+            object(b"nets\nNet", state("v")),
+            object(b"nets\nNet", dict(&[("parts", list(list(state("v"))))])),
+            [b"cnets\nNet\n(", &tensor(true)[..], b"tR"].concat(),
+            object(b"nets\nNet", object(b"argparse\nNamespace", state("v"))),
+        ] {
+            for entries in [
+                vec![("ema", hidden.clone()), ("model", state("w"))],
+                vec![("model", hidden.clone())],
+                vec![("w", tensor(true)), ("v", hidden.clone())],
+            ] {
+                let problem = read(&dict(&entries)).unwrap_err();
+                assert!(problem.starts_with("would run code: ") && problem.ends_with("refused"), "{problem}");
+            }
+        }
+        // What runs something is refused, whatever it holds.
+        for name in ["os\nsystem", "subprocess\nPopen", "builtins\neval", "torch.nn.modules.linear\nLinear", "a\nA.b"] {
+            let entries = [("w", tensor(true)), ("x", object(name.as_bytes(), b"N".to_vec()))];
+            assert!(read(&dict(&entries)).unwrap_err().contains("would run code"), "{name}");
+        }
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl EfficientNet {
 
     pub(super) fn build(&self, name: &str, options: &Options, tensors: Option<&TensorShapes>) -> Result<Network> {
         let (mut b, mut x) = ModuleBuilder::new(name, self.size, options, tensors)?;
-        (b.norm.epsilon, b.norm.momentum) = (self.epsilon, self.momentum);
+        b.set_norm(self.epsilon, self.momentum);
         let first = match self.stages[0] {
             // The first stage of the second version does not narrow its input.
             Stage { fused: true, channels, .. } => channels,

@@ -126,8 +126,7 @@ pub(super) const V3_SMALL: V3 = V3 {
 impl V3 {
     pub(super) fn build(&self, name: &str, options: &Options, tensors: Option<&TensorShapes>) -> Result<Network> {
         let (mut b, mut x) = ModuleBuilder::new(name, 224, options, tensors)?;
-        b.norm.epsilon = 1e-3;
-        b.norm.momentum = 0.99;
+        b.set_norm(1e-3, 0.99);
         x = b.unit("features.0", Conv::new(16, 3).stride(2), Some(HardSilu), x)?;
         for (index, block) in (1..).zip(self.blocks) {
             x = block.add(&mut b, &format!("features.{index}"), x)?;

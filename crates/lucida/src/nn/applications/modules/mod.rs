@@ -27,11 +27,37 @@ use crate::nn::layers::{
 use crate::nn::{Layer, Network, NetworkBuilder};
 use crate::{Error, Result};
 
-pub(crate) use table::{FAMILIES, Family};
+pub(crate) use table::{FAMILIES, Family, Free, TIMM};
 pub(super) use table::{NETWORKS, joined};
 
+/// Whose modules a state dictionary is of. Their names tell it, and it decides what no tensor tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Library {
+    #[default]
+    Torchvision,
+    Timm,
+    /// timm's networks `tf_...`, converted from TensorFlow.
+    TimmOfTensorFlow,
+}
+
 /// The shapes of the tensors of a state dictionary, by name.
-pub(crate) type TensorShapes = HashMap<String, Vec<usize>>;
+#[derive(Debug, Default)]
+pub(crate) struct TensorShapes {
+    pub(crate) shapes: HashMap<String, Vec<usize>>,
+    /// Channels of the input, which the first kernel has.
+    pub(crate) channels: usize,
+    pub(crate) library: Library,
+}
+
+impl TensorShapes {
+    fn get(&self, name: &str) -> Option<&Vec<usize>> {
+        self.shapes.get(name)
+    }
+
+    fn contains_key(&self, name: &str) -> bool {
+        self.shapes.contains_key(name)
+    }
+}
 
 /// The least height and width of an input: all networks divide both by 32.
 const SMALLEST: usize = 32;
@@ -83,9 +109,22 @@ impl<'a> ModuleBuilder<'a> {
     fn new(name: &str, size: usize, options: &'a Options, tensors: Option<&'a TensorShapes>) -> Result<(Self, usize)> {
         let [height, width] = options.input(name, size, SMALLEST)?;
         let mut builder = Network::builder(name);
-        let input = builder.add(Input::new([height, width, 3]), &[])?;
+        let channels = tensors.map_or(3, |tensors| tensors.channels);
+        let input = builder.add(Input::new([height, width, channels]), &[])?;
         let norm = BatchNormalization { momentum: 0.9, epsilon: 1e-5, ..Default::default() };
-        Ok((Self { builder, options, tensors, norm, tensorflow: false }, input))
+        let tensorflow = tensors.is_some_and(|tensors| tensors.library == Library::TimmOfTensorFlow);
+        Ok((Self { builder, options, tensors, norm, tensorflow }, input))
+    }
+
+    /// Sets what all batch normalizations are like in torchvision. timm has its own: PyTorch's by default, TensorFlow's in
+    /// the networks that were converted.
+    fn set_norm(&mut self, epsilon: f32, momentum: f32) {
+        self.norm.momentum = momentum;
+        self.norm.epsilon = match self.tensors.map(|tensors| tensors.library).unwrap_or_default() {
+            Library::Torchvision => epsilon,
+            Library::Timm => 1e-5,
+            Library::TimmOfTensorFlow => 1e-3,
+        };
     }
 
     fn channels(&self, x: usize) -> usize {

@@ -402,14 +402,48 @@ pub(in crate::nn::applications) const fn joined<const ALL: usize>(others: &[Arch
     all
 }
 
+/// What the class of a family's authors leaves to its user, so that all else is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Free {
+    /// The channels: strides and activations belong to the blocks of the published networks, one by one.
+    Widths,
+    /// Also the number of blocks: a stage halves the image in its first one.
+    WidthsAndDepth,
+}
+
+/// timm's names of networks that are under other names in the table. Those with `tf_` in front have the same tensors.
+pub(crate) const TIMM: [(&str, &str); 13] = [
+    ("mobilenetv3_large_100", "mobilenet-v3-large-torch"),
+    ("mobilenetv3_small_100", "mobilenet-v3-small-torch"),
+    ("efficientnet_b0", "efficientnet-b0-torch"),
+    ("efficientnet_b1", "efficientnet-b1-torch"),
+    ("efficientnet_b2", "efficientnet-b2-torch"),
+    ("efficientnet_b3", "efficientnet-b3-torch"),
+    ("efficientnet_b4", "efficientnet-b4-torch"),
+    ("efficientnet_b5", "efficientnet-b5-torch"),
+    ("efficientnet_b6", "efficientnet-b6-torch"),
+    ("efficientnet_b7", "efficientnet-b7-torch"),
+    ("efficientnetv2_s", "efficientnet-v2-s-torch"),
+    ("efficientnetv2_m", "efficientnet-v2-m-torch"),
+    ("efficientnetv2_l", "efficientnet-v2-l-torch"),
+];
+
 /// Networks that one function builds.
 pub(crate) struct Family {
     /// The name of a network of other sizes than the published ones.
     pub(crate) name: &'static str,
     /// Tensors that all networks of the family have, and no others.
     pub(crate) marks: &'static [&'static str],
+    /// The first kernel, whose shape has the channels of the input.
+    pub(crate) stem: &'static str,
+    /// Height and width of that kernel, where a stride and a pooling depend on it that no tensor tells.
+    pub(crate) stem_kernel: Option<[usize; 2]>,
+    /// In what other networks may differ from the published ones.
+    pub(crate) free: Free,
     /// What the names of the classifier's tensors begin with.
     pub(crate) head: &'static str,
+    /// Its layers with a kernel.
+    pub(crate) classifier: &'static [&'static str],
     /// The published networks, by their names in the table.
     pub(crate) members: &'static [&'static str],
     build: fn(&str, &Options, &TensorShapes) -> Result<Network>,
@@ -441,28 +475,44 @@ pub(crate) const FAMILIES: [Family; 12] = [
     Family {
         name: "mobilenet-v2",
         marks: &["features.1.conv.0.0.weight"],
+        stem: "features.0.0.weight",
+        stem_kernel: None,
+        free: Free::Widths,
         head: "classifier.",
+        classifier: &["classifier.1"],
         members: &["mobilenet-v2-torch"],
         build: |name, options, tensors| mobilenet_v2(name, options, Some(tensors)),
     },
     Family {
         name: "mobilenet-v3-large",
         marks: &["features.1.block.0.0.weight", "features.16.0.weight"],
+        stem: "features.0.0.weight",
+        stem_kernel: None,
+        free: Free::Widths,
         head: "classifier.",
+        classifier: &["classifier.0", "classifier.3"],
         members: &["mobilenet-v3-large-torch"],
         build: |name, options, tensors| mobilenet::V3_LARGE.build(name, options, Some(tensors)),
     },
     Family {
         name: "mobilenet-v3-small",
         marks: &["features.1.block.0.0.weight", "features.12.0.weight"],
+        stem: "features.0.0.weight",
+        stem_kernel: None,
+        free: Free::Widths,
         head: "classifier.",
+        classifier: &["classifier.0", "classifier.3"],
         members: &["mobilenet-v3-small-torch"],
         build: |name, options, tensors| mobilenet::V3_SMALL.build(name, options, Some(tensors)),
     },
     Family {
         name: "efficientnet",
         marks: &["features.1.0.block.0.0.weight"],
+        stem: "features.0.0.weight",
+        stem_kernel: None,
+        free: Free::Widths,
         head: "classifier.",
+        classifier: &["classifier.1"],
         members: &[
             "efficientnet-b0-torch",
             "efficientnet-b1-torch",
@@ -481,21 +531,43 @@ pub(crate) const FAMILIES: [Family; 12] = [
     Family {
         name: "mnasnet",
         marks: &["layers.8.0.layers.0.weight"],
+        stem: "layers.0.weight",
+        stem_kernel: None,
+        free: Free::Widths,
         head: "classifier.",
+        classifier: &["classifier.1"],
         members: &["mnasnet0-5", "mnasnet1-0"],
         build: |name, options, tensors| mnasnet(name, 1.0, options, Some(tensors)),
     },
     Family {
         name: "resnet",
         marks: &["conv1.weight", "layer1.0.conv2.weight"],
+        stem: "conv1.weight",
+        stem_kernel: Some([7, 7]),
+        free: Free::WidthsAndDepth,
         head: "fc.",
-        members: &["resnext50-32x4d", "resnext101-32x8d", "wide-resnet50-2", "wide-resnet101-2"],
+        classifier: &["fc"],
+        members: &[
+            "resnet18",
+            "resnet34",
+            "resnet50",
+            "resnet101",
+            "resnet152",
+            "resnext50-32x4d",
+            "resnext101-32x8d",
+            "wide-resnet50-2",
+            "wide-resnet101-2",
+        ],
         build: build_as!(resnet),
     },
     Family {
         name: "regnet",
         marks: &["trunk_output.block1.block1-0.f.a.0.weight"],
+        stem: "stem.0.weight",
+        stem_kernel: Some([3, 3]),
+        free: Free::WidthsAndDepth,
         head: "fc.",
+        classifier: &["fc"],
         members: &[
             "regnet-y-400mf",
             "regnet-y-800mf",
@@ -517,35 +589,55 @@ pub(crate) const FAMILIES: [Family; 12] = [
     Family {
         name: "shufflenet-v2",
         marks: &["stage2.0.branch1.0.weight"],
+        stem: "conv1.0.weight",
+        stem_kernel: Some([3, 3]),
+        free: Free::WidthsAndDepth,
         head: "fc.",
+        classifier: &["fc"],
         members: &["shufflenet-v2-x0-5", "shufflenet-v2-x1-0", "shufflenet-v2-x1-5", "shufflenet-v2-x2-0"],
         build: |name, options, tensors| shufflenet_v2(name, [0; 4], options, Some(tensors)),
     },
     Family {
         name: "densenet",
         marks: &["features.denseblock1.denselayer1.conv1.weight"],
+        stem: "features.conv0.weight",
+        stem_kernel: Some([7, 7]),
+        free: Free::WidthsAndDepth,
         head: "classifier.",
-        members: &["densenet161", "densenet169", "densenet201"],
+        classifier: &["classifier"],
+        members: &["densenet121", "densenet161", "densenet169", "densenet201"],
         build: build_as!(densenet),
     },
     Family {
         name: "googlenet",
         marks: &["inception3a.branch1.conv.weight"],
+        stem: "conv1.conv.weight",
+        stem_kernel: None,
+        free: Free::Widths,
         head: "fc.",
+        classifier: &["fc"],
         members: &["googlenet"],
         build: |name, options, tensors| googlenet(name, options, Some(tensors)),
     },
     Family {
         name: "convnext",
         marks: &["features.1.0.layer_scale"],
+        stem: "features.0.0.weight",
+        stem_kernel: None,
+        free: Free::WidthsAndDepth,
         head: "classifier.",
+        classifier: &["classifier.2"],
         members: &["convnext-tiny-torch", "convnext-small-torch", "convnext-base-torch", "convnext-large-torch"],
         build: build_as!(convnext),
     },
     Family {
         name: "efficientnet-lite",
         marks: &["_blocks.0._depthwise_conv.weight"],
+        stem: "_conv_stem.weight",
+        stem_kernel: None,
+        free: Free::Widths,
         head: "_fc.",
+        classifier: &["_fc"],
         members: &[
             "efficientnet-lite0",
             "efficientnet-lite1",
