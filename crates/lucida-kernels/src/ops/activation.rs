@@ -89,6 +89,8 @@ pub enum Pointwise {
     },
     /// The error function.
     Erf,
+    /// `ln(x)`
+    Logarithm,
     /// `x^exponent`
     Power {
         /// The exponent.
@@ -177,6 +179,7 @@ multiversion! {
             // The root is exact, and vectorized.
             Pointwise::Power { exponent: 0.5 } => map!(output, input, |x| x.sqrt()),
             Pointwise::Power { exponent } => map!(output, input, |x| x.powf(exponent)),
+            Pointwise::Logarithm => map!(output, input, |x| x.ln()),
             Pointwise::Relu => pairs.for_each(|(y, &x)| *y = if x > 0.0 { x } else { 0.0 }),
             Pointwise::Sigmoid => pairs.for_each(|(y, &x)| *y = sigmoid(x)),
             Pointwise::Tanh => pairs.for_each(|(y, &x)| *y = x.tanh()),
@@ -281,6 +284,7 @@ multiversion! {
             Pointwise::Erf => scale!(grad, input, |x| std::f32::consts::FRAC_2_SQRT_PI * exp(-x * x)),
             Pointwise::Power { exponent: 0.5 } => scale!(grad, input, |x| 0.5 / x.sqrt()),
             Pointwise::Power { exponent } => scale!(grad, input, |x| exponent * x.powf(exponent - 1.0)),
+            Pointwise::Logarithm => scale!(grad, input, |x| 1.0 / x),
             _ => unreachable!("its derivative is one of the output"),
         }
     }

@@ -271,13 +271,14 @@ impl BuiltInLayer for Activation {
             ActivationKind::Power { exponent: 0.5 } => "Sqrt",
             ActivationKind::Power { exponent: -1.0 } => "Reciprocal",
             ActivationKind::Power { .. } => "Power",
+            ActivationKind::Logarithm => "Log",
             _ => self.activation.to_keras_layer().map_or("Activation", |(class, _)| class),
         }
     }
 
     fn to_keras(&self) -> Result<Value, String> {
         match self.activation {
-            ActivationKind::Power { exponent: 0.5 | -1.0 } => return Ok(json!({})),
+            ActivationKind::Power { exponent: 0.5 | -1.0 } | ActivationKind::Logarithm => return Ok(json!({})),
             ActivationKind::Power { exponent } => return Ok(json!({ "exponent": decimal(exponent) })),
             _ => {}
         }
