@@ -145,7 +145,7 @@ impl Importer {
     }
 
     /// Positions of an axis, in axes of the sizes `dims`.
-    fn take(&mut self, op: &Operator, axis: usize, places: &[usize], dims: &[usize]) -> Answer<Symbol> {
+    pub(super) fn take(&mut self, op: &Operator, axis: usize, places: &[usize], dims: &[usize]) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
         if symbol.axes.len() == 3 && dims.len() == 1 {
             let image = match self.image_order(symbol) {

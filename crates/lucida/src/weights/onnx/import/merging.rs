@@ -3,7 +3,7 @@
 use super::Importer;
 use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
-use super::symbol::{Symbol, Value};
+use super::symbol::{Order, Symbol, Value};
 use crate::nn::Layer;
 use crate::nn::layers::{
     Activation, ActivationKind, Add, Average, Divide, Maximum, Minimum, Multiply, Power, Subtract,
@@ -47,10 +47,11 @@ impl Importer {
         }
         let widest = symbols.iter().max_by_key(|symbol| symbol.len()).unwrap_or(first);
         if let Some(other) = symbols.iter().find(|symbol| !self.is_broadcast(symbol, widest)) {
-            let (wide, other) = (widest.shape(), other.shape());
-            return unsupported(format!(
-                "of inputs of {wide} and {other}, or with axes in another order, is not supported"
-            ));
+            if symbols.iter().any(|symbol| symbol.axes.len() != widest.axes.len()) {
+                let (wide, other) = (widest.shape(), other.shape());
+                return unsupported(format!("of inputs of {wide} and {other} is not supported: they differ in rank"));
+            }
+            return self.merged_in_order(op, layer, &symbols);
         }
         let inputs: Vec<usize> = symbols.iter().map(|symbol| symbol.draft).collect();
         let draft = self.add((op.node, ""), layer, &inputs, Source::Nothing)?;
@@ -61,6 +62,21 @@ impl Importer {
             ));
         }
         Ok(Symbol { draft, ..widest.clone() })
+    }
+
+    /// As [`merged`](Self::merged), of tensors that are in memory in different orders, or of which none has the shape that
+    /// they are broadcast to: they are brought into the order of the tensor's axes, an image's channels last.
+    fn merged_in_order(&mut self, op: &Operator, layer: Layer, symbols: &[Symbol]) -> Answer<Symbol> {
+        let rank = symbols.first().map_or(0, |symbol| symbol.axes.len());
+        let order = match rank {
+            3 => symbols.iter().find_map(Symbol::order).unwrap_or(Order::ChannelsFirst).places().to_vec(),
+            _ => (0..rank).collect(),
+        };
+        let inputs =
+            symbols.iter().map(|symbol| self.in_memory(symbol, &order, false)).collect::<Result<Vec<_>, _>>()?;
+        let draft = self.add((op.node, ""), layer, &inputs, Source::Nothing)?;
+        let sizes = self.drafts[draft].shape.sizes().to_vec();
+        Ok(Symbol::of_axes(draft, &sizes, &order))
     }
 
     /// `Pow`: with a small whole exponent a product of the value with itself, with another one an activation.
