@@ -15,7 +15,7 @@ use super::{
     vgg19_bn, xception,
 };
 use crate::nn::Network;
-use crate::similar::expected_one_of;
+use crate::similar::nearest_names;
 use crate::{Error, Result};
 
 /// All known networks.
@@ -766,14 +766,14 @@ const OWN: &[Architecture] = &[
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] suggests the nearest name and lists all.
+/// [`Error::UnknownNetwork`] suggests the nearest names.
 pub fn find(name: &str) -> Result<&'static Architecture> {
     let plain = name.to_lowercase().replace('_', "-");
     if let Some(found) = ALL.iter().find(|known| known.name == plain) {
         return Ok(found);
     }
-    let names: Vec<_> = ALL.iter().map(|known| known.name).collect();
-    Err(Error::argument(format!("unknown network {name:?}{}", expected_one_of(&plain, &names.join(", ")))))
+    let near = nearest_names(&plain, ALL.iter().map(|known| known.name), 3);
+    Err(Error::UnknownNetwork { name: name.to_owned(), near, file: false })
 }
 
 impl Architecture {
