@@ -166,6 +166,7 @@ fn hint(error: &Error) -> Option<String> {
         Error::Outputs { found, .. } => match found {
             Unfit::Features(_) => "--task says what they are, if not features; `lucida embed` uses features",
             Unfit::ChosenFeatures(_) => "`lucida embed` and `lucida train --base` use them",
+            Unfit::Maps { .. } => "`lucida run --out FOLDER` computes the maps, `lucida embed` uses features",
             Unfit::Values(_) => "--task classify or multilabel reads them as classes",
             _ => return None,
         }

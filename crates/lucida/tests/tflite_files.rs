@@ -59,6 +59,7 @@ fn float_files_compute_what_the_interpreter_computes() {
         ("squeeze", "float32"),
         ("pointwise", "float32"),
         ("pointwise", "float16"),
+        ("composed", "float32"),
     ];
     for (name, kind) in files {
         let (worst, largest) = difference(&outputs(name, kind), &numbers(&expected[name]["outputs"][kind]["output"]));

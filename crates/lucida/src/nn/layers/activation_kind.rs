@@ -418,6 +418,13 @@ impl ActivationKind {
         })
     }
 
+    /// Whether it clips as no activation or layer of Keras does, but the operation `clip`.
+    pub(super) fn is_clip_of_keras(self) -> bool {
+        matches!(self, Self::Clip { .. })
+            && self.to_keras_layer().is_none()
+            && KERAS_NAMES.iter().all(|&(_, kind)| kind != self)
+    }
+
     /// The layer of Keras that an activation with parameters is, and its configuration.
     pub(super) fn to_keras_layer(self) -> Option<(&'static str, Value)> {
         match self {

@@ -192,7 +192,7 @@ fn class_of_tensorflow(function: &str, arguments: &Map<String, Value>) -> Option
 fn is_function(whole: &Value) -> bool {
     let module = whole["module"].as_str();
     module.is_some_and(|module| module.starts_with("keras.src.ops") || module == "keras.ops")
-        || matches!(whole["class_name"].as_str(), Some("Sqrt" | "Reciprocal" | "Log" | "Take"))
+        || matches!(whole["class_name"].as_str(), Some("Sqrt" | "Reciprocal" | "Log" | "Clip" | "Take"))
 }
 
 /// The class of Keras 3 that a function of TensorFlow is.

@@ -312,7 +312,17 @@ fn what_keras_cannot_say_is_refused() {
     };
     let border = Padding::Explicit([[1, 0], [0, 1]]);
     refused(MaxPooling2D::new([3, 3]).padding(border).into(), "max_pooling2d: takes the maximum with a border");
-    refused(Activation::new(ActivationKind::Clip { min: -2.0, max: 1.0 }).into(), "clips to -2 to 1");
+    let conv = |min, max| Conv2D::new(2, [1, 1]).activation(ActivationKind::Clip { min, max }).into();
+    refused(conv(-2.0, 1.0), "clips to -2 to 1");
+    refused(conv(1e-6, f32::MAX), "clips from 0.000001 up;");
+    // By itself it is an operation.
+    for (min, max) in [(-2.0, 1.0), (1e-6, f32::MAX)] {
+        let clip = Activation::new(ActivationKind::Clip { min, max });
+        let network = Network::sequential("clipped", [4, 4, 1], [clip.into()], 5).unwrap();
+        save_model(&Model::new(network.clone()), &path).unwrap();
+        assert_eq!(weights::load_model(&path).unwrap().network.architecture(), network.architecture());
+        std::fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]

@@ -83,8 +83,7 @@ fn build(
         model.preprocessing = Some(like.preprocessing(shape)?);
     }
     if published.is_none() {
-        let note =
-            format!("recognized as a {} of other sizes: strides and activations as in {}", family.name, like.name);
+        let note = format!("recognized as {} of other sizes: strides and activations as in {}", family.name, like.name);
         model.notes.push(Note::Other(note));
     }
     model.notes.extend(names.note().map(|note| Note::Other(note.to_owned())));

@@ -50,7 +50,7 @@ impl Importer {
     }
 
     /// A tensor with its first position along an axis repeated.
-    fn repeated(&mut self, op: &Operator, symbol: &Symbol, axis: usize, count: usize) -> Answer<Symbol> {
+    pub(super) fn repeated(&mut self, op: &Operator, symbol: &Symbol, axis: usize, count: usize) -> Answer<Symbol> {
         let inputs = vec![Some(Value::Symbol(symbol.clone()))];
         self.take(&Operator { node: op.node, inputs, opset: op.opset }, axis, &vec![0; count], &[count])
     }

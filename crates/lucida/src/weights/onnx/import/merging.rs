@@ -30,8 +30,8 @@ impl Importer {
 
     /// A layer that joins computed tensors value by value.
     pub(super) fn merged(&mut self, op: &Operator, layer: Layer, mut symbols: Vec<Symbol>) -> Answer<Symbol> {
-        if self.batchless {
-            // Without a batch, axes that are missing are the first ones.
+        if self.batchless || self.batch == Some(1) {
+            // Axes that are missing are the first ones: without a batch, or next to a batch of one position.
             let rank = symbols.iter().map(|symbol| symbol.axes.len()).max().unwrap_or(0);
             for symbol in &mut symbols {
                 symbol.axes.splice(..0, vec![Vec::new(); rank - symbol.axes.len()]);

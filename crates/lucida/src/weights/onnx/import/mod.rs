@@ -325,6 +325,13 @@ impl Importer {
             }
             return unsupported(format!("of {:?}, the index of the largest value, is not supported", short(name)));
         }
+        let compared =
+            node.input.first().and_then(|name| Some((*self.compared.get(name)?, self.values.get(name)?.clone())));
+        if let (Some((comparison, value)), "Identity", Some(output)) = (compared, &*node.op_type, node.output.first()) {
+            self.compared.insert(output.clone(), comparison);
+            self.values.insert(output.clone(), value);
+            return Ok(());
+        }
         let compares = matches!(node.op_type.as_str(), "Where" | "Not" | "Cast");
         if let Some(name) = node.input.iter().find(|name| !compares && self.compared.contains_key(*name)) {
             return unsupported(format!(

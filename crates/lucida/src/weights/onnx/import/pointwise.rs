@@ -253,6 +253,15 @@ impl Importer {
         if constant.dims.len() > rank {
             return unsupported(misfit());
         }
+        let mut symbol = symbol.clone();
+        // What has one position where the constant has several is repeated.
+        for &place in &wide {
+            let axis = (place + rank - constant.dims.len()).checked_sub(1);
+            if let Some(axis) = axis.filter(|&axis| symbol.size(axis) == 1) {
+                symbol = self.repeated(op, &symbol, axis, constant.dims[place])?;
+            }
+        }
+        let symbol = &symbol;
         let (symbol, values) = match wide[..] {
             [] => {
                 let channels = self.drafts[symbol.draft].shape.channels();
