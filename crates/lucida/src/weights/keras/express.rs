@@ -82,13 +82,16 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
         places.push(end);
     }
     let outputs: Vec<usize> = network.outputs().iter().map(|&output| places[output]).collect();
-    let mut expressed = builder.build_zeroed(&outputs)?;
-    // The layers with weights are the same ones in the same order, under perhaps other names.
+    Ok(Cow::Owned(with_weights(builder.build_zeroed(&outputs)?, network)))
+}
+
+/// The layers with weights are the same ones in the same order, under perhaps other names.
+fn with_weights(mut expressed: Network, network: &Network) -> Network {
     for (to, from) in expressed.weights_mut().iter_mut().zip(network.weights()) {
         to.values_mut().copy_from_slice(from.values());
         to.set_trainable(from.trainable());
     }
-    Ok(Cow::Owned(expressed))
+    expressed
 }
 
 /// Zeros around an input of this shape, on each side.

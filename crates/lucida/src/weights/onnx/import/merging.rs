@@ -4,10 +4,10 @@ use super::Importer;
 use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Order, Symbol, Value};
-use crate::nn::Layer;
 use crate::nn::layers::{
     Activation, ActivationKind, Add, Average, Divide, Maximum, Minimum, Multiply, Power, Subtract,
 };
+use crate::nn::{Layer, Shape};
 
 /// Factors of a power that become a product.
 const MAX_POWER: usize = 4;
@@ -54,13 +54,11 @@ impl Importer {
             return self.merged_in_order(op, layer, &symbols);
         }
         let inputs: Vec<usize> = symbols.iter().map(|symbol| symbol.draft).collect();
-        let draft = self.add((op.node, ""), layer, &inputs, Source::Nothing)?;
-        if self.drafts[draft].shape != self.drafts[widest.draft].shape {
-            return unsupported(format!(
-                "of inputs that are all broadcast, to {}, is not supported",
-                self.drafts[draft].shape
-            ));
+        let shapes: Vec<Shape> = inputs.iter().map(|&input| self.drafts[input].shape.clone()).collect();
+        if layer.spec().output_shape(&shapes).as_ref() != Ok(&self.drafts[widest.draft].shape) {
+            return self.merged_in_order(op, layer, &symbols);
         }
+        let draft = self.add((op.node, ""), layer, &inputs, Source::Nothing)?;
         Ok(Symbol { draft, ..widest.clone() })
     }
 

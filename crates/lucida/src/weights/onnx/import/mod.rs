@@ -306,42 +306,8 @@ impl Importer {
         Ok(outputs)
     }
 
-    fn node(&mut self, node: &NodeProto) -> Answer<()> {
-        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
-            let hint = match node.domain.as_str() {
-                domain if domain.starts_with("pkg.") => ": inline its functions (onnx.inliner.inline_local_functions)",
-                "com.microsoft" => ": take the model before ONNX Runtime optimized it",
-                _ => "",
-            };
-            return unsupported(format!("operators of the domain {:?} are not supported{hint}", short(&node.domain)));
-        }
-        // The type of the index is nobody's concern.
-        let passes = matches!(node.op_type.as_str(), "Cast" | "Identity");
-        if let Some(name) = node.input.iter().find(|name| self.argmax.contains(*name)) {
-            if let (true, Some(output), Some(value)) = (passes, node.output.first(), self.values.get(name).cloned()) {
-                self.argmax.insert(output.clone());
-                self.values.insert(output.clone(), value);
-                return Ok(());
-            }
-            return unsupported(format!("of {:?}, the index of the largest value, is not supported", short(name)));
-        }
-        let compared =
-            node.input.first().and_then(|name| Some((*self.compared.get(name)?, self.values.get(name)?.clone())));
-        if let (Some((comparison, value)), "Identity", Some(output)) = (compared, &*node.op_type, node.output.first()) {
-            self.compared.insert(output.clone(), comparison);
-            self.values.insert(output.clone(), value);
-            return Ok(());
-        }
-        let compares = matches!(node.op_type.as_str(), "Where" | "Not" | "Cast");
-        if let Some(name) = node.input.iter().find(|name| !compares && self.compared.contains_key(*name)) {
-            return unsupported(format!(
-                "of {:?}, the result of a comparison, is not supported, only Where, Not and Cast of one",
-                short(name)
-            ));
-        }
-        if self.as_strided(node)? {
-            return Ok(());
-        }
+    /// The tensors that a node takes; `None` for those that it leaves out.
+    fn inputs_of(&self, node: &NodeProto) -> Answer<Vec<Option<Value>>> {
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             inputs.push(match (name.as_str(), self.values.get(name)) {
@@ -357,6 +323,49 @@ impl Importer {
                 }
             });
         }
+        Ok(inputs)
+    }
+
+    /// Whether a node gives the index of a largest value or the result of a comparison, which stand for other values, as it
+    /// takes it; the type of an index is nobody's concern.
+    fn passed_on(&mut self, node: &NodeProto) -> bool {
+        let ([name, ..], [output, ..]) = (node.input.as_slice(), node.output.as_slice()) else { return false };
+        let Some(value) = self.values.get(name).cloned() else { return false };
+        match (&*node.op_type, self.compared.get(name).copied()) {
+            ("Identity" | "Cast", None) if self.argmax.contains(name) => _ = self.argmax.insert(output.clone()),
+            ("Identity", Some(comparison)) => _ = self.compared.insert(output.clone(), comparison),
+            _ => return false,
+        }
+        self.values.insert(output.clone(), value);
+        true
+    }
+
+    fn node(&mut self, node: &NodeProto) -> Answer<()> {
+        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+            let hint = match node.domain.as_str() {
+                domain if domain.starts_with("pkg.") => ": inline its functions (onnx.inliner.inline_local_functions)",
+                "com.microsoft" => ": take the model before ONNX Runtime optimized it",
+                _ => "",
+            };
+            return unsupported(format!("operators of the domain {:?} are not supported{hint}", short(&node.domain)));
+        }
+        if self.passed_on(node) {
+            return Ok(());
+        }
+        if let Some(name) = node.input.iter().find(|name| self.argmax.contains(*name)) {
+            return unsupported(format!("of {:?}, the index of the largest value, is not supported", short(name)));
+        }
+        let compares = matches!(node.op_type.as_str(), "Where" | "Not" | "Cast");
+        if let Some(name) = node.input.iter().find(|name| !compares && self.compared.contains_key(*name)) {
+            return unsupported(format!(
+                "of {:?}, the result of a comparison, is not supported, only Where, Not and Cast of one",
+                short(name)
+            ));
+        }
+        if self.as_strided(node)? {
+            return Ok(());
+        }
+        let inputs = self.inputs_of(node)?;
         let mut op = Operator { node, inputs, opset: self.opset };
         op.align_broadcast()?;
         if node.op_type == "Split" {
