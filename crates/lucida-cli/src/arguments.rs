@@ -25,8 +25,8 @@ pub(crate) struct ModelArguments {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "network")]
     pub(crate) weights: Option<PathBuf>,
 
-    /// Name of the network, if MODEL is a file with weights only
-    #[arg(long, value_name = "NAME", value_parser = known_networks())]
+    /// Name of the network, if MODEL is a file with weights only (see `lucida models`)
+    #[arg(long, value_name = "NAME", value_parser = known_networks(), hide_possible_values = true)]
     pub(crate) network: Option<String>,
 
     /// Input size in pixels: 224, or HEIGHTxWIDTH such as 480x640 [default: the model's]

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
 use lucida::weights::hub::published_for;
-use lucida::{Error, TableFault, Unfit, files, nearest_name};
+use lucida::{Error, TableFault, Unfit, files, nearest_name, nearest_names};
 
 use crate::cli::Cli;
 
@@ -83,6 +83,8 @@ pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
     let expected = match error.kind() {
         Kind::ValueValidation => error.source().map(ToString::to_string),
         Kind::InvalidValue if !value.is_empty() => match error.get(ContextKind::ValidValue) {
+            // Only the networks are that many.
+            Some(ContextValue::Strings(valid)) if valid.len() > MOST_LISTED => Some("unknown network".to_owned()),
             Some(ContextValue::Strings(valid)) => Some(format!("expected {}", or(valid))),
             _ => None,
         },
@@ -92,9 +94,15 @@ pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
     // `--epochs <N>`: the name is enough.
     let option = text(ContextKind::InvalidArg).split([' ', '=']).next().unwrap_or_default();
     let got = if expected.contains(&format!("{value:?}")) { String::new() } else { format!(", got {value:?}") };
-    let near = match text(ContextKind::SuggestedValue) {
-        "" => String::new(),
-        near => format!("; did you mean {near}?"),
+    let near = match (text(ContextKind::SuggestedValue), error.get(ContextKind::ValidValue)) {
+        (_, Some(ContextValue::Strings(valid))) if valid.len() > MOST_LISTED => {
+            let near: Vec<String> =
+                nearest_names(value, valid.iter().map(String::as_str), 3).into_iter().map(str::to_owned).collect();
+            let near = if near.is_empty() { ";".to_owned() } else { format!("; did you mean {}?", or(&near)) };
+            format!("{near} `lucida models` lists all")
+        }
+        ("", _) => String::new(),
+        (near, _) => format!("; did you mean {near}?"),
     };
     let message = format!("{option}: {expected}{got}{near}\n\nFor more information, try '--help'.\n");
     clap::Error::raw(error.kind(), message).with_cmd(&Cli::command())
@@ -116,6 +124,9 @@ fn without_wrong_advice(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// The most values that a message lists.
+const MOST_LISTED: usize = 30;
+
 /// `a`, `a or b`, `a, b or c`.
 fn or(words: &[String]) -> String {
     match words {
@@ -127,7 +138,7 @@ fn or(words: &[String]) -> String {
 /// One line on standard error, in the colors of the parser's. If that is closed too, there is nobody left to tell.
 pub(crate) fn report(error: &anyhow::Error) {
     let hint = error.downcast_ref().and_then(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
-    let line = format!("{}{hint}\n", one_line(error));
+    let line = format!("{}{hint}\n", one_line(error)).replacen("?; ", "? ", 1);
     let _ = clap::Error::raw(Kind::Io, line).with_cmd(&Cli::command()).print();
 }
 
@@ -135,6 +146,7 @@ pub(crate) fn report(error: &anyhow::Error) {
 fn hint(error: &Error) -> Option<String> {
     Some(match error {
         Error::Changed { field, before, .. } => resume_as_before(field, before),
+        Error::UnknownNetwork { .. } => "`lucida models` lists all".to_owned(),
         Error::Exists { .. } => "use --force to overwrite it".to_owned(),
         Error::NotFetched { .. } => {
             let file = published_for(error)?;
@@ -157,6 +169,7 @@ fn hint(error: &Error) -> Option<String> {
         Error::Outputs { found, .. } => match found {
             Unfit::Features(_) => "--task says what they are, if not features; `lucida embed` uses features",
             Unfit::ChosenFeatures(_) => "`lucida embed` and `lucida train --base` use them",
+            Unfit::Maps { .. } => "`lucida run --out FOLDER` computes the maps, `lucida embed` uses features",
             Unfit::Values(_) => "--task classify or multilabel reads them as classes",
             _ => return None,
         }

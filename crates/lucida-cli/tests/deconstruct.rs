@@ -298,7 +298,7 @@ fn what_cannot_be_used_is_said_in_one_line() {
         (&["kernels", model, "--layer", "dense"], "has no kernels; these have: conv2d"),
         (&["kernels", model, "--layer", "konv2d"], "did you mean \"conv2d\"?"),
         (&["receptive-field", model, "--layers", "conv"], "did you mean"),
-        (&["receptive-field", "vgg17"], "did you mean \"vgg16\"?"),
+        (&["receptive-field", "vgg17"], "did you mean \"vgg1"),
         (&["filter", &digit, "--kernel", "sobel"], "unknown kernel, and no such file; expected one of sobel-x"),
         (&["filter", &digit, "--kernel", "sobel-x,sobel-x"], "two of them are called \"sobel-x\""),
         (&["filter", &digit, "--kernel", text(&broken)], "line 2 has 1 numbers"),

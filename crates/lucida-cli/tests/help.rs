@@ -112,7 +112,10 @@ fn wrong_command_lines_end_with_2() {
         (&["filter", "a.png", "--kernel", "canny", "--sigma", "-2"], "expected a number that is not negative"),
         (&["train", "cats"], "no such folder; expected a folder of images, or mnist"),
         (&["train", "./cats", "--cut", "flatten"], "--cut needs a pretrained network"),
-        (&["train", "./cats", "--model", "vgg"], "--model: expected mnist-cnn, "),
+        (
+            &["train", "./cats", "--model", "vgg61"],
+            "--model: unknown network, got \"vgg61\"; did you mean vgg16 or vgg11? `lucida models` lists all",
+        ),
         (&["train", "./cats", "--head", "conv:3"], "expected one of flatten, gap, gmp, dense:UNITS"),
         (&["train", "./cats", "--augment-copies", "3"], "--augment"),
         (&["train", "./cats", "--unfreeze-rate", "1e-4"], "--unfreeze"),
@@ -163,10 +166,13 @@ fn wrong_command_lines_end_with_2() {
         (&["data", "show", "cifar"], "<SET>: expected mnist, got \"cifar\""),
         (&["data", "show", "mnist", "--first", "0"], "--first"),
         (&["data", "show", "mnist", "--test"], "--data"),
-        (&["weights", "fetch", "lenet5"], "<NETWORK>: expected vgg16, vgg19, inception-v3"),
+        (&["weights", "fetch", "letter"], "<NETWORK>: unknown network, got \"letter\"; `lucida models` lists all"),
         (&["weights", "fetch"], "<NETWORK>"),
         (&["weights", "convert", "a"], "<OUT>"),
-        (&["weights", "convert", "a", "b.keras", "--network", "vgg"], "--network: expected mnist-cnn, "),
+        (
+            &["weights", "convert", "a", "b.keras", "--network", "vgg"],
+            "--network: unknown network, got \"vgg\"; did you mean ",
+        ),
         (&["weights", "inspect"], "<FILE>"),
         (&["summary", "a", "--size", "big"], "as in 224 or 480x640"),
         (&["summary", "a", "--size", "0x5"], "as in 224 or 480x640"),
@@ -215,7 +221,7 @@ fn files_with_nearly_the_name_are_suggested() {
         (&["explain", "vgg16", "cat.jpg", "--method", "gradcam"], "did you mean \"grad-cam\"?"),
         (&["train", "photos", "--augment", "flipp"], "did you mean \"flip\"?"),
         (&["activations", "vgg16-builtin", "cat.jpg", "--colormap", "virdis"], "did you mean"),
-        (&["summary", "vgg61"], "did you mean \"vgg16\"?"),
+        (&["summary", "vgg61"], "did you mean \"vgg16\" or \"vgg11\"? `lucida models` lists all"),
     ] {
         let output = lucida(arguments.iter().copied()).current_dir(folder.path()).output().unwrap();
         assert!(!output.status.success(), "{arguments:?}");

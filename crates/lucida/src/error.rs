@@ -60,6 +60,22 @@ pub enum TableFault {
     TargetKind,
 }
 
+/// `"a"`, `"a" or "b"`, `"a", "b" or "c"`.
+fn either(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    match quoted.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+/// The message on a name that no network has.
+fn unknown_network(name: &str, near: &[&str], file: bool) -> String {
+    let start = if file { format!("{name}: no such model file or run folder; ") } else { String::new() };
+    let end = if near.is_empty() { String::new() } else { format!("; did you mean {}?", either(near)) };
+    format!("{start}unknown network {name:?}{end}")
+}
+
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -111,6 +127,17 @@ pub enum Error {
     /// A value that the caller gave cannot be used.
     #[error("{0}")]
     Argument(String),
+
+    /// No network has this name.
+    #[error("{}", unknown_network(name, near, *file))]
+    UnknownNetwork {
+        /// The name.
+        name: String,
+        /// Names that are close to it.
+        near: Vec<&'static str>,
+        /// Whether a file or folder could have been meant, of which there is none.
+        file: bool,
+    },
 
     /// A file that would be overwritten.
     #[error("{} already exists", path.display())]
@@ -310,7 +337,8 @@ impl Error {
             | Self::Layer { .. }
             | Self::NotFetched { .. }
             | Self::NoWeights { .. }
-            | Self::Outputs { .. } => Blame::Argument,
+            | Self::Outputs { .. }
+            | Self::UnknownNetwork { .. } => Blame::Argument,
             Self::Limit { .. } | Self::Memory { .. } | Self::Unsupported(_) => Blame::Library,
             Self::Interrupted => Blame::Nobody,
             Self::Bug(_) => Blame::Bug,

@@ -148,4 +148,4 @@ pub mod weights;
 pub use error::{Error, Result, TableFault, Unfit};
 pub use lucida_kernels::{Cpu, Isa};
 pub use model::Model;
-pub use similar::nearest_name;
+pub use similar::{nearest_name, nearest_names};

@@ -40,6 +40,11 @@ const PART: usize = 3;
 /// assert_eq!(nearest_name("attention", ["conv2d", "dense"]), None);
 /// ```
 pub fn nearest_name<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_names(name, known, 1).first().copied()
+}
+
+/// As [`nearest_name`], the `most` that are nearest, the nearest first.
+pub fn nearest_names<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
     let name = name.to_lowercase();
     let distances = known.into_iter().filter_map(|other| {
         let lower = other.to_lowercase();
@@ -53,7 +58,9 @@ pub fn nearest_name<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
         let least = parts.filter_map(near).min();
         least.or_else(|| begins.then(|| edit_distance(&lower, &name))).map(|distance| (distance, other))
     });
-    distances.min_by_key(|(distance, _)| *distance).map(|(_, other)| other)
+    let mut found: Vec<(usize, &str)> = distances.collect();
+    found.sort_by_key(|(distance, _)| *distance);
+    found.into_iter().take(most).map(|(_, other)| other).collect()
 }
 
 /// What follows a name that is not known: the one that was meant, and all of them, which `known` joins by `, `.

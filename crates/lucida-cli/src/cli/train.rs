@@ -91,7 +91,7 @@ pub(crate) struct TrainFolder {
 
     /// Network. One with published ImageNet weights (`lucida models` lists them) is a frozen base with a new head (transfer
     /// learning); others, and all with --weights none, are trained from scratch
-    #[arg(long, value_name = "NAME", default_value = "basic-cnn", value_parser = known_networks())]
+    #[arg(long, value_name = "NAME", default_value = "basic-cnn", value_parser = known_networks(), hide_possible_values = true)]
     pub(crate) model: String,
 
     /// Weights file of --model, or none to train from scratch [default: the downloaded weights]

@@ -64,7 +64,7 @@ Environment:
   SSL_CERT_FILE  file with the certificates to trust")]
 pub(crate) struct WeightsFetch {
     /// Network: `lucida models` lists them
-    #[arg(value_parser = PossibleValuesParser::new(hub::networks()))]
+    #[arg(value_parser = PossibleValuesParser::new(hub::networks()), hide_possible_values = true)]
     pub(crate) network: String,
 
     /// Include the classifier of ImageNet's 1000 classes (torchvision's files always have it)
@@ -102,7 +102,7 @@ Examples:
 Removes the weights with and without the classifier, and unfinished downloads of them.")]
 pub(crate) struct WeightsRemove {
     /// Network
-    #[arg(value_parser = PossibleValuesParser::new(hub::networks()))]
+    #[arg(value_parser = PossibleValuesParser::new(hub::networks()), hide_possible_values = true)]
     pub(crate) network: String,
 
     /// Print what would be removed, and remove nothing
@@ -166,8 +166,8 @@ pub(crate) struct WeightsConvert {
     #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,
 
-    /// Name of the network, if IN is a file with weights only
-    #[arg(long, value_name = "NAME", value_parser = known_networks())]
+    /// Name of the network, if IN is a file with weights only (see `lucida models`)
+    #[arg(long, value_name = "NAME", value_parser = known_networks(), hide_possible_values = true)]
     pub(crate) network: Option<String>,
 
     /// Input size in pixels: 224, or HEIGHTxWIDTH such as 480x640 [default: the model's]

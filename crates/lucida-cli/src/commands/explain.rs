@@ -82,7 +82,7 @@ struct ExplanationJson {
     layer: Option<String>,
     /// Said of a map that is zero everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    remark: Option<&'static str>,
+    remark: Option<String>,
     /// What should be a sum, and what it should be: of integrated gradients and LRP.
     #[serde(skip_serializing_if = "Option::is_none")]
     sum: Option<Sum>,
@@ -476,6 +476,7 @@ fn row(Explained { map, faithfulness }: &Explained) -> String {
         _ if map.flat_reason().is_some() => map.flat_reason().unwrap_or_default().to_owned(),
         CompletenessCheck::Layer(layer) => format!("of {layer}"),
         CompletenessCheck::Completeness { sum, difference, .. } => format!("completeness: {sum:.4} of {difference:.4}"),
+        check if check.warning().is_some() => check.warning().unwrap_or_default(),
         CompletenessCheck::Conservation { score, inputs, biases } => {
             format!("conservation: {inputs:.4} on pixels, {biases:.4} on biases, of {score:.4}")
         }
@@ -513,7 +514,7 @@ fn table(checks: &[SanityCheck]) -> String {
 }
 
 fn answered(Explained { map, faithfulness }: Explained) -> ExplanationJson {
-    let remark = map.flat_reason();
+    let remark = map.flat_reason().map(str::to_owned).or_else(|| map.completeness.warning());
     let (layer, sum) = match map.completeness {
         CompletenessCheck::Layer(layer) => (Some(layer), None),
         CompletenessCheck::Completeness { sum, difference, .. } => {

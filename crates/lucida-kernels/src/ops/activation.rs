@@ -89,6 +89,8 @@ pub enum Pointwise {
     },
     /// The error function.
     Erf,
+    /// `ln(x)`
+    Logarithm,
     /// `x^exponent`
     Power {
         /// The exponent.
@@ -194,6 +196,7 @@ multiversion! {
             // The root is exact, and vectorized.
             Pointwise::Power { exponent: 0.5 } => map!(values, |x| x.sqrt()),
             Pointwise::Power { exponent } => map!(values, |x| x.powf(exponent)),
+            Pointwise::Logarithm => map!(values, |x| x.ln()),
             // What is not a number stays that: a network that has diverged must not look sure of itself.
             Pointwise::Relu => map!(values, |x| if x < 0.0 { 0.0 } else { x }),
             Pointwise::Sigmoid => map!(values, |x| sigmoid(x)),
@@ -305,6 +308,7 @@ multiversion! {
             Pointwise::Erf => scale!(grad, input, |x| std::f32::consts::FRAC_2_SQRT_PI * exp(-x * x)),
             Pointwise::Power { exponent: 0.5 } => scale!(grad, input, |x| 0.5 / x.sqrt()),
             Pointwise::Power { exponent } => scale!(grad, input, |x| exponent * x.powf(exponent - 1.0)),
+            Pointwise::Logarithm => scale!(grad, input, |x| 1.0 / x),
             _ => unreachable!("its derivative is one of the output"),
         }
     }

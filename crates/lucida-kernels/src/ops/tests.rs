@@ -299,6 +299,13 @@ fn powers_and_their_derivatives() {
         let slopes = x.iter().map(|&x| 3.0 * exact * f64::from(x).powf(exact - 1.0));
         close(&grad, slopes, &format!("{kind:?} backward"));
     }
+    for cpu in cpus() {
+        let (kind, mut y, mut grad) = (Pointwise::Logarithm, vec![f32::NAN; LEN], vec![3.0; LEN]);
+        pointwise(cpu, kind, &x, &mut y);
+        close(&y, x.iter().map(|&x| f64::from(x).ln()), "logarithm");
+        pointwise_backward(cpu, kind, &x, &mut grad);
+        close(&grad, x.iter().map(|&x| 3.0 / f64::from(x)), "logarithm backward");
+    }
 }
 
 #[test]

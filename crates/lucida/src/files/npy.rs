@@ -51,6 +51,11 @@ pub(crate) fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
     let len = header.shape.iter().try_fold(1_usize, |len, &size| len.checked_mul(size));
     let expected = len.and_then(|len| len.checked_mul(header.size));
     let data = &bytes[header.data..];
+    if header.descr.ends_with('O') {
+        return Err(
+            "has Python objects, not numbers: save an array of one type, as np.asarray(x, 'float32') makes it".into()
+        );
+    }
     if expected != Some(data.len()) {
         return Err(format!("an array of shape {:?} and type {} has {} bytes", header.shape, header.descr, data.len()));
     }

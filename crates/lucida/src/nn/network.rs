@@ -195,7 +195,16 @@ impl Network {
     pub fn output(&self) -> Result<&Node> {
         match self.outputs.as_slice() {
             &[output] => Ok(&self.nodes[output]),
-            _ => Err(Error::Unsupported(format!("network {} has {} outputs, not one", self.name, self.outputs.len()))),
+            outputs => {
+                let names: Vec<&str> = outputs.iter().map(|&output| self.nodes[output].name()).collect();
+                Err(Error::Unsupported(format!(
+                    "network {} has {} outputs ({}), not one: save a model that ends in one of them (Keras: \
+                     keras.Model(model.inputs, model.outputs[0]); ONNX: onnx.utils.extract_model)",
+                    self.name,
+                    outputs.len(),
+                    names.join(", ")
+                )))
+            }
         }
     }
 

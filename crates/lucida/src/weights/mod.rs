@@ -9,6 +9,7 @@ mod array_file;
 mod builtin;
 mod description;
 mod floats;
+mod foreign;
 mod format;
 mod hdf5;
 pub mod hub;

@@ -199,11 +199,13 @@ impl ModelSpec {
                 Err(unknown) => {
                     let name = &self.model;
                     let as_path = name.contains(['/', '\\', '.']);
-                    let hint = match did_you_mean(name) {
-                        near if as_path || !near.is_empty() => near,
-                        _ => format!("; {unknown}"),
-                    };
-                    return Err(Error::argument(format!("{name}: no such model file or run folder{hint}")));
+                    let near = did_you_mean(name);
+                    return Err(match unknown {
+                        Error::UnknownNetwork { name, near: names, .. } if !as_path && near.is_empty() => {
+                            Error::UnknownNetwork { name, near: names, file: true }
+                        }
+                        _ => Error::argument(format!("{name}: no such model file or run folder{near}")),
+                    });
                 }
             },
         };

@@ -96,6 +96,20 @@ def pointwise():
     return keras.Model(inputs, L.Dense(4, activation="log_softmax", name="logs")(x), name="pointwise")
 
 
+def composed():
+    """What the converter writes in several operators, and a batch of one image, whose axis of pixels a gate lacks."""
+    x = inputs = keras.Input((8, 6, 3), batch_size=1, name="photo")
+    x = L.Activation("softplus")(L.Conv2D(6, 3, padding="same", name="stem")(x))
+    x = L.GroupNormalization(groups=2, name="groups")(L.Activation("mish")(x))
+    x = L.Activation("selu")(L.Conv2D(6, 1, name="mix")(x))
+    s = L.Dense(6, activation="sigmoid", name="excite")(L.GlobalAveragePooling2D()(x))
+    x = L.Multiply()([x, s])
+    x = L.ReLU(threshold=0.1)(x)
+    x = L.Conv1D(5, 3, padding="causal", name="causal")(L.Reshape((48, 6))(x))
+    x = L.UnitNormalization()(L.GlobalAveragePooling1D()(x))
+    return keras.Model(inputs, L.Dense(4, activation="log_sigmoid", name="scores")(x), name="composed")
+
+
 def shaped(data):
     return [[round(float(value), 2) for value in sample.flatten()] for sample in data]
 
@@ -166,8 +180,8 @@ def dequantized(content, model, data):
 expected = {}
 KINDS = {"mobile": ["float32", "float16", "dynamic", "int8"], "unet": ["float32", "int8"],
          "digits": ["float32", "float16", "dynamic", "int8", "uint8"], "squeeze": ["float32", "dynamic", "int8"],
-         "pointwise": ["float32", "float16"]}
-for build in (mobile, unet, digits, squeeze, pointwise):
+         "pointwise": ["float32", "float16"], "composed": ["float32"]}
+for build in (mobile, unet, digits, squeeze, pointwise, composed):
     model = build()
     model.set_weights([np.abs(w) + 0.5 if v.path.endswith("variance") else w + rng.normal(0, 0.1, w.shape)
                        for v, w in zip(model.weights, model.get_weights())])

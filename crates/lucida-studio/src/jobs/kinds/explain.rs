@@ -98,7 +98,8 @@ impl Work for Explaining {
                     found["scale"] = heat_scale(&image, &map, COLORS)
                         .map(|scale| json!({ "values": scale.values, "colors": scale.colors }))
                         .into();
-                    found["remark"] = map.flat_reason().into();
+                    found["remark"] =
+                        map.flat_reason().map(str::to_owned).or_else(|| map.completeness.warning()).into();
                     found["seconds"] = started.elapsed().as_secs_f64().into();
                 }
                 Err(Error::Interrupted) => return Err(Error::Interrupted),

@@ -52,6 +52,9 @@ pub enum CompletenessCheck {
     Layer(String),
 }
 
+/// Relevance of which a larger part is lost or added was not handed down by the rules.
+const LOST: f64 = 0.25;
+
 /// Values that differ by less, relative to the largest, differ by rounding alone.
 const SAME: f32 = 1e-6;
 
@@ -87,6 +90,19 @@ impl CompletenessCheck {
             _ => None,
         }
     }
+
+    /// Why a relevance propagation cannot be relied on: much of the score is lost on its way, or was added.
+    pub fn warning(&self) -> Option<String> {
+        let Self::Conservation { score, inputs, biases } = *self else { return None };
+        let largest = score.abs().max(inputs.abs()).max(biases.abs());
+        let lost = (inputs + biases - score).abs() / largest;
+        (lost > LOST || lost.is_nan() && largest != 0.0).then(|| {
+            format!(
+                "relevance is not conserved: {inputs:.4} on pixels and {biases:.4} on biases, of {score:.4}; the rules of LRP \
+                 do not cover products of computed values (attention), powers and exponentials: take another method"
+            )
+        })
+    }
 }
 
 /// What a method has found, before it is a map.
@@ -110,5 +126,22 @@ impl RawAttribution {
     pub(super) fn sums(score: f32, raw_shape: [usize; 3], raw: Vec<f32>, completeness: CompletenessCheck) -> Self {
         let values = raw.chunks_exact(raw_shape[2]).map(|pixel| pixel.iter().sum()).collect();
         Self { score, raw_shape, raw, values, completeness }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_relevance_is_a_warning() {
+        let check = |score, inputs, biases| CompletenessCheck::Conservation { score, inputs, biases }.warning();
+        assert_eq!(check(10.0, 9.0, 0.9), None);
+        // A small score between large parts that cancel is not lost.
+        assert_eq!(check(0.1, -4.9, 5.05), None);
+        assert_eq!(check(0.0, 0.0, 0.0), None);
+        assert!(check(10.0, 3.0, 0.5).unwrap().contains("not conserved: 3.0000 on pixels"));
+        assert!(check(10.0, f64::NAN, 0.0).is_some());
+        assert_eq!(CompletenessCheck::None.warning(), None);
     }
 }

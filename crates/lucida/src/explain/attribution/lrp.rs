@@ -86,7 +86,8 @@ fn start(network: &Network, node: &Node) -> Option<Vec<f64>> {
             let [height, width, _] = network.nodes()[node.inputs()[0]].shape().as_image()?;
             pad.border([height, width], channels)
         }
-        _ => vec![node.activation().at_zero(); channels],
+        // A reciprocal or a logarithm has no value there.
+        _ => vec![Some(node.activation().at_zero()).filter(|start| start.is_finite())?; channels],
     };
     start.iter().any(|&start| start != 0.0).then(|| start.into_iter().map(f64::from).collect())
 }

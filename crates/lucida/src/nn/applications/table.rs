@@ -15,7 +15,7 @@ use super::{
     vgg19_bn, xception,
 };
 use crate::nn::Network;
-use crate::similar::expected_one_of;
+use crate::similar::nearest_names;
 use crate::{Error, Result};
 
 /// All known networks.
@@ -769,7 +769,7 @@ const OWN: &[Architecture] = &[
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] suggests the nearest name and lists all.
+/// [`Error::UnknownNetwork`] suggests the nearest names.
 pub fn find(name: &str) -> Result<&'static Architecture> {
     Ok(find_of(name)?.0)
 }
@@ -786,8 +786,8 @@ pub(crate) fn find_of(name: &str) -> Result<(&'static Architecture, Option<Libra
     if let Some(known) = known {
         return Ok((known, None));
     }
-    let names: Vec<_> = ALL.iter().map(|known| known.name).collect();
-    Err(Error::argument(format!("unknown network {name:?}{}", expected_one_of(&plain, &names.join(", ")))))
+    let near = nearest_names(&plain, ALL.iter().map(|known| known.name), 3);
+    Err(Error::UnknownNetwork { name: name.to_owned(), near, file: false })
 }
 
 /// The network that Keras has as the class of this name, or torchvision as the function.

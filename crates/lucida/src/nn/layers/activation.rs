@@ -271,14 +271,19 @@ impl BuiltInLayer for Activation {
             ActivationKind::Power { exponent: 0.5 } => "Sqrt",
             ActivationKind::Power { exponent: -1.0 } => "Reciprocal",
             ActivationKind::Power { .. } => "Power",
+            ActivationKind::Logarithm => "Log",
+            kind if kind.is_clip_of_keras() => "Clip",
             _ => self.activation.to_keras_layer().map_or("Activation", |(class, _)| class),
         }
     }
 
     fn to_keras(&self) -> Result<Value, String> {
         match self.activation {
-            ActivationKind::Power { exponent: 0.5 | -1.0 } => return Ok(json!({})),
+            ActivationKind::Power { exponent: 0.5 | -1.0 } | ActivationKind::Logarithm => return Ok(json!({})),
             ActivationKind::Power { exponent } => return Ok(json!({ "exponent": decimal(exponent) })),
+            ActivationKind::Clip { min, max } if self.activation.is_clip_of_keras() => {
+                return Ok(json!({ "x_min": decimal(min), "x_max": decimal(max) }));
+            }
             _ => {}
         }
         match self.activation.to_keras_layer() {

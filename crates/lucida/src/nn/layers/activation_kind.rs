@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::files::decimal;
 use crate::nn::backward_rule::{BackwardRule, map_gradient};
 use crate::nn::keras_config::{KerasConfig, short};
+use crate::similar::nearest_names;
 
 /// Activation functions. Softmax and log-softmax are over the last axis, the others of each value alone.
 ///
@@ -122,6 +123,8 @@ pub enum ActivationKind {
         /// The exponent: finite, and neither 0 nor 1.
         exponent: f32,
     },
+    /// `ln(x)`. Below zero, the result is not a number.
+    Logarithm,
 }
 
 /// The factors of SELU.
@@ -148,6 +151,7 @@ impl ActivationKind {
             Self::LogSigmoid => -std::f32::consts::LN_2,
             Self::Exponential => 1.0,
             Self::Power { exponent } => 0.0_f32.powf(exponent),
+            Self::Logarithm => f32::NEG_INFINITY,
             _ => 0.0,
         }
     }
@@ -166,7 +170,7 @@ impl ActivationKind {
     /// Whether none of its values is below zero where it is of none that is.
     pub(crate) fn keeps_sign(self) -> bool {
         match self {
-            Self::LogSoftmax | Self::LogSigmoid => false,
+            Self::LogSoftmax | Self::LogSigmoid | Self::Logarithm => false,
             Self::Clip { max, .. } => max >= 0.0,
             Self::GeneralRelu { negative_slope, threshold, .. } => negative_slope == 0.0 || threshold <= 0.0,
             Self::Elu { alpha } | Self::Celu { alpha } => alpha.is_finite(),
@@ -205,6 +209,7 @@ impl ActivationKind {
             Self::SoftShrink { threshold } => Pointwise::SoftShrink { threshold },
             Self::Erf => Pointwise::Erf,
             Self::Power { exponent } => Pointwise::Power { exponent },
+            Self::Logarithm => Pointwise::Logarithm,
         })
     }
 
@@ -285,7 +290,8 @@ impl ActivationKind {
             (BackwardRule::Relevance { epsilon }, _)
                 if matches!(self, Self::Relu6 | Self::Clip { .. }) || self.backward_reads_input() =>
             {
-                let start = self.at_zero();
+                // A reciprocal or a logarithm has no value there.
+                let start = Some(self.at_zero()).filter(|start| start.is_finite()).unwrap_or(0.0);
                 for ((dy, &y), &z) in gradient.iter_mut().zip(output).zip(input) {
                     *dy *= share(y - start, z, epsilon);
                 }
@@ -334,8 +340,9 @@ impl ActivationKind {
         });
         let kind = named.and_then(|name| Self::of_keras_name(name, layer.is_keras_2()));
         kind.ok_or_else(|| {
-            let names: Vec<&str> = KERAS_NAMES.iter().map(|&(name, _)| name).collect();
-            format!("activation {} is not supported, only {}", short(value), names.join(", "))
+            let near = nearest_names(named.unwrap_or_default(), KERAS_NAMES.iter().map(|&(name, _)| name), 2);
+            let near = if near.is_empty() { String::new() } else { format!("; {} is", near.join(" or ")) };
+            format!("activation {} is not supported{near}; docs/models.md lists those that are", short(value))
         })
     }
 
@@ -404,9 +411,18 @@ impl ActivationKind {
         }
         let name = KERAS_NAMES.iter().find(|&&(_, kind)| kind == self).map(|&(name, _)| name);
         name.map(Value::from).ok_or_else(|| match self {
+            Self::Clip { min, max: f32::MAX } => format!("Keras has no activation that clips from {min} up"),
+            Self::Clip { min: f32::MIN, max } => format!("Keras has no activation that clips at {max}"),
             Self::Clip { min, max } => format!("Keras has no activation that clips to {min} to {max}"),
             other => format!("Keras has no activation {other:?}"),
         })
+    }
+
+    /// Whether it clips as no activation or layer of Keras does, but the operation `clip`.
+    pub(super) fn is_clip_of_keras(self) -> bool {
+        matches!(self, Self::Clip { .. })
+            && self.to_keras_layer().is_none()
+            && KERAS_NAMES.iter().all(|&(_, kind)| kind != self)
     }
 
     /// The layer of Keras that an activation with parameters is, and its configuration.

@@ -37,6 +37,7 @@ impl ActivationKind {
             Self::Softsign => ("Softsign", vec![]),
             Self::Exponential => ("Exp", vec![]),
             Self::Erf => ("Erf", vec![]),
+            Self::Logarithm => ("Log", vec![]),
             Self::Power { exponent: 0.5 } => ("Sqrt", vec![]),
             Self::Power { exponent: -1.0 } => ("Reciprocal", vec![]),
             Self::Power { exponent } => return ("Pow", vec![input, layer.number("exponent", exponent)], vec![]),

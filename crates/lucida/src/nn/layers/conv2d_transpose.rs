@@ -387,6 +387,9 @@ impl BuiltInLayer for Conv2DTranspose {
         if self.groups != 1 {
             return Err(format!("Keras has no transposed convolution in {} groups", self.groups));
         }
+        if self.strides != [1, 1] && self.dilation_rate != [1, 1] {
+            return Err("Keras has no transposed convolution with both strides and a dilation".into());
+        }
         let (padding, output_padding) = self.keras_border()?;
         Ok(json!({
             "filters": self.filters,

@@ -104,6 +104,26 @@ impl Pad2D {
         ImageMap { rows: axis(0), columns: axis(1) }
     }
 
+    /// The rows and the columns that its output consists of, where each pixel is one of the input's.
+    pub(crate) fn gathered(&self, sizes: [usize; 2]) -> Option<[Vec<usize>; 2]> {
+        let map = self.map(sizes);
+        let pixels = |axis: &AxisMap| -> Option<Vec<usize>> {
+            (0..axis.output_len()).map(|index| axis.row(index).first().map(|&(pixel, _)| pixel)).collect()
+        };
+        Some([pixels(&map.rows)?, pixels(&map.columns)?])
+    }
+
+    /// Whether Keras's operation pads so with every backend: TensorFlow knows three modes, which mirror no more than there is.
+    pub(crate) fn is_of_keras(&self, sizes: [usize; 2]) -> bool {
+        let most = |axis: usize| match self.mode {
+            PadMode::Constant(_) => i64::MAX,
+            PadMode::Reflect => sizes[axis] as i64 - 1,
+            PadMode::Symmetric => sizes[axis] as i64,
+            PadMode::Replicate | PadMode::Circular => -1,
+        };
+        (0..2).all(|axis| self.padding[axis].iter().all(|&pixels| (0..=most(axis)).contains(&pixels)))
+    }
+
     /// What its output is where its input is zero: the border of an image of these sizes.
     pub(crate) fn border(&self, sizes: [usize; 2], channels: usize) -> Vec<f32> {
         let PadMode::Constant(value) = self.mode else { return vec![0.0] };
@@ -197,11 +217,9 @@ impl BuiltInLayer for Pad2D {
     /// ONNX has symmetric padding not at all, and circular padding from version 19 on: these are gathered.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         if matches!(self.mode, PadMode::Symmetric | PadMode::Circular) {
-            let map = self.map(sides(&[layer.shapes[0].clone()]));
-            let pixels = |axis: &AxisMap| -> Vec<i64> {
-                (0..axis.output_len()).flat_map(|index| axis.row(index)).map(|&(pixel, _)| pixel as i64).collect()
-            };
-            let (rows, columns) = (pixels(&map.rows), pixels(&map.columns));
+            let [rows, columns] = self.gathered(sides(&[layer.shapes[0].clone()])).unwrap_or_default();
+            let [rows, columns] =
+                [rows, columns].map(|pixels| pixels.into_iter().map(|pixel| pixel as i64).collect::<Vec<_>>());
             let rows = layer.constant("rows", &[rows.len()], OnnxValues::Ints(rows));
             let columns = layer.constant("columns", &[columns.len()], OnnxValues::Ints(columns));
             let axis = |axis| vec![("axis", OnnxAttribute::Int(axis))];

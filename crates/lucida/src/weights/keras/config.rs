@@ -9,11 +9,11 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::assign::Counts;
-use super::layers::{layer, supported};
-use super::operation::{Computes, Operation};
+use super::layers::layer;
+use super::operation::{Computes, Operation, constant_array, sizes_of_lists};
 use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::layers::{AxisSlice, Input, Slice, augments};
-use crate::nn::{Network, NetworkBuilder, Shape};
+use crate::nn::{Layer, Network, NetworkBuilder, Shape};
 use crate::weights::topology::topological_order;
 use crate::{Error, Result};
 
@@ -71,8 +71,8 @@ pub(in crate::weights) fn describe(description: &Value, most: u64, size: [usize;
     Ok(Described { network, paths: reader.paths, notes: reader.notes, any_size: reader.any_size })
 }
 
-struct Reader {
-    builder: NetworkBuilder,
+pub(super) struct Reader {
+    pub(super) builder: NetworkBuilder,
     paths: Vec<(usize, String)>,
     /// The calls so far of each layer with weights, by its path.
     calls: HashMap<String, Vec<usize>>,
@@ -82,6 +82,20 @@ struct Reader {
     size: [usize; 2],
     any_size: bool,
     keras_2: bool,
+}
+
+/// Whether a class is that of a model of layers that are connected, which a subclass keeps in its description too.
+fn is_model(class: &str, config: &Value) -> bool {
+    let functional = config["layers"].is_array() && !config["output_layers"].is_null();
+    matches!(class, "Sequential" | "Functional" | "Model") || functional
+}
+
+/// What an item of a model's list of layers becomes.
+enum Made {
+    /// A layer that is yet to be added, and the nodes that it is of.
+    Layer(Layer, Vec<usize>),
+    /// The outputs of layers that were added.
+    Nodes(Vec<usize>),
 }
 
 /// Whether Keras 2 has written a description: it calls the shape of an input `batch_input_shape`.
@@ -110,7 +124,7 @@ impl Reader {
         }
         match class {
             "Sequential" => self.sequential(config, inputs, path, built, depth),
-            "Functional" | "Model" => self.functional(config, inputs, path, depth),
+            _ if is_model(class, config) => self.functional(config, inputs, path, depth),
             _ => Err(Error::Unsupported(format!(
                 "a model of class {class:?} cannot be rebuilt from its description, only Sequential and Functional"
             ))),
@@ -204,7 +218,7 @@ impl Reader {
             let what = "layers of a model".into();
             return Err(Error::Limit { what, got: self.layers as u64, limit: MAX_LAYERS as u64 });
         }
-        if matches!(item.class, "Sequential" | "Functional" | "Model") {
+        if is_model(item.class, item.config) {
             let before = self.paths.len();
             let built = Some(&item.whole["build_config"]["input_shape"]).filter(|shape| !shape.is_null());
             let inner = format!("{path}/layers");
@@ -217,19 +231,12 @@ impl Reader {
         }
         let options = item.options().ok_or_else(|| Error::layer(item.name, "has no configuration"))?;
         let options = options.as_ref();
-        let first = inputs.first().map(|&input| self.builder.shape(input).clone());
-        let first = first.ok_or_else(|| Error::layer(item.name, "is not connected to any layer"))?;
         let mut notes = Vec::new();
-        let mut read = |class: &str, options: &Map<String, Value>| {
-            layer(class, options, &first, self.keras_2, &mut notes).map_err(|problem| Error::layer(item.name, problem))
+        let (layer, inputs) = match self.layer_of(item, options, inputs, &mut notes)? {
+            Made::Layer(layer, inputs) => (layer, inputs),
+            Made::Nodes(nodes) => return Ok(nodes),
         };
-        let layer = match item.operation().map(|operation| operation.computes) {
-            Some(Computes::Class("Split", options)) => return self.split(item.name, &options, inputs),
-            None if item.class == "Split" => return self.split(item.name, options, inputs),
-            Some(Computes::Layer(layer)) => layer,
-            Some(Computes::Class(class, options)) => read(class, &options)?,
-            None => read(item.class, options)?,
-        };
+        let inputs = &inputs;
         if let Some(&called) = self.calls.get(path).and_then(|calls| calls.first()) {
             return Ok(vec![self.call_again(item.name, path, called, inputs)?]);
         }
@@ -248,6 +255,38 @@ impl Reader {
             self.freeze_statistics(node);
         }
         Ok(vec![node])
+    }
+
+    /// What an item of the list becomes: one layer, and what it is of, or the outputs of layers that were added.
+    fn layer_of(
+        &mut self,
+        item: &Item,
+        options: &Map<String, Value>,
+        inputs: &[usize],
+        notes: &mut Vec<String>,
+    ) -> Result<Made> {
+        let first = inputs.first().map(|&input| self.builder.shape(input).clone());
+        let first = first.ok_or_else(|| Error::layer(item.name, "is not connected to any layer"))?;
+        let (class, options) = match item.operation().map(|operation| operation.computes) {
+            Some(Computes::Layers(mut layers)) => {
+                let last = layers.pop().ok_or_else(|| Error::layer(item.name, "computes nothing"))?;
+                let mut inputs = inputs.to_vec();
+                for layer in layers {
+                    inputs = vec![self.part(item.name, layer, &inputs)?];
+                }
+                return Ok(Made::Layer(last, inputs));
+            }
+            Some(Computes::Class(class, options)) => (class, Cow::Owned(options)),
+            None => (item.class, Cow::Borrowed(options)),
+        };
+        if class == "Split" {
+            return self.split(item.name, &options, inputs).map(Made::Nodes);
+        }
+        if let Some(node) = self.composed(item.name, class, &options, inputs)? {
+            return Ok(Made::Nodes(vec![node]));
+        }
+        let layer = layer(class, &options, &first, self.keras_2, notes);
+        Ok(Made::Layer(layer.map_err(|problem| Error::layer(item.name, problem))?, inputs.to_vec()))
     }
 
     /// Adds the parts that an input is split into along an axis: a slice for each.
@@ -312,7 +351,7 @@ impl Reader {
     }
 
     /// The name, or one like it when a layer of another model has it.
-    fn free_name(&self, name: &str) -> String {
+    pub(super) fn free_name(&self, name: &str) -> String {
         let numbered = (1..).map(|n| format!("{name}_{n}"));
         let mut names = std::iter::once(name.to_owned()).chain(numbered);
         names.find(|name| !self.builder.has_name(name)).unwrap_or_else(|| name.to_owned())
@@ -376,8 +415,7 @@ impl<'a> Item<'a> {
         let config = &whole["config"];
         let name = config["name"].as_str().or_else(|| whole["name"].as_str()).unwrap_or_default();
         let class = whole["class_name"].as_str();
-        let class =
-            class.ok_or_else(|| Error::layer(name, format!("has no class_name, expected one of {}", supported())))?;
+        let class = class.ok_or_else(|| Error::layer(name, "has no class_name"))?;
         if name.is_empty() {
             return Err(Error::argument(format!("a layer of class {class:?} has no name")));
         }
@@ -509,7 +547,13 @@ fn tensors<'a>(value: &'a Value, found: &mut Vec<Reference<'a>>) -> Result<(), S
             found.push(reference(history).ok_or_else(|| format!("has a connection {}", short(history)))?);
             Ok(())
         }
-        value => Err(format!("is called with {}, only tensors are supported", short(value))),
+        value => match constant_array(value) {
+            Some(array) => Err(format!(
+                "is called with a constant of the shape {:?}; a number, or one for each channel, is supported",
+                sizes_of_lists(array)
+            )),
+            None => Err(format!("is called with {}, only tensors are supported", short(value))),
+        },
     }
 }
 
@@ -545,7 +589,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::nn::Layer;
 
     fn call(sources: &[(&str, usize)]) -> Value {
         let tensor = |&(name, call): &(&str, usize)| json!({ "class_name": "__keras_tensor__", "config": { "keras_history": [name, call, 0] } });
@@ -608,6 +651,80 @@ mod tests {
             assert!(rescaling.offset.iter().all(|&value| value == offset), "{class}: {rescaling:?}");
         }
         assert!(with("GetItem", json!(["..."])).is_err());
+        // As Keras's preprocess_input subtracts a mean color.
+        let tensor =
+            |value: Value| json!({ "class_name": "__tensor__", "config": { "value": value, "dtype": "float32" } });
+        let found = with("Add", tensor(json!([[[[-1.0, 2.0]]]]))).unwrap();
+        let Layer::Rescaling(rescaling) = found.network.output().unwrap().layer() else { panic!() };
+        assert_eq!(rescaling.offset, [-1.0, 2.0]);
+        let message = with("Add", tensor(json!([[[[1.0, 2.0]], [[1.0, 2.0]]]]))).unwrap_err().to_string();
+        assert!(
+            message.contains("constant of the shape [1, 2, 1, 2]") && message.contains("each channel"),
+            "{message}"
+        );
+    }
+
+    /// What a network of operations on an input of 6x6 pixels and 2 channels gives for pixels of 1, 2, 3, ...
+    fn computed(class: &str, config: Value, args: Value) -> Result<(Vec<usize>, Vec<f32>)> {
+        let mut operation = layer(class, "end", config, &[json!({ "args": args, "kwargs": {} })]);
+        operation["module"] = "keras.src.ops.numpy".into();
+        let network = described(&[operation], ("end", 0))?.network;
+        let mut plan = crate::nn::Plan::builder(&network).build()?;
+        plan.input_mut().iter_mut().enumerate().for_each(|(i, value)| *value = i as f32 + 1.0);
+        plan.forward(&network)?;
+        Ok((network.output()?.shape().sizes().to_vec(), plan.output(0).to_vec()))
+    }
+
+    #[test]
+    fn operations_that_take_several_layers() {
+        let tensor = || json!({ "class_name": "__keras_tensor__", "config": { "keras_history": ["in", 0, 0] } });
+        let one = |class: &str, config: Value| computed(class, config, json!([tensor()])).unwrap();
+        let (shape, values) = one("Mean", json!({ "axis": -1, "keepdims": true }));
+        assert_eq!((shape, &values[..3]), (vec![6, 6, 1], &[1.5, 3.5, 5.5][..]));
+        let (shape, values) = one("Max", json!({ "axis": [3], "keepdims": false }));
+        assert_eq!((shape, &values[..3]), (vec![6, 6], &[2.0, 4.0, 6.0][..]));
+        let (shape, values) = one("Min", json!({ "axis": 1, "keepdims": true }));
+        assert_eq!((shape, &values[..3]), (vec![1, 6, 2], &[1.0, 2.0, 3.0][..]));
+        let (shape, values) = one("Sum", json!({ "axis": [1, 2, 3] }));
+        assert_eq!(shape, [1]);
+        assert!((values[0] - 2628.0).abs() < 0.01, "{values:?}");
+        let (shape, values) = one("Std", json!({ "axis": -1, "keepdims": true }));
+        assert_eq!((shape, values[7]), (vec![6, 6, 1], 0.5));
+        let (_, values) = one("Absolute", json!({}));
+        assert_eq!(values[..2], [1.0, 2.0]);
+        let (_, values) = computed("TrueDivide", json!({}), json!([6.0, tensor()])).unwrap();
+        assert_eq!(values[..3], [6.0, 3.0, 2.0]);
+        let (_, values) = one("Log", json!({}));
+        assert!((values[1] - 2.0_f32.ln()).abs() < 1e-6);
+        let (shape, values) = computed("Stack", json!({ "axis": -1 }), json!([[tensor(), tensor()]])).unwrap();
+        assert_eq!((shape, &values[..4]), (vec![6, 6, 2, 2], &[1.0, 1.0, 2.0, 2.0][..]));
+        let message = computed("Mean", json!({ "axis": null }), json!([tensor()])).unwrap_err().to_string();
+        assert!(message.contains("Mean over all axes, the batch among them"), "{message}");
+    }
+
+    #[test]
+    fn the_cosine_of_two_vectors() {
+        let flat = |name: &str| layer("Flatten", name, json!({}), &[call(&[("in", 0)])]);
+        let both = json!({ "args": [call(&[("a", 0), ("b", 0)])["args"]], "kwargs": {} });
+        let dot = layer("Dot", "end", json!({ "axes": 1, "normalize": true }), &[both]);
+        let network = described(&[flat("a"), flat("b"), dot], ("end", 0)).unwrap().network;
+        let mut plan = crate::nn::Plan::builder(&network).build().unwrap();
+        plan.input_mut().iter_mut().enumerate().for_each(|(i, value)| *value = i as f32 - 30.0);
+        plan.forward(&network).unwrap();
+        assert!((plan.output(0)[0] - 1.0).abs() < 1e-6, "{:?}", plan.output(0));
+    }
+
+    #[test]
+    fn a_subclass_of_a_functional_model_has_its_layers_in_the_file() {
+        let input = layer("InputLayer", "in", json!({ "batch_shape": [null, 6, 6, 2] }), &[]);
+        let relu = layer("ReLU", "end", json!({}), &[call(&[("in", 0)])]);
+        let config = json!({
+            "name": "own", "layers": [input, relu], "input_layers": ["in", 0, 0], "output_layers": ["end", 0, 0],
+        });
+        assert!(describe(&json!({ "class_name": "MyModel", "config": config }), 1000, [6, 6]).is_ok());
+        let message =
+            describe(&json!({ "class_name": "MyModel", "config": {} }), 1000, [6, 6]).unwrap_err().to_string();
+        assert!(message.contains("MyModel"), "{message}");
     }
 
     #[test]

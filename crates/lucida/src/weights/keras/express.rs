@@ -5,13 +5,16 @@
 //! anyway. Max pooling has minus infinity there, to which zeros come to the same where no value is below zero, as after
 //! a ReLU: every window reaches a value, which is then the maximum or equal to the border. Average pooling leaves its
 //! border out of the mean, which zeros cannot say. What a transposed convolution cuts off becomes a `Cropping2D` after it.
+//!
+//! What Keras accepts and then cannot run becomes other layers, too: see [`Expression`].
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
 use crate::nn::layers::{
-    BorderValue, Conv1DTranspose, Cropping1D, Cropping2D, ExplicitBorder, ZeroPadding1D, ZeroPadding2D,
+    AxisSlice, BorderValue, Conv1DTranspose, Conv2D, Cropping1D, Cropping2D, ExplicitBorder, MatMul, Padding, Permute,
+    Slice, Take, ZeroPadding1D, ZeroPadding2D,
 };
 use crate::nn::{Layer, Network, Node, Shape};
 use crate::{Error, Result};
@@ -23,7 +26,8 @@ use crate::{Error, Result};
 pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> Result<Cow<'a, Network>> {
     let fits = |node: &Node| {
         let layer = node.layer();
-        layer.explicit_border().is_none() && uncropped(layer).is_none() && !node.name().contains('/')
+        let shapes = shapes_of(network, node);
+        layer.explicit_border().is_none() && Expression::of(layer, &shapes).is_none() && !node.name().contains('/')
     };
     if network.nodes().iter().all(fits) {
         return Ok(Cow::Borrowed(network));
@@ -46,6 +50,15 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
             if node.name().contains('/') { free_name(node.name().replace('/', "_")) } else { node.name().into() };
         let mut inputs: Vec<usize> = node.inputs().iter().map(|&input| places[input]).collect();
         let mut layer = node.layer().clone();
+        let mut after = Vec::new();
+        if let Some(expression) = Expression::of(&layer, &shapes_of(network, node)) {
+            layer = expression.layer;
+            after = expression.after;
+            for (input, before) in expression.before {
+                let name = free_name(format!("{name}_part"));
+                inputs[input] = builder.add_named(name, before, &[inputs[input]])?;
+            }
+        }
         if let Some(border) = layer.explicit_border() {
             let below_zero = node.inputs().iter().find(|&&input| !not_below_zero[input]);
             let below_zero = below_zero.map(|&input| network.nodes()[input].name());
@@ -56,29 +69,29 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
             inputs = vec![builder.add_named(name, padded(border.padding, builder.shape(inputs[0])), &inputs)?];
             layer = border.without;
         }
-        let cropping = uncropped(&layer).map(|(whole, cropping)| {
-            layer = whole;
-            (free_name(format!("{name}_crop")), cropping)
-        });
         let first = network.first_call(layers.len());
         let place = match layers.get(first) {
             Some(&called) => builder.add_shared(name, called, &inputs)?,
             None => builder.add_named(name, layer, &inputs)?,
         };
         layers.push(place);
-        places.push(match cropping {
-            Some((name, cropping)) => builder.add_named(name, cropping, &[place])?,
-            None => place,
-        });
+        let mut end = place;
+        for (suffix, layer) in after {
+            end = builder.add_named(free_name(format!("{}_{suffix}", builder.node(place).name())), layer, &[end])?;
+        }
+        places.push(end);
     }
     let outputs: Vec<usize> = network.outputs().iter().map(|&output| places[output]).collect();
-    let mut expressed = builder.build_zeroed(&outputs)?;
-    // The layers with weights are the same ones in the same order, under perhaps other names.
+    Ok(Cow::Owned(with_weights(builder.build_zeroed(&outputs)?, network)))
+}
+
+/// The layers with weights are the same ones in the same order, under perhaps other names.
+fn with_weights(mut expressed: Network, network: &Network) -> Network {
     for (to, from) in expressed.weights_mut().iter_mut().zip(network.weights()) {
         to.values_mut().copy_from_slice(from.values());
         to.set_trainable(from.trainable());
     }
-    Ok(Cow::Owned(expressed))
+    expressed
 }
 
 /// Zeros around an input of this shape, on each side.
@@ -87,19 +100,95 @@ fn padded(padding: [[usize; 2]; 2], input: &Shape) -> Layer {
     if input.as_image().is_some() { layer.into() } else { ZeroPadding1D::new(layer).into() }
 }
 
-/// A transposed convolution that cuts off a border which Keras cannot say: without it, and what crops the border.
-fn uncropped(layer: &Layer) -> Option<(Layer, Layer)> {
-    match layer {
-        Layer::Conv2DTranspose(layer) => {
-            let (whole, border) = layer.uncropped()?;
-            Some((whole.into(), Cropping2D::new(border).into()))
+fn shapes_of(network: &Network, node: &Node) -> Vec<Shape> {
+    node.inputs().iter().map(|&input| network.nodes()[input].shape().clone()).collect()
+}
+
+/// A layer that Keras cannot compute as it is, in several.
+struct Expression {
+    /// What comes before the layer, with the number of the input that it is of.
+    before: Vec<(usize, Layer)>,
+    layer: Layer,
+    /// What comes after it, with the ends of the names.
+    after: Vec<(&'static str, Layer)>,
+}
+
+impl Expression {
+    /// That of a layer on inputs of these shapes, if it needs one.
+    fn of(layer: &Layer, shapes: &[Shape]) -> Option<Self> {
+        let after =
+            |layer: Layer, suffix, after: Layer| Some(Self { before: vec![], layer, after: vec![(suffix, after)] });
+        match layer {
+            // A border that is cut off, which Keras cannot say.
+            Layer::Conv2DTranspose(layer) => {
+                let (whole, border) = layer.uncropped()?;
+                after(whole.into(), "crop", Cropping2D::new(border).into())
+            }
+            Layer::Conv1DTranspose(layer) => {
+                let (whole, border) = layer.layer.uncropped()?;
+                after(Conv1DTranspose::new(whole).into(), "crop", Cropping1D::new(Cropping2D::new(border)).into())
+            }
+            // Keras has either strides or a dilation: every few pixels of what is computed at each one.
+            Layer::Conv2D(conv) => {
+                let padding = unstrided(conv, shapes)?;
+                after(conv.clone().strides([1, 1]).padding(padding).into(), "strides", every(conv.strides).into())
+            }
+            Layer::Pad2D(pad) => {
+                let [height, width, _] = shapes.first()?.as_image()?;
+                if pad.is_of_keras([height, width]) {
+                    return None;
+                }
+                let [rows, columns] = pad.gathered([height, width])?;
+                let before = vec![(0, Take::new(0, rows).into())];
+                Some(Self { before, layer: Take::new(1, columns).into(), after: vec![] })
+            }
+            Layer::MatMul(product) => of_product(*product, shapes),
+            _ => None,
         }
-        Layer::Conv1DTranspose(layer) => {
-            let (whole, border) = layer.layer.uncropped()?;
-            Some((Conv1DTranspose::new(whole).into(), Cropping1D::new(Cropping2D::new(border)).into()))
-        }
-        _ => None,
     }
+}
+
+/// Keras's `Dot` is a product of two matrices, or of two vectors, and `matmul` one of any that are not transposed.
+fn of_product(product: MatMul, shapes: &[Shape]) -> Option<Expression> {
+    let dot = MatMul { transpose_a: true, transpose_b: false };
+    let rank = |shape: &Shape| shape.sizes().len();
+    if shapes.iter().all(|shape| rank(shape) == 1) {
+        return (product != dot).then(|| Expression { before: vec![], layer: dot.into(), after: vec![] });
+    }
+    if product == MatMul::new() || shapes.iter().all(|shape| rank(shape) == 2) {
+        return None;
+    }
+    let flags = [product.transpose_a, product.transpose_b];
+    let swapped = |(input, shape): (usize, &Shape)| {
+        let mut dims: Vec<usize> = (1..=rank(shape)).collect();
+        let last = dims.len().checked_sub(1)?;
+        dims.swap(last.checked_sub(1)?, last);
+        flags[input].then(|| (input, Permute::new(dims).into()))
+    };
+    let before = shapes.iter().enumerate().filter_map(swapped).collect();
+    Some(Expression { before, layer: MatMul::new().into(), after: vec![] })
+}
+
+/// The border of a convolution without its strides, if it has a dilation as well.
+fn unstrided(conv: &Conv2D, shapes: &[Shape]) -> Option<Padding> {
+    let Conv2D { strides, dilation_rate: dilation, kernel_size: kernel, padding, .. } = *conv;
+    if strides == [1, 1] || dilation == [1, 1] {
+        return None;
+    }
+    let image = shapes.first()?.as_image()?;
+    let mut border = [[0; 2]; 2];
+    for axis in 0..2 {
+        let reach = (kernel[axis] - 1) * dilation[axis] + 1;
+        let (before, output) = padding.resolve_zeros(axis, image[axis], reach, strides[axis])?;
+        let after = ((output - 1) * strides[axis] + reach).saturating_sub(before + image[axis]);
+        border[axis] = [before, after];
+    }
+    Some(if border == [[0; 2]; 2] { Padding::Valid } else { Padding::Explicit(border) })
+}
+
+/// Every few rows and columns of an image.
+fn every(strides: [usize; 2]) -> Slice {
+    Slice::new(strides.map(|step| AxisSlice::Range { start: None, stop: None, step: step as i64 }))
 }
 
 /// Whether zeros around the input are the same as the layer's own border. `below_zero` is the layer before it, if its
@@ -135,9 +224,7 @@ fn not_below_zero(network: &Network) -> Vec<bool> {
 mod tests {
     use super::*;
     use crate::nn::Plan;
-    use crate::nn::layers::{
-        Activation, ActivationKind, AveragePooling2D, Conv2D, Conv2DTranspose, MaxPooling2D, Padding,
-    };
+    use crate::nn::layers::{Activation, ActivationKind, AveragePooling2D, Conv2DTranspose, MaxPooling2D};
 
     const BORDER: Padding = Padding::Explicit([[1, 0], [1, 1]]);
 
@@ -173,6 +260,69 @@ mod tests {
             let names: Vec<&str> = expressed.nodes().iter().map(Node::name).collect();
             assert_eq!(names, ["input_layer", "up", "up_crop"]);
             assert_eq!(output(&expressed), output(&network));
+        }
+    }
+
+    /// Values to compare with: what is expressed computes the same.
+    fn expressed_as(layers: Vec<(&str, Layer)>, expected: &[&str]) {
+        let network = chain(layers);
+        let expressed = expressible(&network, Path::new("x.keras")).unwrap();
+        let classes: Vec<&str> = expressed.nodes().iter().skip(1).map(|node| node.layer().class_name()).collect();
+        assert_eq!(classes, expected);
+        for (got, expected) in output(&expressed).iter().zip(output(&network)) {
+            assert!((got - expected).abs() < 1e-5, "{got}, not {expected}");
+        }
+        assert!(matches!(expressible(&expressed, Path::new("x.keras")).unwrap(), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn borders_that_tensorflow_lacks_are_taken() {
+        use crate::nn::layers::{Pad2D, PadMode};
+        let pad = |mode, pixels| vec![("pad", Pad2D { padding: [[1, 2], [pixels, 1]], mode }.into())];
+        expressed_as(pad(PadMode::Replicate, 1), &["Take", "Take"]);
+        expressed_as(pad(PadMode::Circular, 1), &["Take", "Take"]);
+        expressed_as(pad(PadMode::Reflect, 7), &["Take", "Take"]);
+        expressed_as(pad(PadMode::Reflect, -1), &["Take", "Take"]);
+        for mode in [PadMode::Reflect, PadMode::Symmetric, PadMode::Constant(0.5)] {
+            expressed_as(pad(mode, 6), &["Pad2D"]);
+        }
+    }
+
+    #[test]
+    fn strides_go_with_no_dilation() {
+        let conv = |padding| Conv2D::new(3, [3, 2]).strides([2, 2]).dilation_rate([2, 1]).padding(padding);
+        expressed_as(vec![("conv", conv(Padding::Valid).into())], &["Conv2D", "Slice"]);
+        expressed_as(vec![("conv", conv(Padding::Same).into())], &["ZeroPadding2D", "Conv2D", "Slice"]);
+        let depthwise = crate::nn::layers::DepthwiseConv2D::new([3, 3]).strides([1, 2]);
+        expressed_as(vec![("conv", depthwise.into())], &["DepthwiseConv2D"]);
+        expressed_as(vec![("conv", Conv2D::new(3, [3, 3]).strides([1, 2]).into())], &["Conv2D"]);
+    }
+
+    #[test]
+    fn products_of_lists_of_matrices_and_of_vectors() {
+        let product = |shape: &[usize], layer: MatMul| {
+            let mut b = Network::builder("product");
+            let image = b.add(crate::nn::layers::Input::new([6, 7, 2]), &[]).unwrap();
+            let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
+            let parts = b.add(crate::nn::layers::Reshape::new(sizes), &[image]).unwrap();
+            let end = b.add(layer, &[parts, parts]).unwrap();
+            b.build(&[end], 5).unwrap()
+        };
+        let [plain, a, b] = [(false, false), (true, false), (false, true)]
+            .map(|(transpose_a, transpose_b)| MatMul { transpose_a, transpose_b });
+        for (shape, layer, expected) in [
+            (&[84][..], plain, &["MatMul"][..]),
+            (&[12, 7], a, &["MatMul"]),
+            (&[3, 4, 7], a, &["Permute", "MatMul"]),
+            (&[3, 4, 7], b, &["Permute", "MatMul"]),
+        ] {
+            let network = product(shape, layer);
+            let expressed = expressible(&network, Path::new("x.keras")).unwrap();
+            let classes: Vec<&str> = expressed.nodes().iter().skip(2).map(|node| node.layer().class_name()).collect();
+            assert_eq!(classes, expected, "{shape:?}");
+            assert_eq!(output(&expressed), output(&network), "{shape:?}");
+            let class = expressed.nodes().last().unwrap().layer().keras_class();
+            assert_eq!(class, if shape.len() == 3 { "Matmul" } else { "Dot" });
         }
     }
 

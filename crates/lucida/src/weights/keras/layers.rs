@@ -4,13 +4,23 @@ use serde_json::{Map, Value};
 
 use crate::nn::keras_config::KerasConfig;
 use crate::nn::{Layer, Shape};
+use crate::similar::nearest_names;
 
-/// The classes of Keras that become a layer, for messages.
-pub(super) fn supported() -> String {
-    format!(
-        "{}, layers that augment images (RandomFlip and others), and models within models (Sequential, Functional)",
-        Layer::keras_classes().join(", ")
-    )
+/// What a class of Keras that is not supported may be, for messages.
+fn instead(class: &str) -> String {
+    let plain = class.to_lowercase();
+    let recurrent = ["lstm", "gru", "rnn", "bidirectional"].iter().any(|kind| plain.contains(kind));
+    if recurrent || plain.contains("attention") {
+        return format!(
+            "{}, and Lucida takes convolutional networks",
+            if recurrent { " (a recurrent layer)" } else { "" }
+        );
+    }
+    let near = nearest_names(class, Layer::keras_classes(), 2);
+    match near.as_slice() {
+        [] => "; docs/models.md lists the layers that are".into(),
+        near => format!("; {} is; docs/models.md lists all", near.join(" or ")),
+    }
 }
 
 /// The layer of this class and these options, as Keras 2 or 3 means them, for inputs of this shape (without the batch).
@@ -27,7 +37,7 @@ pub(super) fn layer(
     let mut config = KerasConfig::new(options, input, notes).of_keras_2(keras_2);
     config.dtype()?;
     let layer = Layer::from_keras(class, &mut config);
-    let layer = layer.ok_or_else(|| format!("{class} layers are not supported, only {}", supported()))??;
+    let layer = layer.ok_or_else(|| format!("{class} layers are not supported{}", instead(class)))??;
     config.nothing_left()?;
     Ok(layer)
 }
@@ -55,14 +65,17 @@ mod tests {
     }
 
     #[test]
-    fn messages_list_each_class_once() {
+    fn messages_say_where_the_list_is() {
         let classes = Layer::keras_classes();
         assert_eq!(classes.iter().collect::<HashSet<_>>().len(), classes.len(), "{classes:?}");
-        let message = read("LSTM", json!({})).unwrap_err();
-        assert!(message.starts_with("LSTM layers are not supported, only InputLayer, Conv2D, Dense, "), "{message}");
-        assert!(classes.iter().all(|class| message.contains(class)), "{message}");
-        assert!(message.contains(", ReLU, LeakyReLU, Softmax, ") && !message.contains("MaxPool2D"), "{message}");
-        assert!(message.ends_with("models within models (Sequential, Functional)"), "{message}");
+        let message = |class: &str| read(class, json!({})).unwrap_err();
+        assert_eq!(
+            message("LSTM"),
+            "LSTM layers are not supported (a recurrent layer), and Lucida takes convolutional networks"
+        );
+        assert!(message("MultiHeadAttention").contains("convolutional networks"));
+        assert_eq!(message("Conv3D"), "Conv3D layers are not supported; Conv2D or Conv1D is; docs/models.md lists all");
+        assert_eq!(message("Xyz"), "Xyz layers are not supported; docs/models.md lists the layers that are");
     }
 
     #[test]
@@ -195,7 +208,7 @@ mod tests {
         let above = ActivationKind::GeneralRelu { negative_slope: 0.0, threshold: 2.0, max_value: None };
         assert_eq!(kind("ThresholdedReLU", json!({ "theta": 2.0 })), above);
         let problem = read("Activation", json!({ "activation": "sparsemax" })).unwrap_err();
-        assert!(problem.contains("sparsemax") && problem.contains("hard_silu"), "{problem}");
+        assert!(problem.contains("\"sparsemax\" is not supported; docs/models.md"), "{problem}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod arrays;
 mod assign;
+mod composed;
 mod config;
 mod express;
 mod layers;

@@ -20,7 +20,8 @@ pub(super) struct Operation<'a> {
 /// What an operation computes.
 #[derive(Debug, PartialEq)]
 pub(super) enum Computes {
-    Layer(Layer),
+    /// Layers one after another.
+    Layers(Vec<Layer>),
     /// What a layer or an operation of this class of Keras 3 does with these options.
     Class(&'static str, Map<String, Value>),
 }
@@ -47,18 +48,20 @@ impl<'a> Operation<'a> {
             }
             _ => (class, of_keras_3(call)?),
         };
-        let layer = match operands.as_slice() {
+        let layers = match operands.as_slice() {
             [Operand::Tensor(_), Operand::Numbers(numbers)] => with_numbers(name, numbers, false),
             [Operand::Numbers(numbers), Operand::Tensor(_)] => with_numbers(name, numbers, true),
-            [Operand::Tensor(_), Operand::Tensor(_)] if class == "TFOpLambda" => of_two(name),
-            [Operand::Tensor(_)] if class == "TFOpLambda" || is_function(whole) => of_one(name, &whole["config"]),
+            [Operand::Tensor(_), Operand::Tensor(_)] if class == "TFOpLambda" => of_two(name).map(|layer| vec![layer]),
+            [Operand::Tensor(_)] if class == "TFOpLambda" || is_function(whole) => {
+                of_one(name, &whole["config"]).map(|layer| vec![layer])
+            }
             _ => None,
         };
         let tensor = |operand| match operand {
             Operand::Tensor(reference) => Some(reference),
             Operand::Numbers(_) => None,
         };
-        Some(Self { computes: Computes::Layer(layer?), sources: operands.into_iter().filter_map(tensor).collect() })
+        Some(Self { computes: Computes::Layers(layers?), sources: operands.into_iter().filter_map(tensor).collect() })
     }
 
     /// `keras.ops.take`, whose positions are an argument.
@@ -96,6 +99,12 @@ impl<'a> Operation<'a> {
             "MaxPool" => ("MaxPooling2D", config.clone().into()),
             "AveragePool" => ("AveragePooling2D", config.clone().into()),
             "Square" => ("Square", json!({})),
+            "Cast" if option("dtype") == "float32" => ("Cast", json!({})),
+            "Absolute" | "Abs" => ("Absolute", json!({})),
+            // Of a vector of zeros Keras has no direction either.
+            "Normalize" if config.get("order").is_none_or(|order| *order == 2) => {
+                ("UnitNormalization", json!({ "axis": option("axis") }))
+            }
             _ => return None,
         };
         if class == "Square" {
@@ -108,13 +117,13 @@ impl<'a> Operation<'a> {
 /// A class, or the layer of an operation that has none.
 fn computes(class: &'static str, options: Value) -> Computes {
     match class {
-        "Square" => Computes::Layer(Multiply::new().into()),
+        "Square" => Computes::Layers(vec![Multiply::new().into()]),
         "Clip" => {
             let limit = |name: &str, none: f32| options[name].as_f64().map_or(none, |limit| limit as f32);
             let (min, max) = (limit("min", f32::MIN), limit("max", f32::MAX));
-            Computes::Layer(Activation::new(ActivationKind::Clip { min, max }).into())
+            Computes::Layers(vec![Activation::new(ActivationKind::Clip { min, max }).into()])
         }
-        "Cast" => Computes::Layer(Activation::new(ActivationKind::Linear).into()),
+        "Cast" => Computes::Layers(vec![Activation::new(ActivationKind::Linear).into()]),
         _ => Computes::Class(class, options.as_object().cloned().unwrap_or_default()),
     }
 }
@@ -139,6 +148,10 @@ fn class_of_tensorflow(function: &str, arguments: &Map<String, Value>) -> Option
     let (class, names): (&str, &[(&str, &str)]) = match function {
         "math.reduce_mean" => ("Mean", &[("axis", "axis"), ("keepdims", "keepdims")]),
         "math.reduce_max" => ("Max", &[("axis", "axis"), ("keepdims", "keepdims")]),
+        "math.reduce_min" => ("Min", &[("axis", "axis"), ("keepdims", "keepdims")]),
+        "math.reduce_sum" => ("Sum", &[("axis", "axis"), ("keepdims", "keepdims")]),
+        "math.abs" => ("Absolute", &[]),
+        "math.l2_normalize" | "linalg.l2_normalize" => ("UnitNormalization", &[("axis", "axis")]),
         "concat" => ("Concatenate", &[("axis", "axis")]),
         "reshape" => ("Reshape", &[("shape", "newshape")]),
         "transpose" | "compat.v1.transpose" => ("Transpose", &[("perm", "axes")]),
@@ -179,7 +192,7 @@ fn class_of_tensorflow(function: &str, arguments: &Map<String, Value>) -> Option
 fn is_function(whole: &Value) -> bool {
     let module = whole["module"].as_str();
     module.is_some_and(|module| module.starts_with("keras.src.ops") || module == "keras.ops")
-        || matches!(whole["class_name"].as_str(), Some("Sqrt" | "Reciprocal" | "Take"))
+        || matches!(whole["class_name"].as_str(), Some("Sqrt" | "Reciprocal" | "Log" | "Clip" | "Take"))
 }
 
 /// The class of Keras 3 that a function of TensorFlow is.
@@ -193,6 +206,7 @@ fn of_tensorflow(function: &str) -> Option<&'static str> {
         "math.minimum" => "Minimum",
         "math.negative" => "Negative",
         "math.exp" => "Exp",
+        "math.log" => "Log",
         "math.pow" | "pow" => "Power",
         "math.sqrt" => "Sqrt",
         "math.rsqrt" => "Rsqrt",
@@ -243,33 +257,66 @@ fn of_keras_2(call: &Value) -> Option<Vec<Operand<'_>>> {
     Some(operands)
 }
 
+/// A number, or one for each channel: a list, in lists of one as `[[[[1, 2, 3]]]]`, which Keras 3 also stores as a tensor
+/// or as an array of NumPy.
 fn numbers(value: &Value) -> Option<Vec<f32>> {
     let number = |value: &Value| value.as_f64().map(|value| value as f32);
     match value {
-        Value::Array(values) if !values.is_empty() => values.iter().map(number).collect(),
-        value => number(value).map(|value| vec![value]),
+        Value::Array(values) => match values.as_slice() {
+            [] => None,
+            [inner @ Value::Array(_)] => numbers(inner),
+            values => values.iter().map(number).collect(),
+        },
+        value => match constant_array(value) {
+            Some(array) => numbers(array),
+            None => number(value).map(|value| vec![value]),
+        },
     }
 }
 
+/// The values of an argument that is not computed, a tensor or an array of NumPy, as nested lists.
+pub(super) fn constant_array(value: &Value) -> Option<&Value> {
+    matches!(value["class_name"].as_str(), Some("__tensor__" | "__numpy__")).then(|| &value["config"]["value"])
+}
+
+/// The sizes of nested lists.
+pub(super) fn sizes_of_lists(mut value: &Value) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    while let Some(values) = value.as_array() {
+        sizes.push(values.len());
+        match values.first() {
+            Some(first) => value = first,
+            None => break,
+        }
+    }
+    sizes
+}
+
 /// With a number, or one for each channel: a rescaling or a limit. `flipped`: the numbers come first.
-fn with_numbers(name: &str, numbers: &[f32], flipped: bool) -> Option<Layer> {
+fn with_numbers(name: &str, numbers: &[f32], flipped: bool) -> Option<Vec<Layer>> {
     let all = |value: f32| vec![value; numbers.len()];
     let limits = |min: f32, max: f32| {
         let kind = if (min, max) == (0.0, f32::MAX) { ActivationKind::Relu } else { ActivationKind::Clip { min, max } };
-        Some(Activation::new(kind).into())
+        Some(vec![Activation::new(kind).into()])
     };
+    let reciprocal = ActivationKind::Power { exponent: -1.0 };
     let (scale, offset) = match (name, flipped) {
+        ("TrueDivide" | "Divide", true) => {
+            let factor = numbers.iter().any(|&number| number != 1.0);
+            let factor = factor.then(|| Rescaling { scale: numbers.to_vec(), offset: all(0.0) }.into());
+            return Some(std::iter::once(Activation::new(reciprocal).into()).chain(factor).collect());
+        }
         ("TrueDivide" | "Divide", false) => (numbers.iter().map(|number| 1.0 / number).collect(), all(0.0)),
         ("Multiply", _) => (numbers.to_vec(), all(0.0)),
         ("Subtract", false) => (all(1.0), numbers.iter().map(|number| -number).collect()),
         ("Subtract", true) => (all(-1.0), numbers.to_vec()),
         ("Add", _) => (all(1.0), numbers.to_vec()),
-        ("Power", false) if numbers.len() == 1 => return power(numbers[0]),
+        ("Power", false) if numbers.len() == 1 => return power(numbers[0]).map(|layer| vec![layer]),
         ("Maximum", _) if numbers.len() == 1 => return limits(numbers[0], f32::MAX),
         ("Minimum", _) if numbers.len() == 1 => return limits(f32::MIN, numbers[0]),
         _ => return None,
     };
-    Some(Rescaling { scale, offset }.into())
+    Some(vec![Rescaling { scale, offset }.into()])
 }
 
 /// A power with a number.
@@ -299,6 +346,7 @@ fn of_one(name: &str, config: &Value) -> Option<Layer> {
         "Sigmoid" => ActivationKind::Sigmoid,
         "Tanh" => ActivationKind::Tanh,
         "Exp" => ActivationKind::Exponential,
+        "Log" => ActivationKind::Logarithm,
         "Erf" => ActivationKind::Erf,
         "Sqrt" => ActivationKind::Power { exponent: 0.5 },
         "Rsqrt" => ActivationKind::Power { exponent: -0.5 },
@@ -333,12 +381,12 @@ mod tests {
             Operation::new(&whole, &call).map(|operation| (operation.computes, operation.sources.len()))
         };
         let lambda = |function: &str, call: Value| match operation(function, call)? {
-            (Computes::Layer(layer), sources) => Some((layer, sources)),
+            (Computes::Layers(mut layers), sources) => Some((layers.pop()?, sources)),
             (Computes::Class(..), _) => None,
         };
         let class = |function: &str, call: Value| match operation(function, call)? {
             (Computes::Class(class, options), sources) => Some((class, Value::from(options), sources)),
-            (Computes::Layer(_), _) => None,
+            (Computes::Layers(_), _) => None,
         };
         let mean = class("math.reduce_mean", json!(["x", 0, 0, { "axis": [1, 2], "keepdims": true }]));
         assert_eq!(mean, Some(("Mean", json!({ "axis": [1, 2], "keepdims": true }), 1)));
@@ -371,7 +419,7 @@ mod tests {
             let whole = json!({ "module": "keras.src.ops.nn", "class_name": class, "config": {} });
             let call = json!({ "args": args, "kwargs": {} });
             match Operation::new(&whole, &call)?.computes {
-                Computes::Layer(layer) => Some(layer),
+                Computes::Layers(mut layers) => layers.pop(),
                 Computes::Class(..) => None,
             }
         };
@@ -380,6 +428,26 @@ mod tests {
         assert_eq!(operation("Subtract", json!([1.0, tensor])), Some(Rescaling::new(-1.0, 1.0).into()));
         let least = ActivationKind::Clip { min: -2.0, max: f32::MAX };
         assert_eq!(operation("Maximum", json!([tensor, -2.0])), Some(Activation::new(least).into()));
+        // Constants are lists in lists, tensors, or arrays of NumPy.
+        let constant = |class: &str, value: Value| json!({ "class_name": class, "config": { "value": value } });
+        let shifted = Some(Rescaling { scale: vec![1.0; 3], offset: vec![-1.0, -2.0, -3.0] }.into());
+        for given in [
+            json!([1.0, 2.0, 3.0]),
+            constant("__tensor__", json!([[[[1.0, 2.0, 3.0]]]])),
+            constant("__numpy__", json!([1.0, 2.0, 3.0])),
+        ] {
+            assert_eq!(operation("Subtract", json!([tensor, given])), shifted, "{given}");
+        }
+        assert_eq!(
+            operation("Add", json!([tensor, constant("__tensor__", json!(2.0))])),
+            Some(Rescaling::new(1.0, 2.0).into())
+        );
+        // One for each column is not one for each channel.
+        assert_eq!(operation("Add", json!([tensor, constant("__tensor__", json!([[1.0], [2.0]]))])), None);
+        assert_eq!(operation("TrueDivide", json!([3.0, tensor])), Some(Rescaling::new(3.0, 0.0).into()));
+        let reciprocal = ActivationKind::Power { exponent: -1.0 };
+        assert_eq!(operation("TrueDivide", json!([1.0, tensor])), Some(Activation::new(reciprocal).into()));
+        assert_eq!(operation("Log", json!([tensor])), Some(Activation::new(ActivationKind::Logarithm).into()));
         assert_eq!(operation("Gelu", json!([tensor])), Some(Activation::new(ActivationKind::GeluTanh).into()));
         // Of tensors alone: the layer of the same name does it.
         assert_eq!(operation("Add", json!([tensor, tensor])), None);

@@ -165,7 +165,9 @@ fn call(network: &Network, node: usize, calls: &Calls) -> Value {
 fn as_operation(item: &mut Value) -> bool {
     let class = item["class_name"].as_str().unwrap_or_default().to_owned();
     let module = match class.as_str() {
-        "Pad" | "GetItem" | "Divide" | "Matmul" | "Power" | "Take" | "Sqrt" | "Reciprocal" => "keras.src.ops.numpy",
+        "Pad" | "GetItem" | "Divide" | "Matmul" | "Power" | "Take" | "Sqrt" | "Reciprocal" | "Log" | "Clip" => {
+            "keras.src.ops.numpy"
+        }
         "DepthToSpace" | "SpaceToDepth" => "keras.src.ops.nn",
         _ => return false,
     };

@@ -52,7 +52,7 @@ impl Model {
 fn by_first_layers(network: &Network) -> Option<PixelFormat> {
     let mut at = network.inputs().next()?;
     let mut first: Option<Affine> = None;
-    while let Some(next) = only_consumer(network, at) {
+    while let Some(next) = only_consumer(network, past_moves(network, at)) {
         let node = &network.nodes()[next];
         match node.layer() {
             Layer::Dropout(_) | Layer::ZeroPadding2D(_) => {}
@@ -122,6 +122,46 @@ fn only_consumer(network: &Network, at: usize) -> Option<usize> {
     consumers.next().filter(|_| consumers.next().is_none())
 }
 
+/// The layer after those that only move the values of a layer, such as its channels that are taken one by one and put together
+/// in another order, from RGB to BGR.
+fn past_moves(network: &Network, mut at: usize) -> usize {
+    let consumers =
+        |at: usize| (0..network.nodes().len()).filter(move |&node| network.nodes()[node].inputs().contains(&at));
+    let moves =
+        |node: usize| matches!(network.nodes()[node].layer(), Layer::Slice(_) | Layer::Take(_) | Layer::Reshape(_));
+    let end = |mut node: usize| {
+        while let Some(next) = only_consumer(network, node).filter(|&next| moves(next)) {
+            node = next;
+        }
+        node
+    };
+    loop {
+        let mut ends: Vec<usize> = Vec::new();
+        for consumer in consumers(at) {
+            if !moves(consumer) {
+                return at;
+            }
+            ends.push(end(consumer));
+        }
+        at = match ends.as_slice() {
+            [] => return at,
+            &[only] => only,
+            ends => {
+                let joined = only_consumer(network, ends[0]);
+                let all = |node: usize| {
+                    let node = &network.nodes()[node];
+                    matches!(node.layer(), Layer::Concatenate(_))
+                        && node.inputs().iter().all(|input| ends.contains(input))
+                };
+                match joined.filter(|&joined| all(joined)) {
+                    Some(joined) => joined,
+                    None => return at,
+                }
+            }
+        };
+    }
+}
+
 fn by_name(name: &str) -> Option<PixelFormat> {
     let name = name.to_ascii_lowercase();
     // Keras's names of networks that both have are without a hyphen: its `resnet50` is not torchvision's.
@@ -137,6 +177,24 @@ mod tests {
     use super::*;
     use crate::data::Image;
     use crate::nn::layers::{Conv2D, Flatten};
+
+    #[test]
+    fn channels_that_change_places_first_are_looked_past() {
+        let mut builder = Network::builder("a");
+        let input = builder.add(crate::nn::layers::Input::new([8, 8, 3]), &[]).unwrap();
+        let channel = |place: i64| {
+            let part = crate::nn::layers::AxisSlice::Range { start: Some(place), stop: Some(place + 1), step: 1 };
+            crate::nn::layers::Slice::of_axis(2, part)
+        };
+        let parts: Vec<usize> = [2, 1, 0].map(|place| builder.add(channel(place), &[input]).unwrap()).to_vec();
+        let bgr = builder.add(crate::nn::layers::Concatenate::new(), &parts).unwrap();
+        let caffe = Rescaling { scale: vec![1.0; 3], offset: vec![-103.94, -116.78, -123.68] };
+        let shifted = builder.add(caffe, &[bgr]).unwrap();
+        let flat = builder.add(Flatten::new(), &[shifted]).unwrap();
+        let mut model = Model::new(builder.build(&[flat], 1).unwrap());
+        model.guess_preprocessing();
+        assert_eq!(model.preprocessing.unwrap().to_string(), "raw");
+    }
 
     fn by_keras(name: &str) -> bool {
         BY_NAME.iter().any(|(known, _)| name.starts_with(known))

@@ -19,6 +19,7 @@ use crate::nn::layers::{
 };
 
 mod computed;
+mod expanded;
 mod generality;
 mod geometry;
 mod graphs;

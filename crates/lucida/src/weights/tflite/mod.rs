@@ -28,6 +28,7 @@ use std::path::Path;
 use prost::bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::foreign::{self, Step};
 use super::onnx::Fault;
 use super::onnx::{import_graph, short, take_weights};
 use super::{Inspection, Model, TensorInfo};
@@ -74,7 +75,8 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
         let graph = graph::convert(schema, &operators, &bytes).map_err(|fault| match fault {
             Fault::Bad(problem) => Error::file(path, problem),
             Fault::Unsupported(problem) => Error::Unsupported(format!("{}: {problem}", path.display())),
-        })?;
+        });
+        let graph = graph.map_err(|problem| foreign::explained(path, problem, || foreign_parts(schema)))?;
         // A weight of one byte is written twice: dequantized, and with its axes in another order.
         let mut model = import_graph(path, graph, 2 * bytes.len() as u64, size)?;
         metadata::take(path, schema, &bytes, &mut model);
@@ -130,6 +132,17 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
             architecture: Some(nodes(schema)),
         })
     })
+}
+
+/// What the graph has that convolutional networks do not.
+fn foreign_parts(schema: &Schema) -> Option<String> {
+    let kinds: Vec<String> = schema.operators.iter().map(operators::name).collect();
+    let steps = schema.operators.iter().zip(&kinds).map(|(operation, kind)| Step {
+        kind,
+        inputs: operation.inputs.iter().flatten().copied().collect(),
+        outputs: operation.outputs.clone(),
+    });
+    foreign::foreign(&steps.collect::<Vec<_>>(), schema.inputs.iter().copied())
 }
 
 /// A tensor for people: `image (1, 224, 224, 3) UINT8, 0.0078125 (value - 128)`.

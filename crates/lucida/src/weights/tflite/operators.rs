@@ -49,12 +49,18 @@ const OPERATORS: &[(i32, &str, Way)] = &[
     (55, "MAXIMUM", Way::Binary("Max")),
     (56, "ARG_MAX", Way::Own(parts::arg_max)),
     (57, "MINIMUM", Way::Binary("Min")),
+    (58, "LESS", Way::Same("Less")),
     (59, "NEG", Way::Same("Neg")),
     (60, "PADV2", Way::Own(parts::pad)),
+    (61, "GREATER", Way::Same("Greater")),
+    (62, "GREATER_EQUAL", Way::Same("GreaterOrEqual")),
+    (63, "LESS_EQUAL", Way::Same("LessOrEqual")),
+    (64, "SELECT", Way::Same("Where")),
     (65, "SLICE", Way::Own(parts::slice)),
     (67, "TRANSPOSE_CONV", Way::Own(transposed_convolution)),
     (69, "TILE", Way::Same("Tile")),
     (70, "EXPAND_DIMS", Way::Same("Unsqueeze")),
+    (73, "LOG", Way::Same("Log")),
     (74, "SUM", Way::Reduce("ReduceSum")),
     (75, "SQRT", Way::Same("Sqrt")),
     (76, "RSQRT", Way::Own(rsqrt)),
@@ -76,6 +82,7 @@ const OPERATORS: &[(i32, &str, Way)] = &[
     (111, "ELU", Way::Same("Elu")),
     (114, "QUANTIZE", Way::Same("Identity")),
     (117, "HARD_SWISH", Way::Same("HardSwish")),
+    (123, "SELECT_V2", Way::Same("Where")),
     (126, "BATCH_MATMUL", Way::Own(product)),
     (130, "BROADCAST_TO", Way::Same("Expand")),
     (150, "GELU", Way::Own(gelu)),
@@ -92,11 +99,7 @@ const OTHERS: &[(i32, &str)] = &[
     (44, "UNIDIRECTIONAL_SEQUENCE_LSTM"),
     (48, "TOPK_V2"),
     (51, "DELEGATE"),
-    (58, "LESS"),
-    (61, "GREATER"),
-    (64, "SELECT"),
     (66, "SIN"),
-    (73, "LOG"),
     (79, "ARG_MIN"),
     (105, "REVERSE_V2"),
     (107, "GATHER_ND"),
@@ -104,7 +107,6 @@ const OTHERS: &[(i32, &str)] = &[
     (119, "WHILE"),
     (120, "NON_MAX_SUPPRESSION_V4"),
     (121, "NON_MAX_SUPPRESSION_V5"),
-    (123, "SELECT_V2"),
     (129, "CALL_ONCE"),
     (132, "CONV_3D"),
     (142, "VAR_HANDLE"),
@@ -164,12 +166,9 @@ fn instead(operation: &Operation) -> String {
         32 if operation.custom == "TFLite_Detection_PostProcess" => {
             ": export the model without the selection of boxes".into()
         }
-        118 | 119 => ": convert the model with fixed conditions".into(),
+        118 | 119 => ": control flow has no layer".into(),
         37 | 38 => " but around a convolution, which is then dilated".into(),
-        _ => {
-            let names: Vec<&str> = OPERATORS.iter().map(|&(_, name, _)| name).collect();
-            format!(", only {}", names.join(", "))
-        }
+        _ => "; docs/models.md lists the operators that are".into(),
     }
 }
 
@@ -552,12 +551,14 @@ fn square(builder: &mut Builder, operation: &Operation) -> Answer<()> {
 }
 
 fn rsqrt(builder: &mut Builder, operation: &Operation) -> Answer<()> {
-    if !builder.is_constant(input_tensor(operation, 0)?) {
-        return unsupported("is supported in a layer normalization over the last axis alone");
-    }
     let value = input(builder, operation, 0)?;
-    let root = builder.node("Sqrt", vec![value], vec![]);
-    let value = builder.node("Reciprocal", vec![root], vec![]);
+    if builder.is_constant(input_tensor(operation, 0)?) {
+        let root = builder.node("Sqrt", vec![value], vec![]);
+        let value = builder.node("Reciprocal", vec![root], vec![]);
+        return finish(builder, operation, value);
+    }
+    let exponent = builder.number(-0.5);
+    let value = builder.node("Pow", vec![value, exponent], vec![]);
     finish(builder, operation, value)
 }
 

@@ -106,7 +106,8 @@ pub(super) fn with_batch<'a>(op: &mut Operator<'a>) -> Answer<Cow<'a, NodeProto>
             let values = [&[Int::Known(1)], shape.ints()?].concat();
             op.inputs[1] = Some(Value::Constant(Constant::of_ints(vec![values.len()], values)));
         }
-        "Squeeze" | "Unsqueeze" | "Slice" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" => {
+        "Squeeze" | "Unsqueeze" | "Slice" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" | "ReduceL1"
+        | "ReduceL2" | "ReduceSumSquare" => {
             let input = if kind == "Slice" { 3 } else { 1 };
             let starts =
                 if kind == "Slice" { op.numbers(1, "starts")?.map(|starts| starts.len() as i64) } else { None };

@@ -65,6 +65,7 @@ const EPSILON: f32 = 1.0 / 1024.0;
 /// layer without a bias, an activation after either; and leaves out what no output needs. Returns where each draft is then;
 /// `usize::MAX` where it was left out.
 pub(super) fn simplify(drafts: &mut Vec<LayerDraft>, outputs: &mut [usize]) -> Vec<usize> {
+    without_repetition(drafts);
     patterns::recognize(drafts);
     let mut uses = vec![0_usize; drafts.len()];
     outputs.iter().for_each(|&output| uses[output] += 1);
@@ -98,6 +99,39 @@ pub(super) fn simplify(drafts: &mut Vec<LayerDraft>, outputs: &mut [usize]) -> V
     outputs.iter_mut().for_each(|output| *output = places[*output]);
     *drafts = kept;
     places
+}
+
+/// Leaves out what repeats an input of a layer that repeats it itself, as a gate of one pixel that is expanded to an image.
+fn without_repetition(drafts: &mut [LayerDraft]) {
+    for index in 0..drafts.len() {
+        let joins = matches!(
+            drafts[index].layer,
+            Layer::Add(_)
+                | Layer::Subtract(_)
+                | Layer::Multiply(_)
+                | Layer::Divide(_)
+                | Layer::Maximum(_)
+                | Layer::Minimum(_)
+        );
+        for place in 0..if joins { drafts[index].inputs.len() } else { 0 } {
+            while let Some(before) = repeated(drafts, drafts[index].inputs[place]) {
+                let mut inputs = drafts[index].inputs.clone();
+                inputs[place] = before;
+                let shapes: Vec<Shape> = inputs.iter().map(|&input| drafts[input].shape.clone()).collect();
+                if drafts[index].layer.spec().output_shape(&shapes).as_ref() != Ok(&drafts[index].shape) {
+                    break;
+                }
+                drafts[index].inputs = inputs;
+            }
+        }
+    }
+}
+
+/// The input of a layer that repeats the only position of an axis.
+fn repeated(drafts: &[LayerDraft], index: usize) -> Option<usize> {
+    let Layer::Take(take) = &drafts[index].layer else { return None };
+    let &[input] = drafts[index].inputs.as_slice() else { return None };
+    (drafts[input].shape.sizes()[take.axis] == 1).then_some(input)
 }
 
 /// Lets a layer do what the next one does, if it can.

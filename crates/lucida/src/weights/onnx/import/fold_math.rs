@@ -2,7 +2,7 @@
 
 use super::super::tensor::{Constant, Int};
 use super::fold::{Folder, MAX_FOLDED, product};
-use super::fold_moving::{broadcast, broadcast_strides};
+use super::fold_moving::{axis_of, broadcast, broadcast_strides};
 use super::operator::{Answer, Operator, unsupported};
 
 /// What the operator gives, if it is one of these.
@@ -17,10 +17,19 @@ pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> 
             compare(kind, a, b)?
         }
         ("Where", [condition, a, b]) => select(condition, a, b, folder)?,
-        ("Neg" | "Abs" | "Not" | "Sqrt" | "Exp" | "Log" | "Floor" | "Ceil" | "Round" | "Reciprocal", [a]) => {
-            unary(kind, a, folder)?
-        }
+        (
+            "Neg" | "Abs" | "Not" | "Sqrt" | "Exp" | "Log" | "Sin" | "Cos" | "Relu" | "Sigmoid" | "Tanh" | "Floor"
+            | "Ceil" | "Round" | "Reciprocal",
+            [a],
+        ) => unary(kind, a, folder)?,
         ("ReduceProd" | "ReduceSum" | "ReduceMin" | "ReduceMax", [a, ..]) if a.is_ints() => reduce(op, a)?,
+        (
+            "ReduceMean" | "ReduceSum" | "ReduceMin" | "ReduceMax" | "ReduceProd" | "ReduceL1" | "ReduceL2"
+            | "ReduceSumSquare",
+            [a, ..],
+        ) => reduce_floats(op, a, folder)?,
+        ("Clip", [a, ..]) => clip(op, a, folder)?,
+        ("BatchNormalization", [a, ..]) => normalize(op, a, folder)?,
         _ => return Ok(None),
     }))
 }
@@ -186,6 +195,11 @@ fn unary(kind: &str, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
         "Sqrt" => f32::sqrt,
         "Exp" => f32::exp,
         "Log" => f32::ln,
+        "Sin" => f32::sin,
+        "Cos" => f32::cos,
+        "Relu" => |x| x.max(0.0),
+        "Sigmoid" => |x| 1.0 / (1.0 + (-x).exp()),
+        "Tanh" => f32::tanh,
         "Floor" => f32::floor,
         "Ceil" => f32::ceil,
         "Round" => f32::round_ties_even,
@@ -223,4 +237,93 @@ fn reduce(op: &Operator, from: &Constant) -> Answer<Constant> {
     let result = values.try_fold(start, |a, b| int(kind, a, b))?;
     let dims = if op.int("keepdims", 1) != 0 { vec![1; from.dims.len()] } else { Vec::new() };
     Ok(Constant::of_ints(dims, vec![result]))
+}
+
+/// Of numbers with a fraction, over any axes, with sums in 64 bits.
+fn reduce_floats(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+    let rank = from.dims.len();
+    let axes = op.numbers(1, "axes")?.filter(|axes| !axes.is_empty()).unwrap_or_else(|| (0..rank as i64).collect());
+    let axes = axes.iter().map(|&axis| axis_of(axis, rank)).collect::<Answer<Vec<usize>>>()?;
+    let kept: Vec<usize> = (0..rank).map(|axis| if axes.contains(&axis) { 1 } else { from.dims[axis] }).collect();
+    let len = folder.count(product(&kept))?;
+    let kind = op.node.op_type.as_str();
+    let start = match kind {
+        "ReduceMin" => f64::INFINITY,
+        "ReduceMax" => f64::NEG_INFINITY,
+        "ReduceProd" => 1.0,
+        _ => 0.0,
+    };
+    let mut values = vec![start; len];
+    let each = Constant::filled(kept.clone(), 0.0);
+    from.check_floats()?;
+    pairs(from, &each, &from.dims, |x, y| {
+        let x = f64::from(from.float(x));
+        values[y] = match kind {
+            "ReduceMin" => values[y].min(x),
+            "ReduceMax" => values[y].max(x),
+            "ReduceProd" => values[y] * x,
+            "ReduceL1" => values[y] + x.abs(),
+            "ReduceL2" | "ReduceSumSquare" => values[y] + x * x,
+            _ => values[y] + x,
+        };
+        Ok(())
+    })?;
+    let count = axes.iter().map(|&axis| from.dims[axis]).product::<usize>() as f64;
+    let finish = |value: f64| match kind {
+        "ReduceMean" => value / count,
+        "ReduceL2" => value.sqrt(),
+        _ => value,
+    };
+    let values = values.into_iter().map(|value| finish(value) as f32).collect();
+    let keep = op.int("keepdims", 1) != 0;
+    let dims = (0..rank).filter(|axis| keep || !axes.contains(axis)).map(|axis| kept[axis]).collect();
+    Ok(Constant::of_floats(from.name.clone(), dims, values))
+}
+
+fn clip(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+    if !from.is_ints() {
+        let (min, max) = (op.number(1, "min")?.unwrap_or(f32::MIN), op.number(2, "max")?.unwrap_or(f32::MAX));
+        let len = folder.count(Some(from.check_floats()?.len()))?;
+        let values = (0..len).map(|index| from.float(index).max(min).min(max)).collect();
+        return Ok(Constant::of_floats(from.name.clone(), from.dims.clone(), values));
+    }
+    let mut values = from.ints()?.to_vec();
+    for (index, kind) in [(1, "Max"), (2, "Min")] {
+        let Some(bound) = op.constant(index)? else { continue };
+        let &[bound] = bound.ints()? else { return Err("has a bound that is not one number".into()) };
+        values = values.into_iter().map(|value| int(kind, value, bound)).collect::<Answer<_>>()?;
+    }
+    Ok(Constant::of_ints(from.dims.clone(), values).with_kind(from.kind))
+}
+
+/// `BatchNormalization` of known values, as of weights that are standardized: by given moments, or, in training mode, by
+/// their own.
+fn normalize(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+    let &[_, channels, ..] = from.dims.as_slice() else { return Err("takes a tensor with channels".into()) };
+    let part = |index: usize| -> Answer<Vec<f64>> {
+        let values = op.needed(index)?.check_floats()?.floats();
+        if values.len() != channels {
+            return Err(format!("{} parameters for {channels} channels", values.len()).into());
+        }
+        Ok(values.into_iter().map(f64::from).collect())
+    };
+    let len = folder.count(Some(from.check_floats()?.len()))?;
+    let inner: usize = from.dims[2..].iter().product();
+    let channel = |index: usize| index / inner.max(1) % channels;
+    let (mut mean, mut variance) = (part(3)?, part(4)?);
+    if op.int("training_mode", 0) != 0 {
+        let count = (len / channels.max(1)) as f64;
+        let value = |index: usize| f64::from(from.float(index));
+        mean = vec![0.0; channels];
+        (0..len).for_each(|index| mean[channel(index)] += value(index) / count);
+        variance = vec![0.0; channels];
+        (0..len).for_each(|index| variance[channel(index)] += (value(index) - mean[channel(index)]).powi(2) / count);
+    }
+    let (gamma, beta, epsilon) = (part(1)?, part(2)?, f64::from(op.float("epsilon", 1e-5)));
+    let one = |index: usize| {
+        let at = channel(index);
+        let normal = (f64::from(from.float(index)) - mean[at]) / (variance[at] + epsilon).sqrt();
+        (normal * gamma[at] + beta[at]) as f32
+    };
+    Ok(Constant::of_floats(from.name.clone(), from.dims.clone(), (0..len).map(one).collect()))
 }

@@ -14,7 +14,7 @@ pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> 
         "Concat" => concat(op, inputs, folder)?,
         "Gather" => gather(op, from, folder)?,
         "Slice" => slice(op, from, folder)?,
-        "Expand" => expand(from, &sizes(op.needed(1)?)?, folder)?,
+        "Expand" => expand(from, &sizes(&for_any_batch(from, op.needed(1)?)?)?, folder)?,
         "Tile" => tile(op, from, folder)?,
         "Range" => range(inputs)?,
         _ => return Ok(None),
@@ -22,7 +22,7 @@ pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> 
 }
 
 /// An axis, counted from the end when it is negative.
-fn axis_of(axis: i64, rank: usize) -> Answer<usize> {
+pub(super) fn axis_of(axis: i64, rank: usize) -> Answer<usize> {
     let place = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     usize::try_from(place)
         .ok()
@@ -268,6 +268,16 @@ pub(super) fn broadcast_strides(from: &[usize], dims: &[usize]) -> Vec<usize> {
     (0..dims.len())
         .map(|axis| axis.checked_sub(missing).map_or(0, |place| if from[place] == 1 { 0 } else { own[place] }))
         .collect()
+}
+
+/// The shape that a known tensor is expanded to; it has no axis for an open batch but one of one position, which goes with any.
+fn for_any_batch(from: &Constant, target: &Constant) -> Answer<Constant> {
+    let mut target = target.ints()?.to_vec();
+    let alone = from.dims.len() < target.len() || from.dims.first() == Some(&1);
+    if let Some(batch @ Int::Batch) = target.first_mut().filter(|_| alone) {
+        *batch = Int::Known(1);
+    }
+    Ok(Constant::of_ints(vec![target.len()], target))
 }
 
 fn expand(from: &Constant, target: &[usize], folder: &mut Folder) -> Answer<Constant> {

@@ -5,11 +5,11 @@ use super::Importer;
 use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Order, Symbol, Value};
-use crate::nn::Layer;
 use crate::nn::layers::{
     AxisSlice, Coordinates, DepthOrder, DepthToSpace, Interpolation, NearestMode, Pad2D, PadMode, Resize, ResizeTo,
     Slice, SpaceToDepth, Take, UpSampling2D, ZeroPadding2D,
 };
+use crate::nn::{Layer, Shape};
 
 impl Importer {
     /// The order of the axes of an image, which an operator can take in either.
@@ -46,6 +46,11 @@ impl Importer {
         if pads.len() != 2 * axes.len() {
             return Err(format!("{} pads for {} axes", pads.len(), axes.len()).into());
         }
+        let along = axes.iter().enumerate().filter(|&(place, _)| pads[place] != 0 || pads[place + axes.len()] != 0);
+        if let (2, [(place, axis)]) = (symbol.axes.len(), along.collect::<Vec<_>>().as_slice()) {
+            let pads = [pads[*place], pads[place + axes.len()]];
+            return self.pad_length(op, &symbol.clone(), symbol.axis(**axis)?, pads, mode);
+        }
         let order = self.image_order(symbol)?;
         let [row, column, _] = order.places();
         let mut padding = [[0; 2]; 2];
@@ -58,15 +63,26 @@ impl Importer {
                 Some(_) => return unsupported(format!("by {pads:?} is not supported, only of height and width")),
             }
         }
-        let zeros = mode == PadMode::Constant(0.0) && padding.iter().flatten().all(|&pad| pad >= 0);
-        let layer: Layer = match zeros {
-            true => {
-                let padding = padding.map(|pads| pads.map(|pad| usize::try_from(pad).unwrap_or(usize::MAX)));
-                ZeroPadding2D { padding }.into()
-            }
-            false => Pad2D { padding, mode }.into(),
-        };
-        self.add_image(op, symbol, layer, order)
+        self.add_image(op, symbol, border(padding, mode), order)
+    }
+
+    /// A tensor of two axes, such as a sequence, with a border along one of them: that of an image of one row.
+    fn pad_length(
+        &mut self,
+        op: &Operator,
+        symbol: &Symbol,
+        axis: usize,
+        pads: [i64; 2],
+        mode: PadMode,
+    ) -> Answer<Symbol> {
+        let order = [axis, 1 - axis];
+        let sizes = order.map(|axis| symbol.size(axis));
+        let draft = self.in_memory(symbol, &order, false)?;
+        let draft = self.reshaped(draft, &Shape::image(1, sizes[0], sizes[1]))?;
+        let draft = self.add((op.node, ""), border([[0, 0], pads], mode), &[draft], Source::Nothing)?;
+        let sizes = [self.drafts[draft].shape.sizes()[1], sizes[1]];
+        let draft = self.reshaped(draft, &sizes.as_slice().into())?;
+        Ok(Symbol::of_axes(draft, &sizes, &order))
     }
 
     pub(super) fn depth(&mut self, op: &Operator) -> Answer<Symbol> {
@@ -145,7 +161,7 @@ impl Importer {
     }
 
     /// Positions of an axis, in axes of the sizes `dims`.
-    fn take(&mut self, op: &Operator, axis: usize, places: &[usize], dims: &[usize]) -> Answer<Symbol> {
+    pub(super) fn take(&mut self, op: &Operator, axis: usize, places: &[usize], dims: &[usize]) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
         if symbol.axes.len() == 3 && dims.len() == 1 {
             let image = match self.image_order(symbol) {
@@ -307,4 +323,13 @@ fn repeated(resize: &Resize, size: [usize; 2]) -> Option<UpSampling2D> {
     let whole = (0..2).all(|axis| target[axis] >= size[axis] && target[axis].is_multiple_of(size[axis]));
     let layer = UpSampling2D::new([target[0] / size[0], target[1] / size[1]]).interpolation(resize.interpolation);
     (whole && target.iter().all(|&side| side <= 1 << 12) && layer.map(size) == resize.map(size)).then_some(layer)
+}
+
+/// The layer of a border.
+fn border(padding: [[i64; 2]; 2], mode: PadMode) -> Layer {
+    if mode == PadMode::Constant(0.0) && padding.iter().flatten().all(|&pad| pad >= 0) {
+        let padding = padding.map(|pads| pads.map(|pad| usize::try_from(pad).unwrap_or(usize::MAX)));
+        return ZeroPadding2D { padding }.into();
+    }
+    Pad2D { padding, mode }.into()
 }

@@ -37,12 +37,18 @@ impl Importer {
         if let [Some(Value::Symbol(symbol))] = op.inputs.as_slice() {
             return Ok(symbol.clone());
         }
-        let symbols = (0..op.inputs.len()).map(|index| op.symbol(index).cloned()).collect::<Answer<Vec<_>>>()?;
+        let mut computed = op.inputs.iter().flatten().filter_map(|value| match value {
+            Value::Symbol(symbol) => Some(symbol),
+            Value::Constant(_) => None,
+        });
+        let Some(template) = computed.next() else { return Err("has no inputs".into()) };
+        let axis = template.axis(op.int("axis", 1))?;
+        let symbols = (0..op.inputs.len()).map(|index| match op.value(index) {
+            Some(Value::Constant(constant)) => self.known_next_to(op, template, constant, axis),
+            _ => op.symbol(index).cloned(),
+        });
+        let symbols = symbols.collect::<Answer<Vec<_>>>()?;
         let mut symbols = self.alike(symbols)?;
-        if symbols.is_empty() {
-            return Err("has no inputs".into());
-        }
-        let axis = symbols[0].axis(op.int("axis", 1))?;
         let rank = symbols[0].axes.len();
         let misfit = |symbol: &Symbol| format!("of {} with {rank} axes along axis {}", symbol.shape(), axis + 1);
         // Flattened images side by side have no order in common; each must be in its own.

@@ -3,11 +3,11 @@
 use super::Importer;
 use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
-use super::symbol::{Symbol, Value};
-use crate::nn::Layer;
+use super::symbol::{Order, Symbol, Value};
 use crate::nn::layers::{
     Activation, ActivationKind, Add, Average, Divide, Maximum, Minimum, Multiply, Power, Subtract,
 };
+use crate::nn::{Layer, Shape};
 
 /// Factors of a power that become a product.
 const MAX_POWER: usize = 4;
@@ -30,8 +30,8 @@ impl Importer {
 
     /// A layer that joins computed tensors value by value.
     pub(super) fn merged(&mut self, op: &Operator, layer: Layer, mut symbols: Vec<Symbol>) -> Answer<Symbol> {
-        if self.batchless {
-            // Without a batch, axes that are missing are the first ones.
+        if self.batchless || self.batch == Some(1) {
+            // Axes that are missing are the first ones: without a batch, or next to a batch of one position.
             let rank = symbols.iter().map(|symbol| symbol.axes.len()).max().unwrap_or(0);
             for symbol in &mut symbols {
                 symbol.axes.splice(..0, vec![Vec::new(); rank - symbol.axes.len()]);
@@ -47,20 +47,34 @@ impl Importer {
         }
         let widest = symbols.iter().max_by_key(|symbol| symbol.len()).unwrap_or(first);
         if let Some(other) = symbols.iter().find(|symbol| !self.is_broadcast(symbol, widest)) {
-            let (wide, other) = (widest.shape(), other.shape());
-            return unsupported(format!(
-                "of inputs of {wide} and {other}, or with axes in another order, is not supported"
-            ));
+            if symbols.iter().any(|symbol| symbol.axes.len() != widest.axes.len()) {
+                let (wide, other) = (widest.shape(), other.shape());
+                return unsupported(format!("of inputs of {wide} and {other} is not supported: they differ in rank"));
+            }
+            return self.merged_in_order(op, layer, &symbols);
         }
         let inputs: Vec<usize> = symbols.iter().map(|symbol| symbol.draft).collect();
-        let draft = self.add((op.node, ""), layer, &inputs, Source::Nothing)?;
-        if self.drafts[draft].shape != self.drafts[widest.draft].shape {
-            return unsupported(format!(
-                "of inputs that are all broadcast, to {}, is not supported",
-                self.drafts[draft].shape
-            ));
+        let shapes: Vec<Shape> = inputs.iter().map(|&input| self.drafts[input].shape.clone()).collect();
+        if layer.spec().output_shape(&shapes).as_ref() != Ok(&self.drafts[widest.draft].shape) {
+            return self.merged_in_order(op, layer, &symbols);
         }
+        let draft = self.add((op.node, ""), layer, &inputs, Source::Nothing)?;
         Ok(Symbol { draft, ..widest.clone() })
+    }
+
+    /// As [`merged`](Self::merged), of tensors that are in memory in different orders, or of which none has the shape that
+    /// they are broadcast to: they are brought into the order of the tensor's axes, an image's channels last.
+    fn merged_in_order(&mut self, op: &Operator, layer: Layer, symbols: &[Symbol]) -> Answer<Symbol> {
+        let rank = symbols.first().map_or(0, |symbol| symbol.axes.len());
+        let order = match rank {
+            3 => symbols.iter().find_map(Symbol::order).unwrap_or(Order::ChannelsFirst).places().to_vec(),
+            _ => (0..rank).collect(),
+        };
+        let inputs =
+            symbols.iter().map(|symbol| self.in_memory(symbol, &order, false)).collect::<Result<Vec<_>, _>>()?;
+        let draft = self.add((op.node, ""), layer, &inputs, Source::Nothing)?;
+        let sizes = self.drafts[draft].shape.sizes().to_vec();
+        Ok(Symbol::of_axes(draft, &sizes, &order))
     }
 
     /// `Pow`: with a small whole exponent a product of the value with itself, with another one an activation.

@@ -9,6 +9,7 @@ mod batchless;
 mod choice;
 mod connected;
 pub(super) mod drafts;
+mod expand;
 mod fold;
 mod fold_math;
 mod fold_moving;
@@ -38,6 +39,7 @@ use super::proto::{GraphProto, NodeProto};
 use super::tensor::{Constant, short};
 use crate::nn::layers::Flatten;
 use crate::nn::{Layer, Shape};
+use crate::weights::foreign::{self, Step};
 use crate::weights::model::DEFAULT_SIZE;
 use crate::weights::topology::topological_order;
 use crate::weights::{ArrayLayout, ArrayLayouts, Model, Note};
@@ -50,14 +52,6 @@ use layout::GraphInput;
 use operator::Operator;
 pub(in crate::weights) use operator::{Answer, Fault, unsupported};
 use symbol::{Order, Symbol, Value};
-
-/// The operators that become layers or are computed, for messages.
-const SUPPORTED: &str = "Abs, Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, ConvTranspose, DepthToSpace, DequantizeLinear, Div, \
-     Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Greater, GreaterOrEqual, Identity, LeakyRelu, Less, LessOrEqual, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
-     Neg, Not, Pad, Reciprocal, ReduceMax, ReduceMean, ReduceMin, ReduceSum, Relu, Reshape, Resize, Shape, Sigmoid, Slice, Softmax, SpaceToDepth, Split, Sqrt, Squeeze, Sub, Sum, Tanh, Tile, Transpose, \
-     Unsqueeze, Upsample, Where, and the activations and normalizations: Celu, Elu, Erf, Exp, Gelu, GroupNormalization, HardSigmoid, HardSwish, \
-     InstanceNormalization, LayerNormalization, LpNormalization, LRN, Mean, Mish, Pow, PRelu, QuantizeLinear, Selu, Shrink, Softplus, Softsign, \
-     Swish, ThresholdedRelu";
 
 /// What to do about an operator that is not supported.
 fn instead(op_type: &str) -> String {
@@ -73,7 +67,7 @@ fn instead(op_type: &str) -> String {
                                    simplify the graph"
                 .into()
         }
-        _ => format!(", only {SUPPORTED}"),
+        _ => "; docs/models.md lists the operators that are".into(),
     }
 }
 
@@ -92,6 +86,26 @@ const FREE_PARAMETERS: u64 = 1 << 20;
 /// # Errors
 /// [`Error::Unsupported`] names the operator and the node; [`Error::File`] says what is wrong with the graph.
 pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size: Option<[usize; 2]>) -> Result<Model> {
+    let known: HashSet<String> = constants.keys().cloned().collect();
+    imported(file, constants, size).map_err(|problem| {
+        foreign::explained(&file.path, problem, || {
+            let steps = file.graph.node.iter().map(|node| Step {
+                kind: &node.op_type,
+                inputs: names(&node.input),
+                outputs: names(&node.output),
+            });
+            let steps: Vec<Step<&str>> = steps.collect();
+            let inputs = file.graph.input.iter().map(|input| input.name.as_str());
+            foreign::foreign(&steps, inputs.filter(|name| !known.contains(*name)))
+        })
+    })
+}
+
+fn names(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).filter(|name| !name.is_empty()).collect()
+}
+
+fn imported(file: &OnnxFile, constants: HashMap<String, Constant>, size: Option<[usize; 2]>) -> Result<Model> {
     let graph = &file.graph;
     if graph.node.len() > MAX_NODES {
         let what = format!("{}: nodes of the graph", file.path.display());
@@ -292,28 +306,8 @@ impl Importer {
         Ok(outputs)
     }
 
-    fn node(&mut self, node: &NodeProto) -> Answer<()> {
-        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
-            let hint = match node.domain.as_str() {
-                domain if domain.starts_with("pkg.") => ": inline its functions (onnx.inliner.inline_local_functions)",
-                "com.microsoft" => ": take the model before ONNX Runtime optimized it",
-                _ => "",
-            };
-            return unsupported(format!("operators of the domain {:?} are not supported{hint}", short(&node.domain)));
-        }
-        if let Some(name) = node.input.iter().find(|name| self.argmax.contains(*name)) {
-            return unsupported(format!("of {:?}, the index of the largest value, is not supported", short(name)));
-        }
-        let compares = matches!(node.op_type.as_str(), "Where" | "Not" | "Cast");
-        if let Some(name) = node.input.iter().find(|name| !compares && self.compared.contains_key(*name)) {
-            return unsupported(format!(
-                "of {:?}, the result of a comparison, is not supported, only Where, Not and Cast of one",
-                short(name)
-            ));
-        }
-        if self.as_strided(node)? {
-            return Ok(());
-        }
+    /// The tensors that a node takes; `None` for those that it leaves out.
+    fn inputs_of(&self, node: &NodeProto) -> Answer<Vec<Option<Value>>> {
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             inputs.push(match (name.as_str(), self.values.get(name)) {
@@ -329,6 +323,49 @@ impl Importer {
                 }
             });
         }
+        Ok(inputs)
+    }
+
+    /// Whether a node gives the index of a largest value or the result of a comparison, which stand for other values, as it
+    /// takes it; the type of an index is nobody's concern.
+    fn passed_on(&mut self, node: &NodeProto) -> bool {
+        let ([name, ..], [output, ..]) = (node.input.as_slice(), node.output.as_slice()) else { return false };
+        let Some(value) = self.values.get(name).cloned() else { return false };
+        match (&*node.op_type, self.compared.get(name).copied()) {
+            ("Identity" | "Cast", None) if self.argmax.contains(name) => _ = self.argmax.insert(output.clone()),
+            ("Identity", Some(comparison)) => _ = self.compared.insert(output.clone(), comparison),
+            _ => return false,
+        }
+        self.values.insert(output.clone(), value);
+        true
+    }
+
+    fn node(&mut self, node: &NodeProto) -> Answer<()> {
+        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+            let hint = match node.domain.as_str() {
+                domain if domain.starts_with("pkg.") => ": inline its functions (onnx.inliner.inline_local_functions)",
+                "com.microsoft" => ": take the model before ONNX Runtime optimized it",
+                _ => "",
+            };
+            return unsupported(format!("operators of the domain {:?} are not supported{hint}", short(&node.domain)));
+        }
+        if self.passed_on(node) {
+            return Ok(());
+        }
+        if let Some(name) = node.input.iter().find(|name| self.argmax.contains(*name)) {
+            return unsupported(format!("of {:?}, the index of the largest value, is not supported", short(name)));
+        }
+        let compares = matches!(node.op_type.as_str(), "Where" | "Not" | "Cast");
+        if let Some(name) = node.input.iter().find(|name| !compares && self.compared.contains_key(*name)) {
+            return unsupported(format!(
+                "of {:?}, the result of a comparison, is not supported, only Where, Not and Cast of one",
+                short(name)
+            ));
+        }
+        if self.as_strided(node)? {
+            return Ok(());
+        }
+        let inputs = self.inputs_of(node)?;
         let mut op = Operator { node, inputs, opset: self.opset };
         op.align_broadcast()?;
         if node.op_type == "Split" {
@@ -383,7 +420,7 @@ impl Importer {
             "PRelu" => self.prelu(op),
             "Relu" | "Sigmoid" | "Tanh" | "LeakyRelu" | "Clip" => self.activation(op),
             "Elu" | "Selu" | "Celu" | "Gelu" | "HardSigmoid" | "HardSwish" | "Swish" | "Softplus" | "Softsign"
-            | "Mish" | "Exp" | "Erf" | "Sqrt" | "Reciprocal" | "ThresholdedRelu" | "Shrink" => {
+            | "Mish" | "Exp" | "Log" | "Erf" | "Sqrt" | "Reciprocal" | "ThresholdedRelu" | "Shrink" => {
                 self.smooth_activation(op)
             }
             "Max" | "Min" => self.bound(op),
@@ -399,6 +436,7 @@ impl Importer {
             "MaxPool" | "AveragePool" => self.pool(op),
             "GlobalAveragePool" | "GlobalMaxPool" => self.global_pool(op),
             "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" => self.reduce(op),
+            "ReduceL1" | "ReduceL2" | "ReduceSumSquare" => self.norm(op),
             "Concat" => self.concat(op),
             "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(op),
             "Pad" => self.pad(op),
@@ -407,6 +445,7 @@ impl Importer {
             "Slice" => self.slice(op),
             "Gather" => self.gather(op),
             "Tile" => self.tile(op),
+            "Expand" => self.expand(op),
             "Dropout" => self.dropout(op),
             "QuantizeLinear" => self.quantize(op),
             "DequantizeLinear" => Ok(op.symbol(0)?.clone()),

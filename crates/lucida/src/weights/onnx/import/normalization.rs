@@ -121,22 +121,15 @@ impl Importer {
 
     /// `LayerNormalization`, over the last axes of what is in memory.
     pub(super) fn layer_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
-        let symbol = op.symbol(0)?.clone();
+        let mut symbol = op.symbol(0)?.clone();
         let axis = symbol.axis(op.int("axis", -1))?;
+        if !self.is_trailing(&symbol, axis) {
+            symbol = self.plain(&symbol)?;
+        }
         let atoms: Vec<usize> = symbol.axes[axis..].iter().flatten().copied().collect();
         let rank = self.drafts[symbol.draft].shape.sizes().len();
         let flat = rank != symbol.atoms.len();
-        let lasting = (0..symbol.atoms.len()).filter(|&atom| symbol.atoms[atom] != 1);
         let first = atoms.iter().copied().min().unwrap_or(symbol.atoms.len() - 1);
-        let trailing = lasting.filter(|&atom| atom >= first).count() == atoms.len();
-        let everything = first == 0 || symbol.atoms[..first].iter().all(|&size| size == 1);
-        if !trailing || (flat && !everything) {
-            return unsupported(format!(
-                "from axis {} on of {} is not supported, only of the channels, or of everything",
-                axis + 1,
-                symbol.shape()
-            ));
-        }
         let axes = if flat { 1 } else { rank - first };
         // Where each value of the operator's factors is in memory.
         let stride = |atom: usize| symbol.atoms[atom + 1..].iter().product::<usize>();
@@ -161,6 +154,16 @@ impl Importer {
         let weight = op.needed(1)?.name.clone();
         let draft = self.add((op.node, &weight), layer, &[symbol.draft], source)?;
         Ok(Symbol { draft, ..symbol })
+    }
+
+    /// Whether the axes of a tensor from one on are the last ones in memory, or all.
+    fn is_trailing(&self, symbol: &Symbol, axis: usize) -> bool {
+        let atoms: Vec<usize> = symbol.axes[axis..].iter().flatten().copied().collect();
+        let flat = self.drafts[symbol.draft].shape.sizes().len() != symbol.atoms.len();
+        let lasting = (0..symbol.atoms.len()).filter(|&atom| symbol.atoms[atom] != 1);
+        let first = atoms.iter().copied().min().unwrap_or(symbol.atoms.len() - 1);
+        let everything = symbol.atoms[..first].iter().all(|&size| size == 1);
+        lasting.filter(|&atom| atom >= first).count() == atoms.len() && (!flat || everything)
     }
 
     /// `LRN`
@@ -223,7 +226,7 @@ impl Importer {
     }
 
     /// A tensor as a layer whose axes are the tensor's parts.
-    fn plain(&mut self, symbol: &Symbol) -> Answer<Symbol> {
+    pub(super) fn plain(&mut self, symbol: &Symbol) -> Answer<Symbol> {
         let order: Vec<usize> = (0..symbol.axes.len()).collect();
         let draft = self.in_memory(symbol, &order, false)?;
         Ok(Symbol::in_order(draft, self.drafts[draft].shape.sizes()))

@@ -107,7 +107,13 @@ impl Operator<'_> {
         match self.value(index) {
             Some(Value::Symbol(symbol)) => Ok(symbol),
             Some(Value::Constant(constant)) => {
-                unsupported(format!("input {} {:?} is constant", index + 1, short(&constant.name)))
+                let name =
+                    if constant.name.is_empty() { String::new() } else { format!(" {:?}", short(&constant.name)) };
+                unsupported(format!(
+                    "input {}{name} is known, and this operator is computed of tensors that depend on the input alone: \
+                     simplify the graph (onnxsim)",
+                    index + 1
+                ))
             }
             None => Err(format!("input {} is missing", index + 1).into()),
         }

@@ -40,6 +40,9 @@ impl Patterns<'_> {
             let of = |x: usize, gate: usize| self.one_more_erf(gate).filter(|&found| found == x);
             return of(a, b).or_else(|| of(b, a)).map(|x| (ActivationKind::Gelu, x));
         }
+        if let Some(found) = self.logarithm(index).or_else(|| self.choice(index)) {
+            return Some(found);
+        }
         let (a, b) = self.product(index)?;
         self.gated(a, b).or_else(|| self.gated(b, a))
     }
@@ -67,6 +70,48 @@ impl Patterns<'_> {
             .and_then(|(erf, _, _)| self.erf(erf))
             .or_else(|| self.scaled(gate, 0.5).and_then(|more| self.one_more_erf(more)));
         (erf == Some(x)).then_some((ActivationKind::Gelu, x))
+    }
+
+    /// `ln(1 + exp x)`, which overflows where it is almost `x`, and `ln sigmoid x`.
+    fn logarithm(&self, index: usize) -> Option<(ActivationKind, usize)> {
+        let (ActivationKind::Logarithm, inner) = self.activation(index)? else { return None };
+        if let Some((ActivationKind::Sigmoid, x)) = self.activation(inner) {
+            return Some((ActivationKind::LogSigmoid, x));
+        }
+        let (exponential, ..) = self.affine(inner).filter(|&(_, scale, offset)| scale == 1.0 && offset == 1.0)?;
+        match self.activation(exponential)? {
+            (ActivationKind::Exponential, x) => Some((SOFTPLUS, x)),
+            _ => None,
+        }
+    }
+
+    /// ELU and SELU: `f x` where `x` is above zero, `a (exp x - 1)` elsewhere.
+    fn choice(&self, index: usize) -> Option<(ActivationKind, usize)> {
+        let draft = &self.drafts[index];
+        let (Layer::Select(select), &[x, above, below]) = (&draft.layer, draft.inputs.as_slice()) else { return None };
+        let (exponential, alpha, offset) = self.affines(below);
+        let factor = match self.affines(above) {
+            (of, factor, 0.0) if of == x => factor,
+            _ => return None,
+        };
+        let exponent = matches!(self.activation(exponential)?, (ActivationKind::Exponential, of) if of == x);
+        if select.threshold != 0.0 || !exponent || !near(-offset, alpha) {
+            return None;
+        }
+        if factor == 1.0 {
+            return Some((ActivationKind::Elu { alpha }, x));
+        }
+        (near(factor, 1.050_701) && near(alpha, 1.758_099_3)).then_some((ActivationKind::Selu, x))
+    }
+
+    /// What layers one after another scale and shift, and by how much together: nothing changes it by 1 and 0.
+    fn affines(&self, mut index: usize) -> (usize, f32, f32) {
+        let (mut scale, mut offset) = (1.0, 0.0);
+        while let Some((input, factor, shift)) = self.affine(index) {
+            (scale, offset) = (scale * factor, scale * shift + offset);
+            index = input;
+        }
+        (index, scale, offset)
     }
 
     /// The two factors of a layer that multiplies two others of one shape.

@@ -54,6 +54,7 @@ impl Importer {
             "Softsign" => ActivationKind::Softsign,
             "Mish" => ActivationKind::Mish,
             "Exp" => ActivationKind::Exponential,
+            "Log" => ActivationKind::Logarithm,
             "Sqrt" => ActivationKind::Power { exponent: 0.5 },
             "Reciprocal" => ActivationKind::Power { exponent: -1.0 },
             "Erf" => ActivationKind::Erf,
@@ -120,13 +121,18 @@ impl Importer {
         Ok(Symbol { draft, ..symbol.clone() })
     }
 
-    /// The index of the largest of all values, which a classifier may end in. What it is the index of stands for it: nothing
-    /// else in the graph may take it.
+    /// The index of the largest of all values, or of the channels of each pixel, which a classifier or a segmentation may end
+    /// in. What it is the index of stands for it: nothing else in the graph may take it.
     pub(super) fn arg_max(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?.clone();
         let axis = symbol.axis(op.int("axis", 0))?;
-        if symbol.size(axis) != symbol.len() {
-            return unsupported(format!("of {} is supported over all its values alone", symbol.shape()));
+        let channels = symbol.order().is_some_and(|order| order.places()[2] == axis);
+        if symbol.size(axis) != symbol.len() && !channels {
+            return unsupported(format!(
+                "over axis {} of {} is not supported, only the channels",
+                axis + 1,
+                symbol.shape()
+            ));
         }
         if let Some(output) = op.node.output.first() {
             self.argmax.insert(output.clone());
@@ -156,10 +162,13 @@ impl Importer {
         }
         if normalized != symbol.len() {
             // Over other axes of an image.
-            let mut atoms: Vec<usize> = symbol.axes[axes].iter().flatten().copied().collect();
+            let mut atoms: Vec<usize> = symbol.axes[axes.clone()].iter().flatten().copied().collect();
             atoms.sort_unstable();
             if shape.sizes() != &*symbol.atoms || atoms.is_empty() {
-                return unsupported(format!("over axis {} of {} is not supported", axis + 1, symbol.shape()));
+                // What is flat, or has its axes split, gets axes of its own.
+                let symbol = self.plain(&symbol)?;
+                let log = kind == ActivationKind::LogSoftmax;
+                return self.add_alike(op, &symbol, Softmax { axes: axes.collect(), log });
             }
             return self.add_alike(op, &symbol, Softmax { axes: atoms, log: kind == ActivationKind::LogSoftmax });
         }
@@ -244,6 +253,15 @@ impl Importer {
         if constant.dims.len() > rank {
             return unsupported(misfit());
         }
+        let mut symbol = symbol.clone();
+        // What has one position where the constant has several is repeated.
+        for &place in &wide {
+            let axis = (place + rank - constant.dims.len()).checked_sub(1);
+            if let Some(axis) = axis.filter(|&axis| symbol.size(axis) == 1) {
+                symbol = self.repeated(op, &symbol, axis, constant.dims[place])?;
+            }
+        }
+        let symbol = &symbol;
         let (symbol, values) = match wide[..] {
             [] => {
                 let channels = self.drafts[symbol.draft].shape.channels();

@@ -1,11 +1,15 @@
 //! Windows that move over an image: their padding, and pooling.
 
+use super::super::proto::NodeProto;
 use super::Importer;
 use super::drafts::Source;
 use super::operator::{Answer, Operator, unsupported};
-use super::symbol::Symbol;
+use super::symbol::{Symbol, Value};
 use crate::nn::Layer;
-use crate::nn::layers::{AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding};
+use crate::nn::layers::{
+    Activation, ActivationKind, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Multiply,
+    Padding,
+};
 
 /// A window with its strides and padding.
 pub(super) struct Window {
@@ -160,6 +164,27 @@ impl Importer {
         // A tensor of one value has an axis in memory, too.
         let atoms: Vec<usize> = if sizes.is_empty() { vec![1] } else { sizes };
         Ok(Symbol { draft, atoms: atoms.as_slice().into(), whole: atoms.as_slice().into(), axes }.normal())
+    }
+
+    /// `ReduceL1`, `ReduceL2` and `ReduceSumSquare`: sums of absolute values or of squares, and the root of these.
+    pub(super) fn norm(&mut self, op: &Operator) -> Answer<Symbol> {
+        let kind = op.node.op_type.as_str();
+        let value = op.symbol(0)?;
+        let terms = match kind {
+            "ReduceL1" => self.absolute(op)?,
+            _ => {
+                let draft = self.add((op.node, ""), Multiply::new(), &[value.draft; 2], Source::Nothing)?;
+                Symbol { draft, ..value.clone() }
+            }
+        };
+        let node = NodeProto { op_type: "ReduceSum".into(), ..op.node.clone() };
+        let mut inputs = op.inputs.clone();
+        inputs[0] = Some(Value::Symbol(terms));
+        let sum = self.reduce(&Operator { node: &node, inputs, opset: op.opset })?;
+        match kind {
+            "ReduceL2" => self.add_alike(op, &sum, Activation::new(ActivationKind::Power { exponent: 0.5 })),
+            _ => Ok(sum),
+        }
     }
 
     /// An image whose pixels are the values along some axes, and whose channels are those along the others.

@@ -7,7 +7,7 @@ use super::*;
 use crate::core::Array;
 
 /// A tensor of whole numbers (type 7) or booleans (type 9).
-fn whole(name: &str, data_type: i32, dims: &[i64], values: &[i64]) -> TensorProto {
+pub(super) fn whole(name: &str, data_type: i32, dims: &[i64], values: &[i64]) -> TensorProto {
     let (int64_data, int32_data) = match data_type {
         7 => (values.to_vec(), Vec::new()),
         _ => (Vec::new(), values.iter().map(|&value| value as i32).collect()),
@@ -16,7 +16,7 @@ fn whole(name: &str, data_type: i32, dims: &[i64], values: &[i64]) -> TensorProt
 }
 
 /// Compares the graph's tensor `z` with what ONNX Runtime computes.
-fn check(what: &str, graph: Graph, shape: &[usize], output: &[usize], expected: &[f32]) {
+pub(super) fn check(what: &str, graph: Graph, shape: &[usize], output: &[usize], expected: &[f32]) {
     let (_folder, path) = graph.ends_in("z").write();
     let values = (0..shape.iter().product()).map(|i: usize| ((i * 37 % 19) as f32 - 9.0) / 8.0).collect();
     let model = load_model(&path).unwrap_or_else(|problem| panic!("{what}: {problem}"));
