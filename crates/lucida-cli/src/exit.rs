@@ -84,7 +84,9 @@ pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
         Kind::ValueValidation => error.source().map(ToString::to_string),
         Kind::InvalidValue if !value.is_empty() => match error.get(ContextKind::ValidValue) {
             // Only the networks are that many.
-            Some(ContextValue::Strings(valid)) if valid.len() > MOST_LISTED => Some("unknown network".to_owned()),
+            Some(ContextValue::Strings(valid)) if valid.len() > MOST_LISTED => {
+                Some("expected the name of a network".to_owned())
+            }
             Some(ContextValue::Strings(valid)) => Some(format!("expected {}", or(valid))),
             _ => None,
         },

@@ -114,7 +114,7 @@ fn wrong_command_lines_end_with_2() {
         (&["train", "./cats", "--cut", "flatten"], "--cut needs a pretrained network"),
         (
             &["train", "./cats", "--model", "vgg61"],
-            "--model: unknown network, got \"vgg61\"; did you mean vgg16 or vgg11? `lucida models` lists all",
+            "--model: expected the name of a network, got \"vgg61\"; did you mean vgg16 or vgg11? `lucida models` lists all",
         ),
         (&["train", "./cats", "--head", "conv:3"], "expected one of flatten, gap, gmp, dense:UNITS"),
         (&["train", "./cats", "--augment-copies", "3"], "--augment"),
@@ -166,12 +166,15 @@ fn wrong_command_lines_end_with_2() {
         (&["data", "show", "cifar"], "<SET>: expected mnist, got \"cifar\""),
         (&["data", "show", "mnist", "--first", "0"], "--first"),
         (&["data", "show", "mnist", "--test"], "--data"),
-        (&["weights", "fetch", "letter"], "<NETWORK>: unknown network, got \"letter\"; `lucida models` lists all"),
+        (
+            &["weights", "fetch", "letter"],
+            "<NETWORK>: expected the name of a network, got \"letter\"; `lucida models` lists all",
+        ),
         (&["weights", "fetch"], "<NETWORK>"),
         (&["weights", "convert", "a"], "<OUT>"),
         (
             &["weights", "convert", "a", "b.keras", "--network", "vgg"],
-            "--network: unknown network, got \"vgg\"; did you mean ",
+            "--network: expected the name of a network, got \"vgg\"; did you mean ",
         ),
         (&["weights", "inspect"], "<FILE>"),
         (&["summary", "a", "--size", "big"], "as in 224 or 480x640"),

@@ -208,7 +208,7 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// The time of an item of so many images and rows, in one of `parts` parts of the panels.
+    /// The time of an item of this number of images and rows, in one of `parts` parts of the panels.
     fn time(&self, window: &Window, images: usize, rows: usize, parts: usize) -> usize {
         let sites = images * rows * window.output[1];
         let rest = match sites % self.tile_rows {

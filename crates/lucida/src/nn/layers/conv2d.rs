@@ -210,7 +210,8 @@ impl FusingSpec for Conv2D {
             relu: true,
             activation: true,
             max_pooling: self.groups == 1,
-            affine: true,
+            // The shift takes the place of a bias.
+            affine: !self.use_bias,
             residual: true,
             padding: true,
             relu_before: ReluBefore::WholeGradient,
@@ -323,12 +324,8 @@ impl Op for Convolution {
     fn set_weights(&mut self, weights: &[Weight]) {
         let [kernel, rest @ ..] = weights else { return };
         self.kernel.set_kernel(kernel.values());
-        let Some(Folded { affine, factor, shift }) = &mut self.folded else { return };
-        let (bias, rest) = rest.split_at(usize::from(self.use_bias));
-        affine.factor_and_shift(rest, factor, shift);
-        for bias in bias {
-            let products = bias.values().iter().zip(&*factor).map(|(bias, factor)| bias * factor);
-            shift.iter_mut().zip(products).for_each(|(shift, product)| *shift += product);
+        if let Some(Folded { affine, factor, shift }) = &mut self.folded {
+            affine.factor_and_shift(rest, factor, shift);
         }
     }
 

@@ -109,7 +109,7 @@ impl FusingSpec for Dense {
         Fusible {
             relu: true,
             activation: true,
-            affine: true,
+            affine: !self.use_bias,
             residual: true,
             relu_before: ReluBefore::WholeGradient,
             ..Fusible::default()

@@ -16,7 +16,7 @@ use super::spec::{Extent, LayerSpec, one_input};
 use crate::files::decimal;
 use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
-use crate::nn::op::{Backward, BackwardNeeds, ChannelAffine, Forward, Op, OpConfig};
+use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
 /// A learned factor for each channel (the last axis); the shape stays.
@@ -65,10 +65,6 @@ impl LayerSpec for LayerScale {
         Extent::Same
     }
 
-    fn channel_affine(&self) -> Option<Box<dyn ChannelAffine>> {
-        Some(Box::new(*self))
-    }
-
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
         let channels = config.output.channels();
         let row = || Buffer::zeroed(channels);
@@ -82,14 +78,6 @@ impl LayerSpec for LayerScale {
             workspace: Buffer::zeroed(channel_workspace(config.cpu, channels)),
             grad_weights: config.gradients.weights,
         })
-    }
-}
-
-impl ChannelAffine for LayerScale {
-    fn factor_and_shift(&self, weights: &[Weight], factor: &mut [f32], shift: &mut [f32]) {
-        let [gamma, ..] = weights else { return };
-        factor.copy_from_slice(gamma.values());
-        shift.fill(0.0);
     }
 }
 

@@ -37,8 +37,8 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// The samples that it should take at a time: as many as the cache holds, and so many that their values are more than the
-    /// weights.
+    /// The samples that it should take at a time: as many as the cache holds, or more where that makes their values outweigh
+    /// the weights.
     fn samples(self, batch: usize) -> usize {
         (CACHE.max(self.weights) / self.values.max(1)).clamp(1, batch)
     }

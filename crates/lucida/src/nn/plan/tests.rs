@@ -357,7 +357,7 @@ fn blocks() -> Network {
     let main = b.add_named("pad", pad, &[x]).unwrap();
     let main = b.add_named("main", Conv2D::new(5, [3, 3]).strides([2, 2]), &[main]).unwrap();
     let side = b.add_named("side_pad", pad, &[x]).unwrap();
-    let side = b.add_named("side", Conv2D::new(5, [3, 3]).strides([2, 2]), &[side]).unwrap();
+    let side = b.add_named("side", Conv2D::new(5, [3, 3]).strides([2, 2]).without_bias(), &[side]).unwrap();
     let side = b.add_named("side_bn", BatchNormalization::default(), &[side]).unwrap();
     let x = b.add_named("second_sum", Add::new(), &[main, side]).unwrap();
     let x = b.add_named("gelu", Activation::new(ActivationKind::Gelu), &[x]).unwrap();

@@ -52,17 +52,15 @@ pub(in crate::weights) fn has_all_names(stored: &[Stored], network: &Network) ->
 }
 
 /// The layers of a file that have the names of these nodes. Keras counts the names that it makes up over a whole session, so
-/// that the only `normalization` of a second model is `normalization_1`: such a layer is taken if no other could be meant.
+/// that the only `normalization` of a second model is `normalization_1`: such a layer is taken where both have a single one of
+/// its kind. Of several the order decides, and not the names.
 fn by_names(stored: &[Stored], network: &Network, wanted: &[usize], held: &[usize]) -> Option<Vec<usize>> {
     let by_name: HashMap<&str, usize> = held.iter().map(|&layer| (stored[layer].layer.as_str(), layer)).collect();
     let name = |node: usize| network.nodes()[node].name();
-    let others: Vec<usize> = wanted.iter().copied().filter(|&node| !by_name.contains_key(name(node))).collect();
-    let taken: Vec<&str> = wanted.iter().map(|&node| name(node)).collect();
-    let free: Vec<usize> = held.iter().copied().filter(|&layer| !taken.contains(&&*stored[layer].layer)).collect();
     let counted = |node: usize| {
         let base = without_count(name(node));
-        let alike = others.iter().filter(|&&other| without_count(name(other)) == base).count();
-        let mut found = free.iter().filter(|&&layer| without_count(&stored[layer].layer) == base);
+        let alike = wanted.iter().filter(|&&other| without_count(name(other)) == base).count();
+        let mut found = held.iter().filter(|&&layer| without_count(&stored[layer].layer) == base);
         found.next().filter(|_| alike == 1 && found.next().is_none()).copied()
     };
     wanted.iter().map(|&node| by_name.get(name(node)).copied().or_else(|| counted(node))).collect()
