@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::conv2d::switches::Sink;
-use crate::gemm::{UNBOUNDED, load_vector, store_vector};
+use crate::gemm::{load_vector, store_vector};
 use crate::ops::{Pointwise, activate};
 use crate::simd::{Isa, Simd, multiversion};
 
@@ -30,10 +30,10 @@ pub(crate) struct Gather<'a> {
     pub(crate) accumulate: bool,
     pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
-    /// As long as the images: added after that.
+    pub(crate) relu: bool,
+    /// As long as the images: added to the pixels of a tile when all of them are written.
     pub(crate) residual: Option<&'a [f32]>,
-    pub(crate) bounds: [f32; 2],
-    /// The activation, if the bounds do not express it.
+    /// What follows then.
     pub(crate) activation: Option<Pointwise>,
     /// Only the maxima of windows of 2x2 are written.
     pub(crate) pool: Option<&'a Sink<'a>>,
@@ -87,9 +87,9 @@ where
                 }
             }
         }
-        if let Some(activation) = job.activation {
+        if job.residual.is_some() || job.activation.is_some() {
             // SAFETY: the caller's promise; the rows of the tile are written.
-            unsafe { output.activate(simd, job, activation) };
+            unsafe { output.finish(simd, job) };
         }
     }
 }
@@ -115,17 +115,27 @@ impl OutputTile {
 }
 
 impl OutputTile {
-    /// The activation of all the tile's values.
+    /// Residual and activation of all the tile's values, which are still in the cache. In the loop over its pixels they slow
+    /// down the passes that do without.
     ///
     /// # Safety
     /// As [`gather_output`].
-    unsafe fn activate<S: Simd>(&self, simd: S, job: &Gather, activation: Pointwise) {
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, simd: S, job: &Gather) {
         let [height, width] = job.size;
         for i in 0..self.rows {
             let at = ((self.image * height + self.y + i) * width + self.x) * job.filters;
+            let len = self.columns * job.filters;
             // SAFETY: the caller's promise.
-            let row = unsafe { std::slice::from_raw_parts_mut(job.images.add(at), self.columns * job.filters) };
-            activate(simd.isa(), activation, row);
+            let row = unsafe { std::slice::from_raw_parts_mut(job.images.add(at), len) };
+            if let Some(residual) = job.residual {
+                for (value, residual) in row.iter_mut().zip(&residual[at..at + len]) {
+                    *value += residual;
+                }
+            }
+            if let Some(activation) = job.activation {
+                activate(simd.isa(), activation, row);
+            }
         }
     }
 }
@@ -137,7 +147,6 @@ struct Channels<S: Simd> {
     count: usize,
     scale: Option<S::Vector>,
     bias: S::Vector,
-    bounds: [S::Vector; 2],
 }
 
 impl<S: Simd> Channels<S> {
@@ -149,8 +158,7 @@ impl<S: Simd> Channels<S> {
         let bias = job.bias.map_or(zero, |bias| unsafe { simd.load_partial(bias[filter..].as_ptr(), count) });
         // SAFETY: the scale has a float for each filter.
         let scale = job.scale.map(|scale| unsafe { simd.load_partial(scale[filter..].as_ptr(), count) });
-        let bounds = job.bounds.map(|bound| simd.splat(bound));
-        Self { filter, count, scale, bias, bounds }
+        Self { filter, count, scale, bias }
     }
 
     /// `scale * value + bias`.
@@ -220,7 +228,7 @@ impl<S: Simd, const HIGH: usize> TileSums<'_, S, HIGH> {
                     values[k] = channels.affine(simd, values[k]);
                 }
                 // SAFETY: the images have even sizes, so that all windows are inside.
-                unsafe { sink.put(simd, values, job.bounds[0] == 0.0, (window, channels.filter), job.images) };
+                unsafe { sink.put(simd, values, job.relu, (window, channels.filter), job.images) };
             }
         }
     }
@@ -252,11 +260,8 @@ impl<S: Simd, const HIGH: usize> TileSums<'_, S, HIGH> {
                     if job.accumulate {
                         value = simd.add(value, simd.load_partial(at, count));
                     }
-                    if let Some(residual) = job.residual {
-                        value = simd.add(value, load_vector(simd, residual.as_ptr().wrapping_add(pixel), count));
-                    }
-                    if job.bounds != UNBOUNDED {
-                        value = simd.min(channels.bounds[1], simd.max(channels.bounds[0], value));
+                    if job.relu {
+                        value = simd.max(zero, value);
                     }
                     if let Some(gate) = job.gate {
                         let open = load_vector(simd, gate.as_ptr().wrapping_add(pixel), count);

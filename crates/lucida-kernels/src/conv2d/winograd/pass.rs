@@ -229,6 +229,7 @@ impl Call<'_> {
     fn gather(&self, slot: usize, tiles: Range<usize>, row: usize) {
         let matrices = self.pass.sums;
         let (grid, size) = (self.pass.patches.grid, self.pass.output);
+        let relu = self.finish.relu() && self.finish.residual.is_none();
         let job = Gather {
             grid,
             size,
@@ -240,9 +241,9 @@ impl Call<'_> {
             accumulate: self.finish.accumulate,
             scale: self.finish.scale,
             bias: self.finish.bias,
+            relu,
             residual: self.finish.residual,
-            bounds: self.finish.bounds(),
-            activation: self.finish.late_activation(),
+            activation: self.finish.activation.filter(|_| !relu),
             pool: self.finish.pool,
             gate: self.finish.gate,
         };
