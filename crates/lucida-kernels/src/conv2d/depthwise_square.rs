@@ -13,6 +13,8 @@
 //! Seven pixels: images of modern networks are 7, 14, 28, 56, or 112 pixels wide. All channels of a tile come before the next
 //! tile, so that each row of the input is read as one piece.
 
+use std::ops::Range;
+
 use crate::gemm::{Epilogue, TileTarget, load_vector};
 use crate::ops::activate;
 use crate::simd::Simd;
@@ -54,8 +56,9 @@ unsafe fn all_rows<S: Simd, const SIDE: usize, const STRIDE: usize>(simd: S, job
     let epilogue = Epilogue { activation: None, ..job.epilogue };
     for y in job.rows.clone() {
         let row = job.target.wrapping_add((y - job.rows.start) * job.target_row);
+        let taps = job.window.taps_inside(0, y);
         for x in (0..columns).step_by(PIXELS) {
-            let tile = SquareTile { job, epilogue: &epilogue, y, x, row };
+            let tile = SquareTile { job, epilogue: &epilogue, y, taps: &taps, x, row };
             // SAFETY: the caller's promise.
             unsafe { tile.all_channels::<S, SIDE, STRIDE>(simd) };
         }
@@ -76,6 +79,8 @@ struct SquareTile<'a> {
     /// The first pixel.
     y: usize,
     x: usize,
+    /// The rows of taps that lie inside the image.
+    taps: &'a Range<usize>,
     /// Where its row goes.
     row: *mut f32,
 }
@@ -130,7 +135,7 @@ impl SquareTile<'_> {
                     sums[p] = [load_vector(simd, outs[p], count)];
                 }
             }
-            for i in job.window.taps_inside(0, y) {
+            for i in self.taps.clone() {
                 let row = (top + i as isize) * width as isize + first;
                 let source = job.source.wrapping_offset(row * channels as isize + channel as isize);
                 let mut inputs = [simd.splat(0.0); MOST_INPUTS];

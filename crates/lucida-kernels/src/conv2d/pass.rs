@@ -109,10 +109,8 @@ pub(crate) struct Pass {
 impl Pass {
     pub(crate) fn new(cpu: Cpu, window: Window, target: Target, columns: usize, batch: usize) -> Self {
         let dense = target.row == window.output[1] * target.column;
-        let (window, row) = match dense {
-            true => (window.flattened(), window.flattened().output[1] * target.column),
-            false => (window, target.row),
-        };
+        let window = if dense { window.flattened() } else { window };
+        let row = if dense { window.output[1] * target.column } else { target.row };
         let product = product_of(cpu, &window, columns);
         let items = Items::fastest(&window, batch, &product);
         Self::with_items(cpu, window, Target { row, ..target }, columns, (items, product), false)
