@@ -10,7 +10,7 @@ use clap::builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesPars
 use clap::{Arg, Args, Command, ValueHint};
 use lucida::data::PreprocessingChoice;
 use lucida::nn::applications;
-use lucida::weights::{IncludeTop, ModelSpec, Task};
+use lucida::weights::{CLASSIFIER, IncludeTop, ModelSpec, Task};
 
 use crate::exit;
 
@@ -18,7 +18,7 @@ use crate::exit;
 #[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct ModelArguments {
     /// Model file, run folder, or name of a known network (see `lucida models`)
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new(), default_value = CLASSIFIER)]
     pub(crate) model: String,
 
     /// Weights file, if MODEL is the name of a network [default: the downloaded weights]

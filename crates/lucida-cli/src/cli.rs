@@ -4,6 +4,7 @@ mod activations;
 mod augment;
 mod bench;
 mod deconv;
+mod default_model;
 mod distributed;
 mod doctor;
 mod embed;
@@ -60,16 +61,18 @@ const EXAMPLES: &str = "\
 Examples:
   lucida demo
       train on the built-in digits and write an HTML report
+  lucida predict photo.jpg
+      classify a photo with the built-in ImageNet classifier
+  lucida explain photo.jpg
+      attribution maps: Grad-CAM, saliency, LRP, ...
   lucida train mnist --data DIR
       train on MNIST's files in DIR
   lucida train photos
-      train a classifier on a folder of photos
+      train a classifier on a folder of photos (transfer learning)
   lucida evaluate runs/mnist --data mnist:DIR
       accuracy, precision and recall, confusion matrix
   lucida predict runs/mnist photo-of-a-7.jpg
-      classify a photo
-  lucida explain runs/mnist photo-of-a-7.jpg
-      attribution maps: Grad-CAM, saliency, LRP, ...
+      classify a photo with your own model
   lucida summary mnist-cnn
       layers, output shapes, parameters
   lucida activations runs/mnist photo.jpg
@@ -116,6 +119,7 @@ pub(crate) fn parse() -> clap::error::Result<Cli> {
             return Err(clap::Error::raw(ErrorKind::ValueValidation, format!("{problem}\n")).with_cmd(&command));
         }
     };
+    let arguments = default_model::with_default_model(&command, arguments);
     let cli = Cli::from_arg_matches_mut(&mut command.try_get_matches_from_mut(arguments)?)?;
     // What may have a default of the user's cannot be required of the command line.
     match &cli.command {
@@ -156,7 +160,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Train on the built-in digits and write an HTML report
+    /// Train on the built-in digits, explain and stylize a photo, and write an HTML report
     Demo(Demo),
 
     /// Train a classifier on a folder of images, or on MNIST
@@ -359,10 +363,12 @@ pub(crate) enum PartName {
 
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "lucida predict [OPTIONS] <MODEL> <IMAGE>...\n       lucida predict [OPTIONS] <MODEL> --data <DATA> [--index <INDICES>]"
+    override_usage = "lucida predict [OPTIONS] [MODEL] <IMAGE>...\n       lucida predict [OPTIONS] [MODEL] --data <DATA> [--index <INDICES>]"
 )]
 #[command(after_help = "\
 Examples:
+  lucida predict photo.jpg
+      with the built-in classifier: ImageNet's 1,000 classes
   lucida predict runs/mnist seven.png photo.jpg
       image files of any size
   lucida predict runs/mnist seven.png --verbose

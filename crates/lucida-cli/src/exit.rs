@@ -111,13 +111,14 @@ pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
 }
 
 /// The same error without the advice to write `-- --option`: that makes a file name of a mistyped option. Nor is an image
-/// missing where a data set is: either will do, and what was given goes with the data set.
+/// missing where a data set is: either will do, and what was given goes with the data set. A model is never missing.
 fn without_wrong_advice(mut error: clap::Error) -> clap::Error {
     if let (Kind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) =
         (error.kind(), error.get(ContextKind::InvalidArg))
-        && missing.iter().any(|name| name.starts_with("--data"))
     {
-        let others = missing.iter().filter(|name| !name.starts_with("<IMAGE>")).cloned().collect();
+        let or_data = missing.iter().any(|name| name.starts_with("--data"));
+        let is_wrong = |name: &str| name == "<MODEL>" || or_data && name.starts_with("<IMAGE>");
+        let others = missing.iter().filter(|name| !is_wrong(name)).cloned().collect();
         error.insert(ContextKind::InvalidArg, ContextValue::Strings(others));
     }
     if error.kind() == Kind::UnknownArgument {

@@ -12,9 +12,6 @@ use lucida::weights::Model;
 use crate::images::is_upload;
 use crate::problem::{Problem, Result};
 
-/// Chelsea, a photo to begin with.
-const CAT: &[u8] = include_bytes!("../../../assets/chelsea.png");
-
 /// A data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -170,7 +167,7 @@ impl Data {
             }
         };
         match *named {
-            Named::Cat => Ok(Some(Image::decode(CAT, "chelsea.png", &Limits::default())?)),
+            Named::Cat => Ok(Some(Image::decode(lucida_assets::CAT, "chelsea.png", &Limits::default())?)),
             Named::Brushwork => Ok(Some(brushwork()?)),
             Named::Digit(index) => of_set(self.digits()?, index),
             Named::Photo(index) => match self.photos()? {

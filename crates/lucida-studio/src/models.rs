@@ -11,7 +11,8 @@ use lucida::nn::Plan;
 use lucida::nn::applications::{self, Architecture, Options};
 use lucida::weights::hub::{Published, published};
 use lucida::weights::{
-    BUILTIN, IncludeTop, Model, ModelSettings, ModelSpec, OutputKind, Outputs, locate, open, open_with, settings_file,
+    BUILTIN, CLASSIFIER, IncludeTop, Model, ModelSettings, ModelSpec, OutputKind, Outputs, is_builtin, locate, open,
+    open_with, settings_file,
 };
 use sha2::{Digest, Sha256};
 
@@ -124,15 +125,9 @@ impl Models {
         runs.sort_by(|a, b| b.stamp.cmp(&a.stamp).then_with(|| a.id.cmp(&b.id)));
         runs.truncate(RUNS);
         entries.extend(runs);
-        let spec = ModelSpec::new(BUILTIN);
-        entries.push(Entry {
-            id: BUILTIN.into(),
-            name: "VGG16, first three blocks".into(),
-            group: "Built in",
-            origin: Origin::Spec(spec),
-            stamp: 0,
-        });
-        entries.extend(applications::ALL.iter().map(Entry::known));
+        entries.push(Entry::builtin(CLASSIFIER, "EfficientNet-Lite0, ImageNet classifier"));
+        entries.push(Entry::builtin(BUILTIN, "VGG16, first three blocks"));
+        entries.extend(applications::ALL.iter().filter(|known| !is_builtin(known)).map(Entry::known));
         entries
     }
 
@@ -174,6 +169,11 @@ impl Models {
 }
 
 impl Entry {
+    fn builtin(id: &str, name: &str) -> Self {
+        let origin = Origin::Spec(ModelSpec::new(id));
+        Self { id: id.into(), name: name.into(), group: "Built in", origin, stamp: 0 }
+    }
+
     /// A known network: with the weights that were fetched, or with random ones.
     fn known(known: &'static Architecture) -> Self {
         let with = |top, name: String| {

@@ -11,7 +11,7 @@ use crate::arguments::{Amount, ModelArguments};
 
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "lucida activations [OPTIONS] <MODEL> <IMAGE>\n       lucida activations [OPTIONS] <MODEL> --data <DATA> --index <INDICES>"
+    override_usage = "lucida activations [OPTIONS] [MODEL] <IMAGE>\n       lucida activations [OPTIONS] [MODEL] --data <DATA> --index <INDICES>"
 )]
 #[command(after_help = "\
 Examples:

@@ -11,10 +11,12 @@ use crate::numbers::whole;
 
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "lucida deconv [OPTIONS] <MODEL> <IMAGE> --layer <NAME>\n       lucida deconv [OPTIONS] <MODEL> --data <DATA> --layer <NAME>"
+    override_usage = "lucida deconv [OPTIONS] [MODEL] <IMAGE>\n       lucida deconv [OPTIONS] [MODEL] --data <DATA>"
 )]
 #[command(after_help = "\
 Examples:
+  lucida deconv photo.jpg
+      the nine strongest filters of the built-in classifier
   lucida deconv runs/mnist seven.png --layer conv2d_2
       the nine strongest filters
   lucida deconv runs/mnist seven.png --layer conv2d_2 --filter 12
@@ -57,9 +59,10 @@ pub(crate) struct Deconv {
     #[arg(value_parser = whole::<u32>(1..))]
     pub(crate) sample: Option<u32>,
 
-    /// Layer whose activations are projected
+    /// Layer whose activations are projected [default: the last convolution, sum or concatenation; _blocks.10 of
+    /// the built-in classifier]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) layer: String,
+    pub(crate) layer: Option<String>,
 
     /// Filters: 3, 0..8 (8 excluded), 0,3,11, all, random:8 [default: the most active ones for an image; the first 8 for a data
     /// set]

@@ -11,8 +11,12 @@ use crate::arguments::{ModelArguments, Source};
 use crate::numbers::{perplexity, whole};
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "lucida embed [OPTIONS] [MODEL] <FOLDER>\n       lucida embed [OPTIONS] [MODEL] --data <DATA>"
+)]
 #[command(after_help = "\
 Examples:
+  lucida embed photos                    with the built-in classifier
   lucida embed runs/mnist --data mnist   the features before the output layer
   lucida embed runs/mnist --data mnist:DIR --layer conv2d_2 --sample 2000
   lucida embed vgg16 --data ./photos --layer block5_conv3 --method pca
@@ -30,10 +34,14 @@ pub(crate) struct Embed {
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 
-    /// Data set: mnist:DIR (MNIST's test digits in a folder), mnist (the built-in digits), or a folder of images, with or
-    /// without a sub-folder per class
+    /// Folder of images, with or without a sub-folder per class
+    #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    folder: Option<PathBuf>,
+
+    /// Data set: mnist:DIR (MNIST's test digits in a folder), mnist (the built-in digits), or a folder of images
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
-    pub(crate) data: Source,
+    data: Option<Source>,
 
     /// Layer whose activations are the features; feature maps are averaged (see `lucida summary MODEL`) [default: the last
     /// layer before the output]
@@ -78,6 +86,16 @@ pub(crate) struct Embed {
 
     #[command(flatten)]
     pub(crate) place: FolderPlace,
+}
+
+impl Embed {
+    /// The images.
+    pub(crate) fn data(&self) -> Source {
+        match (&self.data, &self.folder) {
+            (Some(data), _) => data.clone(),
+            (None, folder) => Source::Folder(folder.clone().unwrap_or_default()),
+        }
+    }
 }
 
 /// The maps that can be made.

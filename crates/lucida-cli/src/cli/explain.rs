@@ -14,7 +14,7 @@ use crate::numbers::{not_negative_f32, whole};
 
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "lucida explain [OPTIONS] <MODEL> <IMAGE>\n       lucida explain [OPTIONS] <MODEL> --data <DATA> --index <INDICES>"
+    override_usage = "lucida explain [OPTIONS] [MODEL] <IMAGE>\n       lucida explain [OPTIONS] [MODEL] --data <DATA> --index <INDICES>"
 )]
 #[command(after_help = "\
 Examples:

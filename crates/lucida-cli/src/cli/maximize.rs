@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
+use lucida::weights::CLASSIFIER;
 
 use super::place::{FilePlace, result_folder};
 use crate::arguments::{Choice, Direction, Indices, MeaningArguments, ModelArguments, Position};
@@ -12,6 +13,7 @@ use crate::numbers::{positive, whole};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  lucida filters                               16 filters of the built-in classifier
   lucida filters runs/mnist --layer conv2d_1   every filter of a layer
   lucida filters runs/mnist --layer conv2d_1 --filters 0,3,11
   lucida filters runs/mnist --layer conv2d_2 --filters random:8 \\
@@ -26,13 +28,14 @@ pub(crate) struct Filters {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Layer (see `lucida summary MODEL`)
+    /// Layer (see `lucida summary MODEL`) [default: the last convolution, sum or concatenation; _blocks.10 of the
+    /// built-in classifier]
     #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) layer: String,
+    pub(crate) layer: Option<String>,
 
-    /// Filters: all, 0,3,11, 0..16 (16 excluded), or random:8
-    #[arg(long, alias = "filter", value_name = "FILTERS", default_value = "all", conflicts_with = "direction")]
-    pub(crate) filters: Choice,
+    /// Filters: all, 0,3,11, 0..16 (16 excluded), or random:8 [default: all; without --layer, random:16 of more]
+    #[arg(long, alias = "filter", value_name = "FILTERS", conflicts_with = "direction")]
+    pub(crate) filters: Option<Choice>,
 
     /// Maximize one position of each filter instead of the mean over all: ROW,COLUMN, or middle
     #[arg(long, alias = "position", value_name = "POSITION", conflicts_with = "direction")]
@@ -49,6 +52,8 @@ pub(crate) struct Filters {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  lucida classes                        16 classes of the built-in classifier
+  lucida classes --class 281,207        tabby cat, golden retriever
   lucida classes runs/mnist
   lucida classes runs/mnist --class 3,5,8 --diversity 4
   lucida classes runs/mnist --method keras-vis --out classes.png")]
@@ -56,9 +61,10 @@ pub(crate) struct Classes {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Indices of classes (or of labels or outputs): all, 0,3,8, 0..5 (5 excluded), or random:8
-    #[arg(long, value_name = "CLASSES", default_value = "all")]
-    pub(crate) class: Choice,
+    /// Indices of classes (or of labels or outputs): all, 0,3,8, 0..5 (5 excluded), or random:8 [default: all; random:16 of
+    /// more than 100]
+    #[arg(long, value_name = "CLASSES")]
+    pub(crate) class: Option<Choice>,
 
     #[command(flatten)]
     pub(crate) making: MaximizeArgs,
@@ -68,7 +74,9 @@ pub(crate) struct Classes {
 #[command(after_help = "\
 Examples:
   lucida dream photo.jpg
-      with the built-in blocks of VGG16
+      with the built-in classifier: animals and buildings
+  lucida dream photo.jpg --model vgg16-builtin
+      with the built-in blocks of VGG16: textures
   lucida dream photo.jpg --model vgg16 --layer block4_conv2
       with the whole network: see `lucida weights`
   lucida dream photo.jpg --filters 12,55 --octaves 6 --steps 40")]
@@ -77,8 +85,9 @@ pub(crate) struct DreamArguments {
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) image: PathBuf,
 
-    /// Model file, run folder, or name of a known network (see `lucida models`)
-    #[arg(long, value_name = "MODEL", default_value = "vgg16-builtin", value_hint = ValueHint::AnyPath)]
+    /// Model file, run folder, or name of a known network (see `lucida models`); vgg16-builtin, the first blocks of VGG16, gives
+    /// textures
+    #[arg(long, value_name = "MODEL", default_value = CLASSIFIER, value_hint = ValueHint::AnyPath)]
     pub(crate) model: String,
 
     /// Weights file, if MODEL is the name of a network [default: the downloaded weights]
@@ -88,7 +97,8 @@ pub(crate) struct DreamArguments {
     #[command(flatten)]
     pub(crate) meaning: MeaningArguments,
 
-    /// Layer whose activations are amplified [default: the last layer with spatial extent]
+    /// Layer whose activations are amplified [default: the last convolution, sum or concatenation; _blocks.10
+    /// of the built-in classifier]
     #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: Option<String>,
 
@@ -108,9 +118,9 @@ pub(crate) struct DreamArguments {
     #[arg(long, value_name = "N", default_value = "20", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: u32,
 
-    /// Step size, for pixels from 0 to 1
-    #[arg(long, value_name = "RATE", default_value = "0.002", value_parser = positive)]
-    pub(crate) rate: f64,
+    /// Step size, for pixels from 0 to 1 [default: 0.002; 0.01 for the built-in classifier]
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    pub(crate) rate: Option<f64>,
 
     /// Longer side of the result, in pixels; smaller images are not enlarged. The shorter side needs at least 48 pixels
     #[arg(long, value_name = "PIXELS", default_value = "640", value_parser = whole::<u32>(48..=8192))]

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use lucida::data::{Augment, Fit, PreprocessingChoice};
 use lucida::nn::LossKind;
 use lucida::train::{Head, Monitor};
+use lucida::weights::CLASSIFIER;
 
 use super::distributed::DistributedArgs;
 use super::labels::{GroupArguments, LabelArguments};
@@ -18,12 +19,15 @@ use crate::numbers::{part, positive, whole};
 #[command(after_help = "\
 Examples:
   lucida train photos
-      a folder with a sub-folder of images per class
+      a folder with a sub-folder of images per class: a new head on the built-in
+      EfficientNet-Lite0 (transfer learning)
+  lucida train photos --model basic-cnn
+      a small network, trained from scratch
   lucida train photos --augment width=0.2,height=0.2,shear=0.2,zoom=0.2,flip
-  lucida train photos --steps-per-epoch 100 --validation-steps 50 \\
+  lucida train photos --model basic-cnn --steps-per-epoch 100 --validation-steps 50 \\
       --early-stopping 5
   lucida train photos --model vgg16
-      transfer learning: a new head on VGG16 (lucida weights fetch vgg16)
+      a new head on VGG16 (lucida weights fetch vgg16)
   lucida train photos --model inception-v3 --cut mixed7 \\
       --head flatten,dense:1024,dropout:0.2
   lucida train photos --model vgg16 --unfreeze block5_conv1 --learning-rate 1e-4
@@ -38,7 +42,7 @@ Examples:
       resume an interrupted run
   lucida train photos --continue runs/a
       start from the weights of another run: more photos, other classes
-  lucida train photos --channels 1 --size 64
+  lucida train photos --model basic-cnn --channels 1 --size 64
       grayscale images
   lucida train --labels labels.csv --images photos
       labels from a table: classes, several labels, or numbers
@@ -89,9 +93,9 @@ pub(crate) struct TrainFolder {
     #[arg(conflicts_with_all = ["validation_split", "continued", "find_lr"])]
     pub(crate) folds: Option<u32>,
 
-    /// Network. One with published ImageNet weights (`lucida models` lists them) is a frozen base with a new head (transfer
-    /// learning); others, and all with --weights none, are trained from scratch
-    #[arg(long, value_name = "NAME", default_value = "basic-cnn", value_parser = known_networks(), hide_possible_values = true)]
+    /// Network. One with ImageNet weights, built in or published (`lucida models` lists them), is a frozen base with a new head
+    /// (transfer learning); others, such as basic-cnn, and all with --weights none are trained from scratch
+    #[arg(long, value_name = "NAME", default_value = CLASSIFIER, value_parser = known_networks(), hide_possible_values = true)]
     pub(crate) model: String,
 
     /// Weights file of --model, or none to train from scratch [default: the downloaded weights]
@@ -102,8 +106,8 @@ pub(crate) struct TrainFolder {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath, conflicts_with_all = ["model", "weights"])]
     pub(crate) base: Option<PathBuf>,
 
-    /// Input size in pixels: 224, or HEIGHTxWIDTH such as 480x640 [default: 150; 28 for lenet5 and mnist-cnn; the model's
-    /// with --base]
+    /// Input size in pixels: 224, or HEIGHTxWIDTH such as 480x640 [default: 224 for efficientnet-lite0, 28 for lenet5
+    /// and mnist-cnn, 150 for others; the model's with --base]
     #[arg(long, visible_alias = "image-size")]
     pub(crate) size: Option<Size>,
 

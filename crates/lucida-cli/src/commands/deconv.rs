@@ -10,10 +10,11 @@ use lucida::explain::{
     projection_sheet, strongest_filters,
 };
 use lucida::files;
+use lucida::nn::BackwardRule;
 use lucida::weights::{IncludeTop, Model};
 use serde::Serialize;
 
-use super::maximize::takes_any_size;
+use super::maximize::{layer_by_default, takes_any_size};
 use super::source::ImageSet;
 use super::subject::{Input, places};
 use super::tables::table;
@@ -63,6 +64,13 @@ struct Projected {
     field: Option<[i64; 4]>,
 }
 
+/// The layer whose activations are projected.
+#[derive(Clone, Copy)]
+struct LayerOf<'a> {
+    model: &'a Model,
+    layer: &'a str,
+}
+
 pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     refuse_folder(arguments.image.as_deref())?;
     let mut spec = arguments.model.spec(IncludeTop::Unneeded);
@@ -71,19 +79,24 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     }
     let model = open_model(&spec, context)?;
     model.preprocessing()?;
+    let layer = match &arguments.layer {
+        Some(layer) => layer.clone(),
+        None => layer_by_default(&arguments.model.model, &model.network)?,
+    };
+    let of = LayerOf { model: &model, layer: &layer };
     let set = arguments.data.as_ref().map(|source| ImageSet::list(source, context)).transpose()?;
     let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index.as_ref());
     let out = &arguments.place.of(&about, "deconv");
     let mut printed = Vec::new();
     match (&arguments.image, &set, &arguments.index) {
         (Some(path), _, _) => {
-            printed.extend(project_image(arguments, &model, &Input::open(path, &model, context)?, out, context)?);
+            printed.extend(project_image(arguments, of, &Input::open(path, &model, context)?, out, context)?);
         }
         (None, Some(set), Some(indices)) => {
             for (index, out) in places(set, indices, out)? {
                 printed.extend(project_image(
                     arguments,
-                    &model,
+                    of,
                     &Input::of_set(set, index, &model, context)?,
                     &out,
                     context,
@@ -93,7 +106,7 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
         (None, Some(_), None) if arguments.position.is_some() => {
             bail!("--position is for one image: give IMAGE, or --index")
         }
-        (None, Some(set), None) => printed.extend(project_set(arguments, &model, set, out, context)?),
+        (None, Some(set), None) => printed.extend(project_set(arguments, of, set, out, context)?),
         (None, None, _) => bail!("neither an image nor a data set was given"),
     }
     if arguments.place.json { context.output.json_of_images(&printed) } else { Ok(()) }
@@ -108,13 +121,16 @@ fn size_in_shape(image: &Image) -> [usize; 2] {
 /// Projects the filters' activations in one image; with `--json`, returns what is to be printed.
 fn project_image(
     arguments: &Deconv,
-    model: &Model,
+    LayerOf { model, layer }: LayerOf,
     input: &Input,
     out: &Path,
     context: Context,
 ) -> Result<Option<String>> {
     let network = &model.network;
-    let mut deconvnet = Deconvnet::new(network, &arguments.layer, TOP, context.cpu)?;
+    let mut deconvnet = Deconvnet::new(network, layer, TOP, context.cpu)?;
+    if deconvnet.rule() == BackwardRule::GuidedBackprop {
+        context.output.note("the network has no max pooling, and so no switches: guided backpropagation instead");
+    }
     let layout = deconvnet.field().layout();
     let filters =
         arguments.filters.as_ref().map(|filters| chosen(filters, deconvnet.field(), arguments.seed)).transpose()?;
@@ -125,7 +141,7 @@ fn project_image(
         bail!(
             "{}: layer {} is silent, nothing activates {}",
             input.name,
-            arguments.layer,
+            layer,
             match filters {
                 Some(_) => "these filters",
                 None => "any of its filters",
@@ -141,7 +157,7 @@ fn project_image(
     let is_dead = |projection: &&lucida::explain::Projection| projection.activation == 0.0;
     let answer = Answer {
         model: &arguments.model.model,
-        layer: &arguments.layer,
+        layer,
         images: 1,
         digit_found: input.digit_found,
         dead: projections.iter().filter(is_dead).map(|projection| projection.filter).collect(),
@@ -181,13 +197,13 @@ fn targets(arguments: &Deconv, filters: Option<&[usize]>, values: &[f32], layout
 /// The paper's figure over a data set; with `--json`, what is to be printed.
 fn project_set(
     arguments: &Deconv,
-    model: &Model,
+    LayerOf { model, layer }: LayerOf,
     set: &ImageSet,
     out: &Path,
     context: Context,
 ) -> Result<Option<String>> {
     let network = &model.network;
-    let field = lucida::explain::receptive_field(network, &arguments.layer)?;
+    let field = lucida::explain::receptive_field(network, layer)?;
     let filters = match &arguments.filters {
         Some(filters) => chosen(filters, &field, arguments.seed)?,
         None => (0..field.layout()[2].min(FILTERS)).collect(),
@@ -202,7 +218,7 @@ fn project_set(
     let query = TopActivationQuery {
         network,
         preprocessing: model.preprocessing()?,
-        layer: &arguments.layer,
+        layer,
         filters: &filters,
         count,
         cpu: context.cpu,
@@ -219,7 +235,7 @@ fn project_set(
     let projected = figure.filters.iter().flat_map(|filter| filter.examples.iter().map(|e| (filter.filter, e)));
     let answer = Answer {
         model: &arguments.model.model,
-        layer: &arguments.layer,
+        layer,
         images: figure.images,
         digit_found: true,
         dead: figure.filters.iter().filter(|filter| filter.examples.is_empty()).map(|filter| filter.filter).collect(),

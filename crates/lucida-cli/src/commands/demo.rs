@@ -66,5 +66,8 @@ pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
     }
     let model = folder.display();
     output.info(&format!("Try the model: lucida predict {model} --data mnist --index 0..10"));
+    output.info(
+        "Try your own photo: lucida predict photo.jpg, lucida explain photo.jpg, lucida style photo.jpg brushwork",
+    );
     Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use lucida::data::free_memory;
 use lucida::nn::{Inference, Plan, counted};
 use lucida::weights::hub::{Hub, State, all_published, megabytes};
-use lucida::weights::{BUILTIN, builtin_vgg16_at};
+use lucida::weights::{BUILTIN, CLASSIFIER, builtin_vgg16_at};
 use lucida::{Cpu, Isa, files};
 use serde::Serialize;
 
@@ -73,8 +73,8 @@ fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
     }
     problems.extend(config::problem());
     let config = config::path().filter(|path| path.exists());
-    let built_in = Here { network: BUILTIN, with_top: false, title: format!("{BUILTIN} (built in)") };
-    let (mut cache, mut weights) = (None, vec![built_in]);
+    let built_in = |network, with_top| Here { network, with_top, title: format!("{network} (built in)") };
+    let (mut cache, mut weights) = (None, vec![built_in(CLASSIFIER, true), built_in(BUILTIN, false)]);
     match Hub::from_env() {
         Ok(hub) => {
             weights.extend(fetched(&hub, &mut problems));

@@ -6,16 +6,21 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use lucida::data::{Filter, Image};
 use lucida::explain::maximize::{DREAM_LEAST_SIDE, Dream, Objective, Target, dream};
-use lucida::nn::{Layer, Network};
-use lucida::weights::{IncludeTop, Model, ModelSpec};
+use lucida::weights::{CLASSIFIER, IncludeTop, Model, ModelSpec};
 use serde::Serialize;
 
+use super::maximize::layer_by_default;
 use super::{Context, open_model, refuse_folder_to};
 use crate::bar::Bar;
 use crate::cli::DreamArguments;
 use crate::cli::place::name_of;
 use crate::interrupt;
 use crate::output::seconds;
+
+/// The step size by default.
+const RATE: f64 = 0.002;
+/// That of the built-in classifier, whose gradients are smaller.
+const CLASSIFIER_RATE: f64 = 0.01;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -43,7 +48,7 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     let Model { network, preprocessing, .. } = open_model(&spec, context)?;
     let layer = match &arguments.layer {
         Some(layer) => layer.clone(),
-        None => last_with_positions(&network)?,
+        None => layer_by_default(&arguments.model, &network)?,
     };
     let channels = network.nodes()[network.find(&layer)?].shape().channels();
     let objective = match &arguments.filters {
@@ -57,7 +62,7 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
         octaves: arguments.octaves as usize,
         octave_scale: arguments.octave_scale as f32,
         steps: arguments.steps as usize,
-        rate: arguments.rate as f32,
+        rate: arguments.rate.unwrap_or(if arguments.model == CLASSIFIER { CLASSIFIER_RATE } else { RATE }) as f32,
         seed: arguments.seed,
         ..Dream::default()
     };
@@ -97,17 +102,4 @@ fn image(arguments: &DreamArguments) -> Result<Image> {
         );
     }
     Ok(image.resize(scaled(image.width()), scaled(image.height()), Filter::Lanczos3)?)
-}
-
-/// The last convolution, or what joins several: pooling only blurs.
-fn last_with_positions(network: &Network) -> Result<String> {
-    let spatial = network.nodes().iter().rev().filter(|node| node.shape().as_image().is_some());
-    let mut seeing = spatial.filter(|node| {
-        let joins = matches!(node.layer(), Layer::Concatenate(_) | Layer::Add(_));
-        joins || node.layer().is_convolution()
-    });
-    match seeing.next() {
-        Some(node) => Ok(node.name().to_owned()),
-        None => bail!("network {} has no layer of feature maps to dream with", network.name()),
-    }
 }

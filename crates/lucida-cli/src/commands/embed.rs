@@ -71,10 +71,10 @@ struct Neighbor {
 
 /// The features of all images of a folder or list, by all processes.
 fn share(arguments: &Embed, context: Context) -> Result<()> {
-    let Source::Folder(source) = &arguments.data else {
+    let Source::Folder(source) = arguments.data() else {
         return Err(Usage("--distributed: --data says which folder, list or address".to_owned()).into());
     };
-    let out = &arguments.place.fixed(&arguments.data.about(), "embed");
+    let out = &arguments.place.fixed(&arguments.data().about(), "embed");
     let job = Job {
         command: "embed",
         source: source.display().to_string(),
@@ -105,12 +105,12 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let layer = layer_of(arguments, &model)?;
     model.network.find(layer)?;
     let expected = expected_files(arguments);
-    let out = &arguments.place.of(&arguments.data.about(), "embed");
+    let out = &arguments.place.of(&arguments.data().about(), "embed");
     let earlier = files::claim_folder(out, &expected, arguments.place.force)?;
     // Before the long computation: a name that is wrong shows at once.
     let queries = open_queries(arguments, &model, context)?;
     interrupt::catch()?;
-    let images = ImageSet::load(&arguments.data, &model, arguments.strict, context)?;
+    let images = ImageSet::load(&arguments.data(), &model, arguments.strict, context)?;
     let chosen = choose(images.set().len(), arguments.sample as usize, arguments.seed);
     let features = features(&model, images.set(), &chosen, layer, context.cpu, &mut Bar::new(output))
         .with_context(|| arguments.model.model.clone())?;
@@ -351,7 +351,7 @@ impl<'a> Embedding<'a> {
     fn answer(&self, neighbors: Vec<Neighbors>, blank: &BTreeSet<usize>, files: Vec<String>) -> Answer<'a> {
         Answer {
             model: &self.arguments.model.model,
-            data: self.arguments.data.to_string(),
+            data: self.arguments.data().to_string(),
             layer: self.layer,
             pooled: self.features.are_pooled(),
             images: self.features.len(),

@@ -8,9 +8,9 @@ use lucida::data::Image;
 use lucida::explain::ClassScore;
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
 use lucida::files::{self, SetAside};
-use lucida::nn::applications;
+use lucida::nn::{Layer, Network, applications};
 use lucida::plot::{Cell, Grid, short_number};
-use lucida::weights::{BUILTIN, IncludeTop, Model, OutputKind, Outputs};
+use lucida::weights::{BUILTIN, CLASSIFIER, IncludeTop, Model, OutputKind, Outputs};
 use serde::Serialize;
 
 use super::tables::file_name;
@@ -27,6 +27,13 @@ const SHOWN: usize = 112;
 /// Height and width of what is made for filters where the network takes any size: enough for a few repetitions of what
 /// the filters of most layers see, and several times faster than the network's own.
 const SIDE: usize = 128;
+
+/// The last layer of the built-in classifier before its features become too coarse to show where they are.
+const CLASSIFIER_LAYER: &str = "_blocks.10";
+/// Filters or classes by default where there are very many.
+const SOME: usize = 16;
+/// Classes that all have an image by default.
+const MANY_CLASSES: usize = 100;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -65,11 +72,19 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
         spec.size = Some([SIDE, SIDE]);
     }
     let model = open_model(&spec, context)?;
-    let layer = &model.network.nodes()[model.network.find(&arguments.layer)?];
-    let channels = layer.shape().channels();
+    let layer = match &arguments.layer {
+        Some(layer) => layer.clone(),
+        None => layer_by_default(&arguments.model.model, &model.network)?,
+    };
+    let channels = model.network.nodes()[model.network.find(&layer)?].shape().channels();
+    let choice = match &arguments.filters {
+        Some(filters) => filters.clone(),
+        None if arguments.layer.is_none() && channels > SOME => Choice::Random(SOME),
+        None => Choice::All,
+    };
     let parts: Vec<(Of, Objective)> = match &arguments.direction {
         Some(direction) => vec![(Of::Direction(direction.0.clone()), Objective::Direction(direction.0.clone()))],
-        None => chosen(&arguments.filters, channels, arguments.making.seed, "filter", &arguments.layer)?
+        None => chosen(&choice, channels, arguments.making.seed, "filter", &layer)?
             .into_iter()
             .map(|channel| {
                 let objective = match arguments.neuron {
@@ -80,11 +95,28 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
             })
             .collect(),
     };
-    let target = Target::layer(&arguments.layer);
+    let target = Target::layer(&layer);
     let fourier = Fourier::filters(model.preprocessing.as_ref());
-    let about = format!("{}-{}-filters", arguments.model.about(), file_name(None, &arguments.layer));
+    let about = format!("{}-{}-filters", arguments.model.about(), file_name(None, &layer));
     let work = Work { name: &arguments.model.model, model: &model, target, parts, fourier, about };
     work.run(&arguments.making, context)
+}
+
+/// The layer of a model's filters that is shown by default: the last convolution, or what joins several, as pooling only
+/// blurs; of the built-in classifier one whose filters are parts of animals and buildings.
+pub(super) fn layer_by_default(model: &str, network: &Network) -> Result<String> {
+    if model == CLASSIFIER {
+        return Ok(CLASSIFIER_LAYER.to_owned());
+    }
+    let spatial = network.nodes().iter().rev().filter(|node| node.shape().as_image().is_some());
+    let mut seeing = spatial.filter(|node| {
+        let joins = matches!(node.layer(), Layer::Concatenate(_) | Layer::Add(_));
+        joins || node.layer().is_convolution()
+    });
+    match seeing.next() {
+        Some(node) => Ok(node.name().to_owned()),
+        None => bail!("network {} has no layer of feature maps", network.name()),
+    }
 }
 
 /// Whether a name means a known network that can do without its classifier.
@@ -100,7 +132,12 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let sigmoid = outputs.kind() == OutputKind::TwoClasses;
     let seed = arguments.making.seed;
-    let parts = chosen(&arguments.class, outputs.count(), seed, outputs.noun(), &arguments.model.model)?
+    let choice = match &arguments.class {
+        Some(class) => class.clone(),
+        None if outputs.count() > MANY_CLASSES => Choice::Random(SOME),
+        None => Choice::All,
+    };
+    let parts = chosen(&choice, outputs.count(), seed, outputs.noun(), &arguments.model.model)?
         .into_iter()
         .map(|class| {
             // One sigmoid speaks for the second class and against the first.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use lucida::nn::applications::{self, Architecture};
 use lucida::nn::{counted, thousands};
 use lucida::weights::hub::{Hub, Published, State, all_published, published};
-use lucida::weights::{BUILTIN, builtin_vgg16};
+use lucida::weights::{BUILTIN, builtin_vgg16, is_builtin};
 use lucida::{Error, nearest_name};
 use serde::Serialize;
 
@@ -132,7 +132,7 @@ pub(super) fn run(arguments: &Models, context: Context) -> Result<()> {
     )
 }
 
-/// All networks, the built-in one last.
+/// All networks, the built-in blocks last.
 fn all(hub: &Hub) -> Result<Vec<Known>> {
     let mut networks = Vec::new();
     for known in applications::ALL {
@@ -169,6 +169,7 @@ fn weights(known: &Architecture, hub: &Hub) -> Weights {
         matches!(hub.state(file), State::Present | State::Foreign(_)).then(|| hub.path(file))
     };
     match published(known, true) {
+        _ if is_builtin(known) => Weights::BuiltIn,
         Ok(_) => Weights::Published { with_top: there(true), without_top: there(false) },
         Err(_) => Weights::None,
     }

@@ -25,6 +25,10 @@ use crate::output::percent;
 const MAX_IMAGES: usize = 256;
 const MAX_BYTES: usize = 256 << 20;
 
+/// With more classes than these, a single image has a table of the likeliest ones.
+const MANY_CLASSES: usize = 10;
+const TOP: usize = 5;
+
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -400,12 +404,15 @@ impl Session<'_> {
         }
         let said = self.sentence(&predicted);
         self.context.output.result(&format!("{title}: {said}{remark}"))?;
-        match &predicted {
-            Predicted::Class(found) | Predicted::Labels(found) if self.context.output.verbose() => {
-                self.context.output.result(&self.table(found))
-            }
-            _ => Ok(()),
-        }
+        let (Predicted::Class(found) | Predicted::Labels(found)) = &predicted else { return Ok(()) };
+        let shown = if self.context.output.verbose() { found.probabilities.len() } else { self.shown(found) };
+        if shown > 0 { self.context.output.result(&self.table(found, shown)) } else { Ok(()) }
+    }
+
+    /// The rows of the table below a single image: of many classes, two say little.
+    fn shown(&self, found: &Prediction) -> usize {
+        let is_single = matches!(&self.arguments.images[..], [path] if !path.is_dir());
+        if is_single && found.probabilities.len() > MANY_CLASSES { TOP } else { 0 }
     }
 
     /// The class and the runner-up, the labels that hold, or the values.
@@ -438,9 +445,10 @@ impl Session<'_> {
         }
     }
 
-    /// All classes or labels, the likeliest first.
-    fn table(&self, found: &Prediction) -> String {
-        let ranking = found.ranking();
+    /// The likeliest classes or labels.
+    fn table(&self, found: &Prediction, count: usize) -> String {
+        let mut ranking = found.ranking();
+        ranking.truncate(count);
         let name = |class: usize| self.model.class_name(class);
         let width = ranking.iter().map(|&class| name(class).chars().count()).max().unwrap_or(0);
         let row = |&class: &usize| {

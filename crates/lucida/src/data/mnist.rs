@@ -9,10 +9,6 @@ use crate::{Error, Result};
 /// The side of a digit's image, in pixels.
 const SIDE: usize = 28;
 
-/// The first 10,000 training images; see `assets/README.md` for their origin.
-const BUILTIN_IMAGES: &[u8] = include_bytes!("../../../../assets/mnist-10k-images-idx3-ubyte.gz");
-const BUILTIN_LABELS: &[u8] = include_bytes!("../../../../assets/mnist-10k-labels-idx1-ubyte.gz");
-
 /// The digits to train on, and those to test with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mnist {
@@ -40,8 +36,8 @@ impl Mnist {
         let limits = Limits::default();
         let [images, labels] = ["built-in MNIST images", "built-in MNIST labels"].map(Path::new);
         let train = labeled(
-            (images, idx::parse(BUILTIN_IMAGES, images, Content::Images, &limits)?),
-            (labels, idx::parse(BUILTIN_LABELS, labels, Content::Labels, &limits)?),
+            (images, idx::parse(lucida_assets::MNIST_IMAGES, images, Content::Images, &limits)?),
+            (labels, idx::parse(lucida_assets::MNIST_LABELS, labels, Content::Labels, &limits)?),
         )?;
         Ok(Self { train, test: None })
     }

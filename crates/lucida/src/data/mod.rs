@@ -25,7 +25,9 @@ pub use dataset::{Dataset, LabeledImages, Subset};
 pub use digit::normalize_digit;
 pub use encode::FileKind;
 pub(crate) use encode::JPEG_QUALITY;
-pub use folder::{Duplicate, Folder, FolderBuilder, FolderSet, LabelSource, LabelsFound, Part, Skipped, save_skipped};
+pub use folder::{
+    Duplicate, Folder, FolderBuilder, FolderSet, LabelSource, LabelsFound, Part, Skipped, is_image_file, save_skipped,
+};
 pub use image::Image;
 pub use limits::Limits;
 pub use loader::{Batch, Loader};

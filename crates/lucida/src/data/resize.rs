@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use fast_image_resize::images::{Image as ResizeBuffer, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{F32, F32x3, U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
 use super::{Image, Limits};
@@ -61,20 +62,21 @@ impl Image {
         }
         let [from_width, from_height] = checked_size(self.width(), self.height())?;
         let [to_width, to_height] = checked_size(width, height)?;
-        let kind = if self.channels() == 1 { PixelType::U8 } else { PixelType::U8x3 };
         let algorithm = match filter {
             Filter::Nearest => ResizeAlg::Nearest,
             Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
             Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
             Filter::Lanczos3 => ResizeAlg::Convolution(FilterType::Lanczos3),
         };
-        let failed = |problem: String| Error::Bug(format!("resizing to {width}x{height}: {problem}"));
-        let source = ImageRef::new(from_width, from_height, self.pixels(), kind).map_err(|e| failed(e.to_string()))?;
-        let mut target = ResizeBuffer::new(to_width, to_height, kind);
-        Resizer::new()
-            .resize(&source, &mut target, &ResizeOptions::new().resize_alg(algorithm))
-            .map_err(|e| failed(e.to_string()))?;
-        Self::new(width, height, self.channels(), target.into_vec())
+        let to = [to_width, to_height];
+        let pixels = if self.channels() == 1 {
+            let source = TypedImageRef::<U8>::from_buffer(from_width, from_height, self.pixels());
+            resample(source, to, algorithm)?.pixels().iter().map(|pixel| pixel.0).collect()
+        } else {
+            let source = TypedImageRef::<U8x3>::from_buffer(from_width, from_height, self.pixels());
+            resample(source, to, algorithm)?.pixels().iter().flat_map(|pixel| pixel.0).collect()
+        };
+        Self::new(width, height, self.channels(), pixels)
     }
 
     /// The part of `width` x `height` pixels whose top left corner is at (`x`, `y`).
@@ -170,11 +172,9 @@ impl Image {
 /// # Errors
 /// As [`Image::resize`]; [`Error::Argument`] also when there are not 1 or 3 channels, or `values` has another length.
 pub fn resize_floats(values: &[f32], from: [usize; 2], to: [usize; 2], channels: usize) -> Result<Vec<f32>> {
-    let kind = match channels {
-        1 => PixelType::F32,
-        3 => PixelType::F32x3,
-        _ => return Err(Error::argument(format!("an image has 1 or 3 channels, not {channels}"))),
-    };
+    if ![1, 3].contains(&channels) {
+        return Err(Error::argument(format!("an image has 1 or 3 channels, not {channels}")));
+    }
     if values.len() != from[0] * from[1] * channels {
         return Err(Error::argument(format!("{from:?} pixels of {channels} channels are not {} values", values.len())));
     }
@@ -183,13 +183,31 @@ pub fn resize_floats(values: &[f32], from: [usize; 2], to: [usize; 2], channels:
     }
     let [from_width, from_height] = checked_size(from[1], from[0])?;
     let [to_width, to_height] = checked_size(to[1], to[0])?;
-    let failed = |problem: String| Error::Bug(format!("resizing to {to_width}x{to_height}: {problem}"));
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
-    let source = ResizeBuffer::from_vec_u8(from_width, from_height, bytes, kind).map_err(|e| failed(e.to_string()))?;
-    let mut target = ResizeBuffer::new(to_width, to_height, kind);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(e.to_string()))?;
-    Ok(target.buffer().chunks_exact(4).map(|bytes| f32::from_ne_bytes(bytes.try_into().expect("four"))).collect())
+    let (to, algorithm) = ([to_width, to_height], ResizeAlg::Convolution(FilterType::Bilinear));
+    if channels == 1 {
+        let pixels: Vec<F32> = values.iter().map(|&value| F32::new(value)).collect();
+        let source = TypedImageRef::new(from_width, from_height, &pixels);
+        return Ok(resample(source, to, algorithm)?.pixels().iter().map(|pixel| pixel.0).collect());
+    }
+    let (pixels, _) = values.as_chunks::<3>();
+    let pixels: Vec<F32x3> = pixels.iter().map(|&pixel| F32x3::new(pixel)).collect();
+    let source = TypedImageRef::new(from_width, from_height, &pixels);
+    Ok(resample(source, to, algorithm)?.pixels().iter().flat_map(|pixel| pixel.0).collect())
+}
+
+/// An image in another size. It is of a type that is known when this is compiled: the code for all types of pixels would
+/// take 2.5 MB of the binary.
+fn resample<P: PixelTrait>(
+    source: std::result::Result<TypedImageRef<'_, P>, impl std::fmt::Display>,
+    [width, height]: [u32; 2],
+    algorithm: ResizeAlg,
+) -> Result<TypedImage<'static, P>> {
+    let failed = |problem: String| Error::Bug(format!("resizing to {width}x{height}: {problem}"));
+    let source = source.map_err(|problem| failed(problem.to_string()))?;
+    let mut target = TypedImage::new(width, height);
+    let options = ResizeOptions::new().resize_alg(algorithm);
+    Resizer::new().resize_typed(&source, &mut target, &options).map_err(|problem| failed(problem.to_string()))?;
+    Ok(target)
 }
 
 /// A size that can be worked with: no side 0, no more pixels than the limit.

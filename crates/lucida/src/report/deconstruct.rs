@@ -10,10 +10,8 @@ use crate::explain::{
 };
 use crate::nn::Network;
 use crate::plot::{Cell, Content, Gallery, Grid};
-use crate::weights::{Outputs, builtin_vgg16_at};
+use crate::weights::{Outputs, builtin_classifier, builtin_vgg16_at};
 use crate::{Cpu, Result};
-
-pub(super) const CAT: &[u8] = include_bytes!("../../../../assets/chelsea.png");
 
 /// The layers whose filters are shown, and how many of them.
 const FILTERS: [(&str, usize); 3] = [("conv2d", 12), ("conv2d_1", 24), ("conv2d_2", 24)];
@@ -28,6 +26,9 @@ const METHODS: [explain::Method; 6] = [
     explain::Method::Rise,
     explain::Method::Lrp,
 ];
+/// Those for the photo: RISE and occlusion need a forward pass for each mask.
+const PHOTO_METHODS: [explain::Method; 4] =
+    [explain::Method::GradCam, explain::Method::SmoothGrad, explain::Method::GuidedBackprop, explain::Method::Lrp];
 /// The photo's layers: three whose maps are shown, one whose filters are.
 const PHOTO_LAYERS: [&str; 3] = ["block1_conv2", "block2_conv2", "block3_conv3"];
 const PHOTO_FILTERS: (&str, usize) = ("block3_conv1", 6);
@@ -71,11 +72,20 @@ pub(super) struct Deconstruction {
     maps: Image,
     explanations: Vec<(String, Image)>,
     figure: Image,
+    classified: ClassifiedPhoto,
     photo: Photo,
     stylized: StylizedCat,
 }
 
-/// VGG16 on the photo of the cat.
+/// The photo of the cat and what the built-in classifier says about it.
+#[derive(Debug)]
+struct ClassifiedPhoto {
+    /// The likeliest classes with their probabilities.
+    top: Vec<(String, f32)>,
+    maps: Image,
+}
+
+/// The blocks of VGG16 on the photo of the cat.
 #[derive(Debug)]
 struct Photo {
     maps: Image,
@@ -84,12 +94,13 @@ struct Photo {
 }
 
 impl Deconstruction {
-    pub(super) const FILES: [&str; 8] = [
+    pub(super) const FILES: [&str; 9] = [
         "classes.png",
         "filters.png",
         "activations.png",
         "explanations.png",
         "deconv.png",
+        "cat-explained.png",
         "cat-activations.png",
         "cat-deconv.png",
         stylized::FILE,
@@ -103,6 +114,7 @@ impl Deconstruction {
             maps: maps(result, cpu)?,
             explanations: explanations(result, cpu)?,
             figure: figure(result, cpu)?,
+            classified: ClassifiedPhoto::new(result.config.seed, cpu)?,
             photo: Photo::new(depth, cpu)?,
             stylized: StylizedCat::new(depth, result.config.seed, cpu)?,
         })
@@ -129,6 +141,7 @@ impl Deconstruction {
             self.maps.clone(),
             Grid::new(explanations).columns(1).margin(16).render()?,
             self.figure.clone(),
+            self.classified.maps.clone(),
             self.photo.maps.clone(),
             self.photo.projections.clone(),
             self.stylized.image.clone(),
@@ -188,9 +201,25 @@ impl Deconstruction {
         self.stylized.section()
     }
 
+    pub(super) fn classified(&self) -> Result<Content> {
+        let top: Vec<String> = self
+            .classified
+            .top
+            .iter()
+            .map(|(class, probability)| format!("{class} {}", percent(*probability)))
+            .collect();
+        let intro = format!(
+            "The built-in classifier, EfficientNet-Lite0, was trained on a million photos of 1,000 classes (ImageNet). For a photo \
+             of a cat its likeliest classes are: {}. The maps show which pixels contribute to the first; `lucida explain \
+             photo.jpg` does this with your own photo.",
+            top.join(", ")
+        );
+        Content::new().paragraph(&intro).image(&self.classified.maps, 1, "Attribution maps of a photo of a cat", "")
+    }
+
     pub(super) fn photo(&self) -> Result<Content> {
-        let intro = "The same tools, applied to a network trained on a million photos: the first three blocks of VGG16, which \
-                     are built in, and a photo of a cat.";
+        let intro = "The same tools as for the digits, applied to the first three blocks of VGG16, which are built in, and the \
+                     photo of the cat.";
         let gallery =
             self.photo.filters.iter().fold(Gallery::new(2), |gallery, (filter, image)| {
                 gallery.item(image.clone(), format!("{filter}"), false)
@@ -277,17 +306,26 @@ fn explanations(result: &DemoResult, cpu: Cpu) -> Result<Vec<(String, Image)>> {
             true => format!("{taken}, classified correctly"),
             false => format!("{}, classified as {taken}", result.class_name(is)),
         };
-        let mut explained = Vec::new();
-        for method in METHODS {
-            let map = explainer.explain(&input, class, method)?;
-            let faithfulness = explainer.faithfulness(&input, &map)?;
-            explained.push(Explained { map, faithfulness });
-        }
+        let explained = explained(&mut explainer, &input, class, &METHODS)?;
         let seen = result.model.preprocessing()?.to_image(&input)?;
         let meant = format!("{taken} ({})", percent(probability));
         explanations.push((title, comparison(&seen, &meant, &explained)?));
     }
     Ok(explanations)
+}
+
+fn explained(
+    explainer: &mut Explainer,
+    input: &[f32],
+    class: usize,
+    methods: &[explain::Method],
+) -> Result<Vec<Explained>> {
+    let of = |&method: &explain::Method| {
+        let map = explainer.explain(input, class, method)?;
+        let faithfulness = explainer.faithfulness(input, &map)?;
+        Ok(Explained { map, faithfulness })
+    };
+    methods.iter().map(of).collect()
 }
 
 fn figure(result: &DemoResult, cpu: Cpu) -> Result<Image> {
@@ -304,9 +342,28 @@ fn figure(result: &DemoResult, cpu: Cpu) -> Result<Image> {
     DeconvFigure::new(&question, &digits, &mut ())?.render()
 }
 
+impl ClassifiedPhoto {
+    fn new(seed: u64, cpu: Cpu) -> Result<Self> {
+        let cat = Image::decode(lucida_assets::CAT, "chelsea.png", &Limits::default())?;
+        let model = builtin_classifier()?;
+        let preprocessing = model.preprocessing()?;
+        let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+        preprocessing.apply(&cat, &mut input)?;
+        let probabilities = ClassScore::outputs(&model, &[&input], cpu)?.remove(0);
+        let mut ranking: Vec<usize> = (0..probabilities.len()).collect();
+        ranking.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+        let top = ranking.iter().take(5).map(|&class| (model.class_name(class), probabilities[class])).collect();
+        let class = ranking[0];
+        let mut explainer = Explainer::new(&model, &explain::ExplainConfig { cpu, seed, ..Default::default() })?;
+        let explained = explained(&mut explainer, &input, class, &PHOTO_METHODS)?;
+        let meant = format!("{} ({})", model.class_name(class), percent(probabilities[class]));
+        Ok(Self { top, maps: comparison(&preprocessing.to_image(&input)?, &meant, &explained)? })
+    }
+}
+
 impl Photo {
     fn new(depth: &Depth, cpu: Cpu) -> Result<Self> {
-        let cat = Image::decode(CAT, "chelsea.png", &Limits::default())?;
+        let cat = Image::decode(lucida_assets::CAT, "chelsea.png", &Limits::default())?;
         let height = depth.photo_height;
         let model = builtin_vgg16_at(height, (cat.width() * height / cat.height()).next_multiple_of(8))?;
         let (network, preprocessing) = (&model.network, model.preprocessing()?);

@@ -68,7 +68,7 @@ pub struct Times {
 
 impl Demo {
     /// The files of a demonstration; the first is the page.
-    pub const FILES: [&str; 15] = [
+    pub const FILES: [&str; 16] = [
         "index.html",
         "model.safetensors",
         images::CURVES,
@@ -84,6 +84,7 @@ impl Demo {
         Deconstruction::FILES[5],
         Deconstruction::FILES[6],
         Deconstruction::FILES[7],
+        Deconstruction::FILES[8],
     ];
 
     /// Reads the built-in digits and splits them.

@@ -29,6 +29,7 @@ pub(super) fn report(result: &DemoResult, deconstruct: &Deconstruction, taking_a
         .section("Activation maximization: classes", deconstruct.dreams()?)
         .section("Activation maximization: filters", deconstruct.filters()?)
         .section("Top activations (deconvnet)", deconstruct.figure()?)
+        .section("A photo, classified and explained", deconstruct.classified()?)
         .section("Deconstructing VGG16", deconstruct.photo()?)
         .section("Style transfer", deconstruct.stylized()?)
         .section("Architecture", network(result))

@@ -3,9 +3,6 @@
 use crate::Result;
 use crate::data::{Image, Limits};
 
-/// Drawn by `assets/brushwork.rs`.
-const PNG: &[u8] = include_bytes!("../../../../assets/brushwork.png");
-
 /// The name to ask for it by.
 pub const BRUSHWORK: &str = "brushwork";
 
@@ -14,7 +11,7 @@ pub const BRUSHWORK: &str = "brushwork";
 /// # Errors
 /// None in practice.
 pub fn brushwork() -> Result<Image> {
-    Image::decode(PNG, "brushwork.png", &Limits::default())
+    Image::decode(lucida_assets::BRUSHWORK, "brushwork.png", &Limits::default())
 }
 
 #[cfg(test)]

@@ -1,15 +1,59 @@
-//! The network that the library carries with it, so that explanations and style transfer need no download.
+//! The networks that the library carries with it, so that predictions, explanations and style transfer need no download.
 
-use half::f16;
 use safetensors::{Dtype, SafeTensors};
 
-use super::Model;
+use super::floats::Float;
+use super::{Model, parse_class_names};
 use crate::data::Preprocessing;
-use crate::nn::{Network, applications};
+use crate::nn::applications::{self, Architecture};
+use crate::nn::{Network, Weight};
 use crate::{Error, Result};
 
-/// Weights in 16-bit floats; see `assets/README.md` for where they come from.
-const VGG16: &[u8] = include_bytes!("../../../../assets/vgg16-block1-3-f16.safetensors");
+/// The known network that the built-in classifier is.
+pub const CLASSIFIER: &str = "efficientnet-lite0";
+
+/// The classes of the ImageNet challenge.
+const IMAGENET_CLASSES: usize = 1000;
+
+/// Whether the weights of a known network are built in.
+pub fn is_builtin(known: &Architecture) -> bool {
+    known.name == CLASSIFIER
+}
+
+/// The built-in classifier: EfficientNet-Lite0, trained on the 1,000 classes of ImageNet (75.1 % top-1 accuracy as
+/// published), for images of 224x224 pixels. Its large kernels were rounded to 10 bits, the other weights to 16-bit floats: on
+/// 1,000 photos of cats and dogs, the class stayed the same for 99.4 %.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let model = lucida::weights::builtin_classifier()?;
+/// let photo = Image::filled(300, 200, &[90, 120, 200]);
+/// let Predicted::Class(found) = &model.predict(&[photo])?[0] else { panic!("a softmax predicts a class") };
+/// println!("{} {:.1} %", model.class_name(found.class), 100.0 * found.probabilities[found.class]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
+/// # Errors
+/// None in practice.
+pub fn builtin_classifier() -> Result<Model> {
+    let known = applications::find(CLASSIFIER)?;
+    let mut model = Model::of_architecture(known, &applications::Options::default())?;
+    fill(&mut model.network, CLASSIFIER, lucida_efficientnet_lite0::WEIGHTS)?;
+    name_imagenet_classes(&mut model)?;
+    Ok(model)
+}
+
+/// Names the classes of a known network that tells those of ImageNet: all that are published have them in the same order.
+pub(super) fn name_imagenet_classes(model: &mut Model) -> Result<()> {
+    let classes = model.network.output()?.shape().as_flat();
+    if applications::find(model.network.name()).is_ok_and(|known| classes == Some(known.classes))
+        && classes == Some(IMAGENET_CLASSES)
+    {
+        model.class_names = parse_class_names(lucida_efficientnet_lite0::CLASS_NAMES)?;
+    }
+    Ok(())
+}
 
 /// The first three blocks of VGG16 (seven convolutions, to `block3_pool`) with the weights of ImageNet, for images of
 /// 224x224 pixels. The weights were rounded to 16-bit floats.
@@ -26,25 +70,63 @@ pub fn builtin_vgg16() -> Result<Model> {
 /// [`Error::Argument`] when the images are smaller than 8x8 pixels.
 pub fn builtin_vgg16_at(height: usize, width: usize) -> Result<Model> {
     let mut network = applications::vgg16_start([height, width])?;
-    fill(&mut network)?;
+    fill(&mut network, "VGG16", lucida_assets::VGG16_BLOCKS)?;
     let preprocessing = Some(Preprocessing::vgg().with_size(height, width));
     Ok(Model { preprocessing, ..Model::new(network) })
 }
 
-fn fill(network: &mut Network) -> Result<()> {
-    let bug = |problem: String| Error::Bug(format!("the built-in VGG16: {problem}"));
-    let tensors = SafeTensors::deserialize(VGG16).map_err(|problem| bug(problem.to_string()))?;
+/// Fills a network with built-in weights. A kernel of integers has a second tensor, `NAME.scale`, with the scale of each
+/// channel.
+fn fill(network: &mut Network, what: &str, safetensors: &[u8]) -> Result<()> {
+    let bug = |problem: String| Error::Bug(format!("the built-in {what}: {problem}"));
+    let tensors = SafeTensors::deserialize(safetensors).map_err(|problem| bug(problem.to_string()))?;
     for weight in network.weights_mut() {
         let name = weight.name().replace('/', ".");
         let tensor = tensors.tensor(&name).map_err(|problem| bug(format!("{name}: {problem}")))?;
-        if tensor.dtype() != Dtype::F16 || tensor.shape() != weight.shape() {
+        let fits = match tensor.dtype() {
+            Dtype::F16 if tensor.shape() == weight.shape() => {
+                Float::F16.decode(tensor.data(), weight.values_mut());
+                true
+            }
+            Dtype::U8 => {
+                let scale = tensors.tensor(&format!("{name}.scale")).map_err(|problem| bug(problem.to_string()))?;
+                let mut scales = vec![0.0; scale.data().len() / Float::F32.size()];
+                Float::F32.decode(scale.data(), &mut scales);
+                unpack(tensor.data(), &scales, weight)
+            }
+            _ => false,
+        };
+        if !fits {
             return Err(bug(format!("{name} is of type {:?} and shape {:?}", tensor.dtype(), tensor.shape())));
-        }
-        for (value, bytes) in weight.values_mut().iter_mut().zip(tensor.data().chunks_exact(2)) {
-            *value = f16::from_le_bytes([bytes[0], bytes[1]]).to_f32();
         }
     }
     Ok(())
+}
+
+/// Fills a kernel with integers in two's complement, which lie end to end, the lowest bit first, times the scale of each
+/// one's channel. Tells whether they fit.
+fn unpack(bytes: &[u8], scales: &[f32], weight: &mut Weight) -> bool {
+    let values = weight.values_mut();
+    let bits = bytes.len() * 8 / values.len();
+    if !(2..=16).contains(&bits) || scales.is_empty() || !values.len().is_multiple_of(scales.len()) {
+        return false;
+    }
+    let mut bytes = bytes.iter();
+    let (mut held, mut count) = (0_u32, 0);
+    for pixel in values.chunks_exact_mut(scales.len()) {
+        for (value, scale) in pixel.iter_mut().zip(scales) {
+            while count < bits {
+                held |= u32::from(bytes.next().copied().unwrap_or(0)) << count;
+                count += 8;
+            }
+            // The shift to the left and back extends the sign.
+            let integer = ((held << (32 - bits)) as i32) >> (32 - bits);
+            *value = integer as f32 * scale;
+            held >>= bits;
+            count -= bits;
+        }
+    }
+    true
 }
 
 #[cfg(test)]
@@ -70,5 +152,29 @@ mod tests {
         let model = builtin_vgg16_at(64, 96).unwrap();
         assert_eq!(model.network.output().unwrap().shape(), &[8, 12, 256].into());
         assert!(builtin_vgg16_at(4, 4).is_err());
+    }
+
+    #[test]
+    fn the_classifier_is_whole() {
+        let model = builtin_classifier().unwrap();
+        model.check().unwrap();
+        assert_eq!(model.network.parameters().0, 4_694_024);
+        assert_eq!((model.class_names.len(), model.class_names[281].as_str()), (1000, "tabby"));
+        for weight in model.network.weights() {
+            assert!(weight.values().iter().all(|value| value.is_finite()), "{}", weight.name());
+        }
+    }
+
+    #[test]
+    fn integers_of_any_bits_are_unpacked() {
+        let mut network = applications::mnist_cnn(1).unwrap();
+        let mut weights = network.weights_mut();
+        let weight = weights.iter_mut().find(|weight| weight.shape() == [10]).unwrap();
+        // Ten times 3 bits: 1, -1, 3, -4, 0, and again.
+        let bits = [0b001_u32, 0b111, 0b011, 0b100, 0b000].repeat(2);
+        let held = bits.iter().rev().fold(0_u32, |held, bits| held << 3 | bits);
+        assert!(unpack(&held.to_le_bytes(), &[1.0, 0.5], weight));
+        assert_eq!(weight.values(), [1.0, -0.5, 3.0, -2.0, 0.0, 0.5, -1.0, 1.5, -4.0, 0.0]);
+        assert!(!unpack(&held.to_le_bytes(), &[1.0; 3], weight) && !unpack(&[0], &[1.0], weight));
     }
 }

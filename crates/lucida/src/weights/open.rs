@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::format::{fill, load_known};
+use super::builtin::{builtin_classifier, is_builtin, name_imagenet_classes};
+use super::format::{Format, fill, load_known};
 use super::hub::{self, Hub, State};
 use super::modules::Asserted;
 use super::{
@@ -61,7 +62,10 @@ pub struct ModelSpec {
 /// What a specification turns out to mean.
 enum ResolvedModel {
     File(PathBuf),
-    Builtin,
+    /// [`BUILTIN`].
+    Blocks,
+    /// The built-in classifier.
+    Classifier(&'static Architecture),
     Known(Asserted, Option<PathBuf>),
 }
 
@@ -83,9 +87,12 @@ pub fn open_with(spec: &ModelSpec, settings: ModelSettings) -> Result<Model> {
 }
 
 fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
-    let (model, file) = match spec.meaning()? {
+    let meaning = spec.meaning()?;
+    let is_known = matches!(meaning, ResolvedModel::Known(..));
+    let (mut model, file) = match meaning {
         ResolvedModel::File(path) => (resized(load(&path, spec.size)?, &path, spec.size)?, Some(path)),
-        ResolvedModel::Builtin => (builtin(spec)?, None),
+        ResolvedModel::Blocks => (blocks(spec)?, None),
+        ResolvedModel::Classifier(known) => (fitted(builtin_classifier()?, known, Path::new(known.name), spec)?, None),
         ResolvedModel::Known(known, Some(weights)) => (open_known(known, &weights, spec)?, Some(weights)),
         ResolvedModel::Known(known, None) => (open_known(known, &locate(known.known, spec.top)?, spec)?, None),
     };
@@ -94,7 +101,17 @@ fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
         (None, Some(file)) => ModelSettings::load(file)?.unwrap_or_default(),
         (None, None) => ModelSettings::default(),
     };
-    complete(model, file.as_deref(), settings, spec)
+    model = complete(model, file.as_deref(), settings, spec)?;
+    if model.class_names.is_empty() && (is_known || file.is_some_and(|file| has_weights_only(&file))) {
+        name_imagenet_classes(&mut model)?;
+    }
+    Ok(model)
+}
+
+/// Whether a file is of weights alone, as known networks are published: the network was told by them. A whole model of
+/// another library may have a known name and a thousand classes of its own.
+fn has_weights_only(file: &Path) -> bool {
+    matches!(Format::of(file), Ok(Format::Torch | Format::Safetensors))
 }
 
 /// A model with what its file does not say: how images are prepared, the names of its classes, and, where the
@@ -171,7 +188,7 @@ impl ModelSpec {
         Ok(match self.meaning()? {
             ResolvedModel::File(path) => Some(path),
             ResolvedModel::Known(_, weights) => weights,
-            ResolvedModel::Builtin => None,
+            ResolvedModel::Blocks | ResolvedModel::Classifier(_) => None,
         })
     }
 
@@ -193,8 +210,9 @@ impl ModelSpec {
         }
         let meaning = match file {
             Some(path) => ResolvedModel::File(path),
-            None if self.model == BUILTIN => ResolvedModel::Builtin,
+            None if self.model == BUILTIN => ResolvedModel::Blocks,
             None => match applications::find_of(&self.model) {
+                Ok((known, _)) if self.weights.is_none() && is_builtin(known) => ResolvedModel::Classifier(known),
                 Ok((known, library)) => ResolvedModel::Known(Asserted { known, library }, self.weights.clone()),
                 Err(unknown) => {
                     let name = &self.model;
@@ -209,7 +227,7 @@ impl ModelSpec {
                 }
             },
         };
-        if let (Some(weights), ResolvedModel::File(_) | ResolvedModel::Builtin) = (&self.weights, &meaning) {
+        if let (Some(weights), ResolvedModel::File(_) | ResolvedModel::Blocks) = (&self.weights, &meaning) {
             return Err(Error::argument(format!(
                 "{}: {} has weights of its own; a file of weights goes with the name of a network",
                 weights.display(),
@@ -255,7 +273,7 @@ fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     })
 }
 
-fn builtin(spec: &ModelSpec) -> Result<Model> {
+fn blocks(spec: &ModelSpec) -> Result<Model> {
     let [height, width] = spec.size.unwrap_or(BUILTIN_SIZE);
     builtin_vgg16_at(height, width)
 }

@@ -7,7 +7,7 @@ use lucida::train::{EpochRecord, Evaluation, RunFolder, TrainConfig, TrainResult
 use lucida::weights::Model;
 use serde_json::{Value, json};
 
-use super::super::Context;
+use super::super::{Context, shell_word};
 use crate::output::percent;
 
 /// A training that has ended.
@@ -83,11 +83,12 @@ impl FinishRun<'_> {
             output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {count} {}", self.samples))?;
         }
         output.info(&written);
-        output.info(&format!("Next: lucida report {}", run.path().display()));
         let remedies: Vec<&str> = self.remedies.into_iter().flatten().collect();
         if let Some(advice) = advice(result, &self.validation, &remedies) {
             output.info(&advice);
         }
+        let run = shell_word(&run.path().display().to_string());
+        output.info(&format!("Next: lucida predict {run} IMAGE, or lucida report {run}"));
         Ok(())
     }
 

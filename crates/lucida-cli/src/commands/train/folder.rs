@@ -128,7 +128,7 @@ pub(super) fn train_folder(
         validation: folder.validation.counts(),
         remedies: [
             arguments.augment.is_none().then_some("--augment flip,rotation=20,zoom=0.2"),
-            (network.head == 0).then_some("a pretrained base: --model vgg16 (after lucida weights fetch vgg16)"),
+            (network.head == 0).then_some("a pretrained base: --model efficientnet-lite0, the default"),
         ],
         of_fold: fold.is_some(),
     };

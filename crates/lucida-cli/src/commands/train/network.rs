@@ -7,13 +7,13 @@ use lucida::data::{ColorMode, Dataset, Filter, Fit, Preprocessing};
 use lucida::nn::Network;
 use lucida::nn::applications::{self, Options};
 use lucida::train::{Head, TargetSpec, Transfer, TransferModel, continue_training_on, end_of_features, end_of_frozen};
-use lucida::weights::{IncludeTop, Model, ModelSpec, hub, inspect};
+use lucida::weights::{IncludeTop, Model, ModelSpec, hub, inspect, is_builtin};
 
 use crate::cli::TrainFolder;
 use crate::commands::{Context, open_model};
 use crate::exit::Usage;
 
-/// Height and width of the images of a known base by default.
+/// Height and width of the images of a published base by default.
 const SIZE: usize = 150;
 
 /// A network before the classes are known.
@@ -41,11 +41,13 @@ impl Source {
                 let known = applications::find(&arguments.model)?;
                 let spec = match &arguments.weights {
                     Some(path) if path.as_os_str() == "none" => return Self::scratch(known, arguments),
-                    None if hub::published(known, true).is_err() => return Self::scratch(known, arguments),
+                    None if !is_builtin(known) && hub::published(known, true).is_err() => {
+                        return Self::scratch(known, arguments);
+                    }
                     // The file of a whole model knows the size and the classes that it was trained with.
                     Some(path) if inspect(path)?.architecture.is_some() => file(path),
                     weights => {
-                        let size = Some(size.unwrap_or([SIZE; 2]));
+                        let size = Some(size.unwrap_or_else(|| default_size(known)));
                         ModelSpec { weights: weights.clone(), size, ..ModelSpec::new(&arguments.model) }
                     }
                 };
@@ -120,6 +122,12 @@ impl Source {
     }
 }
 
+/// Height and width of the images of a known base by default: the built-in one is quick at its own size.
+fn default_size(known: &applications::Architecture) -> [usize; 2] {
+    let [height, width, _] = known.input;
+    if is_builtin(known) { [height, width] } else { [SIZE; 2] }
+}
+
 /// A base with the preprocessing that the command line asks for.
 fn with_preprocessing(mut base: Model, arguments: &TrainFolder) -> Result<Model> {
     let shape = base.network.input_shape()?.as_image();
@@ -134,9 +142,10 @@ fn with_preprocessing(mut base: Model, arguments: &TrainFolder) -> Result<Model>
 }
 
 /// The last layer of a base that is kept by default: of a known network the last one before its classifier, whether or not
-/// the file has that.
+/// the file has that. Of the built-in one it is the pooling, so that the cached features of an image are 1,280 values and not
+/// 62,720, and a head on them does not overfit.
 fn end_of_base<'a>(network: &'a Network, known: Option<&applications::Architecture>) -> Result<&'a str> {
-    if let Some(known) = known.filter(|known| known.parameters_without_top.is_some()) {
+    if let Some(known) = known.filter(|known| known.parameters_without_top.is_some() && !is_builtin(known)) {
         let shape = network.input_shape()?.as_image().unwrap_or(known.input);
         let bare = known.build(&Options::without_top().size(shape[0], shape[1]))?;
         if let Ok(end) = network.find(bare.output()?.name()) {

@@ -27,9 +27,9 @@ pub(super) fn unsorted(folder: &Path, files: &[PathBuf]) -> String {
         .unwrap_or_else(|| "move the images of each class into a folder of their own".to_owned())
 }
 
-/// Whether a file is called like an image.
-pub(super) fn is_image(file: &Path) -> bool {
-    has_ending(file, &IMAGES)
+/// Whether a file is called like an image: `photo.jpg`. It need not exist, nor be of a format that is read.
+pub fn is_image_file(file: impl AsRef<Path>) -> bool {
+    has_ending(file.as_ref(), &IMAGES)
 }
 
 fn has_ending(file: &Path, endings: &[&str]) -> bool {
@@ -40,7 +40,7 @@ fn has_ending(file: &Path, endings: &[&str]) -> bool {
 /// The lines that sort the images by what their names begin with, where these are a few words that come again and again.
 pub(super) fn sort_by_name(folder: &Path, files: &[PathBuf]) -> Option<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for file in files.iter().filter(|file| is_image(file)) {
+    for file in files.iter().filter(|file| is_image_file(file)) {
         let name = file.file_name()?.to_str()?;
         let end = name.find(|c: char| c.is_ascii_digit() || "._- (".contains(c)).unwrap_or(name.len());
         // cat.jpg is one image of a cat, not the first of a class.

@@ -8,6 +8,10 @@
 //!
 //! A batch normalization is undone by its factors, a concatenation by splitting it, and branches add up where they
 //! part. Biases play no role on the way down.
+//!
+//! It is the switches that tie a projection to the image. In a network without max pooling there are none, and projections
+//! would be the same grid for every image; there, guided backpropagation takes the deconvnet's place, which also keeps to
+//! what was active on the way up (Springenberg et al., "Striving for simplicity", 2015, section 3.4).
 
 mod figure;
 #[cfg(test)]
@@ -18,7 +22,7 @@ use std::cmp::Ordering;
 use crate::explain::classic_filters::Plane;
 use crate::explain::receptive_field::{ReceptiveField, receptive_field};
 use crate::nn::layers::ActivationKind;
-use crate::nn::{BackwardRule, Inference, Network, Plan, TensorRef};
+use crate::nn::{BackwardRule, Inference, Layer, Network, Plan, TensorRef};
 use crate::{Cpu, Error, Result};
 
 pub use figure::{DeconvFigure, Example, FilterExamples, outlined_fields, projection_sheet};
@@ -69,6 +73,7 @@ pub struct Projection {
 #[derive(Debug)]
 pub struct Deconvnet {
     plan: Plan,
+    rule: BackwardRule,
     field: ReceptiveField,
     input_len: usize,
 }
@@ -82,6 +87,7 @@ impl Deconvnet {
     pub fn new(network: &Network, layer: &str, batch: usize, cpu: Cpu) -> Result<Self> {
         let field = receptive_field(network, layer)?;
         let point = point(network, layer)?;
+        let rule = if has_max_pooling(network) { BackwardRule::Deconvnet } else { BackwardRule::GuidedBackprop };
         let plan = |batch| {
             Plan::builder(network)
                 .cpu(cpu)
@@ -89,7 +95,7 @@ impl Deconvnet {
                 .output(point.clone())
                 .grad_output_at(point.clone())
                 .input_gradient()
-                .rule(BackwardRule::Deconvnet)
+                .rule(rule)
                 .build()
         };
         let mut one = plan(1)?;
@@ -98,7 +104,13 @@ impl Deconvnet {
             drop(one);
             one = plan(batch)?;
         }
-        Ok(Self { plan: one, field, input_len: network.input_shape()?.len() })
+        Ok(Self { plan: one, rule, field, input_len: network.input_shape()?.len() })
+    }
+
+    /// How the projections pass rectifiers: as in a deconvnet, or, where a network has no max pooling, by guided
+    /// backpropagation.
+    pub fn rule(&self) -> BackwardRule {
+        self.rule
     }
 
     /// The most projections that are made at a time.
@@ -184,6 +196,10 @@ impl Deconvnet {
             _ => Ok(()),
         }
     }
+}
+
+fn has_max_pooling(network: &Network) -> bool {
+    network.nodes().iter().any(|node| matches!(node.layer(), Layer::MaxPooling2D(_)))
 }
 
 /// What a filter answers to one image, before its activation: its map, whatever rectifier follows.

@@ -5,10 +5,10 @@ use std::path::Path;
 use lucida::data::{Dataset, Folder, memory_to_keep, save_skipped};
 use lucida::nn::applications::{self, Architecture, Options};
 use lucida::train::{
-    FeatureSet, FeatureStore, Head, ImageSamples, Origin, TrainResult, Transfer, TransferModel, evaluate_samples,
-    features_of_base, image_keys,
+    FeatureSet, FeatureStore, Head, ImageSamples, Origin, TrainResult, Transfer, TransferModel, end_of_features,
+    evaluate_samples, features_of_base, image_keys,
 };
-use lucida::weights::{BUILTIN, IncludeTop, Model, ModelSpec, hub, locate, open};
+use lucida::weights::{BUILTIN, CLASSIFIER, IncludeTop, Model, ModelSpec, hub, locate, open};
 use lucida::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
@@ -37,6 +37,7 @@ pub(crate) fn networks() -> Vec<Choice> {
     let base =
         |known: &&Architecture| hub::published(known, true).is_ok() && locate(known, IncludeTop::Unneeded).is_ok();
     let mut choices = vec![
+        Choice { name: CLASSIFIER, title: "A new head on the built-in classifier, EfficientNet-Lite0".into() },
         Choice { name: SCRATCH, title: "A small network, from scratch".into() },
         Choice { name: BUILTIN, title: "A new head on the first blocks of VGG16".into() },
     ];
@@ -70,12 +71,13 @@ pub(super) fn check(studio: &Studio, network: Option<&str>) -> problem::Result<(
 pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, features: Option<&Path>) -> Result<Value> {
     let Some(Source::Folder(path)) = source else { return Err(Error::argument("there is no folder of photos")) };
     let (request, cpu, job) = (training.request, training.cpu, training.job);
-    let name = request.network.as_deref().unwrap_or(SCRATCH);
+    let name = request.network.as_deref().unwrap_or(CLASSIFIER);
     let base = base(name)?;
     let preprocessing = match &base {
         Some(base) => base.preprocessing()?.clone(),
         None => applications::find(SCRATCH)?.pixels.preprocessing([SIZE, SIZE, 3])?,
     };
+    let transfer = base.as_ref().map(|base| transfer(base, name)).transpose()?;
     let mut reporter = job.reporter("listing the images");
     let mut builder = Folder::builder(path).split(VALIDATION, request.seed).cpu(cpu).progress(&mut reporter);
     if base.is_none() {
@@ -94,13 +96,13 @@ pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, feature
         seed: request.seed,
         model: Some(name.to_owned()),
         size: Some([preprocessing.height, preprocessing.width]),
-        head: base.as_ref().map(|_| Head::default().to_string()),
-        cut: base.as_ref().and_then(|_| cut(name)),
+        head: transfer.as_ref().map(|transfer| transfer.head.to_string()),
+        cut: transfer.as_ref().and_then(|transfer| transfer.cut.clone()),
         images: Some([folder.train.len(), folder.validation.len()]),
         ..Origin::default()
     };
     origin.save(training.run.origin())?;
-    let Some(base) = base else {
+    let (Some(base), Some(transfer)) = (base, transfer) else {
         let options = Options::default().size(SIZE, SIZE).classes(folder.class_names().len()).seed(request.seed);
         let mut model = Model {
             preprocessing: Some(preprocessing.clone()),
@@ -114,7 +116,6 @@ pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, feature
         let evaluation = evaluate_samples(&model.network, &validation, &all(&folder.validation), cpu)?;
         return training.finish((&mut model, None), &result, &folder.validation, &evaluation);
     };
-    let transfer = Transfer { cut: cut(name), head: Head::default(), unfreeze: None };
     let features = features
         .map_or_else(|| Ok(hub::cache_folder()?.join("features")), |folder| Ok::<_, Error>(folder.to_owned()))?;
     on_base(training, transfer.apply(base, folder.class_names(), request.seed)?, (&folder, &mut origin), &features)
@@ -160,13 +161,23 @@ fn base(name: &str) -> Result<Option<Model>> {
     if name == SCRATCH {
         return Ok(None);
     }
-    let spec = ModelSpec { size: Some([SIZE; 2]), top: IncludeTop::Unneeded, ..ModelSpec::new(name) };
-    open(&spec).map(Some)
+    // The built-in classifier is quick at its own size.
+    let size = (name != CLASSIFIER).then_some([SIZE; 2]);
+    open(&ModelSpec { size, top: IncludeTop::Unneeded, ..ModelSpec::new(name) }).map(Some)
 }
 
-/// Where a base is cut: InceptionV3 where its features are still of parts of things, the others at their end.
-fn cut(name: &str) -> Option<String> {
-    name.starts_with("inception-v3").then(|| "mixed7".to_owned())
+/// Where a base is cut: InceptionV3 where its features are still of parts of things, the built-in classifier before its
+/// classes, the others at their end; and the head behind it.
+fn transfer(base: &Model, name: &str) -> Result<Transfer> {
+    let cut = match name {
+        CLASSIFIER => Some(end_of_features(&base.network)?.to_owned()),
+        _ => name.starts_with("inception-v3").then(|| "mixed7".to_owned()),
+    };
+    let end = match &cut {
+        Some(layer) => &base.network.nodes()[base.network.find(layer)?],
+        None => base.network.output()?,
+    };
+    Ok(Transfer { head: Head::behind(end.shape()), cut, unfreeze: None })
 }
 
 fn all(set: &dyn Dataset) -> Vec<usize> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::hints::is_image;
+use super::super::hints::is_image_file;
 use super::super::walk::files_below;
 use super::table::{Row, Table};
 use super::{LabelSource, file_name};
@@ -201,7 +201,7 @@ impl<'a> Finder<'a> {
     fn without_ending(&mut self, cell: &str) -> Option<PathBuf> {
         let folder = self.folder;
         let stems = self.stems.get_or_insert_with(|| {
-            let images = files_below(folder, &mut Vec::new()).into_iter().filter(|file| is_image(file));
+            let images = files_below(folder, &mut Vec::new()).into_iter().filter(|file| is_image_file(file));
             images.map(|file| (file.with_extension(""), file)).collect()
         });
         spellings(cell).iter().find_map(|name| stems.get(&folder.join(name)).cloned())

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Skipped;
-use super::hints::is_image;
+use super::hints::is_image_file;
 use super::layout::{FoundFile, FoundPart, Layout};
 use super::walk::{check_folder, files_below};
 use crate::data::{Limits, TargetKind};
@@ -183,7 +183,7 @@ fn of_table(
         .collect();
     let listed: std::collections::HashSet<&PathBuf> = files.iter().map(|file| &file.path).collect();
     let others =
-        files_below(folder, &mut Vec::new()).into_iter().filter(|file| is_image(file) && !listed.contains(file));
+        files_below(folder, &mut Vec::new()).into_iter().filter(|file| is_image_file(file) && !listed.contains(file));
     let (name, others) = (file_name(table.path()), others.count());
     if others > 0 {
         let (images, are) = (counted(others, "image"), if others == 1 { "is" } else { "are" });

@@ -1,0 +1,89 @@
+//! The built-in classifier, where a command that takes a model is given images only.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use clap::Command;
+use lucida::data::is_image_file;
+use lucida::files;
+use lucida::weights::{CLASSIFIER, model_file};
+
+/// The arguments with the built-in classifier before the images: `lucida predict photo.jpg` is
+/// `lucida predict efficientnet-lite0 photo.jpg`. Without any image the parser's default does.
+pub(super) fn with_default_model(command: &Command, mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let matches = command.clone().ignore_errors(true).try_get_matches_from(&arguments).unwrap_or_default();
+    let Some((name, inner)) = matches.subcommand() else { return arguments };
+    let Some(subcommand) = command.find_subcommand(name) else { return arguments };
+    let takes_model_and_more = subcommand
+        .get_positionals()
+        .map(|argument| argument.get_id().as_str())
+        .collect::<Vec<_>>()
+        .starts_with(&["model"])
+        && subcommand.get_positionals().count() > 1;
+    let first = takes_model_and_more.then(|| inner.get_raw("model")).flatten().and_then(|mut words| words.next());
+    if first.is_some_and(is_input) {
+        let is_command = |word: &OsString| word.to_str().is_some_and(|word| is_named(subcommand, word));
+        let at = arguments.iter().skip(1).position(is_command);
+        arguments.insert(at.map_or(arguments.len(), |at| at + 2), CLASSIFIER.into());
+    }
+    arguments
+}
+
+fn is_named(command: &Command, word: &str) -> bool {
+    command.get_name() == word || command.get_all_aliases().any(|alias| alias == word)
+}
+
+/// Whether a word is an image or a folder of images, and no model.
+fn is_input(word: &OsStr) -> bool {
+    let path = Path::new(word);
+    if files::is_stdin(path) {
+        return true;
+    }
+    if path.is_dir() {
+        // A folder that has no model is returned itself.
+        return model_file(path).is_some_and(|file| file == path) && !path.join("saved_model.pb").exists();
+    }
+    is_image_file(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn completed(line: &str) -> String {
+        let arguments = line.split(' ').map(OsString::from).collect();
+        let words = with_default_model(&Cli::command(), arguments);
+        words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn images_alone_are_for_the_classifier() {
+        for (typed, meant) in [
+            ("lucida predict photo.jpg", "lucida predict efficientnet-lite0 photo.jpg"),
+            ("lucida -q predict --json a.PNG b.webp", "lucida -q predict efficientnet-lite0 --json a.PNG b.webp"),
+            ("lucida explain --method lrp photo.jpg", "lucida explain efficientnet-lite0 --method lrp photo.jpg"),
+            ("lucida predict src", "lucida predict efficientnet-lite0 src"),
+        ] {
+            assert_eq!(completed(typed), meant);
+        }
+    }
+
+    #[test]
+    fn models_are_left_alone() {
+        for line in [
+            "lucida predict vgg16 photo.jpg",
+            "lucida predict missing photo.jpg",
+            "lucida predict --data mnist",
+            "lucida predict",
+            "lucida summary photo.jpg",
+            "lucida style photo.jpg painting.jpg",
+            "lucida filters --layer a",
+            "lucida",
+        ] {
+            assert_eq!(completed(line), line);
+        }
+    }
+}
