@@ -111,7 +111,7 @@ fn wrong_command_lines_end_with_2() {
         (&["train", "mnist", "--learning-rate", "-1"], "expected a positive number, as in 0.5 or 1e-3, got \"-1\""),
         (&["filter", "a.png", "--kernel", "canny", "--sigma", "-2"], "expected a number that is not negative"),
         (&["train", "cats"], "no such folder; expected a folder of images, or mnist"),
-        (&["train", "./cats", "--cut", "flatten"], "--cut needs a pretrained network"),
+        (&["train", "./cats", "--model", "basic-cnn", "--cut", "flatten"], "--cut needs a pretrained network"),
         (
             &["train", "./cats", "--model", "vgg61"],
             "--model: expected the name of a network, got \"vgg61\"; did you mean vgg16 or vgg11? `lucida models` lists all",
@@ -278,7 +278,7 @@ fn images_and_data_sets_are_alternatives() {
         assert!(missing.contains("--data <mnist[:DIR]|FOLDER>") && !missing.contains("IMAGE"), "{message}");
         let usage = message.split("Usage: ").nth(1).unwrap();
         let (image, data) = (usage.lines().next().unwrap(), usage.lines().nth(1).unwrap());
-        assert!(image.contains("<MODEL> <IMAGE>") && !image.contains("--data"), "{message}");
+        assert!(image.contains("[MODEL] <IMAGE>") && !image.contains("--data"), "{message}");
         assert!(data.contains("--data <DATA>") && !data.contains("IMAGE"), "{message}");
         // Of a whole data set deconv makes a figure.
         assert_eq!(data.contains("--index <INDICES>"), command != "deconv", "{message}");

@@ -136,7 +136,8 @@ fn the_doctor_finds_what_would_fail() {
     let answer = json(&stdout(&cache.lucida(&["doctor", "--json", "--threads", "1"], "").output().unwrap()));
     assert_eq!((&answer["threads"], answer["problems"].as_array().unwrap().len()), (&1.into(), 0));
     // Both forms know the same weights.
-    let weights = ["vgg16-builtin", "vgg16"].map(|name| serde_json::json!({"network": name, "with_top": false}));
+    let weights = [("efficientnet-lite0", true), ("vgg16-builtin", false), ("vgg16", false)];
+    let weights = weights.map(|(name, with_top)| serde_json::json!({"network": name, "with_top": with_top}));
     assert_eq!(answer["weights"], serde_json::Value::from(weights.to_vec()));
     assert!(printed.contains("vgg16-builtin (built in), vgg16 without its classifier\n"), "{printed}");
 

@@ -24,8 +24,8 @@ Examples:
   lucida train photos --model basic-cnn
       a small network, trained from scratch
   lucida train photos --augment width=0.2,height=0.2,shear=0.2,zoom=0.2,flip
-  lucida train photos --model basic-cnn --steps-per-epoch 100 --validation-steps 50 \\
-      --early-stopping 5
+  lucida train photos --model basic-cnn --steps-per-epoch 100 \\
+      --validation-steps 50 --early-stopping 5
   lucida train photos --model vgg16
       a new head on VGG16 (lucida weights fetch vgg16)
   lucida train photos --model inception-v3 --cut mixed7 \\

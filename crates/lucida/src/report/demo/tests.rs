@@ -54,12 +54,12 @@ fn a_demonstration_writes_its_files() {
 
     let page = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
     // Ten predictions, 24 kernels, and the mistakes of 64 digits, at most 20 of which are shown; then ten classes, 60
-    // filters, one sheet of maps, two of explanations (of no mistake, one), one figure, two of the cat and its filters,
-    // three of the stylized image.
+    // filters, one sheet of maps, two of explanations (of no mistake, one), one figure, one of the cat explained, two of
+    // the cat in VGG16 and its filters, three of the stylized image.
     let images = page.matches("<img").count();
     let wrong = result.evaluation.mistakes(&result.held_out().unwrap()).len();
     let right = 64 - wrong;
-    assert_eq!(images, 10 + 24 + wrong.min(20) + 10 + 60 + 1 + right.min(1) + wrong.min(1) + 1 + 2 + 6 + 3);
+    assert_eq!(images, 10 + 24 + wrong.min(20) + 10 + 60 + 1 + right.min(1) + wrong.min(1) + 1 + 1 + 2 + 6 + 3);
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(page.contains("Total params: 113,514") && page.contains("64 held-out digits"), "{page:.2000}");
     assert!(!page.contains("http://") && !page.contains("https://"));
