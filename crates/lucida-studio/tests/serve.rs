@@ -219,7 +219,7 @@ fn what_is_wrong_with_a_request_is_said() {
     check(predict(&server, "/predict", b"\0\0\0\x18ftypheic\0\0\0\0"), 415, "HEIC");
     check(server.ask("POST", "/predict", &["Content-Type: application/json"], b"{}"), 415, "application/json");
     check(predict(&server, "/predict?top=0", &png(0)), 400, "top");
-    check(predict(&server, "/predict?tpo=3", &png(0)), 400, "tpo");
+    check(predict(&server, "/predict?tpo=3", &png(0)), 400, "top=N");
     let boundary = "Content-Type: multipart/form-data; boundary=b";
     check(server.ask("POST", "/predict", &[boundary], b"no boundary at all"), 400, "multipart");
     check(server.ask("POST", "/predict", &["Content-Type: multipart/form-data"], b"x"), 400, "boundary");
@@ -262,7 +262,7 @@ fn the_server_describes_itself() {
         "lucida_queue_images 0",
         "lucida_images_total 1",
         "lucida_batch_images_count 1",
-        "lucida_batch_images_bucket{le=\"1.0\"} 1",
+        "lucida_batch_images_bucket{le=\"1\"} 1",
         "lucida_predict_seconds_count 2",
         "lucida_forward_seconds_count 1",
         "lucida_model_info{name=\"animals\"} 1",
@@ -337,7 +337,7 @@ fn the_queue_and_the_bodies_have_limits() {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(predict(&server, "/predict", &png(0)).status, 200);
     for stream in &mut slow[..2] {
-        stream.write_all(&[0; 50_000]).unwrap();
+        stream.write_all(&[0; 51_000]).unwrap();
     }
     std::thread::sleep(Duration::from_millis(300));
     let busy = predict(&server, "/predict", &png(0));
@@ -410,7 +410,9 @@ fn under_load_every_answer_is_right() {
     let threads: Vec<_> = (0..CLIENTS)
         .map(|number| {
             let (alone, images) = (Arc::clone(&alone), Arc::clone(&images));
-            std::thread::spawn(move || (0..REQUESTS).map(|turn| one(&client, number, turn, &alone, &images)).sum())
+            std::thread::spawn(move || {
+                (0..REQUESTS).map(|turn| one(&client, number, turn, &alone, &images)).sum::<u64>()
+            })
         })
         .collect();
     let good: u64 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();

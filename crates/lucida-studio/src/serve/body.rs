@@ -17,7 +17,7 @@ use crate::problem::{Problem, Result};
 use crate::web::{broken, file_name};
 
 /// What an image is called that has no file name.
-const UNNAMED: &str = "the image";
+const UNNAMED: &str = "the body";
 
 /// An image file that a client has sent.
 pub(super) struct Upload {

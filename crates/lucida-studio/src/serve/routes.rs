@@ -109,7 +109,8 @@ async fn predict(
     choice: Result<Query<Choice>, QueryRejection>,
     request: Request,
 ) -> Result<Json<Answer>> {
-    let Query(choice) = choice.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    let other = |_| Problem::new(StatusCode::BAD_REQUEST, "the query may have top=N alone, a number of classes from 1");
+    let Query(choice) = choice.map_err(other)?;
     let top = choice.top.map_or(TOP, NonZeroUsize::get);
     let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive");
     let uploads = tokio::time::timeout(service.limits.body, body::read(&service, request)).await.map_err(slow)??;
