@@ -320,7 +320,9 @@ fn the_queue_and_the_bodies_have_limits() {
     }
 
     let server = Served::with(|options| options.limits.answer = Duration::ZERO);
-    let late = predict(&server, "/predict", &png(0));
+    // Large enough to take more time to decode than the clock can tell from none.
+    let large = Image::filled(3000, 2000, &[1, 2, 3]).png_bytes().unwrap();
+    let late = predict(&server, "/predict", &large);
     assert!(late.status == 504 && late.text().contains("no prediction within"), "{}", late.text());
 
     let server = Served::with(|options| {

@@ -34,7 +34,7 @@ struct Job {
     digit_found: bool,
     reply: oneshot::Sender<Result<Found>>,
     /// Its place in the queue.
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl AsRef<[f32]> for Job {
@@ -119,7 +119,9 @@ fn work(mut predictor: Predictor<'_>, batch_size: usize, waiting: &Receiver<Job>
         let failed = |error: Error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
         match found {
             Ok(found) => {
-                for (Job { reply, digit_found, .. }, predicted) in batch.into_iter().zip(found) {
+                for (Job { reply, digit_found, place, .. }, predicted) in batch.into_iter().zip(found) {
+                    // Who is answered may ask again at once.
+                    drop(place);
                     let found = predicted.map(|predicted| Found { predicted, digit_found });
                     let _ = reply.send(found.map_err(failed));
                 }
@@ -193,7 +195,7 @@ impl Queue {
                     return;
                 }
                 match prepared(&model, upload, pixels) {
-                    Ok((input, digit_found)) => drop(jobs.send(Job { input, digit_found, reply, _place: place })),
+                    Ok((input, digit_found)) => drop(jobs.send(Job { input, digit_found, reply, place })),
                     Err(problem) => drop(reply.send(Err(problem))),
                 }
             };
