@@ -56,9 +56,9 @@ impl Guard {
         let refuse = |status, reason: &str| Err(Problem::new(status, reason));
         let headers = request.headers();
         let mut hosts = headers.get_all(HOST).iter();
-        let host = match (hosts.next().map(HeaderValue::to_str), hosts.next(), request.uri().authority()) {
-            (Some(Ok(host)), None, None) => host,
-            _ => return refuse(StatusCode::BAD_REQUEST, "a request needs exactly one Host header"),
+        let found = (hosts.next().map(HeaderValue::to_str), hosts.next(), request.uri().authority());
+        let (Some(Ok(host)), None, None) = found else {
+            return refuse(StatusCode::BAD_REQUEST, "a request needs exactly one Host header");
         };
         if !self.knows(host) {
             let hint = "unknown host name; use the printed URL, or allow the name with --host NAME";
