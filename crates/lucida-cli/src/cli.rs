@@ -17,6 +17,7 @@ pub(crate) mod place;
 mod receptive_field;
 mod report;
 mod run;
+mod serve;
 mod studio;
 mod style;
 mod subject;
@@ -46,6 +47,7 @@ pub(crate) use maximize::{Classes, DreamArguments, Filters, MaximizeArgs, Method
 pub(crate) use receptive_field::ReceptiveField;
 pub(crate) use report::ReportArguments;
 pub(crate) use run::{ArrayFile, Run};
+pub(crate) use serve::Serve;
 pub(crate) use studio::Studio;
 pub(crate) use style::{KeepColors, Style, StyleArgs, StyleFrames, StyleOptimizerName};
 pub(crate) use subject::Subject;
@@ -89,6 +91,7 @@ Environment:
   LUCIDA_SIMD     instruction set: scalar, avx2, avx512 or neon
   LUCIDA_CACHE    folder for downloaded weights
   LUCIDA_CONFIG   config file with your defaults for options; empty: none
+  LUCIDA_KEY      key of `lucida serve`, like its --key
   NO_COLOR        no colors
 
 Exit codes: 0 success, 1 failure, 2 invalid command line, 130 stopped by Ctrl-C";
@@ -225,6 +228,9 @@ pub(crate) enum Command {
 
     /// Explain a prediction: attribution maps and faithfulness scores
     Explain(Explain),
+
+    /// Serve a model over HTTP: images in, predictions out
+    Serve(Serve),
 
     /// Start the web studio
     Studio(Studio),
@@ -363,7 +369,7 @@ pub(crate) enum PartName {
 
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "lucida predict [OPTIONS] [MODEL] <IMAGE>...\n       lucida predict [OPTIONS] [MODEL] --data <DATA> [--index <INDICES>]"
+    override_usage = "lucida predict [OPTIONS] [MODEL] <IMAGE>...\n       lucida predict [OPTIONS] [MODEL] --data <DATA> [--index <INDICES>]\n       lucida predict [OPTIONS] [MODEL] --watch <DIR>"
 )]
 #[command(after_help = "\
 Examples:
@@ -385,6 +391,8 @@ Examples:
       two built-in digits, as JSON
   lucida predict runs/cats-dogs photos --csv all.csv
       all images of a folder, with a table
+  lucida predict runs/cats-dogs --watch inbox --csv all.csv
+      the images of a folder, and those that come, until Ctrl-C
   lucida predict runs/cats-dogs --data ./photos --distributed mpi --out runs/all
       sharded over all MPI processes
 
@@ -397,7 +405,7 @@ pub(crate) struct Predict {
     /// Images (JPEG, PNG, BMP, GIF, TIFF or WebP), folders of images, or - for standard input: an image, or a list of paths,
     /// one per line
     #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
-    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    #[arg(required_unless_present_any = ["data", "watch"], conflicts_with_all = ["data", "watch"])]
     pub(crate) images: Vec<PathBuf>,
 
     /// Data set: mnist:DIR (MNIST's test digits in a folder), mnist (the built-in digits), or a folder of images, with or
@@ -408,6 +416,11 @@ pub(crate) struct Predict {
     /// Indices of images in the data set, from 0: 3, 0..10 (10 excluded), 0,5,9 [default: all images of a folder]
     #[arg(long, alias = "indices", value_name = "INDICES", requires = "data", conflicts_with = "images")]
     pub(crate) index: Option<Indices>,
+
+    /// Watch a folder: predict its images, then each new one once it is complete, until Ctrl-C. --csv adds a row at a time and
+    /// continues an existing table; --json prints a line per image
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["data", "distributed"])]
+    pub(crate) watch: Option<PathBuf>,
 
     /// Write a CSV table: file, class if known, predicted class, probabilities; - is standard output
     #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]

@@ -24,8 +24,10 @@ const SMALL: [(&str, &str); 10] = [
 ];
 
 /// Words of examples that are not run, and why.
-const SKIPPED: [(&str, &str); 15] = [
+const SKIPPED: [(&str, &str); 17] = [
     ("lucida studio", "serves until it is stopped"),
+    ("lucida serve", "serves until it is stopped"),
+    ("--watch", "watches until it is stopped"),
     ("lucida weights fetch", "downloads"),
     ("--tui", "needs a terminal"),
     ("train photos --model vgg16", "needs fetched weights"),

@@ -6,7 +6,7 @@ use std::fs;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 37] = [
+const COMMANDS: [&[&str]; 38] = [
     &[],
     &["demo"],
     &["train"],
@@ -41,6 +41,7 @@ const COMMANDS: [&[&str]; 37] = [
     &["bench", "plan"],
     &["style"],
     &["style-frames"],
+    &["serve"],
     &["studio"],
     &["doctor"],
     &["completions"],
@@ -181,6 +182,12 @@ fn wrong_command_lines_end_with_2() {
         (&["summary", "a", "--size", "0x5"], "as in 224 or 480x640"),
         (&["summary", "a", "--network", "vgg16", "--weights", "b"], "cannot be used with"),
         (&["studio", "--listen", "somewhere"], "--listen"),
+        (&["serve", "m", "--host", "0.0.0.0"], "--listen says on which address"),
+        (&["serve", "m", "--batch-size", "0"], "from 1 to 256"),
+        (&["serve", "m", "--key", "a b"], "without spaces"),
+        (&["serve"], "<MODEL>"),
+        (&["predict", "m", "a.png", "--watch", "."], "cannot be used with"),
+        (&["predict", "m", "--data", "mnist", "--watch", "."], "cannot be used with"),
         (&["studio", "--size", "224"], "<MODEL>"),
         (&["completions", "cmd"], "expected bash, "),
         (&["summary", "mnist-cnn", "--threads", "0"], "--threads"),

@@ -1,9 +1,10 @@
-//! The studio: see inside a network in a web page.
+//! Two servers: the studio, which shows the inside of a network in web pages, and the [prediction
+//! server](PredictionServer), which runs one model for other programs.
 //!
-//! A server for one person on their own machine. It shows what the library computes: layers and their feature maps,
-//! what activates a filter, a convolution number by number, attributions; long work runs as jobs whose results survive
-//! a restart. The pages are in `web/` and `templates/`, embedded in the binary: plain HTML, style sheets and ES
-//! modules.
+//! The studio is a server for one person on their own machine. It shows what the library computes: layers and their
+//! feature maps, what activates a filter, a convolution number by number, attributions; long work runs as jobs whose
+//! results survive a restart. The pages are in `web/` and `templates/`, embedded in the binary: plain HTML, style sheets
+//! and ES modules.
 //!
 //! Nothing that a client sends ever names a file: models, images and jobs are looked up by identifiers in lists that the
 //! server makes, and `web` refuses requests that other pages or other machines send.
@@ -17,6 +18,7 @@ mod limits;
 mod models;
 mod pages;
 mod problem;
+mod serve;
 mod state;
 mod web;
 
@@ -28,6 +30,7 @@ use lucida::weights::ModelSpec;
 
 pub use data::Source;
 pub use limits::Limits;
+pub use serve::{PredictionServer, ServeLimits, ServeOptions, ServeSummary};
 pub use web::{Address, Server};
 
 /// What the studio shows, and to whom.

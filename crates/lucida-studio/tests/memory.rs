@@ -4,14 +4,7 @@ mod common;
 
 use std::io::Write;
 
-use common::{Answer, Studio, png_of};
-
-/// The memory of this process in bytes; nothing where the system does not say.
-fn resident() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? << 10)
-}
+use common::{Answer, Studio, png_of, resident};
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one upload, step by step")]

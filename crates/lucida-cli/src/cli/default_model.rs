@@ -3,7 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::Command;
+use clap::parser::ValueSource;
+use clap::{Arg, Command};
 use lucida::data::is_image_file;
 use lucida::files;
 use lucida::weights::{CLASSIFIER, model_file};
@@ -14,13 +15,16 @@ pub(super) fn with_default_model(command: &Command, mut arguments: Vec<OsString>
     let matches = command.clone().ignore_errors(true).try_get_matches_from(&arguments).unwrap_or_default();
     let Some((name, inner)) = matches.subcommand() else { return arguments };
     let Some(subcommand) = command.find_subcommand(name) else { return arguments };
-    let takes_model_and_more = subcommand
-        .get_positionals()
-        .map(|argument| argument.get_id().as_str())
-        .collect::<Vec<_>>()
-        .starts_with(&["model"])
-        && subcommand.get_positionals().count() > 1;
-    let first = takes_model_and_more.then(|| inner.get_raw("model")).flatten().and_then(|mut words| words.next());
+    let is_given = |argument: &Arg| inner.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let mut positionals = subcommand.get_positionals();
+    let takes_model = positionals.next().is_some_and(|argument| argument.get_id() == "model");
+    let others: Vec<&Arg> = positionals.collect();
+    if !takes_model || others.is_empty() {
+        return arguments;
+    }
+    let first = inner.get_raw("model").and_then(|mut words| words.next());
+    // Of two inputs, the model comes from standard input.
+    let is_input = |word: &OsStr| is_input(word) && !(word == "-" && others.iter().any(|other| is_given(other)));
     if first.is_some_and(is_input) {
         let is_command = |word: &OsString| word.to_str().is_some_and(|word| is_named(subcommand, word));
         let at = arguments.iter().skip(1).position(is_command);
@@ -66,6 +70,7 @@ mod tests {
             ("lucida -q predict --json a.PNG b.webp", "lucida -q predict efficientnet-lite0 --json a.PNG b.webp"),
             ("lucida explain --method lrp photo.jpg", "lucida explain efficientnet-lite0 --method lrp photo.jpg"),
             ("lucida predict src", "lucida predict efficientnet-lite0 src"),
+            ("lucida predict -", "lucida predict efficientnet-lite0 -"),
         ] {
             assert_eq!(completed(typed), meant);
         }
@@ -77,6 +82,7 @@ mod tests {
             "lucida predict vgg16 photo.jpg",
             "lucida predict missing photo.jpg",
             "lucida predict --data mnist",
+            "lucida explain - photo.jpg",
             "lucida predict",
             "lucida summary photo.jpg",
             "lucida style photo.jpg painting.jpg",

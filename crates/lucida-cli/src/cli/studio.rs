@@ -74,6 +74,6 @@ pub(crate) struct Studio {
 }
 
 /// An address of this machine.
-fn address(text: &str) -> Result<IpAddr, String> {
+pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| "expected an IP address, as in 127.0.0.1 or ::1".to_owned())
 }

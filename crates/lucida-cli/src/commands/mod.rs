@@ -21,9 +21,11 @@ mod man;
 mod maximize;
 mod models;
 mod predict;
+mod predict_watch;
 mod receptive_field;
 mod report;
 mod run;
+mod serve;
 mod source;
 mod studio;
 mod style;
@@ -274,6 +276,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Style(arguments) => style::run(arguments, context),
         Command::StyleFrames(arguments) => style_frames::run(arguments, context),
         Command::Explain(arguments) => explain::run(arguments, context),
+        Command::Serve(arguments) => serve::run(arguments, context),
         Command::Studio(arguments) => studio::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Bench(command) => bench::run(command, context),

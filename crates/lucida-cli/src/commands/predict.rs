@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Error, Result};
 use lucida::batch_jobs::lines;
 use lucida::data::{Image, Limits};
-use lucida::model::{LABEL_THRESHOLD, Predicted, Prediction, Predictor, predict, predict_set};
+use lucida::model::{LABEL_THRESHOLD, Predicted, Prediction, PredictionRecord, Predictor, predict, predict_set};
 use lucida::train::PredictionTable;
 use lucida::weights::{IncludeTop, Model, Outputs};
 use serde::Serialize;
@@ -14,12 +14,12 @@ use serde_json::Value;
 
 use super::bulk::{Job, answer};
 use super::source::ImageSet;
-use super::{Context, finds_digit, is_for_digits, is_true, note_blank, open_model};
+use super::{Context, finds_digit, is_for_digits, note_blank, open_model, predict_watch};
 use crate::arguments::{Indices, Source};
 use crate::cli::Predict;
 use crate::cli::place::{free, name_of};
 use crate::exit::{self, Reported, Usage};
-use crate::output::percent;
+use crate::output::{Output, percent};
 
 /// Images held at once are bounded in number and in bytes: photos are large, digits many.
 const MAX_IMAGES: usize = 256;
@@ -44,54 +44,7 @@ struct PredictionJson {
     #[serde(flatten)]
     input: Input,
     #[serde(flatten)]
-    said: Said,
-    /// Said where a model for digits found none.
-    #[serde(skip_serializing_if = "is_true")]
-    digit_found: bool,
-}
-
-/// What the model says about an image.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Said {
-    Class {
-        class: String,
-        probability: f32,
-        /// In the order of `class_names`.
-        probabilities: Vec<f32>,
-    },
-    Labels {
-        labels: Vec<String>,
-        /// In the order of `class_names`.
-        probabilities: Vec<f32>,
-    },
-    Values {
-        values: Vec<f32>,
-    },
-}
-
-impl Said {
-    fn new(model: &Model, predicted: Predicted) -> Self {
-        match predicted {
-            Predicted::Class(Prediction { class, probability, probabilities }) => {
-                Self::Class { class: model.class_name(class), probability, probabilities }
-            }
-            Predicted::Labels(found) => {
-                let labels = found.labels().into_iter().map(|label| model.class_name(label)).collect();
-                Self::Labels { labels, probabilities: found.probabilities }
-            }
-            Predicted::Values(values) => Self::Values { values },
-        }
-    }
-}
-
-/// What a model says about one of many images.
-#[derive(Serialize)]
-struct Shared {
-    #[serde(flatten)]
-    said: Said,
-    #[serde(skip_serializing_if = "is_true")]
-    digit_found: bool,
+    record: PredictionRecord,
 }
 
 /// What was classified.
@@ -122,14 +75,17 @@ struct Classified {
 }
 
 #[derive(Serialize)]
-struct Failed {
-    image: String,
-    error: String,
+pub(super) struct Failed {
+    pub(super) image: String,
+    pub(super) error: String,
 }
 
 pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if arguments.bulk.distributed.is_some() {
         return share(arguments, context);
+    }
+    if let Some(folder) = &arguments.watch {
+        return predict_watch::run(arguments, folder, context);
     }
     if let (Some(source @ Source::Mnist(_)), None) = (&arguments.data, &arguments.index) {
         // What is wrong with the folder is said first.
@@ -142,10 +98,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let class_names: Vec<String> = (0..outputs.count()).map(|class| model.class_name(class)).collect();
-    let table = arguments.csv.as_ref().map(|_| {
-        let table = PredictionTable::new(outputs.kind(), &class_names);
-        if is_for_digits(&model) { table.with_digit_found() } else { table }
-    });
+    let table = arguments.csv.as_ref().map(|_| table_for(&model, &outputs));
     let mut session = Session { arguments, context, model: &model, answers: Vec::new(), skipped: Vec::new(), table };
     let errors = match &arguments.data {
         Some(source) => {
@@ -169,6 +122,13 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if failed { Err(Reported.into()) } else { Ok(()) }
 }
 
+/// The table that the predictions of a model go into.
+pub(super) fn table_for(model: &Model, outputs: &Outputs) -> PredictionTable {
+    let class_names: Vec<String> = (0..outputs.count()).map(|class| model.class_name(class)).collect();
+    let table = PredictionTable::new(outputs.kind(), &class_names);
+    if is_for_digits(model) { table.with_digit_found() } else { table }
+}
+
 /// All images of a folder or list, by all processes.
 fn share(arguments: &Predict, context: Context) -> Result<()> {
     let Some(Source::Folder(source)) = &arguments.data else {
@@ -185,8 +145,7 @@ fn share(arguments: &Predict, context: Context) -> Result<()> {
         let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
         let mut predictor = Predictor::of_one(&model, context.cpu).with_context(|| arguments.model.model.clone())?;
         ask(&mut |image, _| {
-            let said = Said::new(&model, predictor.predict(image)?);
-            answer(&Shared { said, digit_found: finds_digit(image, &model) })
+            answer(&PredictionRecord::new(&model, predictor.predict(image)?, finds_digit(image, &model)))
         })
     })
 }
@@ -399,20 +358,36 @@ impl Session<'_> {
             table.push(&name, label, &predicted, digit_found);
         }
         if self.arguments.json {
-            self.answers.push(PredictionJson { input, said: Said::new(self.model, predicted), digit_found });
+            let record = PredictionRecord::new(self.model, predicted, digit_found);
+            self.answers.push(PredictionJson { input, record });
             return Ok(());
         }
-        let said = self.sentence(&predicted);
-        self.context.output.result(&format!("{title}: {said}{remark}"))?;
-        let (Predicted::Class(found) | Predicted::Labels(found)) = &predicted else { return Ok(()) };
-        let shown = if self.context.output.verbose() { found.probabilities.len() } else { self.shown(found) };
-        if shown > 0 { self.context.output.result(&self.table(found, shown)) } else { Ok(()) }
-    }
-
-    /// The rows of the table below a single image: of many classes, two say little.
-    fn shown(&self, found: &Prediction) -> usize {
         let is_single = matches!(&self.arguments.images[..], [path] if !path.is_dir());
-        if is_single && found.probabilities.len() > MANY_CLASSES { TOP } else { 0 }
+        let printer = Printer { model: self.model, output: self.context.output, top: if is_single { TOP } else { 0 } };
+        printer.print(&title, &predicted, &remark)
+    }
+}
+
+/// Prints predictions for people.
+pub(super) struct Printer<'a> {
+    pub(super) model: &'a Model,
+    pub(super) output: Output,
+    /// Rows of the table of a model with many classes, of which two say little.
+    pub(super) top: usize,
+}
+
+impl Printer<'_> {
+    /// A line, and a table of the likeliest classes; with `--verbose` of all.
+    pub(super) fn print(&self, title: &str, predicted: &Predicted, remark: &str) -> Result<()> {
+        let said = self.sentence(predicted);
+        self.output.result(&format!("{title}: {said}{remark}"))?;
+        let (Predicted::Class(found) | Predicted::Labels(found)) = predicted else { return Ok(()) };
+        let rows = match found.probabilities.len() {
+            all if self.output.verbose() => all,
+            all if all > MANY_CLASSES => self.top,
+            _ => 0,
+        };
+        if rows > 0 { self.output.result(&self.table(found, rows)) } else { Ok(()) }
     }
 
     /// The class and the runner-up, the labels that hold, or the values.

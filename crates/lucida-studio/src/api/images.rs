@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::multipart::{Multipart, MultipartError, MultipartRejection};
+use axum::extract::multipart::{Multipart, MultipartRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -16,11 +16,10 @@ use crate::data::{Caption, Named};
 use crate::images::smaller;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
+use crate::web::{broken, file_name};
 
 /// The longest side of a thumbnail that can be asked for.
 const SIDE: usize = 1024;
-/// The most letters of a file name that an error repeats.
-const NAME: usize = 100;
 
 /// An uploaded image.
 #[derive(Serialize)]
@@ -71,7 +70,7 @@ pub(crate) async fn upload(
     let mut found: Option<(String, Bytes)> = None;
     while let Some(field) = form.next_field().await.map_err(broken)? {
         if matches!(field.name(), Some("image" | "picture")) && found.is_none() {
-            let name = field.file_name().unwrap_or("the upload").chars().take(NAME).collect();
+            let name = file_name(&field).unwrap_or_else(|| "the upload".to_owned());
             found = Some((name, field.bytes().await.map_err(broken)?));
         }
     }
@@ -81,14 +80,6 @@ pub(crate) async fn upload(
     drop(permit);
     let uploaded = Uploaded { id, width: image.width(), height: image.height() };
     Ok((StatusCode::CREATED, Json(uploaded)))
-}
-
-/// What is wrong with a form. One that breaks off is its client's fault: nothing else fails in reading it.
-fn broken(error: MultipartError) -> Problem {
-    match error.status() {
-        StatusCode::INTERNAL_SERVER_ERROR => Problem::new(StatusCode::BAD_REQUEST, "the upload was interrupted"),
-        status => Problem::new(status, error.body_text()),
-    }
 }
 
 /// The uploads, the one used last first.

@@ -27,7 +27,8 @@ const COOKIE_NAME: &str = "lucida_session";
 /// What is checked.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    port: u16,
+    /// The port that a `Host` must have, where it is known what clients connect to.
+    port: Option<u16>,
     hosts: Vec<String>,
     token: Option<Keys>,
 }
@@ -42,7 +43,28 @@ struct Keys {
 impl Guard {
     pub(crate) fn new(port: u16, hosts: Vec<String>, token: Option<Token>) -> lucida::Result<Self> {
         let keys = |token| Ok::<_, lucida::Error>(Keys { token, session: Token::random()? });
-        Ok(Self { port, hosts, token: token.map(keys).transpose()? })
+        Ok(Self { port: Some(port), hosts, token: token.map(keys).transpose()? })
+    }
+
+    /// For a server whose port may be another one outside, as that of a container is. It asks for no token.
+    pub(crate) fn of_any_port(hosts: Vec<String>) -> Self {
+        Self { port: None, hosts, token: None }
+    }
+
+    /// Whether a request names a host that cannot be somebody else's, and does not come from a page of another site.
+    pub(crate) fn check_source(&self, request: &Request) -> Result<(), Problem> {
+        let refuse = |status, reason: &str| Err(Problem::new(status, reason));
+        let headers = request.headers();
+        let mut hosts = headers.get_all(HOST).iter();
+        let found = (hosts.next().map(HeaderValue::to_str), hosts.next(), request.uri().authority());
+        let (Some(Ok(host)), None, None) = found else {
+            return refuse(StatusCode::BAD_REQUEST, "a request needs exactly one Host header");
+        };
+        if !self.knows(host) {
+            let hint = "unknown host name; use the printed URL, or allow the name with --host NAME";
+            return refuse(StatusCode::MISDIRECTED_REQUEST, hint);
+        }
+        self.check_origin(request.method(), headers, host).or_else(|reason| refuse(StatusCode::FORBIDDEN, reason))
     }
 
     /// Whether a host is one that cannot be somebody else's.
@@ -58,7 +80,7 @@ impl Guard {
         };
         let is_named =
             name.eq_ignore_ascii_case("localhost") || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name));
-        port == Some(self.port) && (is_address || is_named)
+        port.is_some() && (self.port.is_none() || port == self.port) && (is_address || is_named)
     }
 
     fn check_origin(&self, method: &Method, headers: &HeaderMap, host: &str) -> Result<(), &'static str> {
@@ -80,18 +102,8 @@ impl Guard {
 
 /// Lets a request through, or says why not.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let mut hosts = headers.get_all(HOST).iter();
-    let host = match (hosts.next().map(HeaderValue::to_str), hosts.next(), request.uri().authority()) {
-        (Some(Ok(host)), None, None) => host.to_owned(),
-        _ => return refuse(StatusCode::BAD_REQUEST, "a request needs exactly one Host header"),
-    };
-    if !guard.knows(&host) {
-        let hint = "unknown host name; use the printed URL, or start the studio with --host NAME";
-        return refuse(StatusCode::MISDIRECTED_REQUEST, hint);
-    }
-    if let Err(reason) = guard.check_origin(request.method(), headers, &host) {
-        return refuse(StatusCode::FORBIDDEN, reason);
+    if let Err(problem) = guard.check_source(&request) {
+        return problem.into_response();
     }
     if let Some(keys) = &guard.token {
         if let Some(given) = token_in(request.uri()) {
@@ -101,9 +113,9 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
             };
         }
         // The files of the pages are public, and the page that asks for the token needs its style.
-        if !request.uri().path().starts_with("/assets/") && !keys.opened_by(headers) {
+        if !request.uri().path().starts_with("/assets/") && !keys.opened_by(request.headers()) {
             return match request.uri().path().starts_with("/api") {
-                true => refuse(StatusCode::UNAUTHORIZED, "the token is missing"),
+                true => Problem::new(StatusCode::UNAUTHORIZED, "the token is missing").into_response(),
                 false => pages::locked().into_response(),
             };
         }
@@ -113,14 +125,18 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
 
 impl Keys {
     fn opened_by(&self, headers: &HeaderMap) -> bool {
-        let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        if bearer.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|token| self.token.is(token)) {
+        if bearer(headers).is_some_and(|token| self.token.is(token)) {
             return true;
         }
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
         pairs.any(|(name, value)| name == COOKIE_NAME && self.session.is(value))
     }
+}
+
+/// What a request shows to be let in, where it does.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 fn token_in(uri: &Uri) -> Option<&str> {
@@ -134,10 +150,6 @@ fn enter(keys: &Keys, path: &str) -> Response {
     let path = if path.starts_with("//") { "/" } else { path };
     let headers = [(SET_COOKIE, cookie), (LOCATION, path.to_owned())];
     (StatusCode::SEE_OTHER, headers).into_response()
-}
-
-fn refuse(status: StatusCode, reason: &str) -> Response {
-    Problem::new(status, reason).into_response()
 }
 
 #[cfg(test)]
@@ -168,6 +180,9 @@ mod tests {
         ] {
             assert!(!guard.knows(host), "{host}");
         }
+        let guard = Guard::of_any_port(vec!["gpu.lan".into()]);
+        assert!(guard.knows("127.0.0.1:9000") && guard.knows("localhost") && guard.knows("gpu.lan:80"));
+        assert!(!guard.knows("evil.example:9000") && !guard.knows("127.0.0.1:x"));
     }
 
     #[test]

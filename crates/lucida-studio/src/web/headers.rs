@@ -26,7 +26,7 @@ const HEADERS: [(&str, &str); 7] = [
 ];
 
 /// Adds the headers.
-pub(super) async fn secure(request: Request, next: Next) -> Response {
+pub(crate) async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in HEADERS {

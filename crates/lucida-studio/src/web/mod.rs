@@ -1,16 +1,22 @@
 //! The server: who may ask, what a request may cost, and where it goes.
 
 mod assets;
+mod form;
 mod guard;
 mod headers;
+mod listener;
 mod routes;
 mod server;
 mod token;
 
-pub use server::{Address, Server};
+pub use listener::Address;
+pub use server::Server;
 
 pub(crate) use assets::version;
-#[cfg(test)]
-pub(crate) use guard::Guard;
+pub(crate) use form::{broken, file_name};
+pub(crate) use guard::{Guard, bearer};
+pub(crate) use headers::secure;
+pub(crate) use listener::{ConnectionLimits, Listener, wait_for};
 #[cfg(test)]
 pub(crate) use routes::{api, router};
+pub(crate) use token::Token;

@@ -1,8 +1,9 @@
-//! A studio on a port of its own, and a client that can say things that no well-behaved client says.
+//! A studio or a prediction server on a port of its own, and a client that can say things that no well-behaved client says.
 #![allow(dead_code)] // each test file uses a part
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,35 +12,17 @@ use std::time::Duration;
 use lucida_studio::{Options, Server};
 use serde_json::Value;
 
-pub(crate) struct Studio {
+/// Who sends requests to a server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client {
     pub(crate) address: SocketAddr,
-    pub(crate) url: String,
-    pub(crate) folder: Arc<tempfile::TempDir>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
-#[allow(dead_code)]
-impl Studio {
-    pub(crate) fn start() -> Self {
-        Self::with(|_| {})
-    }
-
-    pub(crate) fn with(change: impl FnOnce(&mut Options)) -> Self {
-        Self::over(Arc::new(tempfile::tempdir().unwrap()), change)
-    }
-
-    /// A studio over a folder of runs that may have been used before.
-    pub(crate) fn over(folder: Arc<tempfile::TempDir>, change: impl FnOnce(&mut Options)) -> Self {
-        let mut options = Options { port: 0, ..Options::new(folder.path()) };
-        change(&mut options);
-        let server = Server::bind(&options).unwrap();
-        let url = server.address().url.clone();
-        let at = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || server.run(|| asked.load(Ordering::SeqCst), |_| {}));
-        Self { address: at.parse().unwrap(), url, folder, stop, thread: Some(thread) }
+impl Client {
+    /// For the server at a URL.
+    pub(crate) fn of(url: &str) -> Self {
+        let at = url.trim_start_matches("http://").split('/').next().unwrap();
+        Self { address: at.parse().unwrap() }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -81,6 +64,37 @@ impl Studio {
     pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
         self.ask("POST", path, &["Content-Type: application/json"], body.as_bytes())
     }
+}
+
+pub(crate) struct Studio {
+    client: Client,
+    pub(crate) url: String,
+    pub(crate) folder: Arc<tempfile::TempDir>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[allow(dead_code)]
+impl Studio {
+    pub(crate) fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Options)) -> Self {
+        Self::over(Arc::new(tempfile::tempdir().unwrap()), change)
+    }
+
+    /// A studio over a folder of runs that may have been used before.
+    pub(crate) fn over(folder: Arc<tempfile::TempDir>, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options { port: 0, ..Options::new(folder.path()) };
+        change(&mut options);
+        let server = Server::bind(&options).unwrap();
+        let url = server.address().url.clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || server.run(|| asked.load(Ordering::SeqCst), |_| {}));
+        Self { client: Client::of(&url), url, folder, stop, thread: Some(thread) }
+    }
 
     /// Uploads bytes as the field `image` of a form.
     pub(crate) fn upload(&self, bytes: &[u8]) -> Answer {
@@ -112,6 +126,14 @@ impl Studio {
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
+    }
+}
+
+impl Deref for Studio {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
     }
 }
 
@@ -180,4 +202,11 @@ pub(crate) fn png_of(width: u32, height: u32) -> Vec<u8> {
     chunk(b"IDAT", b"\x78\x9c\x03\x00\x00\x00\x00\x01");
     chunk(b"IEND", b"");
     file
+}
+
+/// The most memory of this process so far, in bytes; nothing where the system does not say.
+pub(crate) fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? << 10)
 }

@@ -11,6 +11,7 @@ mod results;
 mod source;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::cell::{Cell, RefCell};
 
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 
 pub use results::{ResultPath, Results, Summary};
 pub use source::{Source, lines};
+pub use watch::FolderWatch;
 
 use crate::core::progress::{Progress, Step, Unit, report};
 use crate::data::Image;

@@ -14,6 +14,7 @@
 //! ```
 
 mod predict;
+mod record;
 mod run;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::{Cpu, Result};
 
 pub use crate::weights::Model;
 pub use predict::{LABEL_THRESHOLD, Predicted, Prediction, Predictor, predict, predict_set};
+pub use record::{NamedPrediction, NamedProbability, PredictionRecord, Scores};
 pub use run::{ArraySpec, arrange, run};
 
 impl Model {

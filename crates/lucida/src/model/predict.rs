@@ -3,7 +3,7 @@
 use crate::data::{Dataset, Image, Loader, Preprocessing};
 use crate::nn::{Inference, Network, Plan};
 use crate::weights::{Model, OutputKind, Outputs, check_finite};
-use crate::{Cpu, Result};
+use crate::{Cpu, Error, Result};
 
 /// Images computed at once.
 const BATCH: usize = 32;
@@ -77,7 +77,7 @@ impl Predicted {
 /// ```
 ///
 /// # Errors
-/// As [`Outputs::of`]; [`crate::Error::Argument`] when the model does not say how images are prepared, and those of
+/// As [`Outputs::of`]; [`Error::Argument`] when the model does not say how images are prepared, and those of
 /// preparing an image.
 pub fn predict(model: &Model, images: &[Image], cpu: Cpu) -> Result<Vec<Predicted>> {
     let mut predictor = Predictor::new(model, images.len(), cpu)?;
@@ -88,7 +88,9 @@ pub fn predict(model: &Model, images: &[Image], cpu: Cpu) -> Result<Vec<Predicte
             let mut pairs = images.iter().zip(input.chunks_exact_mut(image_len));
             pairs.try_for_each(|(image, input)| preprocessing.apply(image, input))
         })?;
-        predictions.extend(batch);
+        for predicted in batch {
+            predictions.push(predicted?);
+        }
     }
     Ok(predictions)
 }
@@ -112,7 +114,7 @@ pub fn predict(model: &Model, images: &[Image], cpu: Cpu) -> Result<Vec<Predicte
 /// ```
 ///
 /// # Errors
-/// As [`predict`]; [`crate::Error::Argument`] when there is no such image; those of reading the set, and of `each`.
+/// As [`predict`]; [`Error::Argument`] when there is no such image; those of reading the set, and of `each`.
 pub fn predict_set(
     model: &Model,
     set: &dyn Dataset,
@@ -127,8 +129,8 @@ pub fn predict_set(
             input.copy_from_slice(batch.images);
             Ok(())
         })?;
-        for (&index, prediction) in batch.indices.iter().zip(predictions) {
-            each(index, prediction)?;
+        for (&index, predicted) in batch.indices.iter().zip(predictions) {
+            each(index, predicted?)?;
         }
         Ok(true)
     })?;
@@ -159,9 +161,18 @@ pub struct Predictor<'a> {
 
 impl<'a> Predictor<'a> {
     fn new(model: &'a Model, images: usize, cpu: Cpu) -> Result<Self> {
+        Self::of_batches(model, images.clamp(1, BATCH), cpu)
+    }
+
+    /// For up to `batch_size` images at a time. What it says about an image does not depend, to the bit, on the others of
+    /// its batch, nor on the size of the batch.
+    ///
+    /// # Errors
+    /// As [`predict`].
+    pub fn of_batches(model: &'a Model, batch_size: usize, cpu: Cpu) -> Result<Self> {
         let outputs = Outputs::of(model)?;
         let preprocessing = model.preprocessing()?;
-        let plan = Plan::builder(&model.network).cpu(cpu).batch_size(images.clamp(1, BATCH)).output(outputs.point());
+        let plan = Plan::builder(&model.network).cpu(cpu).batch_size(batch_size.max(1)).output(outputs.point());
         Ok(Self { network: &model.network, preprocessing, outputs, inference: Inference::new(plan)? })
     }
 
@@ -178,21 +189,42 @@ impl<'a> Predictor<'a> {
     /// # Errors
     /// Those of preparing it.
     pub fn predict(&mut self, image: &Image) -> Result<Predicted> {
-        let found = self.batch(1, |preprocessing, input| preprocessing.apply(image, input))?;
-        Ok(found.into_iter().next().expect("one image has one prediction"))
+        let mut found = self.batch(1, |preprocessing, input| preprocessing.apply(image, input))?;
+        found.next().expect("one image has one prediction")
+    }
+
+    /// Runs the model on images that are [prepared](Preprocessing::apply) already, each `[height, width, channels]`. What
+    /// the model computes for one of them may fail alone: it does not when others of the batch do.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when an image is not of the shape that the network takes.
+    ///
+    /// # Panics
+    /// When there is no image, or more than the predictor is [for](Self::of_batches).
+    pub fn predict_prepared(&mut self, images: &[impl AsRef<[f32]>]) -> Result<Vec<Result<Predicted>>> {
+        let found = self.batch(images.len(), |preprocessing, input| {
+            let image_len: usize = preprocessing.output_shape().iter().product();
+            if let Some(other) = images.iter().map(AsRef::as_ref).find(|image| image.len() != image_len) {
+                let got = other.len();
+                return Err(Error::argument(format!("an image of {got} values for a network that takes {image_len}")));
+            }
+            let pairs = images.iter().zip(input.chunks_exact_mut(image_len));
+            pairs.for_each(|(image, input)| input.copy_from_slice(image.as_ref()));
+            Ok(())
+        })?;
+        Ok(found.collect())
     }
 
     fn batch(
         &mut self,
         count: usize,
         fill: impl FnOnce(&Preprocessing, &mut [f32]) -> Result<()>,
-    ) -> Result<Vec<Predicted>> {
+    ) -> Result<impl Iterator<Item = Result<Predicted>>> {
         let rows = self.inference.batch(count, |input| fill(self.preprocessing, input))?;
-        let predicted = |row| {
+        Ok(rows.map(|row| {
             check_finite(self.network, row)?;
             Ok(Predicted::of(&self.outputs, row))
-        };
-        rows.map(predicted).collect()
+        }))
     }
 }
 
@@ -200,6 +232,7 @@ impl<'a> Predictor<'a> {
 mod tests {
     use super::*;
     use crate::data::{ColorMode, Preprocessing};
+    use crate::nn::applications::{self, Options};
     use crate::nn::layers::{ActivationKind, Dense, Flatten};
     use crate::weights::Task;
 
@@ -263,5 +296,53 @@ mod tests {
         }
         let message = predicted(&[1.0, 2.0], Relu, None).unwrap_err().to_string();
         assert_eq!(message, "network small ends in 2 features, not in classes");
+    }
+
+    /// A batch is a matter of speed alone: a server must not answer differently when others ask at the same time.
+    #[test]
+    fn predictions_do_not_depend_on_the_batch() {
+        let noise = |len: usize, seed: usize| {
+            (0..len).map(|at| ((at * 31 + seed * 17) % 251) as f32 / 125.0 - 1.0).collect::<Vec<f32>>()
+        };
+        let options = Options::default().size(64, 64).classes(9).seed(7);
+        let networks = [
+            applications::mnist_cnn(1),
+            applications::mobilenet_v2(&options),
+            applications::resnet18(&options),
+            applications::vgg16(&options),
+        ];
+        for network in networks.map(Result::unwrap) {
+            let [height, width, channels] = network.input_shape().unwrap().as_image().unwrap();
+            let color = if channels == 1 { ColorMode::Grayscale } else { ColorMode::Rgb };
+            let preprocessing = Some(Preprocessing::unit(width, height, color));
+            let model = Model { preprocessing, ..Model::new(network) };
+            let images: Vec<_> = (0..7).map(|seed| noise(height * width * channels, seed)).collect();
+            let mut single = Predictor::of_one(&model, Cpu::detect()).unwrap();
+            let alone: Vec<Predicted> = images
+                .iter()
+                .map(|image| single.predict_prepared(std::slice::from_ref(image)).unwrap().remove(0).unwrap())
+                .collect();
+            let mut batched = Predictor::of_batches(&model, 7, Cpu::detect()).unwrap();
+            for size in [1, 2, 3, 5, 7] {
+                for (first, images) in images.chunks(size).enumerate() {
+                    for (at, found) in batched.predict_prepared(images).unwrap().into_iter().enumerate() {
+                        assert_eq!(found.unwrap(), alone[first * size + at], "{} of {size}", model.network.name());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_image_of_a_batch_may_fail_alone() {
+        let mut model = model(&[0.0, 0.0], ActivationKind::Linear, Some(Task::Regress));
+        model.network.weights_mut()[0].values_mut().fill(2.0);
+        let mut predictor = Predictor::of_batches(&model, 3, Cpu::detect()).unwrap();
+        let images = [vec![1.0; 12], vec![f32::MAX; 12], vec![0.5; 12]];
+        let found = predictor.predict_prepared(&images).unwrap();
+        assert_eq!(found[0].as_ref().unwrap(), &Predicted::Values(vec![24.0; 2]));
+        assert!(found[1].is_err());
+        assert_eq!(found[2].as_ref().unwrap(), &Predicted::Values(vec![12.0; 2]));
+        assert!(predictor.predict_prepared(&[vec![1.0; 11]]).is_err());
     }
 }

@@ -54,7 +54,7 @@ pub use metrics::{Metric, MetricKind};
 pub use origin::Origin;
 pub use run_folder::RunFolder;
 pub use samples::{ImageSamples, Samples};
-pub use table::PredictionTable;
+pub use table::{PredictionLog, PredictionTable};
 pub use target_evaluation::{
     LabelScores, TargetEvaluation, ValueScores, evaluate_targets, evaluate_targets_remembered,
 };

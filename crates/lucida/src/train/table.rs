@@ -1,7 +1,9 @@
 //! Predictions as a table for other programs.
 
-use std::fmt::Write;
-use std::path::Path;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use crate::files::{self, csv_field, csv_number};
 use crate::model::Predicted;
@@ -79,6 +81,112 @@ impl PredictionTable {
     }
 }
 
+/// A [`PredictionTable`] in a file that grows row by row, for predictions without an end. A run that was stopped continues
+/// where it was.
+pub struct PredictionLog {
+    table: PredictionTable,
+    path: PathBuf,
+    out: Box<dyn Write + Send>,
+}
+
+impl PredictionLog {
+    /// Opens a file for a table without rows, and returns the names in its column `file`: it may have rows of an earlier run,
+    /// whose last one is removed if it was cut off. With `replace`, the file is started anew. `-` is standard output.
+    ///
+    /// ```
+    /// # let temporary = tempfile::tempdir().unwrap();
+    /// # let path = temporary.path().join("all.csv");
+    /// use lucida::model::Predicted;
+    /// use lucida::train::{PredictionLog, PredictionTable};
+    /// use lucida::weights::OutputKind;
+    ///
+    /// let table = PredictionTable::new(OutputKind::Values, &["age".to_owned()]);
+    /// let (mut log, done) = PredictionLog::open(&path, table.clone(), false)?;
+    /// assert!(done.is_empty());
+    /// log.push("a.jpg", None, &Predicted::Values(vec![31.0]), true)?;
+    /// let (_, done) = PredictionLog::open(&path, table, false)?;
+    /// assert_eq!(done, ["a.jpg"]);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::File`] when the file has other columns, or something else than rows of them; [`Error::Io`] when it cannot
+    /// be read or written.
+    pub fn open(path: impl AsRef<Path>, mut table: PredictionTable, replace: bool) -> Result<(Self, Vec<String>)> {
+        let path = path.as_ref().to_path_buf();
+        let header = std::mem::take(&mut table.text);
+        let failed = |source| Error::io(&path, "write", source);
+        let (mut out, done): (Box<dyn Write + Send>, _) = if files::is_stdout(&path) {
+            (Box::new(io::stdout()), None)
+        } else {
+            let mut options = File::options();
+            let is_stream = files::is_stream(&path);
+            options.create(true).read(!is_stream).append(true);
+            let file = options.open(&path).map_err(failed)?;
+            if replace && !is_stream {
+                file.set_len(0).map_err(failed)?;
+            }
+            let done = if is_stream { None } else { rows(&file, &path, &header)? };
+            (Box::new(file), done)
+        };
+        if done.is_none() {
+            out.write_all(header.as_bytes()).and_then(|()| out.flush()).map_err(failed)?;
+        }
+        Ok((Self { table, path, out }, done.unwrap_or_default()))
+    }
+
+    /// Writes a row, as [`PredictionTable::push`] adds it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn push(&mut self, file: &str, class: Option<&str>, predicted: &Predicted, digit_found: bool) -> Result<()> {
+        self.table.push(file, class, predicted, digit_found);
+        let row = std::mem::take(&mut self.table.text);
+        let written = self.out.write_all(row.as_bytes()).and_then(|()| self.out.flush());
+        written.map_err(|source| Error::io(&self.path, "write", source))
+    }
+}
+
+/// The column `file` of a table that was begun under this header; `None` where the file is empty. A last row that was cut
+/// off is removed.
+fn rows(mut file: &File, path: &Path, header: &str) -> Result<Option<Vec<String>>> {
+    let unreadable = |source| Error::io(path, "read", source);
+    let len = file.metadata().map_err(unreadable)?.len();
+    if len == 0 {
+        return Ok(None);
+    }
+    let mut start = vec![0; header.len()];
+    if file.read_exact(&mut start).is_err() || start != header.as_bytes() {
+        return Err(Error::file(path, "is not a table of predictions of this model: its columns are others"));
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(unreadable)?;
+    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
+    let (mut files, mut columns, mut record) = (Vec::new(), None, csv::StringRecord::new());
+    loop {
+        let begin = reader.position().byte();
+        let invalid = |problem: csv::Error| Error::file(path, format!("is not a table of predictions: {problem}"));
+        if !reader.read_record(&mut record).map_err(invalid)? {
+            return Ok(Some(files));
+        }
+        let columns = *columns.get_or_insert(record.len());
+        let is_last = reader.position().byte() >= len;
+        if is_last && (record.len() != columns || last != *b"\n") {
+            file.set_len(begin).map_err(|source| Error::io(path, "write", source))?;
+            return Ok(Some(files));
+        }
+        if record.len() != columns {
+            let row = reader.position().line() - 1;
+            return Err(Error::file(path, format!("line {row} is not a row of predictions: it has other columns")));
+        }
+        // The first is the header.
+        if begin > 0 {
+            files.push(record[0].to_owned());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +230,39 @@ mod tests {
         let mut table = PredictionTable::new(OutputKind::Values, &names[..1]).with_digit_found();
         table.push("x", None, &Predicted::Values(vec![-1.5]), false);
         assert_eq!(table.text(), "file,class,value_a,digit_found\nx,,-1.5,false\n");
+    }
+
+    #[test]
+    fn a_log_continues_where_it_was_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("all.csv");
+        let names = ["a", "b"].map(String::from);
+        let table = PredictionTable::new(OutputKind::Values, &names);
+        let values = Predicted::Values(vec![0.25, 0.125]);
+        let (mut log, done) = PredictionLog::open(&path, table.clone(), false).unwrap();
+        assert!(done.is_empty());
+        for name in ["x.jpg", "y, \"z\".jpg"] {
+            log.push(name, None, &values, true).unwrap();
+        }
+        let whole = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(whole, "file,class,value_a,value_b\nx.jpg,,0.25,0.125\n\"y, \"\"z\"\".jpg\",,0.25,0.125\n");
+        let both = ["x.jpg".to_owned(), "y, \"z\".jpg".to_owned()];
+        assert_eq!(PredictionLog::open(&path, table.clone(), false).unwrap().1, both);
+        // Cut off within the last row, wherever.
+        let second = whole.find("\"y").unwrap();
+        for end in second + 1..whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let (mut log, done) = PredictionLog::open(&path, table.clone(), false).unwrap();
+            assert_eq!(done, both[..1], "{end}");
+            log.push(&both[1], None, &values, true).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), whole, "{end}");
+        }
+        // Another model, another file, a damaged one.
+        let other = PredictionTable::new(OutputKind::Classes, &names);
+        assert!(PredictionLog::open(&path, other.clone(), false).is_err());
+        assert!(PredictionLog::open(&path, other, true).unwrap().1.is_empty());
+        std::fs::write(&path, "file,class,value_a,value_b\nx.jpg,,1\ny.jpg,,1,2\n").unwrap();
+        let message = PredictionLog::open(&path, table, false).err().unwrap().to_string();
+        assert!(message.contains("line 2 "), "{message}");
     }
 }

@@ -1,0 +1,172 @@
+//! Listening, and serving connections.
+//!
+//! Every connection has a limit on its head, its idle time and its requests, and there is a limit on connections: a client
+//! that is slow on purpose holds a place for seconds, and no other client notices.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use lucida::{Error, Result};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, oneshot};
+
+/// How often a server looks whether it should end.
+const TICK: Duration = Duration::from_millis(100);
+/// The most bytes of the head of a request.
+const HEAD: usize = 32 << 10;
+
+/// Where a server is to be found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// What to open in a browser, or to send requests to; with the token, where there is one.
+    pub url: String,
+    /// Whether other machines reach it.
+    pub open_to_others: bool,
+}
+
+/// What connections may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConnectionLimits {
+    /// Connections at a time; more wait in the system's queue.
+    pub(crate) connections: usize,
+    /// The time within which the head of a request must arrive, and after which an idle connection is closed.
+    pub(crate) head: Duration,
+    /// The time that requests in progress have to end once the server stops.
+    pub(crate) grace: Duration,
+}
+
+/// A socket that clients can connect to, and the threads that serve them.
+pub(crate) struct Listener {
+    runtime: Runtime,
+    socket: TcpListener,
+    /// The address to show.
+    shown: SocketAddr,
+    open_to_others: bool,
+}
+
+impl Listener {
+    /// Listens; connections wait until [`serve`](Self::serve).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the address is taken or is not this machine's.
+    pub(crate) fn bind(listen: IpAddr, port: u16) -> Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(8)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::Unsupported(format!("cannot start server threads: {error}")))?;
+        let wanted = SocketAddr::new(listen, port);
+        let hint = "choose another port with --port, or --port 0 for any free one";
+        let refused = |error| Error::argument(format!("cannot listen on {wanted}: {error}; {hint}"));
+        let socket = runtime.block_on(TcpListener::bind(wanted)).map_err(refused)?;
+        let port = socket.local_addr().map_err(refused)?.port();
+        let shown = if listen.is_unspecified() { own_address(listen) } else { listen };
+        let open_to_others = !listen.is_loopback();
+        Ok(Self { runtime, socket, shown: SocketAddr::new(shown, port), open_to_others })
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.shown.port()
+    }
+
+    /// Whether other machines reach it.
+    pub(crate) fn open_to_others(&self) -> bool {
+        self.open_to_others
+    }
+
+    /// Its address, with what follows the host.
+    pub(crate) fn address(&self, path: &str) -> Address {
+        Address { url: format!("http://{}{path}", self.shown), open_to_others: self.open_to_others }
+    }
+
+    /// Serves until `until` returns; then lets requests in progress end.
+    pub(crate) fn serve(self, router: Router, limits: ConnectionLimits, until: impl FnOnce()) {
+        let Self { runtime, socket, .. } = self;
+        let (stop, stopped) = oneshot::channel();
+        let accepting = runtime.spawn(accept(socket, router, limits, stopped));
+        until();
+        let _ = stop.send(());
+        let _ = runtime.block_on(accepting);
+        runtime.shutdown_timeout(Duration::from_secs(2));
+    }
+}
+
+/// Waits for `stop`, as a function that blocks.
+pub(crate) fn wait_for(stop: impl Fn() -> bool) {
+    while !stop() {
+        std::thread::sleep(TICK);
+    }
+}
+
+/// Accepts connections until it is stopped.
+async fn accept(socket: TcpListener, router: Router, limits: ConnectionLimits, mut stopped: oneshot::Receiver<()>) {
+    let service = TowerToHyperService::new(router);
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.ok()?;
+            Some((place, socket.accept().await))
+        };
+        let (place, stream) = tokio::select! {
+            next = next => match next {
+                Some((place, Ok((stream, _)))) => (place, stream),
+                // Out of file handles, most likely: others will be closed.
+                Some((_, Err(_))) => {
+                    tokio::time::sleep(TICK).await;
+                    continue;
+                }
+                None => return,
+            },
+            _ = &mut stopped => break,
+        };
+        let _ = stream.set_nodelay(true);
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(HEAD);
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
+        tokio::spawn(async move {
+            // A client that disconnects is not an error of the server.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+    drop(socket);
+    let _ = tokio::time::timeout(limits.grace, graceful.shutdown()).await;
+}
+
+/// The address under which others reach this machine: that of the interface which the system would send from. Connecting a
+/// datagram socket only asks for the route, nothing is sent; the destinations are those reserved for documentation.
+fn own_address(unspecified: IpAddr) -> IpAddr {
+    let (destination, loopback) = match unspecified {
+        IpAddr::V4(_) => ("192.0.2.1:9", IpAddr::from([127, 0, 0, 1])),
+        IpAddr::V6(_) => ("[2001:db8::1]:9", IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])),
+    };
+    let route = || {
+        let socket = UdpSocket::bind(SocketAddr::new(unspecified, 0))?;
+        socket.connect(destination)?;
+        socket.local_addr()
+    };
+    route().map_or(loopback, |address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_is_shown_can_be_connected_to() {
+        let shown = own_address(IpAddr::from([0, 0, 0, 0]));
+        assert!(!shown.is_unspecified());
+        let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::net::TcpStream::connect(SocketAddr::new(shown, port)).unwrap();
+    }
+}
