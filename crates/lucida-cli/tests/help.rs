@@ -149,7 +149,7 @@ fn wrong_command_lines_end_with_2() {
             &["activations", "m", "a.png", "--normalize", "l2"],
             "--normalize: expected notebook, minmax or none, got \"l2\"",
         ),
-        (&["deconv", "m", "a.png"], "--layer"),
+        (&["deconv"], "<IMAGE>"),
         (&["deconv", "m", "--layer", "l"], "<IMAGE>"),
         (&["deconv", "m", "a.png", "--layer", "l", "--filters", "random:0"], "random:"),
         (&["deconv", "m", "a.png", "--layer", "l", "--position", "1,2"], "--filters"),

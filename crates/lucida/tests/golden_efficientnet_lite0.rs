@@ -18,6 +18,28 @@ fn agree(what: &str, got: &[f32], expected: &[f32]) {
     assert!(difference <= VALUES, "{what}: {difference:.1e}");
 }
 
+/// The rounded weights that are built in agree with the published ones.
+#[test]
+fn the_builtin_classifier_names_the_same_classes() {
+    let Some(expected) = Expected::open("efficientnet_lite0_expected.safetensors") else { return };
+    let model = weights::builtin_classifier().unwrap();
+    let (shape, images) = expected.bytes("images");
+    let images: Vec<Image> = images
+        .chunks(shape[1] * shape[2] * 3)
+        .map(|pixels| Image::new(shape[2], shape[1], 3, pixels.to_vec()).unwrap())
+        .collect();
+    let probabilities = expected.values("top5_probabilities");
+    let logits = expected.values("logits");
+    for (index, predicted) in model.predict(&images).unwrap().iter().enumerate() {
+        let Predicted::Class(found) = predicted else { panic!("a softmax predicts a class") };
+        let top = weights::argmax(&logits[index * 1000..][..1000]);
+        assert_eq!(found.class, top, "image {index}");
+        let difference = (found.probabilities[top] - probabilities[index * 5]).abs();
+        assert!(difference < 0.05, "image {index}: {difference}");
+    }
+    assert_eq!(model.class_names[282], "tiger cat");
+}
+
 #[test]
 fn logits_activations_and_gradients() {
     let Some(expected) = Expected::open("efficientnet_lite0_expected.safetensors") else { return };

@@ -13,7 +13,7 @@ use crate::numbers::{positive, whole};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida filters                               16 filters of the built-in classifier
+  lucida filters                               16 of the built-in classifier
   lucida filters runs/mnist --layer conv2d_1   every filter of a layer
   lucida filters runs/mnist --layer conv2d_1 --filters 0,3,11
   lucida filters runs/mnist --layer conv2d_2 --filters random:8 \\
@@ -52,7 +52,7 @@ pub(crate) struct Filters {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida classes                        16 classes of the built-in classifier
+  lucida classes                        16 of the built-in classifier
   lucida classes --class 281,207        tabby cat, golden retriever
   lucida classes runs/mnist
   lucida classes runs/mnist --class 3,5,8 --diversity 4
