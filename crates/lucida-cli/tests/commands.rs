@@ -36,8 +36,8 @@ fn train_tells_what_it_does_and_leaves_its_files() {
     // So short a training may get advice, too.
     let advice = &lines[7..lines.len() - 1];
     assert!(advice.iter().all(|line| line.contains("What may help: --augment rotation=10")), "{lines:?}");
-    let folder = out.display();
-    assert_eq!(lines[lines.len() - 1], format!("Next: lucida predict {folder} IMAGE, or lucida report {folder}"));
+    let place = out.display();
+    assert_eq!(lines[lines.len() - 1], format!("Next: lucida predict {place} IMAGE, or lucida report {place}"));
     assert_eq!(names(&out), RUN_FILES);
     let history = fs::read_to_string(out.join("history.csv")).unwrap();
     assert_eq!(history.lines().count(), 3);
