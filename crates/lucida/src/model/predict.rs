@@ -1,9 +1,11 @@
 //! What a model says about images: their class, their labels, or numbers.
 
+use crate::core::progress::report;
+use crate::core::{Progress, Step, Unit};
 use crate::data::{Dataset, Image, Loader, Preprocessing};
 use crate::nn::{Inference, Network, Plan};
 use crate::weights::{Model, OutputKind, Outputs, check_finite};
-use crate::{Cpu, Result};
+use crate::{Cpu, Error, Result};
 
 /// Images computed at once.
 const BATCH: usize = 32;
@@ -77,10 +79,10 @@ impl Predicted {
 /// ```
 ///
 /// # Errors
-/// As [`Outputs::of`]; [`crate::Error::Argument`] when the model does not say how images are prepared, and those of
+/// As [`Outputs::of`]; [`Error::Argument`] when the model does not say how images are prepared, and those of
 /// preparing an image.
 pub fn predict(model: &Model, images: &[Image], cpu: Cpu) -> Result<Vec<Predicted>> {
-    let mut predictor = Predictor::new(model, images.len(), cpu)?;
+    let mut predictor = Predictor::new(model, images.len().min(BATCH), cpu)?;
     let mut predictions = Vec::with_capacity(images.len());
     for images in images.chunks(BATCH) {
         let batch = predictor.batch(images.len(), |preprocessing, input| {
@@ -112,7 +114,7 @@ pub fn predict(model: &Model, images: &[Image], cpu: Cpu) -> Result<Vec<Predicte
 /// ```
 ///
 /// # Errors
-/// As [`predict`]; [`crate::Error::Argument`] when there is no such image; those of reading the set, and of `each`.
+/// As [`predict`]; [`Error::Argument`] when there is no such image; those of reading the set, and of `each`.
 pub fn predict_set(
     model: &Model,
     set: &dyn Dataset,
@@ -120,7 +122,7 @@ pub fn predict_set(
     cpu: Cpu,
     mut each: impl FnMut(usize, Predicted) -> Result<()>,
 ) -> Result<()> {
-    let mut predictor = Predictor::new(model, indices.len(), cpu)?;
+    let mut predictor = Predictor::new(model, indices.len().min(BATCH), cpu)?;
     let preprocessing = predictor.preprocessing;
     Loader::new(set, preprocessing).threads(cpu.threads()).each(indices, BATCH, |batch| {
         let predictions = predictor.batch(batch.indices.len(), |_, input| {
@@ -158,10 +160,14 @@ pub struct Predictor<'a> {
 }
 
 impl<'a> Predictor<'a> {
-    fn new(model: &'a Model, images: usize, cpu: Cpu) -> Result<Self> {
+    /// For batches of up to this number of images.
+    ///
+    /// # Errors
+    /// As [`predict`].
+    pub fn new(model: &'a Model, batch_size: usize, cpu: Cpu) -> Result<Self> {
         let outputs = Outputs::of(model)?;
         let preprocessing = model.preprocessing()?;
-        let plan = Plan::builder(&model.network).cpu(cpu).batch_size(images.clamp(1, BATCH)).output(outputs.point());
+        let plan = Plan::builder(&model.network).cpu(cpu).batch_size(batch_size.max(1)).output(outputs.point());
         Ok(Self { network: &model.network, preprocessing, outputs, inference: Inference::new(plan)? })
     }
 
@@ -180,6 +186,37 @@ impl<'a> Predictor<'a> {
     pub fn predict(&mut self, image: &Image) -> Result<Predicted> {
         let found = self.batch(1, |preprocessing, input| preprocessing.apply(image, input))?;
         Ok(found.into_iter().next().expect("one image has one prediction"))
+    }
+
+    /// Runs the model on prepared inputs, `[count, height, width, channels]`, in batches.
+    ///
+    /// ```
+    /// use lucida::model::Predictor;
+    /// use lucida::prelude::*;
+    ///
+    /// let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+    /// let predicted = Predictor::new(&model, 2, Cpu::detect())?.predict_inputs(&[0.5; 3 * 28 * 28], &mut ())?;
+    /// assert_eq!(predicted.len(), 3);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when these are not whole inputs; [`Error::Interrupted`] when the progress, which is
+    /// told after each batch, stopped it.
+    pub fn predict_inputs(&mut self, inputs: &[f32], progress: &mut dyn Progress) -> Result<Vec<Predicted>> {
+        let len = self.network.input_shape()?.len();
+        if !inputs.len().is_multiple_of(len) {
+            return Err(Error::argument(format!("{} values are not inputs of {len} values each", inputs.len())));
+        }
+        let mut predictions = Vec::with_capacity(inputs.len() / len);
+        for chunk in inputs.chunks(self.inference.batch_size() * len) {
+            predictions.extend(self.batch(chunk.len() / len, |_, input| {
+                input.copy_from_slice(chunk);
+                Ok(())
+            })?);
+            report(progress, &Step::new(Unit::Images, predictions.len(), inputs.len() / len))?;
+        }
+        Ok(predictions)
     }
 
     fn batch(

@@ -1,0 +1,51 @@
+//! Figures and image files.
+
+use lucida::data::Image;
+use lucida::plot::{Bars, png_bytes};
+use lucida::train::{EpochRecord, History};
+use numpy::PyArrayDyn;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::arrays::{Bytes, of_image, to_image};
+use crate::errors::{InvalidValueError, exception};
+use crate::job::run_quietly;
+use crate::model::ImageInput;
+
+/// An image `[height, width, channels]` as a PNG file.
+#[pyfunction]
+pub(crate) fn png<'py>(py: Python<'py>, image: Bytes<'py>) -> PyResult<Bound<'py, PyBytes>> {
+    let bytes = png_bytes(&to_image(&image)?).map_err(|error| exception(&error))?;
+    Ok(PyBytes::new(py, &bytes))
+}
+
+/// Writes an image file in the format of the ending.
+#[pyfunction]
+pub(crate) fn save_image(py: Python<'_>, image: Bytes<'_>, path: std::path::PathBuf) -> PyResult<()> {
+    let image = to_image(&image)?;
+    run_quietly(py, move || image.save(&path))
+}
+
+/// Decodes an image file: `[height, width, channels]`.
+#[pyfunction]
+pub(crate) fn read_image<'py>(py: Python<'py>, image: ImageInput<'py>) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
+    let source = image.take()?;
+    let image: Image = run_quietly(py, move || source.open())?;
+    of_image(py, &image)
+}
+
+/// The bars of the most probable classes, as SVG.
+#[pyfunction]
+pub(crate) fn bars(classes: Vec<(String, f64)>, title: String) -> PyResult<String> {
+    let count = classes.len();
+    let bars = Bars::new(classes).map_err(|error| exception(&error))?.top(count).title(title);
+    Ok(bars.figure().inline_svg())
+}
+
+/// The learning curves of a history, whose epochs are JSON, as SVG.
+#[pyfunction]
+pub(crate) fn curves(epochs: &str, best_epoch: Option<usize>) -> PyResult<String> {
+    let epochs: Vec<EpochRecord> =
+        serde_json::from_str(epochs).map_err(|problem| InvalidValueError::new_err(problem.to_string()))?;
+    Ok(History { epochs }.curves().best_epoch(best_epoch).figure().inline_svg())
+}
