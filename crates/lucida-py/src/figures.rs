@@ -1,7 +1,7 @@
 //! Figures and image files.
 
 use lucida::data::Image;
-use lucida::plot::{Bars, png_bytes};
+use lucida::plot::{Bars, Cell, Grid, png_bytes};
 use lucida::train::{EpochRecord, History};
 use numpy::PyArrayDyn;
 use pyo3::prelude::*;
@@ -48,4 +48,24 @@ pub(crate) fn curves(epochs: &str, best_epoch: Option<usize>) -> PyResult<String
     let epochs: Vec<EpochRecord> =
         serde_json::from_str(epochs).map_err(|problem| InvalidValueError::new_err(problem.to_string()))?;
     Ok(History { epochs }.curves().best_epoch(best_epoch).figure().inline_svg())
+}
+
+/// Small images are enlarged to about this many pixels, so that they can be seen.
+const SHOWN: usize = 112;
+
+/// Images with their captions in rows, as a PNG file.
+#[pyfunction]
+pub(crate) fn grid<'py>(
+    py: Python<'py>,
+    images: Vec<(Bytes<'py>, String)>,
+    columns: usize,
+    title: String,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let cell = |(image, caption): (Bytes<'py>, String)| Ok((to_image(&image)?, caption));
+    let cells = images.into_iter().map(cell).collect::<PyResult<Vec<_>>>()?;
+    let side = cells.iter().map(|(image, _)| image.width()).max().unwrap_or(1);
+    let cells = cells.into_iter().map(|(image, caption)| Cell::new(image).caption(caption));
+    let grid = Grid::new(cells).columns(columns).zoom((SHOWN / side.max(1)).max(1)).padding(12).margin(8).title(title);
+    let bytes = grid.render().and_then(|image| png_bytes(&image)).map_err(|error| exception(&error))?;
+    Ok(PyBytes::new(py, &bytes))
 }
