@@ -1,7 +1,9 @@
 //! Figures and image files.
 
-use lucida::data::Image;
+use lucida::Error;
+use lucida::data::{Image, Limits};
 use lucida::plot::{Bars, Cell, Grid, png_bytes};
+use lucida::style::{BRUSHWORK, brushwork};
 use lucida::train::{EpochRecord, History};
 use numpy::PyArrayDyn;
 use pyo3::prelude::*;
@@ -32,6 +34,20 @@ pub(crate) fn read_image<'py>(py: Python<'py>, image: ImageInput<'py>) -> PyResu
     let source = image.take()?;
     let image: Image = run_quietly(py, move || source.open())?;
     of_image(py, &image)
+}
+
+/// The photo of the demo: a cat.
+const CAT: &[u8] = include_bytes!("../../../assets/chelsea.png");
+
+/// A built-in image: `cat` or `brushwork`.
+#[pyfunction]
+pub(crate) fn sample<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
+    let image = match name {
+        "cat" => Image::decode(CAT, "cat", &Limits::default()),
+        BRUSHWORK => brushwork(),
+        other => Err(Error::argument(format!("sample {other:?} is unknown; expected cat or {BRUSHWORK}"))),
+    };
+    of_image(py, &image.map_err(|error| exception(&error))?)
 }
 
 /// The bars of the most probable classes, as SVG.

@@ -25,7 +25,7 @@ mod _lucida {
     #[pymodule_export]
     use super::explain::{explain, explain_methods};
     #[pymodule_export]
-    use super::figures::{bars, curves, grid, png, read_image, save_image};
+    use super::figures::{bars, curves, grid, png, read_image, sample, save_image};
     #[pymodule_export]
     use super::maximize::{classes, filters};
     #[pymodule_export]

@@ -202,7 +202,10 @@ impl Model {
         nodes
             .map(|(index, node)| {
                 let inputs = node.inputs().iter().map(|&input| network.nodes()[input].name().to_owned());
-                let class = node.layer().keras_class().to_owned();
+                let class = match node.layer() {
+                    lucida::nn::Layer::Input(_) => "InputLayer".to_owned(),
+                    layer => layer.class_name().to_owned(),
+                };
                 let (name, shape) = (node.name().to_owned(), node.shape().sizes().to_vec());
                 (name, class, shape, network.parameters_of(index), inputs.collect())
             })

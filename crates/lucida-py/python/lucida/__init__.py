@@ -27,6 +27,7 @@ from ._results import (
     ReceptiveFields,
     StyleResult,
     Summary,
+    sample,
 )
 from ._style import style
 from ._train import digits, train
@@ -60,6 +61,7 @@ __all__ = [
     "load",
     "methods",
     "networks",
+    "sample",
     "style",
     "train",
 ]

@@ -49,6 +49,11 @@ class Image:
         return _lucida.png(np.ascontiguousarray(self.array))
 
 
+def sample(name: str = "cat") -> Image:
+    """A built-in image: ``"cat"``, a photo, or ``"brushwork"``, a style."""
+    return Image(_lucida.sample(name))
+
+
 class StyleResult(Image):
     """A stylized image and how it was made."""
 
