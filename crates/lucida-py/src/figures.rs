@@ -2,7 +2,7 @@
 
 use lucida::Error;
 use lucida::data::{Image, Limits};
-use lucida::plot::{Bars, Cell, Grid, png_bytes};
+use lucida::plot::{Bars, Cell, Figure, Grid, png_bytes};
 use lucida::style::{BRUSHWORK, brushwork};
 use lucida::train::{EpochRecord, History};
 use numpy::PyArrayDyn;
@@ -50,20 +50,29 @@ pub(crate) fn sample<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, Py
     of_image(py, &image.map_err(|error| exception(&error))?)
 }
 
-/// The bars of the most probable classes, as SVG.
+/// The bars of the most probable classes, as a PNG file.
 #[pyfunction]
-pub(crate) fn bars(classes: Vec<(String, f64)>, title: String) -> PyResult<String> {
+pub(crate) fn bars(py: Python<'_>, classes: Vec<(String, f64)>) -> PyResult<Bound<'_, PyBytes>> {
     let count = classes.len();
-    let bars = Bars::new(classes).map_err(|error| exception(&error))?.top(count).title(title);
-    Ok(bars.figure().inline_svg())
+    let bars = Bars::new(classes).map_err(|error| exception(&error))?.top(count);
+    drawn(py, &bars.figure())
 }
 
-/// The learning curves of a history, whose epochs are JSON, as SVG.
+/// The learning curves of a history, whose epochs are JSON, as a PNG file.
 #[pyfunction]
-pub(crate) fn curves(epochs: &str, best_epoch: Option<usize>) -> PyResult<String> {
+pub(crate) fn curves<'py>(
+    py: Python<'py>,
+    epochs: &str,
+    best_epoch: Option<usize>,
+) -> PyResult<Bound<'py, PyBytes>> {
     let epochs: Vec<EpochRecord> =
         serde_json::from_str(epochs).map_err(|problem| InvalidValueError::new_err(problem.to_string()))?;
-    Ok(History { epochs }.curves().best_epoch(best_epoch).figure().inline_svg())
+    drawn(py, &History { epochs }.curves().best_epoch(best_epoch).figure())
+}
+
+fn drawn<'py>(py: Python<'py>, figure: &Figure) -> PyResult<Bound<'py, PyBytes>> {
+    let bytes = figure.image(1.0).and_then(|image| png_bytes(&image)).map_err(|error| exception(&error))?;
+    Ok(PyBytes::new(py, &bytes))
 }
 
 /// Small images are enlarged to about this many pixels, so that they can be seen.

@@ -23,7 +23,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::arrays::{Bytes, Floats, array, values};
-use crate::errors::exception;
+use crate::errors::{InvalidValueError, MissingFileError, exception};
 use crate::job::{Watch, run, run_quietly};
 use crate::model::Model;
 use crate::options::named;
@@ -399,6 +399,7 @@ pub(crate) fn train<'py>(
     options: TrainOptions,
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Model, Bound<'py, PyDict>, Option<PyErr>)> {
+    let missing = folder.as_ref().is_some_and(|path| !path.exists());
     let data = match (folder, arrays) {
         (Some(path), _) if path.as_os_str() == "mnist" && !path.exists() => Data::Mnist,
         (Some(path), _) => Data::Folder(path),
@@ -412,6 +413,10 @@ pub(crate) fn train<'py>(
     let done = run(py, progress, move |watch| {
         let start = options.start(base, continued)?;
         train_on(&options, data, start, watch)
+    });
+    let done = done.map_err(|error| match missing && error.is_instance_of::<InvalidValueError>(py) {
+        true => MissingFileError::new_err(error.value(py).to_string()),
+        false => error,
     })?;
     let Trained { model, result, skipped } = done.result;
     let history = PyDict::new(py);

@@ -46,7 +46,7 @@ def test_a_turned_photo_is_turned_upright(tmp_path: Path) -> None:
     model = lucida.load("vgg16-builtin", size=32)
     turned = model.preprocess(PIL.open(tmp_path / "turned.jpg"))
     np.testing.assert_allclose(turned, model.preprocess(tmp_path / "turned.jpg"), atol=8.0)
-    assert np.abs(turned - model.preprocess(photo)).max() > 8.0
+    assert np.abs(turned - model.preprocess(lucida.sample("cat"))).max() > 8.0
 
 
 def test_what_is_no_image_is_refused(model: lucida.Model) -> None:

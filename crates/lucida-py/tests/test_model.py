@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any, Callable
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ def test_predictions(model: lucida.Model) -> None:
     assert (found.argmax(axis=1) == labels[:200]).mean() > 0.85
     ranked = model.predict(images[:3], top=2)
     assert [len(one) for one in ranked] == [2, 2, 2]
+    assert ranked[0]._repr_png_().startswith(b"\x89PNG")
     assert ranked[0][0].probability >= ranked[0][1].probability
     assert model.class_names[int(found[0].argmax())] == ranked[0][0].name
     np.testing.assert_allclose(model.predict(images[:9], batch_size=2), found[:9], atol=1e-6)
@@ -45,12 +47,13 @@ def test_explanations(model: lucida.Model) -> None:
     assert explanation._repr_png_().startswith(b"\x89PNG") and explanation[0]._repr_png_().startswith(b"\x89PNG")
     quick = model.explain(image, "gradient", faithfulness=False, progress=False)
     assert quick[0].deletion_area is None and quick._repr_png_().startswith(b"\x89PNG")
-    for options, expected in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"method": "grad-kam"}, "grad-cam"),
         ({"target": "eleven"}, "eleven"),
         ({"layer": "dense"}, "dense"),
         ({"baseline": "white"}, "white"),
-    ]:
+    ]
+    for options, expected in cases:
         with pytest.raises(lucida.LucidaError, match=expected):
             model.explain(image, progress=False, **options)
 
@@ -66,12 +69,13 @@ def test_layers(model: lucida.Model) -> None:
     assert deconv._repr_png_().startswith(b"\x89PNG")
     assert model.embed(lucida.digits()[0][:5]).shape == (5, 128)
     assert model.embed(image, "conv2d_1").shape == (1, 48)
-    for call in [
+    calls: list[Callable[[], object]] = [
         lambda: model.activations(image, "conv9"),
         lambda: model.deconv(image, "conv2d", filters=[24]),
         lambda: model.embed(image, "conv9"),
         lambda: model.filters("conv2d", [24]),
-    ]:
+    ]
+    for call in calls:
         with pytest.raises(ValueError):
             call()
 

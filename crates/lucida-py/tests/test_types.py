@@ -15,6 +15,7 @@ def test_mypy() -> None:
     pytest.importorskip("mypy", reason="mypy is not installed")
     here = Path(__file__).parent
     package = Path(lucida.__file__).parent
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", here.parent / "pyproject.toml", package, here]
+    config = here.parent / "pyproject.toml"
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(config), str(package), str(here)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=here)
     assert done.returncode == 0, done.stdout

@@ -80,7 +80,7 @@ def _refuse_dtype(array: npt.NDArray[Any]) -> InvalidValueError:
 def source(image: ImageLike) -> Source:
     """One image that the model prepares."""
     if is_path(image):
-        return os.fspath(image)  # type: ignore[no-any-return]
+        return str(os.fspath(image))
     if _is_pil(image):
         return _of_pil(image)
     array = as_array(image)
@@ -107,7 +107,7 @@ def sources(images: ImageLike) -> list[Source] | npt.NDArray[np.float32]:
     else:
         array = as_array(images)
     if array.dtype == np.uint8:
-        if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3)):
+        if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
             return [_one(array)]
         if array.ndim in (3, 4):
             return [_one(image) for image in array]

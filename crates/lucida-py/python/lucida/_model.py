@@ -147,7 +147,8 @@ class Model:
         found = self.preprocess(image)
         if len(found) != 1:
             raise InvalidValueError(f"one image is expected, not {len(found)}")
-        return found[0]
+        one: FloatArray = found[0]
+        return one
 
     @overload
     def predict(

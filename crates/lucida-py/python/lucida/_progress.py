@@ -41,13 +41,16 @@ class _Bar:
         self._of: tuple[str, int | None] | None = None
 
     def __call__(self, step: Progress) -> None:
+        if step.unit == "epoch":
+            # The bar of all steps continues.
+            return
         of = (step.stage or _title(step), step.total)
         if of != self._of:
             self.close()
             self._bar, self._of = _tqdm(of[0], step), of
         if self._bar is not None:
             self._bar.update(step.done - self._bar.n)
-            shown = {name: step.detail[name] for name in ("loss", "accuracy") if step.detail.get(name) is not None}
+            shown = {name: step.detail[name] for name in ("epoch", "loss", "accuracy") if step.detail.get(name) is not None}
             if shown:
                 self._bar.set_postfix(shown, refresh=False)
 

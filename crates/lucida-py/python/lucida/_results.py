@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -76,8 +77,8 @@ class Prediction(NamedTuple):
 class Classification(list[Prediction]):
     """The most probable classes of an image, the most probable first."""
 
-    def _repr_html_(self) -> str:
-        return _lucida.bars([(name, probability) for name, probability in self], "")
+    def _repr_png_(self) -> bytes:
+        return _lucida.bars([(name, probability) for name, probability in self])
 
 
 @dataclass(frozen=True, repr=False)
@@ -318,10 +319,9 @@ class History:
         )
         return f"<lucida.History {len(self.epoch)} epochs: {last}>"
 
-    def _repr_html_(self) -> str:
+    def _repr_png_(self) -> bytes | None:
         if not self._epochs:
-            return html.escape(repr(self))
-        import json
+            return None
 
         best = None if self.best_epoch is None else self.best_epoch + 1
         return _lucida.curves(json.dumps(self._epochs), best)
