@@ -77,6 +77,9 @@ class Prediction(NamedTuple):
 class Classification(list[Prediction]):
     """The most probable classes of an image, the most probable first."""
 
+    def __repr__(self) -> str:
+        return ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in self)
+
     def _repr_png_(self) -> bytes:
         return _lucida.bars([(name, probability) for name, probability in self])
 
@@ -199,6 +202,9 @@ class ImageGrid(list[Maximized]):
 
     title = ""
 
+    def __repr__(self) -> str:
+        return f"<lucida.ImageGrid {self.title}: {', '.join(one.name for one in self)}>"
+
     def _repr_png_(self) -> bytes:
         cells = [(np.ascontiguousarray(one.array), one._caption()) for one in self]
         return _lucida.grid(cells, 8, self.title)
@@ -230,6 +236,9 @@ class Deconvolution(list[Projection]):
         """The projections, as a PNG file."""
         self.fields: bytes = found["fields"]
         """The input with the receptive fields of the activations, as a PNG file."""
+
+    def __repr__(self) -> str:
+        return f"<lucida.Deconvolution of filters {', '.join(str(one.filter) for one in self)}>"
 
     def _repr_png_(self) -> bytes:
         return self.figure
