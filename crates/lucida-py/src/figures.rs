@@ -60,11 +60,7 @@ pub(crate) fn bars(py: Python<'_>, classes: Vec<(String, f64)>) -> PyResult<Boun
 
 /// The learning curves of a history, whose epochs are JSON, as a PNG file.
 #[pyfunction]
-pub(crate) fn curves<'py>(
-    py: Python<'py>,
-    epochs: &str,
-    best_epoch: Option<usize>,
-) -> PyResult<Bound<'py, PyBytes>> {
+pub(crate) fn curves<'py>(py: Python<'py>, epochs: &str, best_epoch: Option<usize>) -> PyResult<Bound<'py, PyBytes>> {
     let epochs: Vec<EpochRecord> =
         serde_json::from_str(epochs).map_err(|problem| InvalidValueError::new_err(problem.to_string()))?;
     drawn(py, &History { epochs }.curves().best_epoch(best_epoch).figure())

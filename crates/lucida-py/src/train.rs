@@ -392,8 +392,7 @@ impl<'a> Job<'a> {
 pub(crate) fn train<'py>(
     py: Python<'py>,
     folder: Option<PathBuf>,
-    arrays: Option<Arrays<'py>>,
-    validation: Option<Arrays<'py>>,
+    arrays: Option<(Arrays<'py>, Option<Arrays<'py>>)>,
     base: Option<Bound<'py, Model>>,
     continued: Option<Bound<'py, Model>>,
     options: TrainOptions,
@@ -403,7 +402,7 @@ pub(crate) fn train<'py>(
     let data = match (folder, arrays) {
         (Some(path), _) if path.as_os_str() == "mnist" && !path.exists() => Data::Mnist,
         (Some(path), _) => Data::Folder(path),
-        (None, Some(arrays)) => {
+        (None, Some((arrays, validation))) => {
             let validation = validation.map(Arrays::take).transpose()?;
             Data::Arrays(Box::new(arrays.take()?), validation.map(Box::new))
         }
@@ -429,9 +428,12 @@ pub(crate) fn train<'py>(
     Ok((Model::new(model), history, done.stopped_by))
 }
 
+/// Images of bytes, and their classes.
+type Labeled<'py> = (Bound<'py, PyArrayDyn<u8>>, Bound<'py, PyArrayDyn<i64>>);
+
 /// The built-in digits: images `[count, 28, 28, 1]` of bytes, and their classes.
 #[pyfunction]
-pub(crate) fn digits(py: Python<'_>) -> PyResult<(Bound<'_, PyArrayDyn<u8>>, Bound<'_, PyArrayDyn<i64>>)> {
+pub(crate) fn digits(py: Python<'_>) -> PyResult<Labeled<'_>> {
     let (pixels, labels) = run_quietly(py, || {
         let set = Mnist::builtin()?.train;
         let pixels = (0..set.len()).flat_map(|index| set.pixels(index).to_vec()).collect::<Vec<u8>>();

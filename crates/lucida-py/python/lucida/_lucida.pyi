@@ -56,8 +56,7 @@ def classes(
 ) -> tuple[list[int], list[tuple[_Bytes, float, float | None]]]: ...
 def train(
     folder: str | None,
-    arrays: _Options | None,
-    validation: _Options | None,
+    arrays: tuple[_Options, _Options | None] | None,
     base: Model | None,
     continued: Model | None,
     options: _Options,

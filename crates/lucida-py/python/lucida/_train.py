@@ -80,15 +80,16 @@ def train(
 
     Ctrl-C raises :class:`lucida.Interrupted`, which has the model and the history so far.
     """
-    folder, arrays, validation = _data(data, validation_data, class_names, task)
+    folder, arrays = _data(data, validation_data, class_names, task)
+    of_arrays = None if arrays is None else arrays[0]
     if folder == "mnist":
         model = "mnist-cnn" if model == "basic-cnn" else model
         epochs, batch_size = epochs or _MNIST["epochs"], batch_size or _MNIST["batch_size"]
     options = {
         "model": model,
         "weights": "none" if weights is None else os.fspath(weights),
-        "size": pair(size) or _size_of(arrays, model),
-        "channels": channels if channels is not None or arrays is None else int(arrays["images"].shape[3]),
+        "size": pair(size) or _size_of(of_arrays, model),
+        "channels": channels if channels is not None or of_arrays is None else int(of_arrays["images"].shape[3]),
         "fit": fit,
         "preprocessing": preprocessing,
         "cut": cut,
@@ -111,7 +112,7 @@ def train(
         "reduce_on_plateau": reduce_on_plateau,
         "plateau_factor": plateau_factor,
         "balanced": class_weight == "balanced",
-        "class_weights": _class_weights(class_weight, arrays),
+        "class_weights": _class_weights(class_weight, of_arrays),
         "label_smoothing": label_smoothing,
         "weight_decay": weight_decay,
         "clip_norm": clip_norm,
@@ -121,7 +122,7 @@ def train(
     }
     with watched(progress) as watch:
         core, found, stopped_by = _lucida.train(
-            folder, arrays, validation, _core(base), _core(continue_from), options, watch
+            folder, arrays, _core(base), _core(continue_from), options, watch
         )
     trained, history = Model(core), History(json.loads(found["epochs"]), found)
     if history.skipped:
@@ -150,18 +151,19 @@ def _core(model: Model | PathLike | None) -> _lucida.Model | None:
 
 def _data(
     data: Any, validation_data: Any, class_names: Iterable[str] | None, task: str | None
-) -> tuple[str | None, dict[str, Any] | None, dict[str, Any] | None]:
+) -> tuple[str | None, tuple[dict[str, Any], dict[str, Any] | None] | None]:
+    """A folder, or arrays and those that validate."""
     if is_path(data):
         if validation_data is not None or class_names is not None or task is not None:
             raise InvalidValueError("validation_data, class_names and task go with arrays; a folder has its own")
-        return os.fspath(data), None, None
+        return os.fspath(data), None
     if not isinstance(data, Sequence) or len(data) != 2:
         raise InvalidValueError("data is a folder, 'mnist', or a pair of arrays (x, y)")
     names = None if class_names is None else [str(name) for name in class_names]
     arrays = _arrays(data[0], data[1], names, task)
     if validation_data is None:
-        return None, arrays, None
-    return None, arrays, _arrays(validation_data[0], validation_data[1], arrays["names"], arrays["task"])
+        return None, (arrays, None)
+    return None, (arrays, _arrays(validation_data[0], validation_data[1], arrays["names"], arrays["task"]))
 
 
 def _arrays(x: Any, y: Any, names: list[str] | None, task: str | None) -> dict[str, Any]:
