@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use lucida::data::Fit;
 use lucida::nn::applications;
 use lucida::train::{StartOptions, TrainStart};
 use lucida::weights::{IncludeTop, ModelSpec, hub, inspect};
@@ -64,7 +63,7 @@ fn options(arguments: &TrainFolder) -> StartOptions {
     StartOptions {
         size: arguments.size.map(|size| [size.height, size.width]),
         channels: arguments.channels.map(usize::from),
-        fit: arguments.fit.map(Fit::from),
+        fit: arguments.fit,
         preprocessing: arguments.preprocessing.clone(),
         cut: arguments.cut.clone(),
         head: arguments.head.clone(),
