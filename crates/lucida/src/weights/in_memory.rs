@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// its own layers.
 #[derive(Debug, Clone)]
 pub struct KerasLayer {
-    /// Models around the layer, besides the outermost.
+    /// Models around the layer, the outermost not counted.
     pub depth: usize,
     /// The name of its class: `Conv2D`.
     pub class_name: String,

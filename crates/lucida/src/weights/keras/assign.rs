@@ -132,7 +132,7 @@ pub(in crate::weights) struct KerasPaths {
 }
 
 impl KerasPaths {
-    /// The path of the next layer, which has `depth` models around it besides the outermost.
+    /// The path of the next layer, which has `depth` models around it, the outermost not counted.
     pub(in crate::weights) fn next(&mut self, depth: usize, class: &str) -> String {
         if self.models.is_empty() {
             self.models.push(("layers".to_owned(), Counts::default()));
