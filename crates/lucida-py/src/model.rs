@@ -258,7 +258,7 @@ impl Model {
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         let (count, inputs, model) = (inputs.shape()[0], values(&inputs)?, Arc::clone(&self.inner));
         let done = run(py, progress, move |watch| {
-            let mut predictor = Predictor::new(&model, batch_size.min(count), Cpu::detect())?;
+            let mut predictor = Predictor::new(&model, batch_size, Cpu::detect())?;
             let predicted = predictor.predict_inputs(&inputs, watch)?;
             let row = |predicted: Predicted| match predicted {
                 Predicted::Class(found) | Predicted::Labels(found) => found.probabilities,

@@ -23,6 +23,8 @@ def test_predictions(model: lucida.Model) -> None:
     assert ranked[0][0].probability >= ranked[0][1].probability
     assert model.class_names[int(found[0].argmax())] == ranked[0][0].name
     np.testing.assert_allclose(model.predict(images[:9], batch_size=2), found[:9], atol=1e-6)
+    many = [image for image in images[:600]]
+    np.testing.assert_array_equal(model.predict(many), model.predict(model.preprocess(images[:600])))
     with pytest.raises(ValueError, match="batch_size"):
         model.predict(images[:1], batch_size=0)
 

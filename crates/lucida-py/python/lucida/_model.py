@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import _lucida
 from ._errors import InvalidValueError
 from ._images import ImageLike, as_array, is_path, sources
-from ._progress import ProgressOption, watched
+from ._progress import ProgressOption, shifted, watched
 from ._results import (
     Classification,
     Deconvolution,
@@ -31,6 +31,10 @@ from ._results import (
 
 Target = Union[int, str]
 Size = Union[int, "tuple[int, int]"]
+
+
+#: Images that are prepared at once.
+_AT_ONCE = 256
 
 
 def pair(size: Size | None) -> tuple[int, int] | None:
@@ -172,12 +176,21 @@ class Model:
         """
         if batch_size < 1:
             raise InvalidValueError(f"batch_size is at least 1, not {batch_size}")
-        inputs = self.preprocess(images)
-        if len(inputs) == 0:
-            found = np.zeros((0, len(self.class_names)), np.float32)
-        else:
+        given = sources(images)
+        inputs = given if isinstance(given, list) else self.preprocess(given)
+        found = np.zeros((0, len(self.class_names)), np.float32)
+        if len(inputs):
+            # The plan is that of the whole, so that the last batch is computed as the others are.
+            batch_size = min(batch_size, len(inputs))
+            # Images are prepared some batches at a time: memory does not grow with their number.
+            step = batch_size * max(1, _AT_ONCE // batch_size)
+            parts = []
             with watched(progress) as watch:
-                found = self._core.predict(inputs, batch_size, watch)
+                for first in range(0, len(inputs), step):
+                    part = inputs[first : first + step]
+                    prepared = self._core.prepare(part) if isinstance(part, list) else part
+                    parts.append(self._core.predict(prepared, batch_size, shifted(watch, first, len(inputs))))
+            found = np.concatenate(parts)
         return found if top is None else [self._ranked(row, top) for row in found]
 
     def _ranked(self, row: FloatArray, top: int) -> Classification:

@@ -79,6 +79,18 @@ def _tqdm(title: str, step: Progress) -> Any:
         return tqdm(total=step.total, desc=title or None, unit=step.unit, unit_scale=scaled, delay=0.5, leave=False)
 
 
+def shifted(watch: Callable[[str], None] | None, done: int, total: int) -> Callable[[str], None] | None:
+    """The same for a part of the work, before which ``done`` of ``total`` units are done."""
+    if watch is None:
+        return None
+
+    def take(text: str) -> None:
+        step = json.loads(text)
+        watch(json.dumps({**step, "done": step["done"] + done, "total": total}))
+
+    return take
+
+
 @contextmanager
 def watched(option: ProgressOption) -> Iterator[Callable[[str], None] | None]:
     """What the extension calls with each step as JSON."""
