@@ -44,13 +44,13 @@ class _Bar:
         if step.unit == "epoch":
             # The bar of all steps continues.
             return
-        of = (step.stage or _title(step), step.total)
+        of = (step.stage, step.total)
         if of != self._of:
             self.close()
             self._bar, self._of = _tqdm(of[0], step), of
         if self._bar is not None:
             self._bar.update(step.done - self._bar.n)
-            shown = {name: step.detail[name] for name in ("epoch", "loss", "accuracy") if step.detail.get(name) is not None}
+            shown = {name: step.detail[name] for name in ("epoch", "scale", "loss", "accuracy") if step.detail.get(name) is not None}
             if shown:
                 self._bar.set_postfix(shown, refresh=False)
 
@@ -58,11 +58,6 @@ class _Bar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def _title(step: Progress) -> str:
-    scale = step.detail.get("scale")
-    return f"scale {scale[0]}/{scale[1]}" if scale else ""
 
 
 def _tqdm(title: str, step: Progress) -> Any:
