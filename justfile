@@ -28,6 +28,10 @@ bench *NAMES:
 demo:
     cargo run --release -- demo
 
+# Build the Python package, and run its tests and notebooks
+python:
+    cargo build --profile quick -p lucida-cli && .ci/python target/quick/lucida quick
+
 # Run the whole check, as continuous integration does
 ci:
     .ci/run

@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Predict, folder: &Path, context: Context) -> Resul
     let context = context.claim_named(arguments.csv.as_deref(), true)?;
     let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
     let named = || arguments.model.model.clone();
-    let predictor = Predictor::of_batches(&model, BATCH, context.cpu).with_context(named)?;
+    let predictor = Predictor::new(&model, BATCH, context.cpu).with_context(named)?;
     let mut log = None;
     if let Some(path) = &arguments.csv {
         let table = table_for(&model, &Outputs::of(&model)?);

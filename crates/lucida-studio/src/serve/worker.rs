@@ -92,7 +92,7 @@ impl Worker {
 }
 
 fn warmed_up(model: &Model, batch_size: usize, cpu: Cpu) -> lucida::Result<Predictor<'_>> {
-    let mut predictor = Predictor::of_batches(model, batch_size, cpu)?;
+    let mut predictor = Predictor::new(model, batch_size, cpu)?;
     let blank = vec![0.0; model.preprocessing()?.output_shape().iter().product()];
     // What it says about a blank image does not matter.
     predictor.predict_prepared(&[blank])?;

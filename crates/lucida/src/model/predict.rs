@@ -1,5 +1,7 @@
 //! What a model says about images: their class, their labels, or numbers.
 
+use crate::core::progress::report;
+use crate::core::{Progress, Step, Unit};
 use crate::data::{Dataset, Image, Loader, Preprocessing};
 use crate::nn::{Inference, Network, Plan};
 use crate::weights::{Model, OutputKind, Outputs, check_finite};
@@ -80,7 +82,7 @@ impl Predicted {
 /// As [`Outputs::of`]; [`Error::Argument`] when the model does not say how images are prepared, and those of
 /// preparing an image.
 pub fn predict(model: &Model, images: &[Image], cpu: Cpu) -> Result<Vec<Predicted>> {
-    let mut predictor = Predictor::new(model, images.len(), cpu)?;
+    let mut predictor = Predictor::new(model, images.len().min(BATCH), cpu)?;
     let mut predictions = Vec::with_capacity(images.len());
     for images in images.chunks(BATCH) {
         let batch = predictor.batch(images.len(), |preprocessing, input| {
@@ -122,7 +124,7 @@ pub fn predict_set(
     cpu: Cpu,
     mut each: impl FnMut(usize, Predicted) -> Result<()>,
 ) -> Result<()> {
-    let mut predictor = Predictor::new(model, indices.len(), cpu)?;
+    let mut predictor = Predictor::new(model, indices.len().min(BATCH), cpu)?;
     let preprocessing = predictor.preprocessing;
     Loader::new(set, preprocessing).threads(cpu.threads()).each(indices, BATCH, |batch| {
         let predictions = predictor.batch(batch.indices.len(), |_, input| {
@@ -160,16 +162,12 @@ pub struct Predictor<'a> {
 }
 
 impl<'a> Predictor<'a> {
-    fn new(model: &'a Model, images: usize, cpu: Cpu) -> Result<Self> {
-        Self::of_batches(model, images.clamp(1, BATCH), cpu)
-    }
-
-    /// For up to `batch_size` images at a time. What it says about an image does not depend, to the bit, on the others of
+    /// For batches of up to this number of images. What it says about an image does not depend, to the bit, on the others of
     /// its batch, nor on the size of the batch.
     ///
     /// # Errors
     /// As [`predict`].
-    pub fn of_batches(model: &'a Model, batch_size: usize, cpu: Cpu) -> Result<Self> {
+    pub fn new(model: &'a Model, batch_size: usize, cpu: Cpu) -> Result<Self> {
         let outputs = Outputs::of(model)?;
         let preprocessing = model.preprocessing()?;
         let plan = Plan::builder(&model.network).cpu(cpu).batch_size(batch_size.max(1)).output(outputs.point());
@@ -213,6 +211,37 @@ impl<'a> Predictor<'a> {
             Ok(())
         })?;
         Ok(found.collect())
+    }
+
+    /// Runs the model on prepared inputs, `[count, height, width, channels]`, in batches.
+    ///
+    /// ```
+    /// use lucida::model::Predictor;
+    /// use lucida::prelude::*;
+    ///
+    /// let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+    /// let predicted = Predictor::new(&model, 2, Cpu::detect())?.predict_inputs(&[0.5; 3 * 28 * 28], &mut ())?;
+    /// assert_eq!(predicted.len(), 3);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when these are not whole inputs; [`Error::Interrupted`] when the progress, which is
+    /// told after each batch, stopped it.
+    pub fn predict_inputs(&mut self, inputs: &[f32], progress: &mut dyn Progress) -> Result<Vec<Predicted>> {
+        let len = self.network.input_shape()?.len();
+        if !inputs.len().is_multiple_of(len) {
+            return Err(Error::argument(format!("{} values are not inputs of {len} values each", inputs.len())));
+        }
+        let mut predictions = Vec::with_capacity(inputs.len() / len);
+        for chunk in inputs.chunks(self.inference.batch_size() * len) {
+            predictions.extend(self.batch(chunk.len() / len, |_, input| {
+                input.copy_from_slice(chunk);
+                Ok(())
+            })?);
+            report(progress, &Step::new(Unit::Images, predictions.len(), inputs.len() / len))?;
+        }
+        Ok(predictions)
     }
 
     fn batch(
@@ -322,7 +351,7 @@ mod tests {
                 .iter()
                 .map(|image| single.predict_prepared(std::slice::from_ref(image)).unwrap().remove(0).unwrap())
                 .collect();
-            let mut batched = Predictor::of_batches(&model, 7, Cpu::detect()).unwrap();
+            let mut batched = Predictor::new(&model, 7, Cpu::detect()).unwrap();
             for size in [1, 2, 3, 5, 7] {
                 for (first, images) in images.chunks(size).enumerate() {
                     for (at, found) in batched.predict_prepared(images).unwrap().into_iter().enumerate() {
@@ -337,7 +366,7 @@ mod tests {
     fn one_image_of_a_batch_may_fail_alone() {
         let mut model = model(&[0.0, 0.0], ActivationKind::Linear, Some(Task::Regress));
         model.network.weights_mut()[0].values_mut().fill(2.0);
-        let mut predictor = Predictor::of_batches(&model, 3, Cpu::detect()).unwrap();
+        let mut predictor = Predictor::new(&model, 3, Cpu::detect()).unwrap();
         let images = [vec![1.0; 12], vec![f32::MAX; 12], vec![0.5; 12]];
         let found = predictor.predict_prepared(&images).unwrap();
         assert_eq!(found[0].as_ref().unwrap(), &Predicted::Values(vec![24.0; 2]));

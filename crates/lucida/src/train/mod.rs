@@ -26,6 +26,7 @@ mod record;
 mod roc_auc;
 mod run_folder;
 mod samples;
+mod start;
 mod table;
 mod target_evaluation;
 mod target_spec;
@@ -46,7 +47,7 @@ pub use config::{Checkpoint, Monitor, ParamGroup, TrainConfig, balanced_class_we
 pub use confusion::Confusion;
 pub use cross_validation::{CrossValidation, FoldResult};
 pub use evaluate::{Evaluation, evaluate, evaluate_remembered, evaluate_samples};
-pub use features::{FeatureSet, FeatureStore, Key, augmented_keys, features_of_base, image_keys};
+pub use features::{CachedFeatures, FeatureSet, FeatureStore, Key, augmented_keys, features_of_base, image_keys};
 pub use history::{EpochRecord, History};
 pub use lr_finder::LearningRateCurve;
 pub use metric_values::{MetricValues, evaluate_metrics};
@@ -54,6 +55,7 @@ pub use metrics::{Metric, MetricKind};
 pub use origin::Origin;
 pub use run_folder::RunFolder;
 pub use samples::{ImageSamples, Samples};
+pub use start::{StartOptions, TrainStart, base_size};
 pub use table::{PredictionLog, PredictionTable};
 pub use target_evaluation::{
     LabelScores, TargetEvaluation, ValueScores, evaluate_targets, evaluate_targets_remembered,

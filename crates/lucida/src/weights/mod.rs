@@ -13,6 +13,7 @@ mod foreign;
 mod format;
 mod hdf5;
 pub mod hub;
+mod in_memory;
 mod inspection;
 mod json;
 mod keras;
@@ -33,6 +34,7 @@ pub use array_file::read_arrays;
 pub use builtin::{CLASSIFIER, builtin_classifier, builtin_vgg16, builtin_vgg16_at, is_builtin};
 pub(crate) use format::CHECKPOINT;
 pub use format::{Format, describe_format, inspect, load_model, load_model_at, load_weights, save_model};
+pub use in_memory::{KerasLayer, open_keras, open_state_dict};
 pub use inspection::{Inspection, TensorInfo};
 pub use model::{
     ArrayLayout, ArrayLayouts, Model, ModelSettings, Note, OutputKind, Outputs, Quantization, Task, argmax,

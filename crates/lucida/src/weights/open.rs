@@ -117,7 +117,12 @@ fn has_weights_only(file: &Path) -> bool {
 /// A model with what its file does not say: how images are prepared, the names of its classes, and, where the
 /// classifier is needed, probabilities at its end. The caller's word counts before the file next to the model, and that
 /// before a guess.
-fn complete(mut model: Model, file: Option<&Path>, settings: ModelSettings, spec: &ModelSpec) -> Result<Model> {
+pub(super) fn complete(
+    mut model: Model,
+    file: Option<&Path>,
+    settings: ModelSettings,
+    spec: &ModelSpec,
+) -> Result<Model> {
     // Names are counted by what the outputs mean.
     model.task = spec.task.or(settings.task).or(model.task);
     let task = model.task;
@@ -279,7 +284,7 @@ fn blocks(spec: &ModelSpec) -> Result<Model> {
 }
 
 /// A model for another size of input.
-fn resized(model: Model, path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
+pub(super) fn resized(model: Model, path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     let Some([height, width]) = size else { return Ok(model) };
     let name = |problem| match problem {
         Error::Argument(problem) => Error::file(path, format!("cannot take {height}x{width} pixels: {problem}")),
@@ -358,7 +363,7 @@ fn classes(found: &Inspection) -> Vec<usize> {
 }
 
 /// A loaded network as it was asked for: with its classifier if that is needed, and of the size that is wanted.
-fn fitted(model: Model, known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Model> {
+pub(super) fn fitted(model: Model, known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Model> {
     if model.network.output()?.shape().as_flat().is_none() {
         if spec.top != IncludeTop::Needed {
             return resized(model, path, spec.size);

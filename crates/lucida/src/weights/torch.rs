@@ -51,17 +51,20 @@ pub use write::save_weights;
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     let path = path.as_ref();
     let mut file = TorchFile::open(path)?;
-    let model = modules::recognize(&mut file)?.ok_or_else(|| {
-        Error::file(
-            path,
-            format!(
-                "is a state dictionary, which holds no architecture, and its names and shapes are of no known network \
-                 ({}): export the network to ONNX, or build it and load the weights into it",
-                modules::known()
-            ),
-        )
-    })?;
+    let model = modules::recognize(&mut file)?.ok_or_else(|| unknown_network(path))?;
     Ok(noted(model, &file))
+}
+
+/// The error of a state dictionary that is not recognized.
+pub(super) fn unknown_network(path: &Path) -> Error {
+    Error::file(
+        path,
+        format!(
+            "is a state dictionary, which holds no architecture, and its names and shapes are of no known network ({}): \
+             export the network to ONNX, or build it and load the weights into it",
+            modules::known()
+        ),
+    )
 }
 
 /// A model that says which dictionary of the file was taken, if there were several.

@@ -6,15 +6,14 @@ use anyhow::{Result, bail};
 use lucida::data::{Dataset, Folder};
 use lucida::nn::{counted, thousands};
 use lucida::train::{
-    CrossValidation, FoldResult, Origin, RunFolder, TargetEvaluation, evaluate, evaluate_remembered, evaluate_targets,
-    evaluate_targets_remembered,
+    CrossValidation, FoldResult, Origin, RunFolder, TargetEvaluation, TrainStart, evaluate, evaluate_remembered,
+    evaluate_targets, evaluate_targets_remembered,
 };
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
 use super::super::Context;
 use super::folder::{Trained, open, origin, tell_skipped, train_folder};
-use super::network::Source;
 use super::request::TrainRequest;
 use crate::cli::TrainFolder;
 use crate::commands::tables::table;
@@ -24,7 +23,7 @@ use crate::interrupt;
 /// Trains and measures a network for each fold.
 pub(super) fn run(
     arguments: &TrainFolder,
-    (path, source): (&Path, &Source),
+    (path, source): (&Path, &TrainStart),
     request: &TrainRequest,
     (out, count): (&Path, usize),
     context: Context,
@@ -112,7 +111,7 @@ fn notes(folds: &[Folder]) -> Vec<String> {
 /// What must be the same for the folds that are done to count.
 fn settings(
     arguments: &TrainFolder,
-    (path, source): (&Path, &Source),
+    (path, source): (&Path, &TrainStart),
     request: &TrainRequest,
     (run, first): (&RunFolder, &Folder),
     context: Context,

@@ -7,16 +7,18 @@ use lucida::data::{
     Augment, Augmented, Dataset, Folder, FolderBuilder, FolderSet, LabelSource, Preprocessing, Skipped, TargetKind,
     memory_to_keep, save_skipped,
 };
-use lucida::nn::{ProcessGroup, summary};
-use lucida::train::{ImageSamples, Origin, ParamGroup, RunFolder, TrainConfig, TrainResult, Transfer, TransferModel};
+use lucida::nn::{ProcessGroup, counted, summary};
+use lucida::train::{
+    CachedFeatures, ImageSamples, Origin, ParamGroup, RunFolder, TrainConfig, TrainResult, TrainStart, Transfer,
+    TransferModel,
+};
 use lucida::weights::Model;
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
 use super::super::{Context, run_of};
-use super::cached_features::CachedFeatures;
 use super::finish_run::FinishRun;
-use super::network::Source;
+use super::network;
 use super::rate;
 use super::request::{Defaults, TrainRequest, tell_network};
 use super::{command_line, cross_validation};
@@ -25,7 +27,7 @@ use crate::cli::TrainFolder;
 use crate::cli::place::name_of;
 use crate::exit::{self, Usage};
 use crate::interrupt;
-use crate::output::Output;
+use crate::output::{Output, seconds};
 
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
@@ -46,7 +48,7 @@ pub(super) fn run(arguments: &TrainFolder, group: Option<&dyn ProcessGroup>, con
         return Err(Usage(message.to_owned()).into());
     }
     let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;
-    let source = Source::of(arguments, context)?;
+    let source = network::start(arguments, context)?;
     let defaults = if source.is_frozen()? { Defaults::HEAD } else { Defaults::WHOLE };
     let (epochs, batch_size, seed) = (*epochs, *batch_size, *seed);
     let request = TrainRequest { arguments: training, epochs, defaults, batch_size, seed, group };
@@ -77,7 +79,7 @@ pub(super) struct Trained {
 /// processes but the first.
 pub(super) fn train_folder(
     arguments: &TrainFolder,
-    (path, source): (&Path, Source),
+    (path, source): (&Path, TrainStart),
     mut folder: Folder,
     request: &TrainRequest,
     (run, fold): (&RunFolder, Option<[usize; 2]>),
@@ -169,7 +171,7 @@ fn train(
     let how = copies.map(|copies| (&augment, copies, arguments.seed));
     let remembered = request.first_alone(|| remember(arguments, network, folder, how, context))?;
     if let Some(remembered) = remembered.as_ref().filter(|_| request.leads()) {
-        origin.feature_seconds = Some(origin.feature_seconds.unwrap_or(0.0) + remembered.seconds);
+        origin.feature_seconds = Some(origin.feature_seconds.unwrap_or(0.0) + remembered.seconds());
         if !arguments.training.find_lr {
             origin.save(run.origin())?;
         }
@@ -177,7 +179,7 @@ fn train(
     let (Some(remembered), Some(_)) = (remembered, copies) else {
         return train_on_images(arguments, request, config, run, network, folder, context);
     };
-    remembered.tell();
+    tell_cached(&remembered, context.output);
     // The pixels are not needed any more.
     folder.train = folder.train.clone().without_kept();
     folder.validation = folder.validation.clone().without_kept();
@@ -220,14 +222,28 @@ fn remember(
         Some(folder) => folder.clone(),
         None => cache_folder()?.join("features"),
     };
-    let mut remembered = CachedFeatures::open(&network.model, &layer, &cache, context)?;
+    let mut remembered = CachedFeatures::open(&network.model, &layer, &cache, context.cpu)?;
+    let mut bar = Bar::new(context.output);
     if network.standardizes() {
-        remembered.standardize(network, &folder.train)?;
+        remembered.standardize(network, &folder.train, &mut bar)?;
     }
     if let Some(how) = how {
-        remembered.compute(&network.model, folder, how)?;
+        remembered.compute(&network.model, folder, how, &mut bar)?;
     }
     Ok(Some(remembered))
+}
+
+/// Says what was computed, and where it is.
+fn tell_cached(cached: &CachedFeatures, output: Output) {
+    let (layer, place) = (cached.layer(), cached.folder().display());
+    output.info(&match cached.computed() {
+        0 => format!("The features of all {} at {layer} are in {place}", counted(cached.len(), "image")),
+        computed => format!(
+            "Computed the features of {} at {layer} in {}, kept in {place}",
+            counted(computed, "image"),
+            seconds(cached.seconds())
+        ),
+    });
 }
 
 fn train_on_images(
@@ -256,17 +272,19 @@ fn train_on_images(
 pub(super) fn origin(
     arguments: &TrainFolder,
     path: &Path,
-    source: &Source,
+    source: &TrainStart,
     folder: &Folder,
     fold: Option<[usize; 2]>,
 ) -> Result<Origin> {
     let preprocessing = source.preprocessing()?;
     let model = arguments.continued.as_ref().or(arguments.base.as_ref());
     let [cut, head, unfreeze] = match source {
-        Source::Scratch(..) => [None, None, None],
-        Source::Base(_, Transfer { cut, head, unfreeze }) => [cut.clone(), Some(head.to_string()), unfreeze.clone()],
+        TrainStart::Scratch(..) => [None, None, None],
+        TrainStart::Base(_, Transfer { cut, head, unfreeze }) => {
+            [cut.clone(), Some(head.to_string()), unfreeze.clone()]
+        }
         // The layers are those of the run before, as far as it says.
-        Source::Continued(_, unfreeze) => {
+        TrainStart::Continued(_, unfreeze) => {
             let before = arguments.continued.as_ref().and_then(|run| Origin::load(run_of(run).origin()).ok());
             let before = before.unwrap_or_default();
             [before.cut, before.head, unfreeze.clone().or(before.unfreeze)]

@@ -1,6 +1,5 @@
 //! `lucida train`
 
-mod cached_features;
 mod cross_validation;
 mod finish_run;
 mod folder;

@@ -223,6 +223,31 @@ pub fn features_of(model: &Model, images: &[Image], layer: &str, cpu: Cpu) -> Re
     extractor.finish(layer, values)
 }
 
+/// The features of inputs that are prepared already, `[count, height, width, channels]`, as [`features`].
+///
+/// # Errors
+/// As [`features`]; [`Error::Argument`] when these are not whole inputs.
+pub fn features_of_inputs(
+    model: &Model,
+    inputs: &[f32],
+    layer: &str,
+    cpu: Cpu,
+    progress: &mut dyn Progress,
+) -> Result<Features> {
+    let len = model.network.input_shape()?.len();
+    if !inputs.len().is_multiple_of(len) {
+        return Err(Error::argument(format!("{} values are not inputs of {len} values each", inputs.len())));
+    }
+    let count = inputs.len() / len;
+    let mut extractor = Extractor::new(model, layer, model.preprocessing()?, count, cpu)?;
+    let mut values = Vec::with_capacity(count * extractor.width);
+    for inputs in inputs.chunks(extractor.inference.batch_size() * len) {
+        extractor.add(inputs.len() / len, inputs, &mut values)?;
+        report(progress, &Step::new(Unit::Images, values.len() / extractor.width, count))?;
+    }
+    extractor.finish(layer, values)
+}
+
 /// A model ready to compute a layer's features image by image.
 pub struct FeatureReader<'a> {
     model: &'a Model,

@@ -12,6 +12,6 @@ mod tsne;
 #[cfg(test)]
 mod tests;
 
-pub use features::{FeatureReader, Features, features, features_of, last_features};
+pub use features::{FeatureReader, Features, features, features_of, features_of_inputs, last_features};
 pub use pca::Pca;
 pub use tsne::Tsne;

@@ -7,6 +7,7 @@
 //! Everything is found by what it depends on: the image by the digest of its file, the base by that of its layers, its
 //! weights and its preprocessing. Files may be renamed or moved; another file of the same name is another image.
 
+mod cached;
 mod key;
 mod store;
 
@@ -19,6 +20,7 @@ use crate::nn::{Inference, Plan};
 use crate::weights::Model;
 use crate::{Cpu, Error, Result};
 
+pub use cached::CachedFeatures;
 pub use key::{Key, augmented_keys, image_keys};
 pub use store::FeatureStore;
 

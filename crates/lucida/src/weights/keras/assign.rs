@@ -124,6 +124,29 @@ impl Counts {
     }
 }
 
+/// The paths that version 3 of the format gives to layers, models within models too, in the order of Keras's `layers`.
+#[derive(Debug, Default)]
+pub(in crate::weights) struct KerasPaths {
+    /// The path of each model around the next layer, and its counts.
+    models: Vec<(String, Counts)>,
+}
+
+impl KerasPaths {
+    /// The path of the next layer, which has `depth` models around it, the outermost not counted.
+    pub(in crate::weights) fn next(&mut self, depth: usize, class: &str) -> String {
+        if self.models.is_empty() {
+            self.models.push(("layers".to_owned(), Counts::default()));
+        }
+        // The layer before may have been a model, which was pushed below: at most one deeper than that.
+        let level = depth.min(self.models.len() - 1);
+        self.models.truncate(level + 1);
+        let (parent, counts) = &mut self.models[level];
+        let path = counts.path(parent, class);
+        self.models.push((format!("{path}/layers"), Counts::default()));
+        path
+    }
+}
+
 /// `MaxPooling2D` as `max_pooling2d`, by the two rules of Keras: an underscore goes before a capital that is followed by
 /// a small letter, and between a small letter or a digit and a capital.
 fn snake_case(class: &str) -> String {
@@ -213,5 +236,18 @@ mod tests {
         let mut counts = Counts::default();
         let paths: Vec<_> = ["Conv2D", "Dense", "Conv2D"].map(|class| counts.path("layers", class)).to_vec();
         assert_eq!(paths, ["layers/conv2d", "layers/dense", "layers/conv2d_1"]);
+        let mut nested = KerasPaths::default();
+        let layers = [(0, "Conv2D"), (0, "Functional"), (1, "Conv2D"), (1, "Sequential"), (2, "Conv2D"), (0, "Conv2D")];
+        assert_eq!(
+            layers.map(|(depth, class)| nested.next(depth, class)),
+            [
+                "layers/conv2d",
+                "layers/functional",
+                "layers/functional/layers/conv2d",
+                "layers/functional/layers/sequential",
+                "layers/functional/layers/sequential/layers/conv2d",
+                "layers/conv2d_1"
+            ]
+        );
     }
 }

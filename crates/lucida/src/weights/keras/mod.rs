@@ -14,7 +14,7 @@ mod own;
 mod write;
 mod write_legacy;
 
-pub(super) use assign::{Places, Stored, assign, assign_by_path, flat_paths, has_all_names};
+pub(super) use assign::{KerasPaths, Places, Stored, assign, assign_by_path, flat_paths, has_all_names};
 pub(super) use config::describe;
 pub(super) use express::expressible;
 pub(super) use npz::Npz;

@@ -1,0 +1,56 @@
+//! The library's errors as exceptions of Python.
+
+use std::io::ErrorKind;
+
+use lucida::weights::hub::published_for;
+use lucida::{Error, Unfit};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
+use pyo3::import_exception;
+use pyo3::prelude::*;
+
+// Defined in Python: each is both a LucidaError and the built-in exception that Python programs catch.
+import_exception!(lucida._errors, LucidaError);
+import_exception!(lucida._errors, InvalidValueError);
+import_exception!(lucida._errors, FileError);
+import_exception!(lucida._errors, MissingFileError);
+
+/// The exception for an error, with what to type where the library can only say what is wrong.
+pub(crate) fn exception(error: &Error) -> PyErr {
+    let text = error.to_string();
+    let text = match hint(error) {
+        Some(hint) => format!("{text}; {hint}").replacen("?; ", "? ", 1),
+        None => text,
+    };
+    match error {
+        Error::Io { path, source, .. } => {
+            let arguments = (text, source.raw_os_error(), path.display().to_string());
+            match source.kind() {
+                ErrorKind::NotFound => MissingFileError::new_err(arguments),
+                _ => FileError::new_err(arguments),
+            }
+        }
+        Error::Network { .. } | Error::Exists { .. } => FileError::new_err(text),
+        Error::NotFetched { .. } => MissingFileError::new_err(text),
+        Error::Interrupted => PyKeyboardInterrupt::new_err(()),
+        Error::Bug(_) => PyRuntimeError::new_err(text),
+        Error::Memory { .. } | Error::Limit { .. } | Error::Unsupported(_) => LucidaError::new_err(text),
+        _ => InvalidValueError::new_err(text),
+    }
+}
+
+fn hint(error: &Error) -> Option<String> {
+    Some(match error {
+        Error::UnknownNetwork { .. } => "lucida.networks() lists all".to_owned(),
+        Error::NotFetched { .. } | Error::NoClassifier { .. } => {
+            let file = published_for(error)?;
+            format!("download them in a terminal with `{}` ({})", file.command(), file.size_text())
+        }
+        Error::NoWeights { .. } => "give the file of its weights with weights=".to_owned(),
+        Error::WeightsOnly { .. } => "say whose they are with network=, or export the network to ONNX".to_owned(),
+        Error::Outputs { found: Unfit::Features(_) | Unfit::ChosenFeatures(_) | Unfit::Maps { .. }, .. } => {
+            "Model.activations() and Model.embed() read features".to_owned()
+        }
+        Error::Outputs { found: Unfit::Values(_), .. } => "task=\"classify\" reads them as classes".to_owned(),
+        _ => return None,
+    })
+}

@@ -1,0 +1,51 @@
+//! The extension module `lucida._lucida`: the library for the Python package, which checks and converts arguments in
+//! `python/lucida` and calls what is here with contiguous arrays.
+//!
+//! All work runs without the global interpreter lock, on a thread of its own, so that Ctrl-C is noticed at once: see [`job`].
+
+mod arrays;
+mod deconstruct;
+mod errors;
+mod explain;
+mod figures;
+mod job;
+mod maximize;
+mod model;
+mod options;
+mod style;
+mod train;
+
+use pyo3::prelude::*;
+
+/// The extension module.
+#[pymodule]
+mod _lucida {
+    #[pymodule_export]
+    use super::deconstruct::{activations, deconv};
+    #[pymodule_export]
+    use super::explain::{explain, explain_methods};
+    #[pymodule_export]
+    use super::figures::{bars, curves, grid, png, read_image, sample, save_image};
+    #[pymodule_export]
+    use super::maximize::{classes, filters};
+    #[pymodule_export]
+    use super::model::{Model, load_keras, load_path, load_state_dict};
+    #[pymodule_export]
+    use super::style::style;
+    #[pymodule_export]
+    use super::train::{digits, train};
+    #[pymodule_export]
+    use super::{networks, version};
+}
+
+/// The version of the library.
+#[pyfunction]
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// The names of the known networks.
+#[pyfunction]
+fn networks() -> Vec<&'static str> {
+    lucida::nn::applications::ALL.iter().map(|known| known.name).collect()
+}

@@ -1,0 +1,205 @@
+//! Models of other libraries that are in memory: a Keras model by its description and arrays, a state dictionary of PyTorch by
+//! its tensors. No file is written or read.
+
+use std::path::Path;
+
+use super::keras::{KerasPaths, Stored, assign_by_path};
+use super::modules::{self, Asserted, Tensors};
+use super::open::{complete, fitted, resized};
+use super::{Model, ModelSettings, ModelSpec, TensorInfo, json, keras_h5, torch};
+use crate::core::Array;
+use crate::nn::applications;
+use crate::{Error, Result};
+
+/// A layer of a Keras model, in the order of its `layers`; a model within the model is a layer without arrays, followed by
+/// its own layers.
+#[derive(Debug, Clone)]
+pub struct KerasLayer {
+    /// Models around the layer, the outermost not counted.
+    pub depth: usize,
+    /// The name of its class: `Conv2D`.
+    pub class_name: String,
+    /// Its name.
+    pub name: String,
+    /// Its weights, in the order of Keras's `get_weights()`.
+    pub weights: Vec<Array>,
+}
+
+/// A model of Keras: `config` is what its `to_json()` returns. `spec` says what the model does not, as for
+/// [`open`](super::open()); its `model` is what messages call it.
+///
+/// ```
+/// use lucida::core::Array;
+/// use lucida::weights::{KerasLayer, ModelSpec, open_keras};
+///
+/// let config = r#"{"class_name": "Sequential", "config": {"name": "line", "layers": [
+///     {"class_name": "InputLayer", "config": {"name": "input", "batch_shape": [null, 2, 2, 1]}},
+///     {"class_name": "Flatten", "config": {"name": "flatten"}},
+///     {"class_name": "Dense", "config": {"name": "dense", "units": 2, "activation": "softmax"}}]}}"#;
+/// let arrays = vec![Array::new([4, 2], vec![0.5; 8])?, Array::new([2], vec![0.0; 2])?];
+/// let layer = |class_name: &str, name: &str, weights| KerasLayer {
+///     depth: 0, class_name: class_name.into(), name: name.into(), weights
+/// };
+/// let layers = vec![layer("Flatten", "flatten", vec![]), layer("Dense", "dense", arrays)];
+/// let model = open_keras(config, layers, &ModelSpec::new("line"))?;
+/// assert_eq!(model.network.weights()[0].values(), [0.5; 8]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`keras_zip::load_model`](super::keras_zip::load_model).
+pub fn open_keras(config: &str, layers: Vec<KerasLayer>, spec: &ModelSpec) -> Result<Model> {
+    let path = Path::new(&spec.model);
+    let config = json::parse(config.as_bytes())
+        .map_err(|problem| Error::file(path, format!("its description cannot be read: {problem}")))?;
+    let bytes = layers.iter().flat_map(|layer| &layer.weights).map(|array| 4 * array.values().len() as u64).sum();
+    let (mut model, paths) = keras_h5::described(path, &config, bytes, spec.size)?;
+    let mut groups = KerasPaths::default();
+    let stored: Vec<Stored> = layers
+        .iter()
+        .map(|KerasLayer { depth, class_name, name, weights }| {
+            let path = groups.next(*depth, class_name);
+            let info = |(index, array): (usize, &Array)| TensorInfo {
+                name: format!("{name}/{index}"),
+                shape: array.shape().to_vec(),
+                dtype: "float32".into(),
+            };
+            Stored { layer: name.clone(), path, tensors: weights.iter().enumerate().map(info).collect() }
+        })
+        .collect();
+    let places = assign_by_path(&stored, &model.network, &paths)
+        .map_err(|problem| Error::file(path, format!("does not fit its description: {problem}")))?;
+    for (weight, (layer, array)) in model.network.weights_mut().iter_mut().zip(places) {
+        weight.values_mut().copy_from_slice(layers[layer].weights[array].values());
+    }
+    complete(resized(model, path, spec.size)?, None, ModelSettings::default(), spec)
+}
+
+/// The model of a state dictionary of PyTorch: one of the networks that are recognized by the names and shapes of their
+/// tensors, or the one that `spec` names as its `network`. Its `model` is what messages call it. Tensors of integers are
+/// left out by the caller.
+///
+/// # Errors
+/// As [`torch::load_model`](super::torch::load_model()).
+pub fn open_state_dict(tensors: Vec<(String, Array)>, spec: &ModelSpec) -> Result<Model> {
+    let path = Path::new(&spec.model);
+    let infos = tensors.iter().map(|(name, array)| TensorInfo {
+        name: name.clone(),
+        shape: array.shape().to_vec(),
+        dtype: "float32".into(),
+    });
+    let mut state = StateDict { path, infos: infos.collect(), tensors: &tensors };
+    let model = match &spec.network {
+        None => modules::recognize(&mut state)?.ok_or_else(|| torch::unknown_network(path))?,
+        Some(name) => {
+            let (known, library) = applications::find_of(name)?;
+            let model = modules::recognize_as(&mut state, Asserted { known, library })?
+                .ok_or_else(|| Error::file(path, format!("its tensors are not those of network {}", known.name)))?;
+            fitted(model, known, path, spec)?
+        }
+    };
+    complete(resized(model, path, spec.size)?, None, ModelSettings::default(), spec)
+}
+
+struct StateDict<'a> {
+    path: &'a Path,
+    infos: Vec<TensorInfo>,
+    tensors: &'a [(String, Array)],
+}
+
+impl Tensors for StateDict<'_> {
+    fn path(&self) -> &Path {
+        self.path
+    }
+
+    fn infos(&self) -> &[TensorInfo] {
+        &self.infos
+    }
+
+    fn is_float(&self, _: usize) -> bool {
+        true
+    }
+
+    /// A module lists its tensors in the order in which its parts were made.
+    fn in_order(&self) -> bool {
+        true
+    }
+
+    fn read(&mut self, index: usize, take: &mut dyn FnMut(&[f32])) -> Result<()> {
+        take(self.tensors[index].1.values());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::applications::Options;
+
+    fn arrays(model: &Model, node: usize) -> Vec<Array> {
+        let weights = model.network.nodes()[node].weights();
+        let array = |weight: usize| {
+            let weight = &model.network.weights()[weight];
+            Array::new(weight.shape().to_vec(), weight.values().to_vec()).unwrap()
+        };
+        weights.map(array).collect()
+    }
+
+    #[test]
+    fn a_keras_model_comes_with_its_weights_or_says_what_does_not_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("digits.keras");
+        let known = applications::find("mnist-cnn").unwrap();
+        let model = Model::of_architecture(known, &Options::default()).unwrap();
+        model.save(&file).unwrap();
+        let config = super::super::keras_zip::inspect(&file).unwrap().architecture.unwrap().to_string();
+        let layers: Vec<KerasLayer> = (0..model.network.nodes().len())
+            .map(|node| KerasLayer {
+                depth: 0,
+                class_name: model.network.nodes()[node].layer().keras_class().to_owned(),
+                name: model.network.nodes()[node].name().to_owned(),
+                weights: arrays(&model, node),
+            })
+            .collect();
+        let spec = ModelSpec::new("digits");
+        let opened = open_keras(&config, layers.clone(), &spec).unwrap();
+        for (a, b) in opened.network.weights().iter().zip(model.network.weights()) {
+            assert_eq!(a.values(), b.values(), "{}", a.name());
+        }
+        let text = |layers| open_keras(&config, layers, &spec).unwrap_err().to_string();
+        let first = layers.iter().position(|layer| !layer.weights.is_empty()).unwrap();
+        let mut missing = layers.clone();
+        missing[first].weights.pop();
+        assert!(text(missing).starts_with("digits: does not fit its description: "));
+        assert!(text(Vec::new()).contains("which the file is too small to hold"));
+        assert!(open_keras("{", layers, &spec).unwrap_err().to_string().contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_state_dictionary_is_recognized_as_its_file_is() {
+        let known = applications::find("squeezenet1-1").unwrap();
+        let model = Model::of_architecture(known, &Options::default().classes(3)).unwrap();
+        let entries = modules::entries(&model.network, &modules::own_or_torchvision(&model.network)).unwrap();
+        let tensor = |entry: modules::Entry| {
+            let mut values = Vec::new();
+            let weight = model.network.weights()[entry.weight].values();
+            let copied = entry.layout.to_torch(weight, |part| {
+                values.extend_from_slice(part);
+                Ok::<_, ()>(())
+            });
+            copied.unwrap();
+            (entry.name, Array::new(entry.shapes[0].clone(), values).unwrap())
+        };
+        let mut source: Vec<(String, Array)> = entries.into_iter().map(tensor).collect();
+        let opened = open_state_dict(source.clone(), &ModelSpec::new("net")).unwrap();
+        for (a, b) in opened.network.weights().iter().zip(model.network.weights()) {
+            assert_eq!(a.values(), b.values(), "{}", a.name());
+        }
+        let wrong = ModelSpec { network: Some("resnet18".into()), ..ModelSpec::new("net") };
+        let message = open_state_dict(source.clone(), &wrong).unwrap_err().to_string();
+        assert_eq!(message, "net: its tensors are not those of network resnet18");
+        source.truncate(4);
+        let message = open_state_dict(source, &ModelSpec::new("net")).unwrap_err().to_string();
+        assert!(message.starts_with("net: is a state dictionary, which holds no architecture"), "{message}");
+    }
+}
