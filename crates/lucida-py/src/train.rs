@@ -13,10 +13,10 @@ use lucida::nn::applications::{self, Architecture};
 use lucida::nn::{Optimizer, Schedule};
 use lucida::train::{
     CachedFeatures, Callback, EarlyStopping, Head, ImageSamples, Monitor, ParamGroup, ReduceLrOnPlateau, StartOptions,
-    TrainConfig, TrainResult, TrainStart, Trainer, TransferModel, balanced_class_weights,
+    TrainConfig, TrainResult, TrainStart, Trainer, TransferModel, balanced_class_weights, base_size,
 };
 use lucida::weights::hub::{cache_folder, published};
-use lucida::weights::{IncludeTop, ModelSpec, open};
+use lucida::weights::{IncludeTop, ModelSpec, is_builtin, open};
 use lucida::{Error, Result};
 use numpy::{PyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -28,8 +28,6 @@ use crate::job::{Watch, run, run_quietly};
 use crate::model::Model;
 use crate::options::named;
 
-/// Height and width of the images of a known base by default, as on the command line.
-const SIZE: usize = 150;
 /// Label smoothing and the like are off by default; epochs and learning rate of a network all of which learns, and of a head
 /// on a frozen base, are those of the command line.
 const WHOLE: (usize, f64, usize) = (15, 1e-3, 0);
@@ -157,11 +155,13 @@ impl TrainOptions {
         let known = self.known()?;
         let weights = match self.weights.as_str() {
             "none" => return self.scratch(known, &options),
-            "imagenet" if published(known, true).is_err() => return self.scratch(known, &options),
+            "imagenet" if !is_builtin(known) && published(known, true).is_err() => {
+                return self.scratch(known, &options);
+            }
             "imagenet" => None,
             file => Some(PathBuf::from(file)),
         };
-        let size = Some(self.size.unwrap_or([SIZE; 2]));
+        let size = Some(self.size.unwrap_or_else(|| base_size(known)));
         let spec = ModelSpec { weights, size, top: IncludeTop::Unneeded, ..ModelSpec::new(&self.model) };
         TrainStart::base(open(&spec)?, Some(known), &options)
     }

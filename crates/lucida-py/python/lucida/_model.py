@@ -362,7 +362,7 @@ def _maximization(
 
 
 #: What :func:`load` opens where it is given nothing.
-_DEFAULT: str | None = None
+_DEFAULT = "efficientnet-lite0"
 
 
 def load(
@@ -376,13 +376,13 @@ def load(
     task: str | None = None,
     include_top: bool = True,
 ) -> Model:
-    """Loads a model.
+    """Loads a model. Without arguments it is the built-in classifier: EfficientNet-Lite0, with ImageNet's 1,000 classes.
 
     ``model`` is one of
 
     - the path of a file (``.keras``, ``.h5``, ``.onnx``, ``.pth``, ``.safetensors``, ``.tflite``, ``model.json``), or of the
       folder of a run;
-    - the name of a known network whose weights were downloaded (:func:`networks` lists them), or ``"vgg16-builtin"``;
+    - the name of a known network whose weights are built in or were downloaded (:func:`networks` lists them), or ``"vgg16-builtin"``;
     - a live Keras model;
     - a PyTorch module, or a state dictionary, of a network that is recognized by the names of its tensors: that of
       torchvision's and timm's networks. Nothing of a module's ``forward`` is read.
@@ -409,11 +409,7 @@ def load(
         "task": task,
         "include_top": include_top,
     }
-    if model is None:
-        model = _DEFAULT
-    if model is None:
-        raise InvalidValueError("there is no model to load: give a path, the name of a network, or a model")
-    found = Model(_open(model, options))
+    found = Model(_open(_DEFAULT if model is None else model, options))
     if names is not None:
         found.class_names = names
     return found

@@ -23,7 +23,7 @@ _MNIST = {"epochs": 20, "batch_size": 256}
 
 def train(
     data: Any,
-    model: str = "basic-cnn",
+    model: str | None = None,
     *,
     base: Model | PathLike | None = None,
     continue_from: Model | PathLike | None = None,
@@ -70,8 +70,9 @@ def train(
     number or name. Rows of 0 and 1 are labels, of which any number may hold, and floats are values, unless ``task`` says
     otherwise (``"classify"``, ``"multilabel"``, ``"regress"``).
 
-    ``model`` names the network. One with published ImageNet weights is a frozen base with a new head (transfer learning);
-    others, and all with ``weights=None``, are trained from scratch. ``base`` is a model of your own under a new head,
+    ``model`` names the network. One with ImageNet weights, built in or published, is a frozen base with a new head (transfer
+    learning); others, and all with ``weights=None``, are trained from scratch. By default it is the built-in
+    ``"efficientnet-lite0"`` for a folder, ``"basic-cnn"`` for arrays, and ``"mnist-cnn"`` for ``"mnist"``. ``base`` is a model of your own under a new head,
     ``continue_from`` one that is trained further.
 
     The other options are those of ``lucida train``, with the defaults there: ``augment="flip,rotation=20"``,
@@ -82,8 +83,9 @@ def train(
     """
     folder, arrays = _data(data, validation_data, class_names, task)
     of_arrays = None if arrays is None else arrays[0]
+    if model is None:
+        model = "basic-cnn" if arrays is not None else "mnist-cnn" if folder == "mnist" else "efficientnet-lite0"
     if folder == "mnist":
-        model = "mnist-cnn" if model == "basic-cnn" else model
         epochs, batch_size = epochs or _MNIST["epochs"], batch_size or _MNIST["batch_size"]
     options = {
         "model": model,

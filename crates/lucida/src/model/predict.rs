@@ -198,7 +198,7 @@ impl<'a> Predictor<'a> {
     /// [`Error::Argument`] when an image is not of the shape that the network takes.
     ///
     /// # Panics
-    /// When there is no image, or more than the predictor is [for](Self::of_batches).
+    /// When there is no image, or more than the predictor is [for](Self::new).
     pub fn predict_prepared(&mut self, images: &[impl AsRef<[f32]>]) -> Result<Vec<Result<Predicted>>> {
         let found = self.batch(images.len(), |preprocessing, input| {
             let image_len: usize = preprocessing.output_shape().iter().product();
@@ -235,10 +235,11 @@ impl<'a> Predictor<'a> {
         }
         let mut predictions = Vec::with_capacity(inputs.len() / len);
         for chunk in inputs.chunks(self.inference.batch_size() * len) {
-            predictions.extend(self.batch(chunk.len() / len, |_, input| {
+            let found = self.batch(chunk.len() / len, |_, input| {
                 input.copy_from_slice(chunk);
                 Ok(())
-            })?);
+            })?;
+            predictions.extend(found.collect::<Result<Vec<_>>>()?);
             report(progress, &Step::new(Unit::Images, predictions.len(), inputs.len() / len))?;
         }
         Ok(predictions)

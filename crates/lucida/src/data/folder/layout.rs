@@ -105,7 +105,7 @@ impl Layout {
 fn refuse_flat_parts(parts: &[(Part, &PathBuf)]) -> Result<()> {
     let Some((Part::Train, train)) = parts.first() else { return Ok(()) };
     let listing = list(train, &mut Vec::new()).map_err(|source| Error::io(train, "read", source))?;
-    let images = listing.files.iter().any(|file| hints::is_image_file(file));
+    let images = listing.files.iter().any(hints::is_image_file);
     if !images || (parts.len() < 2 && hints::sort_by_name(train, &listing.files).is_none()) {
         return Ok(());
     }

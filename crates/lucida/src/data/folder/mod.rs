@@ -487,7 +487,7 @@ fn unsorted(part: Part, found: &layout::FoundPart) -> Error {
     let what = "has no sub-folders; expected one per class, two or more";
     let hint = hints::unsorted(&found.path, &files);
     match part {
-        _ if !files.iter().any(|file| hints::is_image_file(file)) => Error::file(&found.path, what),
+        _ if !files.iter().any(hints::is_image_file) => Error::file(&found.path, what),
         Part::Train => Error::file(&found.path, format!("{what}: {hint}")),
         _ => Error::file(
             &found.path,

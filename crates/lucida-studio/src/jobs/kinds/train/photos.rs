@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use lucida::data::{Dataset, Folder, memory_to_keep, save_skipped};
-use lucida::nn::applications::{self, Architecture, Options};
+use lucida::nn::applications::{self, Architecture};
 use lucida::train::{
-    FeatureSet, FeatureStore, Head, ImageSamples, Origin, TrainResult, Transfer, TransferModel, end_of_features,
+    FeatureSet, FeatureStore, ImageSamples, Origin, StartOptions, TrainResult, TrainStart, TransferModel, base_size,
     evaluate_samples, features_of_base, image_keys,
 };
-use lucida::weights::{BUILTIN, CLASSIFIER, IncludeTop, Model, ModelSpec, hub, locate, open};
+use lucida::weights::{BUILTIN, CLASSIFIER, IncludeTop, ModelSpec, hub, locate, open};
 use lucida::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
@@ -72,15 +72,11 @@ pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, feature
     let Some(Source::Folder(path)) = source else { return Err(Error::argument("there is no folder of photos")) };
     let (request, cpu, job) = (training.request, training.cpu, training.job);
     let name = request.network.as_deref().unwrap_or(CLASSIFIER);
-    let base = base(name)?;
-    let preprocessing = match &base {
-        Some(base) => base.preprocessing()?.clone(),
-        None => applications::find(SCRATCH)?.pixels.preprocessing([SIZE, SIZE, 3])?,
-    };
-    let transfer = base.as_ref().map(|base| transfer(base, name)).transpose()?;
+    let start = start(name)?;
+    let preprocessing = start.preprocessing()?.clone();
     let mut reporter = job.reporter("listing the images");
     let mut builder = Folder::builder(path).split(VALIDATION, request.seed).cpu(cpu).progress(&mut reporter);
-    if base.is_none() {
+    if !start.is_frozen()? {
         builder = builder.keep(&preprocessing, memory_to_keep());
     }
     let folder = builder.open()?;
@@ -90,35 +86,33 @@ pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, feature
     }
     training.skipped = folder.skipped().len();
     let training = &*training;
+    let transfer = if let TrainStart::Base(_, transfer) = &start { Some(transfer) } else { None };
     let mut origin = Origin {
         data: path.clone(),
         validation_split: VALIDATION,
         seed: request.seed,
         model: Some(name.to_owned()),
         size: Some([preprocessing.height, preprocessing.width]),
-        head: transfer.as_ref().map(|transfer| transfer.head.to_string()),
-        cut: transfer.as_ref().and_then(|transfer| transfer.cut.clone()),
+        head: transfer.map(|transfer| transfer.head.to_string()),
+        cut: transfer.and_then(|transfer| transfer.cut.clone()),
         images: Some([folder.train.len(), folder.validation.len()]),
         ..Origin::default()
     };
     origin.save(training.run.origin())?;
-    let (Some(base), Some(transfer)) = (base, transfer) else {
-        let options = Options::default().size(SIZE, SIZE).classes(folder.class_names().len()).seed(request.seed);
-        let mut model = Model {
-            preprocessing: Some(preprocessing.clone()),
-            class_names: folder.class_names().to_vec(),
-            ..Model::new(applications::find(SCRATCH)?.build(&options)?)
-        };
+    let is_frozen = start.is_frozen()?;
+    let mut network = start.build(&folder.train, request.seed)?;
+    if !is_frozen {
+        let model = &mut network.model;
         let samples = |set| ImageSamples::new(set, &preprocessing, cpu.threads());
         let (train, validation) = (samples(&folder.train), samples(&folder.validation));
         let data = TrainingData { train: &train, validation: &validation, images: &folder.validation };
         let result = training.fit(&mut model.network, &data)?;
         let evaluation = evaluate_samples(&model.network, &validation, &all(&folder.validation), cpu)?;
-        return training.finish((&mut model, None), &result, &folder.validation, &evaluation);
-    };
+        return training.finish((model, None), &result, &folder.validation, &evaluation);
+    }
     let features = features
         .map_or_else(|| Ok(hub::cache_folder()?.join("features")), |folder| Ok::<_, Error>(folder.to_owned()))?;
-    on_base(training, transfer.apply(base, folder.class_names(), request.seed)?, (&folder, &mut origin), &features)
+    on_base(training, network, (&folder, &mut origin), &features)
 }
 
 /// The head learns from what the frozen layers say of each photo, which is found out once.
@@ -156,28 +150,17 @@ fn on_base(
     training.finish((&mut model, base), &TrainResult { last, ..result }, &folder.validation, &evaluation)
 }
 
-/// The network below a new head; none for the one that learns from nothing.
-fn base(name: &str) -> Result<Option<Model>> {
-    if name == SCRATCH {
-        return Ok(None);
+/// A network that learns from nothing, or a new head on a base: InceptionV3 is cut where its features are still of parts of
+/// things, the others where they are by default.
+fn start(name: &str) -> Result<TrainStart> {
+    let known = applications::find(name).ok();
+    if let Some(known) = known.filter(|known| known.name == SCRATCH) {
+        return TrainStart::scratch(known, &StartOptions { size: Some([SIZE; 2]), ..StartOptions::default() });
     }
-    // The built-in classifier is quick at its own size.
-    let size = (name != CLASSIFIER).then_some([SIZE; 2]);
-    open(&ModelSpec { size, top: IncludeTop::Unneeded, ..ModelSpec::new(name) }).map(Some)
-}
-
-/// Where a base is cut: InceptionV3 where its features are still of parts of things, the built-in classifier before its
-/// classes, the others at their end; and the head behind it.
-fn transfer(base: &Model, name: &str) -> Result<Transfer> {
-    let cut = match name {
-        CLASSIFIER => Some(end_of_features(&base.network)?.to_owned()),
-        _ => name.starts_with("inception-v3").then(|| "mixed7".to_owned()),
-    };
-    let end = match &cut {
-        Some(layer) => &base.network.nodes()[base.network.find(layer)?],
-        None => base.network.output()?,
-    };
-    Ok(Transfer { head: Head::behind(end.shape()), cut, unfreeze: None })
+    let size = Some(known.map_or([SIZE; 2], base_size));
+    let base = open(&ModelSpec { size, top: IncludeTop::Unneeded, ..ModelSpec::new(name) })?;
+    let cut = name.starts_with("inception-v3").then(|| "mixed7".to_owned());
+    TrainStart::base(base, known, &StartOptions { cut, ..StartOptions::default() })
 }
 
 fn all(set: &dyn Dataset) -> Vec<usize> {
