@@ -30,7 +30,7 @@ demo:
 
 # Build the Python package, and run its tests and notebooks
 python:
-    cargo build --profile quick -p lucida-cli && .ci/python target/quick/lucida quick
+    .ci/python wheel quick
 
 # Run the whole check, as continuous integration does
 ci:
