@@ -162,7 +162,7 @@ fn the_guide_to_deconstruction() {
 #[test]
 fn the_guide_to_models() {
     let first = [
-        "lucida train photos --size 32 --quiet",
+        "lucida train photos --model basic-cnn --size 32 --quiet",
         "lucida weights convert runs/photos my.keras",
         "lucida weights convert runs/photos resnet.onnx",
     ];
