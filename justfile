@@ -32,6 +32,10 @@ demo:
 ci:
     .ci/run
 
+# Try the ways to install with a built binary
+packaging BINARY="target/release/lucida":
+    packaging/test {{BINARY}}
+
 # Check the minimum Rust version
 msrv:
     .ci/msrv

@@ -20,7 +20,7 @@ Options:
   --version <VERSION>  Version to install, such as 0.1.0 [default: the latest]
   --prefix <DIR>       Folder to install into: DIR/bin, DIR/share [default: ~/.local]
   --url <URL>          Address of the releases; https, http, or file [default: ${release_url:-none}]
-  --target <TARGET>    Platform, such as aarch64-unknown-linux-musl [default: this machine's]
+  --target <TARGET>    Platform, such as x86_64-unknown-linux-musl [default: this machine's]
   --help               Print help
 
 Environment:
@@ -40,7 +40,13 @@ have() { command -v "$1" >/dev/null 2>&1; }
 platform() {
     machine=$(uname -m)
     case $(uname -s) in
-    Linux) system=unknown-linux-musl ;;
+    Linux)
+        # musl's malloc is slower for large buffers, so only where the program loader of glibc is missing: on Alpine, for one.
+        system=unknown-linux-musl
+        for loader in /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1; do
+            [ ! -e $loader ] || system=unknown-linux-gnu
+        done
+        ;;
     Darwin)
         system=apple-darwin
         # A shell under Rosetta says x86_64 on a processor that is none.
@@ -167,7 +173,7 @@ main() {
     put "$files/lucida" "$prefix/bin" .lucida-tried
     if ! "$prefix/bin/.lucida-tried" --version >/dev/null; then
         rm -f "$prefix/bin/.lucida-tried"
-        fail "the binary for $target does not run on this machine"
+        fail "the binary for $target does not run on this machine" "--target chooses another, such as ${target%%-*}-unknown-linux-musl"
     fi
     for page in "$files"/man/*.1; do put "$page" "$prefix/share/man/man1" "${page##*/}"; done
     put "$files/completions/lucida" "$prefix/share/bash-completion/completions" lucida
