@@ -6,8 +6,8 @@
 # has options: .\install.ps1 -Version 0.1.0 -Prefix C:\Tools\lucida
 # The folder is put on the user's PATH unless -NoPath is given. Windows PowerShell 5.1 or later.
 param(
-    [string]$Version = $(if ($env:LUCIDA_INSTALL_VERSION) { $env:LUCIDA_INSTALL_VERSION } else { "latest" }),
-    [string]$Prefix = $(if ($env:LUCIDA_INSTALL_PREFIX) { $env:LUCIDA_INSTALL_PREFIX } else { "$env:LOCALAPPDATA\Programs\lucida" }),
+    [string]$Version = $env:LUCIDA_INSTALL_VERSION,
+    [string]$Prefix = $env:LUCIDA_INSTALL_PREFIX,
     [string]$Url = $env:LUCIDA_INSTALL_URL,
     [switch]$NoPath
 )
@@ -21,6 +21,8 @@ function Install-Lucida {
     # The address of the releases. A release writes its own here; the copy in the repository has none.
     $releaseUrl = ""
     if (-not $Url) { $Url = $releaseUrl }
+    if (-not $Version) { $Version = "latest" }
+    if (-not $Prefix) { $Prefix = "$env:LOCALAPPDATA\Programs\lucida" }
     if (-not $Url) { throw "no address to download from: give the address of the releases, -Url or LUCIDA_INSTALL_URL" }
 
     # The process may be emulated; PROCESSOR_ARCHITEW6432 then has the machine's own. ARM64 runs the x86-64 program.
@@ -29,7 +31,8 @@ function Install-Lucida {
     $name = "lucida-x86_64-pc-windows-msvc"
     $from = if ($Version -eq "latest") { "$Url/latest/download" } else { "$Url/download/v$($Version -replace '^v', '')" }
 
-    [Net.ServicePointManager]::SecurityProtocol = [Net.ServicePointManager]::SecurityProtocol -bor [Net.SecurityProtocolType]::Tls12
+    # Windows PowerShell offers older versions of TLS alone.
+    [Net.ServicePointManager]::SecurityProtocol = [Net.SecurityProtocolType]::Tls12
     $scratch = Join-Path ([IO.Path]::GetTempPath()) ([IO.Path]::GetRandomFileName())
     New-Item -ItemType Directory $scratch | Out-Null
     try {

@@ -38,6 +38,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # The platform, as the archives name it.
 platform() {
+    from_source="build Lucida from its source: cargo install --locked --path crates/lucida-cli"
     machine=$(uname -m)
     case $(uname -s) in
     Linux)
@@ -53,12 +54,12 @@ platform() {
         [ "$(sysctl -n hw.optional.arm64 2>/dev/null || true)" != 1 ] || machine=arm64
         ;;
     MINGW* | MSYS* | CYGWIN*) fail "this script is not for Windows" "in PowerShell, run install.ps1 instead" ;;
-    *) fail "no archive for $(uname -s)" "build Lucida with cargo: cargo install --locked --path crates/lucida-cli" ;;
+    *) fail "no archive for $(uname -s)" "$from_source" ;;
     esac
     case $machine in
     x86_64 | amd64) machine=x86_64 ;;
     aarch64 | arm64) machine=aarch64 ;;
-    *) fail "no archive for the architecture $machine" "build Lucida with cargo: cargo install --locked --path crates/lucida-cli" ;;
+    *) fail "no archive for the architecture $machine" "$from_source" ;;
     esac
     # A 64-bit kernel may run 32-bit programs only.
     if have getconf && [ "$(getconf LONG_BIT 2>/dev/null || echo 64)" = 32 ]; then
@@ -173,7 +174,7 @@ main() {
     put "$files/lucida" "$prefix/bin" .lucida-tried
     if ! "$prefix/bin/.lucida-tried" --version >/dev/null; then
         rm -f "$prefix/bin/.lucida-tried"
-        fail "the binary for $target does not run on this machine" "--target chooses another, such as ${target%%-*}-unknown-linux-musl"
+        fail "the binary for $target does not run on this machine" "choose another: --target ${target%%-*}-unknown-linux-musl"
     fi
     for page in "$files"/man/*.1; do put "$page" "$prefix/share/man/man1" "${page##*/}"; done
     put "$files/completions/lucida" "$prefix/share/bash-completion/completions" lucida
