@@ -36,6 +36,10 @@ python:
 ci:
     .ci/run
 
+# Try the ways to install with a built binary
+packaging BINARY="target/release/lucida":
+    packaging/test {{BINARY}}
+
 # Check the minimum Rust version
 msrv:
     .ci/msrv

@@ -1,5 +1,5 @@
 //! Draws the built-in image of style, `assets/brushwork.png`: brush strokes along a field of whirls, in a strong palette.
-//! `cargo run --release --example brushwork [-- FILE.png]`.
+//! `cargo run --release -p lucida-programs --bin brushwork [-- FILE.png]`.
 
 use std::error::Error;
 use std::path::PathBuf;

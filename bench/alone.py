@@ -18,7 +18,7 @@ class Scaling:
         "batches, and steps on one thread and on all. Median and least of all rounds; growth is the time per megapixel or per "
         "sample over that of the line above."
     )
-    examples, binary = {"style_step", "mnist_step", "photos"}, False
+    programs, binary = {"style_step", "mnist_step", "photos"}, False
     threaded = {
         "style step, 512x512": ("style_step", "512"),
         "MNIST step, batch 256": ("mnist_step", "256"),
@@ -36,7 +36,7 @@ class Scaling:
         times = {step: [] for step in steps}
         for number in range(options.rounds):
             for (program, argument), threads in times:
-                result = measure([built(options, "examples", program), argument, str(threads)])
+                result = measure([built(options, program), argument, str(threads)])
                 times[(program, argument), threads].append(result["ms"])
                 median = statistics.median(result["ms"])
                 say(f"{key}, round {number + 1}: {program} {argument}, {threads} threads: {median:.2f} ms")
@@ -85,7 +85,7 @@ class Plans:
         "so its share may exceed 100 %. The last column is the share of peak of its matrix products alone, those that it computes, "
         "without the transforms around them."
     )
-    examples, binary = set(), True
+    programs, binary = set(), True
     plans = [
         "vgg19 --size 512 --style --cut block5_conv2",
         "basic-cnn --size 150 --batch 32 --training",

@@ -29,19 +29,19 @@ def peers_python():
     return str(python)
 
 
-def build(options, examples, binary):
-    """Builds examples of the library, and the binary if it is wanted."""
+def build(options, programs, binary):
+    """Builds programs of `bench/programs`, and the binary if it is wanted."""
     command = ["cargo", "build", "--profile", options.profile]
-    if examples:
-        words = [word for name in sorted(examples) for word in ("--example", name)]
-        subprocess.run([*command, "-p", "lucida", *words], cwd=ROOT, check=True)
+    if programs:
+        words = [word for name in sorted(programs) for word in ("--bin", name)]
+        subprocess.run([*command, "-p", "lucida-programs", *words], cwd=ROOT, check=True)
     if binary:
         subprocess.run([*command, "-p", "lucida-cli"], cwd=ROOT, check=True)
 
 
-def built(options, *name):
+def built(options, name):
     """Where cargo has put a program."""
-    return str(ROOT.joinpath("target", options.profile, *name))
+    return str(ROOT / "target" / options.profile / name)
 
 
 def run(command, environment=None):

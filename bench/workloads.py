@@ -10,14 +10,14 @@ from digits import idx, save_png
 class Workload:
     """A computation that Lucida and its peers are timed at.
 
-    `ours` and `peers` are commands without the number of threads, which comes last: an example of the library's, or a
+    `ours` and `peers` are commands without the number of threads, which comes last: a program of `bench/programs`, or a
     script next to this one, and arguments. DATA, WEIGHTS and MNIST stand for folders that are given to `bench/run`, LUCIDA
     for the binary, and SCRATCH for the folder that `prepare` has put something into.
     """
 
     def __init__(self, title, text, ours, peers, env=None, prepare=None):
         self.title, self.text, self.ours, self.peers, self.env, self.prepare = title, text, ours, peers, env, prepare
-        self.examples = {ours[0]} - {name for name in ours if name.endswith(".py")}
+        self.programs = {ours[0]} - {name for name in ours if name.endswith(".py")}
         self.binary = "LUCIDA" in ours
 
     def same_as_default(self):
@@ -34,7 +34,7 @@ class Workload:
         places |= {"LUCIDA": built(options, "lucida"), "SCRATCH": str(SCRATCH)}
 
         def filled(program, *arguments):
-            yield from [python, str(HERE / program)] if program.endswith(".py") else [built(options, "examples", program)]
+            yield from [python, str(HERE / program)] if program.endswith(".py") else [built(options, program)]
             for argument in arguments:
                 head, slash, rest = argument.partition("/")
                 yield places[head] + slash + rest if head in places else argument

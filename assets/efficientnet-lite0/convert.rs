@@ -1,6 +1,7 @@
 //! Stores the weights of EfficientNet-Lite0 in a third of the bytes, and measures how often the classifier then answers as
 //! before:
-//! `cargo run --release --example efficientnet_lite0 -- efficientnet-lite0-57934424.pth FILE.safetensors [PHOTOS]`.
+//! `cargo run --release -p lucida-programs --bin efficientnet_lite0 -- WEIGHTS FILE.safetensors [PHOTOS]`; WEIGHTS is
+//! `efficientnet-lite0-57934424.pth`.
 //!
 //! The kernels of dense layers and 1x1 convolutions become integers with one scale per output channel, if they have many
 //! values; all else becomes 16-bit floats.

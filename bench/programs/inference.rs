@@ -1,6 +1,6 @@
 //! Times passes of a network on random images and prints the milliseconds as JSON: the side of Lucida in `bench/run`.
 //!
-//! `cargo run --release --example inference -- FILE BATCH [THREADS]`
+//! `cargo run --release -p lucida-programs --bin inference -- FILE BATCH [THREADS]`
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
 //! Times activation maximization and prints the milliseconds as JSON: the side of Lucida in `bench/run`.
-//! `cargo run --release --example maximize_filters -- mnist|vgg16 [THREADS]`.
+//! `cargo run --release -p lucida-programs --bin maximize_filters -- mnist|vgg16 [THREADS]`.
 //!
 //! The weights are random: what a step costs does not depend on them.
 

@@ -1,5 +1,5 @@
 //! Times epochs of the digit classifier on the full MNIST and prints the milliseconds as JSON: the side of Lucida in
-//! `bench/run`. `cargo run --release --example mnist_epoch -- FOLDER [THREADS]`.
+//! `bench/run`. `cargo run --release -p lucida-programs --bin mnist_epoch -- FOLDER [THREADS]`.
 //!
 //! An epoch is what it is in `lucida train mnist`: 48,000 digits in another order each time, made ready and trained on in
 //! batches of 256, loss and accuracy of both parts, and the 12,000 digits to validate with.

@@ -1,6 +1,7 @@
 //! Times work on photos and prints the milliseconds as JSON: the side of Lucida in `bench/run`.
 //!
-//! `cargo run --release --example photos -- step|mixed7|epoch|features [--weights FILE] [--data FOLDER] [THREADS]`
+//! `cargo run --release -p lucida-programs --bin photos -- WHAT [--weights FILE] [--data FOLDER] [THREADS]`; WHAT is
+//! one of
 //!
 //! - `step`: training steps of basic-cnn, batch 32 at 150x150;
 //! - `mixed7`: InceptionV3 up to mixed7, batch 32 at 150x150;

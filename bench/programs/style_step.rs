@@ -1,6 +1,6 @@
 //! Times steps of style transfer and prints the milliseconds and the peak of the memory in MiB as JSON: the side of Lucida
 //! in `bench/run`. VGG19 with random weights to block5_conv2, six losses, backward to the image, Adam.
-//! `cargo run --release --example style_step -- SIZE [THREADS]`.
+//! `cargo run --release -p lucida-programs --bin style_step -- SIZE [THREADS]`.
 
 use std::time::Instant;
 

@@ -24,7 +24,7 @@ const SMALL: [(&str, &str); 10] = [
 ];
 
 /// Words of examples that are not run, and why.
-const SKIPPED: [(&str, &str); 17] = [
+const SKIPPED: [(&str, &str); 18] = [
     ("lucida studio", "serves until it is stopped"),
     ("lucida serve", "serves until it is stopped"),
     ("--watch", "watches until it is stopped"),
@@ -38,6 +38,7 @@ const SKIPPED: [(&str, &str); 17] = [
     ("runs/other", "needs a model of the reader's"),
     ("--distributed", "needs several processes"),
     ("lucida completions", "prints a script"),
+    ("lucida man --out", "writes to the reader's home"),
     ("--labels", "needs a table of the reader's"),
     ("--label-pattern", "needs the reader's file names"),
     ("--group-pattern", "needs the reader's file names"),
@@ -160,6 +161,11 @@ fn the_guide_to_deconstruction() {
 }
 
 #[test]
+fn the_guide_to_installing() {
+    check("docs/install.md", &[]);
+}
+
+#[test]
 fn the_guide_to_models() {
     let first = [
         "lucida train photos --model basic-cnn --size 32 --quiet",
@@ -182,7 +188,7 @@ fn the_guide_to_style() {
 /// Every page with examples is in a test here, or has none that can be run.
 #[test]
 fn no_page_is_forgotten() {
-    let tested = ["commands.md", "deconstruct.md", "models.md", "photos.md", "style.md"];
+    let tested = ["commands.md", "deconstruct.md", "install.md", "models.md", "photos.md", "style.md"];
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name.ends_with(".md") && !tested.contains(&name.as_str()) {

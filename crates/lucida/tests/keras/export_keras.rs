@@ -1,6 +1,6 @@
 //! Writes networks in Keras's formats, with an input and the output that Lucida computes for it.
 //!
-//! `cargo run -p lucida --example export_keras -- DIR [WEIGHTS]`; WEIGHTS is a folder with Keras's files of weights, which
+//! `cargo run -p lucida-programs --bin export_keras -- DIR [WEIGHTS]`; WEIGHTS is a folder with Keras's files of weights, which
 //! VGG16 and InceptionV3 then have. `tests/keras/exports.py` loads what is written in Keras and compares.
 
 use std::path::Path;

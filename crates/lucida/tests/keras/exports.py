@@ -1,4 +1,4 @@
-"""Loads in Keras what `cargo run -p lucida --example export_keras -- DIR [WEIGHTS]` has written, and compares predictions.
+"""Loads in Keras what `cargo run -p lucida-programs --bin export_keras -- DIR [WEIGHTS]` has written, and compares predictions.
 
     python exports.py DIR [RECORD.md]
 
@@ -51,7 +51,7 @@ if len(sys.argv) > 2:
         "",
         f"- date: {datetime.date.today()}, commit {commit}",
         f"- Keras {keras.__version__}, TensorFlow {tensorflow.__version__}",
-        "- `cargo run --release -p lucida --example export_keras -- DIR WEIGHTS`, `python crates/lucida/tests/keras/exports.py DIR RECORD.md`",
+        "- `cargo run --release -p lucida-programs --bin export_keras -- DIR WEIGHTS`, `python crates/lucida/tests/keras/exports.py DIR RECORD.md`",
         "",
         "| file | parameters | largest difference of a prediction | largest prediction |",
         "| --- | ---: | ---: | ---: |",

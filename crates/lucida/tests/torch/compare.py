@@ -1,7 +1,7 @@
 """Checks torchvision's networks against PyTorch, outside the test suite (the files are large).
 
-    cargo build --release -p lucida --example compare_torch
-    python tests/torch/compare.py target/release/examples/compare_torch [NETWORK ...]
+    cargo build --release -p lucida-programs --bin compare_torch
+    python tests/torch/compare.py target/release/compare_torch [NETWORK ...]
 
 Each network gets random weights, is saved in all forms, and is run on random pictures by PyTorch and by Lucida, which
 must tell the network from the file. What Lucida writes is loaded with `weights_only=True` and must be the same to the bit.

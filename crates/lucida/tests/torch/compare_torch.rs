@@ -1,6 +1,6 @@
 //! Runs a network on weights from PyTorch and compares its outputs with PyTorch's.
 //!
-//! `cargo run --release -p lucida --example compare_torch -- WEIGHTS OUTPUTS [NETWORK [SAVED]]`: OUTPUTS is a safetensors
+//! `cargo run --release -p lucida-programs --bin compare_torch -- WEIGHTS OUTPUTS [NETWORK [SAVED]]`: OUTPUTS is a safetensors
 //! file with `input` (batch, height, width, channel) and `logits`. Without NETWORK the weights must tell which network
 //! they are of; with it, a network of the zoo is made for the size of the input. The weights are written to SAVED as a
 //! state dictionary. `tests/torch/compare.py` makes the files and calls this for all networks.
