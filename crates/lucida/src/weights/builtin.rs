@@ -169,7 +169,7 @@ mod tests {
     fn integers_of_any_bits_are_unpacked() {
         let mut network = applications::mnist_cnn(1).unwrap();
         let weights = network.weights_mut();
-        let weight = weights.into_iter().find(|weight| weight.shape() == [10]).unwrap();
+        let weight = weights.iter_mut().find(|weight| weight.shape() == [10]).unwrap();
         // Ten times 3 bits: 1, -1, 3, -4, 0, and again.
         let bits = [0b001_u32, 0b111, 0b011, 0b100, 0b000].repeat(2);
         let held = bits.iter().rev().fold(0_u32, |held, bits| held << 3 | bits);
