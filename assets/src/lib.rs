@@ -6,6 +6,10 @@ pub const MNIST_IMAGES: &[u8] = include_bytes!("../mnist-10k-images-idx3-ubyte.g
 pub const MNIST_LABELS: &[u8] = include_bytes!("../mnist-10k-labels-idx1-ubyte.gz");
 /// The first three blocks of VGG16 with ImageNet weights in 16-bit floats: safetensors.
 pub const VGG16_BLOCKS: &[u8] = include_bytes!("../vgg16-block1-3-f16.safetensors");
+/// The font DejaVu Sans: TrueType, gzip.
+pub const FONT_REGULAR: &[u8] = include_bytes!("../DejaVuSans.ttf.gz");
+/// DejaVu Sans Bold: TrueType, gzip.
+pub const FONT_BOLD: &[u8] = include_bytes!("../DejaVuSans-Bold.ttf.gz");
 /// A photo of a cat, 451x300: PNG.
 pub const CAT: &[u8] = include_bytes!("../chelsea.png");
 /// A style image of swirling brush strokes, 400x400: PNG.

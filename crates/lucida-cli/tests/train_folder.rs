@@ -28,10 +28,12 @@ fn write_images(folder: &Path, classes: &[&str], count: usize) {
     }
 }
 
-/// The arguments that all trainings here share.
+/// The arguments that all trainings here share; from scratch, where `more` names no other network.
 fn train<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let shared = ["train", data, "--out", out, "--size", "28", "--batch-size", "8", "--threads", "2"];
-    shared.iter().chain(more).copied().collect()
+    let names_one = more.iter().any(|word| ["--model", "--base", "--continue"].contains(word));
+    let scratch = if names_one { &[][..] } else { &["--model", "basic-cnn"] };
+    shared.iter().chain(scratch).chain(more).copied().collect()
 }
 
 #[test]

@@ -3,9 +3,11 @@
 //! DejaVu Sans, because it is free, embeddable, legible at 10 pixels and covers Latin, Greek, Cyrillic and the
 //! mathematical signs; an image is thus the same on every machine, with fonts installed or none.
 
+use std::io::Read;
 use std::sync::OnceLock;
 
-use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
+use ab_glyph::{Font, FontVec, PxScale, ScaleFont, point};
+use flate2::read::GzDecoder;
 
 /// The weight of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,18 +21,22 @@ pub(super) const ASCENT: f32 = 0.76;
 /// The part of the font size from one baseline to the next.
 pub(super) const LINE_HEIGHT: f32 = 1.3;
 
-fn font(weight: Weight) -> &'static FontRef<'static> {
-    static REGULAR: OnceLock<FontRef<'static>> = OnceLock::new();
-    static BOLD: OnceLock<FontRef<'static>> = OnceLock::new();
-    let load = |bytes| FontRef::try_from_slice(bytes).expect("the embedded font is a valid font");
+fn font(weight: Weight) -> &'static FontVec {
+    static REGULAR: OnceLock<FontVec> = OnceLock::new();
+    static BOLD: OnceLock<FontVec> = OnceLock::new();
+    let load = |packed| {
+        let mut bytes = Vec::new();
+        GzDecoder::new(packed).read_to_end(&mut bytes).expect("the embedded font is whole");
+        FontVec::try_from_vec(bytes).expect("the embedded font is a valid font")
+    };
     match weight {
-        Weight::Regular => REGULAR.get_or_init(|| load(dejavu::sans::regular())),
-        Weight::Bold => BOLD.get_or_init(|| load(dejavu::sans::bold())),
+        Weight::Regular => REGULAR.get_or_init(|| load(lucida_assets::FONT_REGULAR)),
+        Weight::Bold => BOLD.get_or_init(|| load(lucida_assets::FONT_BOLD)),
     }
 }
 
 /// The scale at which an em is `size` pixels.
-fn scale(font: &FontRef<'_>, size: f32) -> PxScale {
+fn scale(font: &FontVec, size: f32) -> PxScale {
     let em = font.units_per_em().unwrap_or(2048.0);
     PxScale::from(size * font.height_unscaled() / em)
 }
