@@ -188,7 +188,6 @@ fn wrong_command_lines_end_with_2() {
         (&["serve"], "<MODEL>"),
         (&["predict", "m", "a.png", "--watch", "."], "cannot be used with"),
         (&["predict", "m", "--data", "mnist", "--watch", "."], "cannot be used with"),
-        (&["studio", "--size", "224"], "<MODEL>"),
         (&["completions", "cmd"], "expected bash, "),
         (&["summary", "mnist-cnn", "--threads", "0"], "--threads"),
         (&["summary", "mnist-cnn", "--quiet", "--verbose"], "cannot be used with"),

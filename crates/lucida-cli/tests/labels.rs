@@ -41,7 +41,20 @@ impl Digits {
 
     /// The arguments of a short training, without those of its data.
     fn train<'a>(&self, data: &[&'a str], out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
-        let shared = ["--epochs", "2", "--size", "28", "--channels", "1", "--threads", "2", "--out", text(out)];
+        let shared = [
+            "--epochs",
+            "2",
+            "--size",
+            "28",
+            "--model",
+            "basic-cnn",
+            "--channels",
+            "1",
+            "--threads",
+            "2",
+            "--out",
+            text(out),
+        ];
         ["train"].into_iter().chain(data.iter().copied()).chain(shared).chain(more.iter().copied()).collect()
     }
 }

@@ -489,14 +489,28 @@ fn gray_networks_are_trained_and_other_channels_refused() {
     write_images(&path("photos"), &["a", "b"], 12);
     let (photos, out) = (path("photos"), path("gray"));
     let data = text(&photos);
-    run(["train", data, "--channels", "1", "--size", "40x36", "--epochs", "4", "--out", text(&out), "--quiet"]);
+    run([
+        "train",
+        data,
+        "--model",
+        "basic-cnn",
+        "--channels",
+        "1",
+        "--size",
+        "40x36",
+        "--epochs",
+        "4",
+        "--out",
+        text(&out),
+        "--quiet",
+    ]);
     let model = lucida::weights::load_model(out.join("model.safetensors")).unwrap();
     assert_eq!(model.preprocessing().unwrap().output_shape(), [40, 36, 1]);
     let image = photos.join("a/photo 000.png");
     run(["predict", text(&out), text(&image)]);
     run(["evaluate", text(&out), "--data", data, "--quiet"]);
     run(["explain", text(&out), text(&image), "--out", text(&path("explained")), "--quiet"]);
-    let message = fail(1, ["train", data, "--channels", "1", "--pixels", "caffe", "--quiet"]);
+    let message = fail(1, ["train", data, "--model", "basic-cnn", "--channels", "1", "--pixels", "caffe", "--quiet"]);
     assert!(message.contains("use unit (0 to 1), tf (-1 to 1)"), "{message}");
 
     // Bases of any number of channels, which do not say how images are prepared.
@@ -528,7 +542,19 @@ fn a_run_that_fails_leaves_the_run_that_it_was_to_replace() {
     let path = |name: &str| folder.path().join(name);
     write_images(&path("photos"), &["a", "b"], 12);
     let (photos, out) = (path("photos"), path("run"));
-    let train = ["train", text(&photos), "--size", "32", "--epochs", "1", "--keep-checkpoint", "--quiet", "--out"];
+    let train = [
+        "train",
+        text(&photos),
+        "--model",
+        "basic-cnn",
+        "--size",
+        "32",
+        "--epochs",
+        "1",
+        "--keep-checkpoint",
+        "--quiet",
+        "--out",
+    ];
     run(train.into_iter().chain([text(&out)]));
     let files = || {
         let names = names(&out);
@@ -571,7 +597,18 @@ fn a_resumed_run_has_the_history_of_an_uninterrupted_one() {
     write_images(&path("photos"), &["a", "b"], 16);
     let (photos, whole, parts) = (path("photos"), path("whole"), path("parts"));
     let train = |epochs: &str, out: &Path, more: &[&str]| {
-        let arguments = ["train", text(&photos), "--size", "32", "--keep-checkpoint", "--quiet", "--monitor", "f1"];
+        let arguments = [
+            "train",
+            text(&photos),
+            "--model",
+            "basic-cnn",
+            "--size",
+            "32",
+            "--keep-checkpoint",
+            "--quiet",
+            "--monitor",
+            "f1",
+        ];
         let arguments = arguments.into_iter().chain(["--ema", "0.9", "--epochs", epochs, "--out", text(out)]);
         run(arguments.chain(more.iter().copied()));
         history(out)

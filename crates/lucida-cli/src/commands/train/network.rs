@@ -51,7 +51,10 @@ pub(super) fn start(arguments: &TrainFolder, context: Context) -> Result<TrainSt
     if let (Some(wanted), Some(channels)) = (arguments.channels, channels)
         && usize::from(wanted) != channels
     {
-        return Err(Usage(format!("--channels is for networks trained from scratch, such as --model basic-cnn; this one takes {channels}")).into());
+        return Err(Usage(format!(
+            "--channels is for networks trained from scratch, such as --model basic-cnn; this one takes {channels}"
+        ))
+        .into());
     }
     TrainStart::base(base, known, &options(arguments)).with_context(|| spec.model)
 }
