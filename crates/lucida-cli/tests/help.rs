@@ -185,7 +185,6 @@ fn wrong_command_lines_end_with_2() {
         (&["serve", "m", "--host", "0.0.0.0"], "--listen says on which address"),
         (&["serve", "m", "--batch-size", "0"], "from 1 to 256"),
         (&["serve", "m", "--key", "a b"], "without spaces"),
-        (&["serve"], "<MODEL>"),
         (&["predict", "m", "a.png", "--watch", "."], "cannot be used with"),
         (&["predict", "m", "--data", "mnist", "--watch", "."], "cannot be used with"),
         (&["completions", "cmd"], "expected bash, "),
