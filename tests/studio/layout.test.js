@@ -203,7 +203,7 @@ test('runs on classes with long names, and the settings of a run', async (t) => 
   await settle(shown);
   assert.deepEqual(await check(shown, 'a run'), []);
   assert.match(await shown.textContent('#run-note'), /2 images could not be read/);
-  assert.match(await shown.textContent('#run-facts'), /Epochs1.*Batch size8.*Learning rate0\.001.*Seed42/s);
+  assert.match(await shown.textContent('#run-facts'), /Epochs1.*Batch size8.*Learning rate0\.0003.*Seed42/s);
   const samples = await shown.$$eval('#samples .wrong', (all) => all.map((one) => one.textContent));
   for (const text of samples) assert.match(text, /true: /);
   await shown.context().close();

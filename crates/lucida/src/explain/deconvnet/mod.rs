@@ -88,12 +88,18 @@ impl Deconvnet {
         let field = receptive_field(network, layer)?;
         let point = point(network, layer)?;
         let rule = if has_max_pooling(network) { BackwardRule::Deconvnet } else { BackwardRule::GuidedBackprop };
+        // A rectifier that is saturated, as a ReLU6 may be at its strongest, would let nothing of its own activation pass.
+        let rectified = matches!(network.nodes()[network.find(layer)?].activation(), ActivationKind::Relu6);
+        let seed = match rule {
+            BackwardRule::GuidedBackprop if rectified => TensorRef::before_activation(layer),
+            _ => point.clone(),
+        };
         let plan = |batch| {
             Plan::builder(network)
                 .cpu(cpu)
                 .batch_size(batch)
                 .output(point.clone())
-                .grad_output_at(point.clone())
+                .grad_output_at(seed.clone())
                 .input_gradient()
                 .rule(rule)
                 .build()
