@@ -7,7 +7,7 @@
 //!
 //! One [worker](worker) owns the model and takes whatever waits, up to a batch, without waiting for more. What it says
 //! about an image does not depend, to the bit, on the others of the batch: see
-//! [`Predictor::new`](lucida::model::Predictor::of_batches). Images are decoded elsewhere, in parallel, because a
+//! [`Predictor::new`](lucida::model::Predictor::new). Images are decoded elsewhere, in parallel, because a
 //! large photo takes longer to decode than a small network takes to run.
 
 mod body;
