@@ -58,7 +58,7 @@ train() {
         --mca btl_tcp_if_include 10.77.0.0/24 --mca oob_tcp_if_include 10.77.0.0/24 \
         --mca oob_tcp_keepalive_time 6 --mca oob_tcp_keepalive_intvl 2 --mca oob_tcp_keepalive_probes 2 \
         -x LUCIDA_MPI_TIMEOUT=2 \
-        "$lucida" train mnist --epochs 3 --batch-size 200 --validation-steps 5 --threads 1 --optimizer nesterov \
+        "$lucida" train mnist --epochs 12 --batch-size 200 --validation-steps 5 --threads 1 --optimizer nesterov \
         --checkpoint-every 5 --distributed mpi --out "$out" "$@"
 }
 
@@ -73,7 +73,6 @@ until [ -s "$work/cut/checkpoint.safetensors" ]; do
     sleep 0.1
     kill -0 $job 2>/dev/null || { cat "$work/log"; echo "ended before its first checkpoint"; exit 1; }
 done
-sleep 1
 pulled=$(date +%s)
 ip -n "$switch" link set port2 nomaster
 if wait $job; then
