@@ -30,7 +30,7 @@ demo:
 
 # Build the Python package, and run its tests and notebooks
 python:
-    .ci/python wheel quick
+    .ci/python quick
 
 # Run the whole check, as continuous integration does
 ci:

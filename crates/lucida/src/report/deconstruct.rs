@@ -8,10 +8,11 @@ use crate::explain::{
     self, ClassScore, DeconvFigure, Deconvnet, Explained, Explainer, MapStyle, TopActivationQuery, activations,
     comparison, overview, projection_sheet, strongest_filters,
 };
+use crate::model::{Predicted, Prediction, Predictor};
 use crate::nn::Network;
 use crate::plot::{Cell, Content, Gallery, Grid};
 use crate::weights::{Outputs, builtin_classifier, builtin_vgg16_at};
-use crate::{Cpu, Result};
+use crate::{Cpu, Error, Result};
 
 /// The layers whose filters are shown, and how many of them.
 const FILTERS: [(&str, usize); 3] = [("conv2d", 12), ("conv2d_1", 24), ("conv2d_2", 24)];
@@ -349,14 +350,16 @@ impl ClassifiedPhoto {
         let preprocessing = model.preprocessing()?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
         preprocessing.apply(&cat, &mut input)?;
-        let probabilities = ClassScore::outputs(&model, &[&input], cpu)?.remove(0);
-        let mut ranking: Vec<usize> = (0..probabilities.len()).collect();
-        ranking.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-        let top = ranking.iter().take(5).map(|&class| (model.class_name(class), probabilities[class])).collect();
-        let class = ranking[0];
+        let Predicted::Class(predicted) = Predictor::new(&model, 1, cpu)?.predict_inputs(&input, &mut ())?.remove(0)
+        else {
+            return Err(Error::Bug("the built-in classifier tells no classes".into()));
+        };
+        let Prediction { class, probabilities, .. } = &predicted;
+        let named = |class: usize| (model.class_name(class), probabilities[class]);
+        let top = predicted.ranking().into_iter().take(5).map(named).collect();
         let mut explainer = Explainer::new(&model, &explain::ExplainConfig { cpu, seed, ..Default::default() })?;
-        let explained = explained(&mut explainer, &input, class, &PHOTO_METHODS)?;
-        let meant = format!("{} ({})", model.class_name(class), percent(probabilities[class]));
+        let explained = explained(&mut explainer, &input, *class, &PHOTO_METHODS)?;
+        let meant = format!("{} ({})", model.class_name(*class), percent(predicted.probability));
         Ok(Self { top, maps: comparison(&preprocessing.to_image(&input)?, &meant, &explained)? })
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::keras::{KerasPaths, Stored, assign_by_path};
 use super::modules::{self, Asserted, Tensors};
-use super::open::{complete, fitted, resized};
+use super::open::{complete, fitted, resized, with_published_names};
 use super::{Model, ModelSettings, ModelSpec, TensorInfo, json, keras_h5, torch};
 use crate::core::Array;
 use crate::nn::applications;
@@ -98,7 +98,7 @@ pub fn open_state_dict(tensors: Vec<(String, Array)>, spec: &ModelSpec) -> Resul
             fitted(model, known, path, spec)?
         }
     };
-    complete(resized(model, path, spec.size)?, None, ModelSettings::default(), spec)
+    with_published_names(complete(resized(model, path, spec.size)?, None, ModelSettings::default(), spec)?)
 }
 
 struct StateDict<'a> {

@@ -89,7 +89,7 @@ pub fn open_with(spec: &ModelSpec, settings: ModelSettings) -> Result<Model> {
 fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
     let meaning = spec.meaning()?;
     let is_known = matches!(meaning, ResolvedModel::Known(..));
-    let (mut model, file) = match meaning {
+    let (model, file) = match meaning {
         ResolvedModel::File(path) => (resized(load(&path, spec.size)?, &path, spec.size)?, Some(path)),
         ResolvedModel::Blocks => (blocks(spec)?, None),
         ResolvedModel::Classifier(known) => (fitted(builtin_classifier()?, known, Path::new(known.name), spec)?, None),
@@ -101,8 +101,13 @@ fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
         (None, Some(file)) => ModelSettings::load(file)?.unwrap_or_default(),
         (None, None) => ModelSettings::default(),
     };
-    model = complete(model, file.as_deref(), settings, spec)?;
-    if model.class_names.is_empty() && (is_known || file.is_some_and(|file| has_weights_only(&file))) {
+    let model = complete(model, file.as_deref(), settings, spec)?;
+    if is_known || file.is_some_and(|file| has_weights_only(&file)) { with_published_names(model) } else { Ok(model) }
+}
+
+/// A known network's model with the names of the classes that it was published for, unless it has others.
+pub(super) fn with_published_names(mut model: Model) -> Result<Model> {
+    if model.class_names.is_empty() {
         name_imagenet_classes(&mut model)?;
     }
     Ok(model)
