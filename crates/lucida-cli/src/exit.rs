@@ -12,6 +12,7 @@ use lucida::weights::hub::published_for;
 use lucida::{Error, TableFault, Unfit, files, nearest_name, nearest_names};
 
 use crate::cli::Cli;
+use crate::output::printable;
 
 /// The run failed.
 const FAILED: u8 = 1;
@@ -141,7 +142,7 @@ fn or(words: &[String]) -> String {
 /// One line on standard error, in the colors of the parser's. If that is closed too, there is nobody left to tell.
 pub(crate) fn report(error: &anyhow::Error) {
     let hint = error.downcast_ref().and_then(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
-    let line = format!("{}{hint}\n", one_line(error)).replacen("?; ", "? ", 1);
+    let line = format!("{}{hint}\n", printable(&one_line(error))).replacen("?; ", "? ", 1);
     let _ = clap::Error::raw(Kind::Io, line).with_cmd(&Cli::command()).print();
 }
 

@@ -1,5 +1,6 @@
 //! What is printed, and where: results on standard output, everything else on standard error.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -65,11 +66,17 @@ impl Output {
             return Ok(());
         }
         let mut out = self.stream();
+        let text = printable(text);
         let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
         match written {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritable(error)),
             _ => Ok(()),
         }
+    }
+
+    /// Prints a line of the result with names in it that may be of anyone's making: a line break in one is no break.
+    pub(crate) fn line(self, text: &str) -> Result<()> {
+        self.result(&text.replace('\n', "\\n"))
     }
 
     /// Says as a part of the result where it is: `Written to out.png: 3 images`. Not of standard output, as everyone can
@@ -103,7 +110,7 @@ impl Output {
     pub(crate) fn info(self, text: &str) {
         if !self.quiet {
             let mut out = self.stream();
-            let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+            let _ = writeln!(out, "{}", printable(text)).and_then(|()| out.flush());
         }
     }
 
@@ -111,7 +118,7 @@ impl Output {
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
             // In one piece: other processes may write to the same place.
-            let _ = io::stderr().write_all(format!("note: {text}\n").as_bytes());
+            let _ = io::stderr().write_all(format!("note: {}\n", printable(text)).as_bytes());
         }
     }
 }
@@ -119,6 +126,23 @@ impl Output {
 fn written_to(path: &Path, what: &str) -> String {
     let colon = if what.is_empty() { "" } else { ": " };
     format!("Written to {}{colon}{what}", path.display())
+}
+
+/// Text without what a terminal obeys: names of files, classes and layers come from strangers. Control characters are shown as
+/// escapes, `\u{1b}`, and so are those that change the direction of writing, which make a name look like another one.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let is_obeyed = |c: char| {
+        c.is_control() && !matches!(c, '\n' | '\t')
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_obeyed) {
+        return text.into();
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_obeyed(c) { safe.extend(c.escape_default()) } else { safe.push(c) }
+    }
+    safe.into()
 }
 
 /// A value as JSON.
@@ -144,6 +168,12 @@ pub(crate) fn seconds(time: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terminals_obey_nothing_of_a_name() {
+        assert_eq!(printable("a\tb\nKätzchen 猫.jpg"), "a\tb\nKätzchen 猫.jpg");
+        assert_eq!(printable("\x1b[2Ja\rb\u{9b}c\u{202e}gpj.exe"), "\\u{1b}[2Ja\\rb\\u{9b}c\\u{202e}gpj.exe");
+    }
 
     #[test]
     fn shares_as_people_read_them() {

@@ -199,6 +199,29 @@ fn folders_of_the_system() {
     assert!(stderr(&output).starts_with("error: /proc/self: cannot write to the folder: "), "{}", stderr(&output));
 }
 
+/// A name that a terminal or a spreadsheet would obey.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_steer_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    let photo = Image::filled(32, 32, &[200, 90, 30]);
+    photo.save_png(photos.join("a\x1b[2Jb\nerror: forged.png")).unwrap();
+    photo.save_png(photos.join("=1+1.png")).unwrap();
+    let output = lucida(["predict", "./photos"]).current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let lines = stdout(&output);
+    assert!(lines.contains("a\\u{1b}[2Jb\\nerror: forged.png: "), "{lines}");
+    assert_eq!((lines.lines().count(), lines.contains('\x1b')), (2, false), "{lines}");
+    let missing = lucida(["predict", "\x1b]0;title\x07.png"]).output().unwrap();
+    assert!(stderr(&missing).contains("\\u{1b}]0;title\\u{7}.png"), "{}", stderr(&missing));
+
+    let table = folder.path().join("one.csv");
+    lucida(["predict", "=1+1.png", "--csv", text(&table)]).current_dir(&photos).output().unwrap();
+    assert!(fs::read_to_string(&table).unwrap().contains("\n'=1+1.png,"));
+}
+
 /// The learning rate is so high that the loss explodes: a failed run, not a panic, and no model.
 #[test]
 fn a_training_that_diverges() {

@@ -143,17 +143,24 @@ fn too_large(path: &Path, got: u64, limit: u64) -> Error {
     Error::Limit { what: format!("{}: size in bytes", path.display()), got, limit }
 }
 
-/// A field of comma-separated values, in quotes where it needs them (RFC 4180).
+/// A field of comma-separated values, in quotes where it needs them (RFC 4180). A text that a spreadsheet would compute as a
+/// formula gets an apostrophe before it, which spreadsheets take as the mark of a text.
 ///
 /// ```
 /// use lucida::files::csv_field;
 ///
 /// assert_eq!(csv_field("cat"), "cat");
 /// assert_eq!(csv_field("cats, dogs"), "\"cats, dogs\"");
+/// assert_eq!(csv_field("=HYPERLINK(A1).jpg"), "'=HYPERLINK(A1).jpg");
+/// assert_eq!(csv_field("-1"), "-1");
 /// ```
 pub fn csv_field(text: &str) -> Cow<'_, str> {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
+    let mark = if is_formula { "'" } else { "" };
     if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\"")).into()
+        format!("\"{mark}{}\"", text.replace('"', "\"\"")).into()
+    } else if is_formula {
+        format!("{mark}{text}").into()
     } else {
         text.into()
     }

@@ -247,8 +247,8 @@ impl<'a> Explanation<'a> {
         let bar = RefCell::new(Bar::new(output));
         let explainer = explainer.progress(|step: &Step<'_>| bar.borrow_mut().update(step));
         if !arguments.place.json {
-            output.result(&format!("{title}: {}\n", prediction.text()))?;
-            output.result(&format!("{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
+            output.line(&format!("{title}: {}", prediction.text()))?;
+            output.result(&format!("\n{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
         }
         let explained = self.explain_class(explainer, &input, class, &bar)?;
         // An interruption leaves what is finished.

@@ -380,7 +380,7 @@ impl Printer<'_> {
     /// A line, and a table of the likeliest classes; with `--verbose` of all.
     pub(super) fn print(&self, title: &str, predicted: &Predicted, remark: &str) -> Result<()> {
         let said = self.sentence(predicted);
-        self.output.result(&format!("{title}: {said}{remark}"))?;
+        self.output.line(&format!("{title}: {said}{remark}"))?;
         let (Predicted::Class(found) | Predicted::Labels(found)) = predicted else { return Ok(()) };
         let rows = match found.probabilities.len() {
             all if self.output.verbose() => all,

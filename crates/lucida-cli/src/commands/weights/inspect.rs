@@ -80,7 +80,7 @@ fn tables(found: &Inspection) -> String {
         let dtype = found.tensors.iter().map(|tensor| tensor.dtype.chars().count()).max().unwrap_or(0);
         for tensor in &found.tensors {
             let shape: Vec<_> = tensor.shape.iter().map(usize::to_string).collect();
-            let (name, kind, shape) = (printable(&tensor.name), printable(&tensor.dtype), shape.join(", "));
+            let (name, kind, shape) = (in_line(&tensor.name), in_line(&tensor.dtype), shape.join(", "));
             let _ = writeln!(text, "  {name:<width$}  {kind:<dtype$}  ({shape})");
         }
     }
@@ -93,11 +93,11 @@ fn shortened(value: &str) -> String {
     if short.len() < value.len() {
         short.push('…');
     }
-    printable(&short)
+    in_line(&short)
 }
 
-/// Text of a file without what would move the cursor.
-fn printable(text: &str) -> String {
+/// Text of a file in one line.
+fn in_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
