@@ -178,6 +178,8 @@ test('a decision is explained', async () => {
   await shown.waitForSelector('.class input');
   for (const slow of ['rise', 'score-cam']) await shown.uncheck(`#methods input[value="${slow}"]`);
   await shown.click('#go');
+  const filled = () => document.querySelector('.bar-track span')?.style.width.endsWith('%') && parseFloat(document.querySelector('.bar-track span').style.width) > 0;
+  await shown.waitForFunction(filled, null, { timeout: 60_000, polling: 'raf' });
   await shown.waitForFunction(() => document.querySelectorAll('.card img').length === 10, null, { timeout: 90_000 });
   assert.equal(await shown.locator('.card .measures').count(), 10);
   await shown.selectOption('#order', 'insertion');

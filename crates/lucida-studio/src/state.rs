@@ -66,7 +66,7 @@ impl Studio {
         };
         tokio::task::spawn_blocking(run)
             .await
-            .unwrap_or_else(|_| Err(lucida::Error::Bug("a request ended in a panic; please report it".into()).into()))
+            .unwrap_or_else(|_| Err(lucida::Error::Bug("a request ended in a panic".into()).into()))
     }
 
     /// The image of an identifier.

@@ -236,3 +236,28 @@ fn a_run_keeps_what_else_it_knows() {
     let described = studio.get("/api/models/run-digits").json();
     assert_eq!((&described["digits"], &described["classes"][7]), (&true.into(), &"seven".into()));
 }
+
+/// The base of transfer learning is frozen, and its gradients are shown all the same.
+#[test]
+fn a_frozen_convolution_has_gradients() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_model(folder.path());
+    let gradients = || {
+        let studio = over(&Arc::new(tempfile::tempdir().unwrap()), &path);
+        let layer = &studio.get("/api/models/given").json()["layers"][1]["name"];
+        let request = json!({
+            "image": "cat", "layer": layer, "filter": 1, "position": [1, 1], "channel": 0, "place": [0, 0]
+        });
+        let answer = studio.post("/api/models/given/mechanics", &request.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["back"]["kernel"].clone()
+    };
+    let expected = gradients();
+    let mut model = lucida::weights::load_model(&path).unwrap();
+    let layer = model.network.nodes()[1].name().to_owned();
+    model.network.set_trainable(&layer, false).unwrap();
+    save_model(&model, &path).unwrap();
+    assert!(!lucida::weights::load_model(&path).unwrap().network.weights()[0].trainable());
+    assert_eq!(gradients(), expected);
+    assert!(expected.as_array().unwrap().iter().any(|gradient| gradient.as_f64() != Some(0.0)));
+}

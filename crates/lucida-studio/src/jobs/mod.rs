@@ -280,8 +280,8 @@ impl Jobs {
         let stop = self.lock().running.get(&id).map(|(_, stop)| Arc::clone(stop)).unwrap_or_default();
         let job = Handle { jobs: self, id: id.clone(), stop: Arc::clone(&stop), told: Mutex::new(None) };
         let run = std::panic::AssertUnwindSafe(|| work.run(studio, &job));
-        let outcome = std::panic::catch_unwind(run)
-            .unwrap_or_else(|_| Err(Error::Bug("the job ended in a panic; please report it".into())));
+        let outcome =
+            std::panic::catch_unwind(run).unwrap_or_else(|_| Err(Error::Bug("the job ended in a panic".into())));
         let mut inner = self.lock();
         inner.running.remove(&id);
         inner.news.remove(&id);

@@ -191,7 +191,7 @@ impl PredictionServer {
         drop(service);
         match worker.join() {
             true => Ok(summary),
-            false => Err(Error::Bug("the thread of the model ended in a panic; please report it".into())),
+            false => Err(Error::Bug("the thread of the model ended in a panic".into())),
         }
     }
 }

@@ -74,7 +74,7 @@ impl Worker {
             .name("model".to_owned())
             .spawn(run)
             .map_err(|error| Error::Unsupported(format!("cannot start a thread: {error}")))?;
-        let ended = |_| Err(Error::Bug("the model ended in a panic at its first run; please report it".into()));
+        let ended = |_| Err(Error::Bug("the model ended in a panic at its first run".into()));
         started.recv().unwrap_or_else(ended)?;
         Ok(Self { jobs, life, thread })
     }

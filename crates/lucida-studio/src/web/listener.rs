@@ -3,6 +3,7 @@
 //! Every connection has a limit on its head, its idle time and its requests, and there is a limit on connections: a client
 //! that is slow on purpose holds a place for seconds, and no other client notices.
 
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,8 +65,13 @@ impl Listener {
             .build()
             .map_err(|error| Error::Unsupported(format!("cannot start server threads: {error}")))?;
         let wanted = SocketAddr::new(listen, port);
-        let hint = "choose another port with --port, or --port 0 for any free one";
-        let refused = |error| Error::argument(format!("cannot listen on {wanted}: {error}; {hint}"));
+        let refused = |error: io::Error| {
+            let hint = match error.kind() {
+                ErrorKind::AddrNotAvailable => "this machine has no such address: 0.0.0.0 stands for all that it has",
+                _ => "choose another port with --port, or --port 0 for any free one",
+            };
+            Error::argument(format!("cannot listen on {wanted}: {error}; {hint}"))
+        };
         let socket = runtime.block_on(TcpListener::bind(wanted)).map_err(refused)?;
         let port = socket.local_addr().map_err(refused)?.port();
         let shown = if listen.is_unspecified() { own_address(listen) } else { listen };

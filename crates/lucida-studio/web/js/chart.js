@@ -74,7 +74,7 @@ export function chart({ title, lines, across, unit = 'Epoch', percent = false, f
         drawing.append(svg('circle', { cx: x(at), cy: y(value), r: 3.5, class: `point ${line.color}` }));
       }
     }
-    if (filled.length === 0) drawing.append(svg('text', { x: width / 2, y: height / 2, class: 'tick middle' }, 'No run is selected'));
+    if (filled.length === 0) drawing.append(svg('text', { x: width / 2, y: height / 2 - 10, class: 'tick middle' }, 'No run is selected'));
     drawing.append(rule);
     if (readAt.has(title)) read(readAt.get(title));
   };

@@ -253,6 +253,10 @@ export function numberField(value, attributes) {
 /** A count in groups of three digits, as the command line prints it: `113,514`. */
 export const count = (value) => value.toLocaleString('en-US');
 export const percent = (value, places = 1) => `${(100 * value).toFixed(places)} %`;
+/** How far a job is, from 0 to 1. */
+export const partDone = (job) => (job.progress.total ? job.progress.done / job.progress.total : 0);
+/** Fills a progress bar: CSS has no space before a percent sign, as texts have. */
+export const fillBar = (fill, part) => { fill.style.width = `${100 * part}%`; };
 export const shape = (sizes) => sizes.join(' × ');
 /** Of values and the place of each, the greatest ones. */
 export const greatest = (values, most) => [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, most);

@@ -1,6 +1,6 @@
 // The draw page: strokes, an image or a camera on one side, the network on the other.
 
-import { $, ask, attempt, el, greatest, look, notFound, number, path, percent, post, say, shape, stored, upload, view } from './core.js';
+import { $, ask, attempt, el, fillBar, greatest, look, notFound, number, partDone, path, percent, post, say, shape, stored, upload, view } from './core.js';
 import { showBars } from './bars.js';
 import { ended, ending, follow, queuedNote } from './events.js';
 import { frame, knownModels } from './frame.js';
@@ -350,7 +350,7 @@ $('#learn').addEventListener('click', async () => {
   }
   $('#learn-track').hidden = false;
   follow(job.id, { change: async (now) => {
-    $('#learn-track span').style.width = percent(now.progress.total ? now.progress.done / now.progress.total : 0);
+    fillBar($('#learn-track span'), partDone(now));
     $('#draw-none-text').textContent = now.state === 'running' ? `Training: ${now.progress.doing}` : queuedNote(now);
     if (!ended(now)) return;
     $('#learn').disabled = false;

@@ -1,6 +1,6 @@
 // The explain page: an image, a class, and all methods side by side.
 
-import { $, ask, attempt, el, greatest, look, notFound, number, path, percent, post, stored, turns, view } from './core.js';
+import { $, ask, attempt, el, fillBar, greatest, look, notFound, number, partDone, path, percent, post, stored, turns, view } from './core.js';
 import { ended, ending, follow, queuedNote } from './events.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
@@ -123,7 +123,7 @@ function watch(id) {
       show();
     },
     change: (now) => {
-      $('span', track).style.width = percent(now.progress.total ? now.progress.done / now.progress.total : 0);
+      fillBar($('span', track), partDone(now));
       $('#answers-note').textContent = now.state === 'queued' ? queuedNote(now) : `Evidence for ${name}${ended(now) ? '' : `: ${now.progress.doing}`}`;
       if (!ended(now)) return;
       track.hidden = true;
@@ -156,7 +156,7 @@ function show() {
   const best = { insertion: Math.max(...good.map((answer) => answer.insertion)), deletion: Math.min(...good.map((answer) => answer.deletion)) };
   $('#cards').replaceChildren(...list.map((answer) => {
     if (answer.error) return el('figure', { class: 'card' }, el('figcaption', {}, el('h3', {}, answer.title), el('p', { class: 'fine' }, answer.error)));
-    const measure = (title, key) => el('div', { class: answer[key] === best[key] ? 'best' : '' }, el('dt', {}, title), el('dd', {}, number(answer[key])));
+    const measure = (title, key) => el('div', { class: number(answer[key]) === number(best[key]) ? 'best' : '' }, el('dt', {}, title), el('dd', {}, number(answer[key])));
     return el('figure', { class: 'card' },
       el('img', { class: 'pixels', src: path`/api/jobs/${current}/files/${answer.picture}`, alt: `Attribution map: ${answer.title}` }),
       colorScale(answer.scale),

@@ -1,6 +1,6 @@
 // One filter: its feature map, what it responds to in this image, what maximizes it, and its top activations.
 
-import { $, ask, attempt, count, el, look, notFound, number, path, percent, post, turns, view } from './core.js';
+import { $, ask, attempt, count, el, fillBar, look, notFound, number, partDone, path, percent, post, turns, view } from './core.js';
 import { ended, ending, follow, queuedNote } from './events.js';
 import { drawFloats, floats } from './pixels.js';
 
@@ -133,7 +133,7 @@ async function work(place, request, current, result) {
       if (!current()) return;
       if (!ended(job)) {
         text.textContent = job.state === 'queued' ? queuedNote(job) : 'Computing';
-        fill.style.width = percent(job.progress.total ? job.progress.done / job.progress.total : 0);
+        fillBar(fill, partDone(job));
       } else if (job.state === 'done') wait.replaceWith(...result(job));
       else wait.replaceChildren(ending(job), el('button', { onclick: () => { wait.remove(); work(place, request, current, result); } }, 'Start again'));
     } }));

@@ -1,6 +1,6 @@
 // What is around every page: the list of models, and what works in the background.
 
-import { $, ask, attempt, el, isOffline, look, notFound, path, say, view, whenBack } from './core.js';
+import { $, ask, attempt, el, isOffline, look, notFound, partDone, path, say, view, whenBack } from './core.js';
 import { ended, listen } from './events.js';
 import { keepFocus } from './focus.js';
 import { settings } from './settings.js';
@@ -88,7 +88,7 @@ function watchJobs(refill) {
     const busy = [...jobs.values()].filter((job) => !ended(job));
     badge.hidden = busy.length === 0;
     const running = busy.find((job) => job.state === 'running');
-    const part = running && running.progress.total ? Math.floor((100 * running.progress.done) / running.progress.total) : 0;
+    const part = running ? Math.floor(100 * partDone(running)) : 0;
     $('#busy-text').textContent = busy.length === 1 && running ? `${part} %` : `${busy.length} jobs`;
     badge.setAttribute('aria-label', `${busy.length} active ${busy.length === 1 ? 'job' : 'jobs'}: show all`);
   };

@@ -1,6 +1,6 @@
 // The jobs page: all jobs, the newest first.
 
-import { $, ask, attempt, el, path, percent, post, sure } from './core.js';
+import { $, ask, attempt, el, fillBar, partDone, path, percent, post, sure } from './core.js';
 import { ended, ending, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
 
@@ -34,7 +34,7 @@ function show(job) {
   if (old && old.dataset.state === job.state) {
     $('.job-note', old).textContent = note(job);
     const fill = $('.bar-track span', old);
-    if (fill) fill.style.width = part(job);
+    if (fill) fillBar(fill, partDone(job));
     return;
   }
   if (old) old.replaceWith(row);
@@ -63,12 +63,11 @@ async function remove(job) {
   if (await sure(`Remove ${job.title} (${job.kind} ${job.id}) and all its files?`, 'Remove')) await attempt(() => ask(path`/api/jobs/${job.id}`, { method: 'DELETE' }));
 }
 
-const part = (job) => percent(job.progress.total ? job.progress.done / job.progress.total : 0);
 
 function note(job) {
   if (ended(job) && ending(job)) return ending(job);
   if (job.state === 'queued') return queuedNote(job);
-  if (job.state === 'running') return `${job.progress.doing} (${part(job)})`;
+  if (job.state === 'running') return `${job.progress.doing} (${percent(partDone(job))})`;
   if (job.finished && job.started) return `${(job.finished - job.started).toFixed(1)} s, ${new Date(1000 * job.finished).toLocaleString()}`;
   return '';
 }
@@ -80,7 +79,7 @@ function make(job) {
     .sort((a, b) => isResult(b) - isResult(a));
   const others = job.files.filter((file) => !file.endsWith('.png'));
   const track = el('div', { class: 'bar-track', role: 'progressbar', 'aria-label': job.title, 'aria-valuemin': 0, 'aria-valuemax': 100 }, el('span'));
-  $('span', track).style.width = part(job);
+  fillBar($('span', track), partDone(job));
   return el('li', { class: 'job', 'data-state': job.state, 'data-job': job.id },
     el('div', { class: 'job-head' }, el('span', { class: 'job-state' }, WORDS[job.state]), el('h2', { class: 'quiet-title' }, job.title), el('span', { class: 'fine' }, `${job.kind} ${job.id}`)),
     el('p', { class: 'fine job-note' }, note(job)),

@@ -1,6 +1,6 @@
 // The style page: a content, styles, sliders, and the image as it develops.
 
-import { $, ask, attempt, el, look, notFound, number, path, percent, post, rememberForm, say, stored, upload, view, whenBack } from './core.js';
+import { $, ask, attempt, el, fillBar, look, notFound, number, partDone, path, percent, post, rememberForm, say, stored, upload, view, whenBack } from './core.js';
 import { chart } from './chart.js';
 import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
@@ -152,7 +152,7 @@ function draw() {
   if (job === null || job.id !== current) return;
   const track = $('#style-track');
   track.hidden = ended(job);
-  $('span', track).style.width = percent(job.progress.total ? job.progress.done / job.progress.total : 0);
+  fillBar($('span', track), partDone(job));
   $('#stop').hidden = ended(job);
   const newest = news[news.length - 1];
   const file = job.result?.picture ?? newest?.file;

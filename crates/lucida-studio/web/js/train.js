@@ -1,6 +1,6 @@
 // The train page: start a run, follow its curves, compare runs.
 
-import { $, ask, attempt, count, el, greatest, look, notFound, number, path, percent, post, rememberForm, stored, sure, view, whenBack } from './core.js';
+import { $, ask, attempt, count, el, greatest, look, notFound, number, partDone, path, percent, post, rememberForm, stored, sure, view, whenBack } from './core.js';
 import { chart } from './chart.js';
 import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
@@ -120,7 +120,7 @@ function showRuns() {
     const { job } = run;
     const box = el('input', { type: 'checkbox', id: `show-${job.id}`, 'aria-label': `Show the curves of ${job.title}`, onchange: () => showCurves(run, box.checked) });
     box.checked = run.shown;
-    const words = { running: `${job.progress.doing}, ${percent(job.progress.total ? job.progress.done / job.progress.total : 0, 0)}`, queued: 'queued', done: job.result?.accuracy ? percent(job.result.accuracy, 2) : 'done', failed: 'failed', cancelled: 'stopped', interrupted: 'interrupted' };
+    const words = { running: `${job.progress.doing}, ${percent(partDone(job), 0)}`, queued: 'queued', done: job.result?.accuracy ? percent(job.result.accuracy, 2) : 'done', failed: 'failed', cancelled: 'stopped', interrupted: 'interrupted' };
     return el('li', { class: `run-item${open === job.id ? ' open' : ''}`, 'data-run': job.id }, box, el('span', { class: `swatch ${run.color}`, 'aria-hidden': 'true' }),
       el('button', { class: 'run-name', id: `open-${job.id}`, 'aria-pressed': String(open === job.id), onclick: () => choose(job.id) }, el('b', {}, job.title), el('span', { class: 'fine' }, words[job.state])));
   }));

@@ -242,16 +242,18 @@ fn activation_name(conv: &Conv2D) -> String {
     value.as_str().map(str::to_owned).or_else(|| Some(value.as_object()?.keys().next()?.clone())).unwrap_or_default()
 }
 
-/// The network with the weights that the request wants.
+/// The network with the weights that the request wants. The layer is no longer frozen: its gradient is shown.
 fn changed<'a>(network: &'a Network, site: &ConvolutionSite, request: &ConvolutionRequest) -> Result<Cow<'a, Network>> {
-    if request.changes.is_empty() {
+    let node = &network.nodes()[site.node];
+    let (layer, first) = (node.name(), node.weights().start);
+    if request.changes.is_empty() && network.weights()[first].trainable() {
         return Ok(Cow::Borrowed(network));
     }
-    if network.parameters().0 > PARAMETERS {
+    if !request.changes.is_empty() && network.parameters().0 > PARAMETERS {
         return Err(Problem::wrong("this network is too large to change its weights here"));
     }
     let mut network = network.clone();
-    let first = network.nodes()[site.node].weights().start;
+    network.set_trainable(layer, true)?;
     let values = network.weights_mut()[first].values_mut();
     for change in &request.changes {
         let place = (change.row * site.conv.kernel_size[1] + change.column) * site.input[2] + change.channel;
