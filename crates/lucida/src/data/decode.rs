@@ -117,7 +117,7 @@ impl Image {
 fn check_size(width: u32, height: u32, name: &Path, limits: &Limits) -> Result<()> {
     let pixels = u64::from(width) * u64::from(height);
     if pixels > limits.pixels {
-        let what = format!("{}: pixels of an image of {width}x{height}", name.display());
+        let what = format!("{}: size in pixels ({width}x{height})", name.display());
         return Err(Error::Limit { what, got: pixels, limit: limits.pixels });
     }
     if pixels == 0 {

@@ -217,7 +217,7 @@ fn checked_size(width: usize, height: usize) -> Result<[u32; 2]> {
     if got == 0 {
         return Err(Error::argument(format!("an image of {width}x{height} has no pixels to work with")));
     }
-    let too_large = || Error::Limit { what: format!("pixels of an image of {width}x{height}"), got, limit };
+    let too_large = || Error::Limit { what: format!("size in pixels ({width}x{height})"), got, limit };
     if got > limit {
         return Err(too_large());
     }

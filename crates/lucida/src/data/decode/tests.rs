@@ -267,7 +267,7 @@ fn what_is_cut_short_is_refused() {
 fn a_huge_image_is_refused_by_its_header() {
     let file = png(30_000, 30_000, [8, 2, 0, 0, 0], &[], &[0]);
     let error = decoded(&file).unwrap_err();
-    assert_eq!(error.to_string(), "x.png: pixels of an image of 30000x30000: 900000000 is over the limit of 100000000");
+    assert_eq!(error.to_string(), "x.png: size in pixels (30000x30000): 900000000 is over the limit of 100000000");
     let limits = Limits { pixels: 1000, ..Limits::default() };
     for format in [ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff, ImageFormat::WebP] {
         let error = Image::decode(&encoded(quarters(), format), Path::new("x"), &limits).unwrap_err();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::hints::is_image_file;
 use super::walk::{Listing, check_folder, files_below, list};
 use super::{Part, Skipped, hints};
 use crate::data::TargetKind;
@@ -59,7 +60,27 @@ pub(super) struct Layout {
     pub(super) skipped: Vec<Skipped>,
 }
 
+/// Why a file at the top of a folder is left out.
+const NEXT_TO_CLASSES: &str = "not in the folder of a class";
+
 impl Layout {
+    /// The same for images that are only looked at: where some lie next to the sub-folders, these are not classes,
+    /// and no image is left out.
+    pub(super) fn to_look_at(mut self) -> Self {
+        let is_image = |skipped: &Skipped| skipped.reason == NEXT_TO_CLASSES && is_image_file(&skipped.path);
+        if let [(_, found)] = &mut self.parts[..]
+            && self.skipped.iter().any(is_image)
+        {
+            let top = self.skipped.extract_if(.., |skipped| is_image(skipped));
+            found.files.extend(top.map(|skipped| FoundFile::new(skipped.path, 0)));
+            found.files.iter_mut().for_each(|file| file.label = 0);
+            found.files.sort_by(|a, b| a.path.cmp(&b.path));
+            found.class_names = vec![folder_name(&found.path)];
+            found.classified = false;
+        }
+        self
+    }
+
     /// A folder that is not in parts.
     pub(super) fn of_one(part: FoundPart, skipped: Vec<Skipped>) -> Self {
         Self { parts: vec![(Part::Train, part)], skipped }
@@ -100,6 +121,11 @@ impl Layout {
     }
 }
 
+/// What images without classes are called.
+fn folder_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| "images".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
 /// Refuses training images that are in no classes: next to another part, or with classes in their names. The folder
 /// `train` would be taken as a class.
 fn refuse_flat_parts(parts: &[(Part, &PathBuf)]) -> Result<()> {
@@ -129,12 +155,12 @@ impl FoundPart {
     fn of(path: &Path, listing: Listing, skipped: &mut Vec<Skipped>) -> Result<Self> {
         let path = path.to_path_buf();
         if listing.folders.is_empty() {
-            let name = path.file_name().map_or_else(|| "images".to_owned(), |name| name.to_string_lossy().into_owned());
+            let name = folder_name(&path);
             let files = listing.files.into_iter().map(|file| FoundFile::new(file, 0)).collect();
             let kind = TargetKind::Classes;
             return Ok(Self { path, class_names: vec![name], classified: false, kind, files });
         }
-        skipped.extend(listing.files.into_iter().map(|file| Skipped::new(file, "lies next to the classes, in none")));
+        skipped.extend(listing.files.into_iter().map(|file| Skipped::new(file, NEXT_TO_CLASSES)));
         let mut class_names = Vec::new();
         let mut files = Vec::new();
         for folder in listing.folders {

@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Dataset, Limits, Preprocessing, TargetKind};
 use crate::core::Progress;
-use crate::nn::counted;
+use crate::nn::{counted, thousands};
 use crate::{Cpu, Error, Result};
 use check::{Keep, check};
 use layout::Layout;
@@ -143,7 +143,7 @@ impl Folder {
         ];
         let parts = parts.into_iter().filter_map(|(part, set)| Some((part, set?.len())));
         let total: usize = parts.clone().map(|(_, count)| count).sum();
-        let each: Vec<String> = parts.map(|(part, count)| format!("{count} {}", part.name())).collect();
+        let each: Vec<String> = parts.map(|(part, count)| format!("{} {}", thousands(count), part.name())).collect();
         let skipped = match self.skipped.len() {
             0 => String::new(),
             count => format!("; {} skipped", counted(count, "file")),
@@ -332,14 +332,15 @@ impl<'a> FolderBuilder<'a> {
         Ok(Whole { train, others, labels, skipped, notes })
     }
 
-    /// Opens a folder to look at: with classes or without, and any number of them. Of a folder in parts it is the test
-    /// part, else the validation part, else the training part. Files that cannot be used are returned too.
+    /// Opens a folder to look at: with classes or without, and any number of them. Where images lie next to the sub-folders,
+    /// all are without a class. Of a folder in parts it is the test part, else the validation part, else the training part. Files that cannot be used are returned too.
     ///
     /// # Errors
     /// [`Error::File`] when the folder is none or holds no image; [`Error::Interrupted`] when `progress` stops it; when
     /// strict, the error of the first file that cannot be used.
     pub fn open_set(mut self) -> Result<(FolderSet, Vec<Skipped>)> {
-        let (Layout { parts, mut skipped }, _) = labels::find(&self.path, &self.labels, &self.limits, &mut Vec::new())?;
+        let (layout, _) = labels::find(&self.path, &self.labels, &self.limits, &mut Vec::new())?;
+        let Layout { parts, mut skipped } = layout.to_look_at();
         let (_, found) =
             parts.into_iter().next_back().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
         let total = found.files.len();

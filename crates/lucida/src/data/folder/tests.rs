@@ -162,7 +162,7 @@ fn what_is_no_image_is_skipped_and_named() {
         ("b/cut, \"short\".png", "cut short"),
         ("b/cut.jpg", "cut short"),
         ("b/huge.png", ""),
-        ("extra.txt", "lies next to the classes"),
+        ("extra.txt", "not in the folder of a class"),
     ];
     assert_eq!(lines.len(), expected.len(), "{lines:?}");
     for (line, (name, reason)) in lines.iter().zip(expected) {
@@ -182,6 +182,23 @@ fn what_is_no_image_is_skipped_and_named() {
     let error = Folder::builder(root.path()).strict(true).open().unwrap_err().to_string();
     assert!(error.contains("a/empty.png: not an image") && error.contains("and 5 more"), "{error}");
     assert!(Folder::builder(root.path()).strict(true).open_set().is_err());
+}
+
+/// The photos of a holiday, some of them in a folder of their own: none is left out.
+#[test]
+fn images_next_to_sub_folders_are_looked_at_without_classes() {
+    let root = temporary();
+    put(root.path(), "raw/2.png", [1, 2, 3]);
+    put(root.path(), "1.png", [1, 2, 3]);
+    put(root.path(), "z.png", [1, 2, 3]);
+    fs::write(root.path().join("notes.txt"), "x").unwrap();
+    let opened = Folder::builder(root.path()).open_set().unwrap();
+    let listed = Folder::builder(root.path()).list().unwrap();
+    for (set, skipped) in [opened, listed] {
+        assert_eq!(names(&set, root.path()), ["1.png", "raw/2.png", "z.png"]);
+        assert!(!set.is_classified());
+        assert_eq!(skipped.len(), 1, "{skipped:?}");
+    }
 }
 
 #[test]
