@@ -46,6 +46,23 @@ impl Running {
     }
 }
 
+/// In the background of a script Ctrl-C is ignored; SIGTERM still ends a server in an orderly way.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_in_the_background_of_a_script_obeys_sigterm() {
+    for (ignored, signal) in [("INT", "-TERM"), ("TERM", "-INT")] {
+        let program = assert_cmd::cargo::cargo_bin("lucida");
+        let script = format!("trap '' {ignored}; exec {} serve --port 0", text(&program));
+        let mut child =
+            Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut server = Running { child, lines };
+        while !server.line().contains("Ctrl-C ends it") {}
+        let (_, output) = server.stop(signal);
+        assert_eq!(output.status.code(), Some(0), "{ignored} is ignored: {}", stderr(&output));
+    }
+}
+
 /// The status of an answer, and its body.
 fn post(url: &str, path: &str, more: &str, body: &[u8]) -> (u16, Value) {
     let host = url.strip_prefix("http://").unwrap();
