@@ -248,6 +248,25 @@ impl FromStr for Choice {
     }
 }
 
+/// Classes by their numbers, or by their names: `tabby,goldfinch`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ClassChoice {
+    Numbered(Choice),
+    Named(String),
+}
+
+impl FromStr for ClassChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(choice) => Ok(Self::Numbered(choice)),
+            Err(problem) if text.contains("..") || text.starts_with("random:") => Err(problem),
+            Err(_) => Ok(Self::Named(text.to_owned())),
+        }
+    }
+}
+
 /// A position in a feature map: `ROW,COLUMN`, or `middle`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position(pub(crate) Option<[usize; 2]>);

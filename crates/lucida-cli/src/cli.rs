@@ -422,6 +422,10 @@ pub(crate) struct Predict {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["data", "distributed"])]
     pub(crate) watch: Option<PathBuf>,
 
+    /// Print the N most probable classes of each image [default: 5 for one image of a model with more than 10 classes]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=1000), conflicts_with = "json")]
+    pub(crate) top: Option<u16>,
+
     /// Write a CSV table: file, class if known, predicted class, probabilities; - is standard output
     #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
     pub(crate) csv: Option<PathBuf>,
@@ -572,7 +576,12 @@ mod tests {
                 // Any text and any path is taken; what is then missing are other arguments.
                 if message.is_empty() || message.contains("required arguments") {
                     let takes = argument.get_value_parser().type_id();
-                    let free = [TypeId::of::<String>(), TypeId::of::<PathBuf>(), TypeId::of::<super::run::ArrayFile>()];
+                    let free = [
+                        TypeId::of::<String>(),
+                        TypeId::of::<PathBuf>(),
+                        TypeId::of::<super::run::ArrayFile>(),
+                        TypeId::of::<crate::arguments::ClassChoice>(),
+                    ];
                     let is_free = free.iter().any(|free| takes == *free);
                     assert!(is_free, "{path:?} {option}: {message}");
                     continue;

@@ -74,7 +74,7 @@ impl Output {
         }
     }
 
-    /// Prints a line of the result with names in it that may be of anyone's making: a line break in one is no break.
+    /// Prints a line of the result with names in it that may be of anyone's making: a line break in one does not end the line.
     pub(crate) fn line(self, text: &str) -> Result<()> {
         self.result(&text.replace('\n', "\\n"))
     }

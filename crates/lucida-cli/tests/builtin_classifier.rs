@@ -52,7 +52,7 @@ fn it_is_explained_and_taken_apart() {
     assert!(explained.contains("Egyptian cat") && explained.contains("_conv_head_activation"), "{explained}");
     let output = lucida(["deconv", photo, "--out", text(&at("deconv")), "--json"]).output().unwrap();
     let projected = json(&stdout(&output));
-    assert_eq!(projected["layer"], "_blocks.10");
+    assert_eq!(projected["layer"], "_blocks.4");
     assert_eq!(projected["projections"].as_array().unwrap().len(), 9);
     assert!(stderr(&output).contains("guided backpropagation"), "{}", stderr(&output));
     let filters =

@@ -132,7 +132,7 @@ fn images_of_any_kind() {
     fs::write(at("huge.bmp"), bmp(20_000, 20_000, 24, &[], &[])).unwrap();
     fs::write(at("text.png"), "I am not an image").unwrap();
     for (name, expected) in [
-        ("huge.bmp", "pixels of an image of 20000x20000: 400000000 is over the limit of 100000000"),
+        ("huge.bmp", "size in pixels (20000x20000): 400000000 is over the limit of 100000000"),
         ("text.png", "not an image"),
         ("none.png", "No such file"),
     ] {

@@ -155,7 +155,7 @@ fn too_large(path: &Path, got: u64, limit: u64) -> Error {
 /// assert_eq!(csv_field("-1"), "-1");
 /// ```
 pub fn csv_field(text: &str) -> Cow<'_, str> {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
+    let is_formula = is_formula(text);
     let mark = if is_formula { "'" } else { "" };
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{mark}{}\"", text.replace('"', "\"\"")).into()
@@ -164,6 +164,15 @@ pub fn csv_field(text: &str) -> Cow<'_, str> {
     } else {
         text.into()
     }
+}
+
+fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err()
+}
+
+/// The text that [`csv_field`] was given, of a field that was read.
+pub(crate) fn csv_text(field: &str) -> &str {
+    field.strip_prefix('\'').filter(|text| is_formula(text)).unwrap_or(field)
 }
 
 /// A number for a table, in six significant digits: 0.25, 0.333333, 1.23457e-12.

@@ -59,7 +59,7 @@ pub(crate) struct Deconv {
     #[arg(value_parser = whole::<u32>(1..))]
     pub(crate) sample: Option<u32>,
 
-    /// Layer whose activations are projected [default: the last convolution, sum or concatenation; _blocks.10 of
+    /// Layer whose activations are projected [default: the last convolution, sum or concatenation; _blocks.4 of
     /// the built-in classifier]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: Option<String>,

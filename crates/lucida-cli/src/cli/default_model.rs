@@ -25,7 +25,9 @@ pub(super) fn with_default_model(command: &Command, mut arguments: Vec<OsString>
     let first = inner.get_raw("model").and_then(|mut words| words.next());
     // Of two inputs, the model comes from standard input.
     let is_input = |word: &OsStr| is_input(word) && !(word == "-" && others.iter().any(|other| is_given(other)));
-    if first.is_some_and(is_input) {
+    // With the model last, the parser's error says where it belongs.
+    let rest = others.iter().filter_map(|other| inner.get_raw(other.get_id().as_str())).flatten();
+    if first.is_some_and(is_input) && !rest.into_iter().any(is_model) {
         let is_command = |word: &OsString| word.to_str().is_some_and(|word| is_named(subcommand, word));
         let at = arguments.iter().skip(1).position(is_command);
         arguments.insert(at.map_or(arguments.len(), |at| at + 2), CLASSIFIER.into());
@@ -35,6 +37,14 @@ pub(super) fn with_default_model(command: &Command, mut arguments: Vec<OsString>
 
 fn is_named(command: &Command, word: &str) -> bool {
     command.get_name() == word || command.get_all_aliases().any(|alias| alias == word)
+}
+
+/// Whether a word is a model: a file by its ending, or a folder by what is in it.
+fn is_model(word: &OsStr) -> bool {
+    const ENDINGS: [&str; 7] = ["safetensors", "keras", "h5", "onnx", "pth", "pt", "tflite"];
+    let path = Path::new(word);
+    let ending = path.extension().and_then(OsStr::to_str);
+    if path.is_dir() { !is_input(word) } else { ending.is_some_and(|ending| ENDINGS.contains(&ending)) }
 }
 
 /// Whether a word is an image or a folder of images, and no model.
@@ -81,6 +91,7 @@ mod tests {
         for line in [
             "lucida predict vgg16 photo.jpg",
             "lucida predict missing photo.jpg",
+            "lucida predict photo.jpg model.keras",
             "lucida predict --data mnist",
             "lucida explain - photo.jpg",
             "lucida predict",

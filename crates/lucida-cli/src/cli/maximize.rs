@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use lucida::weights::CLASSIFIER;
 
 use super::place::{FilePlace, result_folder};
-use crate::arguments::{Choice, Direction, Indices, MeaningArguments, ModelArguments, Position};
+use crate::arguments::{Choice, ClassChoice, Direction, Indices, MeaningArguments, ModelArguments, Position};
 use crate::numbers::{positive, whole};
 
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ pub(crate) struct Filters {
 #[command(after_help = "\
 Examples:
   lucida classes                        16 of the built-in classifier
-  lucida classes --class 281,207        tabby cat, golden retriever
+  lucida classes --class tabby,goldfinch
   lucida classes runs/mnist
   lucida classes runs/mnist --class 3,5,8 --diversity 4
   lucida classes runs/mnist --method keras-vis --out classes.png")]
@@ -61,10 +61,10 @@ pub(crate) struct Classes {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Indices of classes (or of labels or outputs): all, 0,3,8, 0..5 (5 excluded), or random:8 [default: all; random:16 of
-    /// more than 100]
+    /// Classes (or labels or outputs) by index or name: all, 0,3,8, 0..5 (5 excluded), random:8, or tabby,goldfinch [default:
+    /// all; random:16 of more than 100]
     #[arg(long, value_name = "CLASSES")]
-    pub(crate) class: Option<Choice>,
+    pub(crate) class: Option<ClassChoice>,
 
     #[command(flatten)]
     pub(crate) making: MaximizeArgs,

@@ -78,12 +78,18 @@ fn one(
 
     let style =
         MapStyle { scale: arguments.normalize.into(), colormap: arguments.colormap, channels: arguments.channels.0 };
-    for ((layer, name), image) in found.iter().zip(&names).zip(&images) {
-        feature_maps(layer, &style)?.save_png(folder.join(image))?;
-        if arguments.npy {
-            files::write_npy(folder.join(format!("{name}.npy")), layer.shape.sizes(), &layer.values)?;
+    let write = |index: usize| -> lucida::Result<()> {
+        let layer = &found[index];
+        feature_maps(layer, &style)?.save_png(folder.join(&images[index]))?;
+        match arrays.get(index) {
+            Some(array) => files::write_npy(folder.join(array), layer.shape.sizes(), &layer.values),
+            None => Ok(()),
         }
-    }
+    };
+    // A deep network has hundreds of sheets, and packing them takes far longer than its forward pass.
+    let mut written: Vec<lucida::Result<()>> = found.iter().map(|_| Ok(())).collect();
+    context.cpu.parallel_chunks(&mut written, 1, |index, outcome| outcome[0] = write(index));
+    written.into_iter().collect::<lucida::Result<()>>()?;
     overview(&found, &style)?.save_png(folder.join(OVERVIEW))?;
     earlier.discard()?;
 

@@ -30,6 +30,9 @@ const FIGURE: &str = "deconv.png";
 const FIELDS: &str = "fields.png";
 /// Images for each filter, or filters of an image.
 const TOP: usize = 9;
+/// The layer of the built-in classifier whose filters see patches of 67 pixels: eyes and noses. Those of deeper layers see the
+/// whole image.
+const CLASSIFIER_LAYER: &str = "_blocks.4";
 /// Filters of a data set's figure.
 const FILTERS: usize = 8;
 /// Projections, of one image or of a figure, that are kept in memory at most.
@@ -81,7 +84,7 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     model.preprocessing()?;
     let layer = match &arguments.layer {
         Some(layer) => layer.clone(),
-        None => layer_by_default(&arguments.model.model, &model.network)?,
+        None => layer_by_default(&arguments.model.model, &model.network, CLASSIFIER_LAYER)?,
     };
     let of = LayerOf { model: &model, layer: &layer };
     let set = arguments.data.as_ref().map(|source| ImageSet::list(source, context)).transpose()?;

@@ -9,7 +9,7 @@ use lucida::explain::maximize::{DREAM_LEAST_SIDE, Dream, Objective, Target, drea
 use lucida::weights::{CLASSIFIER, IncludeTop, Model, ModelSpec};
 use serde::Serialize;
 
-use super::maximize::layer_by_default;
+use super::maximize::{CLASSIFIER_LAYER, layer_by_default};
 use super::{Context, open_model, refuse_folder_to};
 use crate::bar::Bar;
 use crate::cli::DreamArguments;
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     let Model { network, preprocessing, .. } = open_model(&spec, context)?;
     let layer = match &arguments.layer {
         Some(layer) => layer.clone(),
-        None => layer_by_default(&arguments.model, &network)?,
+        None => layer_by_default(&arguments.model, &network, CLASSIFIER_LAYER)?,
     };
     let channels = network.nodes()[network.find(&layer)?].shape().channels();
     let objective = match &arguments.filters {

@@ -237,7 +237,10 @@ impl<'a> Embedding<'a> {
         if arguments.method != Map::Tsne {
             maps.push(PointMap { name: "pca", points: self.pca.plane() });
         }
-        if arguments.method != Map::Pca {
+        if arguments.method == Map::Both && self.features.len() < Tsne::FEWEST {
+            let fewest = Tsne::FEWEST;
+            context.output.note(&format!("no t-SNE: it needs at least {fewest} images"));
+        } else if arguments.method != Map::Pca {
             let settings = Tsne {
                 perplexity: arguments.perplexity,
                 iterations: arguments.steps as usize,

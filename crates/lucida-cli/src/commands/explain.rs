@@ -477,6 +477,13 @@ fn row(Explained { map, faithfulness }: &Explained) -> String {
         CompletenessCheck::Layer(layer) => format!("of {layer}"),
         CompletenessCheck::Completeness { sum, difference, .. } => format!("completeness: {sum:.4} of {difference:.4}"),
         check if check.warning().is_some() => check.warning().unwrap_or_default(),
+        // Rounded numbers would add up to nearly the score, and hide that the map is of a remainder.
+        CompletenessCheck::Conservation { score, inputs, .. } if inputs.abs() < 0.1 * score.abs() => {
+            format!(
+                "{:.1} % of the score of {score:.4} reaches the pixels, the rest stays with biases",
+                100.0 * inputs / score
+            )
+        }
         CompletenessCheck::Conservation { score, inputs, biases } => {
             format!("conservation: {inputs:.4} on pixels, {biases:.4} on biases, of {score:.4}")
         }

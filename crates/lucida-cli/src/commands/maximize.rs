@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use lucida::data::Image;
-use lucida::explain::ClassScore;
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
+use lucida::explain::{ClassScore, find_class};
 use lucida::files::{self, SetAside};
 use lucida::nn::{Layer, Network, applications};
 use lucida::plot::{Cell, Grid, short_number};
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::tables::file_name;
 use super::{Context, open_model, refuse_class_for_names};
-use crate::arguments::Choice;
+use crate::arguments::{Choice, ClassChoice};
 use crate::bar::Bar;
 use crate::cli::{Classes, Filters, MaximizeArgs, MethodName};
 use crate::interrupt;
@@ -28,8 +28,9 @@ const SHOWN: usize = 112;
 /// the filters of most layers see, and several times faster than the network's own.
 const SIDE: usize = 128;
 
-/// The last layer of the built-in classifier before its features become too coarse to show where they are.
-const CLASSIFIER_LAYER: &str = "_blocks.10";
+/// The last layer of the built-in classifier before its features become too coarse to show where they are: its filters are
+/// parts of animals and buildings.
+pub(super) const CLASSIFIER_LAYER: &str = "_blocks.10";
 /// Filters or classes by default where there are very many.
 const SOME: usize = 16;
 /// Classes that all have an image by default.
@@ -74,7 +75,7 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
     let model = open_model(&spec, context)?;
     let layer = match &arguments.layer {
         Some(layer) => layer.clone(),
-        None => layer_by_default(&arguments.model.model, &model.network)?,
+        None => layer_by_default(&arguments.model.model, &model.network, CLASSIFIER_LAYER)?,
     };
     let channels = model.network.nodes()[model.network.find(&layer)?].shape().channels();
     let choice = match &arguments.filters {
@@ -103,10 +104,10 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
 }
 
 /// The layer of a model's filters that is shown by default: the last convolution, or what joins several, as pooling only
-/// blurs; of the built-in classifier one whose filters are parts of animals and buildings.
-pub(super) fn layer_by_default(model: &str, network: &Network) -> Result<String> {
+/// blurs; of the built-in classifier the given one.
+pub(super) fn layer_by_default(model: &str, network: &Network, of_classifier: &str) -> Result<String> {
     if model == CLASSIFIER {
-        return Ok(CLASSIFIER_LAYER.to_owned());
+        return Ok(of_classifier.to_owned());
     }
     let spatial = network.nodes().iter().rev().filter(|node| node.shape().as_image().is_some());
     let mut seeing = spatial.filter(|node| {
@@ -126,18 +127,20 @@ pub(super) fn takes_any_size(model: &str) -> bool {
 }
 
 pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
-    let is_class = |text: &str| text.parse::<Choice>().is_ok();
+    let is_class = |text: &str| text.parse::<Choice>().is_ok() || !text.contains(['.', '/', '\\']);
     refuse_class_for_names(arguments.model.meaning.classes.as_deref(), is_class)?;
     let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let sigmoid = outputs.kind() == OutputKind::TwoClasses;
     let seed = arguments.making.seed;
-    let choice = match &arguments.class {
-        Some(class) => class.clone(),
-        None if outputs.count() > MANY_CLASSES => Choice::Random(SOME),
-        None => Choice::All,
+    let of_number = |choice: &Choice| chosen(choice, outputs.count(), seed, outputs.noun(), &arguments.model.model);
+    let classes = match &arguments.class {
+        Some(ClassChoice::Numbered(choice)) => of_number(choice)?,
+        Some(ClassChoice::Named(names)) => named(&model, names).with_context(|| arguments.model.model.clone())?,
+        None if outputs.count() > MANY_CLASSES => of_number(&Choice::Random(SOME))?,
+        None => of_number(&Choice::All)?,
     };
-    let parts = chosen(&choice, outputs.count(), seed, outputs.noun(), &arguments.model.model)?
+    let parts = classes
         .into_iter()
         .map(|class| {
             // One sigmoid speaks for the second class and against the first.
@@ -154,6 +157,14 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
     let about = format!("{}-classes", arguments.model.about());
     let work = Work { name: &arguments.model.model, model: &model, target, parts, fourier, about };
     work.run(&arguments.making, context)
+}
+
+/// The classes of these names, between commas; a name may have a comma itself.
+fn named(model: &Model, names: &str) -> lucida::Result<Vec<usize>> {
+    find_class(model, names).map(|class| vec![class]).or_else(|problem| match names.contains(',') {
+        true => names.split(',').map(|name| find_class(model, name.trim())).collect(),
+        false => Err(problem),
+    })
 }
 
 /// The numbers that a choice means.

@@ -363,7 +363,9 @@ impl Session<'_> {
             return Ok(());
         }
         let is_single = matches!(&self.arguments.images[..], [path] if !path.is_dir());
-        let printer = Printer { model: self.model, output: self.context.output, top: if is_single { TOP } else { 0 } };
+        let is_long = matches!(&predicted, Predicted::Class(found) if found.probabilities.len() > MANY_CLASSES);
+        let top = self.arguments.top.map_or(if is_single && is_long { TOP } else { 0 }, usize::from);
+        let printer = Printer { model: self.model, output: self.context.output, top };
         printer.print(&title, &predicted, &remark)
     }
 }
@@ -372,7 +374,7 @@ impl Session<'_> {
 pub(super) struct Printer<'a> {
     pub(super) model: &'a Model,
     pub(super) output: Output,
-    /// Rows of the table of a model with many classes, of which two say little.
+    /// Rows of the table.
     pub(super) top: usize,
 }
 
@@ -382,11 +384,8 @@ impl Printer<'_> {
         let said = self.sentence(predicted);
         self.output.line(&format!("{title}: {said}{remark}"))?;
         let (Predicted::Class(found) | Predicted::Labels(found)) = predicted else { return Ok(()) };
-        let rows = match found.probabilities.len() {
-            all if self.output.verbose() => all,
-            all if all > MANY_CLASSES => self.top,
-            _ => 0,
-        };
+        let all = found.probabilities.len();
+        let rows = if self.output.verbose() { all } else { self.top.min(all) };
         if rows > 0 { self.output.result(&self.table(found, rows)) } else { Ok(()) }
     }
 

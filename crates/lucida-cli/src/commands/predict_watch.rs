@@ -54,6 +54,8 @@ struct Watcher<'a> {
     watch: FolderWatch,
     log: Option<PredictionLog>,
     json: bool,
+    /// Rows of the table of each image.
+    top: usize,
     context: Context,
     /// Images that were predicted, and that could not be read.
     done: usize,
@@ -82,8 +84,9 @@ pub(super) fn run(arguments: &Predict, folder: &Path, context: Context) -> Resul
         watch.skip(items.map(str::to_owned));
         log = Some(opened);
     }
+    let top = arguments.top.map_or(0, usize::from);
     let mut watcher =
-        Watcher { model: &model, predictor, watch, log, json: arguments.json, context, done: 0, failed: 0 };
+        Watcher { model: &model, predictor, watch, log, json: arguments.json, top, context, done: 0, failed: 0 };
     interrupt::catch_quietly()?;
     context.output.note(&format!("watching {}; Ctrl-C ends it", folder.display()));
     watcher.until_stopped()?;
@@ -162,7 +165,8 @@ impl Watcher<'_> {
                 let record = PredictionRecord::new(self.model, predicted, digit_found);
                 self.context.output.json(&Line { image: name, record })?;
             } else {
-                Printer { model: self.model, output: self.context.output, top: 0 }.print(&name, &predicted, "")?;
+                Printer { model: self.model, output: self.context.output, top: self.top }
+                    .print(&name, &predicted, "")?;
             }
         }
         Ok(())

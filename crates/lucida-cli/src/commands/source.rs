@@ -134,6 +134,7 @@ impl ImageSet {
         let mut bar = Bar::new(context.output);
         let builder = keeping_builder(folder, model, context, &mut bar).strict(strict);
         let (set, skipped) = builder.open_set()?;
+        drop(bar);
         let origin = format!("images of {}", set.root().display());
         let found = set.found();
         let images = Self { set: Set::Folder(set), origin, skipped, part: None };

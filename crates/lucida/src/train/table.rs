@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::files::{self, csv_field, csv_number};
+use crate::files::{self, csv_field, csv_number, csv_text};
 use crate::model::Predicted;
 use crate::weights::OutputKind;
 use crate::{Error, Result};
@@ -182,7 +182,7 @@ fn rows(mut file: &File, path: &Path, header: &str) -> Result<Option<Vec<String>
         }
         // The first is the header.
         if begin > 0 {
-            files.push(record[0].to_owned());
+            files.push(csv_text(&record[0]).to_owned());
         }
     }
 }
@@ -241,12 +241,12 @@ mod tests {
         let values = Predicted::Values(vec![0.25, 0.125]);
         let (mut log, done) = PredictionLog::open(&path, table.clone(), false).unwrap();
         assert!(done.is_empty());
-        for name in ["x.jpg", "y, \"z\".jpg"] {
+        for name in ["=x.jpg", "y, \"z\".jpg"] {
             log.push(name, None, &values, true).unwrap();
         }
         let whole = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(whole, "file,class,value_a,value_b\nx.jpg,,0.25,0.125\n\"y, \"\"z\"\".jpg\",,0.25,0.125\n");
-        let both = ["x.jpg".to_owned(), "y, \"z\".jpg".to_owned()];
+        assert_eq!(whole, "file,class,value_a,value_b\n'=x.jpg,,0.25,0.125\n\"y, \"\"z\"\".jpg\",,0.25,0.125\n");
+        let both = ["=x.jpg".to_owned(), "y, \"z\".jpg".to_owned()];
         assert_eq!(PredictionLog::open(&path, table.clone(), false).unwrap().1, both);
         // Cut off within the last row, wherever.
         let second = whole.find("\"y").unwrap();

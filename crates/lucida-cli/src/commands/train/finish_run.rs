@@ -27,7 +27,7 @@ pub(super) struct FinishRun<'a> {
     /// How many of each class validate.
     pub(super) validation: Vec<usize>,
     /// What might help, if the training went badly.
-    pub(super) remedies: [Option<&'static str>; 2],
+    pub(super) remedies: Vec<&'static str>,
     /// Whether it is a fold of a cross-validation, which says the rest.
     pub(super) of_fold: bool,
 }
@@ -83,8 +83,12 @@ impl FinishRun<'_> {
             output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {count} {}", self.samples))?;
         }
         output.info(&written);
-        let remedies: Vec<&str> = self.remedies.into_iter().flatten().collect();
-        if let Some(advice) = advice(result, &self.validation, &remedies) {
+        let images: usize = self.validation.iter().sum();
+        if (1..FEW).contains(&images) {
+            let images = counted(images, "validation image");
+            output.info(&format!("The accuracy is of {images} alone, and says little"));
+        }
+        if let Some(advice) = advice(result, &self.validation, &self.remedies) {
             output.info(&advice);
         }
         let run = shell_word(&run.path().display().to_string());
@@ -124,6 +128,9 @@ impl FinishRun<'_> {
         }
     }
 }
+
+/// Validation images that are too few to tell accuracies of ten per cent apart.
+const FEW: usize = 20;
 
 /// What would help a training that overfits, or that hardly learns. `counts` are the validation images of each class,
 /// `remedies` what was not tried.

@@ -129,9 +129,14 @@ pub(super) fn train_folder(
         samples: "images",
         validation: folder.validation.counts(),
         remedies: [
+            (config.class_weights.is_empty() && are_unbalanced(&folder.train.counts()))
+                .then_some("--class-weights balanced, as some classes have few images"),
             arguments.augment.is_none().then_some("--augment flip,rotation=20,zoom=0.2"),
             (network.head == 0).then_some("a pretrained base: --model efficientnet-lite0, the default"),
-        ],
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         of_fold: fold.is_some(),
     };
     finish.finish(&mut network.model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)?;
@@ -383,6 +388,13 @@ pub(super) fn open<T>(
         .keep(preprocessing, bytes)
         .progress(&mut bar);
     Ok(read(builder)?)
+}
+
+/// Whether the largest class has many times the images of the smallest.
+fn are_unbalanced(counts: &[usize]) -> bool {
+    const MANY: usize = 4;
+    let present = || counts.iter().copied().filter(|&count| count > 0);
+    present().max().zip(present().min()).is_some_and(|(most, fewest)| most >= MANY * fewest)
 }
 
 /// Says how labels were understood, what was found and what not.

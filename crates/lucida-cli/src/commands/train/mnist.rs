@@ -96,7 +96,10 @@ fn run_in(
         samples: "digits",
         validation: counts(&validation),
         // A digit that is flipped is another one, or none.
-        remedies: [arguments.augment.is_none().then_some("--augment rotation=10,width=0.1,height=0.1,zoom=0.1"), None],
+        remedies: match arguments.augment {
+            None => vec!["--augment rotation=10,width=0.1,height=0.1,zoom=0.1"],
+            Some(_) => Vec::new(),
+        },
         of_fold: false,
     };
     finish.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)

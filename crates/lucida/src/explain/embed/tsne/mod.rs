@@ -32,8 +32,6 @@ const DIRECTIONS: usize = 50;
 const EXAGGERATION: f64 = 12.0;
 /// Iterations for which they do, of all.
 const FORMING: f64 = 0.25;
-/// The fewest points of a map.
-const FEWEST: usize = 5;
 
 /// t-SNE and its hyperparameters: a two-dimensional map of features.
 ///
@@ -67,6 +65,9 @@ impl Default for Tsne {
 }
 
 impl Tsne {
+    /// The fewest images that have a map.
+    pub const FEWEST: usize = 5;
+
     /// A place for each image.
     ///
     /// # Errors
@@ -74,8 +75,9 @@ impl Tsne {
     /// `progress` stops it.
     pub fn map(&self, features: &Features, cpu: Cpu, progress: &mut dyn Progress) -> Result<Vec<[f64; 2]>> {
         let count = features.len();
-        if count < FEWEST {
-            return Err(Error::argument(format!("t-SNE needs at least {FEWEST} images, not {count}")));
+        if count < Self::FEWEST {
+            let fewest = Self::FEWEST;
+            return Err(Error::argument(format!("t-SNE needs at least {fewest} images, not {count}")));
         }
         if !(1.0..=1000.0).contains(&self.perplexity) || !(0.0..=0.7).contains(&self.theta) || self.iterations == 0 {
             let Self { perplexity, iterations, theta, .. } = self;
