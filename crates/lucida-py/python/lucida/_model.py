@@ -187,8 +187,8 @@ class Model:
     ) -> FloatArray | list[Classification]:
         """The probability of each class or label, or the values: ``float32`` ``[count, outputs]``.
 
-        With ``top``, the most probable classes of each image with their names, as Keras's ``decode_predictions``: so many, or
-        all if there are fewer.
+        With ``top``, that number of the most probable classes of each image with their names, as Keras's
+        ``decode_predictions``.
         """
         given = sources(images)
         inputs = given if isinstance(given, list) else self.preprocess(given)
