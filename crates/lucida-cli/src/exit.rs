@@ -152,6 +152,7 @@ fn hint(error: &Error) -> Option<String> {
         Error::Changed { field, before, .. } => resume_as_before(field, before),
         Error::UnknownNetwork { .. } => "`lucida models` lists all".to_owned(),
         Error::Exists { .. } => "use --force to overwrite it".to_owned(),
+        Error::ImageAsModel { .. } => "a command takes the model first, then images".to_owned(),
         Error::NotFetched { .. } => {
             let file = published_for(error)?;
             let (command, size) = (file.command(), file.size_text());

@@ -433,7 +433,7 @@ fn a_layer_that_is_not_there_is_answered_with_those_that_are() {
         );
     }
     let message = fail(1, ["receptive-field", "vgg16", "--layers", "conv9"]);
-    assert!(message.contains("`lucida summary` lists its 23 layers"), "{message}");
+    assert!(message.contains("Its summary lists all 23 layers"), "{message}");
 }
 
 /// The names that Keras and PyTorch have for the options of a training.

@@ -4,10 +4,9 @@ use lucida::core::Array;
 use lucida::data::Image;
 use numpy::ndarray::IxDyn;
 use numpy::{Element, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use crate::errors::exception;
+use crate::errors::{InvalidValueError, exception};
 
 pub(crate) type Bytes<'py> = PyReadonlyArrayDyn<'py, u8>;
 pub(crate) type Floats<'py> = PyReadonlyArrayDyn<'py, f32>;
@@ -23,7 +22,7 @@ pub(crate) fn array<'py, T: Element>(
 
 /// The values of an array that the package has made contiguous.
 pub(crate) fn values<T: Element + Clone>(array: &PyReadonlyArrayDyn<'_, T>) -> PyResult<Vec<T>> {
-    Ok(array.as_slice().map_err(|_| PyTypeError::new_err("the array is not contiguous"))?.to_vec())
+    Ok(array.as_slice().map_err(|_| InvalidValueError::new_err("the array is not contiguous"))?.to_vec())
 }
 
 /// An array of the library's.
@@ -31,12 +30,18 @@ pub(crate) fn to_array(array: &Floats<'_>) -> PyResult<Array> {
     Array::new(array.shape().to_vec(), values(array)?).map_err(|error| exception(&error))
 }
 
-/// An image `[height, width, channels]` of bytes.
+/// An image `[height, width, channels]` of bytes: gray or RGB, with alpha (2 or 4 channels) laid over white.
 pub(crate) fn to_image(array: &Bytes<'_>) -> PyResult<Image> {
     let &[height, width, channels] = array.shape() else {
-        return Err(PyTypeError::new_err(format!("an image is (height, width, channels), not {:?}", array.shape())));
+        let problem = format!("an image is (height, width, channels), not {:?}", array.shape());
+        return Err(InvalidValueError::new_err(problem));
     };
-    Image::new(width, height, channels, values(array)?).map_err(|error| exception(&error))
+    let pixels = values(array)?;
+    let image = match channels {
+        2 | 4 => Image::over_white(width, height, channels, &pixels),
+        _ => Image::new(width, height, channels, pixels),
+    };
+    image.map_err(|error| exception(&error))
 }
 
 /// An image as an array `[height, width, channels]`.

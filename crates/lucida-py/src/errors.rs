@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 
 use lucida::weights::hub::published_for;
 use lucida::{Error, Unfit};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::import_exception;
 use pyo3::prelude::*;
 
@@ -13,27 +12,31 @@ import_exception!(lucida._errors, LucidaError);
 import_exception!(lucida._errors, InvalidValueError);
 import_exception!(lucida._errors, FileError);
 import_exception!(lucida._errors, MissingFileError);
+import_exception!(lucida._errors, Interrupted);
+
+/// The system's number of "no such file", which an error of the library's own has not.
+const ENOENT: i32 = 2;
 
 /// The exception for an error, with what to type where the library can only say what is wrong.
 pub(crate) fn exception(error: &Error) -> PyErr {
-    let text = error.to_string();
+    // A wheel has no guides.
+    let text = error.to_string().replace("docs/models.md", "docs/models.md of Lucida's repository");
     let text = match hint(error) {
         Some(hint) => format!("{text}; {hint}").replacen("?; ", "? ", 1),
         None => text,
     };
     match error {
         Error::Io { path, source, .. } => {
-            let arguments = (text, source.raw_os_error(), path.display().to_string());
+            let (number, path) = (source.raw_os_error(), path.display().to_string());
             match source.kind() {
-                ErrorKind::NotFound => MissingFileError::new_err(arguments),
-                _ => FileError::new_err(arguments),
+                ErrorKind::NotFound => MissingFileError::new_err((text, number.unwrap_or(ENOENT), path)),
+                _ => FileError::new_err((text, number, path)),
             }
         }
         Error::Network { .. } | Error::Exists { .. } => FileError::new_err(text),
         Error::NotFetched { .. } => MissingFileError::new_err(text),
-        Error::Interrupted => PyKeyboardInterrupt::new_err(()),
-        Error::Bug(_) => PyRuntimeError::new_err(text),
-        Error::Memory { .. } | Error::Limit { .. } | Error::Unsupported(_) => LucidaError::new_err(text),
+        Error::Interrupted => Interrupted::new_err(text),
+        Error::Bug(_) => LucidaError::new_err(text),
         _ => InvalidValueError::new_err(text),
     }
 }
@@ -45,6 +48,7 @@ fn hint(error: &Error) -> Option<String> {
             let file = published_for(error)?;
             format!("download them in a terminal with `{}` ({})", file.command(), file.size_text())
         }
+        Error::ImageAsModel { .. } => "Model.predict() and Model.classify() take images".to_owned(),
         Error::NoWeights { .. } => "give the file of its weights with weights=".to_owned(),
         Error::WeightsOnly { .. } => "say whose they are with network=, or export the network to ONNX".to_owned(),
         Error::Outputs { found: Unfit::Features(_) | Unfit::ChosenFeatures(_) | Unfit::Maps { .. }, .. } => {

@@ -9,11 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use lucida::core::{Detail, Progress, Step, Unit};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 
-use crate::errors::exception;
+use crate::errors::{Interrupted, LucidaError, exception};
 
 /// How often signals are looked for and the progress is shown.
 const TICK: Duration = Duration::from_millis(50);
@@ -113,7 +113,7 @@ pub(crate) fn run<T: Send + 'static>(
         let _ = sender.send(work(&mut watched));
     };
     let started = thread::Builder::new().name("lucida".to_owned()).spawn(body);
-    started.map_err(|problem| PyRuntimeError::new_err(format!("cannot start a thread: {problem}")))?;
+    started.map_err(|problem| LucidaError::new_err(format!("cannot start a thread: {problem}")))?;
     let mut waiting = Waiting(receiver);
     loop {
         match waiting.wait(py, TICK) {
@@ -127,6 +127,7 @@ pub(crate) fn run<T: Send + 'static>(
         }
         if let Err(signal) = py.check_signals().and_then(|()| show(&watch, progress)) {
             watch.stop();
+            let signal = as_interrupted(py, signal);
             return match waiting.wait(py, GRACE) {
                 Ok(Ok(result)) => Ok(Done { result, stopped_by: Some(signal) }),
                 _ => Err(signal),
@@ -153,6 +154,14 @@ impl<T: Send> Waiting<T> {
     }
 }
 
+/// Ctrl-C as the package's exception; a program's own handler of signals may raise another.
+fn as_interrupted(py: Python<'_>, signal: PyErr) -> PyErr {
+    match signal.get_type(py).is(py.get_type::<PyKeyboardInterrupt>()) {
+        true => Interrupted::new_err("stopped by Ctrl-C"),
+        false => signal,
+    }
+}
+
 fn show(watch: &Watch, progress: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     if let (Some(progress), Some(step)) = (progress, watch.step()) {
         progress.call1((step.to_string(),))?;
@@ -161,5 +170,5 @@ fn show(watch: &Watch, progress: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
 }
 
 fn panicked() -> PyErr {
-    PyRuntimeError::new_err("the library has failed; please report this")
+    LucidaError::new_err("the library has failed; please report this")
 }

@@ -180,6 +180,12 @@ impl Model {
         self.inner.preprocessing.as_ref().map(ToString::to_string)
     }
 
+    /// The least and the greatest value of a prepared image, where it is known how images are prepared.
+    #[getter]
+    fn value_range(&self) -> Option<[f32; 2]> {
+        self.inner.preprocessing.as_ref().map(lucida::data::Preprocessing::range)
+    }
+
     /// What was assumed when the model was opened.
     #[getter]
     fn notes(&self) -> Vec<String> {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
+import struct
+import zlib
 from pathlib import Path
 from typing import Any, Callable
 
@@ -120,20 +123,105 @@ def test_errors(tmp_path: Path) -> None:
         lucida.load(tmp_path / "bad.onnx")
     with pytest.raises(ValueError, match="not <class 'int'>"):
         lucida.load(3)
+    with pytest.raises(ValueError, match="path of the model is empty"):
+        lucida.load("")
+    lucida.sample("cat").save(tmp_path / "cat.png")
+    with pytest.raises(ValueError, match=r"is an image, not a model; Model.predict\(\) and Model.classify\(\) take images"):
+        lucida.load(tmp_path / "cat.png")
     model = lucida.load("vgg16-builtin", size=32)
     with pytest.raises(FileNotFoundError) as missing_image:
         model.predict(tmp_path / "none.jpg")
     assert missing_image.value.filename == str(tmp_path / "none.jpg") and missing_image.value.errno == 2
     with pytest.raises(ValueError, match="embed"):
         model.predict(lucida.sample("cat"))
-    with pytest.raises(OSError):
-        model.save(tmp_path / "none" / "m.keras")
+    with pytest.raises(FileNotFoundError) as missing_folder:
+        model.save(tmp_path / "none" / "m.onnx")
+    assert str(missing_folder.value).endswith(f"cannot write: the folder {tmp_path / 'none'} does not exist")
+    assert missing_folder.value.errno == 2
     with pytest.raises(ValueError, match="extension"):
         model.save(tmp_path / "m.txt")
 
 
 def test_state_dict_of_an_unknown_network() -> None:
-    with pytest.raises(ValueError, match="export the network to ONNX"):
+    with pytest.raises(ValueError, match=r"^state dictionary: the names and shapes .* torch.onnx.export\("):
         lucida.load({"a.weight": np.zeros((3, 4), np.float32)})
+    with pytest.raises(ValueError, match="^state dictionary: has no tensors of floating-point numbers$"):
+        lucida.load({})
+    with pytest.raises(ValueError, match="it has a dictionary 'model'"):
+        lucida.load({"epoch": 3, "model": {"a.weight": np.zeros((3, 4), np.float32)}})
     with pytest.raises(ValueError, match="not those of network resnet18"):
         lucida.load({"a.weight": np.zeros((3, 4), np.float32)}, network="resnet18")
+
+
+def test_an_existing_file_is_replaced(model: lucida.Model, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(b"old")
+    model.save(path)
+    assert lucida.load(path).name == model.name
+
+
+def test_messages_name_what_python_has(model: lucida.Model) -> None:
+    large = lucida.load()
+    with pytest.raises(ValueError, match=r"did you mean .*Its summary lists all \d+ layers$"):
+        large.activations(lucida.sample("cat"), "conv9")
+    assert isinstance(large.classify(lucida.sample("cat"))[0].name, str)
+
+
+def test_options_of_other_types_are_refused(model: lucida.Model) -> None:
+    """Each by a sentence with the option, what it takes, and what was given."""
+    image = lucida.digits()[0][0]
+    anything: Any = model
+    load: Any = lucida.load
+    style: Any = lucida.style
+    train: Any = lucida.train
+    calls: list[tuple[Callable[[], object], str]] = [
+        (lambda: anything.predict(image, top=-1), "top: a whole number of at least 1 is expected, not -1"),
+        (lambda: anything.predict(image, top=0), "top: a whole number of at least 1 is expected, not 0"),
+        (lambda: anything.classify(image, 0), "top: a whole number of at least 1 is expected, not 0"),
+        (lambda: anything.predict(image, batch_size="a"), "batch_size: a whole number is expected, not 'a'"),
+        (lambda: anything.predict(image, batch_size=2.5), "batch_size: a whole number is expected, not 2.5"),
+        (lambda: anything.predict(image, progress=1), "progress: True, False, or a function is expected, not 1"),
+        (lambda: anything.filters("conv2d", [-1]), "filters: a whole number of at least 0 is expected, not -1"),
+        (lambda: anything.filters("conv2d", "0..2"), "filters: a list of whole numbers is expected, not '0..2'"),
+        (lambda: anything.filters("conv2d", 3), "filters: a list of whole numbers is expected, not 3"),
+        (lambda: anything.filters("conv2d", size="big"),
+         "size: a number of pixels, or (height, width) is expected, not 'big'"),
+        (lambda: anything.filters(2), "layer: a text (str) is expected, not 2"),
+        (lambda: anything.deconv(image, "conv2d", top=-1), "top: a whole number of at least 1 is expected, not -1"),
+        (lambda: anything.explain(image, seed=-1), "seed: a whole number of at least 0 is expected, not -1"),
+        (lambda: anything.explain(image, seed=1 << 64),
+         "seed: a whole number below 2**64 is expected, not 18446744073709551616"),
+        (lambda: anything.explain(image, noise="much"), "noise: a number is expected, not 'much'"),
+        (lambda: anything.explain(image, faithfulness=0), "faithfulness: True or False is expected, not 0"),
+        (lambda: anything.explain(image, 7), "method: a name, or a list of names, is expected, not 7"),
+        (lambda: anything.save(7), "path: a path is expected, not 7"),
+        (lambda: anything.save(""), "path: the path is empty"),
+        (lambda: load("lenet5", network=7), "network: a text (str) is expected, not 7"),
+        (lambda: load("lenet5", classes=7), "classes: a name, or a list of names, is expected, not 7"),
+        (lambda: lucida.style(image, image, steps=-1), "steps: a whole number of at least 0 is expected, not -1"),
+        (lambda: style(image, image, blend=["x"]), "blend: a number is expected, not 'x'"),
+        (lambda: lucida.train("mnist", epochs=-1), "epochs: a whole number of at least 1 is expected, not -1"),
+        (lambda: train("mnist", learning_rate="fast"), "learning_rate: a number is expected, not 'fast'"),
+        (lambda: lucida.train("mnist", size=(28, -1)),
+         "size: a number of pixels, or (height, width) is expected, not (28, -1)"),
+    ]
+    for call, expected in calls:
+        with pytest.raises(lucida.InvalidValueError) as caught:
+            call()
+        assert str(caught.value) == expected
+    # Numbers of NumPy are numbers.
+    assert len(model.predict(image, top=np.int64(2), batch_size=np.int32(4))[0]) == 2
+    assert len(model.filters("conv2d", np.arange(2), steps=1, progress=False)) == 2
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        anything.predict(image, tops=1)
+    assert "top" in inspect.signature(lucida.Model.predict).parameters
+
+
+def test_images_over_a_limit_are_values(tmp_path: Path) -> None:
+    """A PNG file whose header declares more pixels than are read."""
+    header = struct.pack(">IIBBBBB", 1 << 20, 1 << 20, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    file = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "large.png").write_bytes(file + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
+    with pytest.raises(ValueError, match="over the limit"):
+        lucida.Image.open(tmp_path / "large.png")

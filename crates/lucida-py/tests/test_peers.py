@@ -57,9 +57,23 @@ def test_live_keras_models() -> None:
             lucida.load(keras.Sequential([layers.Input((10,)), layers.Embedding(4, 3)]))
         except ValueError as error:
             print(error)
+        unbuilt = keras.Sequential([layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(2)], name="small")
+        try:
+            lucida.load(unbuilt)
+        except ValueError as error:
+            print(error)
+        unbuilt.build((None, 8, 8, 3))
+        assert lucida.load(unbuilt).input_shape == (8, 8, 3)
+        try:
+            lucida.load(keras.Sequential([layers.Input((4, 4, 1)), layers.Lambda(lambda x: x)]))
+        except ValueError as error:
+            print(error)
         """
     )
-    assert "layer embedding: Embedding layers are not supported" in printed
+    lines = printed.splitlines()
+    assert "layer embedding: Embedding layers are not supported" in lines[0]
+    assert lines[1] == "Keras model 'small' is not built yet: call model.build((None, height, width, channels)) first"
+    assert "Lambda layers are not supported" in lines[2] and "docs/models.md of Lucida's repository" in lines[2]
 
 
 @pytest.mark.skipif(not has("torchvision"), reason="torchvision is not installed")
@@ -83,10 +97,13 @@ def test_modules_and_state_dicts_of_torch() -> None:
             def __init__(self):
                 super().__init__()
                 self.conv = torch.nn.Conv2d(3, 4, 3)
-        try:
-            lucida.load(Own())
-        except ValueError as error:
-            print(error)
+        for module in (Own(), torch.nn.Sequential(torch.nn.Flatten())):
+            try:
+                lucida.load(module)
+            except ValueError as error:
+                print(error)
         """
     )
-    assert printed.startswith("Own: ") and "export the network to ONNX" in printed
+    own, empty = printed.splitlines()
+    assert own.startswith("PyTorch module Own: ") and 'torch.onnx.export(module, inputs, "model.onnx")' in own
+    assert empty == "PyTorch module Sequential: has no tensors of floating-point numbers"

@@ -49,7 +49,23 @@ def test_ctrl_c_stops_long_work() -> None:
         1.5,
     )
     # The end of the interpreter is part of it.
-    assert "KeyboardInterrupt" in printed and seconds < 2.0, (seconds, printed)
+    assert printed == "Interrupted\n" and seconds < 2.0, (seconds, printed)
+
+
+def test_ctrl_c_stops_calls_without_progress() -> None:
+    seconds, printed = interrupted(
+        """
+        model = lucida.load("vgg16-builtin", size=1024)
+        image = lucida.sample("cat")
+        try:
+            while True:
+                model.activations(image, "block3_conv3")
+        except KeyboardInterrupt as stop:
+            print(type(stop).__name__, stop, stop.model, stop.image)
+        """,
+        1.5,
+    )
+    assert printed == "Interrupted stopped by Ctrl-C None None\n" and seconds < 2.0, (seconds, printed)
 
 
 def test_ctrl_c_keeps_what_was_done() -> None:
@@ -184,6 +200,17 @@ def test_progress_is_shown_by_tqdm(capfd: pytest.CaptureFixture[str]) -> None:
     assert "loss=" in capfd.readouterr().err
     lucida.style(lucida.sample("cat"), "brushwork", size=64, steps=2, progress=False)
     assert capfd.readouterr().err == ""
+
+
+def test_progress_of_style_transfer_counts_pixels() -> None:
+    steps: list[lucida.Progress] = []
+    lucida.style(lucida.sample("cat"), "brushwork", size=96, steps=5, progress=steps.append)
+    assert {step.unit for step in steps} == {"pixel"}
+    parts = [step.fraction or 0.0 for step in steps]
+    assert parts == [step.done / (step.total or 1) for step in steps] and parts == sorted(parts) and parts[-1] == 1.0
+    scale, step = steps[-1].detail["scale"], steps[-1].detail["step"]
+    assert scale[0] == scale[1] and step == [5, 5]
+    assert lucida.Progress("", "B", 3, None).fraction is None and lucida.Progress("", "step", 0, 0).fraction == 1.0
 
 
 def test_an_error_of_the_callback_stops_the_work() -> None:

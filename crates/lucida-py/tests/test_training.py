@@ -33,6 +33,12 @@ def test_arrays(trained: tuple[lucida.Model, lucida.History]) -> None:
         validation_data=(images[200:250], np.array(["even", "odd"])[labels[200:250] % 2]), progress=False,
     )
     assert named.class_names == ["even", "odd"] and named.input_shape == (28, 28, 1)
+    # As a column of a table has them.
+    objects = np.array(["even", "odd"], object)[labels[:50] % 2]
+    assert lucida.train((images[:50], objects), epochs=1, progress=False)[0].class_names == ["even", "odd"]
+    # Gaps are classes that do not occur.
+    gaps, _ = lucida.train((images[:20], labels[:20] * 10), model="lenet5", epochs=1, progress=False)
+    assert len(gaps.class_names) == 10 * labels[:20].max() + 1
 
 
 def test_labels_and_values() -> None:
@@ -72,7 +78,16 @@ def test_what_does_not_fit_is_refused(photos: Path, tmp_path: Path) -> None:
         ((x, y), {"optimizer": "adem"}, "adam"),
         ((x, y), {"model": "mnist-cnn", "head": "flatten"}, "pretrained network"),
         ((x, y), {"class_weight": {"eleven": 2.0}}, "eleven"),
-        ((x, y), {"batch_size": 0}, "one sample a step"),
+        ((x, y), {"batch_size": 0}, "batch_size: a whole number of at least 1"),
+        ((x, y.astype(int) * 10**4), {}, "labels go up to 90000, but only 10 different ones occur"),
+        ((x, y.astype(int) * 10**9), {}, "labels go up to 9000000000, but only 10 different ones occur"),
+        ((x[:0], y[:0]), {}, "there are no images"),
+        ((x[:0], np.zeros((0, 2), np.float32)), {}, "there are no images"),
+        ((x, y), {"validation_data": (x[:0], y[:0])}, "there are no images"),
+        ((x, None), {}, "y has the class"),
+        ((x, y.astype(str)), {"task": "regress"}, "names of classes"),
+        ((x, y), {"task": "class"}, "classify, multilabel, regress"),
+        ((x, y), {"class_weight": {3: "much"}}, "class_weight of 3: a number is expected"),
         ((x.astype(np.float32), y), {}, "from 0 to 1"),
         ((x, y - 5), {}, "from 0 on"),
         (photos, {"class_names": ["a"]}, "folder has its own"),
@@ -83,3 +98,12 @@ def test_what_does_not_fit_is_refused(photos: Path, tmp_path: Path) -> None:
             lucida.train(data, progress=False, epochs=1, **options)
     with pytest.raises(FileNotFoundError):
         lucida.train(tmp_path / "none", progress=False)
+
+
+def test_very_many_classes_are_over_a_limit() -> None:
+    images, labels = lucida.digits()
+    names = [str(number) for number in range(90_001)]
+    with pytest.raises(ValueError, match="90001 is over the limit of 32768"):
+        lucida.train(
+            (images[:20], labels[:20]), model="basic-cnn", size=32, class_names=names, epochs=1, progress=False
+        )

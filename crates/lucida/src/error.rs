@@ -104,6 +104,13 @@ pub enum Error {
         fault: TableFault,
     },
 
+    /// An image, where a model is needed.
+    #[error("{}: is an image, not a model", path.display())]
+    ImageAsModel {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// The system refused to read or write a file.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
@@ -326,9 +333,11 @@ impl Error {
     /// Whose fault this is.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::File { .. } | Self::Table { .. } | Self::WeightsOnly { .. } | Self::NoClassifier { .. } => {
-                Blame::File
-            }
+            Self::File { .. }
+            | Self::Table { .. }
+            | Self::ImageAsModel { .. }
+            | Self::WeightsOnly { .. }
+            | Self::NoClassifier { .. } => Blame::File,
             Self::Io { .. } => Blame::System,
             Self::Network { .. } => Blame::Network,
             Self::Argument(_)

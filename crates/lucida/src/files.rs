@@ -84,17 +84,23 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     let prefix = format!("{}{}-", leftovers::PREFIX, leftovers::own_tag());
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(leftovers::SUFFIX);
-    #[cfg(unix)]
-    {
-        // A temporary file is private by default; a result is as readable as any other file, less the umask.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut temporary = builder.tempfile_in(folder)?;
+    exists(folder)?;
+    // Not `tempfile_in`: a temporary file is private, and an error names it; a result is as readable as any other file.
+    let mut temporary = builder.make_in(folder, |path| File::create_new(path))?;
     write_to(temporary.as_file_mut(), write)?;
     temporary.as_file().sync_all()?;
     temporary.persist(path)?;
     Ok(())
+}
+
+/// Refuses a folder that is missing: the system only says that something is, which could be the file.
+fn exists(folder: &Path) -> io::Result<()> {
+    let (kind, problem) = match fs::metadata(folder) {
+        Ok(found) if !found.is_dir() => (io::ErrorKind::NotADirectory, "is a file"),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => (missing.kind(), "does not exist"),
+        found => return found.map(drop),
+    };
+    Err(io::Error::new(kind, format!("the folder {} {problem}", folder.display())))
 }
 
 /// Writes `bytes` as [`write_atomic`] does.
@@ -307,6 +313,18 @@ pub fn similar(path: impl AsRef<Path>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_does_not_exist_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("no/dir/m.onnx");
+        let Err(Error::Io { source, .. }) = write_bytes(&path, b"x") else { panic!("written") };
+        assert_eq!(source.kind(), io::ErrorKind::NotFound);
+        assert_eq!(source.to_string(), format!("the folder {} does not exist", folder.path().join("no/dir").display()));
+        write_bytes(folder.path().join("no"), b"x").unwrap();
+        let message = write_bytes(folder.path().join("no/m.onnx"), b"x").unwrap_err().to_string();
+        assert!(message.ends_with("no is a file"), "{message}");
+    }
 
     #[test]
     fn numbers_of_tables_have_six_digits() {

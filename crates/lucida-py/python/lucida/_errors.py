@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 class LucidaError(Exception):
-    """Anything that Lucida cannot do; the message says what is wrong and what to do."""
+    """Anything that Lucida cannot do; the message says what is wrong and what to do.
+
+    One that is none of the subclasses below is a bug in Lucida.
+    """
 
 
 class InvalidValueError(LucidaError, ValueError):
@@ -38,14 +41,16 @@ class FileError(_WithPath):
 
 
 class MissingFileError(_WithPath, FileNotFoundError):
-    """There is no such file, and no network of that name."""
+    """There is no such file or folder, and no network of that name."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C stopped long work, and this is what was done until then.
+    """Ctrl-C stopped Lucida, whatever it was doing; this is what was done until then.
 
-    ``model`` and ``history`` are those of a training, ``image`` that of a style transfer; what the work does not make is
-    ``None``. In a notebook: ``import sys; model = sys.last_value.model``.
+    ``model`` and ``history`` are those of a training, ``image`` that of a style transfer; what was not made is ``None``, as
+    is everything of work that is done whole or not at all. In a notebook: ``import sys; model = sys.last_value.model``.
+
+    It is a :class:`KeyboardInterrupt`, not a :class:`LucidaError`: ``except Exception`` does not catch it.
     """
 
     model: Model | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Union
 
 import numpy as np
@@ -13,14 +13,22 @@ import numpy.typing as npt
 from ._errors import InvalidValueError
 
 ImageLike = Any
-"""A path, a PIL image, or an array: ``uint8`` ``[height, width, channels]`` or ``[height, width]`` is an image as it is,
-``float32`` an input that is prepared already. Tensors of PyTorch, TensorFlow or JAX are arrays, too."""
+"""A path, a PIL image, or an array: ``uint8`` ``[height, width, channels]`` or ``[height, width]`` is an image as it is (2 or
+4 channels: the last is the alpha), ``float32`` an input that is prepared already. Tensors of PyTorch, TensorFlow or JAX are
+arrays, too."""
 
 Source = Union[str, bytes, "npt.NDArray[np.uint8]"]
 
 
 def is_path(image: object) -> bool:
     return isinstance(image, (str, os.PathLike))
+
+
+def _path(image: Any) -> str:
+    path = os.fsdecode(image)
+    if not path:
+        raise InvalidValueError("the path of an image is empty")
+    return path
 
 
 def _is_pil(image: object) -> bool:
@@ -49,13 +57,31 @@ def as_array(value: Any) -> npt.NDArray[Any]:
         return value
     if type(value).__module__.split(".")[0] == "torch":
         array: npt.NDArray[Any] = value.detach().cpu().numpy()
-        few = (1, 3)
+        # Bytes may have an alpha channel.
+        few = (1, 2, 3, 4) if array.dtype == np.uint8 else (1, 3)
         if array.ndim in (3, 4) and array.shape[-3] in few and array.shape[-1] not in few:
             array = np.moveaxis(array, -3, -1)
         return array
-    if hasattr(value, "__array__") or not hasattr(value, "__dlpack__"):
-        return np.asarray(value)
-    return np.from_dlpack(value)
+    try:
+        if hasattr(value, "__array__") or not hasattr(value, "__dlpack__"):
+            return np.asarray(value)
+        return np.from_dlpack(value)
+    except (TypeError, ValueError) as problem:
+        raise InvalidValueError(f"not an array: {problem}") from problem
+
+
+def _array(image: Any) -> npt.NDArray[Any]:
+    """The array of an image in memory."""
+    given = isinstance(image, (list, tuple)) or hasattr(image, "__array__") or hasattr(image, "__dlpack__")
+    array = as_array(image) if given else np.empty(())
+    if array.ndim == 0:
+        kind = "None" if image is None else type(image).__name__
+        raise InvalidValueError(f"an image is a path, a PIL image, or an array, not {kind}")
+    return array
+
+
+#: Gray, gray and alpha, RGB, RGB and alpha.
+_CHANNELS = (1, 2, 3, 4)
 
 
 def _with_channels(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -64,9 +90,10 @@ def _with_channels(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _one(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     array = _with_channels(array)
-    if array.ndim != 3 or array.shape[2] not in (1, 3):
+    if array.ndim != 3 or array.shape[2] not in _CHANNELS:
         raise InvalidValueError(
-            f"an image has the shape (height, width), or (height, width, channels) with 1 or 3 channels, not {array.shape}"
+            "an image has the shape (height, width), or (height, width, channels) with 1 or 3 channels, or 2 or 4 with alpha, "
+            f"not {array.shape}"
         )
     return np.ascontiguousarray(array, dtype=np.uint8)
 
@@ -80,24 +107,30 @@ def _refuse_dtype(array: npt.NDArray[Any]) -> InvalidValueError:
 def source(image: ImageLike) -> Source:
     """One image that the model prepares."""
     if is_path(image):
-        return str(os.fspath(image))
+        return _path(image)
     if _is_pil(image):
         return _of_pil(image)
-    array = as_array(image)
+    array = _array(image)
     if array.dtype != np.uint8:
         raise InvalidValueError(f"an image is uint8, a PIL image, or a path here, not an array of {array.dtype}")
     return _one(array)
+
+
+def _is_several(images: Any) -> bool:
+    """Whether these are images one by one: not an array, nor what is made of bytes, of keys, or of lines."""
+    single = isinstance(images, (bytes, bytearray, memoryview, Mapping, Set)) or hasattr(images, "read")
+    return isinstance(images, Iterable) and not single and (isinstance(images, Sequence) or not hasattr(images, "shape"))
 
 
 def sources(images: ImageLike) -> list[Source] | npt.NDArray[np.float32]:
     """Images that are to be prepared, or inputs ``[count, height, width, channels]`` that are prepared already."""
     if is_path(images) or _is_pil(images):
         return [source(images)]
-    if isinstance(images, Sequence) or (hasattr(images, "__iter__") and not hasattr(images, "shape")):
+    if _is_several(images):
         each = list(images)
         if any(is_path(one) or _is_pil(one) for one in each) or not each:
             return [source(one) for one in each]
-        arrays = [as_array(one) for one in each]
+        arrays = [_array(one) for one in each]
         if all(array.dtype == np.uint8 for array in arrays) and all(array.ndim in (2, 3) for array in arrays):
             return [_one(array) for array in arrays]
         shapes = {array.shape for array in arrays}
@@ -105,9 +138,9 @@ def sources(images: ImageLike) -> list[Source] | npt.NDArray[np.float32]:
             raise InvalidValueError(f"inputs that are prepared already have one shape, not {sorted(shapes)}")
         array = np.stack(arrays)
     else:
-        array = as_array(images)
+        array = _array(images)
     if array.dtype == np.uint8:
-        if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
+        if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in _CHANNELS):
             return [_one(array)]
         if array.ndim in (3, 4):
             return [_one(image) for image in array]

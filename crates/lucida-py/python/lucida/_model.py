@@ -12,6 +12,7 @@ import numpy.typing as npt
 from . import _lucida
 from ._errors import InvalidValueError
 from ._images import ImageLike, as_array, is_path, sources
+from ._options import PathLike, Size, checked, index_list, name_list, pair, warn
 from ._progress import ProgressOption, shifted, watched
 from ._results import (
     Classification,
@@ -22,7 +23,6 @@ from ._results import (
     Image,
     ImageGrid,
     Maximized,
-    PathLike,
     Prediction,
     ReceptiveField,
     ReceptiveFields,
@@ -30,18 +30,12 @@ from ._results import (
 )
 
 Target = Union[int, str]
-Size = Union[int, "tuple[int, int]"]
-
 
 #: Images that are prepared at once.
 _AT_ONCE = 256
-
-
-def pair(size: Size | None) -> tuple[int, int] | None:
-    """Height and width."""
-    if size is None:
-        return None
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+#: How far outside of the range of prepared images float inputs may lie, as a multiple of it, before a warning: noise of
+#: unit variance is no mistake, values of 0 to 255 for a network that takes -1 to 1 are one.
+_FAR = 4
 
 
 class Model:
@@ -67,7 +61,7 @@ class Model:
 
     @class_names.setter
     def class_names(self, names: Iterable[str]) -> None:
-        self._core = self._core.with_class_names(list(names))
+        self._core = self._core.with_class_names(name_list("class_names", names))
 
     @property
     def task(self) -> str:
@@ -98,6 +92,7 @@ class Model:
         """The number of parameters."""
         return self._core.parameters[0]
 
+    @checked
     def weights(self, layer: str) -> dict[str, FloatArray]:
         """The arrays of a layer by their names: ``kernel`` is ``[height, width, in, out]``, as in Keras."""
         return self._core.weights(layer)
@@ -120,7 +115,11 @@ class Model:
         return self.summary()._repr_html_()
 
     def preprocess(self, images: ImageLike) -> FloatArray:
-        """Images as the network takes them: ``float32`` ``[count, height, width, channels]``."""
+        """Images as the network takes them: ``float32`` ``[count, height, width, channels]``.
+
+        Float inputs are returned as they are, with a warning where their values lie far outside of those that the model's
+        preprocessing gives: pixels of 0 to 255 for a network that takes -1 to 1, say.
+        """
         found = sources(images)
         if isinstance(found, list):
             return self._core.prepare(found)
@@ -139,7 +138,22 @@ class Model:
                 f"float inputs have the shape (batch, {height}, {width}, {channels}), not {found.shape}{hint}; "
                 "uint8 images may have any size"
             )
+        self._check_values(found)
         return np.ascontiguousarray(found)
+
+    def _check_values(self, inputs: FloatArray) -> None:
+        """Warns where these are hardly prepared inputs."""
+        expected = self._core.value_range
+        if expected is None or not inputs.size:
+            return
+        low, high = expected
+        least, most = float(inputs.min()), float(inputs.max())
+        far = _FAR * (high - low)
+        if least < low - far or most > high + far:
+            warn(
+                f"inputs of {least:g} to {most:g} are taken as prepared already, but images that the model prepares have "
+                f"values of {low:g} to {high:g}: give images of 0 to 255 as uint8"
+            )
 
     def _image_shape(self) -> tuple[int, int, int]:
         shape = self.input_shape
@@ -162,6 +176,7 @@ class Model:
     def predict(
         self, images: ImageLike, top: int, *, batch_size: int = 32, progress: ProgressOption = True
     ) -> list[Classification]: ...
+    @checked
     def predict(
         self,
         images: ImageLike,
@@ -172,10 +187,9 @@ class Model:
     ) -> FloatArray | list[Classification]:
         """The probability of each class or label, or the values: ``float32`` ``[count, outputs]``.
 
-        With ``top``, the most probable classes of each image with their names, as Keras's ``decode_predictions``.
+        With ``top``, that number of the most probable classes of each image with their names, as Keras's
+        ``decode_predictions``.
         """
-        if batch_size < 1:
-            raise InvalidValueError(f"batch_size is at least 1, not {batch_size}")
         given = sources(images)
         inputs = given if isinstance(given, list) else self.preprocess(given)
         found = np.zeros((0, len(self.class_names)), np.float32)
@@ -199,13 +213,15 @@ class Model:
         order = np.argsort(-row, kind="stable")[:top]
         return Classification(Prediction(names[index], float(row[index])) for index in order)
 
+    @checked
     def classify(self, image: ImageLike, top: int = 5) -> Classification:
         """The most probable classes of one image, with their names."""
-        return self._ranked(self.predict(self._single(image), progress=False)[0], top)
+        return self._ranked(self._core.predict(self._single(image)[np.newaxis], 1, None)[0], top)
 
     def _target(self, target: Target | None) -> int | None:
         return None if target is None else self._core.find_class(str(target))
 
+    @checked
     def explain(
         self,
         image: ImageLike,
@@ -232,9 +248,8 @@ class Model:
         occlusion, ``baseline`` (``"black"`` or ``"mean"``) that of integrated gradients and occlusion, ``epsilon`` that of
         LRP. Without ``faithfulness``, deletion and insertion are not measured.
         """
-        methods = [method] if isinstance(method, str) else list(method)
         options = {
-            "methods": methods,
+            "methods": name_list("method", method),
             "target": self._target(target),
             "layer": layer,
             "baseline": baseline,
@@ -258,11 +273,12 @@ class Model:
         self, image: ImageLike, layer: str | Sequence[str] | None = None
     ) -> FeatureMaps | dict[str, FeatureMaps]:
         """The outputs of a layer for one image; of several layers, or all, by their names."""
-        layers = [layer] if isinstance(layer, str) else list(layer or [])
+        layers = [] if layer is None else name_list("layer", layer)
         found = _lucida.activations(self._core, self._single(image), layers)
         maps = {name: FeatureMaps(name, values, figure) for name, values, figure in found}
         return next(iter(maps.values())) if isinstance(layer, str) else maps
 
+    @checked
     def filters(
         self,
         layer: str,
@@ -280,7 +296,7 @@ class Model:
         ``size`` is that of the images, by default 128 pixels where the network takes any size and its own is larger.
         ``method`` is ``"fourier"`` or ``"keras-vis"``; with ``diversity``, several different images for each filter.
         """
-        wanted = None if filters is None else [int(one) for one in filters]
+        wanted = index_list("filters", filters)
         options = _maximization(steps, method, diversity, size, seed)
         with watched(progress) as watch:
             numbers, found = _lucida.filters(self._core, layer, wanted, options, watch)
@@ -291,6 +307,7 @@ class Model:
         grid.title = f"{layer} of {self.name}"
         return grid
 
+    @checked
     def classes(
         self,
         classes: Target | Iterable[Target] | None = None,
@@ -302,8 +319,8 @@ class Model:
         progress: ProgressOption = True,
     ) -> ImageGrid:
         """Activation maximization: the images that maximize the scores of classes, by name or number; of all by default."""
-        if isinstance(classes, (str, int)):
-            classes = [classes]
+        if isinstance(classes, (str, int)) or not isinstance(classes, Iterable):
+            classes = None if classes is None else [classes]
         wanted = None if classes is None else [self._core.find_class(str(one)) for one in classes]
         options = _maximization(steps, method, diversity, None, seed)
         with watched(progress) as watch:
@@ -316,6 +333,7 @@ class Model:
         grid.title = f"classes of {self.name}"
         return grid
 
+    @checked
     def deconv(
         self, image: ImageLike, layer: str, filters: Iterable[int] | None = None, top: int = 9
     ) -> Deconvolution:
@@ -323,7 +341,7 @@ class Model:
 
         By default the ``top`` filters with the strongest activations.
         """
-        wanted = None if filters is None else [int(one) for one in filters]
+        wanted = index_list("filters", filters)
         return Deconvolution(_lucida.deconv(self._core, self._single(image), layer, wanted, top))
 
     def receptive_fields(self) -> ReceptiveFields:
@@ -335,6 +353,7 @@ class Model:
 
         return ReceptiveFields(row(found) for found in self._core.receptive_fields())
 
+    @checked
     def embed(
         self, images: ImageLike, layer: str | None = None, *, progress: ProgressOption = True
     ) -> FloatArray:
@@ -349,9 +368,14 @@ class Model:
         """A prepared input ``[height, width, channels]`` as it looks."""
         return Image(self._core.to_image(self._single(prepared)))
 
+    @checked
     def save(self, path: PathLike) -> None:
         """Writes the model in the format of the ending: ``.safetensors``, ``.keras``, ``.h5``, ``.weights.h5``, ``.onnx``,
-        ``.pth``."""
+        ``.pth``.
+
+        An existing file is replaced, as by Keras's ``save``; the commands refuse to, without ``--force``. It is replaced as
+        a whole: if writing fails, the old file stays.
+        """
         self._core.save(os.fspath(path))
 
 
@@ -365,6 +389,7 @@ def _maximization(
 _DEFAULT = "efficientnet-lite0"
 
 
+@checked
 def load(
     model: Any = None,
     network: str | None = None,
@@ -382,8 +407,9 @@ def load(
 
     - the path of a file (``.keras``, ``.h5``, ``.onnx``, ``.pth``, ``.safetensors``, ``.tflite``, ``model.json``), or of the
       folder of a run;
-    - the name of a known network whose weights are built in or were downloaded (:func:`networks` lists them), or ``"vgg16-builtin"``;
-    - a live Keras model;
+    - the name of a known network whose weights are built in or were downloaded (:func:`networks` lists them), or
+      ``"vgg16-builtin"``;
+    - a live Keras model that is built;
     - a PyTorch module, or a state dictionary, of a network that is recognized by the names of its tensors: that of
       torchvision's and timm's networks. Nothing of a module's ``forward`` is read.
 
@@ -398,7 +424,7 @@ def load(
     Raises :class:`FileNotFoundError` when there is neither such a file nor such a network, and :class:`ValueError` when it
     cannot be used.
     """
-    names = None if classes is None or is_path(classes) else [str(name) for name in classes]  # type: ignore[union-attr]
+    names = None if classes is None or is_path(classes) else name_list("classes", classes)  # type: ignore[arg-type]
     options: dict[str, Any] = {
         "model": "",
         "network": network,
@@ -417,20 +443,32 @@ def load(
 
 def _open(model: Any, options: dict[str, Any]) -> _lucida.Model:
     if is_path(model):
+        if not os.fspath(model):
+            raise InvalidValueError("the path of the model is empty")
         return _lucida.load_path({**options, "model": os.fspath(model)})
     if hasattr(model, "to_json") and hasattr(model, "layers"):
         name = f"Keras model {model.name!r}"
+        if getattr(model, "built", True) is False:
+            raise InvalidValueError(f"{name} is not built yet: call model.build((None, height, width, channels)) first")
         return _lucida.load_keras(model.to_json(), list(_keras_layers(model, 0)), {**options, "model": name})
     if hasattr(model, "state_dict"):
-        name = type(model).__name__
-        return _lucida.load_state_dict(_tensors(model.state_dict()), {**options, "model": name})
+        return _open_state(f"PyTorch module {type(model).__name__}", model.state_dict(), options)
     if isinstance(model, Mapping):
-        return _lucida.load_state_dict(_tensors(model), {**options, "model": "state dictionary"})
+        return _open_state("state dictionary", model, options)
     if isinstance(model, Model):
         return model._core
     raise InvalidValueError(
         f"a model is a path, the name of a network, a Keras model, a PyTorch module, or a state dictionary, not {type(model)}"
     )
+
+
+def _open_state(name: str, state: Mapping[str, Any], options: dict[str, Any]) -> _lucida.Model:
+    tensors = _tensors(state)
+    if not tensors:
+        inner = next((key for key, value in state.items() if isinstance(value, Mapping)), None)
+        hint = "" if inner is None else f"; it has a dictionary {inner!r}, which may be the one"
+        raise InvalidValueError(f"{name}: has no tensors of floating-point numbers{hint}")
+    return _lucida.load_state_dict(tensors, {**options, "model": name})
 
 
 def _keras_layers(model: Any, depth: int) -> Iterable[tuple[int, str, str, list[FloatArray]]]:
@@ -454,7 +492,7 @@ def _tensors(state: Mapping[str, Any]) -> list[tuple[str, FloatArray]]:
             value = value.detach().cpu().float().contiguous().numpy()
         array = as_array(value)
         if np.issubdtype(array.dtype, np.floating):
-            found.append((name, _float32(array)))
+            found.append((str(name), _float32(array)))
     return found
 
 

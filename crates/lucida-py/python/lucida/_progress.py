@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Iterator, Union
 
+from ._errors import InvalidValueError
+
 __all__ = ["Progress", "ProgressOption"]
 
 
@@ -19,13 +21,25 @@ class Progress:
     stage: str
     """The stage at hand, where there are several: ``"insertion"``. Each counts from 0."""
     unit: str
-    """What is counted: ``"image"``, ``"step"``, ``"pass"``, ..."""
+    """What ``done`` and ``total`` count: ``"image"``, ``"file"``, ``"step"``, ``"epoch"``, ``"pass"`` (through the network),
+    ``"B"`` (bytes), or ``"pixel"``: those of the image in style transfer, once for each step, as a step on a small image is
+    done sooner than one on a large image."""
     done: int
+    """Units that are done."""
     total: int | None
     """All units, or ``None`` where the number is unknown."""
     detail: Mapping[str, Any] = field(default_factory=dict)
-    """Of a training: ``epoch``, ``step``, ``steps``, ``loss``, ``accuracy``. Of style transfer: ``scale``, ``size``, ``step``,
-    ``loss``, ``content_loss``, ``style_loss``."""
+    """Of a training: ``epoch`` (from 1), ``step`` and ``steps`` of the epoch, ``loss``, ``accuracy``. Of style transfer:
+    ``scale``, the number of the image size at hand and of all, as ``[1, 3]``; ``size``, its height and width in pixels;
+    ``step``, the number of the step at this size and of all, as ``[4, 50]``; ``loss``, ``content_loss``, ``style_loss``. Else
+    empty."""
+
+    @property
+    def fraction(self) -> float | None:
+        """The part of the work, or of the stage, that is done, 0 to 1; ``None`` where the total is unknown."""
+        if self.total is None:
+            return None
+        return self.done / self.total if self.total else 1.0
 
 
 ProgressOption = Union[bool, Callable[[Progress], object]]
@@ -94,7 +108,8 @@ def watched(option: ProgressOption) -> Iterator[Callable[[str], None] | None]:
         return
     bar = _Bar() if option is True else None
     show = bar if bar is not None else option
-    assert callable(show)
+    if not callable(show):
+        raise InvalidValueError(f"progress: True, False, or a function is expected, not {option!r}")
 
     def take(text: str) -> None:
         step = json.loads(text)

@@ -7,16 +7,16 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _lucida
+from ._options import PathLike, checked
 
 FloatArray = npt.NDArray[np.float32]
 ByteArray = npt.NDArray[np.uint8]
-PathLike = Union[str, "os.PathLike[str]"]
 
 
 class Image:
@@ -26,12 +26,14 @@ class Image:
         self.array = array
 
     @classmethod
+    @checked
     def open(cls, path: PathLike) -> Image:
         """Decodes an image file: JPEG, PNG, BMP, GIF, TIFF, or WebP."""
         return cls(_lucida.read_image(os.fspath(path)))
 
+    @checked
     def save(self, path: PathLike) -> None:
-        """Writes the file in the format of its ending."""
+        """Writes the file in the format of its ending; an existing one is replaced."""
         _lucida.save_image(np.ascontiguousarray(self.array), os.fspath(path))
 
     @property
@@ -50,6 +52,7 @@ class Image:
         return _lucida.png(np.ascontiguousarray(self.array))
 
 
+@checked
 def sample(name: str = "cat") -> Image:
     """A built-in image: ``"cat"``, a photo, or ``"brushwork"``, a style."""
     return Image(_lucida.sample(name))
@@ -315,7 +318,8 @@ class History:
                 if name != "epoch" and isinstance(value, (int, float)):
                     self.history.setdefault(name, [float("nan")] * number).append(float(value))
         self.best_epoch: int | None = None if found["best_epoch"] is None else found["best_epoch"] - 1
-        """The epoch, from 0, whose weights the model has."""
+        """The epoch whose weights the model has, counted from 0, as :attr:`epoch` and Keras count them. ``lucida train``
+        counts from 1: its "Best epoch 26" is 25 here."""
         self.stopped_early: bool = found["stopped_early"]
         self.skipped: list[str] = found["skipped"]
         """Files that could not be read, and why."""

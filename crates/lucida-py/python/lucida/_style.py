@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from . import _lucida
 from ._errors import Interrupted
 from ._images import ImageLike, source
+from ._options import PathLike, checked, real
 from ._progress import ProgressOption, watched
-from ._results import Image, PathLike, StyleResult
+from ._results import Image, StyleResult
 
 
+@checked
 def style(
     content: ImageLike,
     style: ImageLike | Sequence[ImageLike],
@@ -45,8 +47,8 @@ def style(
     ``preserve`` one of the regions that stay (white). The same images, options and ``seed`` give the same image as
     ``lucida style``.
 
-    ``progress`` may be a function: its ``detail`` has the losses. Ctrl-C raises :class:`lucida.Interrupted`, whose ``image``
-    is the best so far.
+    ``progress`` may be a function: it gets a :class:`lucida.Progress`, which counts optimized pixels and whose ``detail`` has
+    scale, step, and losses. Ctrl-C raises :class:`lucida.Interrupted`, whose ``image`` is the best so far.
     """
     several = isinstance(style, Sequence) and not isinstance(style, (str, bytes, os.PathLike))
     styles = list(style) if several else [style]
@@ -65,7 +67,7 @@ def style(
         "style_loss": style_loss,
         "init": init,
         "smoothness": smoothness,
-        "blend": list(blend or []),
+        "blend": [real("blend", weight) for weight in blend or []],
         "seed": seed,
     }
 
@@ -81,7 +83,7 @@ def style(
         )
     result = StyleResult(found)
     if stopped_by is not None:
-        if not isinstance(stopped_by, KeyboardInterrupt):
+        if not isinstance(stopped_by, Interrupted):
             raise stopped_by
         stop = Interrupted(f"stopped after {result.steps} steps")
         stop.image = result

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,13 +13,19 @@ import numpy.typing as npt
 from . import _lucida
 from ._errors import Interrupted, InvalidValueError
 from ._images import as_array, is_path
-from ._model import Model, Size, load, pair
+from ._model import Model, load
+from ._options import PathLike, Size, checked, name_list, pair, real, warn
 from ._progress import ProgressOption, watched
-from ._results import History, PathLike
+from ._results import History
 
 _MNIST = {"epochs": 20, "batch_size": 256}
+_TASKS = ("classify", "multilabel", "regress")
+
+#: Numbers of classes above which most of them should occur: below, some of ImageNet's 1,000 are a common choice.
+_MANY = 1000
 
 
+@checked
 def train(
     data: Any,
     model: str | None = None,
@@ -72,14 +77,15 @@ def train(
 
     ``model`` names the network. One with ImageNet weights, built in or published, is a frozen base with a new head (transfer
     learning); others, and all with ``weights=None``, are trained from scratch. By default it is the built-in
-    ``"efficientnet-lite0"`` for a folder, ``"basic-cnn"`` for arrays, and ``"mnist-cnn"`` for ``"mnist"``. ``base`` is a model of your own under a new head,
-    ``continue_from`` one that is trained further.
+    ``"efficientnet-lite0"`` for a folder, ``"basic-cnn"`` for arrays, and ``"mnist-cnn"`` for ``"mnist"``. ``base`` is a
+    model of your own under a new head, ``continue_from`` one that is trained further.
 
     The other options are those of ``lucida train``, with the defaults there: ``augment="flip,rotation=20"``,
     ``class_weight="balanced"`` or a factor per class, ``early_stopping`` and ``reduce_on_plateau`` in epochs. The same data,
     options and ``seed`` give the same model as ``lucida train``, to the bit.
 
-    Ctrl-C raises :class:`lucida.Interrupted`, which has the model and the history so far.
+    ``history.best_epoch`` counts from 0. Ctrl-C raises :class:`lucida.Interrupted`, which has the model and the history so
+    far.
     """
     folder, arrays = _data(data, validation_data, class_names, task)
     of_arrays = None if arrays is None else arrays[0]
@@ -129,9 +135,9 @@ def train(
     trained, history = Model(core), History(json.loads(found["epochs"]), found)
     if history.skipped:
         more = f", and {len(history.skipped) - 1} more" if len(history.skipped) > 1 else ""
-        warnings.warn(f"skipped {history.skipped[0]}{more}: see History.skipped", stacklevel=2)
+        warn(f"skipped {history.skipped[0]}{more}: see History.skipped")
     if stopped_by is not None:
-        if not isinstance(stopped_by, KeyboardInterrupt):
+        if not isinstance(stopped_by, Interrupted):
             raise stopped_by
         stop = Interrupted(f"stopped after {len(history.epoch)} epochs")
         stop.model, stop.history = trained, history
@@ -161,7 +167,9 @@ def _data(
         return os.fspath(data), None
     if not isinstance(data, Sequence) or len(data) != 2:
         raise InvalidValueError("data is a folder, 'mnist', or a pair of arrays (x, y)")
-    names = None if class_names is None else [str(name) for name in class_names]
+    if task not in (None, *_TASKS):
+        raise InvalidValueError(f"task {task!r} is unknown; expected one of {', '.join(_TASKS)}")
+    names = None if class_names is None else name_list("class_names", class_names)
     arrays = _arrays(data[0], data[1], names, task)
     if validation_data is None:
         return None, (arrays, None)
@@ -173,7 +181,18 @@ def _arrays(x: Any, y: Any, names: list[str] | None, task: str | None) -> dict[s
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise InvalidValueError(f"x has the shape (count, height, width, channels), not {images.shape}")
+        raise InvalidValueError(
+            f"x has the shape (count, height, width, channels) with 1 or 3 channels, not {images.shape}"
+        )
+    if targets.ndim == 0:
+        raise InvalidValueError(f"y has the class, the labels, or the values of each image; it is {y!r}")
+    if targets.dtype == object:
+        # Columns of names in tables are of objects.
+        targets = np.asarray(targets.tolist())
+    if targets.dtype.kind not in "biufUS":
+        raise InvalidValueError(f"y has numbers, or names of classes, not {targets.dtype}")
+    if not len(images):
+        raise InvalidValueError("there are no images: x is empty")
     if len(images) != len(targets):
         raise InvalidValueError(f"x has {len(images)} images, y has {len(targets)} targets")
     if np.issubdtype(images.dtype, np.floating):
@@ -195,13 +214,21 @@ def _arrays(x: Any, y: Any, names: list[str] | None, task: str | None) -> dict[s
                 raise InvalidValueError(f"y has the class {unknown[0]!r}, which is not among {', '.join(names)}")
             targets = np.array([numbers[str(name)] for name in targets], dtype=np.int64)
         labels = targets.astype(np.int64)
-        if len(labels) and labels.min() < 0:
+        if labels.min() < 0:
             raise InvalidValueError(f"classes are numbers from 0 on, not {labels.min()}")
-        count = max(len(names or []), int(labels.max()) + 1 if len(labels) else 0)
+        count = max(len(names or []), int(labels.max()) + 1)
+        occur = len(np.unique(labels))
+        if names is None and count > max(_MANY, 10 * occur):
+            raise InvalidValueError(
+                f"labels go up to {count - 1}, but only {occur} different ones occur: number the classes from 0, as "
+                "numpy.unique(y, return_inverse=True)[1] does, or give them by name"
+            )
         names = names or [str(number) for number in range(count)]
         if count > len(names):
             raise InvalidValueError(f"y has the class {count - 1}; there are names of {len(names)} classes")
         return {**found, "labels": labels.tolist(), "names": names, "task": task}
+    if targets.dtype.kind in "US":
+        raise InvalidValueError(f"y has names of classes; task={task!r} takes numbers")
     rows = np.ascontiguousarray(targets.reshape(len(targets), -1), dtype=np.float32)
     names = names or [str(number) for number in range(rows.shape[1])]
     return {**found, "rows": rows, "names": names, "task": task}
@@ -232,4 +259,4 @@ def _class_weights(weights: Any, arrays: dict[str, Any] | None) -> list[tuple[st
     def name(key: Any) -> str:
         return str(names[key]) if names is not None and isinstance(key, int) and key < len(names) else str(key)
 
-    return [(name(key), float(value)) for key, value in weights.items()]
+    return [(name(key), real(f"class_weight of {key!r}", value)) for key, value in weights.items()]

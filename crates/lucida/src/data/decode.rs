@@ -67,6 +67,31 @@ impl Image {
         Ok(Self::decode_all(bytes, name, limits)?.0)
     }
 
+    /// An image from its pixels with `channels` 2 (gray and opacity) or 4 (RGB and opacity), laid over white, as transparent
+    /// files are.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let image = Image::over_white(2, 1, 4, &[255, 0, 0, 255, 255, 0, 0, 0])?;
+    /// assert_eq!(image.pixels(), [255, 0, 0, 255, 255, 255]);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Image::new`].
+    pub fn over_white(width: usize, height: usize, channels: usize, pixels: &[u8]) -> Result<Self> {
+        let stride = match channels {
+            2 => 2,
+            4 => 4,
+            _ => return Err(Error::argument(format!("an image with opacity has 2 or 4 channels, not {channels}"))),
+        };
+        if !pixels.len().is_multiple_of(channels) {
+            return Err(Error::argument(format!("{} bytes are not pixels of {channels} channels", pixels.len())));
+        }
+        Self::new(width, height, channels - 1, over_white(pixels, stride, |value| f32::from(value) / 255.0))
+    }
+
     /// As [`Image::decode`], with the opacity, in gray, and the ICC profile, where the file has them.
     pub(crate) fn decode_all(bytes: &[u8], name: &Path, limits: &Limits) -> Result<Parts> {
         let format = recognize(bytes, name)?;

@@ -4,7 +4,7 @@ use crate::core::progress::report;
 use crate::core::{Progress, Step, Unit};
 use crate::data::{Dataset, Image, Loader, Preprocessing};
 use crate::nn::{Inference, Network, Plan};
-use crate::weights::{Model, OutputKind, Outputs, check_finite};
+use crate::weights::{Model, OutputKind, Outputs, check_finite, is_finite};
 use crate::{Cpu, Error, Result};
 
 /// Images computed at once.
@@ -250,9 +250,16 @@ impl<'a> Predictor<'a> {
         count: usize,
         fill: impl FnOnce(&Preprocessing, &mut [f32]) -> Result<()>,
     ) -> Result<impl Iterator<Item = Result<Predicted>>> {
-        let rows = self.inference.batch(count, |input| fill(self.preprocessing, input))?;
-        Ok(rows.map(|row| {
-            check_finite(self.network, row)?;
+        let len = self.network.input_shape()?.len().max(1);
+        // Noted before the forward pass, which may use the input's memory for activations.
+        let mut finite = Vec::with_capacity(count);
+        let rows = self.inference.batch(count, |input| {
+            fill(self.preprocessing, input)?;
+            finite.extend(input.chunks_exact(len).map(is_finite));
+            Ok(())
+        })?;
+        Ok(rows.zip(finite).map(|(row, finite)| {
+            check_finite(self.network, row, finite)?;
             Ok(Predicted::of(&self.outputs, row))
         }))
     }
@@ -298,9 +305,26 @@ mod tests {
         let mut model = model(&[f32::MAX; 2], Linear, Some(Task::Regress));
         model.network.weights_mut()[0].values_mut().fill(f32::MAX);
         let message = model.predict(&[Image::filled(2, 2, &[255; 3])]).unwrap_err().to_string();
-        assert!(message.contains("all weights are finite"), "{message}");
+        assert!(message.contains("the input and all weights are finite"), "{message}");
         let explained = crate::explain::Explainer::new(&model, &crate::explain::ExplainConfig::default());
         assert!(explained.unwrap().probabilities(&[1.0; 12]).is_err());
+    }
+
+    /// It is the input that is named, not the weights; of a batch, only the image that has it fails.
+    #[test]
+    fn an_input_that_is_not_finite_is_named() {
+        let model = model(&[0.5, 1.0], ActivationKind::Softmax, None);
+        let mut explainer = crate::explain::Explainer::new(&model, &crate::explain::ExplainConfig::default()).unwrap();
+        for value in [f32::NAN, f32::INFINITY] {
+            let (good, mut bad) = (vec![1.0; 12], vec![1.0; 12]);
+            bad[5] = value;
+            let mut predictor = Predictor::new(&model, 2, Cpu::detect()).unwrap();
+            let found = predictor.predict_prepared(&[&good, &bad]).unwrap();
+            assert!(found[0].is_ok());
+            for problem in [found[1].as_ref().unwrap_err(), &explainer.probabilities(&bad).unwrap_err()] {
+                assert!(problem.to_string().starts_with("the input contains NaN or infinity"), "{problem}");
+            }
+        }
     }
 
     #[test]

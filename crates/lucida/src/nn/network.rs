@@ -234,7 +234,7 @@ impl Network {
         let layers = match names.len() {
             0 => String::new(),
             1..=LISTED => format!(" {its} layers are {}", names.join(", ")),
-            count => format!(" `lucida summary` lists its {count} layers"),
+            count => format!(" {its} summary lists all {count} layers"),
         };
         Err(Error::argument(format!("network {} has no layer {name:?}{hint}{layers}", self.name)))
     }

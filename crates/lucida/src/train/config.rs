@@ -9,6 +9,7 @@ use crate::data::Targets;
 use crate::nn::{LossKind, Network, Optimizer, Schedule, counted};
 use crate::{Cpu, Error, Result};
 
+use super::Confusion;
 use super::custom::CustomObjective;
 use super::metrics::MetricKind;
 use super::training_output::TrainingOutput;
@@ -225,6 +226,9 @@ impl TrainConfig {
                 return refuse(format!("{name}: 0, it must be at least 1"));
             }
         }
+        if let Targets::Classes(classes) = targets {
+            Confusion::check_classes(classes)?;
+        }
         match targets {
             _ if self.class_weights.is_empty() => {}
             Targets::Classes(classes) if self.class_weights.len() == classes => {}
@@ -295,6 +299,8 @@ mod tests {
         };
         let none = TrainConfig::default;
         none().check_values(Targets::Classes(2)).unwrap();
+        let message = none().check_values(Targets::Classes(90_001)).unwrap_err().to_string();
+        assert!(message.contains("90001 is over the limit of 32768"), "{message}");
         refused(TrainConfig { steps_per_epoch: Some(0), ..none() }, "steps per epoch: 0");
         refused(TrainConfig { class_weights: vec![1.0], ..none() }, "1 class weight for 2 classes");
         refused(TrainConfig { class_weights: vec![1.0, f32::NAN], ..none() }, "NaN");

@@ -1,5 +1,10 @@
 //! Confusion matrices.
 
+use crate::{Error, Result};
+
+/// The most classes of a matrix, which has the square of their number: 8 GiB. ImageNet has 21,841 in all.
+const MOST_CLASSES: usize = 1 << 15;
+
 /// How often each class was predicted as which: `counts[true * classes + predicted]`.
 ///
 /// ```
@@ -22,6 +27,18 @@ impl Confusion {
     /// An empty matrix.
     pub fn new(classes: usize) -> Self {
         Self { classes, counts: vec![0; classes * classes] }
+    }
+
+    /// Checks that a matrix of these classes can be made, before any long work.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when there are more than [`MOST_CLASSES`].
+    pub(super) fn check_classes(classes: usize) -> Result<()> {
+        if classes > MOST_CLASSES {
+            let what = "classes, whose confusion matrix has the square of their number".to_owned();
+            return Err(Error::Limit { what, got: classes as u64, limit: MOST_CLASSES as u64 });
+        }
+        Ok(())
     }
 
     /// The matrix of these counts, row by row.

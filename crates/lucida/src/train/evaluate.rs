@@ -71,7 +71,7 @@ pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluatio
     let order: Vec<usize> = (0..data.len()).collect();
     let output = TrainingOutput::of(&model.network, data.targets(), recorded_loss(model).into(), 0.0)?;
     let evaluation = evaluate_weighted(&model.network, &output, (&samples, &order), &[], cpu)?.0;
-    evaluation.probabilities.iter().try_for_each(|row| check_finite(&model.network, row))?;
+    evaluation.probabilities.iter().try_for_each(|row| check_finite(&model.network, row, true))?;
     Ok(evaluation)
 }
 
@@ -204,6 +204,7 @@ impl ForwardPass<'_> {
         let Some(classifier) = &output.classifier else {
             return Err(Error::argument("the data has rows of targets, not classes: evaluate_metrics measures those"));
         };
+        Confusion::check_classes(classifier.classes())?;
         let (mut sample_weights, mut weighted) = (Vec::with_capacity(self.size), 0.0);
         let mut evaluation = Evaluation {
             loss: 0.0,

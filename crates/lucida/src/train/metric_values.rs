@@ -51,7 +51,7 @@ pub fn evaluate_metrics(model: &Model, data: &dyn Dataset, metrics: &[MetricKind
     kinds.iter().try_for_each(|kind| kind.check(output.targets, output.units))?;
     let order: Vec<usize> = (0..data.len()).collect();
     let (loss, rows) = predict_rows(&model.network, &samples, &order, &output, cpu)?;
-    check_finite(&model.network, &rows)?;
+    check_finite(&model.network, &rows, true)?;
     Ok(MetricValues { loss, metrics: measure(kinds.into(), &output, &samples, &order, &rows) })
 }
 

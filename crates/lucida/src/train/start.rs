@@ -123,8 +123,12 @@ impl TrainStart {
     /// The network for the targets of these images; all of it is new when there is no base.
     ///
     /// # Errors
-    /// As [`Architecture::build`], [`Transfer::apply_to`] and [`continue_training_on`].
+    /// As [`Architecture::build`], [`Transfer::apply_to`] and [`continue_training_on`]; [`Error::Argument`] when there are no
+    /// images.
     pub fn build(self, train: &dyn Dataset, seed: u64) -> Result<TransferModel> {
+        if train.is_empty() {
+            return Err(Error::argument("there are no images to train on"));
+        }
         let targets = TargetSpec::of(train);
         match self {
             Self::Scratch(known, preprocessing) => {

@@ -114,6 +114,9 @@ fn what_cannot_be_trained_is_refused() {
         ..Model::new(Network::sequential("two", [28, 28, 1], two, 0).unwrap())
     };
     refused(&mut two, config(1), "10 classes");
+    let empty = LabeledImages::new([28, 28, 1], Vec::new(), Vec::new(), Vec::new()).unwrap();
+    let start = TrainStart::scratch(applications::find("basic-cnn").unwrap(), &StartOptions::default()).unwrap();
+    assert_eq!(start.build(&empty, 1).unwrap_err().to_string(), "there are no images to train on");
 }
 
 /// Batches that are made ahead, and augmented, give the same weights on any number of loading threads.

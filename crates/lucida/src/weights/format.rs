@@ -114,7 +114,7 @@ impl Format {
 /// The error of a file of none of the formats that begins like this.
 fn unknown(path: &Path, start: &[u8]) -> Error {
     if image::guess_format(start).is_ok() {
-        return Error::file(path, "is an image, not a model: a command takes the model first, then images");
+        return Error::ImageAsModel { path: path.to_path_buf() };
     }
     let found = match start {
         [] => "it is empty".to_owned(),
@@ -396,11 +396,7 @@ mod tests {
             let message = of(bytes).unwrap_err().to_string();
             assert!(message.contains("unknown model file format") && message.contains(expected), "{message}");
         }
-        let swapped = of(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").unwrap_err().to_string();
-        assert!(
-            swapped.ends_with("is an image, not a model: a command takes the model first, then images"),
-            "{swapped}"
-        );
+        assert!(matches!(of(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), Err(Error::ImageAsModel { .. })));
         assert!(Format::of(folder.path()).unwrap_err().to_string().contains("folder"));
         assert!(matches!(Format::of(folder.path().join("none")), Err(Error::Io { .. })));
     }

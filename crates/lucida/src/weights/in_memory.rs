@@ -6,7 +6,7 @@ use std::path::Path;
 use super::keras::{KerasPaths, Stored, assign_by_path};
 use super::modules::{self, Asserted, Tensors};
 use super::open::{complete, fitted, resized, with_published_names};
-use super::{Model, ModelSettings, ModelSpec, TensorInfo, json, keras_h5, torch};
+use super::{Model, ModelSettings, ModelSpec, TensorInfo, json, keras_h5};
 use crate::core::Array;
 use crate::nn::applications;
 use crate::{Error, Result};
@@ -90,7 +90,7 @@ pub fn open_state_dict(tensors: Vec<(String, Array)>, spec: &ModelSpec) -> Resul
     });
     let mut state = StateDict { path, infos: infos.collect(), tensors: &tensors };
     let model = match &spec.network {
-        None => modules::recognize(&mut state)?.ok_or_else(|| torch::unknown_network(path))?,
+        None => modules::recognize(&mut state)?.ok_or_else(|| unknown_network(path))?,
         Some(name) => {
             let (known, library) = applications::find_of(name)?;
             let model = modules::recognize_as(&mut state, Asserted { known, library })?
@@ -99,6 +99,17 @@ pub fn open_state_dict(tensors: Vec<(String, Array)>, spec: &ModelSpec) -> Resul
         }
     };
     with_published_names(complete(resized(model, path, spec.size)?, None, ModelSettings::default(), spec)?)
+}
+
+fn unknown_network(path: &Path) -> Error {
+    Error::file(
+        path,
+        format!(
+            "the names and shapes of its tensors are of no known network, and tensors alone hold no architecture: export it \
+             with torch.onnx.export(module, inputs, \"model.onnx\"), and load the file; the known networks are {}",
+            modules::known()
+        ),
+    )
 }
 
 struct StateDict<'a> {
@@ -200,6 +211,10 @@ mod tests {
         assert_eq!(message, "net: its tensors are not those of network resnet18");
         source.truncate(4);
         let message = open_state_dict(source, &ModelSpec::new("net")).unwrap_err().to_string();
-        assert!(message.starts_with("net: is a state dictionary, which holds no architecture"), "{message}");
+        assert!(
+            message.starts_with("net: the names and shapes of its tensors are of no known network, and "),
+            "{message}"
+        );
+        assert!(message.contains("torch.onnx.export("), "{message}");
     }
 }

@@ -40,5 +40,5 @@ pub use model::{
     ArrayLayout, ArrayLayouts, Model, ModelSettings, Note, OutputKind, Outputs, Quantization, Task, argmax,
     parse_class_names, read_class_names, settings_file,
 };
-pub(crate) use model::{check_finite, softmax};
+pub(crate) use model::{check_finite, is_finite, softmax};
 pub use open::{BUILTIN, IncludeTop, ModelSpec, locate, model_file, open, open_network, open_with};

@@ -149,8 +149,13 @@ fn transparency_lies_over_white() {
     for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Tiff] {
         assert_eq!(decoded(&encoded(image.clone(), format)).unwrap().pixels(), expected, "{format:?}");
     }
+    assert_eq!(Image::over_white(3, 1, 4, image.as_raw()).unwrap().pixels(), expected);
     let gray = png(2, 1, [8, 4, 0, 0, 0], &[], &[0, 10, 255, 10, 0]);
     assert_eq!(decoded(&gray).unwrap(), Image::new(2, 1, 1, vec![10, 255]).unwrap());
+    assert_eq!(decoded(&gray).unwrap(), Image::over_white(2, 1, 2, &[10, 255, 10, 0]).unwrap());
+    for (channels, bytes) in [(3, 3), (2, 3), (2, 6)] {
+        assert!(matches!(Image::over_white(2, 1, channels, &vec![0; bytes]), Err(Error::Argument(_))));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::passes::{Gradients, PassCounter, Readout, Scorer};
 use super::{Baseline, ExplainConfig, HeatMap, Method};
 use crate::core::Progress;
 use crate::nn::{Network, Plan};
-use crate::weights::{Model, Outputs, check_finite};
+use crate::weights::{Model, Outputs, check_finite, is_finite};
 use crate::{Error, Result};
 
 /// Computes attributions of one model, for any number of images.
@@ -110,8 +110,8 @@ impl<'a> Explainer<'a> {
     /// The probability of each class or label, or the values.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `input` has not the length of the network's input; [`Error::Unsupported`] when the scores are
-    /// not finite.
+    /// [`Error::Argument`] when `input` has not the length of the network's input; when the scores are not finite,
+    /// [`Error::Argument`] if the input is the cause, else [`Error::Unsupported`].
     pub fn probabilities(&mut self, input: &[f32]) -> Result<Vec<f32>> {
         self.check_input(input)?;
         let Self { outputs, scorer, .. } = self;
@@ -122,7 +122,7 @@ impl<'a> Explainer<'a> {
             scores.extend_from_slice(row);
             found = outputs.of_scores(row);
         })?;
-        check_finite(self.network, &scores)?;
+        check_finite(self.network, &scores, is_finite(input))?;
         Ok(found)
     }
 

@@ -63,7 +63,7 @@ fn an_unknown_layer_gets_the_nearest_name() {
         .find("conv1")
         .unwrap_err()
         .to_string();
-    assert!(message.contains("did you mean") && message.contains("`lucida summary` lists its 23 layers"), "{message}");
+    assert!(message.contains("did you mean") && message.contains("Its summary lists all 23 layers"), "{message}");
 }
 
 #[test]

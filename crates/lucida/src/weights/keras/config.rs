@@ -156,7 +156,10 @@ impl Reader {
                 last = self.first_input(&item, built)?;
             }
             let Some(inputs) = &last else {
-                return Err(Error::layer(item.name, "the shape of the model's input is not in the file"));
+                return Err(Error::layer(
+                    item.name,
+                    "the shape of the model's input is unknown: build the model first, with model.build(input_shape)",
+                ));
             };
             last = Some(self.item(&item, &inputs.clone(), &counts.path(path, item.class), false, depth)?);
         }

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 pub use array_layout::{ArrayLayout, ArrayLayouts, Quantization};
 pub use class_names::{parse_class_names, read_class_names};
 pub use outputs::{OutputKind, Outputs, argmax};
-pub(crate) use outputs::{check_finite, softmax};
+pub(crate) use outputs::{check_finite, is_finite, softmax};
 pub use settings::{ModelSettings, settings_file};
 pub use task::Task;
 

@@ -176,22 +176,34 @@ impl Outputs {
     }
 }
 
-/// Refuses outputs of a network that are not numbers: the first layer whose weights are none is named.
+/// Whether all values are numbers, neither NaN nor infinity.
+pub(crate) fn is_finite(values: &[f32]) -> bool {
+    values.iter().all(|value| value.is_finite())
+}
+
+/// Refuses outputs of a network that are not numbers: the first layer whose weights are none is named. `finite_input` says
+/// whether the input [is](is_finite); pixels always are.
 ///
 /// # Errors
-/// [`Error::Unsupported`] says whether the weights are the cause, or the input or an overflow.
-pub(crate) fn check_finite(network: &Network, outputs: &[f32]) -> Result<()> {
-    if outputs.iter().all(|value| value.is_finite()) {
+/// [`Error::Argument`] when the input is the cause; [`Error::Unsupported`] says whether the weights are, or an overflow.
+pub(crate) fn check_finite(network: &Network, outputs: &[f32], finite_input: bool) -> Result<()> {
+    if is_finite(outputs) {
         return Ok(());
+    }
+    if !finite_input {
+        return Err(Error::argument(format!(
+            "the input contains NaN or infinity, and so do the outputs of network {}",
+            network.name()
+        )));
     }
     let broken = network.nodes().iter().find_map(|node| {
         let weights = &network.weights()[node.weights()];
-        let weight = weights.iter().find(|weight| !weight.values().iter().all(|value| value.is_finite()))?;
+        let weight = weights.iter().find(|weight| !is_finite(weight.values()))?;
         Some((node.name(), weight.name()))
     });
     let cause = match broken {
         Some((layer, weight)) => format!("layer {layer} is the first whose weights hold NaN or infinity ({weight})"),
-        None => "all weights are finite, so the input is not, or a value exceeds what float32 holds".to_owned(),
+        None => "the input and all weights are finite, so a value within exceeds what float32 holds".to_owned(),
     };
     Err(Error::Unsupported(format!("the outputs of network {} are not finite: {cause}", network.name())))
 }
