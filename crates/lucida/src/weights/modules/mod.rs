@@ -15,6 +15,7 @@ mod layout;
 mod naming;
 mod recognize;
 mod renaming;
+mod style_transformer;
 
 use std::path::Path;
 
