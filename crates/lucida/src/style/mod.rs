@@ -9,11 +9,13 @@
 //!   by an [`Objective`];
 //! - `optim`: [`Adam`] and [`Lbfgs`] over pixels;
 //! - `pipeline`: [`transfer`] runs a [`StyleRequest`] through a pyramid of sizes, in tiles where memory is short;
-//! - `video`: [`stylize_frames`] with temporal consistency.
+//! - `video`: [`stylize_frames`] with temporal consistency;
+//! - `feed_forward`: [`FeedForwardStyle`], a network that stylizes in one pass, and its training.
 
 mod brushwork;
 mod canvas;
 mod choose_network;
+mod feed_forward;
 mod losses;
 mod network;
 mod optim;
@@ -27,6 +29,8 @@ mod video;
 pub use brushwork::{BRUSHWORK, brushwork};
 pub use canvas::Canvas;
 pub use choose_network::{NETWORKS, choose_network};
+pub use feed_forward::network::{FeedForwardSize, transformation_network};
+pub use feed_forward::{FeedForwardStyle, PixelRange};
 pub use losses::config::{LayerWeight, LossConfig};
 pub use losses::content::ContentNorm;
 pub use losses::objective::{Losses, Objective};
