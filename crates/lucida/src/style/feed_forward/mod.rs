@@ -4,15 +4,20 @@
 //! (conditional instance normalization: V. Dumoulin, J. Shlens, M. Kudlur, "A Learned Representation For Artistic Style",
 //! 2017). The mean of the factors and shifts of two styles is a style between them.
 
+pub(super) mod apply;
 pub(super) mod network;
+mod open_any;
 mod store;
+mod tiled;
+pub(super) mod transfer;
 
 use std::path::Path;
 
+use crate::data::PreprocessingChoice;
 use crate::nn::Network;
 use crate::nn::layers::{GroupNormalization, Layer};
 use crate::similar::nearest_name;
-use crate::weights::{Model, load_model, onnx};
+use crate::weights::{Model, onnx};
 use crate::{Error, Result};
 
 /// The numbers that stand for black and for white.
@@ -100,12 +105,20 @@ impl FeedForwardStyle {
     /// # Errors
     /// As [`load_model`](crate::weights::load_model); [`Error::Unsupported`] when the model is not a network of style.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, None)
+    }
+
+    /// As [`open`](Self::open); a model from elsewhere takes its images prepared in this way. Without it, the range of its
+    /// pixels is what the file says, else that of a trial whose result has the range of its input.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, preprocessing: Option<&PreprocessingChoice>) -> Result<Self> {
         let path = path.as_ref();
-        if let Some(style) = store::open(path)? {
-            return Ok(style);
+        match store::open(path)? {
+            Some(style) => Ok(style),
+            None => open_any::open_any(path, preprocessing),
         }
-        let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        Self::of_model(load_model(path)?, name, [PixelRange::BYTES; 2])
     }
 
     /// Writes the file: safetensors of 16-bit floats, which any command that takes a model opens as one of the first style.
