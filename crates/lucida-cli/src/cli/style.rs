@@ -10,7 +10,7 @@ use lucida::style::{Pooling, Preset, StyleLoss};
 use super::Bulk;
 use super::place::{FilePlace, FolderPlace, result_folder};
 use crate::arguments::{Bytes, StartArgument};
-use crate::numbers::{not_negative, part, positive, whole};
+use crate::numbers::{not_negative, positive, strength, whole};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -122,7 +122,7 @@ pub(crate) struct FastArgs {
     pub(crate) fast: Option<Option<PathBuf>>,
 
     /// Strength of the style, from 0 (the photo) to 1
-    #[arg(long, value_name = "STRENGTH", default_value = "1", requires = "fast", value_parser = part)]
+    #[arg(long, value_name = "STRENGTH", default_value = "1", requires = "fast", value_parser = strength)]
     pub(crate) strength: f64,
 
     /// Styles of the network to mix, such as waves=0.7,night=0.3 [default: the first]

@@ -1,7 +1,8 @@
 //! Networks of style from elsewhere: models of any format that make color images of color images.
 //!
-//! What stands for black and for white in their pixels is seldom in the file. The networks of PyTorch's examples are known by
-//! the names of their layers; others say it by what they do: the right numbers for a photo are those that come out again.
+//! What stands for black and for white in their pixels is seldom in the file. State dictionaries of PyTorch's
+//! example are known by the names of their tensors; others say it by what they do: the right numbers for a photo are those that
+//! come out again.
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use crate::data::{ColorMode, Preprocessing, PreprocessingChoice};
 use crate::nn::layers::Rescaling;
 use crate::nn::{Network, Plan};
 use crate::style::brushwork;
-use crate::weights::{IncludeTop, Model, ModelSpec, Note, open};
+use crate::weights::{FAST_NEURAL_STYLE, IncludeTop, Model, ModelSpec, Note, open};
 use crate::{Error, Result};
 
 /// The side of the photo that a network is tried on, in pixels.
@@ -22,9 +23,6 @@ const BYTES_SPAN: f32 = 8.0;
 const BELOW_ZERO: f32 = -0.25;
 /// The share of the values at either end that may be anything.
 const OUTERMOST: f64 = 0.02;
-/// Layers, or what their names contain, that all networks of PyTorch's example have.
-const EXAMPLE: [&str; 4] = ["conv1", "in1", "res1", "deconv3"];
-
 impl PixelRange {
     /// From 0 to 1.
     pub const UNIT: Self = Self { black: 0.0, white: 1.0 };
@@ -51,13 +49,16 @@ pub(super) fn open_any(path: &Path, preprocessing: Option<&PreprocessingChoice>)
     };
     let mut model = open(&spec)?;
     let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let known = !model.notes.contains(&Note::Preprocessing) || is_example(&model.network);
-    if is_example(&model.network) && preprocessing.is_none() {
+    // The class of PyTorch's example, told by the names of its tensors, has bytes at both ends.
+    if model.network.name() == FAST_NEURAL_STYLE && preprocessing.is_none() {
         return FeedForwardStyle::of_model(model, name, [PixelRange::BYTES; 2]);
     }
     // What is no network of style is refused before it is tried.
     FeedForwardStyle::of_model(model.clone(), &name, [PixelRange::BYTES; 2])?;
-    let said = if known { Some(model.preprocessing()?.clone()) } else { None };
+    let said = match model.notes.contains(&Note::Preprocessing) {
+        true => None,
+        false => Some(model.preprocessing()?.clone()),
+    };
     let ranges = match said {
         None => tried(&model.network)?,
         Some(said) => {
@@ -75,11 +76,6 @@ pub(super) fn open_any(path: &Path, preprocessing: Option<&PreprocessingChoice>)
         }
     };
     FeedForwardStyle::of_model(model, name, ranges)
-}
-
-fn is_example(network: &Network) -> bool {
-    let has = |part: &&str| network.nodes().iter().any(|node| node.name().contains(*part));
-    EXAMPLE.iter().all(|part| has(&part))
 }
 
 /// The numbers that come out again as they went in; else those that come out for bytes.

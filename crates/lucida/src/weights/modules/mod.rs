@@ -24,6 +24,7 @@ pub(super) use entries::{Entry, entries};
 pub(super) use family::is_unfit;
 pub(super) use naming::own_or_torchvision;
 pub(super) use recognize::{known, recognize, recognize_as};
+pub(crate) use style_transformer::NAME as FAST_NEURAL_STYLE;
 
 use super::{Model, TensorInfo};
 use crate::Result;

@@ -16,7 +16,7 @@ use crate::weights::{ArrayLayouts, Model};
 use crate::{Error, Result};
 
 /// What the network is called.
-pub(in crate::weights) const NAME: &str = "fast_neural_style";
+pub(crate) const NAME: &str = "fast_neural_style";
 /// Tensors that every such file has.
 const MARKS: [&str; 5] =
     ["conv1.conv2d.weight", "in1.weight", "res1.conv1.conv2d.weight", "deconv1.conv2d.weight", "deconv3.conv2d.weight"];
