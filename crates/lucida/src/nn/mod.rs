@@ -36,7 +36,6 @@ pub use inference::Inference;
 pub use initializer::Initializer;
 pub use layers::Layer;
 pub use losses::{Loss, LossKind};
-pub(crate) use network::ChannelStatistics;
 pub use network::{Network, NetworkBuilder, Node, Sequential};
 pub use op::{
     Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Inputs, LayerSeed, Op, OpConfig, OpStats,

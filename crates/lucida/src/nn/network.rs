@@ -2,8 +2,8 @@
 
 mod assembly;
 mod average;
+mod batch_statistics;
 mod cut;
-mod fix_statistics;
 mod head;
 mod resize;
 mod sequential;
@@ -18,7 +18,6 @@ use super::{Layer, Shape, Weight};
 use crate::similar::nearest_name;
 use crate::{Error, Result};
 
-pub(crate) use fix_statistics::ChannelStatistics;
 pub use sequential::Sequential;
 
 /// Networks of at most this many layers are listed where a layer is asked for that they do not have.

@@ -1,6 +1,6 @@
 //! Images of any size through a feed-forward style: whole, or tile by tile where memory is short.
 
-use super::tiled::{Moments, Statistics};
+use super::statistics::measured;
 use super::{FeedForwardStyle, PixelRange};
 use crate::core::{Progress, Step, Unit};
 use crate::explain::receptive_fields;
@@ -18,10 +18,8 @@ const BYTES_PER_WEIGHT: usize = 4 + 22;
 const PROBE: usize = 256;
 /// Strides that networks of style have in all, at most.
 const LARGEST_UNIT: usize = 64;
-/// Passes over all tiles that correct the statistics of a small copy of the image: see the table in `docs/style.md`.
-const CORRECTIONS: usize = 1;
-/// The shortest side of the small copy.
-const LEAST_SIDE: usize = 128;
+/// A network whose pixels see further than half of this sees whole images.
+const LARGEST_HALO: usize = 2048;
 
 /// What a feed-forward style runs on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,8 +51,8 @@ pub struct FeedForwardStylizer {
     config: FeedForwardConfig,
     /// Heights and widths have to be multiples of this.
     unit: usize,
-    /// Bytes for a pixel of a plan of the network, and of one that keeps what goes into the normalizations.
-    per_pixel: [usize; 2],
+    /// Bytes for a pixel of a plan.
+    per_pixel: usize,
     /// Half of the receptive field, in whole units; none when it is the whole image whatever the statistics are.
     halo: Option<usize>,
     /// The plan of the last whole image.
@@ -88,11 +86,10 @@ impl FeedForwardStylizer {
         let probe = PROBE.next_multiple_of(unit);
         let sized = network.clone().with_input_size(probe, probe)?;
         let pixels = probe * probe;
-        let plain = Plan::builder(&sized).cpu(config.cpu).build()?.memory().div_ceil(pixels);
-        let measuring = Moments::new(&sized)?.plan(&sized, config.cpu)?.memory().div_ceil(pixels);
+        let per_pixel = Plan::builder(&sized).cpu(config.cpu).build()?.memory().div_ceil(pixels);
         let halo = halo_of(&sized, unit);
         let ranges = [style.input_range(), style.output_range()];
-        Ok(Self { network, ranges, config, unit, per_pixel: [plain, measuring], halo, whole: None })
+        Ok(Self { network, ranges, config, unit, per_pixel, halo, whole: None })
     }
 
     /// Goes on with another mix of the styles.
@@ -126,7 +123,7 @@ impl FeedForwardStylizer {
 
     /// Pixels of a plan that fit into the memory in addition to an image of a size.
     fn pixels(&self, size: [usize; 2]) -> usize {
-        self.free(size).map_or(usize::MAX, |free| free / self.per_pixel[0].max(1))
+        self.free(size).map_or(usize::MAX, |free| free / self.per_pixel.max(1))
     }
 
     /// What is left for activations in addition to an image of a size, in bytes.
@@ -151,26 +148,25 @@ impl FeedForwardStylizer {
 
     fn run_tiled(&mut self, input: &Canvas, progress: &mut dyn Progress) -> Result<Canvas> {
         self.whole = None;
-        let halo = self.halo.ok_or_else(|| self.too_large(input.size, LEAST_SIDE))?;
-        let norms = self.network.instance_normalizations().count();
-        let corrections = if norms == 0 { 0 } else { CORRECTIONS };
-        let sizes = [0, 1].map(|plan| self.tile(input.size, halo, self.per_pixel[plan]));
-        let [tile, measured] = sizes;
-        let (tile, measured) = (tile?, measured?);
-        let [plain, measuring] = [tile, measured].map(|tile| tiles(input.size, tile, halo, [0, 0]));
-        let mut count = Tiles { done: 0, all: plain.len() + corrections * measuring.len(), progress };
-        let mut fixed = self.network.clone();
-        if norms > 0 {
-            let mut statistics = self.statistics_of_copy(input)?;
-            for _ in 0..corrections {
-                let network = self.network.with_fixed_statistics(&statistics)?;
-                statistics = self.measure(&network, input, (&measuring, measured), &mut count)?;
-            }
-            fixed = self.network.with_fixed_statistics(&statistics)?;
-        }
+        let halo = self.halo.ok_or_else(|| self.too_large(input.size, 0))?;
+        let tile = self.tile(input.size, halo)?;
+        let parts = tiles(input.size, tile, halo, [0, 0]);
+        let mut count = Tiles { done: 0, all: parts.len(), progress };
+        let fixed = if self.network.normalizes_instances() {
+            let memory = self.free(input.size).map(|free| free as u64);
+            let config = FeedForwardConfig { memory, ..self.config };
+            // Measuring an image is about as much work as stylizing it.
+            let mut half = |done: usize, all: usize| {
+                count.all = 2 * parts.len();
+                count.at(parts.len() * done / all)
+            };
+            measured(&self.network, input, (self.ranges[0], self.unit), config, &mut half)?
+        } else {
+            self.network.clone()
+        };
         let mut planned = Planned::new(&fixed, tile, self.config.cpu)?;
         let mut result = Canvas::filled(input.size, [0.0; 3]);
-        for part in &plain {
+        for part in &parts {
             self.fill(&mut planned.plan, input, part, tile);
             planned.plan.forward(&planned.network)?;
             let [rows, columns] = part.core;
@@ -186,43 +182,6 @@ impl FeedForwardStylizer {
         Ok(result)
     }
 
-    /// The statistics of a copy of the image that fits into the memory as a whole.
-    fn statistics_of_copy(&self, input: &Canvas) -> Result<Statistics> {
-        let free = self.free(input.size).unwrap_or(usize::MAX);
-        let pixels = (free / self.per_pixel[1].max(1)) as f64;
-        let factor = (pixels / (input.size[0] * input.size[1]) as f64).sqrt().min(1.0);
-        let down = |side: usize| ((side as f64 * factor) as usize / self.unit * self.unit).max(self.unit);
-        let size = input.size.map(down);
-        let copy = input.resize(size)?;
-        let network = self.network.clone().with_input_size(size[0], size[1])?;
-        let mut moments = Moments::new(&network)?;
-        let mut plan = moments.plan(&network, self.config.cpu)?;
-        self.ranges[0].write(&copy.values, plan.input_mut());
-        plan.forward(&network)?;
-        moments.add(&plan, &Tile { origin: [0, 0], core: size.map(|side| [0, side]) }, size[1]);
-        Ok(moments.statistics())
-    }
-
-    /// The statistics of the whole image that a network with fixed ones has before its normalizations.
-    fn measure(
-        &self,
-        fixed: &Network,
-        input: &Canvas,
-        (parts, tile): (&[Tile], [usize; 2]),
-        count: &mut Tiles<'_>,
-    ) -> Result<Statistics> {
-        let mut moments = Moments::new(&self.network.clone().with_input_size(tile[0], tile[1])?)?;
-        let fixed = fixed.clone().with_input_size(tile[0], tile[1])?;
-        let mut plan = moments.plan(&fixed, self.config.cpu)?;
-        for part in parts {
-            self.fill(&mut plan, input, part, tile);
-            plan.forward(&fixed)?;
-            moments.add(&plan, part, tile[1]);
-            count.next()?;
-        }
-        Ok(moments.statistics())
-    }
-
     /// Puts a tile of the image into a plan.
     fn fill(&self, plan: &mut Plan, input: &Canvas, part: &Tile, tile: [usize; 2]) {
         let to = plan.input_mut();
@@ -233,9 +192,9 @@ impl FeedForwardStylizer {
         }
     }
 
-    /// The tile for an image, of which a pixel takes so many bytes.
-    fn tile(&self, size: [usize; 2], halo: usize, per_pixel: usize) -> Result<[usize; 2]> {
-        let pixels = self.free(size).unwrap_or(usize::MAX) / per_pixel.max(1);
+    /// The tile for an image.
+    fn tile(&self, size: [usize; 2], halo: usize) -> Result<[usize; 2]> {
+        let pixels = self.pixels(size);
         if size[0] * size[1] <= pixels {
             return Ok(size);
         }
@@ -258,8 +217,8 @@ impl FeedForwardStylizer {
         let allowed = self.config.memory.unwrap_or(u64::MAX);
         let held = HELD_PER_PIXEL * size[0] * size[1] + BYTES_PER_WEIGHT * self.network.parameters().0;
         let tile = match self.halo {
-            Some(_) => least * least * self.per_pixel[1],
-            None => size[0] * size[1] * self.per_pixel[0],
+            Some(_) => least * least * self.per_pixel,
+            None => size[0] * size[1] * self.per_pixel,
         };
         Error::Memory {
             what: format!("an image of {}x{} pixels", size[1], size[0]),
@@ -279,7 +238,11 @@ struct Tiles<'a> {
 
 impl Tiles<'_> {
     fn next(&mut self) -> Result<()> {
-        self.done += 1;
+        self.at(self.done + 1)
+    }
+
+    fn at(&mut self, done: usize) -> Result<()> {
+        self.done = done;
         match self.progress.update(&Step::new(Unit::Passes, self.done, self.all)).is_break() {
             true => Err(Error::Interrupted),
             false => Ok(()),
@@ -308,15 +271,26 @@ fn unit_of(network: &Network) -> Result<usize> {
 
 /// How far a pixel of the result sees, in whole units; none when that is the whole image even with fixed statistics.
 fn halo_of(network: &Network, unit: usize) -> Option<usize> {
-    let statistics = network.instance_normalizations().map(|index| {
-        let node = &network.nodes()[index];
-        let row = vec![1.0; node.shape().channels()];
-        (node.name().to_owned(), crate::nn::ChannelStatistics { mean: row.clone(), variance: row })
-    });
-    let fixed = network.with_fixed_statistics(&statistics.collect()).ok()?;
-    let fields = receptive_fields(&fixed).ok()?;
-    let [height, width] = fields[*fixed.outputs().first()?].size()?;
-    Some(((height.max(width) / 2) as usize).next_multiple_of(unit))
+    let fixed = network.with_batch_statistics().ok()?;
+    let mut side = PROBE.next_multiple_of(unit);
+    while side <= LARGEST_HALO {
+        let sized = fixed.clone().with_input_size(side, side).ok()?;
+        let fields = receptive_fields(&sized).ok()?;
+        let field = &fields[*sized.outputs().first()?];
+        // Where borders are mirrored, pixels near them see otherwise: the middle, each place in a unit.
+        let reach = |at: usize| -> Option<usize> {
+            let found = field.at([at, at])?;
+            let spans = [found.rows, found.columns];
+            spans.iter().all(|span| span.start > 0 && span.end < side as i64).then_some(())?;
+            spans.iter().map(|span| (at as i64 - span.start).max(span.end - 1 - at as i64) as usize).max()
+        };
+        let reaches: Option<Vec<usize>> = (side / 2..side / 2 + unit).map(reach).collect();
+        if let Some(reach) = reaches.and_then(|reaches| reaches.into_iter().max()) {
+            return Some(reach.next_multiple_of(unit));
+        }
+        side *= 2;
+    }
+    None
 }
 
 impl PixelRange {

@@ -8,7 +8,7 @@ pub(super) mod apply;
 pub(super) mod network;
 mod open_any;
 mod store;
-mod tiled;
+mod statistics;
 pub(super) mod transfer;
 
 use std::path::Path;
