@@ -30,6 +30,9 @@ pub use brushwork::{BRUSHWORK, brushwork};
 pub use canvas::Canvas;
 pub use choose_network::{NETWORKS, choose_network};
 pub use feed_forward::network::{FeedForwardSize, transformation_network};
+pub use feed_forward::training::{
+    FeedForwardConfig, FeedForwardEvent, FeedForwardLosses, FeedForwardResult, FeedForwardTraining, LossRecord, Photos,
+};
 pub use feed_forward::{FeedForwardStyle, PixelRange};
 pub use losses::config::{LayerWeight, LossConfig};
 pub use losses::content::ContentNorm;

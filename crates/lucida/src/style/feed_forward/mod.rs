@@ -6,6 +6,7 @@
 
 pub(super) mod network;
 mod store;
+pub(super) mod training;
 
 use std::path::Path;
 
