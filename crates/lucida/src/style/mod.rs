@@ -32,6 +32,7 @@ pub use choose_network::{NETWORKS, choose_network};
 pub use feed_forward::network::{FeedForwardSize, transformation_network};
 pub use feed_forward::training::{
     FeedForwardConfig, FeedForwardEvent, FeedForwardLosses, FeedForwardResult, FeedForwardTraining, LossRecord, Photos,
+    StylePreview,
 };
 pub use feed_forward::{FeedForwardStyle, PixelRange};
 pub use losses::config::{LayerWeight, LossConfig};

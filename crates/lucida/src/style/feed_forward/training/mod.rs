@@ -5,6 +5,7 @@
 mod checkpoint;
 mod parameters;
 mod photos;
+mod preview;
 mod step;
 mod temporal;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use checkpoint::Progressed;
 use parameters::Parameters;
 use photos::Crop;
 pub use photos::Photos;
+pub use preview::StylePreview;
 pub use step::FeedForwardLosses;
 use step::TrainStep;
 
@@ -149,6 +151,8 @@ pub enum FeedForwardEvent<'a> {
         step: usize,
         /// The styles.
         style: &'a FeedForwardStyle,
+        /// The photos that could not be read so far, and why.
+        skipped: Vec<(String, String)>,
     },
     /// The checkpoint could not be written. Training continues, and tries again.
     Unsaved(&'a Error),
@@ -267,7 +271,7 @@ impl FeedForwardTraining {
                     }
                 }
             });
-            let mut training = Running { config, parameters, step, identity, done, checkpoint };
+            let mut training = Running { config, photos, parameters, step, identity, done, checkpoint };
             training.run(&batches, progress, event)
         })?;
         let Self { mut parameters, done, .. } = self;
@@ -278,6 +282,7 @@ impl FeedForwardTraining {
 /// A training while it runs.
 struct Running<'a> {
     config: &'a FeedForwardConfig,
+    photos: &'a Photos,
     parameters: &'a mut Parameters,
     step: &'a mut TrainStep,
     identity: &'a Value,
@@ -315,7 +320,8 @@ impl Running<'_> {
             let flow = progress.update(&Step::new(Unit::Steps, done, steps).detail(Detail::FeedForward(detail)));
             let stopped = flow == ControlFlow::Break(()) && done < steps;
             if done.is_multiple_of(preview_every) || stopped || done == steps {
-                event(FeedForwardEvent::Preview { step: done, style: self.parameters.style() })?;
+                let skipped = self.photos.skipped();
+                event(FeedForwardEvent::Preview { step: done, style: self.parameters.style(), skipped })?;
             }
             if done.is_multiple_of(checkpoint_every) || stopped || done == steps {
                 self.save(event)?;
