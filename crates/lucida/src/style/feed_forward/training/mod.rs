@@ -25,7 +25,7 @@ use crate::core::{Detail, FeedForwardProgress, Progress, Step, Unit};
 use crate::data::Image;
 use crate::files::decimals;
 use crate::nn::{Optimizer, Schedule};
-use crate::style::{LossConfig, Preset, StyleNetwork};
+use crate::style::{LayerWeight, LossConfig, Preset, StyleNetwork};
 use crate::{Cpu, Error, Result};
 
 use checkpoint::Progressed;
@@ -76,8 +76,17 @@ impl FeedForwardConfig {
     /// # Errors
     /// As [`Preset::config`].
     pub fn new(loss_network: &StyleNetwork, cpu: Cpu) -> Result<Self> {
-        let mut loss = Preset::Best.config(loss_network, cpu)?.loss;
-        loss.content_weight = CONTENT_WEIGHT;
+        let best = Preset::Best.config(loss_network, cpu)?.loss;
+        // Johnson's layers: the last of a block is of larger shapes than the first, which pixels are optimized by.
+        let layers = STYLE_LAYERS.iter().filter(|layer| loss_network.network().find(layer).is_ok());
+        let layers: Vec<&str> = layers.copied().collect();
+        let weight = 1.0 / layers.len() as f32;
+        let loss = LossConfig {
+            content: vec![LayerWeight::new(std::env::var("CL").unwrap_or("block3_conv3".into()), 1.0)],
+            content_weight: CONTENT_WEIGHT,
+            style: layers.into_iter().map(|layer| LayerWeight::new(layer, weight)).collect(),
+            ..best
+        };
         Ok(Self {
             size: FeedForwardSize::Small,
             loss,
@@ -129,8 +138,10 @@ impl FeedForwardConfig {
     }
 }
 
+/// The style layers; of the built-in network all but the last.
+const STYLE_LAYERS: [&str; 4] = ["block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3"];
 /// The weight of the content loss.
-const CONTENT_WEIGHT: f32 = 0.03;
+const CONTENT_WEIGHT: f32 = 0.15;
 
 /// The losses of some steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
