@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum, ValueHint};
 use lucida::data::PreprocessingChoice;
-use lucida::style::{Pooling, Preset, StyleLoss};
+use lucida::style::{FeedForwardSize, Pooling, Preset, StyleLoss};
 
 use super::Bulk;
 use super::place::{FilePlace, FolderPlace, result_folder};
@@ -243,6 +243,91 @@ pub(crate) struct StyleFrames {
 
     #[command(flatten)]
     pub(crate) transfer: StyleArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida style-train painting.jpg --content photos/ -o painting.lucida
+  lucida style-train a.jpg b.jpg --content photos/ -o two.lucida
+      two styles in one network, which can be mixed
+  lucida style-train painting.jpg --content photos/ -o painting.lucida --resume
+      resume a training that was stopped
+  lucida style-train painting.jpg --content photos/ -o painting.lucida \\
+      --size base --steps 20000
+  lucida style-train brushwork -o brushwork.lucida --style-scale 1.5
+
+Trains a network that stylizes an image in one pass. The network is saved again and again while it learns; Ctrl-C keeps it, and a \
+checkpoint to resume from. The folder next to the file, painting-training, has previews of three photos and a report.")]
+pub(crate) struct StyleTrain {
+    /// Style images, or brushwork (built in); each becomes a style of the network, named after its file
+    #[arg(value_hint = ValueHint::FilePath, required = true)]
+    pub(crate) styles: Vec<PathBuf>,
+
+    /// Folder of photos to train on, or a list of them; unreadable ones are skipped [default: the built-in photo]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) content: Option<PathBuf>,
+
+    /// Output file (.lucida) [default: a new one in the current folder, named after the first style]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Overwrite files that already exist
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Resume a stopped training from its checkpoint: repeat its command line and add --resume. The result is the same, to the
+    /// bit, as without the stop
+    #[arg(long, conflicts_with = "force")]
+    pub(crate) resume: bool,
+
+    /// Print JSON only
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Size of the network
+    #[arg(long, value_name = "SIZE", value_enum, default_value_t = FeedForwardSize::Small)]
+    pub(crate) size: FeedForwardSize,
+
+    /// Optimizer steps [default: about half an hour on two cores]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=10_000_000))]
+    pub(crate) steps: Option<u32>,
+
+    /// Crops per step
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=64))]
+    pub(crate) batch_size: Option<u32>,
+
+    /// Side of a crop, in pixels, a multiple of 4 (16 with --network vgg19) [default: 256]
+    #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(32..=1024))]
+    pub(crate) crop: Option<u32>,
+
+    /// Factor on the content weight: larger keeps more of the photo
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive)]
+    pub(crate) content_weight: f64,
+
+    /// Size of the style images: smaller gives smaller strokes
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive)]
+    pub(crate) style_scale: f64,
+
+    /// Factor on the total-variation weight
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = not_negative)]
+    pub(crate) smoothness: f64,
+
+    /// Factor on the temporal-consistency weight, against flicker in videos; 0 trains faster
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = not_negative)]
+    pub(crate) temporal_weight: f64,
+
+    /// Learning rate after the warm-up
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    pub(crate) learning_rate: Option<f64>,
+
+    /// Loss network [default: vgg16-builtin]
+    #[arg(long, value_name = "NETWORK", value_parser = lucida::style::NETWORKS)]
+    pub(crate) network: Option<String>,
+
+    /// Random seed: the same seed gives the same network
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
 }
 
 /// How images are stylized.

@@ -31,6 +31,7 @@ mod studio;
 mod style;
 mod style_fast;
 mod style_frames;
+mod style_train;
 mod style_video;
 mod subject;
 mod summary;
@@ -277,6 +278,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Dream(arguments) => dream::run(arguments, context),
         Command::Style(arguments) => style::run(arguments, context),
         Command::StyleFrames(arguments) => style_frames::run(arguments, context),
+        Command::StyleTrain(arguments) => style_train::run(arguments, context),
         Command::StyleVideo(arguments) => style_video::run(arguments, context),
         Command::Explain(arguments) => explain::run(arguments, context),
         Command::Serve(arguments) => serve::run(arguments, context),

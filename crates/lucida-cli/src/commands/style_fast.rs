@@ -11,7 +11,7 @@ use lucida::data::{FileKind, Image, free_memory};
 use lucida::files;
 use lucida::nn::counted;
 use lucida::style::{
-    Canvas, FeedForwardConfig, FeedForwardMasks, FeedForwardRequest, FeedForwardStyle, FeedForwardTransfer, InitialImage,
+    Canvas, StylizerConfig, FeedForwardMasks, FeedForwardRequest, FeedForwardStyle, FeedForwardTransfer, InitialImage,
     Original, Preset, StyleConfig, StyleLoss, StyleNetwork, StyleRequest, StyledImage, transfer,
 };
 use serde::Serialize;
@@ -210,7 +210,7 @@ impl FastArgs {
             colors: transfer.colors(),
         };
         let memory = transfer.memory.map_or_else(|| free_memory() / 2, |bytes| bytes.0);
-        let config = FeedForwardConfig { memory: Some(memory), cpu: context.cpu };
+        let config = StylizerConfig { memory: Some(memory), cpu: context.cpu };
         Ok(FeedForwardTransfer::new(style, request, config)?)
     }
 }

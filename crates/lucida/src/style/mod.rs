@@ -29,8 +29,12 @@ mod video;
 pub use brushwork::{BRUSHWORK, brushwork};
 pub use canvas::Canvas;
 pub use choose_network::{NETWORKS, choose_network};
-pub use feed_forward::apply::{FeedForwardConfig, FeedForwardStylizer};
+pub use feed_forward::apply::{FeedForwardStylizer, StylizerConfig};
 pub use feed_forward::network::{FeedForwardSize, transformation_network};
+pub use feed_forward::training::{
+    FeedForwardConfig, FeedForwardEvent, FeedForwardLosses, FeedForwardResult, FeedForwardTraining, LossRecord, Photos,
+    StylePreview,
+};
 pub use feed_forward::transfer::{FeedForwardMasks, FeedForwardRequest, FeedForwardTransfer};
 pub use feed_forward::{FeedForwardStyle, PixelRange};
 pub use losses::config::{LayerWeight, LossConfig};

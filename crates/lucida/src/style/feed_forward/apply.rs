@@ -23,7 +23,7 @@ const LARGEST_HALO: usize = 2048;
 
 /// What a feed-forward style runs on.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FeedForwardConfig {
+pub struct StylizerConfig {
     /// The most memory in bytes that it may take, about; an image for which that is too little goes in tiles.
     pub memory: Option<u64>,
     /// What to run on.
@@ -34,11 +34,11 @@ pub struct FeedForwardConfig {
 ///
 /// ```
 /// use lucida::prelude::*;
-/// use lucida::style::{Canvas, FeedForwardConfig, FeedForwardSize, FeedForwardStyle, FeedForwardStylizer};
+/// use lucida::style::{Canvas, StylizerConfig, FeedForwardSize, FeedForwardStyle, FeedForwardStylizer};
 /// use lucida::style::transformation_network;
 ///
 /// let style = FeedForwardStyle::new(transformation_network(FeedForwardSize::Small, [64, 64], 42)?, ["waves"])?;
-/// let config = FeedForwardConfig { memory: None, cpu: Cpu::detect() };
+/// let config = StylizerConfig { memory: None, cpu: Cpu::detect() };
 /// let mut stylizer = FeedForwardStylizer::new(&style, &[1.0], config)?;
 /// let stylized = stylizer.stylize(&Canvas::filled([75, 101], [200.0, 90.0, 30.0]), &mut ())?;
 /// assert_eq!(stylized.size, [75, 101]);
@@ -48,7 +48,7 @@ pub struct FeedForwardConfig {
 pub struct FeedForwardStylizer {
     network: Network,
     ranges: [PixelRange; 2],
-    config: FeedForwardConfig,
+    config: StylizerConfig,
     /// Heights and widths have to be multiples of this.
     unit: usize,
     /// Bytes for a pixel of a plan.
@@ -80,7 +80,7 @@ impl FeedForwardStylizer {
     ///
     /// # Errors
     /// As [`FeedForwardStyle::model`]; [`Error::Unsupported`] when the network makes images of another size than it takes.
-    pub fn new(style: &FeedForwardStyle, mix: &[f32], config: FeedForwardConfig) -> Result<Self> {
+    pub fn new(style: &FeedForwardStyle, mix: &[f32], config: StylizerConfig) -> Result<Self> {
         let network = style.model(mix)?.network;
         let unit = unit_of(&network)?;
         let probe = PROBE.next_multiple_of(unit);
@@ -154,7 +154,7 @@ impl FeedForwardStylizer {
         let mut count = Tiles { done: 0, all: parts.len(), progress };
         let fixed = if self.network.normalizes_instances() {
             let memory = self.free(input.size).map(|free| free as u64);
-            let config = FeedForwardConfig { memory, ..self.config };
+            let config = StylizerConfig { memory, ..self.config };
             // Measuring an image is about as much work as stylizing it.
             let mut half = |done: usize, all: usize| {
                 count.all = 2 * parts.len();

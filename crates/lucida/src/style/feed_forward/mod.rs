@@ -7,8 +7,9 @@
 pub(super) mod apply;
 pub(super) mod network;
 mod open_any;
-mod store;
 mod statistics;
+mod store;
+pub(super) mod training;
 pub(super) mod transfer;
 
 use std::path::Path;

@@ -2,7 +2,7 @@
 //! Super-Resolution" (2016), with instance normalization (D. Ulyanov, A. Vedaldi, V. Lempitsky, 2016).
 //!
 //! ```text
-//! image -> 9x9 -> 3x3 / 2 -> 3x3 / 2 -> 5 residual blocks of two 3x3 -> resize x 2, 3x3 -> resize x 2, 3x3 -> 9x9 -> image
+//! image -> 9x9 -> 3x3 / 2 -> 3x3 / 2 -> 5 residual blocks of two 3x3 -> resize x 2, 3x3 -> resize x 2, 3x3 -> 9x9 (5x5 of the small one) -> image
 //! channels   c        2c         4c                4c                          2c               c         3
 //! ```
 //!
@@ -35,6 +35,15 @@ impl FeedForwardSize {
         }
     }
 
+    /// The side of the last kernel in pixels. Three output channels fill a vector badly, so a large kernel there takes a third
+    /// of the small network's time.
+    fn last_kernel(self) -> usize {
+        match self {
+            Self::Small => 5,
+            Self::Base => 9,
+        }
+    }
+
     /// The name of the size, and of the network.
     pub fn name(self) -> &'static str {
         match self {
@@ -46,8 +55,8 @@ impl FeedForwardSize {
 
 /// Residual blocks.
 const BLOCKS: usize = 5;
-/// The side of the first and the last kernel in pixels.
-const OUTER_KERNEL: usize = 9;
+/// The side of the first kernel in pixels.
+const FIRST_KERNEL: usize = 9;
 /// How far the last layer reaches beyond the middle gray: a little more than black and white, which a hyperbolic tangent
 /// comes near to only where it is flat and learns no more.
 const OUTPUT_REACH: f32 = 150.0;
@@ -74,7 +83,7 @@ pub fn transformation_network(size: FeedForwardSize, [height, width]: [usize; 2]
     let channels = size.channels();
     layers.add("input", Input::new([height, width, 3]))?;
     layers.add("from_pixels", Rescaling::new(1.0 / MIDDLE, -1.0))?;
-    layers.block("down1", channels, OUTER_KERNEL, 1)?;
+    layers.block("down1", channels, FIRST_KERNEL, 1)?;
     layers.block("down2", 2 * channels, 3, 2)?;
     layers.block("down3", 4 * channels, 3, 2)?;
     for number in 1..=BLOCKS {
@@ -84,8 +93,8 @@ pub fn transformation_network(size: FeedForwardSize, [height, width]: [usize; 2]
         layers.add(&format!("up{number}_resize"), UpSampling2D::new([2, 2]))?;
         layers.block(&format!("up{number}"), channels, 3, 1)?;
     }
-    layers.pad("output", OUTER_KERNEL)?;
-    let last = Conv2D::new(3, [OUTER_KERNEL; 2]).activation(ActivationKind::Tanh);
+    layers.pad("output", size.last_kernel())?;
+    let last = Conv2D::new(3, [size.last_kernel(); 2]).activation(ActivationKind::Tanh);
     layers.add("output_conv", last)?;
     layers.add("to_pixels", Rescaling::new(OUTPUT_REACH, MIDDLE))?;
     let Layers { builder, last } = layers;
@@ -141,7 +150,7 @@ mod tests {
     #[test]
     fn sizes() {
         let parameters = |size| transformation_network(size, [64, 64], 1).unwrap().parameters().0;
-        assert_eq!([FeedForwardSize::Small, FeedForwardSize::Base].map(parameters), [424_099, 1_677_635]);
+        assert_eq!([FeedForwardSize::Small, FeedForwardSize::Base].map(parameters), [421_411, 1_677_635]);
         let odd = transformation_network(FeedForwardSize::Small, [30, 41], 1).unwrap();
         assert_eq!(odd.output().unwrap().shape().sizes(), [32, 44, 3]);
         assert!(transformation_network(FeedForwardSize::Small, [0, 64], 1).is_err());

@@ -9,7 +9,7 @@
 //! a time, which diverge, because each layer's are right only for the wrong ones before it.
 
 use super::PixelRange;
-use super::apply::FeedForwardConfig;
+use super::apply::StylizerConfig;
 use crate::Result;
 use crate::nn::layers::Layer;
 use crate::nn::{Network, Plan, StepSeed};
@@ -24,7 +24,7 @@ pub(super) fn measured(
     network: &Network,
     image: &Canvas,
     (range, unit): (PixelRange, usize),
-    config: FeedForwardConfig,
+    config: StylizerConfig,
     done: &mut dyn FnMut(usize, usize) -> Result<()>,
 ) -> Result<Network> {
     let crop = image.size.map(|side| side.min(CROP.next_multiple_of(unit)));

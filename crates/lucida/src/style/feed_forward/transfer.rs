@@ -1,7 +1,7 @@
 //! A photo in a feed-forward style: sizes, masks, strength, colors.
 
 use super::FeedForwardStyle;
-use super::apply::{FeedForwardConfig, FeedForwardStylizer};
+use super::apply::{StylizerConfig, FeedForwardStylizer};
 use crate::core::Progress;
 use crate::data::Image;
 use crate::style::pipeline::constrained_objective::PreserveMask;
@@ -49,11 +49,11 @@ pub struct FeedForwardMasks<'a> {
 ///
 /// ```
 /// use lucida::prelude::*;
-/// use lucida::style::{FeedForwardConfig, FeedForwardMasks, FeedForwardRequest, FeedForwardSize, FeedForwardStyle};
+/// use lucida::style::{StylizerConfig, FeedForwardMasks, FeedForwardRequest, FeedForwardSize, FeedForwardStyle};
 /// use lucida::style::{FeedForwardTransfer, transformation_network};
 ///
 /// let style = FeedForwardStyle::new(transformation_network(FeedForwardSize::Small, [64, 64], 42)?, ["waves"])?;
-/// let config = FeedForwardConfig { memory: None, cpu: Cpu::detect() };
+/// let config = StylizerConfig { memory: None, cpu: Cpu::detect() };
 /// let mut transfer = FeedForwardTransfer::new(style, FeedForwardRequest::default(), config)?;
 /// let photo = Image::filled(61, 40, &[90, 120, 200]);
 /// let result = transfer.transfer(&photo, FeedForwardMasks::default(), &mut ())?;
@@ -72,7 +72,7 @@ impl FeedForwardTransfer {
     ///
     /// # Errors
     /// [`Error::Argument`] when the strength or the size is invalid; else as [`FeedForwardStylizer::new`].
-    pub fn new(style: FeedForwardStyle, mut request: FeedForwardRequest, config: FeedForwardConfig) -> Result<Self> {
+    pub fn new(style: FeedForwardStyle, mut request: FeedForwardRequest, config: StylizerConfig) -> Result<Self> {
         if !(0.0..=1.0).contains(&request.strength) {
             return Err(Error::argument(format!("a strength of {}; it must be 0 to 1", request.strength)));
         }
