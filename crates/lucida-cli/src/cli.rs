@@ -50,7 +50,7 @@ pub(crate) use run::{ArrayFile, Run};
 pub(crate) use serve::Serve;
 pub(crate) use studio::Studio;
 pub(crate) use style::{
-    FastArgs, KeepColors, Style, StyleArgs, StyleFrames, StyleOptimizerName, StyleTrain, StyleVideo,
+    FastArgs, FastNetwork, KeepColors, Style, StyleArgs, StyleFrames, StyleOptimizerName, StyleTrain, StyleVideo,
 };
 pub(crate) use subject::Subject;
 pub(crate) use train::{OptimizerName, ScheduleName, Train, TrainFolder, TrainKnown, TrainMnist, TrainingArguments};

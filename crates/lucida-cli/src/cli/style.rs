@@ -118,8 +118,8 @@ const FAST: &str = "Feed-forward style";
 #[command(next_help_heading = FAST)]
 pub(crate) struct FastArgs {
     /// Stylize in one pass, with a network of `lucida style-train`, or another network of style (.onnx, .pth, ...)
-    #[arg(long, value_name = "FILE", num_args = 0..=1, value_hint = ValueHint::FilePath)]
-    pub(crate) fast: Option<Option<PathBuf>>,
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", value_hint = ValueHint::FilePath)]
+    pub(crate) fast: Option<FastNetwork>,
 
     /// Strength of the style, from 0 (the photo) to 1
     #[arg(long, value_name = "STRENGTH", default_value = "1", requires = "fast", value_parser = strength)]
@@ -133,6 +133,22 @@ pub(crate) struct FastArgs {
     /// mean=..,std=.. [default: the file's, else by a trial]
     #[arg(long, value_name = "FORMAT", requires = "fast")]
     pub(crate) preprocessing: Option<PreprocessingChoice>,
+}
+
+/// A network that stylizes in one pass.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum FastNetwork {
+    /// The one that is built in.
+    BuiltIn,
+    File(PathBuf),
+}
+
+impl FromStr for FastNetwork {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text.is_empty() { Self::BuiltIn } else { Self::File(text.into()) })
+    }
 }
 
 /// A style of a network, and its weight.

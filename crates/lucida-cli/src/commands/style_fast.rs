@@ -11,8 +11,8 @@ use lucida::data::{FileKind, Image, free_memory};
 use lucida::files;
 use lucida::nn::counted;
 use lucida::style::{
-    Canvas, StylizerConfig, FeedForwardMasks, FeedForwardRequest, FeedForwardStyle, FeedForwardTransfer, InitialImage,
-    Original, Preset, StyleConfig, StyleLoss, StyleNetwork, StyleRequest, StyledImage, transfer,
+    Canvas, FeedForwardMasks, FeedForwardRequest, FeedForwardStyle, FeedForwardTransfer, InitialImage, Original,
+    Preset, StyleConfig, StyleLoss, StyleNetwork, StyleRequest, StyledImage, StylizerConfig, transfer,
 };
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ use super::{Context, refuse_within};
 use crate::arguments::StartArgument;
 use crate::bar::Bar;
 use crate::cli::place::{free, name_of, refuse_file_name};
-use crate::cli::{FastArgs, Style, StyleArgs};
+use crate::cli::{FastArgs, FastNetwork, Style, StyleArgs};
 use crate::exit::{Reported, Usage, report};
 use crate::interrupt;
 use crate::output::seconds;
@@ -176,14 +176,13 @@ fn places(arguments: &Style, photos: &[&Path], style: String, bits: u8) -> Resul
 impl FastArgs {
     /// The file of the network.
     pub(super) fn file(&self) -> Result<&Path, Usage> {
-        let file = self.fast.as_ref().and_then(Option::as_deref);
-        let file = file.ok_or_else(|| {
-            Usage(
+        let Some(FastNetwork::File(file)) = &self.fast else {
+            return Err(Usage(
                 "--fast: no network is built in yet; `lucida style-train painting.jpg -o painting.lucida` trains one for a \
                  style of yours, and --fast painting.lucida uses it"
                     .into(),
-            )
-        })?;
+            ));
+        };
         if FileKind::of_path(file, 8).is_ok() {
             return Err(Usage(format!(
                 "--fast: {}: is the name of an image; --fast takes the file of a network, and comes after the photos",
@@ -292,7 +291,8 @@ impl FastCommand<'_> {
         let (canvas, refined) = match &self.polish {
             Some(polish) => {
                 let colors = self.fast.request().colors;
-                let job = StyleRequest { mask, preserve, colors, ..StyleRequest::new(original.image.clone(), Vec::new()) };
+                let job =
+                    StyleRequest { mask, preserve, colors, ..StyleRequest::new(original.image.clone(), Vec::new()) };
                 let (canvas, refined) =
                     polish.run(job, made, &mut |step: &Step<'_>| bar.borrow_mut().update(step)).with_context(named)?;
                 (canvas, Some(refined))

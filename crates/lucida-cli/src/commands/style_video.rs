@@ -68,7 +68,9 @@ pub(super) fn run(arguments: &StyleVideo, context: Context) -> Result<()> {
         return context.output.json(&VideoJson { file: out, frames: count, width, height, seconds: taken });
     }
     bar.borrow().hide();
-    context.output.written(out, &format!("{} of {width}x{height} pixels in {}", counted(count, "frame"), seconds(taken)))
+    context
+        .output
+        .written(out, &format!("{} of {width}x{height} pixels in {}", counted(count, "frame"), seconds(taken)))
 }
 
 /// What `--json` prints.
@@ -89,7 +91,9 @@ fn refuse_options(arguments: &StyleVideo) -> Result<()> {
     }
     let colors = arguments.transfer.keep_colors;
     if colors == Some(KeepColors::Histogram) || (colors.is_some() && !fast) {
-        bail!("--keep-colors: colors matched to each frame would flicker; with --fast, --keep-colors luminance is possible");
+        bail!(
+            "--keep-colors: colors matched to each frame would flicker; with --fast, --keep-colors luminance is possible"
+        );
     }
     if arguments.fast.fast.is_some() {
         arguments.fast.file()?;
@@ -103,7 +107,8 @@ fn place(arguments: &StyleVideo) -> Result<PathBuf> {
         Some(_) => format!("{}-{}", name_of(&arguments.video), name_of(arguments.fast.file()?)),
         None => style_name(&arguments.video, &arguments.styles),
     };
-    let ending = arguments.video.extension().map_or_else(|| "mp4".into(), |ending| ending.to_string_lossy().into_owned());
+    let ending =
+        arguments.video.extension().map_or_else(|| "mp4".into(), |ending| ending.to_string_lossy().into_owned());
     let out = free(arguments.out.as_deref(), arguments.force, format!("{name}.{ending}").into());
     if out.extension().is_none() {
         bail!("{}: the ending of the name says the format: .gif, .png, .webp, .mp4, .mkv, .webm", out.display());

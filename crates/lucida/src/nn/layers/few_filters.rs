@@ -14,8 +14,8 @@
 use lucida_kernels::ops::{Pointwise, pointwise};
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, ConvFinish, Cpu};
 
-use crate::nn::op::{Backward, Forward, Fused, Op, OpConfig, OpStats, WantedGradients};
 use crate::nn::Weight;
+use crate::nn::op::{Backward, Forward, Fused, Op, OpConfig, OpStats, WantedGradients};
 
 /// Rows of the output that are computed at a time: their sums stay in the cache.
 const BAND: usize = 16;

@@ -23,7 +23,10 @@ impl Network {
                 Some(norm) => {
                     let called_again = self.nodes.iter().any(|other| other.weights_of() == Some(node.name()));
                     if called_again || node.weights_of().is_some() {
-                        return Err(Error::layer(node.name(), "is called several times, each time with other statistics"));
+                        return Err(Error::layer(
+                            node.name(),
+                            "is called several times, each time with other statistics",
+                        ));
                     }
                     let GroupNormalization { epsilon, center, scale, .. } = *norm;
                     // What was measured before does not count.
@@ -50,7 +53,9 @@ impl Network {
 
 fn instance_normalization(node: &Node) -> Option<&GroupNormalization> {
     match &node.layer {
-        Layer::GroupNormalization(norm) if norm.groups.is_none_or(|groups| groups == node.shape.channels()) => Some(norm),
+        Layer::GroupNormalization(norm) if norm.groups.is_none_or(|groups| groups == node.shape.channels()) => {
+            Some(norm)
+        }
         _ => None,
     }
 }

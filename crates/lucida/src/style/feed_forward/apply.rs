@@ -306,3 +306,69 @@ impl PixelRange {
         values.iter_mut().for_each(|value| *value = (*value - self.black) * scale);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::style::{FeedForwardSize, transformation_network};
+
+    fn stylizer(memory: Option<u64>) -> FeedForwardStylizer {
+        let network = transformation_network(FeedForwardSize::Small, [64, 64], 42).unwrap();
+        let style = FeedForwardStyle::new(network, ["a"]).unwrap();
+        FeedForwardStylizer::new(&style, &[1.0], StylizerConfig { memory, cpu: Cpu::detect() }).unwrap()
+    }
+
+    fn waves(size: [usize; 2]) -> Canvas {
+        let value = |at: usize| {
+            let (y, x) = ((at / size[1]) as f32, (at % size[1]) as f32);
+            let v = 110.0 + 60.0 * (y * 0.21 + (x * 0.05).sin() * 3.0).sin() + 60.0 * (x * 0.17 + y * y * 0.002).cos();
+            [v, 0.7 * v, 220.0 - v]
+        };
+        Canvas { size, values: (0..size[0] * size[1]).flat_map(value).collect() }
+    }
+
+    #[test]
+    fn tiles_give_nearly_the_whole_image_and_leave_no_seam() {
+        let image = waves([402, 519]);
+        let whole = stylizer(None).stylize(&image, &mut ()).unwrap();
+        let mut tiled = stylizer(None);
+        assert_eq!((tiled.unit, tiled.halo), (4, Some(60)));
+        // Room for tiles of 220x220.
+        let held = HELD_PER_PIXEL * 404 * 520 + BYTES_PER_WEIGHT * tiled.network.parameters().0;
+        tiled.config.memory = Some((held + 220 * 220 * tiled.per_pixel) as u64);
+        let mut steps = Vec::new();
+        let mut tell = |step: &Step<'_>| {
+            steps.push((step.done, step.total));
+            std::ops::ControlFlow::Continue(())
+        };
+        let parts = tiled.stylize(&image, &mut tell).unwrap();
+        assert!(steps.len() > 8 && steps.last().is_some_and(|(done, total)| Some(*done) == *total), "{steps:?}");
+        let apart: Vec<f32> = whole.values.iter().zip(&parts.values).map(|(a, b)| (a - b).abs()).collect();
+        let mean = apart.iter().sum::<f32>() / apart.len() as f32;
+        assert!(mean < 3.0, "{mean}");
+        let mut stop = |_: &Step<'_>| std::ops::ControlFlow::Break(());
+        assert!(matches!(tiled.stylize(&image, &mut stop), Err(Error::Interrupted)));
+        tiled.config.memory = Some(1 << 20);
+        let message = tiled.stylize(&image, &mut ()).unwrap_err().to_string();
+        assert!(message.contains("519") || message.contains("520x404"), "{message}");
+    }
+
+    #[test]
+    fn fixed_statistics_make_tiles_exact() {
+        let image = waves([240, 320]);
+        let mut stylizer = stylizer(None);
+        let mut fixed = stylizer.network.with_batch_statistics().unwrap();
+        for weight in fixed.weights_mut() {
+            if weight.name().ends_with("moving_variance") {
+                weight.values_mut().fill(0.3);
+            }
+        }
+        stylizer.network = fixed;
+        let whole = stylizer.stylize(&image, &mut ()).unwrap();
+        let held = HELD_PER_PIXEL * 240 * 320 + BYTES_PER_WEIGHT * stylizer.network.parameters().0;
+        stylizer.config.memory = Some((held + 180 * 180 * stylizer.per_pixel) as u64);
+        let parts = stylizer.stylize(&image, &mut ()).unwrap();
+        let apart = whole.values.iter().zip(&parts.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 0.05, "{apart}");
+    }
+}

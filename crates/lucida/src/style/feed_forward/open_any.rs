@@ -152,3 +152,54 @@ fn with_rescaling(network: &Network, before: Option<Rescaling>, after: Option<Re
     built.replace_with(network.clone())?;
     Ok(built)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Sequential;
+    use crate::nn::layers::{ActivationKind, Conv2D};
+
+    /// Networks that keep their image, through an activation.
+    fn opened(activation: ActivationKind, preprocessing: Option<&str>) -> Result<FeedForwardStyle> {
+        let conv = Conv2D::new(3, [1, 1]).activation(activation);
+        let mut network = Sequential::new("a", [32, 32, 3]).add(conv).build(1)?;
+        let identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        network.weights_mut()[0].values_mut().copy_from_slice(&identity);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.onnx");
+        Model::new(network).save(&path)?;
+        let choice = preprocessing.map(|text| text.parse::<PreprocessingChoice>()).transpose()?;
+        FeedForwardStyle::open_with(&path, choice.as_ref())
+    }
+
+    #[test]
+    fn ranges_are_those_that_come_out_again() {
+        for (activation, preprocessing, expected) in [
+            (ActivationKind::Linear, None, [PixelRange::BYTES; 2]),
+            (ActivationKind::Sigmoid, None, [PixelRange::UNIT; 2]),
+            (ActivationKind::Linear, Some("unit"), [PixelRange::UNIT; 2]),
+            (ActivationKind::Linear, Some("tf"), [PixelRange::SIGNED; 2]),
+            (ActivationKind::Sigmoid, Some("raw"), [PixelRange::BYTES, PixelRange::UNIT]),
+        ] {
+            let style = opened(activation, preprocessing).unwrap();
+            let found = [style.input_range(), style.output_range()];
+            assert_eq!(found, expected, "{activation:?} {preprocessing:?}");
+            assert_eq!(style.names(), ["own"]);
+        }
+        let message = opened(ActivationKind::Linear, Some("caffe")).unwrap_err().to_string();
+        assert!(message.contains("red, green, and blue"), "{message}");
+    }
+
+    #[test]
+    fn means_and_deviations_become_layers() {
+        let style = opened(ActivationKind::Linear, Some("torch")).unwrap();
+        assert_eq!([style.input_range(), style.output_range()], [PixelRange::BYTES; 2]);
+        let network = style.model(&[1.0]).unwrap().network;
+        let pixels = run(&network, PixelRange::BYTES).unwrap();
+        assert_eq!(output_range(&pixels), PixelRange::BYTES);
+        let mut plan = Plan::builder(&network).build().unwrap();
+        plan.input_mut().fill(77.0);
+        plan.forward(&network).unwrap();
+        assert!(plan.output(0).iter().all(|value| (value - 77.0).abs() < 1e-3));
+    }
+}

@@ -101,7 +101,8 @@ impl Sums {
     fn write(&self, network: &mut Network) {
         for (mean, sums) in &self.norms {
             let means = sums.iter().map(|[sum, _]| sum / self.count);
-            let variances = sums.iter().map(|[sum, squares]| (squares / self.count - (sum / self.count).powi(2)).max(0.0));
+            let variances =
+                sums.iter().map(|[sum, squares]| (squares / self.count - (sum / self.count).powi(2)).max(0.0));
             let (means, variances): (Vec<f64>, Vec<f64>) = (means.collect(), variances.collect());
             for (weight, values) in [(*mean, means), (*mean + 1, variances)] {
                 let to = network.weights_mut()[weight].values_mut();

@@ -36,7 +36,7 @@ fn a_file_holds_all_styles() {
     opened.save(&again).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&again).unwrap());
     // To others it is a model of the first style.
-    let model = load_model(&path).unwrap();
+    let model = crate::weights::load_model(&path).unwrap();
     assert_eq!(run(&model), run(&opened.model(&[1.0, 0.0, 0.0]).unwrap()));
     assert_ne!(run(&model), run(&opened.model(&[0.0, 1.0, 0.0]).unwrap()));
 }

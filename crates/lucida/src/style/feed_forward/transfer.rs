@@ -1,7 +1,7 @@
 //! A photo in a feed-forward style: sizes, masks, strength, colors.
 
 use super::FeedForwardStyle;
-use super::apply::{StylizerConfig, FeedForwardStylizer};
+use super::apply::{FeedForwardStylizer, StylizerConfig};
 use crate::core::Progress;
 use crate::data::Image;
 use crate::style::pipeline::constrained_objective::PreserveMask;

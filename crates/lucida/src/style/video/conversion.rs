@@ -121,7 +121,10 @@ impl FrameStylizer for FastFrames {
                 for ((painted, moved), trust) in pixels.zip(&flow.trust) {
                     let weight = self.temporal_weight / BALANCE * trust;
                     let share = weight / (1.0 + weight);
-                    painted.iter_mut().zip(moved).for_each(|(x, moved)| *x = x.clamp(0.0, 255.0) * (1.0 - share) + share * moved);
+                    painted
+                        .iter_mut()
+                        .zip(moved)
+                        .for_each(|(x, moved)| *x = x.clamp(0.0, 255.0) * (1.0 - share) + share * moved);
                 }
             }
         }
@@ -162,7 +165,10 @@ impl FrameStore {
         if store.folder.symlink_metadata().is_ok() && !same {
             if found.is_some() && !restart {
                 let problem = "has frames of another conversion, or of other options";
-                return Err(Error::argument(format!("{}: {problem}; remove it, or start again by force", path.display())));
+                return Err(Error::argument(format!(
+                    "{}: {problem}; remove it, or start again by force",
+                    path.display()
+                )));
             }
             if found.is_none() {
                 return Err(Error::argument(format!("{}: is not a folder of frames", store.folder.display())));

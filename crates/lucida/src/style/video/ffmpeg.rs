@@ -269,7 +269,8 @@ fn encoder(encoding: &VideoEncoding, to: &Path) -> Command {
     let filter = format!("{even}scale=out_color_matrix=bt709:out_range=tv,format=yuv420p");
     command.args(["-vf", &filter, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]);
     command.args(["-crf", QUALITY, "-b:v", "0"]);
-    if to.extension().is_some_and(|ending| ["mp4", "m4v", "mov"].iter().any(|other| ending.eq_ignore_ascii_case(other))) {
+    if to.extension().is_some_and(|ending| ["mp4", "m4v", "mov"].iter().any(|other| ending.eq_ignore_ascii_case(other)))
+    {
         // Players can begin before they have the whole file.
         command.args(["-movflags", "+faststart"]);
     }

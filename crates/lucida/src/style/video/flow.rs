@@ -163,13 +163,7 @@ fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize;
 
 /// How much a block at `origin` differs from one that is moved by a vector, and the price of the vector. Once both are no
 /// less than `most`, the rest is not looked at: sums of differences only grow.
-fn cost(
-    now: &Plane,
-    before: &Plane,
-    origin: [isize; 2],
-    (vector, price): ([isize; 2], f32),
-    most: f32,
-) -> f32 {
+fn cost(now: &Plane, before: &Plane, origin: [isize; 2], (vector, price): ([isize; 2], f32), most: f32) -> f32 {
     // A rim around the block makes the vectors smoother.
     let rim = BLOCK as isize / 2;
     let [rows, columns] = origin.map(|from| from - rim..from + BLOCK as isize + rim);

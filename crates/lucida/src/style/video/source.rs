@@ -75,7 +75,8 @@ impl VideoSource {
                 let image = image(index)?;
                 let alpha = opacity.next().transpose()?.flatten();
                 let [width, height] = [image.width(), image.height()];
-                let alpha = alpha.map(|alpha| alpha.resize(width, height, crate::data::Filter::Bilinear)).transpose()?;
+                let alpha =
+                    alpha.map(|alpha| alpha.resize(width, height, crate::data::Filter::Bilinear)).transpose()?;
                 Ok(VideoFrame { image, alpha })
             });
         }

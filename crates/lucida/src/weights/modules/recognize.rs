@@ -47,7 +47,11 @@ const NETWORKS: [Known; 18] = [
 /// The names of networks and families, for messages.
 pub(in crate::weights) fn known() -> String {
     let networks = NETWORKS.iter().map(|known| known.name);
-    networks.chain(FAMILIES.iter().map(|family| family.name)).chain([style_transformer::NAME]).collect::<Vec<_>>().join(", ")
+    networks
+        .chain(FAMILIES.iter().map(|family| family.name))
+        .chain([style_transformer::NAME])
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// timm's networks of other arithmetic that have the same tensors: their filters against aliasing are not stored.

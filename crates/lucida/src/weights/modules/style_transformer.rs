@@ -91,10 +91,7 @@ impl Layers<'_> {
             return Err(Error::argument(format!("tensor {tensor:?} is missing, or not a kernel")));
         };
         let [rows, columns] = [height, width].map(|side| [(side / 2) as i64; 2]);
-        self.add(
-            &format!("{name}.reflection_pad"),
-            Pad2D { padding: [rows, columns], mode: PadMode::Reflect },
-        )?;
+        self.add(&format!("{name}.reflection_pad"), Pad2D { padding: [rows, columns], mode: PadMode::Reflect })?;
         self.add(&format!("{name}.conv2d"), Conv2D::new(filters, [height, width]).strides([stride; 2]))
     }
 
