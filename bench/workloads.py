@@ -211,6 +211,16 @@ WORKLOADS = {
         )
         for size in (256, 512)
     },
+    **{
+        f"style-train-{size}": Workload(
+            f"A step of the training of a feed-forward style, network {size}",
+            "Two crops of 256x256 pixels and the twin of one, through the network and the first three blocks of VGG16: losses of "
+            "content, style, variation and temporal consistency, backward to the weights, Adam.",
+            ["style_train_step", size, "2"],
+            [["style_train_step_torch.py", size, "2"]],
+        )
+        for size in ("small", "base")
+    },
     "style-512-avx2": Workload(
         "A step of style transfer, 512x512, AVX2 alone",
         f"{STYLE} Lucida is held to AVX2 by LUCIDA_SIMD; Keras is not.",

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::ops::ControlFlow;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use lucida::core::{Detail, Progress, Step, StyleProgress, Unit};
+use lucida::core::{Detail, FeedForwardProgress, Progress, Step, StyleProgress, Unit};
 use lucida::nn::counted;
 use lucida::weights::hub::megabytes;
 
@@ -16,6 +16,9 @@ const COUNT: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {eta} left";
 const STAGES: &str = "{msg:20} {wide_bar} {pos}/{len} - {per_sec} - {eta} left";
 const BYTES: &str = "{wide_bar} {decimal_bytes}/{decimal_total_bytes} - {decimal_bytes_per_sec} - {eta} left";
 const STYLE: &str = "{prefix} {wide_bar} {percent}% - {msg} - {eta} left";
+const LOSSES: &str = "{wide_bar} {pos}/{len} - {msg} - {per_sec} - {eta} left";
+/// Lines on a training of style, where there is no bar.
+const LINES: u64 = 20;
 /// Resolution of the bar of style transfer.
 const PARTS: f64 = 10_000.0;
 
@@ -161,6 +164,34 @@ impl Bar {
     }
 }
 
+impl Bar {
+    /// A step of the training of a feed-forward style.
+    fn show_training(&self, step: &Step<'_>, losses: &FeedForwardProgress) {
+        let FeedForwardProgress { loss, content_loss, style_loss, .. } = *losses;
+        let (done, total) = (step.done, step.total.unwrap_or(0));
+        let words = format!("loss {loss:.4} (content {content_loss:.4}, style {style_loss:.4})");
+        match &self.bar {
+            Some(bar) => {
+                bar.set_style(style(LOSSES, ""));
+                bar.set_message(words);
+                bar.set_length(total);
+                if bar.position() == 0 && done > 1 {
+                    // Steps before a training was resumed do not count for the speed.
+                    bar.set_position(done - 1);
+                    bar.reset_eta();
+                }
+                bar.set_position(done);
+            }
+            None => {
+                if done.is_multiple_of((total / LINES).max(1)) {
+                    self.output.info(&format!("{done}/{total}: {words}"));
+                }
+                step.fraction().into_iter().for_each(|fraction| self.estimate.at(fraction));
+            }
+        }
+    }
+}
+
 impl Progress for Bar {
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
         match (step.detail, step.unit) {
@@ -168,6 +199,10 @@ impl Progress for Bar {
             (Detail::Style(style), _) => {
                 self.begin(step);
                 self.show_style(step.fraction().unwrap_or(0.0), &style);
+            }
+            (Detail::FeedForward(losses), _) => {
+                self.begin(step);
+                self.show_training(step, &losses);
             }
             // Checksums are quick compared with the download.
             (_, Unit::Bytes) if !step.stage.is_empty() => {}
@@ -216,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_bar_can_be_drawn() {
-        for template in [COUNT, STAGES, BYTES, STYLE] {
+        for template in [COUNT, STAGES, BYTES, STYLE, LOSSES] {
             ProgressStyle::with_template(template).unwrap();
         }
     }

@@ -49,7 +49,9 @@ pub(crate) use report::ReportArguments;
 pub(crate) use run::{ArrayFile, Run};
 pub(crate) use serve::Serve;
 pub(crate) use studio::Studio;
-pub(crate) use style::{KeepColors, Style, StyleArgs, StyleFrames, StyleOptimizerName};
+pub(crate) use style::{
+    FastArgs, FastNetwork, KeepColors, Style, StyleArgs, StyleFrames, StyleOptimizerName, StyleTrain, StyleVideo,
+};
 pub(crate) use subject::Subject;
 pub(crate) use train::{OptimizerName, ScheduleName, Train, TrainFolder, TrainKnown, TrainMnist, TrainingArguments};
 pub(crate) use weights::{Models, Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList};
@@ -225,6 +227,12 @@ pub(crate) enum Command {
 
     /// Stylize video frames with temporal consistency
     StyleFrames(StyleFrames),
+
+    /// Train a network that stylizes images in one pass
+    StyleTrain(StyleTrain),
+
+    /// Stylize a video or an animated image
+    StyleVideo(StyleVideo),
 
     /// Explain a prediction: attribution maps and faithfulness scores
     Explain(Explain),

@@ -51,6 +51,11 @@ pub(crate) fn part(text: &str) -> Result<f64, String> {
     real(text, |number| (0.0..1.0).contains(&number), "a number from 0 up, less than 1, as in 0.2")
 }
 
+/// How much of something: from nothing to all.
+pub(crate) fn strength(text: &str) -> Result<f64, String> {
+    real(text, |number| (0.0..=1.0).contains(&number), "a number from 0 to 1, as in 0.7")
+}
+
 /// How many neighbors t-SNE keeps together.
 pub(crate) fn perplexity(text: &str) -> Result<f64, String> {
     real(text, |number| (1.0..=1000.0).contains(&number), "a number from 1 to 1000, as in 30")

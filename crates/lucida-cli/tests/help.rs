@@ -41,6 +41,7 @@ const COMMANDS: [&[&str]; 38] = [
     &["bench", "plan"],
     &["style"],
     &["style-frames"],
+    &["style-video"],
     &["serve"],
     &["studio"],
     &["doctor"],

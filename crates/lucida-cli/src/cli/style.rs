@@ -1,14 +1,16 @@
-//! The options of `lucida style` and `lucida style-frames`.
+//! The options of `lucida style`, `lucida style-frames` and `lucida style-video`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum, ValueHint};
-use lucida::style::{Pooling, Preset, StyleLoss};
+use lucida::data::PreprocessingChoice;
+use lucida::style::{FeedForwardSize, Pooling, Preset, StyleLoss};
 
 use super::Bulk;
 use super::place::{FilePlace, FolderPlace, result_folder};
 use crate::arguments::{Bytes, StartArgument};
-use crate::numbers::{not_negative, positive, whole};
+use crate::numbers::{not_negative, positive, strength, whole};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,6 +33,9 @@ Examples:
   lucida style photo.jpg painting.jpg -o out.png --preset gatys --network vgg19
   lucida style photos/ painting.jpg -o stylized/
       all images of a folder
+  lucida style a.jpg b.jpg c.jpg --fast starry.lucida -o stylized/
+      in one pass each, with a network that `lucida style-train` has trained
+  lucida style photo.jpg --fast two.lucida --mix waves=0.7,night=0.3
   lucida style photos/ painting.jpg -o stylized/ --distributed mpi
       sharded over all MPI processes
 
@@ -44,12 +49,25 @@ pub(crate) struct Style {
     #[arg(value_hint = ValueHint::AnyPath)]
     pub(crate) content: PathBuf,
 
-    /// Style images, or brushwork (built in); several are blended, or placed by --mask
-    #[arg(value_hint = ValueHint::FilePath, required = true)]
+    /// Style images, or brushwork (built in); several are blended, or placed by --mask. With --fast: more content images
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "fast")]
     pub(crate) styles: Vec<PathBuf>,
 
     #[command(flatten)]
     pub(crate) place: FilePlace,
+
+    #[command(flatten)]
+    pub(crate) fast: FastArgs,
+
+    /// Polish the result with this many steps of the optimization, which start from it
+    #[arg(long, value_name = "N", help_heading = FAST, requires_all = ["fast", "refine_styles"],
+        value_parser = whole::<u32>(1..=100_000))]
+    pub(crate) refine: Option<u32>,
+
+    /// Style image of --refine, or brushwork; several, separated by commas, are blended
+    #[arg(long = "refine-style", value_name = "IMAGES", help_heading = FAST, requires = "refine", value_delimiter = ',',
+        value_hint = ValueHint::FilePath)]
+    pub(crate) refine_styles: Vec<PathBuf>,
 
     #[command(flatten)]
     pub(crate) transfer: StyleArgs,
@@ -92,6 +110,122 @@ pub(crate) struct Style {
     pub(crate) every: u32,
 }
 
+/// The heading of the options of [`FastArgs`].
+const FAST: &str = "Feed-forward style";
+
+/// How images are stylized in one pass.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = FAST)]
+pub(crate) struct FastArgs {
+    /// Stylize in one pass, with a network of `lucida style-train`, or another network of style (.onnx, .pth, ...)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", value_hint = ValueHint::FilePath)]
+    pub(crate) fast: Option<FastNetwork>,
+
+    /// Strength of the style, from 0 (the photo) to 1
+    #[arg(long, value_name = "STRENGTH", default_value = "1", requires = "fast", value_parser = strength)]
+    pub(crate) strength: f64,
+
+    /// Styles of the network to mix, such as waves=0.7,night=0.3 [default: the first]
+    #[arg(long, value_name = "NAME=WEIGHT", requires = "fast", value_delimiter = ',')]
+    pub(crate) mix: Vec<MixedStyle>,
+
+    /// Pixels of a network from elsewhere: raw (0..255), unit (0..1), tf (-1..1), torch (ImageNet mean and std), or
+    /// mean=..,std=.. [default: the file's, else by a trial]
+    #[arg(long, value_name = "FORMAT", requires = "fast")]
+    pub(crate) preprocessing: Option<PreprocessingChoice>,
+}
+
+/// A network that stylizes in one pass.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum FastNetwork {
+    /// The one that is built in.
+    BuiltIn,
+    File(PathBuf),
+}
+
+impl FromStr for FastNetwork {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text.is_empty() { Self::BuiltIn } else { Self::File(text.into()) })
+    }
+}
+
+/// A style of a network, and its weight.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MixedStyle {
+    pub(crate) name: String,
+    pub(crate) weight: f32,
+}
+
+impl FromStr for MixedStyle {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, weight) = text.rsplit_once('=').unwrap_or((text, "1"));
+        let weight = not_negative(weight)? as f32;
+        match name.trim() {
+            "" => Err("expected NAME=WEIGHT, such as waves=0.7".to_owned()),
+            name => Ok(Self { name: name.to_owned(), weight }),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida style-video clip.mp4 --fast starry.lucida -o painted.mp4
+      every frame in one pass, the sound copied
+  lucida style-video loop.gif --fast starry.lucida -o painted.gif
+      animated GIF, PNG and WebP need no other program
+  lucida style-video loop.gif --fast starry.lucida -o painted.webp --size 320
+  lucida style-video clip.mp4 painting.jpg -o painted.mp4 --size 512
+      by optimization, as style-frames does: slow, and the best there is
+
+Video files are decoded and encoded by ffmpeg, which has to be installed. Each frame stays close to the one before, moved by the \
+optical flow, as far as --temporal-weight says. Finished frames are kept in a folder beside the result, named OUT.frames, until \
+the video is written: the same command resumes what was stopped, and the result is the same.")]
+pub(crate) struct StyleVideo {
+    /// Video: animated GIF, PNG or WebP, or any file that ffmpeg reads
+    #[arg(value_name = "VIDEO", value_hint = ValueHint::FilePath)]
+    pub(crate) video: PathBuf,
+
+    /// Style images, or brushwork (built in); several are blended
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "fast", conflicts_with = "fast")]
+    pub(crate) styles: Vec<PathBuf>,
+
+    /// Output file: .gif, .png, .webp, or with ffmpeg .mp4, .mkv, .webm, ... [default: a new one in the current folder, named
+    /// after the input and the style]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Overwrite files that already exist, and start an interrupted conversion again
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Print JSON only
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Keep the folder of frames, OUT.frames
+    #[arg(long)]
+    pub(crate) keep_frames: bool,
+
+    /// Optimization steps per frame after the first
+    #[arg(long, value_name = "N", default_value = "60", conflicts_with = "fast", value_parser = whole::<u32>(1..=100_000))]
+    pub(crate) frame_steps: u32,
+
+    /// Temporal-consistency weight; 0 disables it
+    #[arg(long, value_name = "WEIGHT", default_value = "100", value_parser = not_negative)]
+    pub(crate) temporal_weight: f64,
+
+    #[command(flatten)]
+    pub(crate) fast: FastArgs,
+
+    #[command(flatten)]
+    pub(crate) transfer: StyleArgs,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -127,6 +261,91 @@ pub(crate) struct StyleFrames {
     pub(crate) transfer: StyleArgs,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida style-train painting.jpg --content photos/ -o painting.lucida
+  lucida style-train a.jpg b.jpg --content photos/ -o two.lucida
+      two styles in one network, which can be mixed
+  lucida style-train painting.jpg --content photos/ -o painting.lucida --resume
+      resume a training that was stopped
+  lucida style-train painting.jpg --content photos/ -o painting.lucida \\
+      --size base --steps 20000
+  lucida style-train brushwork -o brushwork.lucida --style-scale 1.5
+
+Trains a network that stylizes an image in one pass. The network is saved again and again while it learns; Ctrl-C keeps it, and a \
+checkpoint to resume from. The folder next to the file, painting-training, has previews of three photos and a report.")]
+pub(crate) struct StyleTrain {
+    /// Style images, or brushwork (built in); each becomes a style of the network, named after its file
+    #[arg(value_hint = ValueHint::FilePath, required = true)]
+    pub(crate) styles: Vec<PathBuf>,
+
+    /// Folder of photos to train on, or a list of them; unreadable ones are skipped [default: the built-in photo]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) content: Option<PathBuf>,
+
+    /// Output file (.lucida) [default: a new one in the current folder, named after the first style]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Overwrite files that already exist
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Resume a stopped training from its checkpoint: repeat its command line and add --resume. The result is the same, to the
+    /// bit, as without the stop
+    #[arg(long, conflicts_with = "force")]
+    pub(crate) resume: bool,
+
+    /// Print JSON only
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Size of the network
+    #[arg(long, value_name = "SIZE", value_enum, default_value_t = FeedForwardSize::Small)]
+    pub(crate) size: FeedForwardSize,
+
+    /// Optimizer steps [default: about half an hour on two cores]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=10_000_000))]
+    pub(crate) steps: Option<u32>,
+
+    /// Crops per step
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=64))]
+    pub(crate) batch_size: Option<u32>,
+
+    /// Side of a crop, in pixels, a multiple of 4 (16 with --network vgg19) [default: 256]
+    #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(32..=1024))]
+    pub(crate) crop: Option<u32>,
+
+    /// Factor on the content weight: larger keeps more of the photo
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive)]
+    pub(crate) content_weight: f64,
+
+    /// Size of the style images: smaller gives smaller strokes
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive)]
+    pub(crate) style_scale: f64,
+
+    /// Factor on the total-variation weight
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = not_negative)]
+    pub(crate) smoothness: f64,
+
+    /// Factor on the temporal-consistency weight, against flicker in videos; 0 trains faster
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = not_negative)]
+    pub(crate) temporal_weight: f64,
+
+    /// Learning rate after the warm-up
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    pub(crate) learning_rate: Option<f64>,
+
+    /// Loss network [default: vgg16-builtin]
+    #[arg(long, value_name = "NETWORK", value_parser = lucida::style::NETWORKS)]
+    pub(crate) network: Option<String>,
+
+    /// Random seed: the same seed gives the same network
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+}
+
 /// How images are stylized.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Style transfer")]
@@ -135,7 +354,7 @@ pub(crate) struct StyleArgs {
     #[arg(long, value_name = "NAME", value_enum, default_value_t = Preset::Best)]
     pub(crate) preset: Preset,
 
-    /// Longer side of the result, in pixels [default: 512; the frames' with style-frames]
+    /// Longer side of the result, in pixels [default: 512; the image's with --fast, style-frames and style-video]
     #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(32..=16_384))]
     pub(crate) size: Option<u32>,
 

@@ -29,7 +29,10 @@ mod serve;
 mod source;
 mod studio;
 mod style;
+mod style_fast;
 mod style_frames;
+mod style_train;
+mod style_video;
 mod subject;
 mod summary;
 mod tables;
@@ -275,6 +278,8 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Dream(arguments) => dream::run(arguments, context),
         Command::Style(arguments) => style::run(arguments, context),
         Command::StyleFrames(arguments) => style_frames::run(arguments, context),
+        Command::StyleTrain(arguments) => style_train::run(arguments, context),
+        Command::StyleVideo(arguments) => style_video::run(arguments, context),
         Command::Explain(arguments) => explain::run(arguments, context),
         Command::Serve(arguments) => serve::run(arguments, context),
         Command::Studio(arguments) => studio::run(arguments, context),

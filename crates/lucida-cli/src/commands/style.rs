@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::bulk::answer;
-use super::{Context, refuse_within, shell_word};
+use super::{Context, refuse_within, shell_word, style_fast};
 use crate::arguments::StartArgument;
 use crate::bar::Bar;
 use crate::cli::place::{free, name_of, refuse_file_name};
@@ -87,6 +87,9 @@ fn unframed(image: Image) -> Original {
 }
 
 pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
+    if arguments.fast.fast.is_some() {
+        return style_fast::run(arguments, context);
+    }
     refuse_swapped("style", &arguments.content, &arguments.styles)?;
     if arguments.bulk.distributed.is_some() {
         return share(arguments, context);
@@ -434,7 +437,7 @@ fn note(arguments: &Style, network: &str, settings: &StyleConfig) -> String {
 }
 
 /// The result in the size of the content.
-fn enlarged(canvas: &Canvas, content: &Image) -> Result<Canvas> {
+pub(super) fn enlarged(canvas: &Canvas, content: &Image) -> Result<Canvas> {
     let size = [content.height(), content.width()];
     if size[0] * size[1] <= canvas.size[0] * canvas.size[1] {
         return Ok(canvas.resize(size)?);

@@ -22,7 +22,7 @@ pub use activation::{
 pub use broadcast::{Arithmetic, Broadcast, arithmetic, clear_where, merge, sum_broadcast};
 pub use elementwise::{Columns, multiply, transfer, transfer_columns};
 pub use local_response::{LocalResponse, local_response, local_response_backward};
-pub use normalize::{affine, channel_workspace, combine, gradient_moments, moments};
+pub use normalize::{affine, block_moments, block_workspace, channel_workspace, combine, gradient_moments, moments};
 pub(crate) use optimize::SharedUpdate;
 pub use optimize::{AdamStep, RmspropStep, SgdStep, Update, adam};
 pub use reduce::{sum_parts, sum_rows, sum_rows_workspace};

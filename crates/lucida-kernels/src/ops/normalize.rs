@@ -11,6 +11,45 @@ pub fn channel_workspace(cpu: Cpu, channels: usize) -> usize {
     (2 * cpu.threads() + 1) * channels
 }
 
+/// Floats of a row that is long enough: loops over shorter ones are mostly beginnings and ends.
+const LONG: usize = 64;
+
+/// Values per channel, repeated for as many pixels as fit into a long row.
+struct Repeated {
+    values: [f32; LONG],
+    len: usize,
+}
+
+impl Repeated {
+    fn new(values: &[f32]) -> Self {
+        let pixels = LONG / values.len();
+        let mut repeated = [0.0; LONG];
+        repeated[..pixels * values.len()]
+            .chunks_exact_mut(values.len().max(1))
+            .for_each(|to| to.copy_from_slice(values));
+        Self { values: repeated, len: pixels * values.len() }
+    }
+
+    /// The repeated values, or those themselves where there are as many.
+    fn or<'a>(&'a self, values: &'a [f32]) -> &'a [f32] {
+        if self.len > values.len() { &self.values[..self.len] } else { values }
+    }
+}
+
+/// Where the last whole row of `width` floats ends in `len` of them.
+fn whole(len: usize, width: usize) -> usize {
+    len - len % width
+}
+
+/// Adds two sums over long rows to those of the channels.
+fn fold(long: &[[f32; LONG]; 2], len: usize, sums: [&mut [f32]; 2]) {
+    for (long, sums) in long.iter().zip(sums) {
+        for pixel in long[..len].chunks_exact(sums.len()) {
+            sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+        }
+    }
+}
+
 /// Splits the rows over the threads, lets each fill two rows of sums, and adds these in order.
 fn reduce(
     cpu: Cpu,
@@ -67,7 +106,17 @@ pub fn moments(cpu: Cpu, input: &[f32], mean: &mut [f32], variance: &mut [f32], 
     center.copy_from_slice(&input[..channels]);
     for _ in 0..2 {
         reduce(cpu, rows, channels, workspace, mean, variance, |range, sums, squares| {
-            add_squared_deviations(cpu.isa(), of(range), center, sums, squares);
+            let (rows, repeated) = (of(range), Repeated::new(center));
+            let row = repeated.or(center);
+            if row.len() == channels {
+                return add_squared_deviations(cpu.isa(), rows, row, sums, squares);
+            }
+            let (long, rest) = rows.split_at(whole(rows.len(), row.len()));
+            let mut both = [[0.0; LONG]; 2];
+            let [a, b] = &mut both;
+            add_squared_deviations(cpu.isa(), long, row, &mut a[..row.len()], &mut b[..row.len()]);
+            add_squared_deviations(cpu.isa(), rest, center, sums, squares);
+            fold(&both, row.len(), [sums, squares]);
         });
         for ((m, v), c) in mean.iter_mut().zip(variance.iter_mut()).zip(center.iter_mut()) {
             let rest = *m / rows as f32;
@@ -75,6 +124,77 @@ pub fn moments(cpu: Cpu, input: &[f32], mean: &mut [f32], variance: &mut [f32], 
             *c += rest;
             *m = *c;
         }
+    }
+}
+
+/// Floats of a block of [`block_moments`].
+const MOMENTS_BLOCK: usize = 1 << 14;
+/// Rows of work memory for each part of [`block_moments`]: center, two rows of sums, mean, squares.
+const MOMENTS_ROWS: usize = 5;
+
+/// Floats of work memory that [`block_moments`] needs, and that the other functions here can use too.
+pub fn block_workspace(cpu: Cpu, channels: usize) -> usize {
+    (MOMENTS_ROWS * cpu.threads() * channels).max(channel_workspace(cpu, channels))
+}
+
+/// As [`moments`], in one pass: blocks of rows, whose deviations are from the mean of the blocks before, are joined (T. Chan,
+/// G. Golub, R. LeVeque, 1979). A large image is read from memory once rather than twice.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn block_moments(cpu: Cpu, input: &[f32], mean: &mut [f32], variance: &mut [f32], workspace: &mut [f32]) {
+    let channels = mean.len();
+    assert!(channels > 0 && variance.len() == channels && input.len().is_multiple_of(channels), "channels");
+    let rows = input.len() / channels;
+    let parts = parts_of(rows, MIN_PART.div_ceil(channels), cpu.threads());
+    let workspace = &mut workspace[..MOMENTS_ROWS * parts * channels];
+    let shared = SharedMut::new(workspace);
+    cpu.parallel_for(parts, |_, index| {
+        let len = MOMENTS_ROWS * channels;
+        // SAFETY: each part has its own rows.
+        let own = unsafe { shared.slice(index * len..(index + 1) * len) };
+        let range = part_range(rows, parts, index);
+        part_moments(cpu, &input[range.start * channels..range.end * channels], channels, own);
+    });
+    for c in 0..channels {
+        let (mut count, mut center, mut squares) = (0.0, 0.0, 0.0);
+        for index in 0..parts {
+            let own = &workspace[MOMENTS_ROWS * index * channels..];
+            let more = part_range(rows, parts, index).len() as f64;
+            let apart = f64::from(own[3 * channels + c]) - center;
+            squares += f64::from(own[4 * channels + c]) + apart * apart * count * more / (count + more);
+            center += apart * more / (count + more);
+            count += more;
+        }
+        mean[c] = center as f32;
+        variance[c] = (squares / count).max(0.0) as f32;
+    }
+}
+
+/// Mean and squares of deviations of some rows, block by block, in rows 3 and 4 of the work memory.
+fn part_moments(cpu: Cpu, input: &[f32], channels: usize, own: &mut [f32]) {
+    let (center, own) = own.split_at_mut(channels);
+    let (sums, own) = own.split_at_mut(channels);
+    let (squares, own) = own.split_at_mut(channels);
+    let (mean, total) = own.split_at_mut(channels);
+    total.fill(0.0);
+    // Any center near the data will do for the first block: the first row is.
+    mean.copy_from_slice(&input[..channels]);
+    let mut count = 0.0;
+    for block in input.chunks(MOMENTS_BLOCK.div_ceil(channels) * channels) {
+        center.copy_from_slice(mean);
+        sums.fill(0.0);
+        squares.fill(0.0);
+        add_squared_deviations(cpu.isa(), block, center, sums, squares);
+        let more = (block.len() / channels) as f32;
+        for c in 0..channels {
+            // The deviations are from the mean of all rows before.
+            let rest = sums[c] / more;
+            let own = (squares[c] - rest * sums[c]).max(0.0);
+            total[c] += own + rest * rest * count * more / (count + more);
+            mean[c] = center[c] + rest * more / (count + more);
+        }
+        count += more;
     }
 }
 
@@ -99,11 +219,16 @@ pub fn affine(cpu: Cpu, input: &[f32], scale: &[f32], shift: &[f32], relu: bool,
     assert!(channels > 0 && shift.len() == channels && input.len().is_multiple_of(channels), "channels");
     assert_eq!(input.len(), output.len(), "output length");
     let shared = SharedMut::new(output);
+    let repeated = [Repeated::new(scale), Repeated::new(shift)];
+    let [scales, shifts] = [repeated[0].or(scale), repeated[1].or(shift)];
     cpu.parallel_ranges(input.len() / channels, MIN_PART.div_ceil(channels), |_, rows| {
         let range = rows.start * channels..rows.end * channels;
         // SAFETY: the ranges are disjoint.
         let own = unsafe { shared.slice(range.clone()) };
-        affine_rows(cpu.isa(), &input[range], scale, shift, relu, own);
+        let at = whole(own.len(), scales.len());
+        let ((x, rest), (y, last)) = (input[range].split_at(at), own.split_at_mut(at));
+        affine_rows(cpu.isa(), x, scales, shifts, relu, y);
+        affine_rows(cpu.isa(), rest, scale, shift, relu, last);
     });
 }
 
@@ -139,7 +264,18 @@ pub fn gradient_moments(
     assert!(grad.len() == input.len() && grad.len().is_multiple_of(channels), "gradient length");
     reduce(cpu, grad.len() / channels, channels, workspace, sums, products, |range, a, b| {
         let range = range.start * channels..range.end * channels;
-        add_products(cpu.isa(), &grad[range.clone()], &input[range], center, a, b);
+        let (grad, input, repeated) = (&grad[range.clone()], &input[range], Repeated::new(center));
+        let row = repeated.or(center);
+        if row.len() == channels {
+            return add_products(cpu.isa(), grad, input, row, a, b);
+        }
+        let at = whole(grad.len(), row.len());
+        let ((grad, last_grad), (input, last)) = (grad.split_at(at), input.split_at(at));
+        let mut both = [[0.0; LONG]; 2];
+        let [sums, products] = &mut both;
+        add_products(cpu.isa(), grad, input, row, &mut sums[..row.len()], &mut products[..row.len()]);
+        add_products(cpu.isa(), last_grad, last, center, a, b);
+        fold(&both, row.len(), [a, b]);
     });
 }
 
@@ -154,9 +290,9 @@ multiversion! {
         let (a, b, c) = factors;
         let channels = a.len();
         for ((y, g), x) in output.chunks_exact_mut(channels).zip(grad.chunks_exact(channels)).zip(input.chunks_exact(channels)) {
-            for i in 0..channels {
-                let value = a[i] * g[i] + b[i] * x[i] + c[i];
-                y[i] = if accumulate { y[i] + value } else { value };
+            for (((((y, g), x), a), b), c) in y.iter_mut().zip(g).zip(x).zip(a).zip(b).zip(c) {
+                let value = a * g + b * x + c;
+                *y = if accumulate { *y + value } else { value };
             }
         }
     }
@@ -179,10 +315,16 @@ pub fn combine(
     assert!(channels > 0 && factors.1.len() == channels && factors.2.len() == channels, "channels");
     assert!(grad.len() == input.len() && grad.len() == output.len() && grad.len().is_multiple_of(channels), "length");
     let shared = SharedMut::new(output);
+    let repeated = [Repeated::new(factors.0), Repeated::new(factors.1), Repeated::new(factors.2)];
+    let long = (repeated[0].or(factors.0), repeated[1].or(factors.1), repeated[2].or(factors.2));
     cpu.parallel_ranges(grad.len() / channels, MIN_PART.div_ceil(channels), |_, rows| {
         let range = rows.start * channels..rows.end * channels;
         // SAFETY: the ranges are disjoint.
         let own = unsafe { shared.slice(range.clone()) };
-        combine_rows(cpu.isa(), &grad[range.clone()], &input[range], factors, own, accumulate);
+        let at = whole(own.len(), long.0.len());
+        let ((g, last_g), (x, last_x)) = (grad[range.clone()].split_at(at), input[range].split_at(at));
+        let (y, last_y) = own.split_at_mut(at);
+        combine_rows(cpu.isa(), g, x, long, y, accumulate);
+        combine_rows(cpu.isa(), last_g, last_x, factors, last_y, accumulate);
     });
 }

@@ -98,6 +98,23 @@ pub enum Detail<'a> {
     Training(BatchReport),
     /// A step of style transfer.
     Style(StyleProgress<'a>),
+    /// A step of the training of a feed-forward style.
+    FeedForward(FeedForwardProgress),
+}
+
+/// A step of the training of a feed-forward style.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FeedForwardProgress {
+    /// The weighted sum of all losses before the step: what is minimized.
+    pub loss: f64,
+    /// The content loss before the step.
+    pub content_loss: f64,
+    /// The style loss of all layers before the step.
+    pub style_loss: f64,
+    /// The temporal loss before the step.
+    pub temporal_loss: f64,
+    /// The learning rate of the step.
+    pub learning_rate: f64,
 }
 
 /// A step of training.

@@ -39,6 +39,8 @@ pub enum Purpose {
     Ties,
     /// The initial noise of a style transfer, and where tiles are cut.
     Canvas,
+    /// How a photo is cropped to train a feed-forward style; the index is that of the crop.
+    StyleCrop,
 }
 
 impl Purpose {
@@ -57,6 +59,7 @@ impl Purpose {
             Self::Masks => 12,
             Self::Ties => 13,
             Self::Canvas => 21,
+            Self::StyleCrop => 22,
         }
     }
 }

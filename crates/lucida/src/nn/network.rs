@@ -2,6 +2,7 @@
 
 mod assembly;
 mod average;
+mod batch_statistics;
 mod cut;
 mod head;
 mod resize;

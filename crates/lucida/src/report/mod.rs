@@ -8,9 +8,11 @@ mod demo;
 mod images;
 mod page;
 mod run;
+mod style_training;
 mod stylized;
 
 pub use cross_validation::cross_validation_report;
 pub use deconstruct::Depth;
 pub use demo::{Demo, DemoResult, Parts, Times};
 pub use run::{RunData, RunReport};
+pub use style_training::{StyleTrainingData, style_training_report};

@@ -9,11 +9,13 @@
 //!   by an [`Objective`];
 //! - `optim`: [`Adam`] and [`Lbfgs`] over pixels;
 //! - `pipeline`: [`transfer`] runs a [`StyleRequest`] through a pyramid of sizes, in tiles where memory is short;
-//! - `video`: [`stylize_frames`] with temporal consistency.
+//! - `video`: [`stylize_frames`] with temporal consistency;
+//! - `feed_forward`: [`FeedForwardStyle`], a network that stylizes in one pass, and its training.
 
 mod brushwork;
 mod canvas;
 mod choose_network;
+mod feed_forward;
 mod losses;
 mod network;
 mod optim;
@@ -27,6 +29,14 @@ mod video;
 pub use brushwork::{BRUSHWORK, brushwork};
 pub use canvas::Canvas;
 pub use choose_network::{NETWORKS, choose_network};
+pub use feed_forward::apply::{FeedForwardStylizer, StylizerConfig};
+pub use feed_forward::network::{FeedForwardSize, transformation_network};
+pub use feed_forward::training::{
+    FeedForwardConfig, FeedForwardEvent, FeedForwardLosses, FeedForwardResult, FeedForwardTraining, LossRecord, Photos,
+    StylePreview,
+};
+pub use feed_forward::transfer::{FeedForwardMasks, FeedForwardRequest, FeedForwardTransfer};
+pub use feed_forward::{FeedForwardStyle, PixelRange};
 pub use losses::config::{LayerWeight, LossConfig};
 pub use losses::content::ContentNorm;
 pub use losses::objective::{Losses, Objective};
@@ -39,5 +49,10 @@ pub use pipeline::colors::ColorSource;
 pub use pipeline::transfer::{StyleRequest, StyleResult, transfer};
 pub use preset::{InitialImage, Preset, StyleConfig, StyleOptimizer};
 pub use save::{Original, StyledImage};
+pub use video::animation::{Animation, AnimationKind, write_animation};
+pub use video::conversion::{FastFrames, FrameStore, FrameStylizer, OptimizedFrames, stylize_video};
+pub use video::ffmpeg::{VideoEncoding, VideoFile, VideoReader, write_video};
+pub use video::frame::{FrameTiming, VideoFrame};
 pub use video::frames::{FrameSequence, stylize_frames};
 pub use video::gif::GifRecorder;
+pub use video::source::VideoSource;

@@ -132,7 +132,7 @@ pub(super) fn load(
 }
 
 /// Refuses a checkpoint that was made with other settings, by the first one that differs.
-fn same(path: &Path, before: &Value, now: &Value) -> Result<()> {
+pub(crate) fn same(path: &Path, before: &Value, now: &Value) -> Result<()> {
     // Older files have 32-bit numbers in all the digits of 64 bits.
     let (before, now) = (decimals(before.clone()), decimals(now.clone()));
     let Some(Difference { keys, before, now }) = difference(&before, &now) else { return Ok(()) };

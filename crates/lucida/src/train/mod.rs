@@ -42,6 +42,7 @@ mod tests;
 
 pub use calibration::{Calibration, CalibrationBin};
 pub use callbacks::{Callback, CsvLogger, EarlyStopping, ReduceLrOnPlateau, TensorBoard, TrainingState};
+pub(crate) use checkpoint::same as same_run;
 pub use classifier::Classifier;
 pub use config::{Checkpoint, Monitor, ParamGroup, TrainConfig, balanced_class_weights};
 pub use confusion::Confusion;

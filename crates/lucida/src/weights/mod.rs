@@ -41,4 +41,5 @@ pub use model::{
     parse_class_names, read_class_names, settings_file,
 };
 pub(crate) use model::{check_finite, is_finite, softmax};
+pub(crate) use modules::FAST_NEURAL_STYLE;
 pub use open::{BUILTIN, IncludeTop, ModelSpec, locate, model_file, open, open_network, open_with};

@@ -19,6 +19,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use half::f16;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo as Entry};
 use serde_json::json;
@@ -49,6 +50,28 @@ pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     write_tensors(path, KEY, text, &tensors.collect::<Vec<_>>())
 }
 
+/// The entry of a model's metadata that says that the file has [further sets](VARIANT) of some weights, and what they are.
+pub(crate) const VARIANTS: &str = "lucida_styles";
+/// How the names of tensors begin that are further sets of the network's weights.
+pub(crate) const VARIANT: &str = "styles/";
+
+/// Writes a model in 16-bit floats, with further sets of some of its weights, whose names begin with [`VARIANT`], and what
+/// is said of them.
+///
+/// # Errors
+/// As [`save_model`]; [`Error::Unsupported`] when a weight is too large for 16 bits.
+pub(crate) fn save_variants(model: &Model, about: String, variants: &[NamedTensor], path: &Path) -> Result<()> {
+    let texts = [(KEY, description::to_text(model)?), (VARIANTS, about)];
+    let weights = model.network.weights();
+    let tensors = weights.iter().map(|weight| (weight.name().to_owned(), weight.shape(), weight.values()));
+    let tensors: Vec<NamedTensor> = tensors.chain(variants.iter().cloned()).collect();
+    let outside = |values: &[f32]| values.iter().any(|&value| !f16::from_f32(value).is_finite());
+    if let Some((name, ..)) = tensors.iter().find(|(.., values)| outside(values)) {
+        return Err(Error::Unsupported(format!("{}: {name} has values beyond 16-bit floats", path.display())));
+    }
+    write(path, &texts, &tensors, Float::F16)
+}
+
 /// A tensor to be written: its name, shape and values.
 pub(crate) type NamedTensor<'a> = (String, &'a [usize], &'a [f32]);
 
@@ -57,11 +80,18 @@ pub(crate) type NamedTensor<'a> = (String, &'a [usize], &'a [f32]);
 /// # Errors
 /// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
 pub(crate) fn write_tensors(path: &Path, key: &str, text: String, tensors: &[NamedTensor]) -> Result<()> {
-    let mut header = BTreeMap::from([("__metadata__".to_owned(), json!({ key: text }))]);
+    write(path, &[(key, text)], tensors, Float::F32)
+}
+
+/// Writes tensors as numbers of one type, and texts under their keys of the metadata.
+fn write(path: &Path, texts: &[(&str, String)], tensors: &[NamedTensor], kind: Float) -> Result<()> {
+    let texts: BTreeMap<&str, &String> = texts.iter().map(|(key, text)| (*key, text)).collect();
+    let mut header = BTreeMap::from([("__metadata__".to_owned(), json!(texts))]);
+    let dtype = if kind == Float::F16 { "F16" } else { "F32" };
     let mut at = 0;
     for (name, shape, values) in tensors {
-        let end = at + 4 * values.len();
-        header.insert(name.clone(), json!({ "dtype": "F32", "shape": shape, "data_offsets": [at, end] }));
+        let end = at + kind.size() * values.len();
+        header.insert(name.clone(), json!({ "dtype": dtype, "shape": shape, "data_offsets": [at, end] }));
         at = end;
     }
     let mut header = serde_json::to_vec(&header)
@@ -71,17 +101,19 @@ pub(crate) fn write_tensors(path: &Path, key: &str, text: String, tensors: &[Nam
     files::write_atomic(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        tensors.iter().try_for_each(|(_, _, values)| write_floats(out, values))
+        tensors.iter().try_for_each(|(_, _, values)| write_floats(out, values, kind))
     })
 }
 
-fn write_floats(out: &mut dyn Write, values: &[f32]) -> std::io::Result<()> {
-    let mut bytes = [0; 4096];
-    for chunk in values.chunks(bytes.len() / 4) {
-        for (to, value) in bytes.chunks_exact_mut(4).zip(chunk) {
-            to.copy_from_slice(&value.to_le_bytes());
+fn write_floats(out: &mut dyn Write, values: &[f32], kind: Float) -> std::io::Result<()> {
+    let mut bytes = Vec::with_capacity(4096);
+    for chunk in values.chunks(1024) {
+        bytes.clear();
+        match kind {
+            Float::F16 => bytes.extend(chunk.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes())),
+            _ => bytes.extend(chunk.iter().flat_map(|value| value.to_le_bytes())),
         }
-        out.write_all(&bytes[..4 * chunk.len()])?;
+        out.write_all(&bytes)?;
     }
     Ok(())
 }
@@ -299,8 +331,11 @@ impl<'a> Source<'a> {
         }
         let bad =
             |problem: String| Error::file(self.path, format!("does not fit network {}: {problem}", network.name()));
+        // Further sets of weights are for those that know what they are.
+        let variants = self.attributes.contains_key(VARIANTS);
+        let named = self.tensors.iter().enumerate().map(|(index, (name, _))| (name.as_str(), index));
         let by_name: BTreeMap<&str, usize> =
-            self.tensors.iter().enumerate().map(|(index, (name, _))| (name.as_str(), index)).collect();
+            named.filter(|(name, _)| !(variants && name.starts_with(VARIANT))).collect();
         let mut places = Vec::new();
         for weight in network.weights() {
             let place =

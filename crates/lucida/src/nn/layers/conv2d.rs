@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::Layer;
 use super::activation_kind::ActivationKind;
 use super::built_in::{BorderValue, BuiltInLayer, ExplicitBorder};
+use super::few_filters::FewFilters;
 use super::padding::{Padding, dilated, onnx_window, resolve_convolution};
 use super::spec::{Extent, FusingSpec, LayerSpec, one_image};
 use crate::nn::keras_config::KerasConfig;
@@ -222,7 +223,10 @@ impl FusingSpec for Conv2D {
     fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op> {
         let input = config.inputs[0].as_image().expect("the shape rule accepts images only");
         let shape = self.shape(input).expect("the shape rule has accepted this input");
-        Box::new(Convolution::new(config, fused, shape, self.use_bias))
+        match FewFilters::of(config, &fused, shape, self.use_bias) {
+            Some(few) => Box::new(few),
+            None => Box::new(Convolution::new(config, fused, shape, self.use_bias)),
+        }
     }
 }
 

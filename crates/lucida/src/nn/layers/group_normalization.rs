@@ -9,19 +9,19 @@
 //! layer normalization with factors per channel. Relevance propagation takes `v` as a constant, as for
 //! [`LayerNormalization`](super::LayerNormalization).
 
-use lucida_kernels::ops::{affine, channel_workspace, combine, gradient_moments, moments};
+use lucida_kernels::ops::{affine, block_moments, block_workspace, combine, gradient_moments};
 use lucida_kernels::{Buffer, Cpu};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Layer;
 use super::built_in::BuiltInLayer;
-use super::spec::{Extent, LayerSpec, one_input};
+use super::spec::{Extent, FusingSpec, LayerSpec, one_input};
 use crate::files::decimal;
 use crate::nn::backward_rule::BackwardRule;
 use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
-use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
+use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
 /// Group normalization of the channels (the last axis); the shape stays.
@@ -101,12 +101,27 @@ impl LayerSpec for GroupNormalization {
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
+        self.prepare_fused(config, Fused::default())
+    }
+
+    fn fusing(&self) -> Option<&dyn FusingSpec> {
+        Some(self)
+    }
+}
+
+impl FusingSpec for GroupNormalization {
+    fn fusible(&self) -> Fusible {
+        Fusible { relu: true, ..Fusible::default() }
+    }
+
+    fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op> {
         let channels = config.output.channels();
         let row = || Buffer::zeroed(channels);
         let rows = || Buffer::zeroed(config.batch * channels);
         Box::new(Grouped {
             cpu: config.cpu,
             config: *self,
+            relu: fused.relu(),
             channels,
             width: channels / self.groups.unwrap_or(channels),
             pixels: config.output.len() / channels,
@@ -121,7 +136,7 @@ impl LayerSpec for GroupNormalization {
             sums: row(),
             products: row(),
             coefficients: [row(), row(), row()],
-            workspace: Buffer::zeroed(channel_workspace(config.cpu, channels)),
+            workspace: Buffer::zeroed(block_workspace(config.cpu, channels)),
         })
     }
 }
@@ -130,6 +145,8 @@ impl LayerSpec for GroupNormalization {
 struct Grouped {
     cpu: Cpu,
     config: GroupNormalization,
+    /// Whether a ReLU follows.
+    relu: bool,
     channels: usize,
     /// Channels of a group.
     width: usize,
@@ -200,13 +217,13 @@ impl Op for Grouped {
             let x = &input[sample * len..][..len];
             let means = &mut self.means[sample * channels..][..channels];
             let inverses = &mut self.inverses[sample * channels..][..channels];
-            moments(self.cpu, x, means, &mut self.variance, &mut self.workspace);
+            block_moments(self.cpu, x, means, &mut self.variance, &mut self.workspace);
             Self::join(self.width, self.config.epsilon, means, &self.variance, inverses);
             for c in 0..channels {
                 self.factor[c] = self.gamma[c] * inverses[c];
                 self.shift[c] = self.beta[c] - means[c] * self.factor[c];
             }
-            affine(self.cpu, x, &self.factor, &self.shift, false, &mut output[sample * len..][..len]);
+            affine(self.cpu, x, &self.factor, &self.shift, self.relu, &mut output[sample * len..][..len]);
         }
     }
 

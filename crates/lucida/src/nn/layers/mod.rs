@@ -28,6 +28,7 @@ mod depth_to_space;
 mod depthwise_conv2d;
 mod divide;
 mod dropout;
+mod few_filters;
 mod flatten;
 mod gaussian_dropout;
 mod gaussian_noise;

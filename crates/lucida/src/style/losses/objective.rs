@@ -266,8 +266,21 @@ impl Objective {
         Ok(losses)
     }
 
-    /// Computes the features of the content.
-    fn set_content(&mut self, content: &Canvas) -> Result<()> {
+    /// Compares with another style from now on.
+    ///
+    /// # Panics
+    /// When there is more than one region.
+    pub(in crate::style) fn set_style(&mut self, style: &StyleTarget) {
+        let [region] = &mut self.regions[..] else { panic!("each of several regions has a style of its own") };
+        let targets = style.layers.iter().map(|moments| Target::new(self.loss.style_loss, moments, self.cpu));
+        region.style = targets.collect();
+    }
+
+    /// Computes the features of the content: of a canvas as large as the one before.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub(in crate::style) fn set_content(&mut self, content: &Canvas) -> Result<()> {
         let weights = self.content_weights();
         let mut maps: Vec<Vec<f32>> = vec![Vec::new(); weights.len()];
         for tile in self.extractor.tiles([0, 0]) {

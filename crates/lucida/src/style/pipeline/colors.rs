@@ -42,6 +42,21 @@ impl ColorSource {
         }
     }
 
+    /// Gives an image that was stylized without regard to colors those that are wanted; `content` has the same size.
+    pub(in crate::style) fn recolor(self, result: &mut Canvas, content: &Canvas) {
+        match self {
+            Self::Style => {}
+            Self::Luminance => {
+                let ([mean, deviation], [to, wanted]) = (moments(&gray(result)), moments(&gray(content)));
+                let scale = wanted / deviation.max(1e-3);
+                let matched = |value: &mut f32| *value = ((f64::from(*value) - mean) * scale + to) as f32;
+                result.values.iter_mut().for_each(matched);
+                self.finish(result, content);
+            }
+            Self::Histogram => *result = matched(result, content),
+        }
+    }
+
     /// Gives a result its final colors; `content` has the same size.
     pub(in crate::style) fn finish(self, result: &mut Canvas, content: &Canvas) {
         if self != Self::Luminance {

@@ -93,10 +93,13 @@ pub(in crate::style) fn check_size(what: &str, mask: &Image, content: &Image) ->
 
 /// The gray levels of a mask on a canvas, from 0 to 1.
 pub(in crate::style) fn plane(mask: &Image, geometry: Geometry) -> Result<Vec<f32>> {
-    let [height, width] = geometry.image;
+    Ok(geometry.plane(&levels(mask, geometry.image)?))
+}
+
+/// The gray levels of a mask in a size, from 0 to 1.
+pub(in crate::style) fn levels(mask: &Image, [height, width]: [usize; 2]) -> Result<Vec<f32>> {
     let gray = mask.to_gray().resize(width, height, Filter::Bilinear)?;
-    let levels: Vec<f32> = gray.pixels().iter().map(|&level| f32::from(level) / 255.0).collect();
-    Ok(geometry.plane(&levels))
+    Ok(gray.pixels().iter().map(|&level| f32::from(level) / 255.0).collect())
 }
 
 #[cfg(test)]

@@ -31,6 +31,11 @@ fn at(height: usize, width: usize, longer: usize) -> [usize; 2] {
     [height, width].map(|side| ((side * longer) as f64 / most).round() as usize)
 }
 
+/// The size of an image of any proportions whose longer side is to be `longer`: no side is without a pixel.
+pub(in crate::style) fn longer_side([height, width]: [usize; 2], longer: usize) -> [usize; 2] {
+    at(height, width, longer).map(|side| side.max(1))
+}
+
 /// The sizes from the smallest, with a longer side of about `smallest`, to the last. None has a shorter side that is too
 /// short.
 pub(in crate::style) fn sizes(last: [usize; 2], smallest: Option<usize>) -> Vec<[usize; 2]> {

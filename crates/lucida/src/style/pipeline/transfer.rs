@@ -185,6 +185,14 @@ fn style_side(size: [usize; 2], config: &StyleConfig) -> usize {
     ((size[0].max(size[1]) as f32 * config.style_scale).round() as usize).max(1)
 }
 
+/// A style image at a size, without its edge, on a canvas for a network of this unit.
+pub(in crate::style) fn style_canvas(style: &Image, size: [usize; 2], unit: usize) -> Result<Canvas> {
+    let cut = size.map(|side| (STYLE_EDGE * side as f32).ceil() as usize);
+    let inner = [size[0] - 2 * cut[0], size[1] - 2 * cut[1]];
+    let margins = Geometry::new(inner, unit).margins();
+    Ok(Canvas::of_image_at(style, size)?.crop(cut, inner).mirrored(margins))
+}
+
 struct Pipeline<'a> {
     request: &'a StyleRequest,
     /// The content and the styles with matched colors.
@@ -325,14 +333,6 @@ impl Pipeline<'_> {
         Ok(Canvas::of_image_at(image, geometry.image)?.mirrored(geometry.margins()))
     }
 
-    /// A style image at a size, without its edge, on a canvas.
-    fn style_canvas(&self, style: &Image, size: [usize; 2]) -> Result<Canvas> {
-        let cut = size.map(|side| (STYLE_EDGE * side as f32).ceil() as usize);
-        let inner = [size[0] - 2 * cut[0], size[1] - 2 * cut[1]];
-        let margins = Geometry::new(inner, self.unit).margins();
-        Ok(Canvas::of_image_at(style, size)?.crop(cut, inner).mirrored(margins))
-    }
-
     /// The styles at a size of the result, and where each is applied.
     fn regions(&self, geometry: Geometry, view: ViewConfig) -> Result<Vec<Region>> {
         let mut targets = Vec::new();
@@ -342,7 +342,7 @@ impl Pipeline<'_> {
             let least = (LEAST_SIDE * height.max(width)).div_ceil(height.min(width));
             let longer = style_side(geometry.image, self.config).max(least);
             let size = scaled("the style", [height, width], longer)?;
-            let canvas = self.style_canvas(style, size)?;
+            let canvas = style_canvas(style, size, self.unit)?;
             let target = StyleTarget::measure(&self.network, &self.config.loss, &canvas, view)?;
             targets.push((target, *weight));
         }

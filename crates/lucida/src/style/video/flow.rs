@@ -141,25 +141,14 @@ struct Match {
 /// the guess itself, then the nearest.
 fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize; 2]) -> Match {
     let origin = [(row * BLOCK) as isize, (column * BLOCK) as isize];
-    // A rim around the block makes the vectors smoother.
-    let rim = BLOCK as isize / 2;
-    let cost = |vector: [isize; 2]| {
-        let mut sum = 0.0;
-        for y in origin[0] - rim..origin[0] + BLOCK as isize + rim {
-            for x in origin[1] - rim..origin[1] + BLOCK as isize + rim {
-                sum += (now.at(y, x) - before.at(y + vector[0], x + vector[1])).abs();
-            }
-        }
-        sum
-    };
-    let mut best = (cost(guess), guess);
+    let mut best = (cost(now, before, origin, (guess, 0.0), f32::INFINITY), guess);
     let price = 2.0 + GAIN * best.0;
     for center in [guess, [0, 0]] {
         for dy in -REACH..=REACH {
             for dx in -REACH..=REACH {
                 let vector = [center[0] + dy, center[1] + dx];
                 let away = (vector[0] - guess[0]).abs() + (vector[1] - guess[1]).abs();
-                let cost = cost(vector) + price * away as f32;
+                let cost = cost(now, before, origin, (vector, price * away as f32), best.0);
                 if cost < best.0 {
                     best = (cost, vector);
                 }
@@ -170,6 +159,38 @@ fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize;
         }
     }
     Match { vector: best.1 }
+}
+
+/// How much a block at `origin` differs from one that is moved by a vector, and the price of the vector. Once both are no
+/// less than `most`, the rest is not looked at: sums of differences only grow.
+fn cost(now: &Plane, before: &Plane, origin: [isize; 2], (vector, price): ([isize; 2], f32), most: f32) -> f32 {
+    // A rim around the block makes the vectors smoother.
+    let rim = BLOCK as isize / 2;
+    let [rows, columns] = origin.map(|from| from - rim..from + BLOCK as isize + rim);
+    let inside = |plane: &Plane, [dy, dx]: [isize; 2]| {
+        let [height, width] = plane.size.map(|side| side as isize);
+        rows.start + dy >= 0 && columns.start + dx >= 0 && rows.end + dy <= height && columns.end + dx <= width
+    };
+    let whole = inside(now, [0, 0]) && inside(before, vector);
+    let mut sum = 0.0;
+    for y in rows {
+        if whole {
+            let row = |plane: &Plane, [dy, dx]: [isize; 2]| {
+                let start = (y + dy) as usize * plane.size[1] + (columns.start + dx) as usize;
+                start..start + columns.len()
+            };
+            let pairs = now.values[row(now, [0, 0])].iter().zip(&before.values[row(before, vector)]);
+            pairs.for_each(|(a, b)| sum += (a - b).abs());
+        } else {
+            for x in columns.clone() {
+                sum += (now.at(y, x) - before.at(y + vector[0], x + vector[1])).abs();
+            }
+        }
+        if sum + price >= most {
+            break;
+        }
+    }
+    sum + price
 }
 
 /// Vectors of pixels from those of blocks, which belong to their centers.

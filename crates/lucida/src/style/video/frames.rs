@@ -63,23 +63,60 @@ pub fn stylize_frames(
     progress: &mut dyn Progress,
     mut done: impl FnMut(usize, &StyleResult) -> Result<()>,
 ) -> Result<()> {
-    let mut before: Option<(Canvas, Canvas)> = None;
-    let mut share = Shard::default();
+    let mut run = SequenceRun::new(network, styles, sequence, count);
     for index in 0..count {
-        let content = frame(index)?;
-        let size = scaled("a frame", [content.height(), content.width()], sequence.config.size)?;
-        let seen = Canvas::of_image_at(&content, size)?;
-        let again = match before.take() {
-            Some((last_seen, last_styled)) => {
+        let made = run.stylize(frame(index)?, progress)?;
+        done(index, &made)?;
+        if made.stopped {
+            return Err(Error::Interrupted);
+        }
+        run.keep(made.canvas);
+    }
+    Ok(())
+}
+
+/// A sequence that is stylized frame by frame.
+pub(in crate::style) struct SequenceRun<'a> {
+    network: &'a StyleNetwork,
+    styles: &'a [(Image, f32)],
+    sequence: &'a FrameSequence,
+    count: usize,
+    /// The number of the next frame.
+    index: usize,
+    /// The frame before as it was and, once it is kept, stylized.
+    before: [Option<Canvas>; 2],
+    share: Shard,
+}
+
+impl<'a> SequenceRun<'a> {
+    /// For about `count` frames.
+    pub(in crate::style) fn new(
+        network: &'a StyleNetwork,
+        styles: &'a [(Image, f32)],
+        sequence: &'a FrameSequence,
+        count: usize,
+    ) -> Self {
+        Self { network, styles, sequence, count, index: 0, before: [None, None], share: Shard::default() }
+    }
+
+    /// Stylizes the next frame.
+    pub(in crate::style) fn stylize(&mut self, content: Image, progress: &mut dyn Progress) -> Result<StyleResult> {
+        let (sequence, index) = (self.sequence, self.index);
+        self.count = self.count.max(index + 1);
+        let count = self.count;
+        let (size, seen) = self.seen(&content)?;
+        let again = match &self.before {
+            [Some(last_seen), Some(last_styled)] => {
                 same_shape(index, size, last_seen.size)?;
-                sequence.over(&seen, &last_seen, &last_styled)?
+                sequence.over(&seen, last_seen, last_styled)?
             }
-            None => None,
+            _ => None,
         };
         let (config, temporal) = again.unzip();
         let config = config.as_ref().unwrap_or(&sequence.config);
-        share.begin(sequence, count, index, work(&sizes(size, config.smallest), config)[1], size);
-        let request = StyleRequest::new(content, styles.to_vec());
+        self.share.begin(sequence, count, index, work(&sizes(size, config.smallest), config)[1], size);
+        let request = StyleRequest::new(content, self.styles.to_vec());
+        let share = &self.share;
         let mut of_frame = |step: &Step<'_>| {
             let frame = Some([index + 1, count]);
             let detail = match step.detail {
@@ -88,15 +125,30 @@ pub fn stylize_frames(
             };
             progress.update(&Step { done: share.spent + step.done, total: Some(share.total()), detail, ..*step })
         };
-        let made = transfer_frame(network, &request, config, temporal.as_ref(), &mut of_frame)?;
-        share.end();
-        done(index, &made)?;
-        if made.stopped {
-            return Err(Error::Interrupted);
-        }
-        before = Some((seen, made.canvas));
+        let made = transfer_frame(self.network, &request, config, temporal.as_ref(), &mut of_frame)?;
+        self.share.end();
+        self.index += 1;
+        self.before = [Some(seen), None];
+        Ok(made)
     }
-    Ok(())
+
+    /// Keeps the last frame as it was stylized: the next one starts from it.
+    pub(in crate::style) fn keep(&mut self, styled: Canvas) {
+        self.before[1] = Some(styled);
+    }
+
+    /// Continues after `done` frames, of which the last is given as it was and stylized.
+    pub(in crate::style) fn resume(&mut self, done: usize, last: &Image, styled: Canvas) -> Result<()> {
+        let (_, seen) = self.seen(last)?;
+        (self.index, self.before) = (done, [Some(seen), Some(styled)]);
+        Ok(())
+    }
+
+    /// A frame in the size of the result.
+    fn seen(&self, content: &Image) -> Result<([usize; 2], Canvas)> {
+        let size = scaled("a frame", [content.height(), content.width()], self.sequence.config.size)?;
+        Ok((size, Canvas::of_image_at(content, size)?))
+    }
 }
 
 fn same_shape(index: usize, [height, width]: [usize; 2], last: [usize; 2]) -> Result<()> {

@@ -1,6 +1,11 @@
 //! Frames that hold together in time.
 
+pub(super) mod animation;
+pub(super) mod conversion;
+pub(super) mod ffmpeg;
 pub(super) mod fill;
 pub(super) mod flow;
+pub(super) mod frame;
 pub(super) mod frames;
 pub(super) mod gif;
+pub(super) mod source;

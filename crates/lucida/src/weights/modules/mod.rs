@@ -15,6 +15,7 @@ mod layout;
 mod naming;
 mod recognize;
 mod renaming;
+mod style_transformer;
 
 use std::path::Path;
 
@@ -23,6 +24,7 @@ pub(super) use entries::{Entry, entries};
 pub(super) use family::is_unfit;
 pub(super) use naming::own_or_torchvision;
 pub(super) use recognize::{known, recognize, recognize_as};
+pub(crate) use style_transformer::NAME as FAST_NEURAL_STYLE;
 
 use super::{Model, TensorInfo};
 use crate::Result;

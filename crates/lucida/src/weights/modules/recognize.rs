@@ -4,7 +4,7 @@ use super::assign::{Names, match_names, read};
 use super::entries::{Entry, entries};
 use super::family::recognize_family;
 use super::naming::published;
-use super::{Asserted, Tensors, with_logits};
+use super::{Asserted, Tensors, style_transformer, with_logits};
 use crate::Result;
 use crate::data::{Filter, Fit, Preprocessing};
 use crate::nn::Network;
@@ -47,7 +47,11 @@ const NETWORKS: [Known; 18] = [
 /// The names of networks and families, for messages.
 pub(in crate::weights) fn known() -> String {
     let networks = NETWORKS.iter().map(|known| known.name);
-    networks.chain(FAMILIES.iter().map(|family| family.name)).collect::<Vec<_>>().join(", ")
+    networks
+        .chain(FAMILIES.iter().map(|family| family.name))
+        .chain([style_transformer::NAME])
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// timm's networks of other arithmetic that have the same tensors: their filters against aliasing are not stored.
@@ -91,6 +95,11 @@ fn recognize_among(file: &mut dyn Tensors, asserted: Option<Asserted>) -> Result
                 return Ok(Some(model));
             }
         }
+    }
+    if asserted.is_none()
+        && let Some(model) = style_transformer::recognize(file, &readings)?
+    {
+        return Ok(Some(model));
     }
     recognize_family(file, &readings, asserted)
 }

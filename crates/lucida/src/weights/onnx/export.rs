@@ -66,6 +66,36 @@ pub(super) fn export(network: &Network) -> Result<Exported, String> {
     Ok(Exported { graph, filled, numbers: constants.into_iter().map(tensor_proto).collect() })
 }
 
+/// Leaves the height and width of the images that a graph takes and gives open.
+///
+/// # Errors
+/// What in the graph depends on the size.
+pub(super) fn open_size(exported: &mut Exported, network: &Network) -> Result<(), String> {
+    let image = |shape: &Shape| shape.as_image().filter(|[height, width, _]| *height > 1 && *width > 1);
+    let Some([height, width, _]) = network.input_shape().ok().and_then(image) else {
+        return Err("the network does not take images of any size: its input is not one image".into());
+    };
+    // A graph that is the same for another size holds for every size.
+    let other = network.clone().with_input_size(height + 64, width + 32).map_err(|problem| problem.to_string())?;
+    let other = export(&other)?;
+    if let Some(node) = exported.graph.node.iter().zip(&other.graph.node).find_map(|(a, b)| (a != b).then_some(a)) {
+        return Err(format!("the node {:?} depends on the size of the images", node.name));
+    }
+    if let Some(constant) = exported.numbers.iter().zip(&other.numbers).find_map(|(a, b)| (a != b).then_some(a)) {
+        return Err(format!("the constant {:?} depends on the size of the images", constant.name));
+    }
+    let GraphProto { input, output, .. } = &mut exported.graph;
+    for (values, names) in [(input, ["height", "width"]), (output, ["output_height", "output_width"])] {
+        let shapes = values.iter_mut().filter_map(|value| value.r#type.as_mut()?.tensor_type.as_mut()?.shape.as_mut());
+        for shape in shapes.filter(|shape| shape.dim.len() == 4) {
+            for (dim, name) in shape.dim[1..3].iter_mut().zip(names) {
+                *dim = Dimension { dim_param: Some(name.into()), ..Default::default() };
+            }
+        }
+    }
+    Ok(())
+}
+
 /// All weights, with their shapes as [`weight_dims`] and [`weight_values`] take them.
 pub(super) fn shaped_weights(network: &Network) -> impl Iterator<Item = (&Weight, Vec<usize>)> {
     let pairs = network

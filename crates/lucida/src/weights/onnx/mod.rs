@@ -50,7 +50,15 @@ pub(super) use tensor::{read_tensor, short};
 /// larger than the 2 GiB that the format allows; [`Error::Io`] when it cannot be written: then there is none, or still
 /// the old one.
 pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
-    write::write(model, path.as_ref())
+    write::write(model, path.as_ref(), false)
+}
+
+/// As [`save_model`], as a graph that takes images of any height and width.
+///
+/// # Errors
+/// As [`save_model`]; [`Error::Unsupported`] when something in the graph depends on the size.
+pub fn save_model_any_size(model: &Model, path: impl AsRef<Path>) -> Result<()> {
+    write::write(model, path.as_ref(), true)
 }
 
 /// Reads a model. What the file does not say, preprocessing and class names, is left open. A graph that takes images of any

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::export::{export, shaped_weights, weight_dims};
+use super::export::{export, open_size, shaped_weights, weight_dims};
 use super::import::drafts::conv_kernel;
 use super::proto::GraphProto;
 use super::tensor::{Constant, short};
@@ -10,8 +10,9 @@ use crate::nn::Network;
 
 /// Whether the nodes of a graph are those that this network is written as.
 pub(super) fn is_of(graph: &GraphProto, network: &Network) -> bool {
-    export(network).is_ok_and(|own| {
-        own.graph.node == graph.node && own.graph.input == graph.input && own.graph.output == graph.output
+    let same = |own: &GraphProto| own.input == graph.input && own.output == graph.output;
+    export(network).is_ok_and(|mut own| {
+        own.graph.node == graph.node && (same(&own.graph) || (open_size(&mut own, network).is_ok() && same(&own.graph)))
     })
 }
 

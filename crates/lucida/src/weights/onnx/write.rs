@@ -6,7 +6,7 @@ use std::path::Path;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use super::export::{Exported, export, shaped_weights, weight_dims, weight_values};
+use super::export::{Exported, export, open_size, shaped_weights, weight_dims, weight_values};
 use super::file::MAX_FILE;
 use super::metadata;
 use super::proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, data_type};
@@ -26,9 +26,13 @@ const MODEL_GRAPH: u32 = 7;
 const GRAPH_INITIALIZER: u32 = 5;
 const TENSOR_RAW_DATA: u32 = 9;
 
-/// Writes a model; see [`super::save_model`].
-pub(super) fn write(model: &Model, path: &Path) -> Result<()> {
-    let Exported { graph, filled, numbers } = export(&model.network)
+/// Writes a model, for images of its size or of any; see [`super::save_model`] and [`super::save_model_any_size`].
+pub(super) fn write(model: &Model, path: &Path, any_size: bool) -> Result<()> {
+    let mut exported = export(&model.network);
+    if any_size {
+        exported = exported.and_then(|mut exported| open_size(&mut exported, &model.network).map(|()| exported));
+    }
+    let Exported { graph, filled, numbers } = exported
         .map_err(|problem| Error::Unsupported(format!("{}: cannot be written as ONNX: {problem}", path.display())))?;
     let own = StringStringEntryProto { key: KEY.into(), value: description::to_text(model)? };
     let header = ModelProto {

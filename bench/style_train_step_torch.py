@@ -1,0 +1,98 @@
+"""Times steps of the training of a feed-forward style in PyTorch: the same network, losses, and optimizer as Lucida's, with the
+first three blocks of VGG16 as the loss network; channels last and ReLUs in place, its fastest way on a processor."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from peers import arguments, report
+
+kind, batch, threads = arguments("small", 2)
+torch.set_num_threads(threads)
+torch.manual_seed(1)
+channels, side = {"small": 16, "base": 32}[kind], 256
+
+
+def block(inputs, filters, kernel, stride=1, up=False, relu=True):
+    layers = [nn.Upsample(scale_factor=2)] if up else []
+    layers += [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, filters, kernel, stride, bias=False)]
+    layers += [nn.InstanceNorm2d(filters, affine=True)] + ([nn.ReLU(inplace=True)] if relu else [])
+    return nn.Sequential(*layers)
+
+
+class Residual(nn.Module):
+    def __init__(self, filters):
+        super().__init__()
+        self.branch = nn.Sequential(block(filters, filters, 3), block(filters, filters, 3, relu=False))
+
+    def forward(self, x):
+        return x + self.branch(x)
+
+
+network = nn.Sequential(
+    block(3, channels, 9),
+    block(channels, 2 * channels, 3, 2),
+    block(2 * channels, 4 * channels, 3, 2),
+    *(Residual(4 * channels) for _ in range(5)),
+    block(4 * channels, 2 * channels, 3, up=True),
+    block(2 * channels, channels, 3, up=True),
+    nn.ReflectionPad2d(4),
+    nn.Conv2d(channels, 3, 9),
+    nn.Tanh(),
+).to(memory_format=torch.channels_last)
+
+inputs, layers, marks = 3, [], []
+for number, (filters, count) in enumerate([(64, 2), (128, 2), (256, 3)]):
+    if number:
+        layers.append(nn.MaxPool2d(2))
+    for index in range(count):
+        layers += [nn.Conv2d(inputs, filters, 3, padding=1), nn.ReLU(inplace=True)]
+        inputs = filters
+        if index == 0:
+            marks.append(len(layers) - 1)
+vgg = nn.ModuleList(layers).requires_grad_(False).to(memory_format=torch.channels_last)
+mean = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1)
+
+
+def features_of(images):
+    x, style = images - mean, []
+    for index, layer in enumerate(vgg):
+        x = layer(x)
+        if index in marks:
+            flat = x.flatten(2)
+            style.append(flat @ flat.transpose(1, 2) / flat.shape[2])
+    return style, x
+
+
+def crops(count):
+    return (torch.rand(count, 3, side, side) * 255).to(memory_format=torch.channels_last)
+
+
+with torch.no_grad():
+    targets = features_of(crops(1))[0]
+squares = [(target**2).sum() for target in targets]
+optimizer = torch.optim.Adam(network.parameters(), lr=2e-3, betas=(0.9, 0.99), eps=1e-8)
+data = crops(batch)
+
+
+def step():
+    optimizer.zero_grad()
+    shift = 4
+    twin = torch.roll(data[:1], (shift, shift), (2, 3)) + torch.randn(1, 3, side, side)
+    images = torch.cat([data, twin]).contiguous(memory_format=torch.channels_last)
+    output = 127.5 + 150 * network(images / 127.5 - 1)
+    stylized, stylized_twin = output[:batch], output[batch:]
+    with torch.no_grad():
+        content = features_of(data)[1]
+    style, features = features_of(stylized)
+    loss = 0.03 * (((features - content) ** 2).sum((1, 2, 3)) / (content**2).sum((1, 2, 3))).mean()
+    for got, wanted, square in zip(style, targets, squares):
+        loss = loss + 0.33 * (((got - wanted) ** 2).sum((1, 2)) / square).mean()
+    unit = stylized / 255
+    loss = loss + 0.3 * ((unit[..., 1:] - unit[..., :-1]).square().mean() + (unit[..., 1:, :] - unit[..., :-1, :]).square().mean())
+    apart = stylized_twin[0, :, shift:, shift:] - stylized[0, :, :-shift, :-shift]
+    (loss + 10 * functional.mse_loss(apart / 255, torch.zeros_like(apart))).backward()
+    optimizer.step()
+
+
+report(f"PyTorch {torch.__version__.split('+')[0]}", step, 2, 8)

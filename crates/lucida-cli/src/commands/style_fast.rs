@@ -1,0 +1,337 @@
+//! `lucida style --fast`
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use lucida::batch_jobs;
+use lucida::core::{Progress, Step, Unit};
+use lucida::data::{FileKind, Image, free_memory};
+use lucida::files;
+use lucida::nn::counted;
+use lucida::style::{
+    Canvas, FeedForwardMasks, FeedForwardRequest, FeedForwardStyle, FeedForwardTransfer, InitialImage, Original,
+    Preset, StyleConfig, StyleLoss, StyleNetwork, StyleRequest, StyledImage, StylizerConfig, transfer,
+};
+use serde::Serialize;
+
+use super::style::{enlarged, open_style};
+use super::{Context, refuse_within};
+use crate::arguments::StartArgument;
+use crate::bar::Bar;
+use crate::cli::place::{free, name_of, refuse_file_name};
+use crate::cli::{FastArgs, FastNetwork, Style, StyleArgs};
+use crate::exit::{Reported, Usage, report};
+use crate::interrupt;
+use crate::output::seconds;
+
+pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
+    refuse_slow_options(arguments)?;
+    let photos: Vec<&Path> =
+        std::iter::once(&arguments.content).chain(&arguments.styles).map(PathBuf::as_path).collect();
+    let bits: u8 = arguments.bits.parse()?;
+    let context = context.quieted(arguments.place.json);
+    let file = arguments.fast.file()?;
+    let places = places(arguments, &photos, name_of(file), bits)?;
+    let context = match &places {
+        Places::One { out } => context.claim_file(out, arguments.place.force)?,
+        Places::Many { .. } => context,
+    };
+    let earlier = match &places {
+        Places::Many { out, photos } => {
+            let names: Vec<&str> = photos.iter().map(|(_, name)| name.as_str()).collect();
+            Some(files::claim_folder(out, &names, arguments.place.force)?)
+        }
+        Places::One { .. } => None,
+    };
+    let fast = arguments.fast.open(&arguments.transfer, context)?;
+    let polish = Polish::open(arguments, context)?;
+    interrupt::catch()?;
+    let mut command = FastCommand { arguments, fast, polish, bits, bar: RefCell::new(Bar::new(context.output)) };
+    let (mut made, mut failed) = (Vec::new(), 0);
+    let pairs: Vec<(PathBuf, PathBuf)> = match places {
+        Places::One { out } => vec![(photos[0].to_path_buf(), out)],
+        Places::Many { out, photos } => photos.into_iter().map(|(photo, name)| (photo, out.join(name))).collect(),
+    };
+    let count = pairs.len();
+    for (number, (photo, out)) in pairs.iter().enumerate() {
+        match command.stylize(photo, out, [number, count], context) {
+            Ok(one) => made.push(one),
+            Err(problem) if count == 1 => return Err(problem),
+            Err(problem) if is_interrupt(&problem) => {
+                earlier.as_ref().map_or(Ok(()), |earlier| if made.is_empty() { Ok(()) } else { earlier.discard() })?;
+                return Err(problem);
+            }
+            Err(problem) => {
+                failed += 1;
+                command.bar.borrow().suspend(|| report(&problem));
+            }
+        }
+    }
+    // Each image is a result of its own: those that are done stay.
+    if let Some(earlier) = earlier.filter(|_| !made.is_empty()) {
+        earlier.discard()?;
+    }
+    if arguments.place.json {
+        match (count, made.first()) {
+            (1, Some(one)) if !arguments.content.is_dir() => context.output.json(one)?,
+            _ => context.output.json(&made)?,
+        }
+    }
+    if failed > 0 { Err(Reported.into()) } else { Ok(()) }
+}
+
+fn is_interrupt(problem: &anyhow::Error) -> bool {
+    matches!(problem.downcast_ref(), Some(lucida::Error::Interrupted))
+}
+
+/// Refuses options that a single pass cannot follow.
+fn refuse_slow_options(arguments: &Style) -> Result<(), Usage> {
+    let Style { blend, preview, gif, show, bulk, transfer, .. } = arguments;
+    if bulk.distributed.is_some() {
+        return Err(Usage("--fast stylizes by one process: no --distributed".into()));
+    }
+    if !blend.is_empty() || preview.is_some() || gif.is_some() || *show {
+        let problem = "--fast stylizes in one pass: no --blend (see --mix), --preview, --gif or --show";
+        return Err(Usage(problem.into()));
+    }
+    if transfer.steps.is_some() || transfer.coarsest.is_some() || transfer.init != StartArgument::Content {
+        return Err(Usage("--fast stylizes in one pass: no --steps (see --refine), --coarsest or --init".into()));
+    }
+    if arguments.refine.is_none() && transfer.is_about_optimization() {
+        return Err(Usage(
+            "--preset, --style-weight, --style-scale, --network, --weights, --optimizer, --pooling, --style-loss and \
+             --smoothness are about the optimization: with --fast they take --refine"
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
+impl StyleArgs {
+    /// Whether something is given that only an optimization can follow.
+    pub(super) fn is_about_optimization(&self) -> bool {
+        let factors = [self.style_weight, self.style_scale, self.smoothness];
+        self.preset != Preset::default()
+            || factors.iter().any(|&factor| factor != 1.0)
+            || self.network.is_some()
+            || self.weights.is_some()
+            || self.optimizer.is_some()
+            || self.pooling != lucida::style::Pooling::Max
+            || self.style_loss != StyleLoss::Gram
+    }
+}
+
+/// Where results go.
+enum Places {
+    One {
+        out: PathBuf,
+    },
+    /// Photos with the names of their results.
+    Many {
+        out: PathBuf,
+        photos: Vec<(PathBuf, String)>,
+    },
+}
+
+fn places(arguments: &Style, photos: &[&Path], style: String, bits: u8) -> Result<Places> {
+    let one = photos.len() == 1 && !photos[0].is_dir();
+    let name = format!("{}-{style}", name_of(photos[0]));
+    if one {
+        let out = arguments.place.of(&name, "png");
+        FileKind::of_path(&out, bits)?;
+        return Ok(Places::One { out });
+    }
+    if arguments.mask.is_some() || arguments.preserve.is_some() {
+        return Err(Usage("a mask is for one image: no --mask or --preserve with several".into()).into());
+    }
+    let given = arguments.place.out.as_deref();
+    given.map_or(Ok(()), refuse_file_name).map_err(|problem| Usage(format!("--out: {problem}")))?;
+    let out = free(given, arguments.place.force, name.into());
+    let mut found = Vec::new();
+    for photo in photos {
+        if !photo.is_dir() {
+            let stem = photo.file_stem().unwrap_or_default().to_string_lossy();
+            found.push((photo.to_path_buf(), format!("{stem}.png")));
+            continue;
+        }
+        refuse_within(&out, photo)?;
+        let items = batch_jobs::Source::of(&photo.display().to_string())?.list()?;
+        if items.is_empty() {
+            bail!("{}: contains no image", photo.display());
+        }
+        found.extend(
+            items.iter().map(|item| (photo.join(item), Path::new(item).with_extension("png").display().to_string())),
+        );
+    }
+    for (index, (photo, name)) in found.iter().enumerate() {
+        if let Some((other, _)) = found[..index].iter().find(|(_, other)| other == name) {
+            bail!("{} and {} would have one name as results", other.display(), photo.display());
+        }
+    }
+    Ok(Places::Many { out, photos: found })
+}
+
+impl FastArgs {
+    /// The file of the network.
+    pub(super) fn file(&self) -> Result<&Path, Usage> {
+        let Some(FastNetwork::File(file)) = &self.fast else {
+            return Err(Usage(
+                "--fast: no network is built in yet; `lucida style-train painting.jpg -o painting.lucida` trains one for a \
+                 style of yours, and --fast painting.lucida uses it"
+                    .into(),
+            ));
+        };
+        if FileKind::of_path(file, 8).is_ok() {
+            return Err(Usage(format!(
+                "--fast: {}: is the name of an image; --fast takes the file of a network, and comes after the photos",
+                file.display()
+            )));
+        }
+        Ok(file)
+    }
+
+    /// The style, ready for photos.
+    pub(super) fn open(&self, transfer: &StyleArgs, context: Context) -> Result<FeedForwardTransfer> {
+        let file = self.file()?;
+        let style = FeedForwardStyle::open_with(file, self.preprocessing.as_ref())?;
+        if style.names().len() > 1 && self.mix.is_empty() {
+            let names = style.names().join(", ");
+            context.output.note(&format!("the network has the styles {names}: taking the first; --mix changes that"));
+        }
+        let mix: Vec<(&str, f32)> = self.mix.iter().map(|style| (style.name.as_str(), style.weight)).collect();
+        let mix = if mix.is_empty() { Vec::new() } else { style.mix(&mix).context("--mix")? };
+        let request = FeedForwardRequest {
+            mix,
+            size: transfer.size.map(|size| size as usize),
+            strength: self.strength as f32,
+            colors: transfer.colors(),
+        };
+        let memory = transfer.memory.map_or_else(|| free_memory() / 2, |bytes| bytes.0);
+        let config = StylizerConfig { memory: Some(memory), cpu: context.cpu };
+        Ok(FeedForwardTransfer::new(style, request, config)?)
+    }
+}
+
+/// What `--refine` needs.
+struct Polish {
+    network: StyleNetwork,
+    config: StyleConfig,
+    styles: Vec<(Image, f32)>,
+}
+
+impl Polish {
+    fn open(arguments: &Style, context: Context) -> Result<Option<Self>> {
+        let Some(steps) = arguments.refine else { return Ok(None) };
+        let styles = arguments.refine_styles.iter().map(|path| Ok((open_style(path)?, 1.0)));
+        let styles = styles.collect::<Result<Vec<_>>>()?;
+        let (network, config) = arguments.transfer.open(context)?;
+        let config = StyleConfig { smallest: None, steps: steps as usize, first_steps: steps as usize, ..config };
+        Ok(Some(Self { network, config, styles }))
+    }
+
+    /// Steps from a result. Returns it with the number of steps and the losses before and after.
+    fn run(&self, job: StyleRequest, from: Canvas, progress: &mut dyn Progress) -> Result<(Canvas, Refined)> {
+        let job = StyleRequest { styles: self.styles.clone(), ..job };
+        let size = from.size[0].max(from.size[1]);
+        let config = StyleConfig { start: InitialImage::Canvas(from), size, ..self.config.clone() };
+        let made = transfer(&self.network, &job, &config, progress)?;
+        if made.stopped {
+            return Err(lucida::Error::Interrupted.into());
+        }
+        Ok((made.canvas, Refined { steps: made.steps, initial_loss: made.start.total, loss: made.end.total }))
+    }
+}
+
+/// What a polish has done.
+#[derive(Serialize)]
+struct Refined {
+    steps: usize,
+    initial_loss: f64,
+    loss: f64,
+}
+
+/// What became of a photo; `--json` prints it.
+#[derive(Serialize)]
+struct Stylized {
+    file: PathBuf,
+    width: usize,
+    height: usize,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refined: Option<Refined>,
+}
+
+struct FastCommand<'a> {
+    arguments: &'a Style,
+    fast: FeedForwardTransfer,
+    polish: Option<Polish>,
+    bits: u8,
+    bar: RefCell<Bar>,
+}
+
+impl FastCommand<'_> {
+    /// Stylizes a photo and writes the file.
+    fn stylize(&mut self, photo: &Path, out: &Path, [number, count]: [usize; 2], context: Context) -> Result<Stylized> {
+        let started = Instant::now();
+        let named = || photo.display().to_string();
+        let original = Original::open(photo)?;
+        let open = |path: &Option<PathBuf>| path.as_deref().map(Image::open).transpose();
+        let (mask, preserve) = (open(&self.arguments.mask)?, open(&self.arguments.preserve)?);
+        let masks = FeedForwardMasks { mask: mask.as_ref(), preserve: preserve.as_ref() };
+        let bar = &self.bar;
+        bar.borrow_mut().begin_image(number, count);
+        let mut progress = |step: &Step<'_>| match count {
+            1 => bar.borrow_mut().update(step),
+            // The tiles of a photo do not count among many photos.
+            _ => bar.borrow_mut().update(&Step::new(Unit::Images, number, count)),
+        };
+        let made = self.fast.transfer(&original.image, masks, &mut progress).with_context(named)?;
+        let (canvas, refined) = match &self.polish {
+            Some(polish) => {
+                let colors = self.fast.request().colors;
+                let job =
+                    StyleRequest { mask, preserve, colors, ..StyleRequest::new(original.image.clone(), Vec::new()) };
+                let (canvas, refined) =
+                    polish.run(job, made, &mut |step: &Step<'_>| bar.borrow_mut().update(step)).with_context(named)?;
+                (canvas, Some(refined))
+            }
+            None => (made, None),
+        };
+        let canvas = if self.arguments.keep_size { enlarged(&canvas, &original.image)? } else { canvas };
+        let (alpha, profile) = (original.alpha.as_ref(), original.profile.as_deref());
+        out.parent().filter(|_| count > 1).map_or(Ok(()), files::create_folder)?;
+        let note = self.note(photo, refined.as_ref());
+        StyledImage { canvas: &canvas, alpha, profile, note: &note }.save(out, self.bits)?;
+        let [height, width] = canvas.size;
+        let taken = started.elapsed().as_secs_f64();
+        if !self.arguments.place.json {
+            let polish = refined.as_ref().map_or_else(String::new, |refined| {
+                let Refined { steps, initial_loss, loss } = refined;
+                format!(", {} of refinement, loss {initial_loss:.4} to {loss:.4}", counted(*steps, "step"))
+            });
+            let text = format!("{width}x{height} pixels in {}{polish}", seconds(taken));
+            bar.borrow().suspend(|| context.output.written(out, &text))?;
+        }
+        let file = out.to_owned();
+        Ok(Stylized { file, width, height, seconds: taken, refined })
+    }
+
+    /// How an image was made, for its metadata.
+    fn note(&self, photo: &Path, refined: Option<&Refined>) -> String {
+        let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let request = self.fast.request();
+        let names = self.fast.style().names().iter().zip(&request.mix).filter(|(_, weight)| **weight > 0.0);
+        let styles: Vec<String> = names.map(|(name, weight)| format!("{name} {weight}")).collect();
+        let file = self.arguments.fast.file().map_or_else(|_| String::new(), name);
+        let polish = refined.map_or_else(String::new, |refined| format!(", {} refinement steps", refined.steps));
+        format!(
+            "Lucida {}, feed-forward style transfer: {} by {file}; styles {}, strength {}{polish}",
+            env!("CARGO_PKG_VERSION"),
+            name(photo),
+            styles.join(" and "),
+            request.strength
+        )
+    }
+}

@@ -1,0 +1,177 @@
+//! `lucida style-video`
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, UNIX_EPOCH};
+
+use anyhow::{Result, bail};
+use lucida::core::{Progress, Step, Unit};
+use lucida::data::Image;
+use lucida::nn::counted;
+use lucida::style::{
+    AnimationKind, FastFrames, FrameSequence, FrameStore, FrameStylizer, OptimizedFrames, VideoFile, VideoSource,
+    stylize_video,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::style::{open_style, refuse_swapped, style_name};
+use crate::bar::Bar;
+use crate::cli::place::{free, name_of};
+use crate::cli::{KeepColors, StyleVideo};
+use crate::exit::Usage;
+use crate::interrupt;
+use crate::output::seconds;
+
+pub(super) fn run(arguments: &StyleVideo, context: Context) -> Result<()> {
+    let started = Instant::now();
+    let context = context.quieted(arguments.json);
+    refuse_options(arguments)?;
+    let out = &place(arguments)?;
+    let context = context.claim_file(out, arguments.force)?;
+    if AnimationKind::of_path(out).is_none() {
+        // What only the last step would find to be missing is looked for first.
+        VideoFile::can_write(out)?;
+    }
+    let source = VideoSource::open(&arguments.video)?;
+    let mut store = FrameStore::open(frames_folder(out), &record(arguments)?, arguments.force)?;
+    if store.done() > 0 {
+        context.output.info(&format!("resuming after {}", counted(store.done(), "frame")));
+    }
+    interrupt::catch()?;
+    let bar = RefCell::new(Bar::new(context.output));
+    let mut progress = |step: &Step<'_>| bar.borrow_mut().update(step);
+    let count = if arguments.fast.fast.is_some() {
+        let transfer = arguments.fast.open(&arguments.transfer, context)?;
+        let mut frames = FastFrames::new(transfer, arguments.temporal_weight as f32, context.cpu);
+        stylize_video(&source, &mut frames, &mut store, &mut progress)?
+    } else {
+        optimize(arguments, &source, &mut store, context, &mut progress)?
+    };
+    let mut written = 0;
+    source.write_as(out, count, |index| {
+        written += 1;
+        let mut step = Step::new(Unit::Images, written, count.max(written));
+        step.stage = "encoding";
+        if bar.borrow_mut().update(&step).is_break() {
+            return Err(lucida::Error::Interrupted);
+        }
+        store.read(index)
+    })?;
+    let first = store.read(0)?;
+    if !arguments.keep_frames {
+        store.remove()?;
+    }
+    let (width, height, taken) = (first.width(), first.height(), started.elapsed().as_secs_f64());
+    if arguments.json {
+        return context.output.json(&VideoJson { file: out, frames: count, width, height, seconds: taken });
+    }
+    bar.borrow().hide();
+    context
+        .output
+        .written(out, &format!("{} of {width}x{height} pixels in {}", counted(count, "frame"), seconds(taken)))
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct VideoJson<'a> {
+    file: &'a Path,
+    frames: usize,
+    width: usize,
+    height: usize,
+    seconds: f64,
+}
+
+fn refuse_options(arguments: &StyleVideo) -> Result<()> {
+    let fast = arguments.fast.fast.is_some();
+    refuse_swapped("style-video", &arguments.video, &arguments.styles)?;
+    if fast && (arguments.transfer.is_about_optimization() || arguments.transfer.steps.is_some()) {
+        return Err(Usage("options of the optimization do not go with --fast".into()).into());
+    }
+    let colors = arguments.transfer.keep_colors;
+    if colors == Some(KeepColors::Histogram) || (colors.is_some() && !fast) {
+        bail!(
+            "--keep-colors: colors matched to each frame would flicker; with --fast, --keep-colors luminance is possible"
+        );
+    }
+    if arguments.fast.fast.is_some() {
+        arguments.fast.file()?;
+    }
+    Ok(())
+}
+
+/// The file of the result. A conversion that was stopped is resumed under the same name.
+fn place(arguments: &StyleVideo) -> Result<PathBuf> {
+    let name = match arguments.fast.fast {
+        Some(_) => format!("{}-{}", name_of(&arguments.video), name_of(arguments.fast.file()?)),
+        None => style_name(&arguments.video, &arguments.styles),
+    };
+    let ending =
+        arguments.video.extension().map_or_else(|| "mp4".into(), |ending| ending.to_string_lossy().into_owned());
+    let out = free(arguments.out.as_deref(), arguments.force, format!("{name}.{ending}").into());
+    if out.extension().is_none() {
+        bail!("{}: the ending of the name says the format: .gif, .png, .webp, .mp4, .mkv, .webm", out.display());
+    }
+    if out.canonicalize().is_ok_and(|out| arguments.video.canonicalize().is_ok_and(|video| video == out)) {
+        bail!("{}: is the video itself; the result needs a name of its own", out.display());
+    }
+    Ok(out)
+}
+
+/// The folder of the finished frames: `painted.mp4.frames`.
+fn frames_folder(out: &Path) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(".frames");
+    out.with_file_name(name)
+}
+
+/// What decides how the frames look: the files, as far as their sizes and times tell, and the options.
+fn record(arguments: &StyleVideo) -> Result<Value> {
+    let file = |path: &Path| -> Result<Value> {
+        let Ok(found) = path.metadata() else { return Ok(json!(path.display().to_string())) };
+        let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Ok(json!([path.display().to_string(), found.len(), modified.map(|time| time.as_secs_f64())]))
+    };
+    let network = match arguments.fast.fast {
+        Some(_) => Some(file(arguments.fast.file()?)?),
+        None => None,
+    };
+    let styles = arguments.styles.iter().map(|path| file(path)).collect::<Result<Vec<_>>>()?;
+    Ok(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "video": file(&arguments.video)?,
+        "styles": styles,
+        "network": network,
+        "fast": format!("{:?}", arguments.fast),
+        "temporal_weight": arguments.temporal_weight,
+        "frame_steps": arguments.frame_steps,
+        "transfer": format!("{:?}", arguments.transfer),
+    }))
+}
+
+/// Stylizes the frames by optimization, as `style-frames` does.
+fn optimize(
+    arguments: &StyleVideo,
+    source: &VideoSource,
+    store: &mut FrameStore,
+    context: Context,
+    progress: &mut dyn Progress,
+) -> Result<usize> {
+    let styles = arguments.styles.iter().map(|path| Ok((open_style(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
+    let (network, mut config) = arguments.transfer.open(context)?;
+    if arguments.transfer.size.is_none() {
+        let first: Option<Image> = source.frames()?.next().transpose()?.map(|frame| frame.image);
+        config.size = first.map_or(config.size, |first| first.width().max(first.height()));
+    }
+    let sequence = FrameSequence {
+        config,
+        steps: arguments.frame_steps as usize,
+        temporal_weight: arguments.temporal_weight as f32,
+    };
+    // A file that does not say how many frames it has is counted: the progress of slow work needs it.
+    let count = source.frames_estimate().map_or_else(|| source.frames().map(Iterator::count), Ok)?;
+    let mut frames = OptimizedFrames::new(&network, &styles, &sequence, count);
+    Ok(stylize_video(source, &mut frames as &mut dyn FrameStylizer, store, progress)?)
+}

@@ -1,0 +1,87 @@
+//! A network with batch normalizations in place of its instance normalizations.
+
+use super::{Layer, Network, Node};
+use crate::nn::layers::{BatchNormalization, GroupNormalization};
+use crate::{Error, Result};
+
+impl Network {
+    /// The same network with each instance normalization replaced by a batch normalization of the same name, factor, and
+    /// shift. A plan for training takes statistics over a whole batch and leaves them in the network, with which another
+    /// plan computes each part of an image as within the whole.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] when a normalization is called several times, each with statistics of its own; or when there are batch
+    /// normalizations already, which would lose theirs.
+    pub(crate) fn with_batch_statistics(&self) -> Result<Self> {
+        let other = self.nodes.iter().find(|node| matches!(node.layer, Layer::BatchNormalization(_)));
+        if let Some(other) = other.filter(|_| self.normalizes_instances()) {
+            return Err(Error::layer(other.name(), "normalizes by fixed statistics, others by those of an image"));
+        }
+        let mut builder = Self::builder(self.name.clone());
+        for node in &self.nodes {
+            let layer = match instance_normalization(node) {
+                Some(norm) => {
+                    let called_again = self.nodes.iter().any(|other| other.weights_of() == Some(node.name()));
+                    if called_again || node.weights_of().is_some() {
+                        return Err(Error::layer(
+                            node.name(),
+                            "is called several times, each time with other statistics",
+                        ));
+                    }
+                    let GroupNormalization { epsilon, center, scale, .. } = *norm;
+                    // What was measured before does not count.
+                    BatchNormalization { epsilon, center, scale, momentum: 0.0 }.into()
+                }
+                None => node.layer.clone(),
+            };
+            builder.add_copy(node, layer, &node.inputs)?;
+        }
+        let mut fixed = builder.finish(&self.outputs)?;
+        for weight in &mut fixed.weights {
+            if let Some(own) = self.weight(weight.name()) {
+                *weight = own.clone();
+            }
+        }
+        Ok(fixed)
+    }
+
+    /// Whether there is an instance normalization.
+    pub(crate) fn normalizes_instances(&self) -> bool {
+        self.nodes.iter().any(|node| instance_normalization(node).is_some())
+    }
+}
+
+fn instance_normalization(node: &Node) -> Option<&GroupNormalization> {
+    match &node.layer {
+        Layer::GroupNormalization(norm) if norm.groups.is_none_or(|groups| groups == node.shape.channels()) => {
+            Some(norm)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::nn::layers::{Conv2D, GroupNormalization};
+    use crate::nn::{Plan, Sequential, StepSeed};
+
+    #[test]
+    fn the_statistics_of_an_image_give_what_the_image_gives() {
+        let norm = GroupNormalization { epsilon: 1e-5, ..GroupNormalization::per_channel() };
+        let network = Sequential::new("a", [6, 8, 3]).add(Conv2D::new(4, [3, 3])).add(norm).build(3).unwrap();
+        let mut plan = Plan::builder(&network).build().unwrap();
+        plan.input_mut().iter_mut().enumerate().for_each(|(at, value)| *value = (at as f32 * 0.7).sin());
+        let input = plan.input_mut().to_vec();
+        plan.forward(&network).unwrap();
+        let mut fixed = network.with_batch_statistics().unwrap();
+        assert!(network.normalizes_instances() && !fixed.normalizes_instances());
+        let mut measure = Plan::builder(&fixed).training().build().unwrap();
+        measure.input_mut().copy_from_slice(&input);
+        measure.forward_training(&mut fixed, StepSeed { seed: 0, first_sample: 0 }).unwrap();
+        let mut other = Plan::builder(&fixed).build().unwrap();
+        other.input_mut().copy_from_slice(&input);
+        other.forward(&fixed).unwrap();
+        let apart = plan.output(0).iter().zip(other.output(0)).map(|(a, b)| (a - b).abs());
+        assert!(apart.fold(0.0, f32::max) < 1e-5);
+    }
+}

@@ -1,0 +1,374 @@
+//! Images of any size through a feed-forward style: whole, or tile by tile where memory is short.
+
+use super::statistics::measured;
+use super::{FeedForwardStyle, PixelRange};
+use crate::core::{Progress, Step, Unit};
+use crate::explain::receptive_fields;
+use crate::nn::{Network, Plan};
+use crate::style::Canvas;
+use crate::style::pipeline::tiles::{Tile, tiles};
+use crate::{Cpu, Error, Result};
+
+/// What is held for each pixel in addition to the network, in bytes: the photo, the image that goes in, its copy with a
+/// border, and the result.
+const HELD_PER_PIXEL: usize = 3 + 3 * 12;
+/// Bytes that a weight takes: itself, and transformed for the convolutions.
+const BYTES_PER_WEIGHT: usize = 4 + 22;
+/// The side of the image on which the memory for a pixel is measured, about.
+const PROBE: usize = 256;
+/// Strides that networks of style have in all, at most.
+const LARGEST_UNIT: usize = 64;
+/// A network whose pixels see further than half of this sees whole images.
+const LARGEST_HALO: usize = 2048;
+
+/// What a feed-forward style runs on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StylizerConfig {
+    /// The most memory in bytes that it may take, about; an image for which that is too little goes in tiles.
+    pub memory: Option<u64>,
+    /// What to run on.
+    pub cpu: Cpu,
+}
+
+/// Stylizes image after image with a mix of styles of a [`FeedForwardStyle`]. Images of one size share a plan.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::style::{Canvas, StylizerConfig, FeedForwardSize, FeedForwardStyle, FeedForwardStylizer};
+/// use lucida::style::transformation_network;
+///
+/// let style = FeedForwardStyle::new(transformation_network(FeedForwardSize::Small, [64, 64], 42)?, ["waves"])?;
+/// let config = StylizerConfig { memory: None, cpu: Cpu::detect() };
+/// let mut stylizer = FeedForwardStylizer::new(&style, &[1.0], config)?;
+/// let stylized = stylizer.stylize(&Canvas::filled([75, 101], [200.0, 90.0, 30.0]), &mut ())?;
+/// assert_eq!(stylized.size, [75, 101]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct FeedForwardStylizer {
+    network: Network,
+    ranges: [PixelRange; 2],
+    config: StylizerConfig,
+    /// Heights and widths have to be multiples of this.
+    unit: usize,
+    /// Bytes for a pixel of a plan.
+    per_pixel: usize,
+    /// Half of the receptive field, in whole units; none when it is the whole image whatever the statistics are.
+    halo: Option<usize>,
+    /// The plan of the last whole image.
+    whole: Option<Planned>,
+}
+
+/// A network for images of a size, and its plan.
+#[derive(Debug)]
+struct Planned {
+    size: [usize; 2],
+    network: Network,
+    plan: Plan,
+}
+
+impl Planned {
+    fn new(network: &Network, size: [usize; 2], cpu: Cpu) -> Result<Self> {
+        let network = network.clone().with_input_size(size[0], size[1])?;
+        let plan = Plan::builder(&network).cpu(cpu).build()?;
+        Ok(Self { size, network, plan })
+    }
+}
+
+impl FeedForwardStylizer {
+    /// For a mix of the styles: a weight for each.
+    ///
+    /// # Errors
+    /// As [`FeedForwardStyle::model`]; [`Error::Unsupported`] when the network makes images of another size than it takes.
+    pub fn new(style: &FeedForwardStyle, mix: &[f32], config: StylizerConfig) -> Result<Self> {
+        let network = style.model(mix)?.network;
+        let unit = unit_of(&network)?;
+        let probe = PROBE.next_multiple_of(unit);
+        let sized = network.clone().with_input_size(probe, probe)?;
+        let pixels = probe * probe;
+        let per_pixel = Plan::builder(&sized).cpu(config.cpu).build()?.memory().div_ceil(pixels);
+        let halo = halo_of(&sized, unit);
+        let ranges = [style.input_range(), style.output_range()];
+        Ok(Self { network, ranges, config, unit, per_pixel, halo, whole: None })
+    }
+
+    /// Goes on with another mix of the styles.
+    ///
+    /// # Errors
+    /// As [`FeedForwardStyle::model`].
+    pub fn set_mix(&mut self, style: &FeedForwardStyle, mix: &[f32]) -> Result<()> {
+        self.network = style.model(mix)?.network;
+        if let Some(planned) = &mut self.whole {
+            planned.network = self.network.clone().with_input_size(planned.size[0], planned.size[1])?;
+        }
+        Ok(())
+    }
+
+    /// Stylizes an image: red, green, and blue from 0 to 255. Progress is in tiles, where there are several.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when the memory is too small for the image; [`Error::Interrupted`] when `progress` stops it.
+    pub fn stylize(&mut self, content: &Canvas, progress: &mut dyn Progress) -> Result<Canvas> {
+        let size = content.size.map(|side| side.next_multiple_of(self.unit));
+        let border = [0, 1].map(|axis| size[axis] - content.size[axis]);
+        let padded = if border == [0, 0] { None } else { Some(content.mirrored([0, border[0], 0, border[1]])) };
+        let input = padded.as_ref().unwrap_or(content);
+        let made = if self.pixels(size) >= size[0] * size[1] {
+            self.run_whole(input)?
+        } else {
+            self.run_tiled(input, progress)?
+        };
+        Ok(if padded.is_some() { made.crop([0, 0], content.size) } else { made })
+    }
+
+    /// Pixels of a plan that fit into the memory in addition to an image of a size.
+    fn pixels(&self, size: [usize; 2]) -> usize {
+        self.free(size).map_or(usize::MAX, |free| free / self.per_pixel.max(1))
+    }
+
+    /// What is left for activations in addition to an image of a size, in bytes.
+    fn free(&self, size: [usize; 2]) -> Option<usize> {
+        let held = HELD_PER_PIXEL * size[0] * size[1] + BYTES_PER_WEIGHT * self.network.parameters().0;
+        self.config.memory.map(|memory| (memory as usize).saturating_sub(held))
+    }
+
+    fn run_whole(&mut self, input: &Canvas) -> Result<Canvas> {
+        if self.whole.as_ref().is_none_or(|planned| planned.size != input.size) {
+            // Two plans at a time would take twice the memory.
+            self.whole = None;
+            self.whole = Some(Planned::new(&self.network, input.size, self.config.cpu)?);
+        }
+        let planned = self.whole.as_mut().ok_or_else(|| Error::Bug("a plan is missing".into()))?;
+        self.ranges[0].write(&input.values, planned.plan.input_mut());
+        planned.plan.forward(&planned.network)?;
+        let mut values = planned.plan.output(0).to_vec();
+        self.ranges[1].read(&mut values);
+        Ok(Canvas { size: input.size, values })
+    }
+
+    fn run_tiled(&mut self, input: &Canvas, progress: &mut dyn Progress) -> Result<Canvas> {
+        self.whole = None;
+        let halo = self.halo.ok_or_else(|| self.too_large(input.size, 0))?;
+        let tile = self.tile(input.size, halo)?;
+        let parts = tiles(input.size, tile, halo, [0, 0]);
+        let mut count = Tiles { done: 0, all: parts.len(), progress };
+        let fixed = if self.network.normalizes_instances() {
+            let memory = self.free(input.size).map(|free| free as u64);
+            let config = StylizerConfig { memory, ..self.config };
+            // Measuring an image is about as much work as stylizing it.
+            let mut half = |done: usize, all: usize| {
+                count.all = 2 * parts.len();
+                count.at(parts.len() * done / all)
+            };
+            measured(&self.network, input, (self.ranges[0], self.unit), config, &mut half)?
+        } else {
+            self.network.clone()
+        };
+        let mut planned = Planned::new(&fixed, tile, self.config.cpu)?;
+        let mut result = Canvas::filled(input.size, [0.0; 3]);
+        for part in &parts {
+            self.fill(&mut planned.plan, input, part, tile);
+            planned.plan.forward(&planned.network)?;
+            let [rows, columns] = part.core;
+            for row in rows[0]..rows[1] {
+                let from = 3 * ((row - part.origin[0]) * tile[1] + columns[0] - part.origin[1]);
+                let to = 3 * (row * input.size[1] + columns[0]);
+                let len = 3 * (columns[1] - columns[0]);
+                result.values[to..to + len].copy_from_slice(&planned.plan.output(0)[from..from + len]);
+            }
+            count.next()?;
+        }
+        self.ranges[1].read(&mut result.values);
+        Ok(result)
+    }
+
+    /// Puts a tile of the image into a plan.
+    fn fill(&self, plan: &mut Plan, input: &Canvas, part: &Tile, tile: [usize; 2]) {
+        let to = plan.input_mut();
+        for row in 0..tile[0] {
+            let from = 3 * ((part.origin[0] + row) * input.size[1] + part.origin[1]);
+            let len = 3 * tile[1];
+            self.ranges[0].write(&input.values[from..from + len], &mut to[row * len..(row + 1) * len]);
+        }
+    }
+
+    /// The tile for an image.
+    fn tile(&self, size: [usize; 2], halo: usize) -> Result<[usize; 2]> {
+        let pixels = self.pixels(size);
+        if size[0] * size[1] <= pixels {
+            return Ok(size);
+        }
+        let side = (pixels as f64).sqrt() as usize;
+        let mut tile = [0, 1].map(|axis| side.min(size[axis]) / self.unit * self.unit);
+        // What a short side leaves goes to the long one.
+        for axis in 0..2 {
+            let other = tile[1 - axis].max(1);
+            tile[axis] = tile[axis].max((pixels / other).min(size[axis]) / self.unit * self.unit);
+        }
+        let least = 2 * halo + self.unit;
+        if (0..2).any(|axis| tile[axis] < size[axis].min(least + self.unit)) {
+            return Err(self.too_large(size, least + self.unit));
+        }
+        Ok(tile)
+    }
+
+    /// The error of an image for which the memory is too small, though tiles have a side of `least` pixels.
+    fn too_large(&self, size: [usize; 2], least: usize) -> Error {
+        let allowed = self.config.memory.unwrap_or(u64::MAX);
+        let held = HELD_PER_PIXEL * size[0] * size[1] + BYTES_PER_WEIGHT * self.network.parameters().0;
+        let tile = match self.halo {
+            Some(_) => least * least * self.per_pixel,
+            None => size[0] * size[1] * self.per_pixel,
+        };
+        Error::Memory {
+            what: format!("an image of {}x{} pixels", size[1], size[0]),
+            needed: (held + tile) as u64,
+            allowed,
+            largest: None,
+        }
+    }
+}
+
+/// Counts tiles.
+struct Tiles<'a> {
+    done: usize,
+    all: usize,
+    progress: &'a mut dyn Progress,
+}
+
+impl Tiles<'_> {
+    fn next(&mut self) -> Result<()> {
+        self.at(self.done + 1)
+    }
+
+    fn at(&mut self, done: usize) -> Result<()> {
+        self.done = done;
+        match self.progress.update(&Step::new(Unit::Passes, self.done, self.all)).is_break() {
+            true => Err(Error::Interrupted),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The least number of which heights and widths have to be multiples for the image to keep its size.
+fn unit_of(network: &Network) -> Result<usize> {
+    let keeps = |side: usize| {
+        let sized = network.clone().with_input_size(side, side).ok()?;
+        let shape = sized.output().ok()?.shape().as_image()?;
+        (shape == [side, side, 3]).then_some(())
+    };
+    let mut units = (0..).map(|power| 1_usize << power).take_while(|&unit| unit <= LARGEST_UNIT);
+    let fits = |unit: &usize| [PROBE / unit + 1, PROBE / unit + 2].iter().all(|times| keeps(times * unit).is_some());
+    units.find(fits).ok_or_else(|| {
+        let [height, width, _] = network.input_shape().ok().and_then(|shape| shape.as_image()).unwrap_or_default();
+        Error::Unsupported(format!(
+            "network {} takes images of {width}x{height} pixels alone, or makes images of another size than it takes: export \
+             it with a height and width that are left open (PyTorch: dynamic_axes or dynamic_shapes)",
+            network.name()
+        ))
+    })
+}
+
+/// How far a pixel of the result sees, in whole units; none when that is the whole image even with fixed statistics.
+fn halo_of(network: &Network, unit: usize) -> Option<usize> {
+    let fixed = network.with_batch_statistics().ok()?;
+    let mut side = PROBE.next_multiple_of(unit);
+    while side <= LARGEST_HALO {
+        let sized = fixed.clone().with_input_size(side, side).ok()?;
+        let fields = receptive_fields(&sized).ok()?;
+        let field = &fields[*sized.outputs().first()?];
+        // Where borders are mirrored, pixels near them see otherwise: the middle, each place in a unit.
+        let reach = |at: usize| -> Option<usize> {
+            let found = field.at([at, at])?;
+            let spans = [found.rows, found.columns];
+            spans.iter().all(|span| span.start > 0 && span.end < side as i64).then_some(())?;
+            spans.iter().map(|span| (at as i64 - span.start).max(span.end - 1 - at as i64) as usize).max()
+        };
+        let reaches: Option<Vec<usize>> = (side / 2..side / 2 + unit).map(reach).collect();
+        if let Some(reach) = reaches.and_then(|reaches| reaches.into_iter().max()) {
+            return Some(reach.next_multiple_of(unit));
+        }
+        side *= 2;
+    }
+    None
+}
+
+impl PixelRange {
+    /// Numbers from 0 to 255 as this range has them.
+    pub(super) fn write(self, pixels: &[f32], to: &mut [f32]) {
+        let (scale, offset) = ((self.white - self.black) / 255.0, self.black);
+        to.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel * scale + offset);
+    }
+
+    /// The way back, in place.
+    fn read(self, values: &mut [f32]) {
+        let scale = 255.0 / (self.white - self.black);
+        values.iter_mut().for_each(|value| *value = (*value - self.black) * scale);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::style::{FeedForwardSize, transformation_network};
+
+    fn stylizer(memory: Option<u64>) -> FeedForwardStylizer {
+        let network = transformation_network(FeedForwardSize::Small, [64, 64], 42).unwrap();
+        let style = FeedForwardStyle::new(network, ["a"]).unwrap();
+        FeedForwardStylizer::new(&style, &[1.0], StylizerConfig { memory, cpu: Cpu::detect() }).unwrap()
+    }
+
+    fn waves(size: [usize; 2]) -> Canvas {
+        let value = |at: usize| {
+            let (y, x) = ((at / size[1]) as f32, (at % size[1]) as f32);
+            let v = 110.0 + 60.0 * (y * 0.21 + (x * 0.05).sin() * 3.0).sin() + 60.0 * (x * 0.17 + y * y * 0.002).cos();
+            [v, 0.7 * v, 220.0 - v]
+        };
+        Canvas { size, values: (0..size[0] * size[1]).flat_map(value).collect() }
+    }
+
+    #[test]
+    fn tiles_give_nearly_the_whole_image_and_leave_no_seam() {
+        let image = waves([402, 519]);
+        let whole = stylizer(None).stylize(&image, &mut ()).unwrap();
+        let mut tiled = stylizer(None);
+        assert_eq!((tiled.unit, tiled.halo), (4, Some(60)));
+        // Room for tiles of 220x220.
+        let held = HELD_PER_PIXEL * 404 * 520 + BYTES_PER_WEIGHT * tiled.network.parameters().0;
+        tiled.config.memory = Some((held + 220 * 220 * tiled.per_pixel) as u64);
+        let mut steps = Vec::new();
+        let mut tell = |step: &Step<'_>| {
+            steps.push((step.done, step.total));
+            std::ops::ControlFlow::Continue(())
+        };
+        let parts = tiled.stylize(&image, &mut tell).unwrap();
+        assert!(steps.len() > 8 && steps.last().is_some_and(|(done, total)| Some(*done) == *total), "{steps:?}");
+        let apart: Vec<f32> = whole.values.iter().zip(&parts.values).map(|(a, b)| (a - b).abs()).collect();
+        let mean = apart.iter().sum::<f32>() / apart.len() as f32;
+        assert!(mean < 3.0, "{mean}");
+        let mut stop = |_: &Step<'_>| std::ops::ControlFlow::Break(());
+        assert!(matches!(tiled.stylize(&image, &mut stop), Err(Error::Interrupted)));
+        tiled.config.memory = Some(1 << 20);
+        let message = tiled.stylize(&image, &mut ()).unwrap_err().to_string();
+        assert!(message.contains("519") || message.contains("520x404"), "{message}");
+    }
+
+    #[test]
+    fn fixed_statistics_make_tiles_exact() {
+        let image = waves([240, 320]);
+        let mut stylizer = stylizer(None);
+        let mut fixed = stylizer.network.with_batch_statistics().unwrap();
+        for weight in fixed.weights_mut() {
+            if weight.name().ends_with("moving_variance") {
+                weight.values_mut().fill(0.3);
+            }
+        }
+        stylizer.network = fixed;
+        let whole = stylizer.stylize(&image, &mut ()).unwrap();
+        let held = HELD_PER_PIXEL * 240 * 320 + BYTES_PER_WEIGHT * stylizer.network.parameters().0;
+        stylizer.config.memory = Some((held + 180 * 180 * stylizer.per_pixel) as u64);
+        let parts = stylizer.stylize(&image, &mut ()).unwrap();
+        let apart = whole.values.iter().zip(&parts.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 0.05, "{apart}");
+    }
+}

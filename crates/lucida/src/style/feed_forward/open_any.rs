@@ -1,0 +1,205 @@
+//! Networks of style from elsewhere: models of any format that make color images of color images.
+//!
+//! What stands for black and for white in their pixels is seldom in the file. State dictionaries of PyTorch's
+//! example are known by the names of their tensors; others say it by what they do: the right numbers for a photo are those that
+//! come out again.
+
+use std::path::Path;
+
+use super::FeedForwardStyle;
+use super::PixelRange;
+use crate::data::{ColorMode, Preprocessing, PreprocessingChoice};
+use crate::nn::layers::Rescaling;
+use crate::nn::{Network, Plan};
+use crate::style::brushwork;
+use crate::weights::{FAST_NEURAL_STYLE, IncludeTop, Model, ModelSpec, Note, open};
+use crate::{Error, Result};
+
+/// The side of the photo that a network is tried on, in pixels.
+const TRIED: usize = 128;
+/// A result whose values, but for the outermost, span more than this is in bytes.
+const BYTES_SPAN: f32 = 8.0;
+/// One with a value, but for the outermost, below this goes from -1 to 1 rather than from 0.
+const BELOW_ZERO: f32 = -0.25;
+/// The share of the values at either end that may be anything.
+const OUTERMOST: f64 = 0.02;
+impl PixelRange {
+    /// From 0 to 1.
+    pub const UNIT: Self = Self { black: 0.0, white: 1.0 };
+    /// From -1 to 1.
+    pub const SIGNED: Self = Self { black: -1.0, white: 1.0 };
+
+    /// The range that a preprocessing gives all channels alike.
+    fn of_preprocessing(preprocessing: &Preprocessing) -> Option<Self> {
+        let ends = |channel: usize| {
+            [0.0, 255.0]
+                .map(|value| (value / preprocessing.divisor - preprocessing.mean[channel]) / preprocessing.std[channel])
+        };
+        let [black, white] = ends(0);
+        (1..3).all(|channel| ends(channel) == [black, white]).then_some(Self { black, white })
+    }
+}
+
+/// Opens a model, with this preprocessing where the file does not say it or says something else.
+pub(super) fn open_any(path: &Path, preprocessing: Option<&PreprocessingChoice>) -> Result<FeedForwardStyle> {
+    let spec = ModelSpec {
+        preprocessing: preprocessing.cloned(),
+        top: IncludeTop::Unchanged,
+        ..ModelSpec::new(path.to_string_lossy())
+    };
+    let mut model = open(&spec)?;
+    let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    // The class of PyTorch's example, told by the names of its tensors, has bytes at both ends.
+    if model.network.name() == FAST_NEURAL_STYLE && preprocessing.is_none() {
+        return FeedForwardStyle::of_model(model, name, [PixelRange::BYTES; 2]);
+    }
+    // What is no network of style is refused before it is tried.
+    FeedForwardStyle::of_model(model.clone(), &name, [PixelRange::BYTES; 2])?;
+    let said = match model.notes.contains(&Note::Preprocessing) {
+        true => None,
+        false => Some(model.preprocessing()?.clone()),
+    };
+    let ranges = match said {
+        None => tried(&model.network)?,
+        Some(said) => {
+            if said.color != ColorMode::Rgb {
+                let order = "takes its channels in another order than red, green, and blue: export it for RGB";
+                return Err(Error::Unsupported(format!("{}: {order}", path.display())));
+            }
+            match PixelRange::of_preprocessing(&said) {
+                Some(range) => [range, output_range(&run(&model.network, range)?)],
+                None => {
+                    model = standardized(model, &said)?;
+                    [PixelRange::BYTES, output_range(&run(&model.network, PixelRange::BYTES)?)]
+                }
+            }
+        }
+    };
+    FeedForwardStyle::of_model(model, name, ranges)
+}
+
+/// The numbers that come out again as they went in; else those that come out for bytes.
+fn tried(network: &Network) -> Result<[PixelRange; 2]> {
+    let mut for_bytes = None;
+    for range in [PixelRange::BYTES, PixelRange::UNIT, PixelRange::SIGNED] {
+        let found = output_range(&run(network, range)?);
+        for_bytes.get_or_insert(found);
+        if found == range {
+            return Ok([range; 2]);
+        }
+    }
+    Ok([PixelRange::BYTES, for_bytes.unwrap_or(PixelRange::BYTES)])
+}
+
+/// The result for an image with bright and dark parts of all colors.
+fn run(network: &Network, range: PixelRange) -> Result<Vec<f32>> {
+    let image = brushwork()?.resize(TRIED, TRIED, crate::data::Filter::Bilinear)?;
+    let network = network.clone().with_input_size(TRIED, TRIED)?;
+    let mut plan = Plan::builder(&network).build()?;
+    let pixels: Vec<f32> = image.in_channels(3).pixels().iter().map(|&byte| f32::from(byte)).collect();
+    range.write(&pixels, plan.input_mut());
+    plan.forward(&network)?;
+    Ok(plan.output(0).to_vec())
+}
+
+/// The range of a result.
+fn output_range(values: &[f32]) -> PixelRange {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let at = |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize];
+    let [low, high] = [at(OUTERMOST), at(1.0 - OUTERMOST)];
+    match high - low {
+        span if span > BYTES_SPAN => PixelRange::BYTES,
+        _ if low < BELOW_ZERO => PixelRange::SIGNED,
+        _ => PixelRange::UNIT,
+    }
+}
+
+/// The model with layers around it for pixels from 0 to 255, where a mean and a deviation belong to each channel. What
+/// comes out is taken to be standardized as what goes in, if some of it is negative.
+fn standardized(model: Model, preprocessing: &Preprocessing) -> Result<Model> {
+    let Preprocessing { divisor, mean, std, .. } = preprocessing;
+    let scale: Vec<f32> = std.iter().map(|std| 1.0 / (divisor * std)).collect();
+    let offset: Vec<f32> = mean.iter().zip(std).map(|(mean, std)| -mean / std).collect();
+    let network = with_rescaling(&model.network, Some(Rescaling { scale, offset }), None)?;
+    let network = match output_range(&run(&network, PixelRange::BYTES)?) {
+        PixelRange::SIGNED => {
+            let scale = std.iter().map(|std| divisor * std).collect();
+            let offset = mean.iter().map(|mean| divisor * mean).collect();
+            with_rescaling(&network, None, Some(Rescaling { scale, offset }))?
+        }
+        _ => network,
+    };
+    Ok(Model { network, ..model })
+}
+
+fn with_rescaling(network: &Network, before: Option<Rescaling>, after: Option<Rescaling>) -> Result<Network> {
+    let mut builder = Network::builder(network.name());
+    let mut places = Vec::with_capacity(network.nodes().len());
+    for node in network.nodes() {
+        let inputs: Vec<usize> = node.inputs().iter().map(|&input| places[input]).collect();
+        let mut place = builder.add_copy(node, node.layer().clone(), &inputs)?;
+        if let (true, Some(before)) = (inputs.is_empty(), &before) {
+            place = builder.add_named("from_bytes", before.clone(), &[place])?;
+        }
+        places.push(place);
+    }
+    let mut output = places[network.outputs()[0]];
+    if let Some(after) = after {
+        output = builder.add_named("to_bytes", after, &[output])?;
+    }
+    let mut built = builder.build_zeroed(&[output])?;
+    built.replace_with(network.clone())?;
+    Ok(built)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Sequential;
+    use crate::nn::layers::{ActivationKind, Conv2D};
+
+    /// Networks that keep their image, through an activation.
+    fn opened(activation: ActivationKind, preprocessing: Option<&str>) -> Result<FeedForwardStyle> {
+        let conv = Conv2D::new(3, [1, 1]).activation(activation);
+        let mut network = Sequential::new("a", [32, 32, 3]).add(conv).build(1)?;
+        let identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        network.weights_mut()[0].values_mut().copy_from_slice(&identity);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.onnx");
+        Model::new(network).save(&path)?;
+        let choice = preprocessing.map(|text| text.parse::<PreprocessingChoice>()).transpose()?;
+        FeedForwardStyle::open_with(&path, choice.as_ref())
+    }
+
+    #[test]
+    fn ranges_are_those_that_come_out_again() {
+        for (activation, preprocessing, expected) in [
+            (ActivationKind::Linear, None, [PixelRange::BYTES; 2]),
+            (ActivationKind::Sigmoid, None, [PixelRange::UNIT; 2]),
+            (ActivationKind::Linear, Some("unit"), [PixelRange::UNIT; 2]),
+            (ActivationKind::Linear, Some("tf"), [PixelRange::SIGNED; 2]),
+            (ActivationKind::Sigmoid, Some("raw"), [PixelRange::BYTES, PixelRange::UNIT]),
+        ] {
+            let style = opened(activation, preprocessing).unwrap();
+            let found = [style.input_range(), style.output_range()];
+            assert_eq!(found, expected, "{activation:?} {preprocessing:?}");
+            assert_eq!(style.names(), ["own"]);
+        }
+        let message = opened(ActivationKind::Linear, Some("caffe")).unwrap_err().to_string();
+        assert!(message.contains("red, green, and blue"), "{message}");
+    }
+
+    #[test]
+    fn means_and_deviations_become_layers() {
+        let style = opened(ActivationKind::Linear, Some("torch")).unwrap();
+        assert_eq!([style.input_range(), style.output_range()], [PixelRange::BYTES; 2]);
+        let network = style.model(&[1.0]).unwrap().network;
+        let pixels = run(&network, PixelRange::BYTES).unwrap();
+        assert_eq!(output_range(&pixels), PixelRange::BYTES);
+        let mut plan = Plan::builder(&network).build().unwrap();
+        plan.input_mut().fill(77.0);
+        plan.forward(&network).unwrap();
+        assert!(plan.output(0).iter().all(|value| (value - 77.0).abs() < 1e-3));
+    }
+}

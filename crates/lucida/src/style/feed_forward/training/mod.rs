@@ -1,0 +1,412 @@
+//! Training of a feed-forward style: crops of photos go through the network, and a loss network that was trained to recognize
+//! things compares what comes out with the crop (content) and with the image of style (texture), as
+//! [`Objective`](crate::style::Objective) does where pixels are optimized. The gradient goes on to the weights.
+
+mod checkpoint;
+mod parameters;
+mod photos;
+mod preview;
+mod step;
+mod temporal;
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::FeedForwardStyle;
+use super::network::{FeedForwardSize, transformation_network};
+use crate::core::{Detail, FeedForwardProgress, Progress, Step, Unit};
+use crate::data::Image;
+use crate::files::decimals;
+use crate::nn::{Optimizer, Schedule};
+use crate::style::{LayerWeight, LossConfig, Preset, StyleNetwork};
+use crate::{Cpu, Error, Result};
+
+use checkpoint::Progressed;
+use parameters::Parameters;
+use photos::Crop;
+pub use photos::Photos;
+pub use preview::StylePreview;
+pub use step::FeedForwardLosses;
+use step::TrainStep;
+
+/// Steps whose losses are one record of the history.
+const RECORD: usize = 20;
+/// Batches that are made ahead.
+const AHEAD: usize = 2;
+
+/// How a feed-forward style is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeedForwardConfig {
+    /// The size of the network.
+    pub size: FeedForwardSize,
+    /// The losses of content, style and variation.
+    pub loss: LossConfig,
+    /// The weight of the temporal loss; 0 leaves it out.
+    pub temporal_weight: f32,
+    /// The longer side of the images of style in pixels, beside crops of `crop` pixels.
+    pub style_size: usize,
+    /// The side of a crop in pixels.
+    pub crop: usize,
+    /// Crops of a step.
+    pub batch_size: usize,
+    /// Optimizer steps in all.
+    pub steps: usize,
+    /// The learning rate after the warm-up; it falls to nearly nothing along a cosine.
+    pub learning_rate: f64,
+    /// Steps between two checkpoints.
+    pub checkpoint_every: usize,
+    /// Steps between two previews.
+    pub preview_every: usize,
+    /// The seed of all random numbers.
+    pub seed: u64,
+    /// What to run on.
+    pub cpu: Cpu,
+}
+
+impl FeedForwardConfig {
+    /// The default configuration for a loss network.
+    ///
+    /// # Errors
+    /// As [`Preset::config`].
+    pub fn new(loss_network: &StyleNetwork, cpu: Cpu) -> Result<Self> {
+        let best = Preset::Best.config(loss_network, cpu)?.loss;
+        // Johnson's layers: the last of a block is of larger shapes than the first, which pixels are optimized by.
+        let layers = STYLE_LAYERS.iter().filter(|layer| loss_network.network().find(layer).is_ok());
+        let layers: Vec<&str> = layers.copied().collect();
+        let weight = 1.0 / layers.len() as f32;
+        let loss = LossConfig {
+            content: vec![LayerWeight::new(std::env::var("CL").unwrap_or("block3_conv3".into()), 1.0)],
+            content_weight: CONTENT_WEIGHT,
+            style: layers.into_iter().map(|layer| LayerWeight::new(layer, weight)).collect(),
+            ..best
+        };
+        Ok(Self {
+            size: FeedForwardSize::Small,
+            loss,
+            temporal_weight: 10.0,
+            style_size: 384,
+            crop: 256,
+            batch_size: 2,
+            steps: 4000,
+            learning_rate: 2e-3,
+            checkpoint_every: 200,
+            preview_every: 200,
+            seed: 42,
+            cpu,
+        })
+    }
+
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] names what is wrong.
+    pub fn check(&self) -> Result<()> {
+        self.loss.check()?;
+        let refuse = |problem: String| Err(Error::argument(problem));
+        if self.loss.style.is_empty() {
+            return refuse("a style layer is needed".into());
+        }
+        if !(self.temporal_weight.is_finite() && self.temporal_weight >= 0.0) {
+            return refuse(format!("a temporal weight of {}; it must be 0 or more", self.temporal_weight));
+        }
+        if !(32..=4096).contains(&self.style_size) {
+            return refuse(format!("a style size of {} pixels; it must be 32 to 4096", self.style_size));
+        }
+        if !(32..=1024).contains(&self.crop) {
+            return refuse(format!("crops of {} pixels; they must have 32 to 1024", self.crop));
+        }
+        let counts = [self.batch_size, self.steps, self.checkpoint_every, self.preview_every];
+        if counts.contains(&0) {
+            return refuse(
+                "batch size, steps, and the steps between checkpoints and previews must be at least 1".into(),
+            );
+        }
+        self.schedule().check()
+    }
+
+    /// The learning rate of each step.
+    fn schedule(&self) -> Schedule {
+        let warm_up = (self.steps / 20).min(100) as u64;
+        Schedule::cosine(self.learning_rate, self.steps as u64 - warm_up).with_warm_up(warm_up)
+    }
+}
+
+/// The style layers; of the built-in network all but the last.
+const STYLE_LAYERS: [&str; 4] = ["block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3"];
+/// The weight of the content loss.
+const CONTENT_WEIGHT: f32 = 0.15;
+
+/// The losses of some steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LossRecord {
+    /// Steps that were made with them.
+    pub step: usize,
+    /// The mean losses.
+    pub losses: FeedForwardLosses,
+}
+
+/// What happens in a training that lasts.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FeedForwardEvent<'a> {
+    /// It is time for a preview of the styles as they are.
+    Preview {
+        /// Steps so far.
+        step: usize,
+        /// The styles.
+        style: &'a FeedForwardStyle,
+        /// The photos that could not be read so far, and why.
+        skipped: Vec<(String, String)>,
+    },
+    /// The checkpoint could not be written. Training continues, and tries again.
+    Unsaved(&'a Error),
+}
+
+/// What became of a training.
+#[derive(Debug, Clone)]
+pub struct FeedForwardResult {
+    /// The trained network.
+    pub style: FeedForwardStyle,
+    /// The losses on the way.
+    pub history: Vec<LossRecord>,
+    /// Steps that were made.
+    pub steps: usize,
+    /// Whether it was stopped before its last step.
+    pub stopped: bool,
+}
+
+/// The training of a feed-forward style.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::style::{FeedForwardConfig, FeedForwardTraining, Photos, brushwork, choose_network};
+///
+/// # let network = StyleNetwork::new(choose_network(Some("vgg16-builtin"), None)?, Pooling::Max)?;
+/// let config = FeedForwardConfig::new(&network, Cpu::detect())?;
+/// let config = FeedForwardConfig { steps: 2, crop: 32, batch_size: 1, ..config };
+/// let styles = [("brushwork".to_owned(), brushwork()?)];
+/// let training = FeedForwardTraining::new(&network, &styles, Photos::builtin()?, config)?;
+/// let result = training.run(None, &mut (), &mut |_| Ok(()))?;
+/// assert_eq!((result.steps, result.style.names()), (2, &["brushwork".to_owned()][..]));
+/// # Ok::<(), lucida::Error>(())
+/// ```
+pub struct FeedForwardTraining {
+    config: FeedForwardConfig,
+    photos: Photos,
+    parameters: Parameters,
+    step: TrainStep,
+    identity: Value,
+    done: Progressed,
+}
+
+impl std::fmt::Debug for FeedForwardTraining {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = (&self.config, self.done.steps);
+        f.debug_tuple("FeedForwardTraining").field(&parts).finish()
+    }
+}
+
+impl FeedForwardTraining {
+    /// A training that has not begun, for styles by name.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when an image of style is too small, a name stands twice, or a setting is invalid.
+    pub fn new(
+        loss_network: &StyleNetwork,
+        styles: &[(String, Image)],
+        photos: Photos,
+        config: FeedForwardConfig,
+    ) -> Result<Self> {
+        config.check()?;
+        let network = transformation_network(config.size, [config.crop; 2], config.seed)?;
+        let style = FeedForwardStyle::new(network, styles.iter().map(|(name, _)| name.clone()))?;
+        let optimizer = Optimizer::Adam { beta_1: 0.9, beta_2: 0.99, epsilon: 1e-8 };
+        let parameters = Parameters::new(style, optimizer)?;
+        let step = TrainStep::new(&parameters.network, loss_network, styles, &config)?;
+        let identity = identity(loss_network, styles, &photos, &config);
+        Ok(Self { config, photos, parameters, step, identity, done: Progressed::default() })
+    }
+
+    /// Continues where a checkpoint was written: with the same settings it ends in the same network, to the bit, as a training
+    /// that was never interrupted.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it is not a checkpoint, or damaged; [`Error::Changed`] names the first setting that was another
+    /// one; [`Error::Io`] when it cannot be read.
+    pub fn resume(mut self, checkpoint: impl AsRef<Path>) -> Result<Self> {
+        self.done = checkpoint::load(checkpoint.as_ref(), &self.identity, &mut self.parameters)?;
+        Ok(self)
+    }
+
+    /// Steps that are done.
+    pub fn steps(&self) -> usize {
+        self.done.steps
+    }
+
+    /// The photos.
+    pub fn photos(&self) -> &Photos {
+        &self.photos
+    }
+
+    /// Trains to the last step, or until `progress` stops it: then with what there is. A checkpoint is written now and then, and
+    /// where it stops.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when no photo can be read, or the loss is not a number any more; those of `event`.
+    pub fn run(
+        mut self,
+        checkpoint: Option<&Path>,
+        progress: &mut dyn Progress,
+        event: &mut dyn FnMut(FeedForwardEvent<'_>) -> Result<()>,
+    ) -> Result<FeedForwardResult> {
+        let (first, last) = (self.done.steps, self.config.steps);
+        let FeedForwardConfig { seed, batch_size, crop, .. } = self.config;
+        let Self { photos, config, parameters, step, identity, done } = &mut self;
+        let photos = &*photos;
+        let stopped = std::thread::scope(|scope| {
+            let (send, batches) = sync_channel(AHEAD);
+            scope.spawn(move || {
+                for step in first..last {
+                    let numbers = step * batch_size..(step + 1) * batch_size;
+                    let batch: Result<Vec<Crop>> = numbers.map(|number| photos.crop(seed, number, crop)).collect();
+                    // Nobody waits for more where the training has stopped.
+                    if send.send(batch).is_err() {
+                        break;
+                    }
+                }
+            });
+            let mut training = Running { config, photos, parameters, step, identity, done, checkpoint };
+            training.run(&batches, progress, event)
+        })?;
+        let Self { mut parameters, done, .. } = self;
+        Ok(FeedForwardResult { style: parameters.style().clone(), history: done.history, steps: done.steps, stopped })
+    }
+}
+
+/// A training while it runs.
+struct Running<'a> {
+    config: &'a FeedForwardConfig,
+    photos: &'a Photos,
+    parameters: &'a mut Parameters,
+    step: &'a mut TrainStep,
+    identity: &'a Value,
+    done: &'a mut Progressed,
+    checkpoint: Option<&'a Path>,
+}
+
+impl Running<'_> {
+    /// Whether it was stopped.
+    fn run(
+        &mut self,
+        batches: &Receiver<Result<Vec<Crop>>>,
+        progress: &mut dyn Progress,
+        event: &mut dyn FnMut(FeedForwardEvent<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        let FeedForwardConfig { steps, cpu, checkpoint_every, preview_every, .. } = *self.config;
+        let schedule = self.config.schedule();
+        while self.done.steps < steps {
+            let batch = batches.recv().map_err(|_| Error::Bug("the thread that makes crops has died".to_owned()))??;
+            let number = self.done.steps;
+            let style = number % self.parameters.own.len();
+            self.parameters.choose(style);
+            let losses = self.step.run(&self.parameters.network, &batch, style)?;
+            let learning_rate = schedule.at(number as u64);
+            self.parameters.apply(cpu, self.step.gradients(), learning_rate);
+            self.note(&losses);
+            let done = self.done.steps;
+            let detail = FeedForwardProgress {
+                loss: losses.total,
+                content_loss: losses.content,
+                style_loss: losses.style,
+                temporal_loss: losses.temporal,
+                learning_rate,
+            };
+            let flow = progress.update(&Step::new(Unit::Steps, done, steps).detail(Detail::FeedForward(detail)));
+            let stopped = flow == ControlFlow::Break(()) && done < steps;
+            if done.is_multiple_of(preview_every) || stopped || done == steps {
+                let skipped = self.photos.skipped();
+                event(FeedForwardEvent::Preview { step: done, style: self.parameters.style(), skipped })?;
+            }
+            if done.is_multiple_of(checkpoint_every) || stopped || done == steps {
+                self.save(event)?;
+            }
+            if stopped {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Counts a step, and adds its losses to the history.
+    fn note(&mut self, losses: &FeedForwardLosses) {
+        let Progressed { steps, history } = self.done;
+        if steps.is_multiple_of(RECORD) {
+            history.push(LossRecord { step: *steps, losses: FeedForwardLosses::default() });
+        }
+        *steps += 1;
+        if let Some(record) = history.last_mut() {
+            // The mean of all that are there.
+            let count = (*steps - 1) % RECORD + 1;
+            let before = record.losses;
+            record.step = *steps;
+            record.losses = FeedForwardLosses::default();
+            record.losses.add(1.0 - 1.0 / count as f64, &before);
+            record.losses.add(1.0 / count as f64, losses);
+        }
+    }
+
+    /// Writes the checkpoint. A disk that is full ends no training: room can be made until the next time.
+    fn save(&mut self, event: &mut dyn FnMut(FeedForwardEvent<'_>) -> Result<()>) -> Result<()> {
+        let Some(path) = self.checkpoint else { return Ok(()) };
+        match checkpoint::save(path, self.identity, self.parameters, self.done) {
+            Err(problem @ Error::Io { .. }) => event(FeedForwardEvent::Unsaved(&problem)),
+            other => other,
+        }
+    }
+}
+
+/// What makes a training the same.
+fn identity(
+    loss_network: &StyleNetwork,
+    styles: &[(String, Image)],
+    photos: &Photos,
+    config: &FeedForwardConfig,
+) -> Value {
+    let digest =
+        |bytes: &[u8]| Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let layers = |layers: &[crate::style::LayerWeight]| -> Vec<Value> {
+        layers.iter().map(|layer| json!({ "name": layer.name, "weight": layer.weight })).collect()
+    };
+    let loss = &config.loss;
+    decimals(json!({
+        "size": config.size.name(),
+        "loss network": loss_network.name(),
+        "content layers": layers(&loss.content),
+        "content weight": loss.content_weight,
+        "style layers": layers(&loss.style),
+        "style weight": loss.style_weight,
+        "style loss": format!("{:?}", loss.style_loss),
+        "variation weight": loss.variation_weight,
+        "temporal weight": config.temporal_weight,
+        "style size": config.style_size,
+        "crop": config.crop,
+        "batch size": config.batch_size,
+        "steps": config.steps,
+        "learning rate": config.learning_rate,
+        "seed": config.seed,
+        "styles": styles.iter().map(|(name, image)| json!({
+            "name": name,
+            "pixels": [image.height(), image.width()],
+            "digest": digest(image.pixels()),
+        })).collect::<Vec<_>>(),
+        "photos": photos.names().len(),
+        "names of the photos": digest(photos.names().join("\n").as_bytes()),
+    }))
+}

@@ -1,0 +1,111 @@
+//! A video to be stylized: an animated image, or a file that ffmpeg decodes.
+
+use std::path::Path;
+
+use super::animation::{Animation, AnimationKind, write_animation};
+use super::ffmpeg::{VideoEncoding, VideoFile, write_video};
+use super::frame::{FrameTiming, VideoFrame};
+use crate::data::Image;
+use crate::{Error, Result};
+
+/// A video to be stylized.
+#[derive(Debug, Clone)]
+pub enum VideoSource {
+    /// An animated GIF, PNG, or WebP.
+    Animation(Animation),
+    /// Any other video, which ffmpeg decodes.
+    File(VideoFile),
+}
+
+impl VideoSource {
+    /// Opens a file of either kind.
+    ///
+    /// # Errors
+    /// As [`Animation::open`] and [`VideoFile::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Ok(match Animation::open(path)? {
+            Some(animation) => Self::Animation(animation),
+            None => Self::File(VideoFile::open(path)?),
+        })
+    }
+
+    /// How many frames there are, where that is known; about how many of a video file.
+    pub fn frames_estimate(&self) -> Option<usize> {
+        match self {
+            Self::Animation(animation) => Some(animation.timing().delays.len()),
+            Self::File(file) => file.frames_estimate(),
+        }
+    }
+
+    /// The frames in their order.
+    ///
+    /// # Errors
+    /// As [`Animation::frames`] and [`VideoFile::frames`].
+    pub fn frames(&self) -> Result<Box<dyn Iterator<Item = Result<VideoFrame>> + '_>> {
+        Ok(match self {
+            Self::Animation(animation) => Box::new(animation.frames()?),
+            Self::File(file) => Box::new(file.frames()?),
+        })
+    }
+
+    /// Writes `count` images as the frames of a video with the timing, the opacity, and the sound of this one: as an
+    /// animated image or, with ffmpeg, as a video, whichever the ending of the name means. `image` gives number `index`,
+    /// from 0.
+    ///
+    /// # Errors
+    /// As [`write_animation`] and [`write_video`], and those of `image`.
+    pub fn write_as(
+        &self,
+        path: impl AsRef<Path>,
+        count: usize,
+        mut image: impl FnMut(usize) -> Result<Image>,
+    ) -> Result<()> {
+        let path = path.as_ref();
+        if count == 0 {
+            return Err(Error::argument(format!("{}: a video without a frame", path.display())));
+        }
+        let timing = match self {
+            Self::Animation(animation) => animation.timing().clone(),
+            Self::File(file) => FrameTiming::of_rate(count, file.rate()),
+        };
+        if let Some(kind) = AnimationKind::of_path(path) {
+            let mut opacity = self.opacity()?;
+            return write_animation(path, kind, &timing, |index| {
+                let image = image(index)?;
+                let alpha = opacity.next().transpose()?.flatten();
+                let [width, height] = [image.width(), image.height()];
+                let alpha =
+                    alpha.map(|alpha| alpha.resize(width, height, crate::data::Filter::Bilinear)).transpose()?;
+                Ok(VideoFrame { image, alpha })
+            });
+        }
+        let (rate, repeats) = match self {
+            Self::Animation(_) => timing.constant_rate(),
+            Self::File(file) => (file.rate(), vec![1; count]),
+        };
+        let sound = match self {
+            Self::File(file) => Some(file).filter(|file| file.has_sound()),
+            Self::Animation(_) => None,
+        };
+        let first = image(0)?;
+        let encoding = VideoEncoding { size: [first.height(), first.width()], rate, sound };
+        let mut order = repeats.iter().enumerate().flat_map(|(index, &times)| std::iter::repeat_n(index, times));
+        let mut held = (0, first);
+        write_video(path, &encoding, || {
+            let Some(index) = order.next() else { return Ok(None) };
+            if held.0 != index {
+                held = (index, image(index)?);
+            }
+            Ok(Some(held.1.clone()))
+        })
+    }
+
+    /// The opacity of frame after frame.
+    fn opacity(&self) -> Result<Box<dyn Iterator<Item = Result<Option<Image>>> + '_>> {
+        Ok(match self {
+            Self::Animation(animation) => Box::new(animation.frames()?.map(|frame| frame.map(|frame| frame.alpha))),
+            Self::File(_) => Box::new(std::iter::repeat_with(|| Ok(None))),
+        })
+    }
+}
