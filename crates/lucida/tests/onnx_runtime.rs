@@ -21,7 +21,8 @@ use lucida::nn::layers::{
     NearestMode, PReLU, Pad2D, PadMode, Padding, Permute, Power, Reshape, Resize, Resizing, Select, SeparableConv1D,
     SeparableConv2D, Slice, SpaceToDepth, Take, UpSampling1D, UpSampling2D, ZeroPadding1D, ZeroPadding2D,
 };
-use lucida::nn::{Network, Plan};
+use lucida::nn::{Network, Plan, Sequential};
+use lucida::style::{FeedForwardSize, FeedForwardStyle, transformation_network};
 use lucida::weights::{Model, onnx};
 
 const BATCH: usize = 2;
@@ -322,4 +323,30 @@ fn powers_choices_and_lists_of_matrices() {
     let flat = b.add(Flatten::new(), &[input]).unwrap();
     let dot = b.add(MatMul { transpose_a: true, ..MatMul::new() }, &[flat, flat]).unwrap();
     agrees(b.build(&[power, chosen, product, taken, dot], 5).unwrap());
+}
+
+/// One file, for images of several sizes.
+#[test]
+fn feed_forward_styles() {
+    let Some(python) = env::var_os("ONNXRUNTIME_PYTHON") else {
+        eprintln!("skipped: ONNXRUNTIME_PYTHON does not name a Python with onnxruntime");
+        return;
+    };
+    let network = transformation_network(FeedForwardSize::Small, [64, 64], 3).unwrap();
+    let style = FeedForwardStyle::new(network, ["a", "b"]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    style.save_onnx(&[0.3, 0.7], &path).unwrap();
+    for [height, width] in [[64, 64], [32, 48], [44, 100]] {
+        let network = style.model(&[0.3, 0.7]).unwrap().network.with_input_size(height, width).unwrap();
+        let (ours, theirs) = (lucida(&network), onnx_runtime(Path::new(&python), &path, &network));
+        assert_eq!(ours[0].len(), theirs.len());
+        let worst = ours[0].iter().zip(&theirs).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        eprintln!("{height}x{width}: {worst:.2e} of levels from 0 to 255");
+        assert!(worst < 0.02, "{height}x{width}: {worst}");
+    }
+    // A layer whose graph depends on the size has no file for all.
+    let fixed = Sequential::new("fixed", [8, 8, 3]).add(Resizing::new(16, 16)).build(1).unwrap();
+    let refused = onnx::save_model_any_size(&Model::new(fixed), &path).unwrap_err().to_string();
+    assert!(refused.contains("depends on the size"), "{refused}");
 }

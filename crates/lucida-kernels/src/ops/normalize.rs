@@ -24,7 +24,9 @@ impl Repeated {
     fn new(values: &[f32]) -> Self {
         let pixels = LONG / values.len();
         let mut repeated = [0.0; LONG];
-        repeated[..pixels * values.len()].chunks_exact_mut(values.len().max(1)).for_each(|to| to.copy_from_slice(values));
+        repeated[..pixels * values.len()]
+            .chunks_exact_mut(values.len().max(1))
+            .for_each(|to| to.copy_from_slice(values));
         Self { values: repeated, len: pixels * values.len() }
     }
 
