@@ -130,17 +130,17 @@ pub(crate) struct StyleFrames {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida style-train painting.jpg --content photos/ -o painting.lucida
+  lucida style-train painting.jpg --content photos/ -o strokes.lucida
   lucida style-train a.jpg b.jpg --content photos/ -o two.lucida
       two styles in one network, which can be mixed
-  lucida style-train painting.jpg --content photos/ -o painting.lucida --resume
+  lucida style-train painting.jpg --content photos/ -o strokes.lucida --resume
       resume a training that was stopped
-  lucida style-train painting.jpg --content photos/ -o painting.lucida \\
+  lucida style-train painting.jpg --content photos/ -o strokes.lucida \\
       --size base --steps 20000
   lucida style-train brushwork -o brushwork.lucida --style-scale 1.5
 
 Trains a network that stylizes an image in one pass. The network is saved again and again while it learns; Ctrl-C keeps it, and a \
-checkpoint to resume from. The folder next to the file, painting-training, has previews of three photos and a report.")]
+checkpoint to resume from. The folder next to the file, strokes-training, has previews of three photos and a report.")]
 pub(crate) struct StyleTrain {
     /// Style images, or brushwork (built in); each becomes a style of the network, named after its file
     #[arg(value_hint = ValueHint::FilePath, required = true)]

@@ -144,7 +144,7 @@ impl FeedForwardConfig {
 const STYLE_LAYERS: [&str; 4] = ["block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3"];
 /// The content layer.
 const CONTENT_LAYER: &str = "block3_conv3";
-/// The weight of the content loss, chosen by eye: with 0.15 networks stay close to the photo and paint bright areas white,
+/// The weight of the content loss, chosen by eye: with 0.15 networks stay close to the photo and leave bright areas white,
 /// with 0.03 windows and eyes dissolve.
 const CONTENT_WEIGHT: f32 = 0.045;
 
