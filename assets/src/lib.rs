@@ -14,3 +14,5 @@ pub const FONT_BOLD: &[u8] = include_bytes!("../DejaVuSans-Bold.ttf.gz");
 pub const CAT: &[u8] = include_bytes!("../chelsea.png");
 /// A style image of swirling brush strokes, 400x400: PNG.
 pub const BRUSHWORK: &[u8] = include_bytes!("../brushwork.png");
+/// A network that stylizes images in the style of these strokes, in 16-bit floats: safetensors.
+pub const BRUSHWORK_NETWORK: &[u8] = include_bytes!("../brushwork.lucida");

@@ -10,13 +10,14 @@ use common::{lucida, stderr, text, write_mnist};
 use lucida::data::{Dataset, Filter, Image, Mnist};
 
 /// Options that make the work of a command small. They replace those of the example.
-const SMALL: [(&str, &str); 10] = [
+const SMALL: [(&str, &str); 11] = [
     ("train", "--epochs 1"),
     ("classes", "--steps 2"),
     ("filters", "--steps 2"),
     ("dream", "--size 96 --steps 1 --octaves 1"),
     ("style", "--size 64 --steps 2"),
     ("style-frames", "--size 64 --steps 2 --frame-steps 1"),
+    ("style-train", "--steps 2 --crop 32"),
     ("embed", "--sample 60 --steps 20 --perplexity 5"),
     ("explain", "--masks 20 --samples 2"),
     ("receptive-field", "--samples 1"),

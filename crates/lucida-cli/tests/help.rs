@@ -6,7 +6,7 @@ use std::fs;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 38] = [
+const COMMANDS: [&[&str]; 40] = [
     &[],
     &["demo"],
     &["train"],
@@ -41,6 +41,7 @@ const COMMANDS: [&[&str]; 38] = [
     &["bench", "plan"],
     &["style"],
     &["style-frames"],
+    &["style-train"],
     &["style-video"],
     &["serve"],
     &["studio"],
@@ -165,6 +166,8 @@ fn wrong_command_lines_end_with_2() {
         (&["style", "a.png", "b.png", "-o", "c.png", "--network", "resnet"], "--network: expected vgg19, vgg16"),
         (&["style", "a.png", "b.png", "-o", "c.png", "--size", "8"], "--size"),
         (&["style-frames", "a"], "<STYLES>"),
+        (&["style-train"], "<STYLES>"),
+        (&["style-train", "a.png", "--crop", "8"], "--crop"),
         (&["data", "show", "cifar"], "<SET>: expected mnist, got \"cifar\""),
         (&["data", "show", "mnist", "--first", "0"], "--first"),
         (&["data", "show", "mnist", "--test"], "--data"),

@@ -21,7 +21,8 @@ use lucida::nn::layers::{
     NearestMode, PReLU, Pad2D, PadMode, Padding, Permute, Power, Reshape, Resize, Resizing, Select, SeparableConv1D,
     SeparableConv2D, Slice, SpaceToDepth, Take, UpSampling1D, UpSampling2D, ZeroPadding1D, ZeroPadding2D,
 };
-use lucida::nn::{Network, Plan};
+use lucida::nn::{Network, Plan, Sequential};
+use lucida::style::{FeedForwardSize, FeedForwardStyle, transformation_network};
 use lucida::weights::{Model, onnx};
 
 const BATCH: usize = 2;
@@ -33,17 +34,27 @@ fn input(network: &Network) -> Vec<f32> {
 
 /// All outputs of the network.
 fn lucida(network: &Network) -> Vec<Vec<f32>> {
+    lucida_of(network, &input(network))
+}
+
+/// All outputs of the network for a batch.
+fn lucida_of(network: &Network, input: &[f32]) -> Vec<Vec<f32>> {
     let mut plan = Plan::builder(network).batch_size(BATCH).build().unwrap();
-    plan.input_mut().copy_from_slice(&input(network));
+    plan.input_mut().copy_from_slice(input);
     plan.forward(network).unwrap();
     (0..network.outputs().len()).map(|index| plan.output(index).to_vec()).collect()
 }
 
 /// All outputs of the file, one after the other.
 fn onnx_runtime(python: &Path, model: &Path, network: &Network) -> Vec<f32> {
+    onnx_runtime_of(python, model, network, &input(network))
+}
+
+/// All outputs of the file for a batch, one after the other.
+fn onnx_runtime_of(python: &Path, model: &Path, network: &Network, input: &[f32]) -> Vec<f32> {
     let shape: Vec<usize> = [&[BATCH], network.input_shape().unwrap().sizes()].concat();
     let [values, outputs] = ["input.npy", "outputs.bin"].map(|name| model.with_file_name(name));
-    write_npy(&values, &shape, &input(network)).unwrap();
+    write_npy(&values, &shape, input).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx_runtime.py");
     let run = Command::new(python).args([script.as_path(), model, &values, &outputs]).output().unwrap();
     assert!(run.status.success(), "{}: {}", network.name(), String::from_utf8_lossy(&run.stderr));
@@ -322,4 +333,33 @@ fn powers_choices_and_lists_of_matrices() {
     let flat = b.add(Flatten::new(), &[input]).unwrap();
     let dot = b.add(MatMul { transpose_a: true, ..MatMul::new() }, &[flat, flat]).unwrap();
     agrees(b.build(&[power, chosen, product, taken, dot], 5).unwrap());
+}
+
+/// One file, for images of several sizes.
+#[test]
+fn feed_forward_styles() {
+    let Some(python) = env::var_os("ONNXRUNTIME_PYTHON") else {
+        eprintln!("skipped: ONNXRUNTIME_PYTHON does not name a Python with onnxruntime");
+        return;
+    };
+    let network = transformation_network(FeedForwardSize::Small, [64, 64], 3).unwrap();
+    let style = FeedForwardStyle::new(network, ["a", "b"]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    style.save_onnx(&[0.3, 0.7], &path).unwrap();
+    for [height, width] in [[64, 64], [32, 48], [44, 100]] {
+        let network = style.model(&[0.3, 0.7]).unwrap().network.with_input_size(height, width).unwrap();
+        // Levels from 0 to 255: the normalization of a flat image would magnify rounding.
+        let image: Vec<f32> = input(&network).iter().map(|value| 127.5 + 60.0 * value).collect();
+        let ours = lucida_of(&network, &image);
+        let theirs = onnx_runtime_of(Path::new(&python), &path, &network, &image);
+        assert_eq!(ours[0].len(), theirs.len());
+        let worst = ours[0].iter().zip(&theirs).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        eprintln!("{height}x{width}: {worst:.2e} of levels from 0 to 255");
+        assert!(worst < 0.02, "{height}x{width}: {worst}");
+    }
+    // A layer whose graph depends on the size has no file for all.
+    let fixed = Sequential::new("fixed", [8, 8, 3]).add(Resizing::new(16, 16)).build(1).unwrap();
+    let refused = onnx::save_model_any_size(&Model::new(fixed), &path).unwrap_err().to_string();
+    assert!(refused.contains("depends on the size"), "{refused}");
 }

@@ -65,7 +65,7 @@ impl FilePlace {
 }
 
 /// Endings of files that Lucida writes or reads: nobody means a folder by such a name.
-const FILE_ENDINGS: [&str; 21] = [
+const FILE_ENDINGS: [&str; 22] = [
     "png",
     "jpg",
     "jpeg",
@@ -80,6 +80,7 @@ const FILE_ENDINGS: [&str; 21] = [
     "npy",
     "html",
     "safetensors",
+    "lucida",
     "keras",
     "h5",
     "hdf5",

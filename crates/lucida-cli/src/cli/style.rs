@@ -1,11 +1,11 @@
 //! The options of `lucida style`, `lucida style-frames` and `lucida style-video`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum, ValueHint};
 use lucida::data::PreprocessingChoice;
-use lucida::style::{FeedForwardSize, Pooling, Preset, StyleLoss};
+use lucida::style::{BRUSHWORK, FeedForwardSize, Pooling, Preset, StyleLoss};
 
 use super::Bulk;
 use super::place::{FilePlace, FolderPlace, result_folder};
@@ -117,7 +117,8 @@ const FAST: &str = "Feed-forward style";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = FAST)]
 pub(crate) struct FastArgs {
-    /// Stylize in one pass, with a network of `lucida style-train`, or another network of style (.onnx, .pth, ...)
+    /// Stylize in one pass, with a network of `lucida style-train`, or another network of style (.onnx, .pth, ...); without a
+    /// file, with the built-in network of brushwork
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", value_hint = ValueHint::FilePath)]
     pub(crate) fast: Option<FastNetwork>,
 
@@ -147,7 +148,8 @@ impl FromStr for FastNetwork {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(if text.is_empty() { Self::BuiltIn } else { Self::File(text.into()) })
+        let is_builtin = text.is_empty() || text == BRUSHWORK && !Path::new(text).exists();
+        Ok(if is_builtin { Self::BuiltIn } else { Self::File(text.into()) })
     }
 }
 
@@ -264,17 +266,17 @@ pub(crate) struct StyleFrames {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida style-train painting.jpg --content photos/ -o painting.lucida
+  lucida style-train painting.jpg --content photos/ -o strokes.lucida
   lucida style-train a.jpg b.jpg --content photos/ -o two.lucida
       two styles in one network, which can be mixed
-  lucida style-train painting.jpg --content photos/ -o painting.lucida --resume
+  lucida style-train painting.jpg --content photos/ -o strokes.lucida --resume
       resume a training that was stopped
-  lucida style-train painting.jpg --content photos/ -o painting.lucida \\
+  lucida style-train painting.jpg --content photos/ -o strokes.lucida \\
       --size base --steps 20000
   lucida style-train brushwork -o brushwork.lucida --style-scale 1.5
 
 Trains a network that stylizes an image in one pass. The network is saved again and again while it learns; Ctrl-C keeps it, and a \
-checkpoint to resume from. The folder next to the file, painting-training, has previews of three photos and a report.")]
+checkpoint to resume from. The folder next to the file, strokes-training, has previews of three photos and a report.")]
 pub(crate) struct StyleTrain {
     /// Style images, or brushwork (built in); each becomes a style of the network, named after its file
     #[arg(value_hint = ValueHint::FilePath, required = true)]

@@ -174,6 +174,11 @@ pub(crate) struct WeightsConvert {
     #[arg(long)]
     pub(crate) size: Option<Size>,
 
+    /// Mix of the styles of a .lucida file, such as waves=0.7,night=0.3 [default: the first]. As ONNX the network takes images
+    /// of any size
+    #[arg(long, value_name = "MIX")]
+    pub(crate) mix: Option<String>,
+
     #[command(flatten)]
     pub(crate) meaning: MeaningArguments,
 

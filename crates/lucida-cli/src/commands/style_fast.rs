@@ -11,8 +11,8 @@ use lucida::data::{FileKind, Image, free_memory};
 use lucida::files;
 use lucida::nn::counted;
 use lucida::style::{
-    Canvas, FeedForwardMasks, FeedForwardRequest, FeedForwardStyle, FeedForwardTransfer, InitialImage, Original,
-    Preset, StyleConfig, StyleLoss, StyleNetwork, StyleRequest, StyledImage, StylizerConfig, transfer,
+    BRUSHWORK, Canvas, FeedForwardMasks, FeedForwardRequest, FeedForwardStyle, FeedForwardTransfer, InitialImage,
+    Original, Preset, StyleConfig, StyleLoss, StyleNetwork, StyleRequest, StyledImage, StylizerConfig, transfer,
 };
 use serde::Serialize;
 
@@ -174,15 +174,9 @@ fn places(arguments: &Style, photos: &[&Path], style: String, bits: u8) -> Resul
 }
 
 impl FastArgs {
-    /// The file of the network.
+    /// The file of the network, or the name of the built-in one.
     pub(super) fn file(&self) -> Result<&Path, Usage> {
-        let Some(FastNetwork::File(file)) = &self.fast else {
-            return Err(Usage(
-                "--fast: no network is built in yet; `lucida style-train painting.jpg -o painting.lucida` trains one for a \
-                 style of yours, and --fast painting.lucida uses it"
-                    .into(),
-            ));
-        };
+        let Some(FastNetwork::File(file)) = &self.fast else { return Ok(Path::new(BRUSHWORK)) };
         if FileKind::of_path(file, 8).is_ok() {
             return Err(Usage(format!(
                 "--fast: {}: is the name of an image; --fast takes the file of a network, and comes after the photos",
@@ -195,7 +189,10 @@ impl FastArgs {
     /// The style, ready for photos.
     pub(super) fn open(&self, transfer: &StyleArgs, context: Context) -> Result<FeedForwardTransfer> {
         let file = self.file()?;
-        let style = FeedForwardStyle::open_with(file, self.preprocessing.as_ref())?;
+        let style = match self.fast {
+            Some(FastNetwork::File(_)) => FeedForwardStyle::open_with(file, self.preprocessing.as_ref())?,
+            _ => FeedForwardStyle::builtin()?,
+        };
         if style.names().len() > 1 && self.mix.is_empty() {
             let names = style.names().join(", ");
             context.output.note(&format!("the network has the styles {names}: taking the first; --mix changes that"));

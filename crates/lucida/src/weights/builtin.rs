@@ -75,13 +75,19 @@ pub fn builtin_vgg16_at(height: usize, width: usize) -> Result<Model> {
     Ok(Model { preprocessing, ..Model::new(network) })
 }
 
+/// Fills the transformation network of the built-in style.
+pub(crate) fn fill_brushwork(network: &mut Network) -> Result<()> {
+    fill(network, "brushwork", lucida_assets::BRUSHWORK_NETWORK)
+}
+
 /// Fills a network with built-in weights. A kernel of integers has a second tensor, `NAME.scale`, with the scale of each
 /// channel.
 fn fill(network: &mut Network, what: &str, safetensors: &[u8]) -> Result<()> {
     let bug = |problem: String| Error::Bug(format!("the built-in {what}: {problem}"));
     let tensors = SafeTensors::deserialize(safetensors).map_err(|problem| bug(problem.to_string()))?;
     for weight in network.weights_mut() {
-        let name = weight.name().replace('/', ".");
+        let dotted = weight.name().replace('/', ".");
+        let name = if tensors.tensor(weight.name()).is_ok() { weight.name().to_owned() } else { dotted };
         let tensor = tensors.tensor(&name).map_err(|problem| bug(format!("{name}: {problem}")))?;
         let fits = match tensor.dtype() {
             Dtype::F16 if tensor.shape() == weight.shape() => {

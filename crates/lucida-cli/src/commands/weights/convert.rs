@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use lucida::data::Preprocessing;
 use lucida::nn::{Node, thousands};
+use lucida::style::FeedForwardStyle;
 use lucida::weights::{IncludeTop, Model, ModelSpec, Note, describe_format, load_model, save_model};
 use serde::Serialize;
 
@@ -25,6 +26,9 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
         top: IncludeTop::Unneeded,
         ..arguments.meaning.spec()
     };
+    if let Some(style) = style(arguments)? {
+        return convert_style(arguments, &style, format, context);
+    }
     let mut model = open_model(&spec, context)?;
     if model.notes.contains(&Note::Preprocessing) {
         // What was only assumed is not written down as a fact.
@@ -46,6 +50,48 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
     let parameters = thousands(about.parameters);
     context.output.also_written(&arguments.output, &format!("{format}, {parameters} parameters"));
     about.tell(context);
+    Ok(())
+}
+
+/// The styles of a file of feed-forward styles.
+fn style(arguments: &WeightsConvert) -> Result<Option<FeedForwardStyle>> {
+    let path = Path::new(&arguments.input);
+    let style = if path.is_file() { FeedForwardStyle::open_own(path)? } else { None };
+    if style.is_none() && arguments.mix.is_some() {
+        bail!("--mix: {}: is not a feed-forward style, as style-train writes them", arguments.input);
+    }
+    Ok(style)
+}
+
+/// Converts a mix of feed-forward styles, to ONNX for images of any size.
+fn convert_style(
+    arguments: &WeightsConvert,
+    style: &FeedForwardStyle,
+    format: &'static str,
+    context: Context,
+) -> Result<()> {
+    let mix = style.parse_mix(arguments.mix.as_deref().unwrap_or(&style.names()[0]))?;
+    let mut model = style.model(&mix)?;
+    if let Some(size) = arguments.size {
+        model.network = model.network.with_input_size(size.height, size.width)?;
+        model.preprocessing = model.preprocessing.map(|pixels| pixels.with_size(size.height, size.width));
+    }
+    let any_size = arguments.size.is_none() && format == describe_format(Path::new("style.onnx"))?;
+    match any_size {
+        true => style.save_onnx(&mix, &arguments.output)?,
+        false => save_model(&model, &arguments.output)?,
+    }
+    let about = About::of(&model);
+    if arguments.json {
+        return context.output.json(&Answer { file: &arguments.output, format, about });
+    }
+    let parameters = thousands(about.parameters);
+    context.output.also_written(&arguments.output, &format!("{format}, {parameters} parameters"));
+    if any_size {
+        context
+            .output
+            .info("Images of any height and width, red, green and blue from 0 to 255; multiples of 4 keep their size");
+    }
     Ok(())
 }
 

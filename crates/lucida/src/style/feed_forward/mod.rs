@@ -18,7 +18,7 @@ use crate::data::PreprocessingChoice;
 use crate::nn::Network;
 use crate::nn::layers::{GroupNormalization, Layer};
 use crate::similar::nearest_name;
-use crate::weights::{Model, onnx};
+use crate::weights::{Model, fill_brushwork, onnx};
 use crate::{Error, Result};
 
 /// The numbers that stand for black and for white.
@@ -82,6 +82,22 @@ impl FeedForwardStyle {
         Ok(style)
     }
 
+    /// The built-in network of the built-in style, [`brushwork`](super::brushwork()).
+    ///
+    /// ```
+    /// let style = lucida::style::FeedForwardStyle::builtin()?;
+    /// assert_eq!(style.names(), [lucida::style::BRUSHWORK]);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn builtin() -> Result<Self> {
+        let mut network = network::transformation_network(network::FeedForwardSize::Small, [256; 2], 0)?;
+        fill_brushwork(&mut network)?;
+        Self::new(network, [super::BRUSHWORK])
+    }
+
     /// A model of one style from elsewhere, with the numbers that its input and its output have for black and white.
     ///
     /// # Errors
@@ -116,10 +132,18 @@ impl FeedForwardStyle {
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, preprocessing: Option<&PreprocessingChoice>) -> Result<Self> {
         let path = path.as_ref();
-        match store::open(path)? {
+        match Self::open_own(path)? {
             Some(style) => Ok(style),
             None => open_any::open_any(path, preprocessing),
         }
+    }
+
+    /// Opens a file that [`save`](Self::save) has written; none when it is another one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_own(path: impl AsRef<Path>) -> Result<Option<Self>> {
+        store::open(path.as_ref())
     }
 
     /// Writes the file: safetensors of 16-bit floats, which any command that takes a model opens as one of the first style.
@@ -180,6 +204,23 @@ impl FeedForwardStyle {
             mix[index] += weight;
         }
         Ok(mix)
+    }
+
+    /// The mix of a text such as `waves=0.7,night=0.3`. A name alone has a weight of 1.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] names a style that there is not, or a weight that is not a number.
+    pub fn parse_mix(&self, text: &str) -> Result<Vec<f32>> {
+        let part = |part: &'_ str| -> Result<(String, f32)> {
+            let (name, weight) = part.rsplit_once('=').unwrap_or((part, "1"));
+            let number = weight.trim().parse().ok().filter(|weight: &f32| weight.is_finite());
+            let number = number.ok_or_else(|| {
+                Error::argument(format!("weight {weight:?} of style {name:?} is not a number; expected NAME=WEIGHT"))
+            })?;
+            Ok((name.trim().to_owned(), number))
+        };
+        let parts = text.split(',').map(part).collect::<Result<Vec<_>>>()?;
+        self.mix(&parts.iter().map(|(name, weight)| (name.as_str(), *weight)).collect::<Vec<_>>())
     }
 
     /// The network for a mix of the styles: an ordinary model, in whose normalizations the mean of the styles' factors and

@@ -12,8 +12,9 @@ use crate::{Error, Result};
 pub(super) const MOST_SHIFT: usize = 8;
 /// The most deviation of the noise of a twin, in levels of 0 to 255.
 const MOST_NOISE: f64 = 6.0;
-/// The side of the window of a photo that becomes a crop, at the least and at the most, in parts of the longest one that fits.
-const WINDOW: [f64; 2] = [0.45, 1.0];
+/// The side of the window of a photo that becomes a crop, at the least, in parts of the longest one that fits, and in parts of
+/// the crop: small photos are not enlarged much, since a blurred crop has nothing to be stylized.
+const WINDOW: [f64; 2] = [0.45, 0.8];
 /// Bytes of photos that are kept, decoded and made smaller.
 const KEPT: usize = 512 << 20;
 
@@ -171,7 +172,9 @@ pub(super) struct Crop {
 impl Crop {
     fn of(photo: &Image, rng: &mut Rng, side: usize) -> Result<Self> {
         let longest = photo.width().min(photo.height());
-        let window = ((rng.between(WINDOW) * longest as f64).round() as usize).clamp(1, longest);
+        let [of_longest, of_crop] = WINDOW;
+        let least = (of_longest * longest as f64).max(of_crop * side as f64).min(longest as f64);
+        let window = (rng.between([least, longest as f64]).round() as usize).clamp(1, longest);
         let [x, y] = [photo.width(), photo.height()].map(|length| rng.below(length - window + 1));
         let wide = side + 2 * MOST_SHIFT;
         let part = photo.crop(x, y, window, window)?.in_channels(3).resize(wide, wide, Filter::Lanczos3)?;

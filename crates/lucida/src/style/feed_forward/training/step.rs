@@ -98,14 +98,22 @@ impl TrainStep {
         })
     }
 
-    /// The losses of a batch in a style; the gradients of all weights are [`gradients`](Self::gradients) then.
-    pub(super) fn run(&mut self, network: &Network, crops: &[Crop], style: usize) -> Result<FeedForwardLosses> {
+    /// The losses of a batch in a style, the temporal one if `twin`; the gradients of all weights are
+    /// [`gradients`](Self::gradients) then.
+    pub(super) fn run(
+        &mut self,
+        network: &Network,
+        crops: &[Crop],
+        style: usize,
+        twin: bool,
+    ) -> Result<FeedForwardLosses> {
         if self.current != Some(style) {
             self.objective.set_style(&self.styles[style]);
             self.current = Some(style);
         }
         let len = self.crop.values.len();
-        let twin = (self.temporal_weight > 0.0).then_some(&crops[0].twin);
+        let twin = (twin && self.temporal_weight > 0.0).then_some(&crops[0].twin);
+        self.plan.set_batch(self.batch + usize::from(twin.is_some()));
         let inputs = crops.iter().map(|crop| &crop.pixels).chain(twin);
         self.plan.input_mut().chunks_exact_mut(len).zip(inputs).for_each(|(to, from)| to.copy_from_slice(from));
         self.plan.forward(network)?;

@@ -1,4 +1,4 @@
-//! Temporal consistency: what a network makes of a crop must move with the crop, and must not change with a little noise.
+//! Temporal consistency: the output for a crop must move with the crop, and must not change with a little noise.
 //! A video is just that, one frame after another.
 //!
 //! The loss is the mean squared difference between the output for a crop, and the output for its twin: the same crop, shifted

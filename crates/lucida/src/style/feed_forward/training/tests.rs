@@ -37,7 +37,7 @@ fn gradients_of_all_weights_are_those_of_finite_differences() {
     let crops = [0, 1].map(|number| training.photos.crop(3, number, 32).unwrap());
     let network = training.parameters.network.clone();
     let step = &mut training.step;
-    let losses = step.run(&network, &crops, 1).unwrap();
+    let losses = step.run(&network, &crops, 1, true).unwrap();
     assert!(losses.content > 0.0 && losses.style > 0.0 && losses.temporal > 0.0 && losses.variation > 0.0);
     let gradients = step.gradients().to_vec();
     // Along the gradient of one weight at a time: rounding hides single numbers.
@@ -51,7 +51,7 @@ fn gradients_of_all_weights_are_those_of_finite_differences() {
             let mut moved: Network = network.clone();
             let values = moved.weights_mut()[index].values_mut().iter_mut().zip(gradient);
             values.for_each(|(value, g)| *value += (distance * f64::from(*g) / norm) as f32);
-            step.run(&moved, &crops, 1).unwrap().total
+            step.run(&moved, &crops, 1, true).unwrap().total
         };
         let slope = (at(2e-3) - at(-2e-3)) / 4e-3;
         assert!((slope - norm).abs() < 0.05 * norm, "{name}: {slope} {norm}");
