@@ -20,8 +20,8 @@ use crate::model::Model;
 /// Filters that are projected where none are named, as on the command line.
 const TOP: usize = 9;
 
-/// A layer's name, its values `[height, width, channels]`, and its sheet of feature maps.
-type Activation<'py> = (String, Bound<'py, PyArrayDyn<f32>>, Bound<'py, PyBytes>);
+/// A layer's name and its values `[height, width, channels]`.
+type Activation<'py> = (String, Bound<'py, PyArrayDyn<f32>>);
 
 /// The outputs of layers for one prepared image: of all layers where none is named.
 #[pyfunction]
@@ -37,16 +37,27 @@ pub(crate) fn activations<'py>(
             true => model.network.nodes().iter().map(|node| node.name()).collect(),
             false => layers.iter().map(String::as_str).collect(),
         };
-        let found = explain::activations(&model.network, &names, &input, Cpu::detect())?;
-        let sheets = found.iter().map(|layer| png_bytes(&feature_maps(layer, &MapStyle::default())?));
-        let sheets = sheets.collect::<lucida::Result<Vec<_>>>()?;
-        Ok(found.into_iter().zip(sheets).collect::<Vec<_>>())
+        explain::activations(&model.network, &names, &input, Cpu::detect())
     })?;
-    let layer = |(layer, sheet): (LayerActivation, Vec<u8>)| {
-        let values = array(py, layer.shape.sizes(), layer.values)?;
-        Ok((layer.layer, values, PyBytes::new(py, &sheet)))
-    };
+    let layer = |layer: LayerActivation| Ok((layer.layer, array(py, layer.shape.sizes(), layer.values)?));
     found.into_iter().map(layer).collect()
+}
+
+/// The sheet of a layer's feature maps as a PNG file. Drawing those of all layers takes far longer than computing them.
+#[pyfunction]
+pub(crate) fn activation_sheet<'py>(
+    py: Python<'py>,
+    model: &Model,
+    layer: &str,
+    array: Floats<'py>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let (values, model, layer) = (values(&array)?, Arc::clone(&model.inner), layer.to_owned());
+    let sheet = run_quietly(py, move || {
+        let node = &model.network.nodes()[model.network.find(&layer)?];
+        let (class_name, shape) = (node.layer().class_name(), node.shape().clone());
+        png_bytes(&feature_maps(&LayerActivation { layer, class_name, shape, values }, &MapStyle::default())?)
+    })?;
+    Ok(PyBytes::new(py, &sheet))
 }
 
 /// Projections of the strongest activations of filters in one prepared image, down to its pixels.

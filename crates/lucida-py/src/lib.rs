@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _lucida {
     #[pymodule_export]
-    use super::deconstruct::{activations, deconv};
+    use super::deconstruct::{activation_sheet, activations, deconv};
     #[pymodule_export]
     use super::explain::{explain, explain_methods};
     #[pymodule_export]

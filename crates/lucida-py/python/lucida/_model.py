@@ -275,7 +275,7 @@ class Model:
         """The outputs of a layer for one image; of several layers, or all, by their names."""
         layers = [] if layer is None else name_list("layer", layer)
         found = _lucida.activations(self._core, self._single(image), layers)
-        maps = {name: FeatureMaps(name, values, figure) for name, values, figure in found}
+        maps = {name: FeatureMaps(name, values, self._core) for name, values in found}
         return next(iter(maps.values())) if isinstance(layer, str) else maps
 
     @checked

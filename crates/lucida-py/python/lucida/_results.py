@@ -169,8 +169,12 @@ class FeatureMaps:
     layer: str
     array: FloatArray
     """``[height, width, channels]``, or ``[units]``."""
-    figure: bytes = field(repr=False)
-    """A sheet with a map for each channel, as a PNG file."""
+    _core: _lucida.Model = field(compare=False)
+
+    @property
+    def figure(self) -> bytes:
+        """A sheet with a map for each channel, as a PNG file, drawn when it is asked for."""
+        return _lucida.activation_sheet(self._core, self.layer, self.array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self.array, dtype=dtype)
