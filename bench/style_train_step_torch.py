@@ -1,9 +1,10 @@
 """Times steps of the training of a feed-forward style in PyTorch: the same network, losses, and optimizer as Lucida's, with the
 first three blocks of VGG16 as the loss network; channels last and ReLUs in place, its fastest way on a processor."""
 
+import itertools
+
 import torch
 from torch import nn
-from torch.nn import functional
 
 from peers import arguments, report
 
@@ -75,11 +76,16 @@ optimizer = torch.optim.Adam(network.parameters(), lr=2e-3, betas=(0.9, 0.99), e
 data = crops(batch)
 
 
+numbers = itertools.count()
+
+
 def step():
     optimizer.zero_grad()
     shift = 4
+    # As Lucida does, every second step has a temporal loss.
+    with_twin = next(numbers) % 2 == 0
     twin = torch.roll(data[:1], (shift, shift), (2, 3)) + torch.randn(1, 3, side, side)
-    images = torch.cat([data, twin]).contiguous(memory_format=torch.channels_last)
+    images = (torch.cat([data, twin]) if with_twin else data).contiguous(memory_format=torch.channels_last)
     output = 127.5 + 150 * network(images / 127.5 - 1)
     stylized, stylized_twin = output[:batch], output[batch:]
     with torch.no_grad():
@@ -90,8 +96,10 @@ def step():
         loss = loss + 0.33 * (((got - wanted) ** 2).sum((1, 2)) / square).mean()
     unit = stylized / 255
     loss = loss + 0.3 * ((unit[..., 1:] - unit[..., :-1]).square().mean() + (unit[..., 1:, :] - unit[..., :-1, :]).square().mean())
-    apart = stylized_twin[0, :, shift:, shift:] - stylized[0, :, :-shift, :-shift]
-    (loss + 10 * functional.mse_loss(apart / 255, torch.zeros_like(apart))).backward()
+    if with_twin:
+        apart = stylized_twin[0, :, shift:, shift:] - stylized[0, :, :-shift, :-shift]
+        loss = loss + 10 * (apart / 255).square().mean()
+    loss.backward()
     optimizer.step()
 
 

@@ -214,7 +214,7 @@ WORKLOADS = {
     **{
         f"style-train-{size}": Workload(
             f"A step of the training of a feed-forward style, network {size}",
-            "Two crops of 256x256 pixels and the twin of one, through the network and the first three blocks of VGG16: losses of "
+            "Two crops of 256x256 pixels, and in every second step the twin of one, through the network and the first three blocks of VGG16: losses of "
             "content, style, variation and temporal consistency, backward to the weights, Adam.",
             ["style_train_step", size, "2"],
             [["style_train_step_torch.py", size, "2"]],

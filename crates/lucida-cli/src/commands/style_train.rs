@@ -217,12 +217,10 @@ impl Session<'_> {
         let Self { place, context, arguments, .. } = self;
         let output = context.output;
         self.bar.borrow().hide();
-        result.style.clone().with_training(self.record(result.steps)).save(&place.out).with_context(|| {
-            format!(
-                "{} is kept: make room, and resume with the same command line and --resume",
-                place.checkpoint().display()
-            )
-        })?;
+        let style = result.style.clone().with_training(self.record(result.steps));
+        if let Err(problem) = style.save(&place.out) {
+            return Err(self.rescue(&style, problem));
+        }
         if let Some((name, why)) = skipped.first() {
             let others = if skipped.len() > 1 { format!(", and {} others", skipped.len() - 1) } else { String::new() };
             output.note(&format!("skipped {name}{others}: {why}"));
@@ -255,6 +253,20 @@ impl Session<'_> {
             std::fs::remove_file(&checkpoint).with_context(|| checkpoint.display().to_string())?;
         }
         Ok(())
+    }
+
+    /// Keeps the network of a training whose file cannot be written in the folder for temporary files, and says so.
+    fn rescue(&self, style: &FeedForwardStyle, problem: lucida::Error) -> anyhow::Error {
+        let name = self.place.out.file_name().unwrap_or_default();
+        let path = free(None, false, std::env::temp_dir().join(name));
+        let kept = match style.save(&path) {
+            Ok(()) => format!("the network is in {}", path.display()),
+            Err(_) if self.place.checkpoint().is_file() => {
+                "make room, and resume from the last checkpoint with the same command line and --resume".to_owned()
+            }
+            Err(_) => "the network cannot be written anywhere else".to_owned(),
+        };
+        anyhow::Error::new(problem).context(kept)
     }
 
     fn report_data(&self, skipped: &[(String, String)], taken: f64) -> Result<StyleTrainingData> {
