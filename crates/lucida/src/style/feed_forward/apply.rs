@@ -332,7 +332,7 @@ mod tests {
         let image = waves([402, 519]);
         let whole = stylizer(None).stylize(&image, &mut ()).unwrap();
         let mut tiled = stylizer(None);
-        assert_eq!((tiled.unit, tiled.halo), (4, Some(60)));
+        assert_eq!((tiled.unit, tiled.halo), (4, Some(56)));
         // Room for tiles of 220x220.
         let held = HELD_PER_PIXEL * 404 * 520 + BYTES_PER_WEIGHT * tiled.network.parameters().0;
         tiled.config.memory = Some((held + 220 * 220 * tiled.per_pixel) as u64);
