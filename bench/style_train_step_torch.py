@@ -91,14 +91,14 @@ def step():
     with torch.no_grad():
         content = features_of(data)[1]
     style, features = features_of(stylized)
-    loss = 0.03 * (((features - content) ** 2).sum((1, 2, 3)) / (content**2).sum((1, 2, 3))).mean()
+    loss = 0.045 * (((features - content) ** 2).sum((1, 2, 3)) / (content**2).sum((1, 2, 3))).mean()
     for got, wanted, square in zip(style, targets, squares):
         loss = loss + 0.33 * (((got - wanted) ** 2).sum((1, 2)) / square).mean()
     unit = stylized / 255
     loss = loss + 0.3 * ((unit[..., 1:] - unit[..., :-1]).square().mean() + (unit[..., 1:, :] - unit[..., :-1, :]).square().mean())
     if with_twin:
         apart = stylized_twin[0, :, shift:, shift:] - stylized[0, :, :-shift, :-shift]
-        loss = loss + 10 * (apart / 255).square().mean()
+        loss = loss + 4 * (apart / 255).square().mean()
     loss.backward()
     optimizer.step()
 
