@@ -310,26 +310,35 @@ impl PixelRange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::style::{FeedForwardSize, transformation_network};
+    use crate::data::{Image, Limits};
 
     fn stylizer(memory: Option<u64>) -> FeedForwardStylizer {
-        let network = transformation_network(FeedForwardSize::Small, [64, 64], 42).unwrap();
-        let style = FeedForwardStyle::new(network, ["a"]).unwrap();
+        let style = FeedForwardStyle::builtin().unwrap();
         FeedForwardStylizer::new(&style, &[1.0], StylizerConfig { memory, cpu: Cpu::detect() }).unwrap()
     }
 
-    fn waves(size: [usize; 2]) -> Canvas {
-        let value = |at: usize| {
-            let (y, x) = ((at / size[1]) as f32, (at % size[1]) as f32);
-            let v = 110.0 + 60.0 * (y * 0.21 + (x * 0.05).sin() * 3.0).sin() + 60.0 * (x * 0.17 + y * y * 0.002).cos();
-            [v, 0.7 * v, 220.0 - v]
-        };
-        Canvas { size, values: (0..size[0] * size[1]).flat_map(value).collect() }
+    fn cat(size: [usize; 2]) -> Canvas {
+        let cat = Image::decode(lucida_assets::CAT, "chelsea.png", &Limits::default()).unwrap();
+        Canvas::of_image_at(&cat, size).unwrap()
+    }
+
+    fn mean_apart(a: &Canvas, b: &Canvas) -> f32 {
+        a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.values.len() as f32
+    }
+
+    /// How far each column is from the one before it, on average, and then each row.
+    fn steps_across(image: &Canvas) -> Vec<f32> {
+        let [height, width] = image.size;
+        let columns =
+            (1..width).map(|x| mean_apart(&image.crop([0, x - 1], [height, 1]), &image.crop([0, x], [height, 1])));
+        let rows =
+            (1..height).map(|y| mean_apart(&image.crop([y - 1, 0], [1, width]), &image.crop([y, 0], [1, width])));
+        columns.chain(rows).collect()
     }
 
     #[test]
     fn tiles_give_nearly_the_whole_image_and_leave_no_seam() {
-        let image = waves([402, 519]);
+        let image = cat([402, 519]);
         let whole = stylizer(None).stylize(&image, &mut ()).unwrap();
         let mut tiled = stylizer(None);
         assert_eq!((tiled.unit, tiled.halo), (4, Some(56)));
@@ -343,9 +352,15 @@ mod tests {
         };
         let parts = tiled.stylize(&image, &mut tell).unwrap();
         assert!(steps.len() > 8 && steps.last().is_some_and(|(done, total)| Some(*done) == *total), "{steps:?}");
-        let apart: Vec<f32> = whole.values.iter().zip(&parts.values).map(|(a, b)| (a - b).abs()).collect();
-        let mean = apart.iter().sum::<f32>() / apart.len() as f32;
-        assert!(mean < 3.0, "{mean}");
+        let mean = mean_apart(&whole, &parts);
+        // A part of the image by itself has statistics of its own.
+        let alone = stylizer(None).stylize(&image.crop([0, 0], [220, 220]), &mut ()).unwrap();
+        let apart_alone = mean_apart(&alone, &whole.crop([0, 0], [220, 220]));
+        assert!(mean < 0.5 * apart_alone, "{mean} {apart_alone}");
+        // No column or row stands out from its neighbors more than in the whole.
+        for (steps, of_whole) in steps_across(&parts).iter().zip(steps_across(&whole)) {
+            assert!(*steps < 1.3 * of_whole + 1.0, "{steps} {of_whole}");
+        }
         let mut stop = |_: &Step<'_>| std::ops::ControlFlow::Break(());
         assert!(matches!(tiled.stylize(&image, &mut stop), Err(Error::Interrupted)));
         tiled.config.memory = Some(1 << 20);
@@ -353,17 +368,13 @@ mod tests {
         assert!(message.contains("519") || message.contains("520x404"), "{message}");
     }
 
+    /// The statistics of the whole image are measured once; with them a tile is exactly a part of the whole.
     #[test]
     fn fixed_statistics_make_tiles_exact() {
-        let image = waves([240, 320]);
+        let image = cat([240, 320]);
         let mut stylizer = stylizer(None);
-        let mut fixed = stylizer.network.with_batch_statistics().unwrap();
-        for weight in fixed.weights_mut() {
-            if weight.name().ends_with("moving_variance") {
-                weight.values_mut().fill(0.3);
-            }
-        }
-        stylizer.network = fixed;
+        let (ranges, unit, config) = (stylizer.ranges, stylizer.unit, stylizer.config);
+        stylizer.network = measured(&stylizer.network, &image, (ranges[0], unit), config, &mut |_, _| Ok(())).unwrap();
         let whole = stylizer.stylize(&image, &mut ()).unwrap();
         let held = HELD_PER_PIXEL * 240 * 320 + BYTES_PER_WEIGHT * stylizer.network.parameters().0;
         stylizer.config.memory = Some((held + 180 * 180 * stylizer.per_pixel) as u64);
