@@ -589,6 +589,8 @@ mod tests {
                         TypeId::of::<PathBuf>(),
                         TypeId::of::<super::run::ArrayFile>(),
                         TypeId::of::<crate::arguments::ClassChoice>(),
+                        TypeId::of::<super::FastNetwork>(),
+                        TypeId::of::<super::style::MixedStyle>(),
                     ];
                     let is_free = free.iter().any(|free| takes == *free);
                     assert!(is_free, "{path:?} {option}: {message}");

@@ -176,16 +176,16 @@ impl FromStr for MixedStyle {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida style-video clip.mp4 --fast starry.lucida -o painted.mp4
+  lucida style-video clip.mp4 --fast starry.lucida -o styled.mp4
       every frame in one pass, the sound copied
-  lucida style-video loop.gif --fast starry.lucida -o painted.gif
+  lucida style-video loop.gif --fast starry.lucida -o styled.gif
       animated GIF, PNG and WebP need no other program
-  lucida style-video loop.gif --fast starry.lucida -o painted.webp --size 320
-  lucida style-video clip.mp4 painting.jpg -o painted.mp4 --size 512
+  lucida style-video loop.gif --fast starry.lucida -o styled.webp --size 320
+  lucida style-video clip.mp4 painting.jpg -o styled.mp4 --size 512
       by optimization, as style-frames does: slow, and the best there is
 
 Video files are decoded and encoded by ffmpeg, which has to be installed. Each frame stays close to the one before, moved by the \
-optical flow, as far as --temporal-weight says. Finished frames are kept in a folder beside the result, named OUT.frames, until \
+optical flow, as far as --temporal-weight says. Finished frames are kept in a folder next to the result, named OUT.frames, until \
 the video is written: the same command resumes what was stopped, and the result is the same.")]
 pub(crate) struct StyleVideo {
     /// Video: animated GIF, PNG or WebP, or any file that ffmpeg reads

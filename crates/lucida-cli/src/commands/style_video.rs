@@ -119,7 +119,7 @@ fn place(arguments: &StyleVideo) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// The folder of the finished frames: `painted.mp4.frames`.
+/// The folder of the finished frames: `styled.mp4.frames`.
 fn frames_folder(out: &Path) -> PathBuf {
     let mut name = out.file_name().unwrap_or_default().to_owned();
     name.push(".frames");

@@ -99,7 +99,7 @@ impl Op for FewFilters {
         let images = pass.inputs.get(0).chunks_exact(shape.height * row_len);
         for (image, output) in images.zip(output.chunks_exact_mut(height * out_len)) {
             for start in (0..height).step_by(*band) {
-                // The last band reaches back over rows that are there already.
+                // The last band reaches back over rows that the one before has computed.
                 let start = start.min(height - *band);
                 let rows = &image[start * row_len..(start + *band + kernel[0] - 1) * row_len];
                 columns.forward_finished(1, rows, ConvFinish::default(), parts);

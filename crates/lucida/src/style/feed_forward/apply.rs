@@ -92,7 +92,7 @@ impl FeedForwardStylizer {
         Ok(Self { network, ranges, config, unit, per_pixel, halo, whole: None })
     }
 
-    /// Goes on with another mix of the styles.
+    /// Continues with another mix of the styles.
     ///
     /// # Errors
     /// As [`FeedForwardStyle::model`].
@@ -300,7 +300,7 @@ impl PixelRange {
         to.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel * scale + offset);
     }
 
-    /// The way back, in place.
+    /// The inverse, in place.
     fn read(self, values: &mut [f32]) {
         let scale = 255.0 / (self.white - self.black);
         values.iter_mut().for_each(|value| *value = (*value - self.black) * scale);

@@ -53,7 +53,7 @@ pub(super) fn open_any(path: &Path, preprocessing: Option<&PreprocessingChoice>)
     if model.network.name() == FAST_NEURAL_STYLE && preprocessing.is_none() {
         return FeedForwardStyle::of_model(model, name, [PixelRange::BYTES; 2]);
     }
-    // What is no network of style is refused before it is tried.
+    // What is not a network of style is refused before it is tried.
     FeedForwardStyle::of_model(model.clone(), &name, [PixelRange::BYTES; 2])?;
     let said = match model.notes.contains(&Note::Preprocessing) {
         true => None,

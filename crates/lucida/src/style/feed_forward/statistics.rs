@@ -84,7 +84,7 @@ impl Sums {
         Self { norms: norms.collect(), count: 0.0 }
     }
 
-    /// Adds the statistics that a batch of so many crops has left in the network.
+    /// Adds the statistics that a batch of this many crops has left in the network.
     fn add(&mut self, network: &Network, crops: usize) {
         let weight = crops as f64;
         self.count += weight;

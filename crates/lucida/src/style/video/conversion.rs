@@ -75,11 +75,11 @@ impl FrameStylizer for OptimizedFrames<'_> {
 
 /// Frames in a feed-forward style.
 ///
-/// A network paints each frame alone. What hardly differs between two frames may be painted otherwise, and flickers. Where the
+/// A network stylizes each frame alone. What hardly differs between two frames may be stylized otherwise, and flickers. Where the
 /// optical flow is to be trusted, a pixel `x` is therefore drawn towards what it was in the frame before, moved:
 ///
 /// ```text
-/// minimize  (x - painted)^2 + w (x - moved)^2      w = weight / 50 * trust
+/// minimize  (x - stylized)^2 + w (x - moved)^2      w = weight / 50 * trust
 /// ```
 #[derive(Debug)]
 pub struct FastFrames {
@@ -118,10 +118,10 @@ impl FrameStylizer for FastFrames {
             if flow.hidden.iter().sum::<f32>() <= CUT * flow.hidden.len() as f32 {
                 let moved = flow.warp(&last)?;
                 let pixels = made.values.chunks_exact_mut(3).zip(moved.values.chunks_exact(3));
-                for ((painted, moved), trust) in pixels.zip(&flow.trust) {
+                for ((stylized, moved), trust) in pixels.zip(&flow.trust) {
                     let weight = self.temporal_weight / BALANCE * trust;
                     let share = weight / (1.0 + weight);
-                    painted
+                    stylized
                         .iter_mut()
                         .zip(moved)
                         .for_each(|(x, moved)| *x = x.clamp(0.0, 255.0) * (1.0 - share) + share * moved);

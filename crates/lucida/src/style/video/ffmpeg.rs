@@ -228,8 +228,8 @@ pub fn write_video(
     let unwritable = |source| Error::io(path, "write", source);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Its name has the same ending, from which ffmpeg takes the format.
-    let beside = tempfile::Builder::new().prefix(".lucida-").tempdir_in(folder).map_err(unwritable)?;
-    let part = beside.path().join("video").with_extension(path.extension().unwrap_or_default());
+    let scratch = tempfile::Builder::new().prefix(".lucida-").tempdir_in(folder).map_err(unwritable)?;
+    let part = scratch.path().join("video").with_extension(path.extension().unwrap_or_default());
     let mut program = Program::start(encoder(encoding, &part), path)?;
     let mut input = program.child.stdin.take().ok_or_else(|| Error::Bug("no pipe to ffmpeg".into()))?;
     while let Some(image) = frame()? {

@@ -161,8 +161,8 @@ fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize;
     Match { vector: best.1 }
 }
 
-/// How much a block at `origin` differs from one that is moved by a vector, and the price of the vector. Once both are no
-/// less than `most`, the rest is not looked at: sums of differences only grow.
+/// How much a block at `origin` differs from one that is moved by a vector, and the price of the vector. Once both are at
+/// least `most`, the rest is not looked at: sums of differences only grow.
 fn cost(now: &Plane, before: &Plane, origin: [isize; 2], (vector, price): ([isize; 2], f32), most: f32) -> f32 {
     // A rim around the block makes the vectors smoother.
     let rim = BLOCK as isize / 2;

@@ -27,7 +27,7 @@ impl FrameTiming {
         Self { delays: vec![delay; frames], plays: 0 }
     }
 
-    /// The delays in units of so many milliseconds. The ends of frames are rounded, not their lengths: errors do not add up.
+    /// The delays in units of this many milliseconds. The ends of frames are rounded, not their lengths: errors do not add up.
     pub(super) fn rounded(&self, unit: f64) -> Vec<u32> {
         let (mut shown, mut end) = (0.0, 0);
         let round = |delay: &f64| {
