@@ -66,7 +66,7 @@ const NEXT_TO_CLASSES: &str = "not in the folder of a class";
 impl Layout {
     /// The same for images that are only looked at: where some lie next to the sub-folders, these are not classes,
     /// and no image is left out.
-    pub(super) fn to_look_at(mut self) -> Self {
+    pub(super) fn including_strays(mut self) -> Self {
         let is_image = |skipped: &Skipped| skipped.reason == NEXT_TO_CLASSES && is_image_file(&skipped.path);
         if let [(_, found)] = &mut self.parts[..]
             && self.skipped.iter().any(is_image)

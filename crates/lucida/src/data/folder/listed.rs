@@ -13,7 +13,7 @@ impl FolderBuilder<'_> {
     /// # Errors
     /// [`Error::File`] when the folder is none or empty.
     pub fn list(self) -> Result<(FolderSet, Vec<Skipped>)> {
-        let Layout { parts, mut skipped } = Layout::find(&self.path)?.to_look_at();
+        let Layout { parts, mut skipped } = Layout::find(&self.path)?.including_strays();
         let (_, found) =
             parts.into_iter().next_back().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
         skipped::sort(&mut skipped);

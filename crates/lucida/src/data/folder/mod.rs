@@ -340,7 +340,7 @@ impl<'a> FolderBuilder<'a> {
     /// strict, the error of the first file that cannot be used.
     pub fn open_set(mut self) -> Result<(FolderSet, Vec<Skipped>)> {
         let (layout, _) = labels::find(&self.path, &self.labels, &self.limits, &mut Vec::new())?;
-        let Layout { parts, mut skipped } = layout.to_look_at();
+        let Layout { parts, mut skipped } = layout.including_strays();
         let (_, found) =
             parts.into_iter().next_back().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
         let total = found.files.len();
