@@ -50,7 +50,8 @@ pub(crate) use run::{ArrayFile, Run};
 pub(crate) use serve::Serve;
 pub(crate) use studio::Studio;
 pub(crate) use style::{
-    FastArgs, FastNetwork, KeepColors, Style, StyleArgs, StyleFrames, StyleOptimizerName, StyleTrain, StyleVideo,
+    FastArgs, FastNetwork, KeepColors, MixedStyle, Style, StyleArgs, StyleFrames, StyleOptimizerName, StyleTrain,
+    StyleVideo,
 };
 pub(crate) use subject::Subject;
 pub(crate) use train::{OptimizerName, ScheduleName, Train, TrainFolder, TrainKnown, TrainMnist, TrainingArguments};
@@ -590,7 +591,7 @@ mod tests {
                         TypeId::of::<super::run::ArrayFile>(),
                         TypeId::of::<crate::arguments::ClassChoice>(),
                         TypeId::of::<super::FastNetwork>(),
-                        TypeId::of::<super::style::MixedStyle>(),
+                        TypeId::of::<super::MixedStyle>(),
                     ];
                     let is_free = free.iter().any(|free| takes == *free);
                     assert!(is_free, "{path:?} {option}: {message}");

@@ -87,7 +87,7 @@ fn styles_are_converted_for_images_of_any_size() {
     assert!(bytes.windows(6).any(|window| window == b"height"), "a dimension that is open");
     // What was written is read again, and is the network that was mixed.
     let style = FeedForwardStyle::open(&two).unwrap();
-    let mixed = style.model(&style.parse_mix("waves=0.7,night=0.3").unwrap()).unwrap();
+    let mixed = style.model(&style.mix(&[("waves", 0.7), ("night", 0.3)]).unwrap()).unwrap();
     let model = lucida::weights::load_model(&onnx).unwrap();
     for (ours, theirs) in mixed.network.weights().iter().zip(model.network.weights()) {
         assert_eq!((ours.name(), ours.values()), (theirs.name(), theirs.values()));
@@ -119,4 +119,22 @@ fn what_cannot_be_trained_says_why_and_leaves_nothing() {
     assert!(refused(&["waves.png"], &[]).contains("none of 1 photo can be read"));
     let message = fail(1, words(&short(place, &["waves.png"], "out.png", &[])));
     assert!(message.contains("must end in .lucida"), "{message}");
+}
+
+/// Neither the network nor a checkpoint fits here, nor in the folder for temporary files.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_once_and_keeps_the_earlier_network() {
+    let folder = folder();
+    let place = folder.path();
+    fs::write(place.join("out.lucida"), "earlier").unwrap();
+    let all = short(place, &["waves.png"], "out.lucida", &["--force"]);
+    let output = common::with_small_files(20, &words(&all).collect::<Vec<_>>());
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert_eq!(told.matches("training continues").count(), 1, "{told}");
+    assert!(told.contains("the network cannot be written anywhere else"), "{told}");
+    assert_eq!(fs::read_to_string(place.join("out.lucida")).unwrap(), "earlier");
+    let left = names(&place.join("out-training"));
+    assert!(left.is_empty(), "{left:?}");
 }

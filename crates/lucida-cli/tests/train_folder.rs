@@ -703,14 +703,6 @@ fn a_run_comes_back_when_its_successor_is_interrupted_in_its_first_epoch() {
     assert!(replaced.files() == before, "{:?}", names(&replaced.path("run")));
 }
 
-/// Files are limited to this many blocks of 512 or 1024 bytes: larger ones fail as on a full disk.
-#[cfg(target_os = "linux")]
-fn with_small_files(blocks: u32, arguments: &[&str]) -> std::process::Output {
-    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
-    let program = assert_cmd::cargo::cargo_bin("lucida");
-    std::process::Command::new("bash").args(["-c", &script]).arg(program).args(arguments).output().unwrap()
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_comes_back_when_the_disk_is_full() {
@@ -718,7 +710,7 @@ fn a_run_comes_back_when_the_disk_is_full() {
     let (before, few, out) = (replaced.files(), replaced.path("few"), replaced.path("run"));
     for blocks in [0, 1, 20] {
         let more = ["--force", "--quiet", "--epochs", "2", "--seed", "7"];
-        let output = with_small_files(blocks, &train(text(&few), text(&out), &more));
+        let output = common::with_small_files(blocks, &train(text(&few), text(&out), &more));
         assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
         assert!(stderr(&output).contains("cannot "), "{}", stderr(&output));
         assert!(replaced.files() == before, "{blocks} blocks: {:?}", names(&out));

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum, ValueHint};
 use lucida::data::PreprocessingChoice;
-use lucida::style::{BRUSHWORK, FeedForwardSize, Pooling, Preset, StyleLoss};
+use lucida::style::{BRUSHWORK, FeedForwardSize, FeedForwardStyle, Pooling, Preset, StyleLoss};
 
 use super::Bulk;
 use super::place::{FilePlace, FolderPlace, result_folder};
@@ -158,6 +159,17 @@ impl FromStr for FastNetwork {
 pub(crate) struct MixedStyle {
     pub(crate) name: String,
     pub(crate) weight: f32,
+}
+
+impl MixedStyle {
+    /// The weight of each style of a network; without a mix the first style alone.
+    pub(crate) fn weights(mix: &[Self], style: &FeedForwardStyle) -> anyhow::Result<Vec<f32>> {
+        if mix.is_empty() {
+            return Ok(style.alone(0));
+        }
+        let parts: Vec<(&str, f32)> = mix.iter().map(|part| (part.name.as_str(), part.weight)).collect();
+        style.mix(&parts).context("--mix")
+    }
 }
 
 impl FromStr for MixedStyle {

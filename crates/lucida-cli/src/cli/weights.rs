@@ -6,6 +6,7 @@ use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{Args, Subcommand, ValueHint};
 use lucida::weights::hub;
 
+use super::MixedStyle;
 use crate::arguments::{MeaningArguments, Size, known_networks};
 
 #[derive(Debug, Args)]
@@ -174,10 +175,10 @@ pub(crate) struct WeightsConvert {
     #[arg(long)]
     pub(crate) size: Option<Size>,
 
-    /// Mix of the styles of a .lucida file, such as waves=0.7,night=0.3 [default: the first]. As ONNX the network takes images
+    /// Styles of a .lucida file to mix, such as waves=0.7,night=0.3 [default: the first]. As ONNX the network takes images
     /// of any size
-    #[arg(long, value_name = "MIX")]
-    pub(crate) mix: Option<String>,
+    #[arg(long, value_name = "NAME=WEIGHT", value_delimiter = ',')]
+    pub(crate) mix: Vec<MixedStyle>,
 
     #[command(flatten)]
     pub(crate) meaning: MeaningArguments,

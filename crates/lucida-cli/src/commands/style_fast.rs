@@ -21,7 +21,7 @@ use super::{Context, refuse_within};
 use crate::arguments::StartArgument;
 use crate::bar::Bar;
 use crate::cli::place::{free, name_of, refuse_file_name};
-use crate::cli::{FastArgs, FastNetwork, Style, StyleArgs};
+use crate::cli::{FastArgs, FastNetwork, MixedStyle, Style, StyleArgs};
 use crate::exit::{Reported, Usage, report};
 use crate::interrupt;
 use crate::output::seconds;
@@ -197,10 +197,8 @@ impl FastArgs {
             let names = style.names().join(", ");
             context.output.note(&format!("the network has the styles {names}: taking the first; --mix changes that"));
         }
-        let mix: Vec<(&str, f32)> = self.mix.iter().map(|style| (style.name.as_str(), style.weight)).collect();
-        let mix = if mix.is_empty() { Vec::new() } else { style.mix(&mix).context("--mix")? };
         let request = FeedForwardRequest {
-            mix,
+            mix: MixedStyle::weights(&self.mix, &style)?,
             size: transfer.size.map(|size| size as usize),
             strength: self.strength as f32,
             colors: transfer.colors(),

@@ -1,6 +1,6 @@
 //! `lucida style-train`
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -58,7 +58,8 @@ pub(super) fn run(arguments: &StyleTrain, context: Context) -> Result<()> {
     let previewed = training.photos().first(PREVIEWED)?;
     let preview = StylePreview::new(previewed.into_iter().map(|(_, photo)| photo), context.cpu)?;
     interrupt::catch()?;
-    Session { arguments, context, place, styles, config, preview, bar: Bar::new(context.output).into() }.train(training)
+    let bar = Bar::new(context.output).into();
+    Session { arguments, context, place, styles, config, preview, bar, told: Cell::new(false) }.train(training)
 }
 
 /// The images of style, by the names of their files.
@@ -159,6 +160,8 @@ struct Session<'a> {
     config: FeedForwardConfig,
     preview: StylePreview,
     bar: RefCell<Bar>,
+    /// Whether the user knows that files cannot be saved.
+    told: Cell<bool>,
 }
 
 impl Session<'_> {
@@ -188,7 +191,10 @@ impl Session<'_> {
         let written = files::write_bytes(&path, &png_bytes(&self.preview.sheet(style)?)?)
             .and_then(|()| style.clone().with_training(self.record(step)).save(&self.place.out));
         match written {
-            Ok(()) => self.place.earlier.discard(),
+            Ok(()) => {
+                self.told.set(false);
+                self.place.earlier.discard()
+            }
             // A disk that is full ends no training.
             Err(problem @ lucida::Error::Io { .. }) => {
                 self.unsaved(&problem);
@@ -198,8 +204,12 @@ impl Session<'_> {
         }
     }
 
+    /// Says that a file could not be saved: once, until a preview is saved again.
     fn unsaved(&self, problem: &lucida::Error) {
-        let words = format!("{problem}; training continues, and saves again later");
+        if self.told.replace(true) {
+            return;
+        }
+        let words = format!("{problem}; training continues, and tries again at each checkpoint");
         self.bar.borrow().suspend(|| self.context.output.note(&words));
     }
 
@@ -260,9 +270,9 @@ impl Session<'_> {
         let name = self.place.out.file_name().unwrap_or_default();
         let path = free(None, false, std::env::temp_dir().join(name));
         let kept = match style.save(&path) {
-            Ok(()) => format!("the network is in {}", path.display()),
+            Ok(()) => format!("the network is in {} instead", path.display()),
             Err(_) if self.place.checkpoint().is_file() => {
-                "make room, and resume from the last checkpoint with the same command line and --resume".to_owned()
+                "make room, then resume from the last checkpoint with the same command line and --resume".to_owned()
             }
             Err(_) => "the network cannot be written anywhere else".to_owned(),
         };

@@ -113,3 +113,11 @@ pub(crate) fn idx(sizes: &[u32], data: &[u8]) -> Vec<u8> {
     bytes.extend(data);
     bytes
 }
+
+/// Runs the program with files limited to this many blocks of 512 or 1024 bytes: larger ones fail as on a full disk.
+#[cfg(target_os = "linux")]
+pub(crate) fn with_small_files(blocks: u32, arguments: &[&str]) -> std::process::Output {
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    let program = assert_cmd::cargo::cargo_bin("lucida");
+    std::process::Command::new("bash").args(["-c", &script]).arg(program).args(arguments).output().unwrap()
+}

@@ -9,7 +9,7 @@ use lucida::style::FeedForwardStyle;
 use lucida::weights::{IncludeTop, Model, ModelSpec, Note, describe_format, load_model, save_model};
 use serde::Serialize;
 
-use crate::cli::WeightsConvert;
+use crate::cli::{MixedStyle, WeightsConvert};
 use crate::commands::{Context, open_model};
 
 /// Class names that are printed; of more, the first ones.
@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
 fn style(arguments: &WeightsConvert) -> Result<Option<FeedForwardStyle>> {
     let path = Path::new(&arguments.input);
     let style = if path.is_file() { FeedForwardStyle::open_own(path)? } else { None };
-    if style.is_none() && arguments.mix.is_some() {
+    if style.is_none() && !arguments.mix.is_empty() {
         bail!("--mix: {}: is not a feed-forward style, as style-train writes them", arguments.input);
     }
     Ok(style)
@@ -70,7 +70,7 @@ fn convert_style(
     format: &'static str,
     context: Context,
 ) -> Result<()> {
-    let mix = style.parse_mix(arguments.mix.as_deref().unwrap_or(&style.names()[0]))?;
+    let mix = MixedStyle::weights(&arguments.mix, style)?;
     let mut model = style.model(&mix)?;
     if let Some(size) = arguments.size {
         model.network = model.network.with_input_size(size.height, size.width)?;

@@ -206,21 +206,9 @@ impl FeedForwardStyle {
         Ok(mix)
     }
 
-    /// The mix of a text such as `waves=0.7,night=0.3`. A name alone has a weight of 1.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] names a style that there is not, or a weight that is not a number.
-    pub fn parse_mix(&self, text: &str) -> Result<Vec<f32>> {
-        let part = |part: &'_ str| -> Result<(String, f32)> {
-            let (name, weight) = part.rsplit_once('=').unwrap_or((part, "1"));
-            let number = weight.trim().parse().ok().filter(|weight: &f32| weight.is_finite());
-            let number = number.ok_or_else(|| {
-                Error::argument(format!("weight {weight:?} of style {name:?} is not a number; expected NAME=WEIGHT"))
-            })?;
-            Ok((name.trim().to_owned(), number))
-        };
-        let parts = text.split(',').map(part).collect::<Result<Vec<_>>>()?;
-        self.mix(&parts.iter().map(|(name, weight)| (name.as_str(), *weight)).collect::<Vec<_>>())
+    /// The mix of one style alone, by its number.
+    pub fn alone(&self, index: usize) -> Vec<f32> {
+        (0..self.names.len()).map(|at| f32::from(u8::from(at == index))).collect()
     }
 
     /// The network for a mix of the styles: an ordinary model, in whose normalizations the mean of the styles' factors and

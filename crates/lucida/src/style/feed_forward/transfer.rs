@@ -80,7 +80,7 @@ impl FeedForwardTransfer {
             return Err(Error::argument("a size of 0 pixels"));
         }
         if request.mix.is_empty() {
-            request.mix = alone(0, style.names().len());
+            request.mix = style.alone(0);
         }
         let stylizer = FeedForwardStylizer::new(&style, &request.mix, config)?;
         Ok(Self { style, request, stylizer })
@@ -136,7 +136,7 @@ impl FeedForwardTransfer {
         let count = self.style.names().len();
         let mut result = content.clone();
         for (index, region) in mask::regions(mask, count)?.iter().enumerate() {
-            self.stylizer.set_mix(&self.style, &alone(index, count))?;
+            self.stylizer.set_mix(&self.style, &self.style.alone(index))?;
             let levels = mask::levels(region, content.size)?;
             let styled = self.stylizer.stylize(content, progress)?;
             let pixels = result.values.chunks_exact_mut(3).zip(styled.values.chunks_exact(3));
@@ -147,9 +147,4 @@ impl FeedForwardTransfer {
         self.stylizer.set_mix(&self.style, &self.request.mix)?;
         Ok(result)
     }
-}
-
-/// The mix of one style alone.
-fn alone(index: usize, count: usize) -> Vec<f32> {
-    (0..count).map(|at| f32::from(u8::from(at == index))).collect()
 }

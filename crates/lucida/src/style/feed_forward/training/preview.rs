@@ -1,15 +1,13 @@
 //! Previews of a training: the same photos again and again, as the network learns.
 
 use crate::data::{Filter, Image};
-use crate::nn::Plan;
 use crate::plot::Grid;
-use crate::style::{Canvas, FeedForwardStyle};
+use crate::style::pipeline::pyramid::longer_side;
+use crate::style::{Canvas, FeedForwardStyle, FeedForwardStylizer, StylizerConfig};
 use crate::{Cpu, Result};
 
 /// The longer side of a photo in pixels.
 const SIDE: usize = 384;
-/// Sides are multiples of this many pixels, which the network keeps.
-const UNIT: usize = 4;
 /// Styles that are shown at the most.
 const STYLES: usize = 6;
 
@@ -27,10 +25,9 @@ impl StylePreview {
     /// As [`Image::resize`].
     pub fn new(photos: impl IntoIterator<Item = Image>, cpu: Cpu) -> Result<Self> {
         let small = |photo: Image| {
-            let longer = photo.width().max(photo.height());
-            let [width, height] = [photo.width(), photo.height()]
-                .map(|side| ((side * SIDE.min(longer)) as f64 / longer as f64 / UNIT as f64).round() as usize * UNIT);
-            photo.resize(width.max(4 * UNIT), height.max(4 * UNIT), Filter::Lanczos3)
+            let own = [photo.height(), photo.width()];
+            let [height, width] = longer_side(own, SIDE.min(own[0].max(own[1])));
+            photo.resize(width, height, Filter::Lanczos3)
         };
         Ok(Self { photos: photos.into_iter().map(small).collect::<Result<_>>()?, cpu })
     }
@@ -43,21 +40,15 @@ impl StylePreview {
     /// The photos side by side in each of the first styles.
     ///
     /// # Errors
-    /// None in practice.
+    /// As [`FeedForwardStylizer::new`].
     pub fn sheet(&self, style: &FeedForwardStyle) -> Result<Image> {
-        let count = style.names().len();
+        let config = StylizerConfig { memory: None, cpu: self.cpu };
+        let mut stylizer = FeedForwardStylizer::new(style, &style.alone(0), config)?;
         let mut cells = Vec::new();
-        for index in 0..count.min(STYLES) {
-            let mut mix = vec![0.0; count];
-            mix[index] = 1.0;
-            let network = style.model(&mix)?.network;
+        for index in 0..style.names().len().min(STYLES) {
+            stylizer.set_mix(style, &style.alone(index))?;
             for photo in &self.photos {
-                let content = Canvas::of_image(photo);
-                let network = network.clone().with_input_size(content.size[0], content.size[1])?;
-                let mut plan = Plan::builder(&network).cpu(self.cpu).build()?;
-                plan.input_mut().copy_from_slice(&content.values);
-                plan.forward(&network)?;
-                cells.push(Canvas { values: plan.output(0).to_vec(), ..content }.to_image()?);
+                cells.push(stylizer.stylize(&Canvas::of_image(photo), &mut ())?.to_image()?);
             }
         }
         Grid::new(cells).columns(self.photos.len()).render()
