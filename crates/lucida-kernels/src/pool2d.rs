@@ -32,7 +32,7 @@ pub struct Pool2dShape {
 }
 
 impl Pool2dShape {
-    /// One window over the whole image.
+    /// Global pooling: one window over the whole image.
     pub fn global(height: usize, width: usize, channels: usize) -> Self {
         let pool = [height, width];
         Self { height, width, channels, pool, strides: [1, 1], padding: [0, 0], output: [1, 1] }
