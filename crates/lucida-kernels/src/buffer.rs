@@ -25,7 +25,7 @@ impl Buffer {
     /// `len` zeros. The system hands out zeroed pages when they are first touched, so unused parts cost no memory.
     ///
     /// # Panics
-    /// If the size in bytes exceeds the address space.
+    /// When the size in bytes exceeds the address space.
     pub fn zeroed(len: usize) -> Self {
         if len == 0 {
             return Self { start: NonNull::dangling(), len };

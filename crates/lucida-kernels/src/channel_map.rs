@@ -41,7 +41,7 @@ impl ChannelMap {
     /// Prepares a map of `channels` channels; it is zero until [`set`](Self::set).
     ///
     /// # Panics
-    /// If `channels` is zero.
+    /// When `channels` is zero.
     pub fn new(cpu: Cpu, channels: usize) -> Self {
         assert!(channels > 0, "features without channels");
         let matrix = PackedMatrix::new(cpu.isa(), channels, channels);

@@ -140,7 +140,7 @@ impl Dense {
     /// Computes the gradient of the input from the gradient of the output (before any activation).
     ///
     /// # Panics
-    /// If a length does not fit, or the batch is larger than the prepared maximum.
+    /// When a length does not fit, or the batch is larger than the prepared maximum.
     pub fn backward_input(&mut self, batch: usize, grad_output: &[f32], kernel: &[f32], grad_input: DenseGradient) {
         let Self { cpu, inputs, units, capacity, .. } = *self;
         assert!(batch <= capacity, "a batch of {batch}");

@@ -60,7 +60,7 @@ impl Gram {
     /// Prepares for features of `channels` channels.
     ///
     /// # Panics
-    /// If `channels` is zero.
+    /// When `channels` is zero.
     pub fn new(cpu: Cpu, channels: usize) -> Self {
         assert!(channels > 0, "features without channels");
         let parts = if channels < MANY_CHANNELS { cpu.threads() } else { 0 };
@@ -81,7 +81,7 @@ impl Gram {
     /// `out[i][j] = sum over pixels p of features[p][i] features[p][j]`, with `features` (pixel, channel).
     ///
     /// # Panics
-    /// If the length of `features` is not a multiple of the channels, or that of `out` is not their square.
+    /// When the length of `features` is not a multiple of the channels, or that of `out` is not their square.
     pub fn run(&mut self, features: &[f32], out: &mut [f32]) {
         let (channels, pixels) = (self.channels, features.len() / self.channels);
         assert!(features.len().is_multiple_of(channels), "whole pixels");

@@ -23,7 +23,7 @@ impl AxisMap {
     /// Creates a map over `input` positions from rows of (position, weight). Zero weights are omitted.
     ///
     /// # Panics
-    /// If a position is out of range.
+    /// When a position is out of range.
     pub fn new(input: usize, rows: impl IntoIterator<Item = Vec<(usize, f32)>>) -> Self {
         let (mut starts, mut taps) = (vec![0], Vec::new());
         for row in rows {

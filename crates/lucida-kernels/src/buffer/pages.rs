@@ -48,7 +48,7 @@ pub(super) fn are_mapped(len: usize) -> bool {
 /// `len` zeros on large pages, if buffers of this length are mapped.
 ///
 /// # Panics
-/// If the system is out of memory, or the size in bytes exceeds the address space.
+/// When the system is out of memory, or the size in bytes exceeds the address space.
 #[cfg(target_os = "linux")]
 pub(super) fn map(len: usize) -> Option<NonNull<f32>> {
     if !are_mapped(len) {

@@ -1,10 +1,10 @@
-//! The direct pass back to the input: one correlation for each class of pixels.
+//! The direct input gradient: one correlation per class of input pixels.
 
 use super::Conv2dShape;
 use super::band::Window;
 use super::pass::Target;
 
-/// The correlation that gives one class of the input's pixels their gradient.
+/// The correlation that computes the gradient of one class of input pixels.
 #[derive(Debug)]
 pub(super) struct BackwardClass {
     pub(super) window: Window,
@@ -13,11 +13,11 @@ pub(super) struct BackwardClass {
     columns: AxisClass,
 }
 
-/// The positions `y` of an axis with `(y + p) mod s = r`, for stride `s` and padding `p`, and what reaches them.
+/// The positions `y` of an axis with `(y + p) mod s = r`, for stride `s` and padding `p`, and the taps that reach them.
 ///
-/// Tap `i` of a kernel with dilation `d` takes output `(y + p - d i) / s`, if that is a whole number: where `d i mod s = r`.
-/// With `g` the greatest common divisor of `s` and `d`, these are every `s / g`-th tap, and from one to the next it is `d / g`
-/// outputs; none where `g` does not divide `r`.
+/// Tap `i` of a kernel with dilation `d` reads output `(y + p - d i) / s`, if that is an integer: where `d i mod s = r`.
+/// With `g` the greatest common divisor of `s` and `d`, these are every `s / g`-th tap, and consecutive ones are `d / g`
+/// outputs apart; there are none if `g` does not divide `r`.
 #[derive(Debug, Clone, Copy)]
 struct AxisClass {
     /// The first position, and how many there are.

@@ -9,7 +9,7 @@ use crate::simd::Isa;
 pub(crate) struct Panel {
     /// The first column.
     pub(crate) start: usize,
-    /// Vectors in a row of the panel.
+    /// Width in vectors.
     pub(crate) width: usize,
     /// Lanes of the last vector that are columns; the others are padding.
     pub(crate) tail: usize,
@@ -102,7 +102,7 @@ impl PackedMatrix {
         }
     }
 
-    /// Row `k` of a panel.
+    /// Pointer to row `k` of a panel.
     pub(crate) fn row(&self, panel: usize, k: usize) -> *const f32 {
         debug_assert!(k <= self.depth);
         let at = self.starts[panel] + k * self.panels[panel].width * self.lanes;

@@ -32,7 +32,7 @@ pub(crate) type Switch = [u16; 4];
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// A vector of [`LANES`](Self::LANES) floats.
     type Vector: Copy;
-    /// Floats in a vector.
+    /// Number of floats in a vector.
     const LANES: usize;
     /// The widest tile of the micro-kernels, in vectors.
     const MAX_TILE_WIDTH: usize;
@@ -60,9 +60,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn select_eq(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
     /// `x` in the lanes where `a > b`, `y` in the others.
     fn select_gt(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
-    /// The lanes where `a == b`, the first in the lowest bit.
+    /// Mask of the lanes where `a == b`, the first lane in the lowest bit.
     fn equal(self, a: Self::Vector, b: Self::Vector) -> u16;
-    /// The lanes where `a > b`, the first in the lowest bit.
+    /// Mask of the lanes where `a > b`, the first lane in the lowest bit.
     fn greater(self, a: Self::Vector, b: Self::Vector) -> u16;
     /// `x` in the lanes of `mask`, zero in the others.
     fn keep(self, mask: u16, x: Self::Vector) -> Self::Vector;
