@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::merge::{Merge, merge_layer};
 
-/// The first input divided by the second, value by value. Axes of one position are repeated.
+/// The elementwise quotient of two inputs. Axes of size 1 are broadcast.
 ///
 /// ```
 /// use lucida::nn::layers::{Divide, Input};
