@@ -64,7 +64,7 @@ pub enum ActivationKind {
     },
     /// `x` where it is positive, `alpha (exp(x) - 1)` elsewhere (Clevert, Unterthiner and Hochreiter, 2016).
     Elu {
-        /// Minus the least value.
+        /// The negative of the lower bound.
         alpha: f32,
     },
     /// ELU, scaled to preserve mean 0 and variance 1 (Klambauer et al., 2017).

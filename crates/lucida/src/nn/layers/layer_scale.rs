@@ -87,7 +87,7 @@ struct ChannelScale {
     zeros: Buffer,
     sums: Buffer,
     products: Buffer,
-    /// The gradient where it has to be added to another.
+    /// Temporary gradient, where it is added to another.
     scratch: Buffer,
     workspace: Buffer,
     grad_weights: bool,
