@@ -51,13 +51,13 @@ impl Cpu {
         (cpu, problems)
     }
 
-    /// The same with another instruction set.
+    /// Returns a copy with another instruction set.
     #[must_use]
     pub fn with_isa(self, isa: Isa) -> Self {
         Self { isa, ..self }
     }
 
-    /// The same with another number of threads, at least one.
+    /// Returns a copy with another number of threads, at least one.
     #[must_use]
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }

@@ -185,7 +185,7 @@ const ITEMS_PER_THREAD: usize = 8;
 const MOST_FLOATS: usize = 1 << 17;
 /// Cache floats taken by an entry in an item's list of patches.
 const FLOATS_OF_SITE: usize = 4;
-/// Cost of threads running at different speeds: this fraction (one over it) of an item.
+/// Divisor of an item's time: the cost of threads running at different speeds.
 const UNEVENNESS: usize = 8;
 /// Fixed cost of an item, in multiply-adds.
 const START: usize = 1500;
@@ -198,7 +198,7 @@ const COPIED: usize = 4;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product {
     pub(crate) threads: usize,
-    /// Rows and columns of the matrix of each group, the columns in vectors, of all groups together.
+    /// Rows of each group's matrix, and total columns of all groups, in vectors.
     pub(crate) depth: usize,
     pub(crate) vectors: usize,
     /// Number of panels of all groups.

@@ -225,7 +225,7 @@ impl Call<'_> {
             target_column: *filters,
             epilogue: ConvEpilogue::default().of_sums(0),
         };
-        // SAFETY: the source is a whole image, the work memory has room for the rows.
+        // SAFETY: the source is a whole image, the scratch memory has room for the rows.
         unsafe { depthwise_rows(self.isa, &job, &self.pass.panels) };
         for (index, sums) in scratch[..job.rows.len() * columns * filters].chunks_exact(*filters).enumerate() {
             let at = self.target_at(image, first + index / columns) + index % columns * place.column;

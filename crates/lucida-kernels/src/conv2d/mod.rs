@@ -200,7 +200,7 @@ impl Conv2d {
     /// Packs a kernel of shape (row, column, channel of a group, filter) for the following passes.
     ///
     /// # Panics
-    /// When `kernel` has another length.
+    /// When `kernel` has a wrong length.
     pub fn set_kernel(&mut self, kernel: &[f32]) {
         let Conv2dShape { filters, kernel: [_, columns], .. } = self.shape;
         let (channels, group_filters) = (self.shape.group_channels(), self.shape.group_filters());

@@ -13,13 +13,13 @@ use super::winograd::{WinogradKernelGradient, WinogradPass};
 /// The forward pass or the input gradient.
 #[derive(Debug)]
 pub(super) enum Correlation {
-    /// A single pass forward; one pass per class of pixels for the input gradient.
+    /// One pass for the output; one pass per class of pixels for the input gradient.
     Direct(Vec<Pass>),
     /// One pass per grid of tiles.
     Winograd(Vec<WinogradPass>),
     /// Input gradient only.
     Col2Im(Box<Col2ImPass>),
-    /// A single pass forward; one pass per class of pixels for the input gradient.
+    /// One pass for the output; one pass per class of pixels for the input gradient.
     Depthwise(Vec<DepthwisePass>),
 }
 

@@ -41,7 +41,7 @@ impl Conv2dTranspose {
     /// Packs a kernel of shape (row, column, output channel of a group, input channel) for the following passes.
     ///
     /// # Panics
-    /// When `kernel` has another length.
+    /// When `kernel` has a wrong length.
     pub fn set_kernel(&mut self, kernel: &[f32]) {
         self.conv.set_kernel(kernel);
     }

@@ -1,4 +1,4 @@
-//! The matrix products under the convolutions and the dense layers.
+//! Matrix products for convolutions and dense layers.
 //!
 //! After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): the right-hand side is packed
 //! once into panels as wide as a tile, and a micro-kernel multiplies a few rows with one panel, keeping all its sums in

@@ -22,18 +22,18 @@ pub enum Pointwise {
     },
     /// `min(max(x, min), max)`
     Clip {
-        /// The least value.
+        /// The lower bound.
         min: f32,
-        /// The largest value.
+        /// The upper bound.
         max: f32,
     },
     /// As Keras's layer `ReLU`: `max` where `x >= max`, `x` between the threshold and there, `slope (x - threshold)` below.
     GeneralRelu {
         /// The slope below the threshold.
         slope: f32,
-        /// Where the identity begins.
+        /// The threshold from which the function is the identity.
         threshold: f32,
-        /// The largest value.
+        /// The upper bound.
         max: f32,
     },
     /// `x` where it is positive, `scale (exp(rate x) - 1)` elsewhere, all times `factor`: ELU, SELU, CELU.

@@ -50,7 +50,7 @@ impl Broadcast {
         Some(Self { len, width, single, starts: (0..rows).map(start).collect() })
     }
 
-    /// Whether nothing is repeated.
+    /// Whether nothing is broadcast.
     pub fn is_identity(&self) -> bool {
         self.starts.len() == 1 && !self.single
     }

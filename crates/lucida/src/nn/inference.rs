@@ -51,7 +51,7 @@ impl<'a> Inference<'a> {
     /// the output of each sample.
     ///
     /// # Errors
-    /// Those of `fill`; [`Error::Argument`] when the network has not exactly one input.
+    /// Those of `fill`; [`Error::Argument`] when the network does not have exactly one input.
     ///
     /// # Panics
     /// When the batch is empty or larger than [`batch_size`](Self::batch_size).

@@ -22,7 +22,7 @@ pub struct Schedule {
     /// Linear warm-up steps (Goyal et al., 2017).
     #[serde(default)]
     pub warm_up: u64,
-    /// What happens after the warm-up.
+    /// The decay after the warm-up.
     #[serde(default)]
     pub decay: Decay,
 }

@@ -8,7 +8,7 @@ use super::Initializer;
 /// The specification of one of a layer's weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightSpec {
-    /// Its name within the layer, as Keras has it: `kernel`, `bias`, `gamma`.
+    /// Its name within the layer, as in Keras: `kernel`, `bias`, `gamma`.
     pub name: &'static str,
     /// Its shape.
     pub shape: Vec<usize>,

@@ -1,4 +1,4 @@
-//! Means of inputs.
+//! The elementwise mean of inputs.
 
 use serde::{Deserialize, Serialize};
 

@@ -87,7 +87,7 @@ impl BuiltInLayer for ChannelShuffle {
         Err("Keras has no layer that shuffles channels".into())
     }
 
-    /// As PyTorch's exporter writes it.
+    /// The same operators as PyTorch's exporter.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         let shape = layer.shapes[0];
         let pixels = shape.as_image().map_or(vec![], |[height, width, _]| vec![height as i64, width as i64]);

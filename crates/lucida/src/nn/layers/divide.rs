@@ -1,4 +1,4 @@
-//! Quotients of two inputs.
+//! The elementwise quotient of two inputs.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Maxima of inputs.
+//! The elementwise maximum of inputs.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Minima of inputs.
+//! The elementwise minimum of inputs.
 
 use serde::{Deserialize, Serialize};
 

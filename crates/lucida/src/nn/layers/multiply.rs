@@ -1,4 +1,4 @@
-//! Products of inputs, such as the gate of a squeeze-and-excitation block (Hu, Shen and Sun, 2018).
+//! The elementwise product of inputs, such as the gate of a squeeze-and-excitation block (Hu, Shen and Sun, 2018).
 
 use serde::{Deserialize, Serialize};
 

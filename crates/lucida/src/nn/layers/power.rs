@@ -1,4 +1,4 @@
-//! The power of two inputs.
+//! Elementwise powers of two inputs.
 
 use lucida_kernels::ops::{Arithmetic, Broadcast, arithmetic, sum_broadcast};
 use serde::{Deserialize, Serialize};

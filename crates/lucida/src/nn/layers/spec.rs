@@ -30,7 +30,7 @@ pub trait LayerSpec {
         false
     }
 
-    /// The positions of the inputs, of these shapes, that a position of the output depends on.
+    /// The input positions that an output position depends on, for inputs of these shapes.
     fn extent(&self, inputs: &[Shape]) -> Extent;
 
     /// Whether the output, before the activation, is never negative if no input is.
@@ -63,7 +63,7 @@ pub trait LayerSpec {
     }
 }
 
-/// The positions (rows and columns) of the inputs that a position of the output depends on.
+/// The input positions (rows and columns) that an output position depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extent {
     /// The same position.

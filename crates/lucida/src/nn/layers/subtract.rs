@@ -1,4 +1,4 @@
-//! Differences of two inputs.
+//! The elementwise difference of two inputs.
 
 use serde::{Deserialize, Serialize};
 

@@ -180,7 +180,7 @@ impl Network {
     /// there.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the network has not exactly one input.
+    /// [`Error::Unsupported`] when the network does not have exactly one input.
     pub fn cut_point(&self, first: usize) -> Result<usize> {
         self.input_shape()?;
         let mut cut_point = first.min(self.nodes.len()).saturating_sub(1);
