@@ -25,8 +25,8 @@ impl Cpu {
     /// As [`detect`](Self::detect), overridden by the environment: `LUCIDA_SIMD` names an instruction set, `LUCIDA_THREADS`
     /// is a number of threads. Empty variables count as unset.
     ///
-    /// # Errors A message with the variable and its value, if that is not an instruction set or not a number from 1 to
-    /// 1024.
+    /// # Errors
+    /// A message with the variable and its value, if that is not an instruction set or not a number from 1 to 1024.
     pub fn from_env() -> Result<Self, String> {
         let (cpu, problems) = Self::from_env_as_far_as_valid();
         problems.into_iter().next().map_or(Ok(cpu), Err)

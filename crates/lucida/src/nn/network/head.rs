@@ -232,7 +232,7 @@ impl Network {
         Ok(tail)
     }
 
-    /// Copies back the weights of a part of this network, by name.
+    /// Loads the weights of a part of this network, by name.
     ///
     /// # Errors
     /// [`Error::Argument`] when this network lacks a weight, or it has a different shape.
