@@ -8,7 +8,7 @@
 //! failures.csv                    all failures
 //! ```
 //!
-//! 256 subfolders, by the hash of the item's name, keep the number of files per folder manageable even for ten million
+//! 256 sub-folders, by the hash of the item's name, keep the number of files per folder manageable even for ten million
 //! items.
 
 use std::fs;

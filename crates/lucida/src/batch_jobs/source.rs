@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 256 << 20;
 /// Extensions of image files.
 const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp"];
 
-/// The images of a folder and its subfolders, or those of a list. Items are named by their paths relative to the folder, or
+/// The images of a folder and its sub-folders, or those of a list. Items are named by their paths relative to the folder, or
 /// as in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// How long an image that cannot be read may be incomplete: a copy over a slow network may pause.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The images of a folder and its subfolders, each reported once it is complete.
+/// The images of a folder and its sub-folders, each reported once it is complete.
 ///
 /// An image is complete when two successive looks find the same size and modification time. If it changes later, it counts
 /// as a new image.

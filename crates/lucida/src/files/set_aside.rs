@@ -30,7 +30,7 @@ pub struct SetAside {
 #[derive(Debug)]
 struct Aside {
     folder: PathBuf,
-    /// The subfolder that holds the earlier files.
+    /// The sub-folder that holds the earlier files.
     path: PathBuf,
 }
 
