@@ -1,4 +1,4 @@
-//! What can go wrong, and whose fault it is.
+//! Error kinds, and whose fault an error is.
 //!
 //! An error names the file, argument or layer at fault, gives the offending value, and suggests a fix where there is one.
 //! [`Error::blame`] tells a caller whom to address: the binary uses it only for wording, a server would map it to a status

@@ -32,8 +32,8 @@ pub trait WorkQueue {
     /// Calls `work` with each item assigned to this process. Returns when no item is left; on the coordinator, when all are
     /// done.
     ///
+    /// # Errors
     /// Those of `work`. The other processes are then left waiting: the caller must make sure that they end.
-    /// Those of `work`: the others are left waiting, see to it that they end.
     fn for_each(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>)
     -> Result<()>;
 }

@@ -66,7 +66,7 @@ impl Progress for () {
     }
 }
 
-/// What is counted.
+/// The unit of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unit {
@@ -175,7 +175,7 @@ impl std::fmt::Debug for StyleProgress<'_> {
 pub struct Step<'a> {
     /// The current stage, of several: `"insertion"`. Empty otherwise. Each stage counts from 0.
     pub stage: &'a str,
-    /// What is counted.
+    /// The unit of progress.
     pub unit: Unit,
     /// Units done.
     pub done: u64,

@@ -25,7 +25,7 @@ pub enum Filter {
     Lanczos3,
 }
 
-/// What happens to the proportions when an image must have a given size.
+/// How an image is fitted to a size with another aspect ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]

@@ -26,7 +26,7 @@ impl Float {
         }
     }
 
-    /// Decodes the whole numbers in `bytes` to the start of `to`.
+    /// Decodes the complete numbers in `bytes` to the start of `to`.
     pub(super) fn decode(self, bytes: &[u8], to: &mut [f32]) {
         fn each<const N: usize>(bytes: &[u8], to: &mut [f32], number: impl Fn([u8; N]) -> f32) {
             let (bytes, _) = bytes.as_chunks::<N>();

@@ -46,7 +46,7 @@ pub(super) struct FoundPart {
     pub(super) class_names: Vec<String>,
     /// Whether the images are labeled: in sub-folders for classes, or by a table or their names.
     pub(super) classified: bool,
-    /// What the labels are.
+    /// The kind of labels.
     pub(super) kind: TargetKind,
     pub(super) files: Vec<FoundFile>,
 }

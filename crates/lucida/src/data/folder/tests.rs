@@ -184,7 +184,7 @@ fn what_is_no_image_is_skipped_and_named() {
     assert!(Folder::builder(root.path()).strict(true).open_set().is_err());
 }
 
-/// Holiday photos, some of them in a sub-folder: none is skipped.
+/// Holiday photos, some of them in a sub-folder: no image is skipped.
 #[test]
 fn images_next_to_sub_folders_are_looked_at_without_classes() {
     let root = temporary();
