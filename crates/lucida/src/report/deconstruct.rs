@@ -30,7 +30,7 @@ const METHODS: [explain::Method; 6] = [
 /// The attribution methods for the photo, without RISE and occlusion, which need a forward pass for each mask.
 const PHOTO_METHODS: [explain::Method; 4] =
     [explain::Method::GradCam, explain::Method::SmoothGrad, explain::Method::GuidedBackprop, explain::Method::Lrp];
-/// The layers for the photo: the feature maps of all three are shown, and the filters of one.
+/// The layers whose feature maps are shown for the photo, and the layer and number of filters visualized.
 const PHOTO_LAYERS: [&str; 3] = ["block1_conv2", "block2_conv2", "block3_conv3"];
 const PHOTO_FILTERS: (&str, usize) = ("block3_conv1", 6);
 
