@@ -1,7 +1,7 @@
-//! The convolutions of known networks, pass by pass: `cargo bench -p lucida-kernels --bench conv2d [-- NAME]`.
+//! Convolutions of well-known networks, pass by pass: `cargo bench -p lucida-kernels --bench conv2d [-- NAME]`.
 //!
-//! The throughput counts the multiplications and additions of the definition (in "elements": one is an operation), so
-//! that an algorithm that needs fewer shows as faster than the processor.
+//! Throughput counts the multiplications and additions of direct convolution (one "element" is one operation), so an
+//! algorithm that needs fewer can exceed the processor's peak.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::{cpu, group, id, numbers};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lucida_kernels::{Conv2d, Conv2dGradients, Conv2dShape};
 
-/// A convolution of square images, with or without ("valid") zeros around them.
+/// A convolution of square images with "same" or "valid" padding.
 fn layer(size: usize, same: bool, channels: usize, filters: usize, kernel: [usize; 2], stride: usize) -> Conv2dShape {
     let padding = kernel.map(|taps| if same { (taps - 1) / 2 } else { 0 });
     let output = [0, 1].map(|axis| (size + 2 * padding[axis] - kernel[axis]) / stride + 1);
@@ -27,12 +27,12 @@ fn layer(size: usize, same: bool, channels: usize, filters: usize, kernel: [usiz
     }
 }
 
-/// A 3x3 convolution with zeros around the images, in groups.
+/// A grouped 3x3 convolution with "same" padding.
 fn grouped(size: usize, channels: usize, groups: usize, stride: usize) -> Conv2dShape {
     Conv2dShape { groups, ..layer(size, true, channels, channels, [3, 3], stride) }
 }
 
-/// Name, shape and batch, and whether it ends in a maximum of 2x2.
+/// Name, shape, batch size, and whether a 2x2 max pooling follows.
 fn layers() -> Vec<(&'static str, Conv2dShape, usize, bool)> {
     let three = |size, same, channels, filters| layer(size, same, channels, filters, [3, 3], 1);
     vec![

@@ -1,7 +1,7 @@
-//! The dense layer whose weights change at each step: `cargo bench -p lucida-kernels --bench dense`.
+//! A dense layer whose weights change at each step: `cargo bench -p lucida-kernels --bench dense`.
 //!
-//! The throughput counts multiplications and additions. The weights stay in the caches between the runs as far as they fit;
-//! in a training step they come from memory.
+//! Throughput counts multiplications and additions. Between runs the weights stay in the caches as far as they fit; in a
+//! training step they come from memory.
 
 mod common;
 

@@ -1,8 +1,8 @@
 //! Gram matrices and the linear maps of their gradients, for the style layers of VGG19 at 512x512 pixels:
 //! `cargo bench -p lucida-kernels --bench gram`.
 //!
-//! The throughput counts the multiplications and additions of the definition; half of a Gram matrix's are the other half's
-//! mirror image.
+//! Throughput counts the multiplications and additions of the full matrix product, though a Gram matrix is symmetric and
+//! only half of it is computed.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::{cpu, group, id, numbers};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lucida_kernels::{ChannelMap, Gram};
 
-/// Side of the image and channels.
+/// Side of the square feature map, and number of channels.
 const LAYERS: [(usize, usize); 5] = [(512, 64), (256, 128), (128, 256), (64, 512), (32, 512)];
 
 fn gram_matrices(criterion: &mut Criterion) {

@@ -1,5 +1,5 @@
-//! What works value by value, by channel or by row: `cargo bench -p lucida-kernels --bench ops`. The throughput counts the
-//! values that come in.
+//! Elementwise, per-channel and per-row operations: `cargo bench -p lucida-kernels --bench ops`. Throughput counts input
+//! values.
 
 mod common;
 
@@ -11,13 +11,13 @@ use lucida_kernels::ops::{
     sum_rows_workspace, transfer, transfer_columns,
 };
 
-/// Values of a map of the cats-and-dogs network: 32 images of 36x36 pixels and 64 channels.
+/// Size of an activation of the cats-and-dogs network: 32 images of 36x36 pixels and 64 channels.
 const VALUES: usize = 32 * 36 * 36 * CHANNELS;
 const CHANNELS: usize = 64;
 
 fn activations(criterion: &mut Criterion) {
     let mut group = group(criterion, "activation");
-    // Gradients change where they are: again and again they would fade to numbers that are slow to compute with.
+    // The gradient is updated in place: repeated runs would shrink it to denormals, which are slow.
     let (input, gradient, mut output) = (numbers(VALUES), numbers(VALUES), vec![0.0; VALUES]);
     group.throughput(Throughput::Elements(VALUES as u64));
     let kinds = [

@@ -1,4 +1,4 @@
-//! Pooling: `cargo bench -p lucida-kernels --bench pool2d`. The throughput counts the values of the input.
+//! Pooling: `cargo bench -p lucida-kernels --bench pool2d`. Throughput counts input values.
 
 mod common;
 

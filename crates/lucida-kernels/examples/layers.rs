@@ -1,4 +1,4 @@
-//! Times the convolutions of known networks, layer by layer and pass by pass.
+//! Times the convolutions of well-known networks, layer by layer and pass by pass.
 //!
 //! `cargo run --release -p lucida-kernels --example layers -- [mnist|cats|vgg|inception|resnet|mobilenet] [LAYER]`
 
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use lucida_kernels::{Conv2d, Conv2dGradients, Conv2dShape, Cpu};
 
-/// A convolution at stride one or two, with padding or without.
+/// A convolution with "same" or "valid" padding.
 fn conv(size: usize, channels: usize, filters: usize, kernel: [usize; 2], stride: usize, same: bool) -> Conv2dShape {
     let output = kernel.map(|k| if same { size.div_ceil(stride) } else { (size - k) / stride + 1 });
     let axis = |i: usize| if same { ((output[i] - 1) * stride + kernel[i]).saturating_sub(size) / 2 } else { 0 };
@@ -29,7 +29,7 @@ struct Layer {
     name: &'static str,
     shape: Conv2dShape,
     pool: bool,
-    /// Whether the gradient of the input is wanted.
+    /// Whether to time the gradient with respect to the input.
     input: bool,
 }
 
@@ -156,7 +156,7 @@ fn layers(network: &str) -> (Vec<Layer>, usize, bool) {
     }
 }
 
-/// The time that one run in ten stays below: other work on the machine disturbs it least.
+/// The 10th percentile of the run times: the one least disturbed by other processes.
 fn tenth(rounds: usize, mut run: impl FnMut()) -> f64 {
     let mut times: Vec<f64> = (0..=rounds)
         .map(|_| {

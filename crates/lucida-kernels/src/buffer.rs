@@ -1,7 +1,7 @@
 //! Memory for floats, aligned for the widest vectors.
 //!
-//! Large buffers lie on pages of 2 MiB where the system gives them (see [`pages`]): the 36 matrices of Winograd's algorithm
-//! alone lie on more pages of 4 KiB than the processor remembers the places of.
+//! Large buffers use 2 MiB pages where the system provides them (see [`pages`]): the 36 matrices of the Winograd algorithm
+//! alone span more 4 KiB pages than the TLB holds.
 
 mod pages;
 
@@ -10,7 +10,7 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
-/// A fixed number of floats on a 64-byte boundary (a cache line, an AVX-512 vector), zero at first.
+/// A fixed-size array of floats aligned to 64 bytes (a cache line, an AVX-512 vector), initially zero.
 pub struct Buffer {
     start: NonNull<f32>,
     len: usize,
@@ -25,7 +25,7 @@ impl Buffer {
     /// `len` zeros. The system hands out zeroed pages when they are first touched, so unused parts cost no memory.
     ///
     /// # Panics
-    /// When `len` floats are more than the address space.
+    /// When the size in bytes exceeds the address space.
     pub fn zeroed(len: usize) -> Self {
         if len == 0 {
             return Self { start: NonNull::dangling(), len };
@@ -93,13 +93,13 @@ impl std::fmt::Debug for Buffer {
     }
 }
 
-/// Work memory that is in no use at the moment.
+/// Scratch buffers that are not in use.
 static SPARE: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
 
-/// Calls `work` with `len` floats of work memory, of any values.
+/// Calls `work` with `len` floats of uninitialized (arbitrary) scratch memory.
 ///
-/// All layers take the same memory in turn: it is still in the caches when the next one begins, and a network needs only as
-/// much as its neediest layer. Nothing is allocated once that one has run.
+/// Layers reuse the same memory one after the other: it is still in the caches when the next layer starts, and a network
+/// needs only as much as its most demanding layer. After that one has run, nothing is allocated.
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     if len == 0 {
         return work(&mut []);

@@ -1,4 +1,4 @@
-//! What the kernels run on: an instruction set and a number of threads.
+//! What kernels run on: an instruction set and a number of threads.
 
 use std::ops::Range;
 
@@ -7,8 +7,8 @@ use crate::simd::Isa;
 
 /// An instruction set and a number of threads; every kernel takes one.
 ///
-/// The same kernel with the same input on the same `Cpu` gives the same bits: which thread computes what may vary, how
-/// sums are split and in which order the parts are added does not.
+/// The same kernel with the same input on the same `Cpu` returns the same bits: which thread computes a part may vary, but
+/// how sums are split and in which order the parts are added does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cpu {
     isa: Isa,
@@ -16,23 +16,23 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// The best instruction set on all the cores this process may use.
+    /// The best instruction set, and all cores available to this process.
     pub fn detect() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self { isa: Isa::best(), threads }
     }
 
-    /// As [`detect`](Self::detect), unless the environment says otherwise: `LUCIDA_SIMD` names an instruction set,
-    /// `LUCIDA_THREADS` is a number of threads. Empty ones count as unset.
+    /// As [`detect`](Self::detect), overridden by the environment: `LUCIDA_SIMD` names an instruction set, `LUCIDA_THREADS`
+    /// is a number of threads. Empty variables count as unset.
     ///
     /// # Errors
-    /// A message that names the variable and its value, when that is not a name or not a number from 1 to 1024.
+    /// A message with the variable and its value, if that is not an instruction set or not a number from 1 to 1024.
     pub fn from_env() -> Result<Self, String> {
         let (cpu, problems) = Self::from_env_as_far_as_valid();
         problems.into_iter().next().map_or(Ok(cpu), Err)
     }
 
-    /// As [`from_env`](Self::from_env), but a variable with an invalid value is ignored, and its error returned.
+    /// As [`from_env`](Self::from_env), but ignores variables with invalid values and returns their errors.
     pub fn from_env_as_far_as_valid() -> (Self, Vec<String>) {
         let (mut cpu, mut problems) = (Self::detect(), Vec::new());
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -51,13 +51,13 @@ impl Cpu {
         (cpu, problems)
     }
 
-    /// The same with another instruction set.
+    /// Returns a copy with another instruction set.
     #[must_use]
     pub fn with_isa(self, isa: Isa) -> Self {
         Self { isa, ..self }
     }
 
-    /// The same with another number of threads, at least one.
+    /// Returns a copy with another number of threads, at least one.
     #[must_use]
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
@@ -95,25 +95,25 @@ impl Cpu {
         });
     }
 
-    /// Splits `0..len` into one range a thread, but none shorter than `min` unless it is the only one, and calls
-    /// `task(part, range)` for each. The split depends on nothing but `len`, `min` and the number of threads.
+    /// Splits `0..len` into one range per thread, none shorter than `min` unless it is the only one, and calls `task(part,
+    /// range)` for each. The split depends only on `len`, `min` and the number of threads.
     pub(crate) fn parallel_ranges(self, len: usize, min: usize, task: impl Fn(usize, Range<usize>) + Sync) {
         let parts = parts_of(len, min, self.threads);
         self.parallel_for(parts, |_, part| task(part, part_range(len, parts, part)));
     }
 }
 
-/// The number of parts of at least `min` that `len` can be split into, at most `most` and at least one.
+/// Number of parts of at least `min` items that `len` items split into, from one to `most`.
 pub(crate) fn parts_of(len: usize, min: usize, most: usize) -> usize {
     (len / min.max(1)).clamp(1, most)
 }
 
-/// The range of one of `parts` nearly equal parts of `0..len`.
+/// Range number `part` when `0..len` is split into `parts` nearly equal ranges.
 pub(crate) fn part_range(len: usize, parts: usize, part: usize) -> Range<usize> {
     len * part / parts..len * (part + 1) / parts
 }
 
-/// A pointer into a slice that several threads write to, each its own part.
+/// A pointer into a slice that several threads write to, each to its own part.
 ///
 /// The kernels split an output among threads in ways that `split_at_mut` cannot express (tiles, channels, rows with a
 /// stride). Each use states why the parts do not overlap.
@@ -133,10 +133,10 @@ impl<'a, T> SharedMut<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), _slice: std::marker::PhantomData }
     }
 
-    /// The part `range`, checked against the length.
+    /// The part `range`; panics if it is out of bounds.
     ///
     /// # Safety
-    /// No other part that overlaps it is in use.
+    /// No overlapping part is in use.
     #[allow(clippy::mut_from_ref)]
     #[inline(always)]
     pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &mut [T] {

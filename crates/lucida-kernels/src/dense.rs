@@ -1,8 +1,8 @@
-//! A dense layer whose weights change at each step: `y = x W + b`, and back to `x`.
+//! A dense layer whose weights change at each step: `y = x W + b`, and its backward pass.
 //!
-//! As the 1x1 convolution of a 1x1 image its weights would be packed twice for each step, once for each of two products,
-//! and with a small batch there is so little to multiply that this takes as long as the products. Here nothing of the size
-//! of the weights is copied: both products read them as they are, once, from the first float to the last.
+//! Run as a 1x1 convolution of a 1x1 image, its weights would be packed twice per step, once for each of two products, and
+//! with a small batch that takes as long as the products themselves. Here nothing of the size of the weights is copied:
+//! both products read them in place, once, in order.
 //!
 //! ```text
 //!   forward                                          back to the input, transposed
@@ -14,14 +14,14 @@
 //!                    +---------+                        +---------+     +-------+   output, small, is packed instead
 //! ```
 //!
-//! Forward each thread takes some of the rows of `W` and has sums of its own, which are added in order.
+//! In the forward pass each thread takes a share of the rows of `W` and has its own sums, which are added in order.
 //!
-//! Back to the weights, `dW = x^T dY`, the optimizer's step is made with it: a block of rows of `dW` stays in L2 until it
-//! has changed the weights and their moments, and the whole, as large as the weights, is never written down.
+//! The weight gradient `dW = x^T dY` is fused with the optimizer step: a block of rows of `dW` stays in L2 until it has
+//! updated the weights and their moments, and the whole of `dW`, as large as the weights, is never stored.
 //!
-//! 9,216 inputs, 512 units, a batch of 32, two threads of an EPYC (Zen 4), the caches cold: 2.5 ms forward and 2.6
-//! back. Packed they take 1.7 and 2.4 ms, and packing 5.8. Asking for the next block beforehand gains nothing, and blocks of
-//! 64 or 128 rows are equal.
+//! With 9,216 inputs, 512 units, a batch of 32, two threads of an EPYC (Zen 4) and cold caches: 2.5 ms forward and 2.6 ms
+//! backward. With packed weights the products take 1.7 and 2.4 ms, but packing takes 5.8. Prefetching the next block gains
+//! nothing, and blocks of 64 or 128 rows perform the same.
 
 use std::ops::Range;
 
@@ -31,15 +31,15 @@ use crate::gemm::{Left, PackedMatrix, Panel, Right, Strided, panels, strided};
 use crate::ops::{SharedUpdate, Update};
 use crate::simd::multiversion;
 
-/// Rows of the weights in a block forward: 64 of 512 units are 128 KiB.
+/// Rows of the weights per block in the forward pass: 64 rows of 512 units are 128 KiB.
 const DEPTH: usize = 64;
-/// Rows of the weights in a work item of the backward pass: a multiple of the rows of most tiles.
+/// Rows of the weights per work item in the backward pass: a multiple of the row count of most tiles.
 const ROWS: usize = 96;
 
-/// Rows of the weights' gradient in a block: 48 of 512 units are 96 KiB.
+/// Rows of the weight gradient per block: 48 rows of 512 units are 96 KiB.
 const UPDATE_ROWS: usize = 48;
 
-/// A dense layer prepared for one largest batch and one processor.
+/// A dense layer prepared for a maximum batch size and one processor.
 #[derive(Debug)]
 pub struct Dense {
     cpu: Cpu,
@@ -49,23 +49,23 @@ pub struct Dense {
     panels: Vec<Panel>,
     /// The gradient of the output, transposed.
     transposed: PackedMatrix,
-    /// The gradient of the output of a batch smaller than the largest, and zeros.
+    /// The gradient of the output of a smaller batch, padded with zeros.
     padded: Buffer,
 }
 
-/// The gradient of the input, and what is done to it.
+/// The gradient of the input, and how it is written.
 #[derive(Debug)]
 pub struct DenseGradient<'a> {
     /// (batch, input).
     pub values: &'a mut [f32],
-    /// Add to what is there.
+    /// Add to `values` instead of overwriting them.
     pub accumulate: bool,
-    /// As long: the whole becomes zero where this is not positive.
+    /// As long as `values`: the result is set to zero where this is not positive (the backward pass of a ReLU).
     pub gate: Option<&'a [f32]>,
 }
 
 impl Dense {
-    /// Whether it can compute a layer with this number of units: whole vectors only.
+    /// Whether it supports this number of units: a multiple of the vector length.
     pub fn fits(cpu: Cpu, units: usize) -> bool {
         units > 0 && units.is_multiple_of(cpu.isa().lanes())
     }
@@ -80,9 +80,9 @@ impl Dense {
         Self { cpu, inputs, units, capacity: batch, panels: panels(cpu.isa(), units), transposed, padded }
     }
 
-    /// `output = input * kernel + bias`, then ReLU if asked for.
+    /// Computes `output = input * kernel + bias`, followed by a ReLU when `relu`.
     ///
-    /// `input` is (batch, input), `kernel` (input, unit), `output` (batch, unit), `bias` one float a unit.
+    /// `input` is (batch, input), `kernel` (input, unit), `output` (batch, unit), and `bias` has one float per unit.
     ///
     /// # Panics
     /// When a length does not fit.
@@ -112,7 +112,7 @@ impl Dense {
         });
     }
 
-    /// The sums over some of the inputs.
+    /// Adds the products of some of the inputs to `sums`.
     fn add_rows(&self, input: &[f32], kernel: &[f32], rows: Range<usize>, sums: &mut [f32]) {
         for first in rows.clone().step_by(DEPTH) {
             let depth = DEPTH.min(rows.end - first);
@@ -137,10 +137,10 @@ impl Dense {
         }
     }
 
-    /// The gradient of the input from that of the output (before any activation).
+    /// Computes the gradient of the input from the gradient of the output (before any activation).
     ///
     /// # Panics
-    /// When a length does not fit, or the batch is larger than the one prepared for.
+    /// When a length does not fit, or the batch is larger than the prepared maximum.
     pub fn backward_input(&mut self, batch: usize, grad_output: &[f32], kernel: &[f32], grad_input: DenseGradient) {
         let Self { cpu, inputs, units, capacity, .. } = *self;
         assert!(batch <= capacity, "a batch of {batch}");
@@ -188,8 +188,8 @@ impl Dense {
         });
     }
 
-    /// Computes the gradient of the kernel from the input and the gradient of the output (before any activation), and makes
-    /// the optimizer's step on the kernel with it.
+    /// Computes the gradient of the kernel from the input and the gradient of the output (before any activation), and
+    /// applies the optimizer step to the kernel.
     ///
     /// # Panics
     /// When a length does not fit.
@@ -230,7 +230,7 @@ impl Dense {
 }
 
 multiversion! {
-    /// Adds up the sums of all parts in order, and the bias.
+    /// Adds the sums of all parts in order, and the bias.
     fn finish[simd: S](sums: &[f32], bias: &[f32], units: usize, relu: bool, output: &mut [f32]) {
         output.copy_from_slice(&sums[..output.len()]);
         for part in sums.chunks_exact(output.len()).skip(1) {
@@ -246,7 +246,7 @@ multiversion! {
 }
 
 multiversion! {
-    /// A column of the products becomes a piece of a row of the gradient.
+    /// Writes one column of the products to a range of a row of the gradient.
     fn take_column[simd: S](
         products: &[f32],
         step: usize,
@@ -275,7 +275,7 @@ mod tests {
     use crate::ops::{AdamStep, adam};
     use crate::{Conv2d, Conv2dGradients, Conv2dShape, Isa};
 
-    /// Small integers, the sums of which are exact.
+    /// Small integers, whose sums are exact.
     fn integers(len: usize, step: usize) -> Vec<f32> {
         (0..len).map(|index| (index * step % 7) as f32 - 3.0).collect()
     }
@@ -358,7 +358,7 @@ mod tests {
         let mut packed = Conv2d::new(cpu, Conv2dShape::dense(inputs, units), batch, gradients);
         let (input, kernel, grad_output) =
             (integers(batch * inputs, 5), integers(inputs * units, 3), integers(batch * units, 4));
-        // What comes between two steps: everything has left the caches.
+        // Evict everything from the caches, as the rest of a training step does.
         let mut others = vec![0.0_f32; 1 << 25];
         let (mut output, mut grad_input) = (vec![0.0; batch * units], vec![0.0; batch * inputs]);
         let mut best = [f64::INFINITY; 5];

@@ -1,6 +1,6 @@
 //! Gram matrices: the products of all pairs of channels, summed over the pixels.
 //!
-//! `G = F^T F` is symmetric, so only the tiles that reach the diagonal or lie above it are computed, and mirrored:
+//! `G = F^T F` is symmetric, so only the tiles on and above the diagonal are computed, and then mirrored:
 //!
 //! ```text
 //!   columns  0  16  32  48  64     Tiles of 16 x 16 around the diagonal cover 10 / 16 of a block of 64 channels, those of
@@ -12,8 +12,8 @@
 //!                                  64; 29 as here, and 26 with the next chunk asked for. The products alone would take 22.
 //! ```
 //!
-//! The pixels go by in chunks that stay in the L2 cache while all the tiles read them: each tile would otherwise read the
-//! whole of a large map from memory. The tiles of a chunk ask for the lines of the next.
+//! The pixels are processed in chunks that stay in the L2 cache while all tiles read them: otherwise each tile would read
+//! the whole feature map from memory. The tiles of a chunk prefetch the next one.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -25,34 +25,34 @@ use crate::ops;
 
 /// Floats of a chunk: 128 KiB.
 const CHUNK_FLOATS: usize = 1 << 15;
-/// The least pixels of a chunk: between two of them the sums are written and read once.
+/// Minimum number of pixels per chunk: between chunks the sums are written and read once.
 const LEAST_CHUNK: usize = 128;
-/// Columns of a panel that reaches the diagonal, at most: the narrower, the less is computed below it.
+/// Maximum columns of a panel on the diagonal: the narrower it is, the less is computed below the diagonal.
 const PANEL_COLUMNS: usize = 16;
-/// Rows of the matrix in a work item: a multiple of the rows of most tiles.
+/// Rows of the matrix per work item: a multiple of the row count of most tiles.
 const BLOCK_ROWS: usize = 48;
-/// Channels from which the threads share out the rows of the matrix rather than the pixels: sums of one's own for each
-/// thread would no longer fit its cache.
+/// Number of channels from which on the threads split the rows of the matrix instead of the pixels: a private matrix of
+/// sums per thread would no longer fit its cache.
 const MANY_CHANNELS: usize = 256;
 
-/// The Gram matrix of features with a given number of channels, prepared for one processor.
+/// The Gram matrix of features with a fixed number of channels, prepared for one processor.
 #[derive(Debug)]
 pub struct Gram {
     cpu: Cpu,
     channels: usize,
-    /// Those above the diagonal, and the narrower ones of the part that reaches it.
+    /// The panels above the diagonal, each with the narrower panels for its part on the diagonal.
     panels: Vec<(Panel, Vec<Panel>)>,
     rows: Vec<usize>,
-    /// The sums of each thread, where the pixels are shared out.
+    /// The sums of each thread, where the threads split the pixels.
     partial: Buffer,
 }
 
-/// Pixels that all tiles read while they are in the cache.
+/// Pixels that stay in the cache while all tiles read them.
 struct Chunk<'a> {
     features: &'a [f32],
-    /// Whether there was one before.
+    /// Whether to add to the sums of earlier chunks.
     accumulate: bool,
-    /// What is left to be asked for of the one that comes next.
+    /// Cache lines of the next chunk that are still to be prefetched.
     next: Cell<Lines>,
 }
 
@@ -60,7 +60,7 @@ impl Gram {
     /// Prepares for features of `channels` channels.
     ///
     /// # Panics
-    /// When there are none.
+    /// When `channels` is zero.
     pub fn new(cpu: Cpu, channels: usize) -> Self {
         assert!(channels > 0, "features without channels");
         let parts = if channels < MANY_CHANNELS { cpu.threads() } else { 0 };
@@ -81,7 +81,7 @@ impl Gram {
     /// `out[i][j] = sum over pixels p of features[p][i] features[p][j]`, with `features` (pixel, channel).
     ///
     /// # Panics
-    /// When `features` has no whole number of pixels, or `out` has not the square of the channels.
+    /// When the length of `features` is not a multiple of the channels, or that of `out` is not their square.
     pub fn run(&mut self, features: &[f32], out: &mut [f32]) {
         let (channels, pixels) = (self.channels, features.len() / self.channels);
         assert!(features.len().is_multiple_of(channels), "whole pixels");
@@ -119,7 +119,7 @@ impl Gram {
         }
     }
 
-    /// Calls `each` for chunk after chunk; there is always one.
+    /// Calls `each` for each chunk in order; there is at least one.
     fn chunks(&self, features: &[f32], mut each: impl FnMut(&Chunk)) {
         let len = (CHUNK_FLOATS / self.channels).max(LEAST_CHUNK) * self.channels;
         let mut accumulate = false;
@@ -135,7 +135,7 @@ impl Gram {
         }
     }
 
-    /// The rows `rows` of the matrix, from the diagonal on, for one chunk. `out` is where the first of them begins.
+    /// Computes rows `rows` of the matrix, from the diagonal on, for one chunk. `out` points to the first of these rows.
     fn product(&self, chunk: &Chunk, rows: Range<usize>, out: *mut f32) {
         let (channels, first) = (self.channels, rows.start);
         let len = chunk.features.len();
@@ -164,7 +164,7 @@ impl Gram {
                 ahead: &chunk.next,
             };
             // SAFETY: the offsets and the panel are channels of a pixel, of which the chunk has a whole number; `out` is
-            // the first of these rows in a matrix, which belong to this item alone.
+            // the first of these rows in a matrix, and the rows belong to this item alone.
             unsafe { transposed(self.cpu.isa(), &job) };
         };
         for (wide, narrow) in &self.panels {
@@ -186,7 +186,7 @@ mod tests {
         (0..pixels * channels).map(|i| ((i * 7919 + i / 13) % 1009) as f32 / 504.0 - 1.0).collect()
     }
 
-    /// In 64 bits, entry by entry.
+    /// The same in `f64`, entry by entry.
     fn oracle(features: &[f32], channels: usize) -> Vec<f64> {
         let mut gram = vec![0.0; channels * channels];
         for pixel in features.chunks_exact(channels) {

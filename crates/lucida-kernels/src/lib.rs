@@ -1,10 +1,10 @@
-//! The CPU kernels of Lucida: numbers in, numbers out.
+//! The CPU kernels of Lucida.
 //!
-//! Everything here works on slices of `f32` in plain layouts: images as (batch, height, width, channel), kernels as
-//! (row, column, channel, filter). There are no graphs, files or names in this crate, and it is the only one of the
-//! workspace with `unsafe`. Each kernel runs on a [`Cpu`]: an [`Isa`] found on this processor and a number of threads.
+//! Everything here works on slices of `f32` in plain layouts: images as (batch, height, width, channel), kernels as (row,
+//! column, channel, filter). This crate knows nothing of graphs, files or names, and is the only one of the workspace with
+//! `unsafe` code. Each kernel runs on a [`Cpu`]: an [`Isa`] that this processor supports and a number of threads.
 //!
-//! Lengths are checked with panics: a wrong one is a bug of the caller, who has derived the shapes beforehand.
+//! Lengths are checked with panics: a wrong one is a bug in the caller, which has inferred the shapes beforehand.
 
 mod buffer;
 mod channel_map;

@@ -1,10 +1,10 @@
-//! Products of two matrices that are both computed, as in attention: neither is a weight that could stay packed.
+//! Products of two computed matrices, as in attention: neither is a weight that could stay packed.
 
 use crate::buffer::with_scratch;
 use crate::cpu::{Cpu, SharedMut};
 use crate::gemm::{Left, PackedMatrix, Right, Strided, strided};
 
-/// Rows of the result in a work item: a multiple of the rows of most tiles.
+/// Rows of the result per work item: a multiple of the row count of most tiles.
 const ROWS: usize = 48;
 
 /// A product `(rows, depth) x (depth, columns)`, prepared for one processor.
@@ -15,13 +15,13 @@ pub struct MatMul {
     /// Whether the left side is stored as (depth, rows), and the right side as (columns, depth).
     transposed: [bool; 2],
     packed: PackedMatrix,
-    /// Floats from one row of the products to the next: whole vectors.
+    /// Floats from one row of the products to the next: a multiple of the vector length.
     step: usize,
 }
 
 impl MatMul {
-    /// Prepares a product of these rows, depth, and columns. `transposed`: whether the left side is stored as
-    /// (depth, rows), and the right side as (columns, depth).
+    /// Prepares a product with these numbers of rows, depth, and columns. `transposed` says whether the left side is stored
+    /// as (depth, rows), and the right side as (columns, depth).
     ///
     /// # Panics
     /// When a size is zero.
@@ -32,7 +32,7 @@ impl MatMul {
         Self { cpu, sizes, transposed, packed, step: columns.next_multiple_of(cpu.isa().lanes()) }
     }
 
-    /// Computes `output`, (rows, columns), or adds to it when `accumulate`.
+    /// Computes `output` (rows, columns), or adds the product to it when `accumulate`.
     ///
     /// # Panics
     /// When a length does not fit.

@@ -1,4 +1,4 @@
-//! What the processor could do at most.
+//! The peak arithmetic throughput of the processor.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 use crate::cpu::Cpu;
 use crate::simd::multiversion;
 
-/// Sums in flight: enough for two units four cycles deep, and few enough for any instruction set's registers.
+/// Independent sums: enough for two FMA units with a latency of four cycles, and few enough for the registers of any
+/// instruction set.
 const SUMS: usize = 12;
-/// Long enough for the clock, and short enough that many bursts fit between two interruptions.
+/// Rounds per burst: long enough for the clock's resolution, and short enough that many bursts fit between two
+/// interruptions.
 const ROUNDS: usize = 100_000;
-/// The time until the clock has settled: what is measured meanwhile does not count.
+/// The time until the clock frequency has settled; bursts before it are discarded.
 const WARM_UP: Duration = Duration::from_millis(100);
-/// The time that is measured.
+/// The measured time.
 const MEASURED: Duration = Duration::from_millis(600);
 
 multiversion! {
-    /// Multiply-adds between registers alone.
+    /// Multiply-adds on registers only.
     fn spin[simd: S](out: &mut f32) {
         let (factor, term) = (simd.splat(std::hint::black_box(0.999)), simd.splat(std::hint::black_box(1e-3)));
         let mut sums = [simd.splat(1.0); SUMS];
@@ -35,11 +37,11 @@ multiversion! {
 }
 
 impl Cpu {
-    /// The most multiplications and additions a second that the threads together can do, in 32 bits: measured with
-    /// multiply-adds between registers, within 0.7 s.
+    /// Peak multiplications and additions per second in 32 bits, of all threads together: measured with multiply-adds on
+    /// registers, within 0.7 s.
     ///
-    /// Each thread keeps its own best burst while all are at work. A burst of all together is as slow as the one that had to
-    /// wait for a core: where other programs run, such results differed by half.
+    /// Each thread keeps its own best burst while all are busy. A burst of all threads together would be as slow as the one
+    /// that had to wait for a core: with other programs running, such results varied by half.
     pub fn peak(self) -> f64 {
         let start = Instant::now();
         let sum = Mutex::new(0.0);
@@ -58,12 +60,12 @@ impl Cpu {
             *sum.lock().unwrap_or_else(PoisonError::into_inner) += best;
         });
         let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Threads that share a core are not at work at the same time.
+        // Threads that share a core do not run at the same time.
         let cores = Self::detect().threads();
         sum * cores.min(self.threads()) as f64 / self.threads() as f64
     }
 
-    /// The operations a second of this thread in one burst.
+    /// Operations per second of this thread in one burst.
     fn burst(self) -> f64 {
         let (start, mut out) = (Instant::now(), 0.0);
         spin(self.isa(), &mut out);
@@ -76,7 +78,7 @@ impl Cpu {
 mod tests {
     use super::*;
 
-    /// A short measurement falls where other programs run.
+    /// A short measurement could coincide with the load of other programs.
     #[test]
     fn the_peak_is_measured_for_long_enough() {
         let start = Instant::now();

@@ -1,14 +1,14 @@
-//! A pool of threads for very short parallel loops.
+//! A thread pool for very short parallel loops.
 //!
 //! A layer of a small network takes tens of microseconds, so starting the other threads must cost a few at most. The
-//! workers of this pool spin for a short while after their last job before they park, and take items from a shared
-//! counter: a loop that follows closely on another starts without a system call. A fork-join pool with queues and
-//! stealing (rayon) was measured at 24-36 microseconds for two tasks handed in from outside, against less than one here.
+//! workers of this pool spin for a short while after their last job before they park, and take items from a shared counter:
+//! a loop that closely follows another starts without a system call. A work-stealing fork-join pool (rayon) was measured at
+//! 24-36 microseconds for two tasks submitted from outside, against less than one here.
 //!
-//! How a job is handed over: the caller publishes a pointer to a job on its own stack in `slot` and counts `epoch` up.
-//! A worker that sees the new epoch first counts itself into `active` and only then reads the slot. The caller, when no
-//! items are left, first clears the slot and only then waits until `active` is zero. All four are sequentially
-//! consistent, so either the worker finds the slot empty or the caller sees the worker: no worker can hold the pointer
+//! How a job is handed over: the caller publishes a pointer to a job on its own stack in `slot` and increments `epoch`. A
+//! worker that observes the new epoch first increments `active` and only then reads the slot. When no items are left, the
+//! caller first clears the slot and only then waits until `active` is zero. All four operations are sequentially
+//! consistent, so either the worker finds the slot empty or the caller observes the worker: no worker holds the pointer
 //! after the caller has returned.
 
 use std::any::Any;
@@ -20,16 +20,16 @@ use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 
 /// Spins before a worker parks: about 50 microseconds.
 const SPINS_BEFORE_PARKING: u32 = 2_000;
-/// Spins of a waiting caller before it lets other processes have its core.
+/// Spins of a waiting caller before it yields its core to other processes.
 const SPINS_BEFORE_YIELDING: u32 = 10_000;
 
-/// What a parallel loop does: `task(worker, item)`.
+/// The body of a parallel loop: `task(worker, item)`.
 type Task<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
 struct Job<'a> {
     task: &'a Task<'a>,
     items: usize,
-    /// Workers with an index from here on leave this job alone.
+    /// Workers with this index or a higher one skip the job.
     threads: usize,
     next: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -84,7 +84,7 @@ impl Pool {
         })
     }
 
-    /// Starts workers until there are `threads`, the caller included. Where the system refuses, there are fewer.
+    /// Starts workers until there are `threads`, including the caller. If the system refuses, there are fewer.
     fn grow(&'static self, threads: usize) {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         while *workers + 1 < threads {
@@ -136,7 +136,7 @@ impl Pool {
     fn run(&'static self, threads: usize, items: usize, task: &Task<'_>) {
         self.grow(threads);
         let job = Job { task, items, threads, next: AtomicUsize::new(0), panic: Mutex::new(None) };
-        // Only the lifetime changes; the slot is cleared and all workers are out before `job` goes.
+        // Only the lifetime changes: the slot is cleared and all workers are done before `job` is dropped.
         let published = (&raw const job).cast_mut().cast::<Job<'static>>();
         self.slot.store(published, SeqCst);
         self.epoch.fetch_add(1, SeqCst);
@@ -168,8 +168,8 @@ impl Pool {
 /// Calls `task(worker, item)` once for each `item < items`, on up to `threads` threads; `worker < threads` differs
 /// between the calls that may run at the same time. Returns when all have returned.
 ///
-/// Inside another parallel loop, or while another thread uses the pool, the items run one after the other on the
-/// calling thread: never more threads at work than asked for, and never a deadlock.
+/// Inside another parallel loop, or while another thread uses the pool, the items run sequentially on the calling thread:
+/// there are never more busy threads than requested, and never a deadlock.
 ///
 /// # Panics
 /// When a task panics, with its message.
@@ -239,7 +239,7 @@ mod tests {
         });
         let message = *result.unwrap_err().downcast::<String>().unwrap();
         assert!(message.contains("item 37"));
-        // A waking worker may outlive a park: the pool must serve again, from a sleep as well.
+        // A woken worker may park again: the pool must still serve, even after a sleep.
         std::thread::sleep(std::time::Duration::from_millis(20));
         let sum = AtomicUsize::new(0);
         parallel_for(2, 10, |_, item| {

@@ -1,11 +1,11 @@
 //! Pooling over windows, forward and backward.
 //!
-//! The channels are the vector axis: all the channels of a window's pixels lie side by side. A window that reaches over
-//! the border takes what is inside: the padding never wins a maximum and does not count in an average, as in TensorFlow.
+//! The vector axis is the channel axis, which is contiguous. Windows are clipped to the image: padding never wins a maximum
+//! and does not count in an average, as in TensorFlow.
 //!
-//! Backward through a maximum, the gradient goes to the first pixel of the window, in rows, that holds the maximum. That
-//! pixel (the "switch" of Zeiler and Fergus) is found again by comparing input and output: cheaper than to store and
-//! read back an index for each output.
+//! In the backward pass of max pooling, the gradient goes to the first pixel (in row-major order) of the window that holds
+//! the maximum. That pixel (the "switch" of Zeiler and Fergus) is found again by comparing input and output: cheaper than
+//! storing and loading an index per output.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub struct Pool2dShape {
     pub height: usize,
     /// Input width in pixels.
     pub width: usize,
-    /// Channels.
+    /// Number of channels.
     pub channels: usize,
     /// Height and width of a window.
     pub pool: [usize; 2],
@@ -32,7 +32,7 @@ pub struct Pool2dShape {
 }
 
 impl Pool2dShape {
-    /// One window over the whole image.
+    /// Global pooling: one window over the whole image.
     pub fn global(height: usize, width: usize, channels: usize) -> Self {
         let pool = [height, width];
         Self { height, width, channels, pool, strides: [1, 1], padding: [0, 0], output: [1, 1] }
@@ -52,7 +52,7 @@ impl Pool2dShape {
         [self.height, self.width][axis]
     }
 
-    /// The input positions inside window `index` of an axis.
+    /// The range of input positions covered by window `index` of an axis.
     #[inline(always)]
     fn window(&self, axis: usize, index: usize) -> Range<usize> {
         let start = index * self.strides[axis];
@@ -70,16 +70,16 @@ impl Pool2dShape {
     }
 }
 
-/// How the values of a window become one.
+/// How the values of a window are reduced to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooling {
-    /// The largest.
+    /// Maximum.
     Max,
-    /// The mean.
+    /// Mean.
     Average,
 }
 
-/// `output = pooled input`, both (batch, height, width, channel).
+/// Computes the pooled `output` of `input`, both (batch, height, width, channel).
 ///
 /// # Panics
 /// When a length does not fit.
@@ -130,17 +130,17 @@ multiversion! {
     }
 }
 
-/// What [`max_pool2d_backward`] and [`average_pool2d_backward`] do with the gradient.
+/// Options of [`max_pool2d_backward`] and [`average_pool2d_backward`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PoolBackward {
-    /// Add to the input's gradient instead of overwriting it.
+    /// Add to the gradient of the input instead of overwriting it.
     pub accumulate: bool,
-    /// The input is the output of a ReLU, whose backward pass is to be done as well: the gradient of outputs that are
-    /// not positive is dropped. (Maximum only.)
+    /// The input is the output of a ReLU whose backward pass is fused: the gradient is dropped where the pooled output is
+    /// not positive. (Max pooling only.)
     pub through_relu: bool,
 }
 
-/// The gradient of the input of a maximum pooling from that of its output.
+/// Computes the gradient of the input of max pooling from that of its output.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -175,7 +175,7 @@ pub fn max_pool2d_backward(
     });
 }
 
-/// The gradient of the input of an average pooling from that of its output.
+/// Computes the gradient of the input of average pooling from that of its output.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -193,8 +193,9 @@ pub fn average_pool2d_backward(
     });
 }
 
-/// Shares images, and where there are few of them groups of channels, among the threads: windows may overlap, so two
-/// threads must not meet in one channel of an image. `one(image, channels, grad_input of all images, add)`.
+/// Splits the images, and if there are few of them groups of channels, among the threads. Windows may overlap, so no two
+/// threads may write to the same channel of an image. Calls `one(image, channels, grad_input, add)`, where `grad_input`
+/// points to the gradient of the image.
 fn backward(
     cpu: Cpu,
     shape: &Pool2dShape,
@@ -209,7 +210,7 @@ fn backward(
     const GROUP: usize = 64;
     let groups = if batch >= 2 * cpu.threads() { 1 } else { shape.channels.div_ceil(GROUP) };
     let width = if groups == 1 { shape.channels } else { GROUP };
-    // Where each input lies in one window, its gradient is written once; otherwise it is a sum, from zero.
+    // If each input lies in exactly one window, its gradient is written once; otherwise it is a sum, starting from zero.
     let clear = !accumulate && !shape.tiles();
     let shared = SharedMut::new(grad_input);
     cpu.parallel_for(batch * groups, |_, item| {

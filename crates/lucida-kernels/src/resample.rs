@@ -1,16 +1,16 @@
-//! Images moved, padded and resized: a linear map over the rows, and one over the columns.
+//! Shifting, padding and resizing of images: a linear map over the rows, and one over the columns.
 //!
-//! Padding, cropping, interpolation and average pooling with windows of any kind are all `output = rows * input *
-//! columns^T` with two matrices that have a few values in each row. They are made once, and the gradient is the same
-//! with both transposed. Each output row is computed whole: first the sum of input rows, all columns and channels side by
-//! side, then for each pixel the sum over columns, with the channels as the vector axis.
+//! Padding, cropping, interpolation and average pooling with arbitrary windows are all `output = rows * input * columns^T`
+//! with two sparse matrices. They are built once, and the gradient is the same operation with both transposed. Each output
+//! row is computed in two steps: first the weighted sum of input rows (all columns and channels at once), then for each
+//! pixel the weighted sum over columns, vectorized over the channels.
 
 use std::ops::Range;
 
 use crate::cpu::{Cpu, SharedMut};
 use crate::simd::{Simd, multiversion};
 
-/// A sparse matrix along one axis: for each output position the input positions that it is the weighted sum of.
+/// A sparse matrix along one axis: each output position is a weighted sum of input positions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AxisMap {
     input: usize,
@@ -20,10 +20,10 @@ pub struct AxisMap {
 }
 
 impl AxisMap {
-    /// The map over `input` positions with these rows of (position, weight). Weights of zero are left out.
+    /// Creates a map over `input` positions from rows of (position, weight). Zero weights are omitted.
     ///
     /// # Panics
-    /// When a position lies outside.
+    /// When a position is out of range.
     pub fn new(input: usize, rows: impl IntoIterator<Item = Vec<(usize, f32)>>) -> Self {
         let (mut starts, mut taps) = (vec![0], Vec::new());
         for row in rows {
@@ -34,34 +34,34 @@ impl AxisMap {
         Self { input, starts, taps }
     }
 
-    /// The map whose output is its input.
+    /// The identity map.
     pub fn identity(len: usize) -> Self {
         Self::new(len, (0..len).map(|at| vec![(at, 1.0)]))
     }
 
-    /// Positions of the input.
+    /// Number of input positions.
     pub fn input_len(&self) -> usize {
         self.input
     }
 
-    /// Positions of the output.
+    /// Number of output positions.
     pub fn output_len(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// The positions that output position `index` is a sum of, and their weights.
+    /// The input positions that output position `index` is a sum of, and their weights.
     #[inline(always)]
     pub fn row(&self, index: usize) -> &[(usize, f32)] {
         &self.taps[self.starts[index]..self.starts[index + 1]]
     }
 
-    /// The least range of positions that holds those of an output position; empty for a sum of nothing.
+    /// The smallest range that contains the input positions of an output position; empty for an empty sum.
     pub fn span(&self, index: usize) -> Range<usize> {
         let positions = || self.row(index).iter().map(|&(at, _)| at);
         positions().min().unwrap_or(0)..positions().max().map_or(0, |last| last + 1)
     }
 
-    /// The map of the gradients.
+    /// The transposed map, which maps gradients.
     #[must_use]
     pub fn transposed(&self) -> Self {
         let mut rows = vec![Vec::new(); self.input];
@@ -72,7 +72,7 @@ impl AxisMap {
     }
 }
 
-/// Both maps of an image.
+/// The maps of both axes of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageMap {
     /// From input rows to output rows.
@@ -82,7 +82,7 @@ pub struct ImageMap {
 }
 
 impl ImageMap {
-    /// The map of the gradients.
+    /// The transposed maps, which map gradients.
     #[must_use]
     pub fn transposed(&self) -> Self {
         Self { rows: self.rows.transposed(), columns: self.columns.transposed() }
@@ -102,16 +102,16 @@ impl ImageMap {
     }
 }
 
-/// What [`resample`] does with its result.
+/// How [`resample`] writes its result.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Resample {
-    /// Writes it, and this value where a pixel is a sum of nothing.
+    /// Overwrites the output; pixels that are an empty sum get this value.
     Fill(f32),
-    /// Adds it to what is there.
+    /// Adds to the output.
     Accumulate,
 }
 
-/// `output = input` resampled, (batch, height, width, channel) both.
+/// Resamples `input` to `output`, both (batch, height, width, channel).
 ///
 /// # Panics
 /// When a length does not fit.
@@ -208,8 +208,8 @@ multiversion! {
     }
 }
 
-/// `output` = the largest input of each window, (batch, height, width, channel) both. A window is the positions of a row
-/// of `map.rows` and of a row of `map.columns`, whose weights do not matter.
+/// Writes the maximum of each window of `input` to `output`, both (batch, height, width, channel). A window consists of the
+/// positions of a row of `map.rows` and of a row of `map.columns`; weights are ignored.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -251,8 +251,8 @@ multiversion! {
     }
 }
 
-/// The gradient of the input of [`max_windows`]: that of each output goes to the first pixel of its window that holds the
-/// maximum. It is added to `grad_input` when `accumulate`, written over it otherwise.
+/// The gradient of the input of [`max_windows`]: the gradient of each output goes to the first pixel of its window that
+/// holds the maximum. It is added to `grad_input` when `accumulate`, and overwrites it otherwise.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -274,7 +274,7 @@ pub fn max_windows_backward(
     assert_eq!(grad_output.len(), batch * pooled, "output gradient length");
     assert_eq!(grad_input.len(), batch * image, "input gradient length");
     let shared = SharedMut::new(grad_input);
-    // Windows overlap, so two threads must not meet in one image.
+    // Windows overlap, so no two threads may write to the same image.
     cpu.parallel_for(batch, |_, index| {
         // SAFETY: each image belongs to one item.
         let grad_input = unsafe { shared.slice(index * image..(index + 1) * image) };

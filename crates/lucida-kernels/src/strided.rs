@@ -1,19 +1,20 @@
-//! Values copied from where a view with strides has them: axes moved, split and merged, ranges with steps.
+//! Copies from strided views: axes transposed, split and merged, and slices with steps.
 
 use std::ops::Range;
 
 use crate::cpu::{Cpu, SharedMut};
 
-/// A view of an array: for each axis its size and its stride in values, which may be negative, from the value `offset` on.
+/// A strided view of an array: the size and the stride (in values, possibly negative) of each axis, starting at value
+/// `offset`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StridedView {
     offset: usize,
-    /// Merged as far as possible, so that inner loops are long.
+    /// Merged where possible, so that inner loops are long.
     axes: Vec<(usize, isize)>,
 }
 
 impl StridedView {
-    /// The view with these axes, the slowest first: (size, stride).
+    /// Creates a view with these axes, the slowest first: (size, stride).
     pub fn new(offset: usize, axes: &[(usize, isize)]) -> Self {
         let mut merged: Vec<(usize, isize)> = Vec::new();
         for &(size, stride) in axes.iter().filter(|axis| axis.0 != 1) {
@@ -28,14 +29,14 @@ impl StridedView {
         Self { offset, axes: merged }
     }
 
-    /// The number of its values.
+    /// The number of values.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.axes.iter().map(|axis| axis.0).product()
     }
 
-    /// Calls `run(at, first)` for each run along the last axis in `runs`: its first value in the view's order, and its place
-    /// in the array.
+    /// Calls `run(at, first)` for each run along the last axis in `runs`: the index of its first value in the view's order,
+    /// and in the array.
     fn for_runs(&self, runs: Range<usize>, mut run: impl FnMut(usize, usize)) {
         let (outer, inner) = self.axes.split_at(self.axes.len() - 1);
         for index in runs {
@@ -53,7 +54,7 @@ impl StridedView {
     }
 }
 
-/// `output` = the values of the view, for each sample of `input`.
+/// Copies the values of the view to `output`, for each sample of `input`.
 ///
 /// # Panics
 /// When a length does not fit, or the view reaches outside of a sample.
@@ -76,8 +77,8 @@ pub fn gather(cpu: Cpu, view: &StridedView, batch: usize, input: &[f32], output:
     });
 }
 
-/// The transpose of [`gather`]: the gradients go where the values have come from, all of them different places. They are
-/// added to `grad_input` when `accumulate`, written over it otherwise, zero where no value has come from.
+/// The transpose of [`gather`]: copies the gradients to the positions that the values came from, which must be distinct.
+/// They are added to `grad_input` when `accumulate`; otherwise they overwrite it, with zero where no value came from.
 ///
 /// # Panics
 /// As [`gather`].
@@ -130,7 +131,7 @@ mod tests {
             scatter(Cpu::detect().with_threads(threads), &view, 2, &output, &mut back, true);
             assert!(back.iter().zip(&input).all(|(back, input)| *back == input + 1.0));
         }
-        // Every second column of a row, from the last on.
+        // Every second column of each row, from the last one backward.
         let view = StridedView::new(3, &[(3, 4), (2, -2)]);
         let mut output = vec![0.0; 12];
         gather(Cpu::detect(), &view, 2, &input, &mut output);

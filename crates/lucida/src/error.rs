@@ -1,8 +1,8 @@
-//! What can go wrong, and whose fault it is.
+//! Error kinds, and whose fault an error is.
 //!
-//! An error names the file, the argument or the layer that it is about, gives the offending value, and says what to
-//! do where there is something to do. [`Error::blame`] tells a caller whom to address: the binary uses it for nothing
-//! but the wording, a server would map it to a status code.
+//! An error names the file, argument or layer at fault, gives the offending value, and suggests a fix where there is one.
+//! [`Error::blame`] tells a caller whom to address: the binary uses it only for wording, a server would map it to a status
+//! code.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -10,20 +10,20 @@ use std::{fmt, io};
 /// The result of every fallible call of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What the outputs of a network are, where something else is needed.
+/// What the outputs of a network are, when they do not suit their use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unfit {
-    /// Maps of this layer and shape.
+    /// Feature maps of this layer and shape.
     Maps {
         /// The last layer.
         layer: String,
         /// Its shape, without the batch.
         shape: String,
     },
-    /// This many features, as far as the network tells.
+    /// This many features, as derived from the network.
     Features(usize),
-    /// This many features, as the caller said.
+    /// This many features, as stated by the caller.
     ChosenFeatures(usize),
     /// This many outputs, which cannot be compared with classes.
     Values(usize),
@@ -46,15 +46,15 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// What is to be settled where a table of labels cannot be used.
+/// What must be fixed before a table of labels can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TableFault {
-    /// Its content has to be corrected.
+    /// Its content.
     Content,
-    /// Which column has the names of the files.
+    /// Which column holds the file names.
     FileColumn,
-    /// Which columns have the targets.
+    /// Which columns hold the targets.
     TargetColumns,
     /// Whether the targets are classes, labels or values.
     TargetKind,
@@ -69,7 +69,7 @@ fn either(names: &[&str]) -> String {
     }
 }
 
-/// The message on a name that no network has.
+/// The message for an unknown network name.
 fn unknown_network(name: &str, near: &[&str], file: bool) -> String {
     let start = if file { format!("{name}: no such model file or run folder; ") } else { String::new() };
     let end = if near.is_empty() { String::new() } else { format!("; did you mean {}?", either(near)) };
@@ -80,7 +80,7 @@ fn unknown_network(name: &str, near: &[&str], file: bool) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file's content is not what it should be.
+    /// A file has invalid content.
     #[error("{}: {problem}", path.display())]
     File {
         /// The file.
@@ -94,44 +94,44 @@ pub enum Error {
     Table {
         /// The table.
         path: PathBuf,
-        /// The row in the file; the names of the columns are row 1.
+        /// The row in the file; the header is row 1.
         row: Option<u64>,
         /// The name of the column.
         column: Option<String>,
         /// What is wrong, and what to do.
         problem: String,
-        /// What is to be settled.
+        /// What must be fixed.
         fault: TableFault,
     },
 
-    /// An image, where a model is needed.
+    /// An image was given where a model is expected.
     #[error("{}: is an image, not a model", path.display())]
     ImageAsModel {
         /// The file.
         path: PathBuf,
     },
 
-    /// The system refused to read or write a file.
+    /// The system failed to read or write a file.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was tried: `read`, `write`, `create the folder`.
+        /// The attempted action: `read`, `write`, `create the folder`.
         action: &'static str,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
 
-    /// A server could not be reached, or did not answer as it should.
+    /// A server could not be reached, or returned an unexpected response.
     #[error("{url}: {problem}")]
     Network {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// What went wrong, and what to do.
         problem: String,
     },
 
-    /// A value that the caller gave cannot be used.
+    /// An argument is invalid.
     #[error("{0}")]
     Argument(String),
 
@@ -142,45 +142,45 @@ pub enum Error {
         name: String,
         /// Names that are close to it.
         near: Vec<&'static str>,
-        /// Whether a file or folder could have been meant, of which there is none.
+        /// Whether the name may have meant a file or folder, which does not exist.
         file: bool,
     },
 
-    /// A file that would be overwritten.
+    /// A file already exists and would be overwritten.
     #[error("{} already exists", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
 
-    /// A known network whose published weights are not in the cache.
+    /// The published weights of a known network are not in the cache.
     #[error("the weights of {network} {} its classifier are not in {}", with_or_without(*with_top), folder.display())]
     NotFetched {
         /// The network: `vgg16`.
         network: &'static str,
         /// Whether its classifier is needed.
         with_top: bool,
-        /// The cache.
+        /// The cache folder.
         folder: PathBuf,
     },
 
-    /// A known network of which no weights are published.
+    /// A known network for which no weights are published.
     #[error("{network}: this is the name of a network without weights")]
     NoWeights {
         /// The network: `lenet5`.
         network: &'static str,
     },
 
-    /// A file of weights, where a network is needed.
+    /// A file holds only weights where a network is needed.
     #[error("{}: {}", path.display(), problem.as_deref().unwrap_or("contains weights but no network"))]
     WeightsOnly {
         /// The file.
         path: PathBuf,
-        /// Why they are not those of a known network, if they have the names of one.
+        /// Why they do not fit a known network, if their names match one.
         problem: Option<String>,
     },
 
-    /// A file with the weights of a network without its classifier, where that is needed.
+    /// A file holds the weights of a network without its classifier, which is needed.
     #[error("{}: has the weights of {network} without its classifier, which is needed here", path.display())]
     NoClassifier {
         /// The file.
@@ -189,7 +189,7 @@ pub enum Error {
         network: &'static str,
     },
 
-    /// A training cannot be resumed with another setting than it was started with.
+    /// A training run cannot be resumed with a different setting.
     #[error("{}: this training was started with other settings ({field}: {before} then, {now} now)", path.display())]
     Changed {
         /// The checkpoint.
@@ -198,23 +198,23 @@ pub enum Error {
         field: String,
         /// Its value in the checkpoint.
         before: String,
-        /// The value asked for.
+        /// Its requested value.
         now: String,
     },
 
-    /// A layer cannot be used as it was asked to be.
+    /// A layer cannot be used as requested.
     #[error("layer {layer}: {problem}")]
     Layer {
         /// The layer's name.
         layer: String,
-        /// What is wrong: a shape rule's message states both shapes.
+        /// What is wrong; for a shape mismatch, with both shapes.
         problem: String,
     },
 
     /// An input is larger than a limit that protects the machine.
     #[error("{what}: {got} is over the limit of {limit}")]
     Limit {
-        /// What was measured, with its source.
+        /// What was measured, and where.
         what: String,
         /// The size found or declared.
         got: u64,
@@ -222,19 +222,19 @@ pub enum Error {
         limit: u64,
     },
 
-    /// The work needs more memory than it may take.
+    /// The operation needs more memory than the limit allows.
     #[error(
         "{what} needs at least {} of memory, but the limit is {}{}",
         size_in_memory(*needed), size_in_memory(*allowed), what_fits(*largest)
     )]
     Memory {
-        /// What is made, and its size.
+        /// What is computed, and its size.
         what: String,
-        /// The memory in bytes for it, in the smallest parts that it can be made in.
+        /// The memory needed in bytes, with the smallest possible tiles or batches.
         needed: u64,
-        /// The memory in bytes that there is for it.
+        /// The memory limit in bytes.
         allowed: u64,
-        /// The longer side in pixels of the largest that could be made, if any could.
+        /// The longer side in pixels of the largest image that would fit, if any.
         largest: Option<usize>,
     },
 
@@ -242,7 +242,7 @@ pub enum Error {
     #[error("{0}")]
     Unsupported(String),
 
-    /// The outputs of a network do not mean what they are to be used for.
+    /// The outputs of a network do not suit their intended use.
     #[error("network {network} {found}")]
     Outputs {
         /// The network's name.
@@ -251,7 +251,7 @@ pub enum Error {
         found: Unfit,
     },
 
-    /// The work was stopped on request.
+    /// The operation was canceled on request.
     #[error("interrupted")]
     Interrupted,
 
@@ -260,7 +260,7 @@ pub enum Error {
     Bug(String),
 }
 
-/// `, row 7, column "class"`
+/// The location in a table: `, row 7, column "class"`
 fn place_in_table(row: Option<u64>, column: Option<&str>) -> String {
     let row = row.map(|row| format!(", row {row}")).unwrap_or_default();
     row + &column.map(|column| format!(", column {column:?}")).unwrap_or_default()
@@ -281,7 +281,7 @@ fn size_in_memory(bytes: u64) -> String {
     }
 }
 
-/// The end of a message about memory.
+/// The end of a message about memory: the largest image that would fit.
 fn what_fits(largest: Option<usize>) -> String {
     match largest {
         Some(side) => format!("; the largest that fits has a longer side of {side} pixels"),
@@ -299,33 +299,33 @@ pub enum Blame {
     System,
     /// The network, or a server.
     Network,
-    /// A value that the caller gave.
+    /// An argument.
     Argument,
-    /// A limit of this library, or something it cannot do.
+    /// A limit of this library, or an unsupported feature.
     Library,
-    /// Nobody: the work was stopped on request.
+    /// Nobody: the operation was canceled on request.
     Nobody,
-    /// This library, by mistake.
+    /// A bug in this library.
     Bug,
 }
 
 impl Error {
-    /// A file whose content is not what it should be.
+    /// An error about a file with invalid content.
     pub fn file(path: impl AsRef<Path>, problem: impl Into<String>) -> Self {
         Self::File { path: path.as_ref().to_path_buf(), problem: problem.into() }
     }
 
-    /// The system's refusal to do `action` with `path`.
+    /// An error from the system during `action` on `path`.
     pub fn io(path: impl AsRef<Path>, action: &'static str, source: io::Error) -> Self {
         Self::Io { path: path.as_ref().to_path_buf(), action, source }
     }
 
-    /// A value that cannot be used.
+    /// An error about an invalid argument.
     pub fn argument(problem: impl Into<String>) -> Self {
         Self::Argument(problem.into())
     }
 
-    /// A layer that cannot be used as asked.
+    /// An error about a layer that cannot be used as requested.
     pub fn layer(layer: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Layer { layer: layer.into(), problem: problem.into() }
     }

@@ -1,4 +1,4 @@
-//! Reading and writing whole files: nothing half-written, every error with its path.
+//! Reading and writing whole files: writes are atomic, and every error names its path.
 
 mod leftovers;
 mod npy;
@@ -38,15 +38,15 @@ pub fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Whether a path means a device, a pipe or standard output, whose name need not say what is in it.
+/// Whether a path means a device, a pipe or standard output; the extension of such a path does not tell its format.
 pub fn is_stream(path: impl AsRef<Path>) -> bool {
     matches!(Target::of(path.as_ref()), Ok(Target::Stdout | Target::Stream(_)))
 }
 
 /// Writes a file next to its target, syncs it and renames it, so that the target is either as it was or complete.
 ///
-/// That is for regular files, and those that do not exist yet. Symbolic links are followed, and stay; a device or a pipe is
-/// written to as it is, and `-` is standard output.
+/// This holds for regular files and for those that do not exist yet. Symbolic links are followed and kept; a device or a
+/// pipe is written to directly, and `-` is standard output.
 ///
 /// ```
 /// # let temporary = tempfile::tempdir().unwrap();
@@ -60,7 +60,7 @@ pub fn is_stream(path: impl AsRef<Path>) -> bool {
 /// ```
 ///
 /// # Errors
-/// [`Error::Io`] names `path`, whatever step failed; the temporary file is removed.
+/// [`Error::Io`] names `path`, whichever step failed; the temporary file is removed.
 pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let path = path.as_ref();
     let written = match Target::of(path) {
@@ -85,7 +85,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(leftovers::SUFFIX);
     exists(folder)?;
-    // Not `tempfile_in`: a temporary file is private, and an error names it; a result is as readable as any other file.
+    // Not `tempfile_in`, whose files are private and named in its errors: a result has the usual permissions.
     let mut temporary = builder.make_in(folder, |path| File::create_new(path))?;
     write_to(temporary.as_file_mut(), write)?;
     temporary.as_file().sync_all()?;
@@ -93,7 +93,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     Ok(())
 }
 
-/// Refuses a folder that is missing: the system only says that something is, which could be the file.
+/// Refuses a missing folder: the system's error does not say whether the file or its folder is missing.
 fn exists(folder: &Path) -> io::Result<()> {
     let (kind, problem) = match fs::metadata(folder) {
         Ok(found) if !found.is_dir() => (io::ErrorKind::NotADirectory, "is a file"),
@@ -111,7 +111,7 @@ pub fn write_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_atomic(path, |out| out.write_all(bytes))
 }
 
-/// Reads a whole file of at most `limit` bytes; `-` is standard input, which is kept and can be read again.
+/// Reads a whole file of at most `limit` bytes; `-` is standard input, whose content is kept and can be read again.
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read, [`Error::Limit`] when it is larger.
@@ -137,7 +137,7 @@ pub fn read_limited(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     read_at_most(file, Vec::with_capacity(metadata.len() as usize), path, limit)
 }
 
-/// What was read from standard input.
+/// The content of standard input, once read.
 static STDIN: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 fn read_at_most(source: impl Read, mut bytes: Vec<u8>, path: &Path, limit: u64) -> Result<Vec<u8>> {
@@ -149,8 +149,8 @@ fn too_large(path: &Path, got: u64, limit: u64) -> Error {
     Error::Limit { what: format!("{}: size in bytes", path.display()), got, limit }
 }
 
-/// A field of comma-separated values, in quotes where it needs them (RFC 4180). A text that a spreadsheet would compute as a
-/// formula gets an apostrophe before it, which spreadsheets take as the mark of a text.
+/// A field of comma-separated values, quoted where necessary (RFC 4180). Text that a spreadsheet would evaluate as a
+/// formula gets a leading apostrophe, which marks it as text.
 ///
 /// ```
 /// use lucida::files::csv_field;
@@ -176,25 +176,25 @@ fn is_formula(text: &str) -> bool {
     text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err()
 }
 
-/// The text that [`csv_field`] was given, of a field that was read.
+/// Reverses the apostrophe of [`csv_field`] in a field that was read.
 pub(crate) fn csv_text(field: &str) -> &str {
     field.strip_prefix('\'').filter(|text| is_formula(text)).unwrap_or(field)
 }
 
-/// A number for a table, in six significant digits: 0.25, 0.333333, 1.23457e-12.
+/// A number for a table, with six significant digits: 0.25, 0.333333, 1.23457e-12.
 pub fn csv_number(value: f32) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(f64::from(value));
     let small = rounded != 0.0 && rounded.abs() < 1e-4;
     if small || rounded.abs() >= 1e15 { format!("{rounded:e}") } else { rounded.to_string() }
 }
 
-/// A 32-bit number as people write it: 0.99, and not the nearest 32-bit number in all its digits.
+/// Converts a 32-bit number by its shortest decimal form: 0.99 rather than 0.9900000095367432.
 pub(crate) fn decimal(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
 
-/// A JSON value with its 32-bit numbers as people write them. `json!` and `to_value` widen them: 0.9 becomes
-/// 0.8999999761581421, which neither a person nor a program has asked for.
+/// Rewrites the 32-bit numbers in a JSON value in their shortest decimal form. `json!` and `to_value` widen them: 0.9
+/// becomes 0.8999999761581421.
 #[must_use]
 pub fn decimals(value: Value) -> Value {
     match value {
@@ -221,7 +221,8 @@ pub fn create_folder(path: impl AsRef<Path>) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::io(path, "create the folder", source))
 }
 
-/// Refuses a folder where it, or one that it lies in, is a file: the system's words for that differ, and name none.
+/// Refuses a folder if it, or one of its parents, is a file: the system's messages differ for that, and do not name the
+/// file.
 fn check_folders(path: &Path) -> Result<()> {
     match path.ancestors().find(|path| path.exists()) {
         Some(file) if !file.is_dir() => Err(Error::file(file, "is a file; a folder is needed")),
@@ -229,7 +230,7 @@ fn check_folders(path: &Path) -> Result<()> {
     }
 }
 
-/// Checks that a file can be written before any long work: the rule for every file that a command line names.
+/// Checks that a file can be written before any long computation: the rule for every output file on a command line.
 ///
 /// An existing file is replaced only with `force`. Standard output (`-`), devices and pipes are always written to, as
 /// nothing is lost.
@@ -248,8 +249,8 @@ fn check_folders(path: &Path) -> Result<()> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Exists`] when it already exists and `force` is not given; [`Error::Io`] when its folder
-/// cannot be written to, [`Error::File`] when it is a folder itself, or its folder does not exist or is a file.
+/// [`Error::Exists`] when the file already exists and `force` is not set; [`Error::Io`] when its folder cannot be written
+/// to, [`Error::File`] when it is a folder itself, or its folder does not exist or is a file.
 pub fn claim_file(path: impl AsRef<Path>, force: bool) -> Result<()> {
     let path = path.as_ref();
     let failed = |source| Error::io(path, "write", source);
@@ -268,11 +269,11 @@ pub fn claim_file(path: impl AsRef<Path>, force: bool) -> Result<()> {
     check_writable(folder).map_err(failed)
 }
 
-/// Creates a folder for the files of these names, and checks that it can be written to before any long work. Earlier files
-/// of these names are set aside until the new ones are complete, and come back if the command fails.
+/// Creates a folder for files with these names, and checks that it can be written to before any long computation. Existing
+/// files with these names are set aside until the new ones are complete, and restored if the command fails.
 ///
 /// # Errors
-/// [`Error::Exists`] when one of them already exists and `force` is not given; [`Error::Io`] when the folder cannot be
+/// [`Error::Exists`] when one of them already exists and `force` is not set; [`Error::Io`] when the folder cannot be
 /// created or written to.
 pub fn claim_folder(path: impl AsRef<Path>, names: &[&str], force: bool) -> Result<SetAside> {
     let path = path.as_ref();
@@ -287,7 +288,7 @@ pub fn claim_folder(path: impl AsRef<Path>, names: &[&str], force: bool) -> Resu
 pub fn check_folder(path: impl AsRef<Path>, names: &[&str], force: bool) -> Result<()> {
     let path = path.as_ref();
     heal(path);
-    // What a killed process has set aside in folders within this one comes back, too.
+    // Also restore what killed processes had set aside in folders within this one.
     set_aside::places(path, names)?.iter().for_each(|place| set_aside::heal_one(&place.folder));
     let existing = names.iter().map(|name| path.join(name)).find(|file| file.exists());
     if let Some(path) = existing.filter(|_| !force) {
@@ -297,7 +298,7 @@ pub fn check_folder(path: impl AsRef<Path>, names: &[&str], force: bool) -> Resu
     check_writable(path).map_err(|source| Error::io(path, "write to the folder", source))
 }
 
-/// Checks that files can be written in a folder, by one without a name that is gone at once.
+/// Checks that files can be written in a folder, by creating an unnamed temporary one.
 ///
 /// # Errors
 /// Those of the system.
@@ -305,7 +306,7 @@ pub fn check_writable(folder: impl AsRef<Path>) -> io::Result<()> {
     tempfile::tempfile_in(folder).map(drop)
 }
 
-/// The path of a file or folder that is there, for one that is not and differs in a few letters: what was meant.
+/// For a path that does not exist, the closest existing file or folder name in the same folder, to suggest a correction.
 pub fn similar(path: impl AsRef<Path>) -> Option<PathBuf> {
     similar_path(path.as_ref())
 }

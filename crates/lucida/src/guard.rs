@@ -1,7 +1,7 @@
-//! A guard around foreign decoders: a panic within one becomes an error about the file.
+//! A guard around third-party decoders: a panic within one becomes an error about the file.
 //!
-//! Decoders from other crates meet files that their authors have never seen. zune-jpeg 0.5.15, for one, indexes out of
-//! bounds on some damaged CMYK files. One such photo must not end a training on 100,000 others.
+//! Decoders from other crates meet files that their authors never tested. For example, zune-jpeg 0.5.15 indexes out of
+//! bounds on some damaged CMYK files. One such photo must not end a training run on 100,000 others.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -11,16 +11,16 @@ use std::sync::Once;
 use crate::{Error, Result};
 
 thread_local! {
-    /// Whether this thread is within a guard, and its panics are nobody's business.
+    /// Whether this thread runs a guarded decoder, whose panic messages are suppressed.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs the decoder of a `format` on the file `name`.
 ///
-/// What the decoder has borrowed may be left half-changed by a panic: pass it what is given up after an error.
+/// A panic may leave what the closure borrows in an inconsistent state: pass only values that are discarded after an error.
 ///
 /// # Errors
-/// [`Error::File`] when it panics, with nothing on standard error; else what it returns.
+/// [`Error::File`] when it panics (nothing is printed to standard error); otherwise the error that it returns.
 pub(crate) fn decoder<T>(name: &Path, format: &str, decode: impl FnOnce() -> Result<T>) -> Result<T> {
     silence_guarded_threads();
     let before = GUARDED.replace(true);
@@ -32,7 +32,7 @@ pub(crate) fn decoder<T>(name: &Path, format: &str, decode: impl FnOnce() -> Res
     })
 }
 
-/// Puts a hook before the current one, once, that keeps the messages of guarded threads off standard error.
+/// Installs a panic hook, once, that suppresses the messages of guarded threads and calls the previous hook otherwise.
 fn silence_guarded_threads() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {

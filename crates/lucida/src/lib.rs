@@ -1,6 +1,6 @@
 //! Lucida trains convolutional networks, explains what they have learned, and transfers style, fast on any CPU.
 //!
-//! Everything that most programs need is in the [`prelude`]. Five programs show the way.
+//! Most programs need only the [`prelude`]. Five examples:
 //!
 //! # Train a network
 //!
@@ -115,11 +115,11 @@
 //! # }
 //! ```
 //!
-//! The example `custom_layer` has weights, too: it trains them, and explains the network by Grad-CAM.
+//! The example `custom_layer` also has weights: it trains them, and explains the network with Grad-CAM.
 //!
 //! # Modules
 //!
-//! - [`core`]: progress and cancellation; [`error`]: what can go wrong.
+//! - [`core`]: progress and cancellation; [`error`]: error kinds.
 //! - [`nn`]: layers, networks, plans, optimizers, [known networks](nn::applications).
 //! - [`data`]: images, preprocessing, augmentation, data sets.
 //! - [`weights`]: model files of Keras, PyTorch, ONNX, LiteRT and Lucida, and downloads; [`model`]: load, save, predict.

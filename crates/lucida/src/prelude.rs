@@ -1,4 +1,4 @@
-//! What most programs need: `use lucida::prelude::*`.
+//! The types that most programs need: `use lucida::prelude::*`.
 
 pub use crate::core::{Detail, Progress, Step, Unit};
 pub use crate::data::{

@@ -1,9 +1,10 @@
-//! Names that are nearly another: what somebody meant who made a typing error.
+//! Similar names: suggestions for a misspelled one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The least number of letters to insert, delete, replace, or swap with the next (Damerau, 1964, each letter once).
+/// The minimum number of insertions, deletions, substitutions and swaps of adjacent letters (Damerau, 1964; optimal string
+/// alignment).
 fn edit_distance(a: &str, b: &str) -> usize {
     let [a, b] = [a, b].map(|text| text.chars().take(256).collect::<Vec<char>>());
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
@@ -22,16 +23,16 @@ fn edit_distance(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
-/// The letters that may differ: an unrelated word is worse than no suggestion.
+/// The maximum edit distance: no suggestion is better than an unrelated word.
 fn allowed(name: &str) -> usize {
     (name.chars().count() / 3).max(1)
 }
 
-/// The least part of a name that means the name.
+/// The minimum length of a prefix or part that may stand for the whole name.
 const PART: usize = 3;
 
-/// Of some names, the one that was meant by another: it, or what follows a `_` or `-` in it, differs in a few letters, or it
-/// begins with them.
+/// The closest of the `known` names to a misspelled one: the whole name, or its part after a `_` or `-`, differs in a few
+/// letters, or the name starts with the given text.
 ///
 /// ```
 /// use lucida::nearest_name;
@@ -43,7 +44,7 @@ pub fn nearest_name<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
     nearest_names(name, known, 1).first().copied()
 }
 
-/// As [`nearest_name`], the `most` that are nearest, the nearest first.
+/// The `most` closest names as by [`nearest_name`], closest first.
 pub fn nearest_names<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
     let name = name.to_lowercase();
     let distances = known.into_iter().filter_map(|other| {
@@ -51,7 +52,7 @@ pub fn nearest_names<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, m
         let begins = name.chars().count() >= PART && lower.starts_with(&name);
         let parts = lower.match_indices(['_', '-']).map(|(at, _)| &lower[at + 1..]);
         let parts = parts.filter(|part| part.chars().count() >= PART).chain([lower.as_str()]);
-        // A name of which every letter would be another is not meant.
+        // A part whose letters would all change is not a match.
         let near = |part: &str| {
             Some(edit_distance(part, &name)).filter(|&least| least <= allowed(&name) && least < part.chars().count())
         };
@@ -63,7 +64,7 @@ pub fn nearest_names<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, m
     found.into_iter().take(most).map(|(_, other)| other).collect()
 }
 
-/// What follows a name that is not known: the one that was meant, and all of them, which `known` joins by `, `.
+/// The end of a message about an unknown name: a suggestion, and all of the `known` names, a list separated by `, `.
 pub(crate) fn expected_one_of(name: &str, known: &str) -> String {
     match nearest_name(name, known.split(", ")) {
         Some(near) => format!("; did you mean {near:?}? Expected one of {known}"),
@@ -71,10 +72,10 @@ pub(crate) fn expected_one_of(name: &str, known: &str) -> String {
     }
 }
 
-/// The most names of a folder that are looked at.
+/// The maximum number of entries of a folder to compare.
 const MOST: usize = 10_000;
 
-/// The path of a file or folder that is there, for one that is not and differs in a few letters.
+/// For a path that does not exist, the closest existing one in its folder.
 pub(crate) fn similar_path(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?;
     if path.symlink_metadata().is_ok() {

@@ -1,4 +1,4 @@
-//! What the benches share.
+//! Helpers shared by the benchmarks.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion};
 use lucida_kernels::Cpu;
 
-/// Asked for once: the answer takes longer than a small kernel.
+/// Cached: detecting the processor takes longer than a small kernel.
 static CPU: LazyLock<Cpu> =
     LazyLock::new(|| Cpu::from_env().expect("the environment names an instruction set and a number of threads"));
 
-/// `LUCIDA_SIMD` and `LUCIDA_THREADS` choose the instruction set and the number of threads.
+/// The processor to run on: `LUCIDA_SIMD` and `LUCIDA_THREADS` choose the instruction set and the number of threads.
 pub(crate) fn cpu() -> Cpu {
     *CPU
 }
@@ -23,12 +23,12 @@ pub(crate) fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGr
     group
 }
 
-/// The name of a kernel, with what it runs on.
+/// Benchmark id: the kernel, the instruction set and the number of threads.
 pub(crate) fn id(kernel: &str) -> BenchmarkId {
     BenchmarkId::new(kernel, format!("{} x{}", cpu().isa().name(), cpu().threads()))
 }
 
-/// Numbers between -1 and 1, the same each time.
+/// Deterministic values between -1 and 1.
 pub(crate) fn numbers(len: usize) -> Vec<f32> {
     (0..len).map(|index| (index * 7919 % 2001) as f32 / 1000.0 - 1.0).collect()
 }

@@ -1,9 +1,9 @@
-//! Pages of 2 MiB, on Linux.
+//! 2 MiB pages on Linux.
 //!
-//! The system gives them to whoever asks (`madvise`), for memory that begins on their boundary. Mapped memory is zero and
-//! costs nothing until it is touched, and a fault then brings 2 MiB and not 4 KiB: filling 64 MiB takes 2 ms and not 26.
+//! `madvise` requests them for memory aligned to their size. Mapped memory is zero and costs nothing until it is touched,
+//! and a page fault then maps 2 MiB instead of 4 KiB: filling 64 MiB takes 2 ms instead of 26.
 
-/// Floats from which on a buffer is mapped: one page.
+/// Smallest length, in floats, for which a buffer is mapped: one page.
 #[cfg(target_os = "linux")]
 const LEAST: usize = PAGE / 4;
 #[cfg(target_os = "linux")]
@@ -17,7 +17,7 @@ mod system {
     pub(super) const PRIVATE_ANONYMOUS: c_int = 2 | 0x20;
     pub(super) const HUGE_PAGES: c_int = 14;
 
-    // Of the C library that Rust's own is linked to.
+    // From the C library that Rust's standard library links.
     unsafe extern "C" {
         pub(super) fn mmap(
             at: *mut c_void,
@@ -48,15 +48,15 @@ pub(super) fn are_mapped(len: usize) -> bool {
 /// `len` zeros on large pages, if buffers of this length are mapped.
 ///
 /// # Panics
-/// When the system has no memory, or `len` floats are more than the address space.
+/// When the system is out of memory, or the size in bytes exceeds the address space.
 #[cfg(target_os = "linux")]
 pub(super) fn map(len: usize) -> Option<NonNull<f32>> {
     if !are_mapped(len) {
         return None;
     }
     let bytes = mapped_bytes(len);
-    // SAFETY: a new private mapping, of which what lies before and after the aligned part is given back. None of the calls
-    // touches memory that anybody else has.
+    // SAFETY: a new private mapping, of which the parts before and after the aligned range are unmapped again. None of the
+    // calls touches other memory.
     unsafe {
         let whole = bytes.checked_add(PAGE).expect("a buffer within the address space");
         let start = system::mmap(std::ptr::null_mut(), whole, system::READ_WRITE, system::PRIVATE_ANONYMOUS, -1, 0);
@@ -69,7 +69,7 @@ pub(super) fn map(len: usize) -> Option<NonNull<f32>> {
         if before < PAGE {
             system::munmap(start.cast::<u8>().add(before + bytes).cast(), PAGE - before);
         }
-        // Only a wish: without, the pages are small.
+        // A hint only: without it the pages are 4 KiB.
         system::madvise(aligned, bytes, system::HUGE_PAGES);
         NonNull::new(aligned.cast())
     }
@@ -80,10 +80,10 @@ pub(super) fn map(_len: usize) -> Option<NonNull<f32>> {
     None
 }
 
-/// Gives mapped memory back.
+/// Unmaps memory from [`map`].
 ///
 /// # Safety
-/// `start` is from [`map`] with this length, and nobody uses the memory any more.
+/// `start` is from [`map`] with this length, and the memory is no longer used.
 #[cfg(target_os = "linux")]
 pub(super) unsafe fn unmap(start: NonNull<f32>, len: usize) {
     // SAFETY: the caller's promise.

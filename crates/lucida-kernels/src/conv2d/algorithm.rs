@@ -1,8 +1,8 @@
-//! Which algorithm each pass of a convolution runs: the one whose instructions are fewer by a simple count.
+//! Chooses the algorithm of each pass of a convolution: the cheapest by a simple cost model.
 //!
-//! The unit is a multiply-add of vectors. With `k` channels to sum over, `v_in` and `v_out` vectors of channels on
-//! either side and `t` tiles of `q` positions (36 for 4x4 outputs, 48 for 6x4), a correlation (forward, or back to the input
-//! with the channels' roles exchanged) takes
+//! The unit of cost is one vector multiply-add. With `k` channels to sum over, `v_in` and `v_out` vectors of input and
+//! output channels and `t` tiles of `q` positions (36 for 4x4 outputs, 48 for 6x4), a correlation (the forward pass, or the
+//! input gradient, with the roles of the channels exchanged) costs
 //!
 //! ```text
 //! direct     outputs * 9 * k * v_out
@@ -11,10 +11,9 @@
 //! col2im     outputs * (filters * vectors of (9 * channels) + SCATTER * 9 * channels),  back to the input only
 //! ```
 //!
-//! and the gradient of the kernel the same, but for `GATHER * channels * v_filters` for each thread's sums in place of
-//! the packing. A transform counts for more than its 220 instructions because it waits for memory; the constants were
-//! fitted to measured ratios on a Xeon (Sapphire Rapids, one thread; `measure::crossover`). Direct time divided by
-//! Winograd's:
+//! and the kernel gradient costs the same, but for `GATHER * channels * v_filters` per thread's sums in place of the
+//! packing. A transform costs more than its 220 instructions because it waits for memory; the constants were fitted to
+//! measured ratios on a Xeon (Sapphire Rapids, one thread; `measure::crossover`). Direct time divided by Winograd's:
 //!
 //! ```text
 //!   channels summed over           4     8    12    16    24    32    48    64
@@ -25,10 +24,10 @@
 //!   4x4, batch 1,    AVX-512     0.5   0.6   0.7   0.7   0.7   0.8   0.8   1.0
 //! ```
 //!
-//! So it pays from 8 to 12 channels on, and not for a single tile; the channels on the other side hardly matter. The
-//! gradient of the kernel crosses over at the same number of input channels, and needs about 16 tiles for each thread. Of
-//! the 600 passes measured on 28x28 and 7x7 images the model misjudges 23 by more than a tenth with AVX-512 and 5 with
-//! AVX2, none by more than a third. NEON has not been measured.
+//! So Winograd pays off from 8 to 12 channels on, but not for a single tile; the number of channels on the other side
+//! hardly matters. The kernel gradient crosses over at the same number of input channels, and needs about 16 tiles per
+//! thread. Of the 600 passes measured on 28x28 and 7x7 images the model misjudges 23 by more than a tenth with AVX-512 and
+//! 5 with AVX2, none by more than a third. NEON has not been measured.
 
 use crate::cpu::Cpu;
 use crate::gemm::panels;
@@ -36,20 +35,20 @@ use crate::gemm::panels;
 use super::winograd::{TAPS, TileMix, WinogradKernelGradient};
 use super::{Conv2dGradients, Conv2dShape};
 
-/// How a pass is computed.
+/// The algorithm of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     /// Patches times a matrix: see [`super::pass`].
     Direct,
-    /// Tiles of 4x4 or 6x4 outputs, or both: see [`super::winograd`].
+    /// Winograd with tiles of 4x4 or 6x4 outputs, or both: see [`super::winograd`].
     Winograd,
-    /// The product of each pixel, added where it belongs: see [`super::col2im`]. A pass back to the input only.
+    /// A matrix product per pixel, scattered to the input: see [`super::col2im`]. For the input gradient only.
     Col2Im,
-    /// Channels as they are, each with filters of its own: see [`super::depthwise`].
+    /// Each channel has its own filters: see [`super::depthwise`].
     Depthwise,
 }
 
-/// The choice for each pass.
+/// The algorithm of each pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Algorithms {
     pub(crate) forward: Algorithm,
@@ -57,18 +56,19 @@ pub(crate) struct Algorithms {
     pub(crate) backward_kernel: Algorithm,
 }
 
-/// Transforming the kernel, for each of its rows and vectors.
+/// Cost of transforming the kernel, for each of its rows and vectors.
 const PACKING: usize = 500;
-/// Adding up and transforming back the gradient of the kernel, for each channel, vector of filters and thread.
+/// Cost of adding up and transforming back the kernel gradient, for each channel, vector of filters and thread.
 const GATHER: usize = 500;
-/// Adding one product to the input's gradient.
+/// Cost of adding one product to the input gradient.
 const SCATTER: usize = 2;
-/// Images that passes without gradients are chosen for.
+/// Number of images for which inference-only passes are chosen.
 const USUAL_BATCH: usize = 8;
 /// Rows of a typical tile of the micro-kernels.
 const TILE_ROWS: usize = 8;
 
-/// Transforming a tile of 36 positions, for each vector: with shorter vectors there are more of them for the same memory.
+/// Cost of transforming a tile of 36 positions, per vector: with shorter vectors, the same memory traffic is split over
+/// more of them.
 fn transform(lanes: usize) -> usize {
     match lanes {
         16 => 450,
@@ -78,17 +78,17 @@ fn transform(lanes: usize) -> usize {
 }
 
 impl Algorithms {
-    /// The same one everywhere.
+    /// The same algorithm for all passes.
     pub(crate) fn all(algorithm: Algorithm) -> Self {
         Self { forward: algorithm, backward_input: algorithm, backward_kernel: algorithm }
     }
 
-    /// With several groups a product for each of them, and none where each has a single channel.
+    /// Grouped convolution: a product per group, or the depthwise algorithm if each group has a single channel.
     fn of_groups(shape: &Conv2dShape) -> Self {
         Self::all(if is_depthwise(shape) { Algorithm::Depthwise } else { Algorithm::Direct })
     }
 
-    /// The faster one among those without Winograd's algorithm.
+    /// The cheapest, excluding Winograd.
     pub(crate) fn exact(cpu: Cpu, shape: &Conv2dShape) -> Self {
         if shape.groups > 1 {
             return Self::of_groups(shape);
@@ -98,10 +98,10 @@ impl Algorithms {
         Self { backward_input, ..Self::all(Algorithm::Direct) }
     }
 
-    /// The one expected to be faster, for each pass, at `batch` images.
+    /// The algorithm expected to be the fastest, for each pass, at `batch` images.
     ///
-    /// Without gradients it is the one for [`USUAL_BATCH`] images, whatever their number: what comes out for an image
-    /// does not depend, not even in its last digit, on how many others are looked at with it.
+    /// Without gradients it is chosen for [`USUAL_BATCH`] images regardless of the batch size, so that the output for an
+    /// image does not depend, not even in its last digit, on the other images of the batch.
     pub(crate) fn choose(cpu: Cpu, shape: &Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
         if shape.groups > 1 {
             return Self::of_groups(shape);
@@ -141,30 +141,30 @@ impl Algorithms {
     }
 }
 
-/// The direct pass back to the input, for each image.
+/// Cost per image of the direct input gradient.
 fn direct_input(cpu: Cpu, shape: &Conv2dShape) -> usize {
     let taps = shape.kernel[0] * shape.kernel[1];
     shape.output[0] * shape.output[1] * taps * shape.filters * vectors(cpu, shape.channels)
 }
 
-/// Products of all pixels and their sums, for each image.
+/// Cost per image of the col2im input gradient: the products of all pixels, and adding them up.
 fn col2im(cpu: Cpu, shape: &Conv2dShape) -> usize {
     let columns = shape.kernel[0] * shape.kernel[1] * shape.channels;
     shape.output[0] * shape.output[1] * (shape.filters * vectors(cpu, columns) + SCATTER * columns)
 }
 
-/// SIMD vectors that hold the given number of channels.
+/// Number of SIMD vectors that hold the given number of channels.
 fn vectors(cpu: Cpu, channels: usize) -> usize {
     panels(cpu.isa(), channels).iter().map(|panel| panel.width).sum()
 }
 
-/// Whether each channel has filters of its own.
+/// Whether each channel has its own filters.
 pub(crate) fn is_depthwise(shape: &Conv2dShape) -> bool {
     shape.groups == shape.channels && shape.groups > 1
 }
 
-/// Whether Winograd's algorithm can compute this: a 3x3 kernel of neighboring taps over all channels, stride one, padding
-/// that its backward pass can mirror.
+/// Whether Winograd can compute this: an undilated 3x3 kernel over all channels, stride one, and padding that the backward
+/// pass can mirror.
 pub(crate) fn winograd_fits(shape: &Conv2dShape) -> bool {
     let plain = shape.groups == 1 && shape.dilation == [1, 1] && shape.strides == [1, 1];
     plain && shape.kernel == [TAPS, TAPS] && shape.padding.iter().all(|&padding| padding < TAPS)

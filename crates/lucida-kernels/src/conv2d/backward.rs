@@ -1,10 +1,10 @@
-//! The direct pass back to the input: one correlation for each class of pixels.
+//! The direct input gradient: one correlation per class of input pixels.
 
 use super::Conv2dShape;
 use super::band::Window;
 use super::pass::Target;
 
-/// The correlation that gives one class of the input's pixels their gradient.
+/// The correlation that computes the gradient of one class of input pixels.
 #[derive(Debug)]
 pub(super) struct BackwardClass {
     pub(super) window: Window,
@@ -13,21 +13,21 @@ pub(super) struct BackwardClass {
     columns: AxisClass,
 }
 
-/// The positions `y` of an axis with `(y + p) mod s = r`, for stride `s` and padding `p`, and what reaches them.
+/// The positions `y` of an axis with `(y + p) mod s = r`, for stride `s` and padding `p`, and the taps that reach them.
 ///
-/// Tap `i` of a kernel with dilation `d` takes output `(y + p - d i) / s`, if that is a whole number: where `d i mod s = r`.
-/// With `g` the greatest common divisor of `s` and `d`, these are every `s / g`-th tap, and from one to the next it is `d / g`
-/// outputs; none where `g` does not divide `r`.
+/// Tap `i` of a kernel with dilation `d` reads output `(y + p - d i) / s`, if that is an integer: where `d i mod s = r`.
+/// With `g` the greatest common divisor of `s` and `d`, these are every `s / g`-th tap, and consecutive ones are `d / g`
+/// outputs apart; there are none if `g` does not divide `r`.
 #[derive(Debug, Clone, Copy)]
 struct AxisClass {
-    /// The first position, and how many there are.
+    /// The first position, and the number of positions.
     first: usize,
     count: usize,
     taps: usize,
     first_tap: usize,
     tap_step: usize,
     dilation: usize,
-    /// Outputs before the first one that the first position takes; negative where some are left out.
+    /// Zero padding before the outputs; negative where the first outputs are skipped.
     padding: isize,
 }
 
@@ -43,13 +43,13 @@ impl AxisClass {
         let taps = first_tap.filter(|&tap| tap < taps).map_or(0, |tap| (taps - tap).div_ceil(tap_step));
         let first_tap = first_tap.unwrap_or(0);
         let origin = ((first + padding) as isize - (first_tap * dilation) as isize) / stride as isize;
-        // Tap t of the turned kernel is the class's number taps - 1 - t, so it reads output
+        // Tap t of the rotated kernel is tap taps - 1 - t of the class, so it reads output
         // origin + index - (taps - 1 - t) dilation.
         let reach = (taps as isize - 1) * dilation_of_outputs as isize;
         Self { first, count, taps, first_tap, tap_step, dilation: dilation_of_outputs, padding: reach - origin }
     }
 
-    /// The kernel's tap that is number `t` of this class, from the last to the first.
+    /// Index in the kernel of tap `t` of this class, counted from the last to the first.
     fn tap(&self, t: usize) -> usize {
         self.first_tap + self.tap_step * (self.taps - 1 - t)
     }
@@ -60,14 +60,14 @@ fn gcd(a: usize, b: usize) -> usize {
 }
 
 impl BackwardClass {
-    /// The kernel's row and column that are tap `t` of the class's window.
+    /// The row and column in the kernel of tap `t` of the class's window.
     pub(super) fn tap(&self, t: usize) -> [usize; 2] {
         let columns = self.window.taps[1];
         [self.rows.tap(t / columns), self.columns.tap(t % columns)]
     }
 }
 
-/// One correlation for each class of input pixels: by row and column modulo the strides.
+/// Returns one correlation per class of input pixels; classes are rows and columns modulo the strides.
 pub(super) fn backward_classes(shape: &Conv2dShape, pooled: bool) -> Vec<BackwardClass> {
     let classes = (0..shape.strides[0]).flat_map(|row| (0..shape.strides[1]).map(move |column| [row, column]));
     classes

@@ -1,4 +1,4 @@
-//! Bands of images with their border of zeros.
+//! Bands of images, copied with zero padding.
 
 use std::ops::Range;
 
@@ -7,28 +7,28 @@ use crate::gemm::{FEW_ROWS, Segment};
 
 use super::switches::{Source, unpool_row};
 
-/// Floats of a band: 256 KiB, a quarter of the smallest L2 cache among the machines this was measured on, so that the
-/// band, a block of a panel and the sums in flight stay there together.
+/// Floats per band: 256 KiB, a quarter of the smallest L2 cache among the measured machines, so that the band, a block of a
+/// panel and the current sums stay there together.
 const BAND_FLOATS: usize = 1 << 16;
 
-/// How the patches of one pass lie on their source.
+/// How the patches of one pass are laid out on their source.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
-    /// Height, width and channels of what is read.
+    /// Height, width and channels of the source.
     pub(crate) source: [usize; 3],
-    /// Steps between neighboring patches.
+    /// Stride between neighboring patches.
     pub(crate) strides: [usize; 2],
-    /// Rows and columns of values that a patch takes.
+    /// Rows and columns of taps in a patch.
     pub(crate) taps: [usize; 2],
-    /// Rows and columns from one of these to the next.
+    /// Dilation: rows and columns from one tap to the next.
     pub(crate) dilation: [usize; 2],
-    /// Parts of the channels, each of which makes patches of its own.
+    /// Number of channel groups, each with its own patches.
     pub(crate) groups: usize,
-    /// Zeros at the top and left; negative where the first rows or columns are left out.
+    /// Zero padding at the top and left; negative where the first rows or columns are skipped.
     pub(crate) padding: [isize; 2],
     /// Rows and columns of patches.
     pub(crate) output: [usize; 2],
-    /// Whether the source has the gradient of maxima, which is taken to the pixels while it is copied.
+    /// Whether the source is the gradient of pooled maxima, which is unpooled to the pixels while it is copied.
     pub(crate) pooled: bool,
 }
 
@@ -38,12 +38,12 @@ impl Window {
         self.source.iter().product()
     }
 
-    /// Rows (axis 0) or columns from the first to the last that a patch takes.
+    /// Rows (axis 0) or columns covered by a patch, from the first to the last tap.
     fn reach(&self, axis: usize) -> usize {
         if self.taps[axis] == 0 { 0 } else { (self.taps[axis] - 1) * self.dilation[axis] + 1 }
     }
 
-    /// The outputs along an axis (0 for rows) whose patches lie inside the source.
+    /// The range of outputs along an axis (0 for rows) whose patches lie inside the source.
     pub(crate) fn inside(&self, axis: usize) -> Range<usize> {
         let (stride, padding) = (self.strides[axis] as isize, self.padding[axis]);
         let first = if padding > 0 { ((padding + stride - 1) / stride) as usize } else { 0 };
@@ -52,7 +52,7 @@ impl Window {
         first.min(end)..end
     }
 
-    /// The taps along an axis that lie inside the source for the output `index`.
+    /// The range of taps along an axis that lie inside the source for the output `index`.
     #[inline(always)]
     pub(crate) fn taps_inside(&self, axis: usize, index: usize) -> Range<usize> {
         let (size, dilation) = (self.source[axis] as isize, self.dilation[axis] as isize);
@@ -63,17 +63,17 @@ impl Window {
         first.min(end)..end
     }
 
-    /// Rows of the source under `rows` rows of patches.
+    /// Rows of the source covered by `rows` rows of patches.
     pub(crate) fn rows_under(&self, rows: usize) -> usize {
         if rows == 0 { 0 } else { (rows - 1) * self.strides[0] + self.reach(0) }
     }
 
-    /// Columns of the source under all columns of patches.
+    /// Columns of the source covered by all columns of patches.
     fn columns_under(&self) -> usize {
         if self.output[1] == 0 { 0 } else { (self.output[1] - 1) * self.strides[1] + self.reach(1) }
     }
 
-    /// Whether the patches reach over the source's border, so that it must be copied with zeros around.
+    /// Whether patches extend beyond the source, so that it must be copied with zero padding.
     pub(crate) fn needs_border(&self) -> bool {
         self.pooled
             || self.padding != [0, 0]
@@ -81,14 +81,14 @@ impl Window {
             || self.columns_under() > self.source[1]
     }
 
-    /// Floats from one row to the next of what the patches are read from: a bordered copy or the source itself.
+    /// Floats between rows of the array that patches are read from: the padded copy, or the source itself.
     pub(crate) fn row_stride(&self) -> usize {
         let columns = if self.needs_border() { self.columns_under() } else { self.source[1] };
         columns * self.source[2]
     }
 
-    /// The pieces of a patch of the first group: for each of its rows, all columns and channels, or where something lies
-    /// between the columns the channels of each.
+    /// The segments of a patch of the first group: one per row with all columns and channels, or, if the taps of a row are
+    /// not contiguous, one per tap.
     pub(crate) fn segments(&self) -> Vec<Segment> {
         let (row, column) = (self.dilation[0] * self.row_stride(), self.dilation[1] * self.source[2]);
         if self.groups == 1 && self.dilation[1] == 1 {
@@ -100,7 +100,7 @@ impl Window {
         taps.map(|(i, j)| Segment { offset: i * row + j * column, len }).collect()
     }
 
-    /// Rows of patches to a band, so that a band has about [`BAND_FLOATS`] and all are nearly equal.
+    /// Rows of patches per band, such that a band has about `most_floats` and all bands are nearly equal.
     pub(crate) fn band_rows(&self, most_floats: usize) -> usize {
         let rows = self.output[0].max(1);
         if self.row_stride() * self.rows_under(rows) <= most_floats {
@@ -111,24 +111,24 @@ impl Window {
         rows.div_ceil(rows.div_ceil(most))
     }
 
-    /// Floats of a bordered copy under `rows` rows of patches.
+    /// Floats of a padded copy for `rows` rows of patches.
     pub(crate) fn band_len(&self, rows: usize) -> usize {
         self.rows_under(rows) * self.row_stride()
     }
 
-    /// The least number of bands of an image that keeps their work memory within bounds.
+    /// Minimum number of bands per image that keeps the scratch memory within bounds.
     fn least_bands(&self) -> usize {
         let rows = self.output[0].max(1);
         self.floats_of_item(rows).div_ceil(MOST_FLOATS).clamp(1, rows)
     }
 
-    /// Floats of the work memory of an item: of its bordered copy, or of the list of its patches.
+    /// Scratch floats per item: for its padded copy, or for the list of its patches.
     fn floats_of_item(&self, rows: usize) -> usize {
         if self.needs_border() { self.band_len(rows) } else { FLOATS_OF_SITE * rows * self.output[1] }
     }
 
-    /// A 1x1 convolution without strides sees no rows: all pixels of an image as one column of patches, so that an item may
-    /// have any number of them.
+    /// In a 1x1 convolution without strides, rows do not matter: treats all pixels of an image as one column of patches, so
+    /// that an item may have any number of them.
     pub(crate) fn flattened(self) -> Self {
         let [height, width, channels] = self.source;
         let plain = self.taps == [1, 1] && self.strides == [1, 1] && self.output == [height, width];
@@ -138,7 +138,7 @@ impl Window {
         }
     }
 
-    /// Copies what lies under `rows` rows of patches of an image from row `first` on, with zeros where that is outside.
+    /// Copies the part of an image covered by `rows` rows of patches from row `first` on, with zeros outside the image.
     pub(crate) fn copy_band(
         &self,
         cpu: Cpu,
@@ -179,36 +179,36 @@ impl Window {
     }
 }
 
-/// Items for each thread at most.
+/// Maximum number of items per thread.
 const ITEMS_PER_THREAD: usize = 8;
-/// Floats of an item's work memory at most: half of the L2 cache of the machines this was measured on.
+/// Maximum scratch floats per item: half of the L2 cache of the measured machines.
 const MOST_FLOATS: usize = 1 << 17;
-/// What an entry in the list of an item's patches takes of the cache.
+/// Cache floats taken by an entry in an item's list of patches.
 const FLOATS_OF_SITE: usize = 4;
-/// What threads that do not run at the same speed cost: this part of an item.
+/// Divisor of an item's time: the cost of threads running at different speeds.
 const UNEVENNESS: usize = 8;
-/// Multiply-adds that it takes to begin with an item.
+/// Fixed cost of an item, in multiply-adds.
 const START: usize = 1500;
-/// Rows of a product that take as long as it takes to read the matrix from the L3 cache.
+/// Cost of reading the matrix from the L3 cache, in rows of the product.
 const ROWS_OF_READING: usize = 4;
-/// Floats that are copied in the time of a multiply-add.
+/// Floats copied in the time of one multiply-add.
 const COPIED: usize = 4;
 
-/// What the patches of a pass are multiplied with, to tell the time that takes, in multiply-adds of vectors.
+/// The matrix product of a pass, for a cost estimate in vector multiply-adds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product {
     pub(crate) threads: usize,
-    /// Rows and columns of the matrix of each group, the columns in vectors, of all groups together.
+    /// Rows of each group's matrix, and total columns of all groups, in vectors.
     pub(crate) depth: usize,
     pub(crate) vectors: usize,
-    /// Panels of all groups.
+    /// Number of panels of all groups.
     pub(crate) panels: usize,
-    /// Rows of a tile.
+    /// Rows per tile.
     pub(crate) tile_rows: usize,
 }
 
 impl Product {
-    /// The time of an item of this number of images and rows, in one of `parts` parts of the panels.
+    /// Estimated time of an item with this number of images and rows, with the panels split into `parts` parts.
     fn time(&self, window: &Window, images: usize, rows: usize, parts: usize) -> usize {
         let sites = images * rows * window.output[1];
         let rest = match sites % self.tile_rows {
@@ -217,24 +217,24 @@ impl Product {
             _ => self.tile_rows,
         };
         let rows_of_tiles = sites / self.tile_rows * self.tile_rows + rest;
-        // The slowest part has the panels that do not divide evenly.
+        // The slowest part has the remainder of an uneven division of the panels.
         let vectors = (self.panels.div_ceil(parts) * self.vectors).div_ceil(self.panels);
         let copied = if window.needs_border() { images * window.band_len(rows) } else { 0 };
         (rows_of_tiles + ROWS_OF_READING) * self.depth * vectors + copied / COPIED + START
     }
 }
 
-/// How a pass is cut into work items: `images` whole images each, or `rows` rows of one.
+/// How a pass is split into work items: `images` whole images each, or `rows` rows of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Items {
     pub(crate) images: usize,
     pub(crate) rows: usize,
-    /// Items to an image; one when items hold whole images.
+    /// Items per image; one when items hold whole images.
     pub(crate) bands: usize,
 }
 
 impl Items {
-    /// At least `wanted` items if possible, none of more than [`BAND_FLOATS`] unless one row of patches needs more.
+    /// At least `wanted` items if possible, none larger than [`BAND_FLOATS`] unless a single row of patches needs more.
     pub(crate) fn new(window: &Window, batch: usize, wanted: usize) -> Self {
         let rows = window.band_rows(BAND_FLOATS);
         let total = window.output[0].max(1);
@@ -250,7 +250,7 @@ impl Items {
         Self { images, rows: total, bands: 1 }
     }
 
-    /// The items in which `product` is expected to take the least time for a whole batch.
+    /// The split for which the whole batch is expected to take the least time with `product`.
     pub(crate) fn fastest(window: &Window, batch: usize, product: &Product) -> Self {
         let total = window.output[0].max(1);
         let most = ITEMS_PER_THREAD * product.threads;
@@ -264,7 +264,7 @@ impl Items {
         fastest.unwrap_or_else(|| Self::new(window, batch, most))
     }
 
-    /// In how many parts of the panels an item is cut, and the time that is expected then.
+    /// The number of parts into which the panels of an item are split, and the time expected with that.
     pub(crate) fn parts(&self, window: &Window, batch: usize, product: &Product) -> (usize, usize) {
         let most = product.panels.min(ITEMS_PER_THREAD * product.threads).max(1);
         let time = |parts: usize| {
@@ -276,8 +276,8 @@ impl Items {
         fastest.expect("there is one part at least")
     }
 
-    /// As [`new`](Self::new), for items that have `row` additional floats of work memory for each row of patches; with
-    /// an even number of rows, as the window has.
+    /// As [`new`](Self::new), for items that need `row` additional scratch floats per row of patches; the number of rows is
+    /// even, like that of the window.
     pub(crate) fn with_rows(window: &Window, batch: usize, wanted: usize, row: usize) -> Self {
         let items = Self::new(window, batch, wanted);
         let (total, most) = (window.output[0], (BAND_FLOATS / row.max(1)).max(2));
@@ -288,7 +288,7 @@ impl Items {
         Self { images: 1, rows, bands: total.div_ceil(rows) }
     }
 
-    /// The number of items for a batch.
+    /// Number of items for a batch.
     pub(crate) fn count(&self, batch: usize) -> usize {
         batch.div_ceil(self.images) * self.bands
     }
@@ -324,7 +324,7 @@ mod tests {
         let (window, product) = pixels(56, 64, 4);
         let items = Items::fastest(&window, 1, &product);
         assert!(items.bands >= 2 && items.parts(&window, 1, &product).0 == 1, "there is one panel: {items:?}");
-        // Whole tiles, of the usual rows or of few.
+        // Whole tiles, either usual ones or with few rows.
         assert!(items.rows % product.tile_rows <= FEW_ROWS, "{items:?}");
     }
 

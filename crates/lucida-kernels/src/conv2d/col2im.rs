@@ -1,8 +1,8 @@
-//! The pass back to an input of few channels: one product for each pixel of the output's gradient, added where it belongs.
+//! The input gradient for an input with few channels: one product per pixel of the output gradient, scattered to the input.
 //!
-//! Turned into a correlation (see [`super::pass`]) this pass has as many columns as the input has channels: with an image's
-//! three, 13 of a vector's 16 lanes are idle. Here the columns are all pairs of a tap and a channel, and what a pixel gives
-//! to each of the input's pixels under the kernel is added there afterwards: "col2im" (Chellapilla, Puri and Simard, "High
+//! As a correlation (see [`super::pass`]) this pass has as many columns as the input has channels: with the three of an
+//! image, 13 of a vector's 16 lanes are idle. Here the columns are all pairs of a tap and a channel, and the contributions
+//! of a pixel to the input pixels under the kernel are added afterwards: "col2im" (Chellapilla, Puri and Simard, "High
 //! Performance Convolutional Neural Networks for Document Processing", 2006).
 //!
 //! ```text
@@ -14,8 +14,8 @@
 //!                     27 of 32 lanes         a few rows, in L2
 //! ```
 //!
-//! VGG's first layer at 512x512 pixels, back to the image, on 2 cores of an EPYC (Zen 4): 9 ms, of which reading the
-//! gradient from memory takes 3, against 13.8 by Winograd's algorithm.
+//! The input gradient of VGG's first layer at 512x512 pixels, on 2 cores of an EPYC (Zen 4): 9 ms, of which reading the
+//! gradient from memory takes 3, against 13.8 with Winograd.
 
 use std::ops::Range;
 
@@ -29,29 +29,30 @@ use super::band::Window;
 use super::pass::ConvEpilogue;
 use super::switches::Source;
 
-/// Floats of products that are computed at a time: 64 KiB.
+/// Floats of products computed at a time: 64 KiB.
 const GROUP_FLOATS: usize = 1 << 14;
-/// Items for each thread.
+/// Items per thread.
 const ITEMS_PER_THREAD: usize = 4;
-/// The least rows of an item, as a multiple of the kernel's: neighbors compute the products between them twice.
+/// Minimum rows per item, as a multiple of the kernel height: the products at the boundary between two items are computed
+/// twice.
 const LEAST_ROWS: usize = 4;
 
-/// The pass, prepared.
+/// A prepared col2im pass.
 #[derive(Debug)]
 pub(crate) struct Col2ImPass {
     shape: Conv2dShape,
-    /// The pixels of the gradient.
+    /// The pixels of the output gradient.
     window: Window,
     /// The kernel: filters by (row, column, channel).
     matrix: PackedMatrix,
-    /// Floats from the products of a pixel to those of the next.
+    /// Floats between the products of consecutive pixels.
     step: usize,
     /// Rows of the gradient whose products are computed at a time.
     group: usize,
 }
 
 impl Col2ImPass {
-    /// `pooled` where the gradient will be that of maxima.
+    /// `pooled` if the gradient is that of pooled maxima.
     pub(crate) fn new(cpu: Cpu, shape: &Conv2dShape, pooled: bool) -> Self {
         let [height, width] = shape.output;
         let window = Window {
@@ -76,12 +77,12 @@ impl Col2ImPass {
         }
     }
 
-    /// Floats of the products of a group.
+    /// Floats of the products of a group of rows.
     fn products_len(&self) -> usize {
         (self.group * self.shape.output[1] * self.step).next_multiple_of(16)
     }
 
-    /// Floats of work memory for each thread.
+    /// Scratch floats per thread.
     pub(crate) fn scratch_len(&self) -> usize {
         self.products_len() + if self.window.pooled { self.window.band_len(self.group) } else { 0 }
     }
@@ -128,7 +129,7 @@ impl Col2ImPass {
         });
     }
 
-    /// The rows of the gradient that reach these rows of the input.
+    /// The rows of the output gradient that contribute to these rows of the input.
     fn reaching(&self, rows: &Range<usize>) -> Range<usize> {
         let Conv2dShape { kernel: [taps, _], strides: [stride, _], dilation: [dilation, _], .. } = self.shape;
         let Conv2dShape { padding: [padding, _], output, .. } = self.shape;
@@ -136,7 +137,7 @@ impl Col2ImPass {
         first..((rows.end - 1 + padding) / stride + 1).min(output[0])
     }
 
-    /// Adds all that reaches the rows `rows` of an image to them.
+    /// Adds all contributions to the rows `rows` of an image.
     fn band(&self, cpu: Cpu, source: Source, image: usize, rows: Range<usize>, to: &mut [f32], scratch: &mut [f32]) {
         let [height, width] = self.shape.output;
         let (products, copy) = scratch.split_at_mut(self.products_len());
@@ -174,7 +175,7 @@ struct Scattered<'a> {
     /// Rows of the gradient.
     first: usize,
     count: usize,
-    /// Rows of the input that they are added to, as far as they reach these.
+    /// Rows of the input to which contributions are added; others are skipped.
     rows: Range<usize>,
 }
 
@@ -188,7 +189,7 @@ multiversion! {
     }
 }
 
-/// `CHANNELS` channels, if known when this is compiled.
+/// `CHANNELS`: number of channels known at compile time, or 0.
 #[inline(always)]
 fn add_rows<const CHANNELS: usize>(job: &Scattered, to: &mut [f32]) {
     let Conv2dShape { width, kernel: [taps_y, taps_x], strides, dilation, padding, output, .. } = *job.shape;
@@ -201,7 +202,7 @@ fn add_rows<const CHANNELS: usize>(job: &Scattered, to: &mut [f32]) {
             }
             let row = &mut to[(y - job.rows.start) * width * channels..][..width * channels];
             for j in 0..taps_x {
-                // The columns of the gradient from `first` to `end` reach one of the input's by this tap.
+                // The columns `first..end` of the gradient contribute to columns of the input through this tap.
                 let column = j * dilation[1];
                 let first = padding[1].saturating_sub(column).div_ceil(strides[1]);
                 let end = ((width + padding[1]).saturating_sub(column).div_ceil(strides[1])).min(output[1]);

@@ -1,9 +1,9 @@
-//! Depthwise convolution: each channel has filters of its own.
+//! Depthwise convolution: each channel has its own filters.
 //!
-//! With one filter for each channel, `Y[y, x, c] = sum over i, j of X[s y + d i - p, s x + d j - q, c] K[i, j, c]`: nothing is
-//! summed over channels, so there is no matrix product in it, and the channels are the vector axis. A tile is a few pixels
-//! of a row by a few vectors of channels; its sums stay in registers over all taps, and a vector of the kernel serves all
-//! pixels of the tile. The usual kernels have tiles of their own: see [`super::depthwise_square`].
+//! With one filter per channel, `Y[y, x, c] = sum over i, j of X[s y + d i - p, s x + d j - q, c] K[i, j, c]`: nothing is
+//! summed over channels, so there is no matrix product, and the channels are the vector axis. A tile is a few pixels of a
+//! row by a few vectors of channels; its sums stay in registers over all taps, and a vector of the kernel is used for all
+//! pixels of the tile. Common kernel sizes have specialized tiles: see [`super::depthwise_square`].
 //!
 //! ```text
 //!            channels               taps (i, j)           pixels x vectors of sums
@@ -11,11 +11,11 @@
 //!            [v][v][v][v]                                [s][s][s][s]
 //! ```
 //!
-//! Borders are not copied: the operation is bound by memory, and a copy would be a third pass over it. The pixels whose
-//! patches reach outside are computed one by one with the taps that lie inside.
+//! Padding is not copied: the operation is memory-bound, and a copy would be a third pass over the data. Pixels whose
+//! patches extend beyond the image are computed one by one with the taps inside it.
 //!
-//! With `m` filters for each channel, filter `m c + j` is over channel `c`: the channels are repeated `m` times in work
-//! memory first. The pass back to the input is a depthwise convolution as well, one for each class of pixels (see
+//! With `m` filters per channel (a depth multiplier), filter `m c + j` is over channel `c`: the channels are first repeated
+//! `m` times in scratch memory. The input gradient is a depthwise convolution as well, one per class of pixels (see
 //! [`super::backward`]), whose `m` sums for a channel are added up.
 
 use std::ops::Range;
@@ -32,24 +32,24 @@ use super::band::Window;
 use super::depthwise_square::square_rows;
 use super::pass::{ConvEpilogue, Target};
 
-/// Items for each thread.
+/// Items per thread.
 const ITEMS_PER_THREAD: usize = 4;
-/// The least multiply-adds of an item: about ten microseconds.
+/// Minimum multiply-adds per item: about ten microseconds.
 const LEAST_WORK: usize = 1 << 18;
 
-/// The forward pass, or the one back to a class of the input's pixels.
+/// The forward pass, or the input gradient of one class of input pixels.
 #[derive(Debug)]
 pub(crate) struct DepthwisePass {
     window: Window,
     target: Target,
     filters: usize,
-    /// Filters for each channel.
+    /// Filters per channel.
     multiplier: usize,
-    /// Where the kernel's taps come from, if back to the input.
+    /// The taps of the kernel to use, for an input gradient.
     class: Option<BackwardClass>,
-    /// (tap, filter)
+    /// Shape (tap, filter).
     kernel: Buffer,
-    /// The columns of pixels whose patches lie inside the image.
+    /// The range of columns whose patches lie inside the image.
     inside: Range<usize>,
     panels: Vec<Panel>,
 }
@@ -62,7 +62,7 @@ impl DepthwisePass {
         Self::new(cpu, shape, window, target, None)
     }
 
-    /// The passes back to the input.
+    /// The passes of the input gradient.
     pub(crate) fn backward(cpu: Cpu, shape: &Conv2dShape) -> Vec<Self> {
         let classes = backward_classes(shape, false).into_iter();
         classes.map(|class| Self::new(cpu, shape, class.window, class.target, Some(class))).collect()
@@ -84,7 +84,7 @@ impl DepthwisePass {
         }
     }
 
-    /// Takes a kernel (row, column, 1, filter), of `columns` columns.
+    /// Sets a kernel of shape (row, column, 1, filter) with `columns` columns.
     pub(crate) fn set_kernel(&mut self, kernel: &[f32], columns: usize) {
         for (tap, own) in self.kernel.chunks_exact_mut(self.filters).enumerate() {
             let from = match &self.class {
@@ -98,7 +98,7 @@ impl DepthwisePass {
         }
     }
 
-    /// Rows of an item.
+    /// Rows per item.
     fn item_rows(&self, cpu: Cpu, batch: usize) -> usize {
         let [rows, columns] = self.window.output;
         let wanted = (ITEMS_PER_THREAD * cpu.threads()).div_ceil(batch);
@@ -106,7 +106,7 @@ impl DepthwisePass {
         rows.div_ceil(parts_of(rows, LEAST_WORK.div_ceil(row.max(1)), wanted))
     }
 
-    /// Floats of work memory for each thread, for up to `batch` images.
+    /// Scratch floats per thread, for up to `batch` images.
     pub(crate) fn scratch_len(&self, cpu: Cpu, batch: usize) -> usize {
         let rows = (1..=batch).map(|batch| self.item_rows(cpu, batch)).max().unwrap_or(0);
         match &self.class {
@@ -158,12 +158,12 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The first float of row `row` of the pass's outputs, in the target.
+    /// Index in the target of the first float of row `row` of the pass's outputs.
     fn target_at(&self, image: usize, row: usize) -> usize {
         image + self.pass.target.offset + row * self.pass.target.row
     }
 
-    /// One filter for each channel: from the source to the target.
+    /// One filter per channel: directly from the source to the target.
     fn direct(&self, rows: Range<usize>, target: &SharedMut, image: usize) {
         let Target { row, column, .. } = self.pass.target;
         let at = self.target_at(image, rows.start);
@@ -184,7 +184,7 @@ impl Call<'_> {
         unsafe { depthwise_rows(self.isa, &job, &self.pass.panels) };
     }
 
-    /// Several filters for each channel: the rows of the source under `rows` are repeated in work memory.
+    /// Several filters per channel: the rows of the source under `rows` are repeated in scratch memory.
     fn repeated(&self, rows: Range<usize>, target: &SharedMut, image: usize, scratch: &mut [f32]) {
         let DepthwisePass { window, filters, multiplier, .. } = self.pass;
         let [height, width, channels] = window.source;
@@ -204,11 +204,12 @@ impl Call<'_> {
             target_column: self.pass.target.column,
             epilogue: self.finish.of_sums(at),
         };
-        // SAFETY: as for `direct`; of the source only rows that have been copied are read.
+        // SAFETY: as for `direct`; only copied rows of the source are read.
         unsafe { depthwise_rows(self.isa, &job, &self.pass.panels) };
     }
 
-    /// Back to channels with several filters each: the sums for each filter are made in work memory and added up.
+    /// Input gradient with several filters per channel: the sums of each filter are computed in scratch memory and added
+    /// up.
     fn folded(&self, rows: Range<usize>, target: &SharedMut, image: usize, scratch: &mut [f32]) {
         let DepthwisePass { window, filters, multiplier, target: place, .. } = self.pass;
         let (first, columns, channels) = (rows.start, window.output[1], filters / multiplier);
@@ -224,7 +225,7 @@ impl Call<'_> {
             target_column: *filters,
             epilogue: ConvEpilogue::default().of_sums(0),
         };
-        // SAFETY: the source is a whole image, the work memory has room for the rows.
+        // SAFETY: the source is a whole image, the scratch memory has room for the rows.
         unsafe { depthwise_rows(self.isa, &job, &self.pass.panels) };
         for (index, sums) in scratch[..job.rows.len() * columns * filters].chunks_exact(*filters).enumerate() {
             let at = self.target_at(image, first + index / columns) + index % columns * place.column;
@@ -242,7 +243,7 @@ impl Call<'_> {
     }
 }
 
-/// Each value `multiplier` times, side by side.
+/// Repeats each value `multiplier` times.
 pub(crate) fn repeat_channels(values: &[f32], multiplier: usize, to: &mut [f32]) {
     for (&value, to) in values.iter().zip(to.chunks_exact_mut(multiplier)) {
         to.fill(value);
@@ -254,13 +255,13 @@ pub(super) struct Rows<'a> {
     pub(super) window: &'a Window,
     /// Channels on both sides.
     pub(super) filters: usize,
-    /// The first row of the image, which may not be there if it is not read.
+    /// Pointer to the first row of the image; rows that are not read need not exist.
     pub(super) source: *const f32,
     pub(super) kernel: &'a [f32],
-    /// The columns of pixels whose patches lie inside the image.
+    /// The range of columns whose patches lie inside the image.
     pub(super) inside: Range<usize>,
     pub(super) rows: Range<usize>,
-    /// The first of the rows; from one to the next, and from one pixel to the next.
+    /// The first of the rows, and the strides between rows and between pixels.
     pub(super) target: *mut f32,
     pub(super) target_row: usize,
     pub(super) target_column: usize,
@@ -268,15 +269,15 @@ pub(super) struct Rows<'a> {
 }
 
 /// # Safety
-/// The source is readable wherever the window's patches under the rows lie inside the image, the target writable for all
-/// pixels of the rows and used by no other thread; scale, bias and gate of the epilogue are null or fit the target.
+/// The source is readable wherever the window's patches under the rows lie inside the image, the target is writable for all
+/// pixels of the rows and not accessed by other threads; scale, bias and gate of the epilogue are null or fit the target.
 unsafe fn depthwise_rows(isa: Isa, job: &Rows, panels: &[Panel]) {
     run(isa, job, panels);
 }
 
 multiversion! {
     fn run[simd: S](job: &Rows, panels: &[Panel]) {
-        // SAFETY: what `depthwise_rows` was promised.
+        // SAFETY: guaranteed by the caller of `depthwise_rows`.
         if unsafe { square_rows(simd, job) } {
             return;
         }
@@ -289,7 +290,7 @@ multiversion! {
     }
 }
 
-/// A row of pixels in the channels of one panel.
+/// A row of pixels, in the channels of one panel.
 struct Row<'a> {
     job: &'a Rows<'a>,
     row: usize,
@@ -310,7 +311,7 @@ impl<S: Simd> Tile<S> for Row<'_> {
 }
 
 impl Row<'_> {
-    /// All pixels: `ROWS` at a time where all taps are inside.
+    /// Computes all pixels, `ROWS` at a time where all taps are inside the image.
     #[inline(always)]
     unsafe fn pixels<S: Simd, const ROWS: usize, const WIDTH: usize, const WHOLE: bool>(&self, simd: S) {
         let Range { start, end } = self.job.inside;
@@ -336,7 +337,7 @@ impl Row<'_> {
         }
     }
 
-    /// `ROWS` pixels from column `x` on, over the same taps.
+    /// Computes `ROWS` pixels from column `x` on, all over the same taps.
     #[inline(always)]
     unsafe fn tile<S: Simd, const ROWS: usize, const WIDTH: usize, const WHOLE: bool>(
         &self,

@@ -1,7 +1,8 @@
 //! The gradient of a depthwise kernel: `dK[i, j, f] = sum over pixels of X[s y + d i - p, s x + d j - q, c] dY[y, x, f]`.
 //!
-//! A tile is a few taps by a few vectors of channels, whose sums stay in registers while it walks over all pixels of a band.
-//! Here the band is copied with its border of zeros: a tap would otherwise have pixels of its own to walk over.
+//! A tile is a few taps by a few vectors of channels, whose sums stay in registers while it iterates over all pixels of a
+//! band. Here the band is copied with zero padding: otherwise each tap would have a different range of pixels to iterate
+//! over.
 
 use std::ops::Range;
 
@@ -16,22 +17,23 @@ use super::band::{Items, Window};
 use super::depthwise::repeat_channels;
 use super::switches::Source;
 
-/// Vectors of channels of a tile: with two there are registers for the nine taps of a 3x3 kernel.
+/// Vectors of channels per tile: with two there are enough registers for the nine taps of a 3x3 kernel.
 const WIDTH: usize = 2;
 
-/// The pass back to the kernel, prepared.
+/// The prepared kernel gradient.
 #[derive(Debug)]
 pub(crate) struct DepthwiseGradient {
     window: Window,
     filters: usize,
-    /// Filters for each channel.
+    /// Filters per channel.
     multiplier: usize,
     items: Items,
     panels: Vec<Panel>,
-    /// For each tap: its first float in a patch.
+    /// For each tap: offset of its first float in a patch.
     offsets: Vec<usize>,
     parts: usize,
-    /// The sums of each part, which takes some of the bands: added in order, whichever threads computed them.
+    /// The sums of each part. A part takes some of the bands; parts are added in order, regardless of the thread that
+    /// computed them.
     partial: Buffer,
 }
 
@@ -47,13 +49,13 @@ impl DepthwiseGradient {
         Self { window, filters, multiplier, items, panels, offsets, parts, partial }
     }
 
-    /// Floats of a copy of a band.
+    /// Floats of a copied band.
     fn band_len(&self) -> usize {
         let copied = self.window.needs_border() || self.multiplier > 1;
         if copied { self.window.band_len(self.items.rows).next_multiple_of(16) } else { 0 }
     }
 
-    /// Floats of work memory for each thread.
+    /// Scratch floats per thread.
     pub(crate) fn scratch_len(&self) -> usize {
         self.band_len() * if self.multiplier > 1 { 1 + self.multiplier } else { 1 }
     }
@@ -89,7 +91,7 @@ impl DepthwiseGradient {
         self.partial = partial;
     }
 
-    /// The sums over some bands of images.
+    /// Adds up the sums over some bands of images.
     fn add_up(
         &self,
         cpu: Cpu,
@@ -137,7 +139,7 @@ impl DepthwiseGradient {
         }
     }
 
-    /// The input from the first patch of a band on.
+    /// The input, starting with the first patch of a band.
     fn first_patch<'a>(&self, input: &'a [f32], image: usize, first: usize) -> &'a [f32] {
         if self.window.needs_border() {
             return input;
@@ -154,13 +156,13 @@ struct Taps<'a> {
     right: *const f32,
     filters: usize,
     out: *mut f32,
-    /// Add to what is there.
+    /// Add to the sums in `out` instead of overwriting them.
     accumulate: bool,
 }
 
 /// # Safety
 /// For each pixel of the region, `left` plus each offset and `right` are readable over the filters, and `out` is writable
-/// for all taps and used by no other thread.
+/// for all taps and not accessed by other threads.
 unsafe fn add_taps(isa: crate::Isa, job: &Taps, panels: &[Panel]) {
     run(isa, job, panels);
 }
@@ -174,14 +176,14 @@ multiversion! {
                 padded[..offsets.len()].copy_from_slice(offsets);
                 let out = job.out.wrapping_add(index * tile_rows * job.filters + panel.start);
                 let tile = TapsByChannels { job, offsets: &padded, valid: offsets.len(), out, panel };
-                // SAFETY: what `add_taps` was promised.
+                // SAFETY: guaranteed by the caller of `add_taps`.
                 unsafe { simd.tile(panel.width, tile) };
             }
         }
     }
 }
 
-/// A few taps in the channels of one panel.
+/// A few taps, in the channels of one panel.
 struct TapsByChannels<'a> {
     job: &'a Taps<'a>,
     offsets: &'a [usize; MAX_ROWS],

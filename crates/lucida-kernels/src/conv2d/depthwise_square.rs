@@ -1,8 +1,8 @@
-//! Depthwise convolution with the usual kernels: 3x3, 5x5, 7x7 of neighboring taps, strides of one or two.
+//! Depthwise convolution with common kernels: undilated 3x3, 5x5 and 7x7, with strides of one or two.
 //!
-//! With the kernel's size known a tile is a piece of a row of pixels, all in registers: the vectors of the input under a row
-//! of taps are read once, and each serves all the taps that lie over it. So a tap costs a multiply-add, and not a read of
-//! memory as well.
+//! With the kernel size known at compile time, a tile is a piece of a row of pixels, kept entirely in registers: the input
+//! vectors under a row of taps are loaded once, and each is used for all taps over it. So a tap costs only a multiply-add,
+//! without a load.
 //!
 //! ```text
 //!   inputs under a row of taps     [v0][v1][v2][v3][v4][v5][v6][v7][v8]
@@ -10,8 +10,8 @@
 //!   pixel 1                             k0  k1  k2                          and so on to pixel 6
 //! ```
 //!
-//! Seven pixels: images of modern networks are 7, 14, 28, 56, or 112 pixels wide. All channels of a tile come before the next
-//! tile, so that each row of the input is read as one piece.
+//! Seven pixels per tile: feature maps of modern networks are 7, 14, 28, 56, or 112 pixels wide. All channels of a tile are
+//! computed before the next tile, so that each row of the input is read contiguously.
 
 use std::ops::Range;
 
@@ -21,15 +21,15 @@ use crate::simd::Simd;
 
 use super::depthwise::Rows;
 
-/// Pixels of a tile.
+/// Pixels per tile.
 const PIXELS: usize = 7;
-/// Vectors of the input under a row of taps, at most.
+/// Maximum number of input vectors under a row of taps.
 const MOST_INPUTS: usize = (PIXELS - 1) * 2 + 7;
 
-/// Computes the rows if the kernel is one of the usual ones.
+/// Computes the rows if the kernel is one of the supported ones; returns whether it is.
 ///
 /// # Safety
-/// As [`super::depthwise`] promises for its rows.
+/// As for the rows in [`super::depthwise`].
 #[inline(always)]
 pub(super) unsafe fn square_rows<S: Simd>(simd: S, job: &Rows) -> bool {
     if job.window.dilation != [1, 1] {
@@ -52,7 +52,7 @@ pub(super) unsafe fn square_rows<S: Simd>(simd: S, job: &Rows) -> bool {
 #[inline(always)]
 unsafe fn all_rows<S: Simd, const SIDE: usize, const STRIDE: usize>(simd: S, job: &Rows) {
     let columns = job.window.output[1];
-    // An activation that registers have no room for waits until the row is whole.
+    // An activation that cannot be applied in registers is applied when the row is complete.
     let epilogue = Epilogue { activation: None, ..job.epilogue };
     for y in job.rows.clone() {
         let row = job.target.wrapping_add((y - job.rows.start) * job.target_row);
@@ -72,16 +72,16 @@ unsafe fn all_rows<S: Simd, const SIDE: usize, const STRIDE: usize>(simd: S, job
     }
 }
 
-/// Pixels side by side.
+/// Consecutive pixels of a row.
 struct SquareTile<'a> {
     job: &'a Rows<'a>,
     epilogue: &'a Epilogue,
     /// The first pixel.
     y: usize,
     x: usize,
-    /// The rows of taps that lie inside the image.
+    /// The range of rows of taps that lie inside the image.
     taps: &'a Range<usize>,
-    /// Where its row goes.
+    /// The destination of the row.
     row: *mut f32,
 }
 
@@ -109,7 +109,8 @@ impl SquareTile<'_> {
         }
     }
 
-    /// The pixels in `count` channels. `INSIDE`: no tap is to the left or right of the image, and the vector is whole.
+    /// Computes the pixels in `count` channels. `INSIDE`: no tap is to the left or right of the image, and the vector is
+    /// whole.
     #[inline(always)]
     unsafe fn vector<S: Simd, const SIDE: usize, const STRIDE: usize, const INSIDE: bool>(
         &self,
@@ -127,7 +128,7 @@ impl SquareTile<'_> {
         }
         let first = (x * STRIDE) as isize - job.window.padding[1];
         let top = (y * STRIDE) as isize - job.window.padding[0];
-        // SAFETY: the caller's promise: rows and columns of the input are inside the image where they are read.
+        // SAFETY: the caller's promise: the rows and columns that are read are inside the image.
         unsafe {
             let mut sums = [[simd.splat(0.0)]; PIXELS];
             if self.epilogue.accumulate {

@@ -1,4 +1,4 @@
-//! What a convolution says of the way it computes.
+//! Information on how a convolution is computed.
 
 use super::Conv2d;
 use super::pass::Pass;
@@ -6,8 +6,7 @@ use super::passes::{Correlation, KernelPass};
 use super::winograd::{ProductTimer, TileMix};
 
 impl Conv2d {
-    /// The names of the algorithms: forward, back to the input, back to the kernel; none for a pass that it was not
-    /// prepared for.
+    /// Names of the algorithms: forward, input gradient, kernel gradient; `None` for a pass that was not prepared.
     pub fn algorithms(&self) -> [Option<&'static str>; 3] {
         let winograd = TileMix::choose(&self.shape).name();
         let name = |few: bool| match self.shape.kernel {
@@ -33,12 +32,12 @@ impl Conv2d {
         ]
     }
 
-    /// Multiplications and additions of a pass by the definition, for one image.
+    /// Multiplications and additions of a pass for one image, by the definition of convolution.
     pub fn operations(&self) -> f64 {
         2.0 * (self.shape.output[0] * self.shape.output[1] * self.shape.kernel_len()) as f64
     }
 
-    /// From now on, whether the matrix products between Winograd's transforms are timed; times taken before are forgotten.
+    /// Enables or disables timing of the matrix products between the Winograd transforms, and resets the times.
     pub fn set_timed(&mut self, timed: bool) {
         for pass in self.backward.iter_mut().chain([&mut self.forward]) {
             if let Correlation::Winograd(passes) = pass {
@@ -50,9 +49,9 @@ impl Conv2d {
         }
     }
 
-    /// How fast the matrix products between Winograd's transforms were since [`set_timed`](Self::set_timed), in
-    /// multiplications and additions a second on all threads together: those that were computed, not those of the
-    /// definition. Forward, back to the input, back to the kernel; none where another algorithm computes, or none was timed.
+    /// Speed of the matrix products between the Winograd transforms since [`set_timed`](Self::set_timed), in
+    /// multiplications and additions per second of all threads together; counts the operations performed, not those of the
+    /// definition. Forward, input gradient, kernel gradient; `None` for other algorithms, or if nothing was timed.
     pub fn product_rates(&self) -> [Option<f64>; 3] {
         let correlation = |pass: &Correlation| match pass {
             Correlation::Winograd(passes) => self.rate(passes.iter().map(|pass| &pass.watch)),

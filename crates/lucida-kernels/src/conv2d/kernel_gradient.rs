@@ -12,33 +12,33 @@ use super::band::{Items, Window};
 use super::small_channel_gradient::{SmallChannelGradient, small_channel_gradient, small_channel_gradient_fits};
 use super::switches::{Source, Switches, unpool_row};
 
-/// Floats of a kernel above which its gradient is split by its rows rather than by images: sums of one's own for each
-/// thread would cost more memory than reading the input once for each thread.
+/// Size of a kernel in floats above which its gradient is split by kernel rows instead of by images: separate sums per
+/// thread would cost more memory than reading the input once per thread.
 const LARGE_KERNEL: usize = 1 << 20;
 
-/// The pass back to the kernel, prepared.
+/// The prepared kernel gradient.
 #[derive(Debug)]
 pub(crate) struct KernelGradient {
     window: Window,
     filters: usize,
     bordered: bool,
-    /// Whether the gradient of the output comes as that of maxima, which is taken to the pixels in work memory unless there
+    /// Whether the output gradient is that of pooled maxima, which is unpooled to the pixels in scratch memory unless there
     /// are few channels.
     pooled: bool,
     few: bool,
     items: Items,
     panels: Vec<Panel>,
-    /// For each row of the kernel as a matrix (row, column, channel): its first float in a patch.
+    /// For each row of the kernel as a matrix (row, column, channel): offset of its first float in a patch.
     offsets: Vec<usize>,
     split: Split,
-    /// The sums of each part, where the images are split.
+    /// The sums of each part, if the images are split.
     partial: Buffer,
 }
 
-/// How the threads share the work. Either way the sums do not depend on which thread does what.
+/// How the threads split the work. Either way the sums do not depend on which thread computes what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Split {
-    /// Each part takes some of the images (or bands of them); the parts' sums are added in order.
+    /// Each part takes some of the images (or bands of them); the sums of the parts are added in order.
     Images(usize),
     /// Each part takes some of the rows of the kernel.
     Rows(usize),
@@ -70,7 +70,7 @@ impl KernelGradient {
         Self { window, filters, bordered, pooled, few, items, panels, offsets, split, partial }
     }
 
-    /// Floats of work memory for each thread.
+    /// Scratch floats per thread.
     pub(crate) fn scratch_len(&self) -> usize {
         self.band_len()
             + if self.pooled && !self.few { self.items.rows * self.window.output[1] * self.filters } else { 0 }
@@ -135,7 +135,7 @@ impl KernelGradient {
         .merged()
     }
 
-    /// Whether nothing lies between the pixels of one image and the next: dense layers, 1x1 convolutions.
+    /// Whether the pixels of consecutive images are contiguous: dense layers, 1x1 convolutions.
     fn gapless(&self) -> bool {
         let region = self.region(self.window.output[0]);
         !self.bordered
@@ -146,7 +146,7 @@ impl KernelGradient {
     }
 }
 
-/// What one thread computes: some rows of the kernel's gradient, over some units (bands of images).
+/// The work of one thread: some rows of the kernel gradient, over some units (bands of images).
 struct Part<'a> {
     gradient: &'a KernelGradient,
     cpu: Cpu,
@@ -197,7 +197,7 @@ impl Part<'_> {
         }
     }
 
-    /// The sums over `rows` rows of pixels of an image from row `first` on.
+    /// Sums over `rows` rows of pixels of an image from row `first` on, with the kernel for few channels.
     fn few(&self, switches: &Switches, left: *const f32, image: usize, first: usize, rows: usize, accumulate: bool) {
         let window = &self.gradient.window;
         let [height, width] = switches.place().windows;

@@ -1,4 +1,4 @@
-//! What the cost model and the figures in the documentation come from. Run one with
+//! Measurements behind the cost model and the figures in the documentation. Run one with
 //!
 //! ```text
 //! cargo test --release -p lucida-kernels -- --ignored --nocapture --test-threads 1 measure::speed
@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::tests::{numbers, prepare, same, valid};
 use super::*;
 
-/// Medians of two functions, called in turn, in milliseconds.
+/// Medians of the times of two functions, run alternately, in milliseconds.
 fn medians(rounds: usize, mut run: [&mut dyn FnMut(); 2]) -> [f64; 2] {
     let mut times = [Vec::new(), Vec::new()];
     for round in 0..=rounds {
@@ -59,12 +59,12 @@ fn speed() {
     }
 }
 
-/// Milliseconds direct and by Winograd's algorithm.
+/// Times of the direct and the Winograd algorithm, in milliseconds.
 struct Times {
-    /// Of the direct algorithm, in 1e6 operations: per millisecond 1e9 a second.
+    /// Millions of operations of the direct algorithm; divided by milliseconds, this is GFLOP/s.
     gflop: f64,
     pack: [f64; 2],
-    /// Forward, back to the input, back to the kernel.
+    /// Forward, input gradient, kernel gradient.
     passes: [[f64; 2]; 3],
 }
 

@@ -1,33 +1,33 @@
-//! Two-dimensional convolution, forward and both ways back.
+//! Two-dimensional convolution: forward pass, input gradient and kernel gradient.
 //!
-//! What Keras and the field call a convolution is a correlation: with input `X` (height, width, channel), kernel `K`
-//! (row, column, channel, filter) and strides `s`,
+//! What deep learning calls a convolution is a cross-correlation: with input `X` (height, width, channel), kernel `K` (row,
+//! column, channel, filter) and strides `s`,
 //!
 //! ```text
 //! Y[y, x, f] = b[f] + sum over i, j, c of X[s y + i - p, s x + j - q, c] K[i, j, c, f]
 //! ```
 //!
-//! where `p` and `q` are the zeros padded at the top and left. With a dilation `d` tap `i` is over row `s y + d i - p`; with
-//! groups a filter is over the channels of its group alone, one product for each group. All three passes are matrix products whose left-hand
-//! side is a matrix of patches that is never built (see [`crate::gemm`]):
+//! where `p` and `q` are the zero padding at the top and left. With a dilation `d`, tap `i` is over row `s y + d i - p`;
+//! with groups, a filter is only over the channels of its group, and there is one product per group. All three passes are
+//! matrix products whose left-hand side is a matrix of patches that is never materialized (see [`crate::gemm`]):
 //!
 //! - forward: patches of `X` times `K`;
-//! - backward to the input: patches of `dY` times `K` turned by 180 degrees with channels and filters exchanged. With a
-//!   stride `s` the input pixels fall into `s x s` classes by their position modulo the stride, each of which sees only
-//!   the taps of one class: one pass for each class, and no multiplication with the zeros that the textbook inserts;
-//! - backward to the kernel: `dK[i, j, c, f] = sum over pixels of X[s y + i - p, s x + j - q, c] dY[y, x, f]`, the
-//!   transposed product.
+//! - input gradient: patches of `dY` times `K` rotated by 180 degrees, with channels and filters exchanged. With a stride
+//!   `s` the input pixels fall into `s x s` classes by their position modulo the stride, each of which is reached only by
+//!   the taps of one class: one pass per class, without the multiplications by inserted zeros of the textbook method;
+//! - kernel gradient: `dK[i, j, c, f] = sum over pixels of X[s y + i - p, s x + j - q, c] dY[y, x, f]`, the transposed
+//!   product.
 //!
-//! Where there is padding, a band of the image that fits the L2 cache is copied with its border of zeros first, by
-//! the thread that uses it: the copy costs one read and write of each input value, against `9 x filters`
-//! multiplications, and the micro-kernels know nothing of borders.
+//! With padding, a band of the image that fits the L2 cache is first copied with zero padding, by the thread that uses it:
+//! the copy costs one read and write per input value, against `9 x filters` multiplications, and keeps padding out of the
+//! micro-kernels.
 //!
-//! Most 3x3 convolutions with stride one take a quarter of the multiplications by [`winograd`]'s algorithm instead, and
-//! the backward pass to an input of few channels is a product of its own ([`col2im`]); which passes do is decided in
-//! [`algorithm`] when a convolution is prepared.
+//! Most 3x3 convolutions with stride one run the [`winograd`] algorithm instead, with a quarter of the multiplications, and
+//! the input gradient for few channels is a different product ([`col2im`]); [`algorithm`] chooses when a convolution is
+//! prepared.
 //!
-//! Where each channel has filters of its own there is no product at all ([`depthwise`]), and a transposed convolution is the
-//! pass back to the input turned around ([`transpose`]).
+//! A depthwise convolution has no matrix product ([`depthwise`]), and a transposed convolution is the input gradient of a
+//! convolution, used as a forward pass ([`transpose`]).
 //!
 //! A dense layer is the 1x1 convolution of a 1x1 image.
 
@@ -71,20 +71,20 @@ use switches::{Source, Switches, sum_open};
 pub use transpose::Conv2dTranspose;
 use winograd::{WinogradKernelGradient, WinogradPass};
 
-/// A convolution prepared for one shape, one largest batch and one processor: its weights packed, its work memory
-/// allocated.
+/// A convolution prepared for one shape, one maximum batch size and one processor: its weights are packed, its scratch
+/// memory is allocated.
 #[derive(Debug)]
 pub struct Conv2d {
     cpu: Cpu,
     shape: Conv2dShape,
     forward: Correlation,
     backward: Option<Correlation>,
-    /// For each of the direct passes back to the input, which taps of the kernel it has.
+    /// For each pass of the direct input gradient, the taps of the kernel it uses.
     classes: Vec<BackwardClass>,
     kernel_gradient: Option<KernelPass>,
-    /// Where the convolution ends in a maximum: which pixel of each window held it.
+    /// If the convolution is followed by max pooling: which pixel of each window held the maximum.
     switches: Option<Switches>,
-    /// Floats of work memory that the neediest pass takes.
+    /// Floats of scratch memory that the most demanding pass needs.
     workspace_len: usize,
 }
 
@@ -98,9 +98,9 @@ impl Conv2d {
         Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::choose(cpu, &shape, batch, gradients), false)
     }
 
-    /// As [`new`](Self::new), but without Winograd's algorithm: equal patches then give equal sums, to the bit.
-    /// Winograd's rounding depends on where in a tile a pixel lies, so that among equal values another one may be the
-    /// largest.
+    /// As [`new`](Self::new), but without Winograd: equal patches then give bitwise equal sums. With Winograd the rounding
+    /// depends on the position of a pixel in its tile, so that a different one of several equal values may become the
+    /// maximum.
     ///
     /// # Panics
     /// When a size is zero.
@@ -109,12 +109,12 @@ impl Conv2d {
         Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::exact(cpu, &shape), false)
     }
 
-    /// A convolution that ends in a maximum over windows of 2x2 pixels, side by side; a last row or column without a
-    /// partner is dropped. Outputs and their gradients are those of the maxima, and with a ReLU the passes back go through
-    /// it as well. `exact` as in [`direct`](Self::direct).
+    /// A convolution fused with a 2x2 max pooling with stride two; an odd last row or column is dropped. Outputs and output
+    /// gradients are those of the pooling, and with a ReLU the backward passes include it as well. `exact` excludes
+    /// Winograd, as in [`direct`](Self::direct).
     ///
     /// # Panics
-    /// When a size is zero, there is no window, or there are several groups.
+    /// When a size is zero, there is no window, or there is more than one group.
     pub fn pooled(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients, exact: bool) -> Self {
         assert_eq!(shape.groups, 1, "groups of a convolution that ends in a maximum");
         let shape = Conv2dShape { output: shape.output.map(|pixels| pixels / 2 * 2), ..shape };
@@ -126,7 +126,7 @@ impl Conv2d {
         Self::with_algorithms(cpu, shape, batch, gradients, algorithms, true)
     }
 
-    /// As [`new`](Self::new), with the algorithms given.
+    /// As [`new`](Self::new), with the given algorithms.
     fn with_algorithms(
         cpu: Cpu,
         shape: Conv2dShape,
@@ -187,20 +187,20 @@ impl Conv2d {
         Self { cpu, shape, forward, backward, classes, kernel_gradient, switches, workspace_len }
     }
 
-    /// Floats of what comes out for one image.
+    /// Floats of the result for one image.
     fn result_len(&self) -> usize {
         self.switches.as_ref().map_or(self.shape.output_len(), |switches| switches.place().len())
     }
 
-    /// The sizes it was prepared for.
+    /// The sizes that it was prepared for.
     pub fn shape(&self) -> &Conv2dShape {
         &self.shape
     }
 
-    /// Packs a kernel of shape (row, column, channel of a group, filter) for the passes to come.
+    /// Packs a kernel of shape (row, column, channel of a group, filter) for the following passes.
     ///
     /// # Panics
-    /// When `kernel` has another length.
+    /// When `kernel` has a wrong length.
     pub fn set_kernel(&mut self, kernel: &[f32]) {
         let Conv2dShape { filters, kernel: [_, columns], .. } = self.shape;
         let (channels, group_filters) = (self.shape.group_channels(), self.shape.group_filters());
@@ -237,9 +237,10 @@ impl Conv2d {
         }
     }
 
-    /// `output = input * kernel + bias`, then ReLU if asked for.
+    /// Computes `output = input * kernel + bias`, followed by a ReLU when `relu`.
     ///
-    /// `input` is (batch, height, width, channel), `output` (batch, height, width, filter), `bias` one float a filter.
+    /// `input` is (batch, height, width, channel), `output` (batch, height, width, filter), and `bias` has one float per
+    /// filter.
     ///
     /// # Panics
     /// When a length does not fit.
@@ -248,10 +249,10 @@ impl Conv2d {
         self.forward_finished(batch, input, ConvFinish { bias, activation, ..ConvFinish::default() }, output);
     }
 
-    /// As [`forward`](Self::forward), with all that can follow the sums while they are in registers.
+    /// As [`forward`](Self::forward), with everything that can be applied to the sums while they are in registers.
     ///
     /// # Panics
-    /// When a length does not fit, or after maxima something else than a scale, a bias and a ReLU is asked for.
+    /// When a length does not fit, or if a pooled convolution is given anything but a scale, a bias and a ReLU.
     pub fn forward_finished(&mut self, batch: usize, input: &[f32], finish: ConvFinish, output: &mut [f32]) {
         let ConvFinish { scale, bias, residual, activation } = finish;
         assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
@@ -270,20 +271,20 @@ impl Conv2d {
         });
     }
 
-    /// The gradient of the input from that of the output (before any activation); added to `grad_input` when
-    /// `accumulate`.
+    /// Computes the gradient of the input from the gradient of the output (before any activation), and adds it to
+    /// `grad_input` when `accumulate`.
     ///
     /// # Panics
-    /// When a length does not fit, or the convolution was not prepared for this.
+    /// When a length does not fit, or the convolution was not prepared for this pass.
     pub fn backward_input(&mut self, batch: usize, grad_output: &[f32], grad_input: &mut [f32], accumulate: bool) {
         self.backward(batch, grad_output, grad_input, ConvEpilogue { accumulate, ..ConvEpilogue::default() });
     }
 
-    /// As [`backward_input`](Self::backward_input), and through the ReLU that `input` is the output of: the whole gradient,
-    /// with what was there before where it accumulates, becomes zero where `input` is not positive.
+    /// As [`backward_input`](Self::backward_input), followed by the backward pass of the ReLU that produced `input`: the
+    /// whole gradient, including accumulated values, is set to zero where `input` is not positive.
     ///
     /// # Panics
-    /// As there.
+    /// As for [`backward_input`](Self::backward_input).
     pub fn backward_input_through_relu(
         &mut self,
         batch: usize,
@@ -297,11 +298,11 @@ impl Conv2d {
         self.backward(batch, grad_output, grad_input, finish);
     }
 
-    /// As [`backward_input`](Self::backward_input), and `input` mapped by `map` is added; with `through_relu` all of that
-    /// becomes zero where `input`, the output of a ReLU, is not positive.
+    /// As [`backward_input`](Self::backward_input), plus `input` mapped by `map`; with `through_relu` the sum is set to
+    /// zero where `input`, the output of a ReLU, is not positive.
     ///
     /// # Panics
-    /// As there, and when the map is for other channels.
+    /// As for [`backward_input`](Self::backward_input), and when the map has a different number of channels.
     #[allow(clippy::too_many_arguments)]
     pub fn backward_input_mapped(
         &mut self,
@@ -329,10 +330,10 @@ impl Conv2d {
         });
     }
 
-    /// The gradient of the kernel from the input and the gradient of the output (before any activation).
+    /// Computes the gradient of the kernel from the input and the gradient of the output (before any activation).
     ///
     /// # Panics
-    /// When a length does not fit, or the convolution was not prepared for this.
+    /// When a length does not fit, or the convolution was not prepared for this pass.
     pub fn backward_kernel(&mut self, batch: usize, input: &[f32], grad_output: &[f32], grad_kernel: &mut [f32]) {
         assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
         assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
@@ -352,7 +353,7 @@ impl Conv2d {
         });
     }
 
-    /// The gradient of the bias from that of the output.
+    /// Computes the gradient of the bias from the gradient of the output.
     ///
     /// # Panics
     /// When a length does not fit, or `workspace` is shorter than [`sum_rows_workspace`](crate::ops::sum_rows_workspace).
@@ -366,14 +367,14 @@ impl Conv2d {
     }
 }
 
-/// What follows the sums of a convolution: `f(scale s + bias + residual)`, with `f` an activation.
+/// Operations applied to the sums of a convolution: `f(scale s + bias + residual)`, where `f` is an activation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ConvFinish<'a> {
-    /// A factor for each filter, as a normalization with fixed statistics has.
+    /// One factor per filter, as in a normalization with fixed statistics.
     pub scale: Option<&'a [f32]>,
-    /// One float for each filter.
+    /// One float per filter.
     pub bias: Option<&'a [f32]>,
-    /// What is added, as long as the output.
+    /// Added to the sums; as long as the output.
     pub residual: Option<&'a [f32]>,
     /// The activation.
     pub activation: Option<Pointwise>,

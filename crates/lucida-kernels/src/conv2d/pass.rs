@@ -1,5 +1,5 @@
-//! A correlation: the patches of a source times a packed matrix. The forward pass is one, the pass back to the input
-//! is one for each class of pixels.
+//! A correlation: the patches of a source times a packed matrix. The forward pass is one correlation, the input gradient
+//! one per class of pixels.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::band::{Items, Product, Window};
 use super::small_channel::{LEAST_WINDOWS, MOST_TAPS, SmallChannelConv, few_forward};
 use super::switches::{Sink, Source, pool_rows};
 
-/// Where the sums of a pass go, in floats.
+/// The layout of the target of a pass, in floats.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
     pub(crate) offset: usize,
@@ -21,42 +21,43 @@ pub(crate) struct Target {
     pub(crate) image: usize,
 }
 
-/// What is done to the sums.
+/// Operations applied to the sums of a pass.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ConvEpilogue<'a> {
     pub(crate) accumulate: bool,
-    /// What each filter's sums are multiplied with first.
+    /// Factor of each filter's sums, applied first.
     pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
-    /// As long as the target: added after that. None where there is a maximum.
+    /// Added after scale and bias; as long as the target. `None` with max pooling.
     pub(crate) residual: Option<&'a [f32]>,
-    /// What follows; where there is a maximum a ReLU or nothing.
+    /// The activation; with max pooling a ReLU or none.
     pub(crate) activation: Option<Pointwise>,
-    /// Only the maxima of windows of 2x2 are written, into here as many as there are windows; nothing is accumulated.
+    /// Max pooling: only the maxima of 2x2 windows are written, and the target has one value per window; nothing is
+    /// accumulated.
     pub(crate) pool: Option<&'a Sink<'a>>,
-    /// As long as the target: sums become zero where this is not positive. None where there is something to be added.
+    /// As long as the target: sums are set to zero where this is not positive. `None` if `added` is set.
     pub(crate) gate: Option<&'a [f32]>,
-    /// What is added to the sums at last.
+    /// Added to the sums last.
     pub(crate) added: Option<Added<'a>>,
 }
 
 impl ConvEpilogue<'_> {
-    /// Whether a ReLU follows.
+    /// Whether the activation is a ReLU.
     pub(crate) fn relu(&self) -> bool {
         self.activation == Some(Pointwise::Relu)
     }
 
-    /// The bounds of an activation that is the identity between them; those of no activation otherwise.
+    /// The bounds of the activation, if it is the identity between bounds, or [`UNBOUNDED`].
     pub(crate) fn bounds(&self) -> [f32; 2] {
         self.activation.and_then(Pointwise::bounds).unwrap_or(UNBOUNDED)
     }
 
-    /// The activation, if bounds do not express it.
+    /// The activation, if bounds cannot express it.
     pub(crate) fn late_activation(&self) -> Option<Pointwise> {
         self.activation.filter(|kind| kind.bounds().is_none())
     }
 
-    /// What is done to the sums that are written from float `at` of the target on.
+    /// The epilogue of sums that are written from float `at` of the target on.
     pub(crate) fn of_sums(&self, at: usize) -> Epilogue {
         Epilogue {
             accumulate: self.accumulate,
@@ -70,12 +71,12 @@ impl ConvEpilogue<'_> {
     }
 }
 
-/// A linear map of features, which are laid out as the target is.
+/// A linear map of features with the layout of the target.
 #[derive(Clone, Copy)]
 pub(crate) struct Added<'a> {
     pub(crate) map: &'a ChannelMap,
     pub(crate) features: &'a [f32],
-    /// The whole becomes zero where the features are not positive.
+    /// Set the sum to zero where the features are not positive.
     pub(crate) gate: bool,
 }
 
@@ -85,24 +86,24 @@ impl<'a> Added<'a> {
     }
 }
 
-/// A correlation, prepared.
+/// A prepared correlation.
 #[derive(Debug)]
 pub(crate) struct Pass {
     pub(crate) window: Window,
-    /// One for each group.
+    /// One matrix per group.
     pub(crate) matrices: Vec<PackedMatrix>,
-    /// Columns of all matrices together.
+    /// Total number of columns of all matrices.
     columns: usize,
     target: Target,
     bordered: bool,
-    /// Whether the sums go into work memory, from where their maxima are written.
+    /// Whether the sums go to scratch memory, from which their maxima are computed.
     pool: bool,
     product: Product,
     items: Items,
-    /// The patches of one item and their targets; an item with fewer uses the first ones.
+    /// The patches of one item and their targets; an item with fewer patches uses a prefix.
     sites: Vec<TileAddr>,
     blocks: Vec<KBlock>,
-    /// For each value of a patch: where it is from the first. Empty unless there are few, and their maxima wanted.
+    /// For each value of a patch: its offset from the first. Empty unless there are few channels and max pooling.
     few: Vec<usize>,
 }
 
@@ -116,7 +117,7 @@ impl Pass {
         Self::with_items(cpu, window, Target { row, ..target }, columns, (items, product), false)
     }
 
-    /// A pass that writes the maxima of windows of 2x2 sums; the window has even numbers of rows and columns.
+    /// A pass with 2x2 max pooling; the window has even numbers of rows and columns.
     pub(crate) fn pooled(cpu: Cpu, window: Window, columns: usize, batch: usize) -> Self {
         let row = window.output[1] * columns;
         let items = Items::with_rows(&window, batch, cpu.threads() * 4, row);
@@ -167,7 +168,7 @@ impl Pass {
         }
     }
 
-    /// Floats of work memory for each thread.
+    /// Scratch floats per thread.
     pub(crate) fn scratch_len(&self) -> usize {
         self.copies_len() + if self.pool && self.few.is_empty() { self.items.images * self.target.image } else { 0 }
     }
@@ -198,7 +199,7 @@ impl Pass {
         let workspace = SharedMut::new(workspace);
         let call = Call { pass: self, cpu, batch, source, finish, target: SharedMut::new(target) };
         let items = self.items.count(batch);
-        // With few items the threads share them out by panels as well.
+        // With few items the threads split the panels as well.
         let panels = self.product.panels;
         let parts = if self.pool { 1 } else { self.items.parts(&self.window, batch, &self.product).0 };
         cpu.parallel_for(items * parts, |worker, index| {
@@ -222,7 +223,7 @@ impl Pass {
     }
 }
 
-/// What the patches of a window are multiplied with.
+/// The matrix product of the patches of a window.
 fn product_of(cpu: Cpu, window: &Window, columns: usize) -> Product {
     let panels = panels(cpu.isa(), columns / window.groups);
     Product {
@@ -244,7 +245,7 @@ struct Call<'a> {
     target: SharedMut<'a>,
 }
 
-/// Whole images, or rows of patches of one.
+/// Whole images, or rows of patches of one image.
 #[derive(Clone, Copy)]
 struct Item {
     /// The first image.
@@ -267,13 +268,13 @@ impl Call<'_> {
         }
     }
 
-    /// Where the sums of an item begin in the target.
+    /// Index in the target of the first sum of an item.
     fn target_at(&self, item: Item) -> usize {
         let Target { offset, row, image, .. } = self.pass.target;
         item.image * image + item.first * row + offset
     }
 
-    /// The first patch of an item: in the source, or in its copy with a border, which is made here.
+    /// Pointer to the first patch of an item: in the source, or in its padded copy, which is created here.
     fn patches(&self, item: Item, copies: &mut [f32]) -> *const f32 {
         let Pass { window, items, bordered, .. } = self.pass;
         if *bordered {
@@ -289,7 +290,7 @@ impl Call<'_> {
         }
     }
 
-    /// The maxima of a convolution of few channels.
+    /// Computes the maxima of a convolution with few channels.
     fn write_few(&self, item: Item, patches: *const f32, sink: &Sink) {
         let Pass { window, items, matrices, few, bordered, .. } = self.pass;
         let image_len = if *bordered { window.band_len(items.rows) } else { window.source_len() };
@@ -314,13 +315,13 @@ impl Call<'_> {
         }
     }
 
-    /// The sums of an item in some of the panels, counted over the matrices of all groups.
+    /// Computes the sums of an item for some of the panels, counted over the matrices of all groups.
     fn multiply(&self, item: Item, patches: *const f32, to: *mut f32, panels: Range<usize>) {
         let Self { pass, finish, .. } = self;
         let at = self.target_at(item);
         let channels = pass.window.source[2] / pass.window.groups;
         let (columns, each) = (pass.columns / pass.window.groups, pass.matrices[0].panels.len());
-        // The maxima pass the activation later.
+        // With max pooling the activation is applied later.
         let activation = finish.activation.filter(|_| !pass.pool);
         let epilogue = ConvEpilogue { activation, ..*finish }.of_sums(at);
         for (group, matrix) in pass.matrices.iter().enumerate() {
@@ -336,14 +337,14 @@ impl Call<'_> {
                 blocks: &pass.blocks,
                 epilogue: epilogue.at_column(group * columns),
             };
-            // SAFETY: the sites were made for this window, so that the patches lie within the band or the source and
-            // the targets within the output or the work memory, whose lengths the callers have checked; items write
-            // different pixels, parts different columns; the bias has a float a column.
+            // SAFETY: the sites were made for this window, so that the patches lie within the band or the source and the
+            // targets within the output or the scratch memory, whose lengths the callers have checked; items write
+            // different pixels, parts different columns; the bias has one float per column.
             unsafe { sweep(self.cpu.isa(), &job, own.start - group * each..own.end - group * each) };
         }
     }
 
-    /// The maxima of the sums of an item.
+    /// Writes the maxima of the sums of an item.
     fn write_maxima(&self, item: Item, sums: &[f32], sink: &Sink) {
         let Target { image, row, .. } = self.pass.target;
         for i in 0..item.images {
@@ -355,7 +356,7 @@ impl Call<'_> {
     }
 }
 
-/// The first window of image `number` of an item, counted over all images.
+/// Index of the first window of image `number` of an item, counted over all images.
 fn first_window(item: Item, number: usize, sink: &Sink) -> usize {
     let [height, width] = sink.place.windows;
     ((item.image + number) * height + item.first / 2) * width

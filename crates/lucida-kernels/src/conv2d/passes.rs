@@ -1,4 +1,4 @@
-//! A pass of a convolution, by whichever algorithm it runs.
+//! The passes of a convolution, with any algorithm.
 
 use crate::cpu::{Cpu, SharedMut};
 
@@ -10,16 +10,16 @@ use super::pass::{ConvEpilogue, Pass};
 use super::switches::Source;
 use super::winograd::{WinogradKernelGradient, WinogradPass};
 
-/// The forward pass or the one back to the input.
+/// The forward pass or the input gradient.
 #[derive(Debug)]
 pub(super) enum Correlation {
-    /// Forward a single pass; back to the input one for each class of pixels.
+    /// One pass for the output; one pass per class of pixels for the input gradient.
     Direct(Vec<Pass>),
-    /// One pass for each grid of tiles.
+    /// One pass per grid of tiles.
     Winograd(Vec<WinogradPass>),
-    /// Back to the input only.
+    /// Input gradient only.
     Col2Im(Box<Col2ImPass>),
-    /// Forward a single pass; back to the input one for each class of pixels.
+    /// One pass for the output; one pass per class of pixels for the input gradient.
     Depthwise(Vec<DepthwisePass>),
 }
 
@@ -39,7 +39,7 @@ impl Correlation {
                     pass.run(cpu, batch, source, target, finish, workspace);
                 }
             }
-            // Adds what there is to add by itself.
+            // Applies `added` itself.
             Self::Winograd(passes) => {
                 return passes.iter().for_each(|pass| pass.run(cpu, batch, source, target, finish, workspace));
             }
@@ -71,7 +71,7 @@ impl Correlation {
     }
 }
 
-/// The pass back to the kernel.
+/// The kernel gradient.
 #[derive(Debug)]
 pub(super) enum KernelPass {
     Direct(KernelGradient),

@@ -1,4 +1,4 @@
-//! The sizes of a convolution, and what it is prepared for.
+//! The sizes of a convolution, and the passes it is prepared for.
 
 /// The sizes of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,12 +15,14 @@ pub struct Conv2dShape {
     pub kernel: [usize; 2],
     /// Vertical and horizontal stride.
     pub strides: [usize; 2],
-    /// Vertical and horizontal distance between neighboring taps of the kernel, in pixels: 1 for a plain convolution.
+    /// Vertical and horizontal dilation: the distance between neighboring taps of the kernel, in pixels; 1 for a plain
+    /// convolution.
     pub dilation: [usize; 2],
-    /// Parts that channels and filters are cut into, in order, each filter over the channels of its part alone; a divisor
-    /// of both. The kernel has `channels / groups` channels. As many as there are channels: a depthwise convolution.
+    /// Number of groups that channels and filters are split into, in order; each filter is over the channels of its group
+    /// only. Must divide both. The kernel has `channels / groups` input channels. Equal to `channels` for a depthwise
+    /// convolution.
     pub groups: usize,
-    /// Zeros padded at the top and left; those at the bottom and right follow from the output size.
+    /// Zero padding at the top and left; that at the bottom and right follows from the output size.
     pub padding: [usize; 2],
     /// Output height and width.
     pub output: [usize; 2],
@@ -69,11 +71,11 @@ impl Conv2dShape {
     }
 }
 
-/// Which of the passes a [`Conv2d`](super::Conv2d) is prepared for, in addition to the forward one.
+/// The passes that a [`Conv2d`](super::Conv2d) is prepared for, in addition to the forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Conv2dGradients {
-    /// Backward to the input.
+    /// The gradient with respect to the input.
     pub input: bool,
-    /// Backward to the kernel.
+    /// The gradient with respect to the kernel.
     pub kernel: bool,
 }

@@ -1,8 +1,8 @@
-//! Convolutions of few channels that end in a maximum over windows of 2x2: the first layers of most classifiers.
+//! Convolutions with few input channels and 2x2 max pooling: the first layers of many classifiers.
 //!
-//! With one channel or three a patch has 9 to 27 values, so a tile of the general kernels ([`crate::gemm`]) lasts a few
-//! dozen cycles, less than it costs to set it up and to take its sums to memory and back for the maximum. Here a tile is a
-//! few windows side by side; all its addresses follow from one, and the maximum is taken in registers.
+//! With one or three channels a patch has 9 to 27 values, so a tile of the general kernels ([`crate::gemm`]) takes a few
+//! dozen cycles, less than the cost of setting it up and of moving its sums to memory and back for the pooling. Here a tile
+//! is a few adjacent windows; all its addresses derive from one, and the maximum is computed in registers.
 //!
 //! ```text
 //!   sums of ROWS / 4 windows, 4 pixels each
@@ -12,37 +12,37 @@
 //! ```
 //!
 //! MNIST's first layer (28x28, 1 to 24 channels, batch 256) on 2 cores of an EPYC (Zen 4, 230 GFLOP/s), where its products
-//! alone take 0.5 ms: 0.81 ms instead of 0.98 by the general kernels; the first layer for cats and dogs (150x150, 3 to 32
-//! channels, batch 32) 6.6 ms instead of 7.6. With STEP, the floats between neighboring pixels, known when it is compiled,
-//! an address costs no instruction. What did not help: the gradient of the kernel from the maxima and their switches in the
-//! same way (1.09 ms instead of 1.08, and 11.9 instead of 9.0 with three channels, whose 27 taps are three tiles that each
-//! go over all switches).
+//! alone take 0.5 ms: 0.81 ms instead of 0.98 with the general kernels; the first layer for cats and dogs (150x150, 3 to 32
+//! channels, batch 32): 6.6 ms instead of 7.6. With STEP, the floats between neighboring pixels, known at compile time,
+//! addresses cost no instructions. What did not help: computing the kernel gradient from the maxima and their switches in
+//! the same way (1.09 ms instead of 1.08, and 11.9 instead of 9.0 with three channels, whose 27 taps are three tiles that
+//! each traverse all switches).
 
 use crate::gemm::{MAX_ROWS, PackedMatrix, Panel, load_row};
 use crate::simd::{Isa, Simd, Tile, multiversion};
 
 use super::switches::Sink;
 
-/// Values of a patch up to which this pays: the packed kernel stays in the L1 cache next to the images.
+/// Maximum number of values in a patch for which this pays off: the packed kernel stays in the L1 cache next to the images.
 pub(crate) const MOST_TAPS: usize = 64;
-/// Windows in a row that a tile may need.
+/// Minimum number of windows in a row: the size of the largest tile.
 pub(crate) const LEAST_WINDOWS: usize = MAX_ROWS / 4;
 
-/// Rows of windows to be computed.
+/// A job: rows of windows to be computed.
 pub(crate) struct SmallChannelConv<'a> {
-    /// The first patch, from which all others follow.
+    /// Pointer to the first patch, from which all others are derived.
     pub(crate) source: *const f32,
-    /// Floats from a pixel to the next and from a row of pixels to the next.
+    /// Floats from a pixel to the next, and from a row of pixels to the next.
     pub(crate) step: usize,
     pub(crate) row: usize,
-    /// For each value of a patch: where it is from the patch's first.
+    /// For each value of a patch: its offset from the first.
     pub(crate) offsets: &'a [usize],
     pub(crate) matrix: &'a PackedMatrix,
     pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) relu: bool,
     pub(crate) sink: &'a Sink<'a>,
-    /// The first window, counted over all images; rows of windows; all have `sink.place.windows[1]`.
+    /// The first window, counted over all images, and the number of rows of windows; each row has `sink.place.windows[1]`.
     pub(crate) first: usize,
     pub(crate) rows: usize,
     pub(crate) to: *mut f32,
@@ -61,7 +61,7 @@ impl<S: Simd, const STEP: usize> Tile<S> for Windows<'_, STEP> {
     unsafe fn run<const ROWS: usize, const WIDTH: usize>(self, simd: S) {
         let job = self.job;
         let step = if STEP > 0 { STEP } else { job.step };
-        // SAFETY: the caller's promise, see `few_forward`.
+        // SAFETY: guaranteed by the caller of `few_forward`.
         unsafe {
             let start: [S::Vector; WIDTH] = match job.bias {
                 Some(bias) => load_row(simd, bias.as_ptr().add(self.shape.start), self.shape.tail),
@@ -85,7 +85,7 @@ impl<S: Simd, const STEP: usize> Tile<S> for Windows<'_, STEP> {
                 }
                 panel = panel.add(WIDTH * S::LANES);
             }
-            // Written out, so that the sums stay in registers.
+            // Unrolled by hand, so that the sums stay in registers.
             self.put::<S, 0, ROWS, WIDTH>(simd, &sums, &scale, &start);
             self.put::<S, 1, ROWS, WIDTH>(simd, &sums, &scale, &start);
             self.put::<S, 2, ROWS, WIDTH>(simd, &sums, &scale, &start);
@@ -95,7 +95,7 @@ impl<S: Simd, const STEP: usize> Tile<S> for Windows<'_, STEP> {
 }
 
 impl<const STEP: usize> Windows<'_, STEP> {
-    /// Writes the maxima of one window of the tile, if it has as many.
+    /// Writes the maxima of window `WINDOW` of the tile, if the tile has that many.
     ///
     /// # Safety
     /// As [`few_forward`].
@@ -151,7 +151,7 @@ unsafe fn forward_rows<S: Simd, const STEP: usize>(simd: S, job: &SmallChannelCo
 
 multiversion! {
     fn forward[simd: S](job: &SmallChannelConv) {
-        // SAFETY: what `few_forward` was promised.
+        // SAFETY: guaranteed by the caller of `few_forward`.
         unsafe {
             match job.step {
                 1 => forward_rows::<S, 1>(simd, job),
@@ -166,7 +166,7 @@ multiversion! {
 ///
 /// # Safety
 /// The source is readable under all windows, `to` has room for the maxima of all images, no other thread writes these
-/// windows, and there are [`LEAST_WINDOWS`] in a row.
+/// windows, and there are at least [`LEAST_WINDOWS`] in a row.
 pub(crate) unsafe fn few_forward(isa: Isa, job: &SmallChannelConv) {
     forward(isa, job);
 }

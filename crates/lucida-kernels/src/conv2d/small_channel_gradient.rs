@@ -1,8 +1,8 @@
-//! The gradient of a 3x3 kernel over few channels, where the convolution ends in a maximum over windows of 2x2.
+//! The gradient of a 3x3 kernel with few input channels, for a convolution with 2x2 max pooling.
 //!
-//! With one channel or three the kernel has 9 or 27 taps: so few that a vector of filters has all its sums in registers. The
-//! general kernel ([`crate::gemm::transposed()`]) needs the gradient of the pixels first, three quarters zeros, and goes
-//! over it once for each dozen of taps; here it stays in the switches of the windows and is looked at once.
+//! With one or three channels the kernel has 9 or 27 taps, so few that all sums of a vector of filters fit in registers.
+//! The general kernel ([`crate::gemm::transposed()`]) needs the gradient of the pixels first, three quarters zeros, and
+//! traverses it once for each dozen taps; here the gradient is decoded from the switches of the windows on the fly, once.
 //!
 //! ```text
 //!   registers: a vector of filters for each tap        for each window, and each of its pixels p:
@@ -12,13 +12,13 @@
 //!       ...
 //! ```
 //!
-//! Sixteen registers have room for the 9 sums of one channel. For 27 they would have to go over the windows three times, and
-//! make their gradients from the switches each time: there the general kernel is faster, but for AVX-512, which has one
-//! multiply-add for all four pixels ([`lookup`]).
+//! Sixteen registers hold the 9 sums of one channel. For 27 sums the windows would be traversed three times, decoding the
+//! switches each time: there the general kernel is faster, except with AVX-512, which needs one multiply-add for all four
+//! pixels ([`lookup`]).
 //!
-//! On two threads of an EPYC (Zen 1, AVX2) the first kernel of MNIST's network (1 channel, 24 filters, batch 256) takes 2.3
-//! ms instead of 3.2. Three channels in this way, a row of the kernel at a time (the first of basic-cnn: 3 channels, 32
-//! filters, batch 32 at 150x150), took 29.8 ms where the general kernel takes 21.8.
+//! On two threads of an EPYC (Zen 1, AVX2) the gradient of the first kernel of the MNIST network (1 channel, 24 filters,
+//! batch 256) takes 2.3 ms instead of 3.2. Three channels with this method, one row of the kernel at a time (the first of
+//! basic-cnn: 3 channels, 32 filters, batch 32 at 150x150), took 29.8 ms where the general kernel takes 21.8.
 
 #[cfg(target_arch = "x86_64")]
 mod lookup;
@@ -30,11 +30,11 @@ use crate::simd::{Isa, multiversion};
 
 use super::switches::Switches;
 
-/// Rows of windows, and the pixels under them.
+/// A job: rows of windows, and the pixels under them.
 pub(crate) struct SmallChannelGradient<'a> {
-    /// The first pixel of the first patch, from which all others follow.
+    /// Pointer to the first pixel of the first patch, from which all others are derived.
     pub(crate) source: *const f32,
-    /// Floats from a patch to the next, to the next row of patches, and from a row of the source to the next.
+    /// Floats between patches, between rows of patches, and between rows of the source.
     pub(crate) step: usize,
     pub(crate) row: usize,
     pub(crate) source_row: usize,
@@ -42,25 +42,24 @@ pub(crate) struct SmallChannelGradient<'a> {
     /// The gradient of all maxima.
     pub(crate) values: *const f32,
     pub(crate) switches: &'a Switches,
-    /// The first window, counted over all images, and rows of windows.
+    /// The first window, counted over all images, and the number of rows of windows.
     pub(crate) first: usize,
     pub(crate) rows: usize,
-    /// The sums, (row, column, channel, filter).
+    /// The sums: shape (row, column, channel, filter).
     pub(crate) out: *mut f32,
-    /// Add to what is there.
+    /// Add to the sums instead of overwriting them.
     pub(crate) accumulate: bool,
 }
 
 /// Rows and columns of the kernel.
 const TAPS: usize = 3;
 
-/// Whether there is a kernel for a convolution of these taps, channels and floats from a patch to the next, and it is worth
-/// while.
+/// Whether a specialized kernel exists for these taps, channels and floats between patches, and is faster.
 pub(crate) fn small_channel_gradient_fits(isa: Isa, taps: [usize; 2], channels: usize, step: usize) -> bool {
     taps == [TAPS, TAPS] && (channels == 1 || looks_up(isa, channels, step))
 }
 
-/// Whether [`lookup`] computes it.
+/// Whether [`lookup`] computes the gradient.
 #[cfg(target_arch = "x86_64")]
 fn looks_up(isa: Isa, channels: usize, step: usize) -> bool {
     isa.0 == Kind::Avx512 && lookup::fits(channels, step)
@@ -115,11 +114,11 @@ multiversion! {
     }
 }
 
-/// Sums the gradient of the kernel over rows of windows.
+/// Adds up the kernel gradient over rows of windows.
 ///
 /// # Safety
-/// [`small_channel_gradient_fits`]; the source is readable under all windows, the values and the switches have them all, and
-/// `out` has room for the kernel, which no other thread uses.
+/// [`small_channel_gradient_fits`] returns true; the source is readable under all windows, the values and the switches
+/// contain them all, and `out` has room for the kernel and is not accessed by other threads.
 pub(crate) unsafe fn small_channel_gradient(isa: Isa, job: &SmallChannelGradient) {
     #[cfg(target_arch = "x86_64")]
     if looks_up(isa, job.channels, job.step) {

@@ -1,8 +1,8 @@
-//! Convolutions that end in a maximum over windows of 2x2 pixels, side by side.
+//! Convolutions fused with 2x2 max pooling with stride two.
 //!
-//! Only the maxima are written, a quarter of the sums. The backward pass also needs which of the four pixels held
-//! the maximum: a [`Switch`] for each vector of channels, eight bytes that each instruction set has its own way with
-//! (masks of lanes, or a number for each lane). A lane has no pixel where a ReLU has dropped its maximum.
+//! Only the maxima are written, a quarter of the sums. The backward pass also needs to know which of the four pixels held
+//! the maximum: a [`Switch`] per vector of channels, eight bytes in an encoding specific to the instruction set (lane
+//! masks, or a number per lane). A lane has no pixel if a ReLU has dropped its maximum.
 //!
 //! ```text
 //!   sums, in registers or L2        written                 switch of a vector    read again as
@@ -13,37 +13,38 @@
 //!    4 x 4 bytes                    4 bytes                 half a byte
 //! ```
 //!
-//! Against a pass of its own that reads the sums, and one back that writes their gradient: the training step of the MNIST
-//! network, batch 256, wrote and read 32 MB of sums and as much of their gradients, see the table in [`super`].
+//! A separate pooling pass would read all sums, and its backward pass would write all their gradients: in a training step
+//! of the MNIST network with batch 256, 32 MB of sums and as much of gradients.
 
 use crate::cpu::{Cpu, SharedMut, part_range, parts_of};
 use crate::gemm::{load_vector, store_vector};
 use crate::simd::{Simd, Switch, multiversion};
 
-/// Which pixel of each window held the maximum: for each window and vector of channels a switch for its pixels, in rows.
+/// Which pixel of each window held the maximum: for each window (in row-major order) and vector of channels, a switch for
+/// its four pixels.
 #[derive(Debug)]
 pub(crate) struct Switches {
     switches: Vec<Switch>,
     place: SwitchLayout,
 }
 
-/// How the switches and the maxima lie.
+/// The layout of switches and maxima.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SwitchLayout {
     /// Rows and columns of windows.
     pub(crate) windows: [usize; 2],
     pub(crate) channels: usize,
-    /// Vectors of channels.
+    /// Number of vectors of channels.
     vectors: usize,
 }
 
 impl SwitchLayout {
-    /// Maxima of one image.
+    /// Number of maxima per image.
     pub(crate) fn len(&self) -> usize {
         self.windows[0] * self.windows[1] * self.channels
     }
 
-    /// The switch of a window, counted over all images, and a vector.
+    /// Index of the switch of a window (counted over all images) and a vector of channels.
     #[inline(always)]
     pub(crate) fn switch(&self, window: usize, vector: usize) -> usize {
         window * self.vectors + vector
@@ -51,7 +52,7 @@ impl SwitchLayout {
 }
 
 impl Switches {
-    /// For images of `output` pixels, both numbers even.
+    /// Allocates switches for images of `output` pixels, both numbers even.
     pub(crate) fn new(cpu: Cpu, output: [usize; 2], channels: usize, batch: usize) -> Self {
         let windows = output.map(|pixels| pixels / 2);
         let vectors = channels.div_ceil(cpu.isa().lanes());
@@ -63,29 +64,29 @@ impl Switches {
         self.place
     }
 
-    /// Whether there are switches for this many images.
+    /// Whether there are enough switches for this many images.
     pub(crate) fn hold(&self, batch: usize) -> bool {
         self.place.switch(batch * self.place.windows[0] * self.place.windows[1], 0) <= self.switches.len()
     }
 
-    /// The first.
+    /// Pointer to the first switch.
     pub(crate) fn start(&self) -> *const Switch {
         self.switches.as_ptr()
     }
 
-    /// Open to several threads, each for windows of its own.
+    /// Gives shared write access: each thread writes different windows.
     pub(crate) fn sink(&mut self) -> Sink<'_> {
         Sink { place: self.place, switches: SharedMut::new(&mut self.switches) }
     }
 }
 
-/// Where maxima go.
+/// The destination of maxima and switches.
 pub(crate) struct Sink<'a> {
     pub(crate) place: SwitchLayout,
     switches: SharedMut<'a, Switch>,
 }
 
-/// What a pass reads: images as they are, or the gradient of maxima, each to be taken to the pixel that held it.
+/// The source of a pass: images, or the gradient of maxima, which is unpooled to the pixel that held each of them.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) values: &'a [f32],
@@ -93,14 +94,14 @@ pub(crate) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Images as they are.
+    /// Unpooled images.
     pub(crate) fn plain(values: &'a [f32]) -> Self {
         Self { values, switches: None }
     }
 }
 
 impl Sink<'_> {
-    /// Writes one window: `values` in rows, of the vector that begins at `channel`.
+    /// Writes one window: `values` has its pixels in row-major order, for the vector that starts at `channel`.
     ///
     /// # Safety
     /// `to` has room for all the maxima of all images, and no other thread writes this window.
@@ -133,7 +134,7 @@ multiversion! {
                 assert!(corner.len() >= row + 2 * channels);
                 for channel in (0..channels).step_by(S::LANES) {
                     let count = (channels - channel).min(S::LANES);
-                    // SAFETY: the window lies within the sums, as checked above; the rest is the caller's promise.
+                    // SAFETY: the window lies within the sums, as checked above; the caller guarantees the rest.
                     unsafe {
                         let at = corner.as_ptr().add(channel);
                         let values = [
@@ -193,7 +194,7 @@ multiversion! {
     }
 }
 
-/// Takes the gradient of maxima to the pixels of row `row` of image `image`, from column `column` on.
+/// Unpools the gradient of maxima to the pixels of row `row` of image `image`, from column `column` on.
 pub(crate) fn unpool_row(
     cpu: Cpu,
     source: &[f32],
@@ -218,7 +219,7 @@ multiversion! {
             let windows = source.len() / channels;
             assert!(switches.len() >= windows * vectors, "switches of all windows");
             let mut sum = simd.splat(0.0);
-            // By addresses: this is all that there is to do for a vector, and an iterator's turn takes as long.
+            // Raw addresses: there is so little work per vector that the overhead of an iterator would double it.
             for window in 0..windows {
                 // SAFETY: `count` floats from `channel` on are in the window's channels, and its switch among all, as
                 // checked.
@@ -238,8 +239,8 @@ multiversion! {
     }
 }
 
-/// `out[c]`: the sum of the gradient of the sums under the windows, the gradient of a bias. In the same order as
-/// [`crate::ops::sum_rows`] takes, whose work memory it needs.
+/// Computes the gradient of a bias: `out[c]` is the sum of the output gradient over the windows with a choice. Adds in the
+/// same order as [`crate::ops::sum_rows`], and needs the same workspace.
 pub(crate) fn sum_open(cpu: Cpu, source: &[f32], switches: &Switches, out: &mut [f32], workspace: &mut [f32]) {
     const GROUP: usize = 256;
     let (channels, place) = (out.len(), switches.place);
@@ -286,7 +287,7 @@ mod tests {
         }
     }
 
-    /// All passes against a convolution without, then a maximum, and the passes back one after the other.
+    /// Compares all passes with an unfused convolution followed by max pooling, and their backward passes.
     fn check(cpu: Cpu, shape: Conv2dShape, batch: usize, relu: bool) {
         for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
             if algorithm == Algorithm::Winograd && !winograd_fits(&shape) {

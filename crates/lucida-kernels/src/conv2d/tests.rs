@@ -1,10 +1,10 @@
-//! All passes against their definition, computed by plain loops in 64 bits.
+//! All passes against their definition, computed with plain loops in `f64`.
 
 use super::algorithm::{is_depthwise, winograd_fits};
 use super::*;
 use crate::simd::Isa;
 
-/// A repeatable stream of numbers in -1..1.
+/// Reproducible pseudo-random numbers in -1..1.
 pub(super) fn numbers(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..len)
@@ -17,7 +17,7 @@ pub(super) fn numbers(len: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
-/// Calls `visit(output, input, kernel)` with the indices of every product in the definition.
+/// Calls `visit(output, input, kernel)` with the indices of every product of the convolution.
 pub(super) fn products(shape: &Conv2dShape, batch: usize, mut visit: impl FnMut(usize, usize, usize)) {
     for n in 0..batch {
         for y in 0..shape.output[0] {
@@ -60,7 +60,7 @@ pub(super) fn prepare(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, capaci
     Conv2d::with_algorithms(cpu, shape, capacity, gradients, Algorithms::all(algorithm), false)
 }
 
-/// A residual and activations of the three kinds: without an upper bound, with one, and not the identity between bounds.
+/// Checks a residual with activations of three kinds: a lower bound only, two bounds, and not the identity between bounds.
 fn check_finished(
     conv: &mut Conv2d,
     input: &[f32],
@@ -70,7 +70,7 @@ fn check_finished(
     what: &dyn Fn(&str) -> String,
 ) {
     let residual = numbers(sums.len(), 7);
-    // Bounds of the sums' magnitude, which is what they are rounded by.
+    // Bounds relative to the magnitude of the sums, which determines their rounding.
     let most = sums.iter().fold(0.0, |most: f64, sum| most.max(sum.abs()));
     let (low, high) = (-0.5 * most as f32, 0.75 * most as f32);
     let clip = |x: f64| x.clamp(f64::from(low), f64::from(high));
@@ -90,7 +90,7 @@ fn check_finished(
     }
 }
 
-/// What is not a number passes the bounds of an activation, so that a network that has diverged shows it.
+/// NaN passes through the bounds of an activation, so that a diverged network is noticed.
 #[test]
 fn activations_keep_what_is_not_a_number() {
     for cpu in cpus() {
@@ -111,7 +111,7 @@ fn activations_keep_what_is_not_a_number() {
     }
 }
 
-/// Checks each algorithm that can compute this shape.
+/// Checks each algorithm that supports this shape.
 fn check(cpu: Cpu, shape: Conv2dShape, batch: usize, capacity: usize) {
     check_with(Algorithm::Direct, cpu, shape, batch, capacity);
     if shape.groups == 1 {
@@ -182,7 +182,7 @@ fn check_with(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize, 
     close(&grad_kernel, &expected, &what("backward to the kernel"));
 }
 
-/// With a linear map of the input added to what is there, through a ReLU and not.
+/// Checks an added linear map of the input, accumulated, with and without a ReLU.
 fn check_mapped(
     conv: &mut Conv2d,
     batch: usize,
@@ -218,7 +218,7 @@ fn check_mapped(
     }
 }
 
-/// The same convolution with a dilation, and with groups.
+/// The same convolution, dilated and in groups.
 fn dilated(shape: Conv2dShape, dilation: [usize; 2], groups: usize) -> Conv2dShape {
     let reach = [0, 1].map(|axis| (shape.kernel[axis] - 1) * dilation[axis] + 1);
     let spread = match shape.padding {
@@ -385,7 +385,7 @@ fn transposed_convolutions() {
             dilated(same(6, 7, channels, filters, [3, 3], [1, 1]), [1, 1], groups),
             dilated(same(9, 8, channels, filters, [3, 2], [2, 3]), [1, 1], groups),
             dilated(valid(11, 12, channels, filters, [3, 3], [2, 2]), [2, 1], groups),
-            dilated(valid(10, 9, channels, filters, [2, 2], [3, 4]), [1, 1], groups), // pixels that nothing reaches
+            dilated(valid(10, 9, channels, filters, [2, 2], [3, 4]), [1, 1], groups), // some pixels are not reached by any tap
         ]
     };
     for cpu in cpus() {

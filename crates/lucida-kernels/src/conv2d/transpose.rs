@@ -1,8 +1,8 @@
-//! Transposed convolution: the pass back to the input of a convolution, as a layer of its own.
+//! Transposed convolution: the input gradient of a convolution, as a layer.
 //!
-//! With the convolution that takes its output to its input, `Y` is what the gradient `X` would give back: forward is that
-//! pass, the gradient of the input is the forward pass of the gradient, and the gradient of the kernel is the same product
-//! with both sides exchanged. So there is nothing to compute here that a [`Conv2d`] cannot.
+//! Consider the convolution that maps this layer's output to its input. The forward pass of this layer is that
+//! convolution's input gradient, the input gradient is its forward pass, and the kernel gradient is its kernel gradient
+//! with both operands exchanged. So a [`Conv2d`] computes everything.
 
 use super::algorithm::Algorithms;
 use super::pass::ConvEpilogue;
@@ -12,23 +12,24 @@ use crate::buffer::with_scratch;
 use crate::cpu::Cpu;
 use crate::ops::Pointwise;
 
-/// A transposed convolution prepared for one shape, one largest batch and one processor.
+/// A transposed convolution prepared for one shape, one maximum batch size and one processor.
 #[derive(Debug)]
 pub struct Conv2dTranspose {
-    /// From the output to the input.
+    /// The convolution from the output to the input.
     conv: Conv2d,
 }
 
 impl Conv2dTranspose {
-    /// Prepares it for up to `batch` images. `shape` is that of the convolution from the output to the input: its height,
-    /// width and channels are those of the output, its filters the channels of the input. `exact` as in
-    /// [`Conv2d::direct`].
+    /// Prepares the layer for up to `batch` images. `shape` is that of the convolution from the output to the input: its
+    /// height, width and channels are those of the output, its filters are the channels of the input. `exact` excludes
+    /// Winograd, as in [`Conv2d::direct`].
     ///
     /// # Panics
     /// When a size is zero.
     pub fn new(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients, exact: bool) -> Self {
         check_sizes(&shape, batch);
-        // Chosen as for a convolution with these gradients, so that without any it does not depend on the batch.
+        // The same choice as for a convolution with these gradients: without gradients it does not depend on the batch
+        // size.
         let algorithms = match exact {
             true => Algorithms::exact(cpu, &shape),
             false => Algorithms::choose(cpu, &shape, batch, gradients),
@@ -37,15 +38,15 @@ impl Conv2dTranspose {
         Self { conv: Conv2d::with_algorithms(cpu, shape, batch, gradients, algorithms, false) }
     }
 
-    /// Packs a kernel of shape (row, column, output channel of a group, input channel) for the passes to come.
+    /// Packs a kernel of shape (row, column, output channel of a group, input channel) for the following passes.
     ///
     /// # Panics
-    /// When `kernel` has another length.
+    /// When `kernel` has a wrong length.
     pub fn set_kernel(&mut self, kernel: &[f32]) {
         self.conv.set_kernel(kernel);
     }
 
-    /// The output from the input, both (batch, height, width, channel), then the bias and ReLU if asked for.
+    /// Computes the output from the input, both (batch, height, width, channel), with the bias and a ReLU when `relu`.
     ///
     /// # Panics
     /// When a length does not fit.
@@ -55,8 +56,8 @@ impl Conv2dTranspose {
         self.conv.backward(batch, input, output, finish);
     }
 
-    /// The gradient of the input from that of the output (before any activation); added to `grad_input` when
-    /// `accumulate`.
+    /// Computes the gradient of the input from the gradient of the output (before any activation), and adds it to
+    /// `grad_input` when `accumulate`.
     ///
     /// # Panics
     /// When a length does not fit.
@@ -70,22 +71,21 @@ impl Conv2dTranspose {
         });
     }
 
-    /// The gradient of the kernel from the input and the gradient of the output (before any activation).
+    /// Computes the gradient of the kernel from the input and the gradient of the output (before any activation).
     ///
     /// # Panics
-    /// When a length does not fit, or it was not prepared for this.
+    /// When a length does not fit, or the layer was not prepared for this pass.
     pub fn backward_kernel(&mut self, batch: usize, input: &[f32], grad_output: &[f32], grad_kernel: &mut [f32]) {
         self.conv.backward_kernel(batch, grad_output, input, grad_kernel);
     }
 
-    /// The names of the algorithms: forward, back to the input, back to the kernel; none for a pass that it was not
-    /// prepared for.
+    /// Names of the algorithms: forward, input gradient, kernel gradient; `None` for a pass that was not prepared.
     pub fn algorithms(&self) -> [Option<&'static str>; 3] {
         let [forward, backward, kernel] = self.conv.algorithms();
         [backward, forward, kernel]
     }
 
-    /// Multiplications and additions of a pass by the definition, for one image.
+    /// Multiplications and additions of a pass for one image, by the definition of convolution.
     pub fn operations(&self) -> f64 {
         self.conv.operations()
     }

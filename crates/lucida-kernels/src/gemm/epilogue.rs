@@ -1,26 +1,26 @@
-//! What is done to sums while they are in registers, before they are written.
+//! Operations applied to sums in registers before they are stored.
 
 use crate::ops::{Pointwise, activate};
 use crate::simd::{Isa, Simd};
 
 use super::tile::{load_row, store_row};
 
-/// What becomes of a sum `s`: `f(scale s + bias + residual)`, with `f` an activation.
+/// The epilogue of a sum `s`: `f(scale s + bias + residual)`, where `f` is an activation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epilogue {
-    /// Start from what is in the target.
+    /// Start from the values in the target.
     pub(crate) accumulate: bool,
-    /// One float for each column that its sums are multiplied with, or null.
+    /// One factor per column, or null.
     pub(crate) scale: *const f32,
-    /// One float for each column, added after that, or null.
+    /// One float per column, added after scaling, or null.
     pub(crate) bias: *const f32,
-    /// Added after that: laid out as the target, or null.
+    /// Added after the bias: same layout as the target, or null.
     pub(crate) residual: *const f32,
-    /// The least and the largest value: what a ReLU does in registers.
+    /// Lower and upper bound, applied in registers: a ReLU, for example.
     pub(crate) bounds: [f32; 2],
-    /// An activation that follows; none that [`bounds`](Self::bounds) can express.
+    /// An activation applied after that, which [`bounds`](Self::bounds) cannot express.
     pub(crate) activation: Option<Pointwise>,
-    /// Sums become zero where this, laid out as the target, is not positive; or null.
+    /// Sums are set to zero where this (same layout as the target) is not positive; or null.
     pub(crate) gate: *const f32,
 }
 
@@ -39,21 +39,21 @@ impl Default for Epilogue {
     }
 }
 
-/// Where the sums of a tile go.
+/// The destination of a tile's sums.
 #[derive(Clone, Copy)]
 pub(crate) struct TileTarget<'a> {
-    /// Where each row goes.
+    /// The destination of each row.
     pub(crate) outs: &'a [*mut f32],
-    /// What residual and gate are laid out as.
+    /// The base address of the target, whose layout residual and gate share.
     pub(crate) target: *mut f32,
     /// The first column.
     pub(crate) column: usize,
-    /// Lanes of the last vector that are written.
+    /// Number of lanes of the last vector that are written.
     pub(crate) tail: usize,
 }
 
 impl Epilogue {
-    /// The same for the columns from this one on.
+    /// The epilogue for the columns from `column` on.
     pub(crate) fn at_column(self, column: usize) -> Self {
         let from = |values: *const f32| if values.is_null() { values } else { values.wrapping_add(column) };
         Self {
@@ -65,11 +65,11 @@ impl Epilogue {
         }
     }
 
-    /// Finishes the sums of a tile and writes as many rows of them as it has targets.
+    /// Applies the epilogue to the sums of a tile and stores the rows that have a destination.
     ///
     /// # Safety
-    /// The targets are writable over the tile's columns; scale and bias are null or have a float for each of these;
-    /// residual and gate are null or readable where the targets are writable.
+    /// The destinations are writable over the tile's columns; scale and bias are null or have a float for each of these;
+    /// residual and gate are null or readable where the destinations are writable.
     #[inline(always)]
     pub(crate) unsafe fn write<S: Simd, const ROWS: usize, const WIDTH: usize>(
         &self,
@@ -116,7 +116,7 @@ impl Epilogue {
         }
     }
 
-    /// Scale and bias.
+    /// Applies scale and bias.
     ///
     /// # Safety
     /// As [`write`](Self::write).
@@ -152,7 +152,7 @@ impl Epilogue {
 /// Bounds that change nothing.
 pub(crate) const UNBOUNDED: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 
-/// The activation of rows of `len` floats, which are still in the cache.
+/// Applies the activation to rows of `len` floats, which are still in the cache.
 ///
 /// # Safety
 /// The rows are writable, and do not overlap.
@@ -164,7 +164,7 @@ unsafe fn activate_rows(isa: Isa, activation: Pointwise, rows: &[*mut f32], len:
     }
 }
 
-/// `min(max(s, least), most)`; what is not a number stays that.
+/// Computes `min(max(s, least), most)`, propagating NaN.
 #[inline(always)]
 fn bound<S: Simd, const ROWS: usize, const WIDTH: usize>(
     simd: S,

@@ -1,10 +1,10 @@
-//! The matrix products under the convolutions and the dense layers.
+//! Matrix products for convolutions and dense layers.
 //!
-//! After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): the right-hand side is
-//! packed once into panels as wide as a tile, and a micro-kernel multiplies a few rows with one panel, its sums all in
-//! registers. Unlike there the left-hand side is not packed at all: a row is given by the addresses of its pieces
-//! ([`Segment`]), so the rows of a convolution are read straight from the image, one piece for each row of the
-//! filter (Dukhan, "The Indirect Convolution Algorithm", 2019).
+//! After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): the right-hand side is packed
+//! once into panels as wide as a tile, and a micro-kernel multiplies a few rows with one panel, keeping all its sums in
+//! registers. Unlike there the left-hand side is not packed at all: a row is given by the addresses of its segments
+//! ([`Segment`]), so the rows of a convolution are read directly from the image, one segment per row of the filter (Dukhan,
+//! "The Indirect Convolution Algorithm", 2019).
 //!
 //! ```text
 //!               panel 0    panel 1               one panel: k rows of `width` vectors, one after the other

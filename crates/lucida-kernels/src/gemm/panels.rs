@@ -1,27 +1,27 @@
-//! Packing a right-hand side into panels.
+//! Packing of the right-hand side into panels.
 
 use crate::buffer::Buffer;
 use crate::cpu::{Cpu, SharedMut};
 use crate::simd::Isa;
 
-/// A group of columns that one tile covers.
+/// A group of columns as wide as one tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Panel {
     /// The first column.
     pub(crate) start: usize,
-    /// Vectors in a row of the panel.
+    /// Width in vectors.
     pub(crate) width: usize,
     /// Lanes of the last vector that are columns; the others are padding.
     pub(crate) tail: usize,
 }
 
-/// Cuts `columns` into panels as wide as the widest tile, but leaves no last panel of one vector where the one before
-/// can give it one: a tile of width one has too few sums to hide the latency of the multiply-add well.
+/// Splits `columns` into panels as wide as the widest tile. If the last panel would be one vector wide, the one before it
+/// gives up a vector: a tile of width one has too few sums to hide the latency of the multiply-adds well.
 pub(crate) fn panels(isa: Isa, columns: usize) -> Vec<Panel> {
     panels_of(isa, columns, isa.max_tile_width())
 }
 
-/// As [`panels`], none wider than `widest` vectors.
+/// As [`panels`], but none wider than `widest` vectors.
 pub(crate) fn panels_of(isa: Isa, columns: usize, widest: usize) -> Vec<Panel> {
     let lanes = isa.lanes();
     let mut left = columns.div_ceil(lanes);
@@ -41,7 +41,7 @@ pub(crate) fn panels_of(isa: Isa, columns: usize, widest: usize) -> Vec<Panel> {
     found
 }
 
-/// A matrix of `depth x columns`, packed in panels.
+/// A `depth x columns` matrix, packed into panels.
 #[derive(Debug)]
 pub(crate) struct PackedMatrix {
     pub(crate) depth: usize,
@@ -53,7 +53,7 @@ pub(crate) struct PackedMatrix {
 }
 
 impl PackedMatrix {
-    /// Room for a matrix; zero until [`pack`](Self::pack).
+    /// Allocates a matrix; it is zero until [`pack`](Self::pack).
     pub(crate) fn new(isa: Isa, depth: usize, columns: usize) -> Self {
         let panels = panels(isa, columns);
         let lanes = isa.lanes();
@@ -92,7 +92,7 @@ impl PackedMatrix {
         });
     }
 
-    /// For those who compute the elements instead of copying them.
+    /// Gives write access, for elements that are computed instead of copied.
     pub(crate) fn writer(&mut self) -> PackedWriter<'_> {
         PackedWriter {
             panels: &self.panels,
@@ -102,7 +102,7 @@ impl PackedMatrix {
         }
     }
 
-    /// Row `k` of a panel.
+    /// Pointer to row `k` of a panel.
     pub(crate) fn row(&self, panel: usize, k: usize) -> *const f32 {
         debug_assert!(k <= self.depth);
         let at = self.starts[panel] + k * self.panels[panel].width * self.lanes;
@@ -110,7 +110,7 @@ impl PackedMatrix {
     }
 }
 
-/// The panels of a [`PackedMatrix`], open to several threads.
+/// The panels of a [`PackedMatrix`], shared by several threads for writing.
 pub(crate) struct PackedWriter<'a> {
     pub(crate) panels: &'a [Panel],
     starts: &'a [usize],
@@ -119,7 +119,7 @@ pub(crate) struct PackedWriter<'a> {
 }
 
 impl PackedWriter<'_> {
-    /// Row `k` of a panel: `width` vectors.
+    /// Pointer to row `k` of a panel: `width` vectors.
     #[inline(always)]
     pub(crate) fn row(&self, panel: usize, k: usize) -> *mut f32 {
         self.data.at(self.starts[panel] + k * self.panels[panel].width * self.lanes)

@@ -1,15 +1,16 @@
-//! Memory that is asked for while something else is computed.
+//! Software prefetching during other computations.
 //!
-//! A product between transforms runs in the caches and leaves the memory idle; the transforms around it then wait for the
-//! memory: 64 channels of 512x512 pixels are 67 MB. So a product asks, a few lines of the cache after each tile, for what
-//! comes after it, and the two overlap:
+//! The matrix products between transforms run from the caches and leave memory bandwidth idle; the transforms around them
+//! then wait for memory: 64 channels of 512x512 pixels are 67 MB. So after each tile a product prefetches a few cache lines
+//! of the data needed next, and the two overlap:
 //!
 //! ```text
 //!   tiles of a product     | 6 rows | 6 rows | 6 rows | 6 rows | ...     no load waits
 //!   lines asked for            12       12       12       12             patches of the next block, pixels of this one
 //! ```
 //!
-//! All lines of a product at once fill the queue of a core's open misses, and its own loads wait behind them.
+//! Prefetching all lines at once would fill the core's miss queue, and the loads of the product itself would wait behind
+//! it.
 
 use std::ops::Range;
 
@@ -17,10 +18,10 @@ use crate::simd::Simd;
 
 /// Floats of a cache line.
 const LINE: usize = 16;
-/// Pieces that are remembered; what is asked for beyond is not fetched.
+/// Maximum number of ranges; further requests are ignored.
 const PIECES: usize = 48;
 
-/// One piece of memory, to be fetched line by line.
+/// A memory range that is prefetched line by line.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lines {
     next: *const f32,
@@ -37,12 +38,12 @@ impl Lines {
         Self { next, end }
     }
 
-    /// Without the first `count`.
+    /// The range without its first `count` lines.
     pub(crate) fn after(self, count: usize) -> Self {
         Self { next: self.next.wrapping_add(count * LINE).min(self.end), end: self.end }
     }
 
-    /// Fetches the next line, if there is one.
+    /// Prefetches the next line, if any.
     #[inline(always)]
     pub(crate) fn fetch<S: Simd>(&mut self, simd: S) {
         if self.next < self.end {
@@ -52,16 +53,16 @@ impl Lines {
     }
 }
 
-/// Pieces of memory, to be fetched line by line.
+/// Memory ranges that are prefetched line by line.
 #[derive(Debug)]
 pub(crate) struct Prefetcher {
-    /// Start and end of each.
+    /// Start and end of each range.
     pieces: [[*const f32; 2]; PIECES],
     count: usize,
-    /// The piece that is being fetched, and the line.
+    /// Index of the current range, and the next line in it.
     piece: usize,
     line: *const f32,
-    /// Lines for each product.
+    /// Number of lines to prefetch per product.
     share: usize,
 }
 
@@ -71,7 +72,7 @@ impl Prefetcher {
         Self { pieces: [[nowhere; 2]; PIECES], count: 0, piece: 0, line: nowhere, share: 0 }
     }
 
-    /// Asks for `len` floats. They need not be there: nothing is read.
+    /// Requests `len` floats. The memory is never read, so any address is valid.
     pub(crate) fn prefetch(&mut self, start: *const f32, len: usize) {
         if len == 0 {
             return;
@@ -97,12 +98,12 @@ impl Prefetcher {
         self.line = self.pieces[0][0];
     }
 
-    /// Lines for each product.
+    /// Number of lines to prefetch per product.
     pub(crate) fn share(&self) -> usize {
         self.share
     }
 
-    /// Fetches the next lines, as far as there are any.
+    /// Prefetches up to `lines` further lines.
     #[inline(always)]
     pub(crate) fn fetch<S: Simd>(&mut self, simd: S, lines: usize) {
         for _ in 0..lines {
@@ -113,7 +114,7 @@ impl Prefetcher {
         }
     }
 
-    /// The next line.
+    /// Returns the next line to prefetch.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<*const f32> {
         if self.piece == self.count {
@@ -149,7 +150,7 @@ mod tests {
         let mut ahead = Prefetcher::nothing();
         ahead.prefetch(at(160), 32);
         ahead.prefetch(at(320), 17);
-        // Starts where the last ends, or within it: one piece.
+        // Starts where the last range ends, or within it: merged into one range.
         ahead.prefetch(at(337), 15);
         ahead.prefetch(at(330), 10);
         ahead.prefetch(at(64), 1);

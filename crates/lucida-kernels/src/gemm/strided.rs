@@ -1,14 +1,14 @@
-//! Small products in large numbers: what is between Winograd's transforms.
+//! Batches of small matrix products: the step between the Winograd transforms.
 //!
-//! The matrices of one position are at most a few dozen rows by a few hundred columns, so a tile lasts only some
-//! hundred cycles and what is around its inner loop counts. Unlike an image's patches their rows lie a constant
-//! distance apart: a tile needs one address and one step on either side, and neither bias, ReLU nor pieces of a row.
-//! One kernel serves a left-hand side with rows (Winograd's correlations) and a transposed one (its kernel gradient).
+//! The matrix of a position is at most a few dozen rows by a few hundred columns, so a tile takes only some hundred cycles
+//! and the overhead around its inner loop matters. Unlike the patches of an image, the rows are a constant distance apart:
+//! a tile needs one address and one stride per side, and neither bias, ReLU nor segments. One kernel serves a row-major
+//! left-hand side (Winograd correlations) and a transposed one (the Winograd kernel gradient).
 //!
-//! 36 products in a row of 48 x 24 x 48 / 48 x 64 x 64 / 48 x 128 x 128, on one core of a Xeon (Sapphire Rapids) where
-//! a loop of bare multiply-adds reaches 190 GFLOP/s: 152 / 168 / 145 GFLOP/s with AVX-512 (as [`super::sweep()`] does),
-//! 80 / 85 / 84 with AVX2 (75 / 82 / 83 there). On one core of an EPYC (Zen 4, 117 GFLOP/s) 107 / 113 / 113; choosing the
-//! shape anew for each tile cost 12, 6 and 3 of these.
+//! 36 consecutive products of 48 x 24 x 48 / 48 x 64 x 64 / 48 x 128 x 128, on one core of a Xeon (Sapphire Rapids) where a
+//! loop of bare multiply-adds reaches 190 GFLOP/s: 152 / 168 / 145 GFLOP/s with AVX-512 (the same as [`super::sweep()`]),
+//! 80 / 85 / 84 with AVX2 (75 / 82 / 83 with `sweep`). On one core of an EPYC (Zen 4, 117 GFLOP/s): 107 / 113 / 113;
+//! choosing the shape separately for each tile would cost 12, 6 and 3 of these.
 //!
 //! ```text
 //!   LEFT_ROWS: rows by columns            otherwise: the left side transposed
@@ -31,22 +31,22 @@ use super::tile::{FEW_ROWS, load_row, store_row};
 /// The left-hand side.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Left {
-    /// Row `m` begins at `m * step`, its floats side by side.
+    /// Row `m` starts at `m * step`; its floats are contiguous.
     Rows { start: *const f32, step: usize },
-    /// Transposed: column `m` begins at `m`, its floats `step` apart.
+    /// Transposed: column `m` starts at `m`; its floats are `step` apart.
     Columns { start: *const f32, step: usize },
 }
 
 /// The right-hand side.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Right<'a> {
-    /// The rows of a packed matrix from this one on.
+    /// The rows of a packed matrix, starting with this one.
     Packed(&'a PackedMatrix, usize),
-    /// A matrix whose rows, `step` apart, have whole vectors.
+    /// A row-major matrix whose rows, `step` apart, are padded to whole vectors.
     Rows { start: *const f32, step: usize, panels: &'a [Panel] },
 }
 
-/// A product.
+/// A matrix product.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Strided<'a> {
     pub(crate) left: Left,
@@ -54,10 +54,10 @@ pub(crate) struct Strided<'a> {
     /// Rows of the result.
     pub(crate) rows: usize,
     pub(crate) depth: usize,
-    /// Row `m` of the result begins at `m * out_step` and has whole vectors.
+    /// Row `m` of the result starts at `m * out_step` and is padded to whole vectors.
     pub(crate) out: *mut f32,
     pub(crate) out_step: usize,
-    /// Add to what is there.
+    /// Add to the result instead of overwriting it.
     pub(crate) accumulate: bool,
 }
 
@@ -70,7 +70,7 @@ pub(crate) unsafe fn strided(isa: Isa, job: &Strided, panels: Range<usize>) {
     run(isa, job, panels, &mut Prefetcher::nothing());
 }
 
-/// As [`strided`], and fetches a product's share of `ahead`.
+/// As [`strided`], and prefetches one product's share of `ahead`.
 ///
 /// # Safety
 /// As [`strided`].
@@ -91,7 +91,7 @@ multiversion! {
             };
             let out = job.out.wrapping_add(panel.start);
             let Strided { rows, depth, out_step, accumulate, .. } = *job;
-            // SAFETY: what `strided` was promised.
+            // SAFETY: guaranteed by the caller of `strided`.
             unsafe {
                 match job.left {
                     Left::Rows { start: left, step: left_step } => {
@@ -108,11 +108,11 @@ multiversion! {
     }
 }
 
-/// All rows of one panel, tile by tile: the shape of the tiles is chosen once, not for each of them.
+/// All tiles of one panel: the tile shape is chosen once, not per tile.
 struct Column<'a, const LEFT_ROWS: bool> {
     sides: Sides<LEFT_ROWS>,
     ahead: &'a mut Prefetcher,
-    /// Lines of it to be fetched on the way.
+    /// Number of lines to prefetch during the panel.
     lines: usize,
 }
 
@@ -157,7 +157,8 @@ impl<S: Simd, const LEFT_ROWS: bool> Tile<S> for Column<'_, LEFT_ROWS> {
 }
 
 impl<const LEFT_ROWS: bool> Sides<LEFT_ROWS> {
-    /// One tile, of which `FULL` tiles have all rows; the others repeat their last one and do not write it twice.
+    /// Computes one tile. `FULL` tiles have all `ROWS` rows; in other tiles the surplus rows repeat the last one and are
+    /// not stored.
     #[inline(always)]
     unsafe fn tile<S: Simd, const ROWS: usize, const WIDTH: usize, const FULL: bool>(
         &self,
@@ -223,7 +224,7 @@ mod tests {
             for rows in [1, 5, 6, 13, 29] {
                 for columns in [lanes, 2 * lanes, 5 * lanes] {
                     let depth = 7;
-                    // Small integers: every sum is exact. Rows are longer than they have to be.
+                    // Small integers, so that every sum is exact. Rows are longer than necessary.
                     let (left, right) = (filled((rows + depth) * 40, 7), filled(depth * (columns + 16), 3));
                     let mut packed = PackedMatrix::new(isa, depth + 2, columns);
                     let step = columns + 16;

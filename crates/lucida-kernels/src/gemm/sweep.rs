@@ -1,4 +1,4 @@
-//! All the rows of a work item against the panels.
+//! The products of all rows of a work item with the panels.
 
 use crate::simd::{Isa, multiversion};
 
@@ -6,18 +6,18 @@ use super::epilogue::Epilogue;
 use super::panels::PackedMatrix;
 use super::tile::{MAX_ROWS, RowsByPanel, Segment};
 
-/// Floats of depth in a block: 512 rows of the widest panel are 128 KiB, half of a small L2 cache.
+/// Maximum depth of a block: 512 rows of the widest panel are 128 KiB, half of a small L2 cache.
 const BLOCK_DEPTH: usize = 512;
 
-/// A block of the depth: pieces of a row, and the row of the panels where they start.
+/// A block of the depth: segments of a row, and the row of the panels where the block starts.
 #[derive(Debug)]
 pub(crate) struct KBlock {
     pub(crate) segments: Vec<Segment>,
     pub(crate) start: usize,
 }
 
-/// Cuts the pieces of a row into blocks of at most [`BLOCK_DEPTH`]. There is always one block, even an empty one,
-/// because the last block is where bias and ReLU are applied.
+/// Splits the segments of a row into blocks of at most [`BLOCK_DEPTH`]. There is always at least one block, possibly empty,
+/// because bias and ReLU are applied with the last one.
 pub(crate) fn depth_blocks(segments: &[Segment]) -> Vec<KBlock> {
     let mut blocks = vec![KBlock { segments: Vec::new(), start: 0 }];
     let mut room = BLOCK_DEPTH;
@@ -40,14 +40,14 @@ pub(crate) fn depth_blocks(segments: &[Segment]) -> Vec<KBlock> {
     blocks
 }
 
-/// Where a row is read and where its sums are written, in floats from the bases of the [`GemmJob`].
+/// Where a row is read and where its sums are written, as offsets in floats from the base pointers of the [`GemmJob`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileAddr {
     pub(crate) source: usize,
     pub(crate) target: usize,
 }
 
-/// A product: the rows at `sites` with the packed matrix.
+/// A matrix product: the rows at `sites` times the packed matrix.
 pub(crate) struct GemmJob<'a> {
     pub(crate) sites: &'a [TileAddr],
     pub(crate) source: *const f32,
@@ -83,8 +83,8 @@ multiversion! {
                     target: job.target,
                     column: panel.start,
                 };
-                // SAFETY: whoever makes a `GemmJob` promises that its sites, segments and epilogue lie within their slices;
-                // the panel has as many rows as the segments have floats.
+                // SAFETY: the caller of `sweep` guarantees that sites, segments and epilogue lie within their slices; the
+                // panel has as many rows as the segments have floats.
                 unsafe { simd.tile(panel.width, tile) };
             }
         }
@@ -94,8 +94,8 @@ multiversion! {
 /// Computes the sums for the panels `panels` of the matrix.
 ///
 /// # Safety
-/// Every site's source is readable over all segments, every site's target writable over the columns, and no other
-/// thread uses these targets' columns meanwhile; the epilogue's pointers are null or fit columns and target.
+/// Every site's source is readable over all segments, every site's target is writable over the columns, and no other thread
+/// accesses these columns of the targets; the epilogue's pointers are null or valid for the columns and targets.
 pub(crate) unsafe fn sweep(isa: Isa, job: &GemmJob, panels: std::ops::Range<usize>) {
     for index in panels {
         sweep_panel(isa, job, index);

@@ -4,37 +4,37 @@ use crate::simd::{Simd, Tile};
 
 use super::epilogue::{Epilogue, TileTarget};
 
-/// A piece of a row of the left-hand side: `len` floats, `offset` floats after the row's address.
+/// A contiguous part of a row of the left-hand side: `len` floats, `offset` floats after the row's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) offset: usize,
     pub(crate) len: usize,
 }
 
-/// The most rows of any tile.
+/// Maximum number of rows of any tile.
 pub(crate) const MAX_ROWS: usize = 16;
 
-/// Rows of the tile for up to that many remaining rows, where the usual tile has more: sums enough to hide the latency of
-/// the multiply-adds, but no time for rows that are not there.
+/// Number of rows of the tile used when at most that many rows remain and the usual tile has more: enough sums to hide the
+/// latency of the multiply-adds, without time spent on surplus rows.
 pub(crate) const FEW_ROWS: usize = 4;
 
 /// One tile: `out[r] (+)= sum over k of rows[r][k] * panel[k]`, then the epilogue.
 pub(crate) struct RowsByPanel<'a> {
-    /// The address of each row. All are valid: rows from `valid_rows` on repeat another.
+    /// The address of each row. All are valid: rows from `valid_rows` on repeat another row.
     pub(crate) rows: &'a [*const f32; MAX_ROWS],
-    /// Where each row's sums go; those from `valid_rows` on are not written.
+    /// The destination of each row's sums; rows from `valid_rows` on are not written.
     pub(crate) outs: &'a [*mut f32; MAX_ROWS],
     pub(crate) valid_rows: usize,
-    /// The pieces of a row; the panel holds one row of vectors for each of their floats, in order.
+    /// The segments of a row; the panel has one row of vectors for each of their floats, in order.
     pub(crate) segments: &'a [Segment],
     pub(crate) panel: *const f32,
-    /// Lanes of the last vector that are written.
+    /// Number of lanes of the last vector that are written.
     pub(crate) tail: usize,
-    /// Start from what is in `outs`, not from zero.
+    /// Start from the values in `outs` instead of zero.
     pub(crate) accumulate: bool,
-    /// What is done to the sums, if these are all of them.
+    /// Applied to the sums, if this is the last block of the depth.
     pub(crate) epilogue: Option<&'a Epilogue>,
-    /// What the epilogue's residual and gate are laid out as.
+    /// The base address of the target, whose layout residual and gate share.
     pub(crate) target: *mut f32,
     /// The first column.
     pub(crate) column: usize,
@@ -56,8 +56,9 @@ impl<S: Simd> Tile<S> for RowsByPanel<'_> {
 impl RowsByPanel<'_> {
     #[inline(always)]
     unsafe fn tile<S: Simd, const ROWS: usize, const WIDTH: usize>(self, simd: S) {
-        // SAFETY: the caller promises that the addresses are valid for this tile: `rows` over the segments, `panel`
-        // for their lengths times `WIDTH` vectors, `outs` and what the epilogue reads for `WIDTH - 1` vectors and `tail` floats.
+        // SAFETY: the caller promises that the addresses are valid for this tile: `rows` over the segments, `panel` for
+        // their lengths times `WIDTH` vectors, `outs` and the operands of the epilogue for `WIDTH - 1` vectors and `tail`
+        // floats.
         unsafe {
             let mut sums = [[simd.splat(0.0); WIDTH]; ROWS];
             if self.accumulate {

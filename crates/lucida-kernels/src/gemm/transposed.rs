@@ -1,10 +1,10 @@
-//! The product with the left-hand side transposed: the gradient of the weights.
+//! Matrix product with a transposed left-hand side: the gradient of the weights.
 //!
-//! `out[m][n] (+)= sum over pixels p of left[p][m] * right[p][n]`: for a convolution `left[p]` is the patch under pixel
-//! `p`, and `right[p]` the gradient of the output there. Nothing is packed. A tile keeps its sums in registers while it
-//! walks over all the pixels of a [`Region`]; the left-hand side is broadcast from `ROWS` addresses that advance
-//! together, the right-hand side is read in vectors. At each pixel one line of what comes next may be asked for, see
-//! [`super::ahead`].
+//! `out[m][n] (+)= sum over pixels p of left[p][m] * right[p][n]`: for a convolution `left[p]` is the patch of pixel `p`,
+//! and `right[p]` the gradient of the output there. Nothing is packed. A tile keeps its sums in registers while it iterates
+//! over all pixels of a [`Region`]; the left-hand side is broadcast from `ROWS` addresses that advance together, the
+//! right-hand side is read in vectors. At each pixel one cache line of the data needed next can be prefetched, see
+//! [`super::prefetch`].
 
 use std::cell::Cell;
 
@@ -14,7 +14,7 @@ use super::panels::Panel;
 use super::prefetch::Lines;
 use super::tile::{MAX_ROWS, load_row, store_row};
 
-/// The pixels a product runs over: `rows` rows of `columns`, and how far apart they are on both sides, in floats.
+/// The pixels a product sums over: `rows` rows of `columns`, and their strides on both sides, in floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Region {
     pub(crate) rows: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// The same pixels as one row, where the rows follow one another without a gap.
+    /// The same pixels as a single row, if the rows are contiguous on both sides.
     pub(crate) fn merged(self) -> Self {
         let gapless =
             self.left_row == self.columns * self.left_column && self.right_row == self.columns * self.right_column;
@@ -34,20 +34,20 @@ impl Region {
     }
 }
 
-/// A product: all the rows of the result listed in `offsets`, all the columns of `panels`.
+/// A matrix product: the rows of the result given by `offsets`, and the columns of `panels`.
 pub(crate) struct Transposed<'a> {
     pub(crate) region: Region,
     pub(crate) left: *const f32,
-    /// For each row `m` of the result: its first float on the left, from `left`.
+    /// For each row `m` of the result: offset of its first float on the left-hand side.
     pub(crate) offsets: &'a [usize],
     pub(crate) right: *const f32,
     pub(crate) panels: &'a [Panel],
     /// Row `m`, column `n` of the result is at `m * out_row + n`.
     pub(crate) out: *mut f32,
     pub(crate) out_row: usize,
-    /// Add to what is there.
+    /// Add to the result instead of overwriting it.
     pub(crate) accumulate: bool,
-    /// What is read next: each tile takes some off and asks for a line of it at each pixel.
+    /// The data read next: each tile takes a part and prefetches one line of it per pixel.
     pub(crate) ahead: &'a Cell<Lines>,
 }
 
@@ -94,8 +94,8 @@ impl<S: Simd> Tile<S> for ColumnsByRows<'_> {
 }
 
 impl ColumnsByRows<'_> {
-    /// The inner loops, in four versions: the left-hand side's floats side by side (one address instead of `ROWS`), and
-    /// the last vector whole.
+    /// The inner loop, in four versions: with a contiguous left-hand side (one address instead of `ROWS`) or not, and with
+    /// a whole or a partial last vector.
     #[inline(always)]
     unsafe fn walk<S: Simd, const ROWS: usize, const WIDTH: usize, const CONSECUTIVE: bool, const WHOLE: bool>(
         &self,
@@ -153,7 +153,7 @@ multiversion! {
                     ahead: job.ahead.get(),
                 };
                 job.ahead.set(tile.ahead.after(job.region.rows * job.region.columns));
-                // SAFETY: whoever calls `transposed` promises that the region lies within both sides.
+                // SAFETY: the caller of `transposed` guarantees that the region lies within both sides.
                 unsafe { simd.tile(panel.width, tile) };
             }
         }
@@ -163,8 +163,8 @@ multiversion! {
 /// Computes the product.
 ///
 /// # Safety
-/// For each pixel of the region, `left` plus each offset is one readable float, `right` is readable over the columns of
-/// the panels, and `out` is writable for `offsets.len()` rows over those columns and used by no other thread meanwhile.
+/// For each pixel of the region, `left` plus each offset is one readable float, `right` is readable over the columns of the
+/// panels, and `out` is writable for `offsets.len()` rows over those columns and not accessed by other threads.
 pub(crate) unsafe fn transposed(isa: Isa, job: &Transposed) {
     run(isa, job);
 }

@@ -1,4 +1,4 @@
-//! Activations, forward and backward. A backward pass reads the output, or the input where the output does not say enough.
+//! Activations, forward and backward. The backward pass reads the output, or the input where the output is not sufficient.
 
 use crate::cpu::{Cpu, SharedMut};
 use crate::simd::multiversion;
@@ -6,7 +6,7 @@ use crate::simd::multiversion;
 use super::MIN_PART;
 use super::functions::{erf, exp, exp_m1, logistic, normal, softplus, tanh, tanh_shrink, tanh_softplus};
 
-/// An activation that works on each value by itself.
+/// An elementwise activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pointwise {
     /// `max(x, 0)`
@@ -22,32 +22,32 @@ pub enum Pointwise {
     },
     /// `min(max(x, min), max)`
     Clip {
-        /// The least value.
+        /// The lower bound.
         min: f32,
-        /// The largest value.
+        /// The upper bound.
         max: f32,
     },
-    /// As Keras's layer `ReLU`: `max` from there on, `x` from the threshold on, `slope (x - threshold)` below.
+    /// As Keras's layer `ReLU`: `max` where `x >= max`, `x` between the threshold and there, `slope (x - threshold)` below.
     GeneralRelu {
         /// The slope below the threshold.
         slope: f32,
-        /// Where the identity begins.
+        /// The threshold from which the function is the identity.
         threshold: f32,
-        /// The largest value.
+        /// The upper bound.
         max: f32,
     },
     /// `x` where it is positive, `scale (exp(rate x) - 1)` elsewhere, all times `factor`: ELU, SELU, CELU.
     Elu {
-        /// Of everything.
+        /// The factor of the whole function.
         factor: f32,
-        /// Of the exponential.
+        /// The factor of the exponential part.
         scale: f32,
-        /// In the exponent.
+        /// The factor in the exponent.
         rate: f32,
     },
     /// `x P(X <= x)` for a standard normal `X`.
     Gelu,
-    /// The same with an approximation by the hyperbolic tangent.
+    /// [`Gelu`](Self::Gelu) with the tanh approximation.
     GeluTanh,
     /// `x / (1 + exp(-x))`
     Silu,
@@ -62,9 +62,9 @@ pub enum Pointwise {
     },
     /// `ln(1 + exp(beta x)) / beta`, and `x` where `beta x` is above the threshold.
     Softplus {
-        /// How sharp the bend is.
+        /// The sharpness of the bend.
         beta: f32,
-        /// Where it is straight.
+        /// The value of `beta x` above which the function is linear.
         threshold: f32,
     },
     /// `x / (1 + |x|)`
@@ -99,7 +99,7 @@ pub enum Pointwise {
 }
 
 impl Pointwise {
-    /// The least and the largest value of one that is the identity between them.
+    /// The bounds of an activation that is the identity between them.
     pub(crate) fn bounds(self) -> Option<[f32; 2]> {
         match self {
             Self::Relu => Some([0.0, f32::INFINITY]),
@@ -108,18 +108,19 @@ impl Pointwise {
         }
     }
 
-    /// Whether the backward pass reads the input, and not the output.
+    /// Whether the backward pass reads the input instead of the output.
     pub fn backward_reads_input(self) -> bool {
         use Pointwise::{Clip, LeakyRelu, Relu, Sigmoid, Tanh};
         !matches!(self, Relu | Sigmoid | Tanh | LeakyRelu { .. } | Clip { .. })
     }
 }
 
-/// `0.5 + sqrt(2 / pi) (x + 0.044715 x^3)` in GELU's approximation is a logistic function of twice that: `2 sqrt(2 / pi)`.
+/// `2 sqrt(2 / pi)`: the factor `0.5 (1 + tanh(u))` of the tanh approximation of GELU, with
+/// `u = sqrt(2 / pi) (x + 0.044715 x^3)`, is the logistic function of `2 u`.
 const GELU_RATE: f32 = 1.595_769_2;
 const GELU_CUBE: f32 = 0.044_715;
 
-/// Of each value by itself, in a loop of its own for each kind, which the compiler vectorizes.
+/// Maps each value, in a separate loop per kind so that the compiler vectorizes it.
 macro_rules! map {
     ($values:expr, |$x:ident| $value:expr) => {
         for value in $values.iter_mut() {
@@ -138,7 +139,7 @@ macro_rules! scale {
     };
 }
 
-/// Floats that are copied at a time.
+/// Floats copied at a time.
 const BLOCK: usize = 1 << 11;
 
 /// `output = f(input)`.
@@ -151,7 +152,7 @@ pub fn pointwise(cpu: Cpu, kind: Pointwise, input: &[f32], output: &mut [f32]) {
     cpu.parallel_ranges(input.len(), MIN_PART, |_, range| {
         // SAFETY: the ranges are disjoint.
         let own = unsafe { shared.slice(range.clone()) };
-        // Copied in blocks that are still in the cache when they are changed.
+        // Copied in blocks that are still in the cache when they are changed in place.
         for (own, input) in own.chunks_mut(BLOCK).zip(input[range].chunks(BLOCK)) {
             own.copy_from_slice(input);
             activate(cpu.isa(), kind, own);
@@ -160,7 +161,7 @@ pub fn pointwise(cpu: Cpu, kind: Pointwise, input: &[f32], output: &mut [f32]) {
 }
 
 multiversion! {
-    /// `f` of each value, in its place.
+    /// Applies `f` to each value in place.
     pub(crate) fn activate[simd: S](kind: Pointwise, values: &mut [f32]) {
         match kind {
             Pointwise::GeneralRelu { slope, threshold, max } => map!(values, |x| if x >= max {
@@ -193,11 +194,11 @@ multiversion! {
                 map!(values, |x| if x.abs() > threshold { x - threshold.copysign(x) } else { 0.0 });
             }
             Pointwise::Erf => map!(values, |x| erf(x)),
-            // The root is exact, and vectorized.
+            // The square root is exactly rounded, and vectorized.
             Pointwise::Power { exponent: 0.5 } => map!(values, |x| x.sqrt()),
             Pointwise::Power { exponent } => map!(values, |x| x.powf(exponent)),
             Pointwise::Logarithm => map!(values, |x| x.ln()),
-            // What is not a number stays that: a network that has diverged must not look sure of itself.
+            // Keep NaN: a network that has diverged must not look confident.
             Pointwise::Relu => map!(values, |x| if x < 0.0 { 0.0 } else { x }),
             Pointwise::Sigmoid => map!(values, |x| sigmoid(x)),
             Pointwise::Tanh => map!(values, |x| x.tanh()),
@@ -219,8 +220,8 @@ pub fn sigmoid(x: f32) -> f32 {
     if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
 }
 
-/// Turns the gradient of the output into that of the input, in place. `values` is the output, or the input where
-/// [`Pointwise::backward_reads_input`] says so.
+/// Turns the gradient of the output into that of the input, in place. `values` is the output, or the input if
+/// [`Pointwise::backward_reads_input`].
 ///
 /// # Panics
 /// When the lengths differ.
@@ -325,8 +326,8 @@ multiversion! {
     }
 }
 
-/// `to = from` where `signs` is positive, `slope from` elsewhere: a parametric ReLU with a slope for each value of a row,
-/// where `signs` is `from`, and its backward pass, where it is the input. `to` may not be `signs`.
+/// `to = from` where `signs` is positive, `slope from` elsewhere, with one slope per value of a row. In the forward pass of
+/// a parametric ReLU `signs` is `from`; in the backward pass it is the input. `to` may not be `signs`.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -356,7 +357,7 @@ pub fn softmax(cpu: Cpu, classes: usize, input: &[f32], output: &mut [f32]) {
         // SAFETY: the ranges are disjoint.
         let own = unsafe { shared.slice(range.clone()) };
         for (y, x) in own.chunks_exact_mut(classes).zip(input[range].chunks_exact(classes)) {
-            // The largest is taken off first: no exponential overflows, and the quotient is the same.
+            // Subtract the maximum, so that no exponential overflows; the quotient is the same.
             let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let mut sum = 0.0;
             for (y, x) in y.iter_mut().zip(x) {
@@ -402,7 +403,7 @@ pub fn log_softmax(cpu: Cpu, classes: usize, input: &[f32], output: &mut [f32]) 
         // SAFETY: the ranges are disjoint.
         let own = unsafe { shared.slice(range.clone()) };
         for (y, x) in own.chunks_exact_mut(classes).zip(input[range].chunks_exact(classes)) {
-            // The largest is subtracted first, so that no exponential overflows.
+            // Subtract the maximum, so that no exponential overflows.
             let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let sum: f32 = x.iter().map(|x| (x - largest).exp()).sum();
             let log_sum = sum.ln();

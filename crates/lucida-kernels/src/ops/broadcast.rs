@@ -1,30 +1,30 @@
-//! Arithmetic between tensors of which some are repeated along axes of one position: the gate of a
-//! squeeze-and-excitation block `[1, 1, channels]` on an image, or a map `[height, width, 1]`.
+//! Arithmetic between broadcast tensors: the gate of a squeeze-and-excitation block `[1, 1, channels]` on an image, or a
+//! map `[height, width, 1]`.
 
 use crate::cpu::{Cpu, SharedMut};
 use crate::simd::multiversion;
 
 use super::MIN_PART;
 
-/// Floats of a block that several tensors are merged into, one after the other.
+/// Floats per block into which the tensors are merged one after the other.
 const BLOCK: usize = 1 << 12;
 
-/// Where the values of a tensor are for each row of another that it is broadcast to.
+/// How a tensor is broadcast to the rows of a larger one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broadcast {
-    /// Values of a sample of the tensor.
+    /// Values per sample of the tensor.
     len: usize,
-    /// Values of a row.
+    /// Values per row of the larger tensor.
     width: usize,
-    /// Whether the tensor has one value for a row, rather than a value for each of its values.
+    /// Whether the tensor has a single value per row, instead of one for each value of the row.
     single: bool,
-    /// Where each row of a sample begins in the tensor.
+    /// Where the values for each row of a sample start in the tensor.
     starts: Vec<usize>,
 }
 
 impl Broadcast {
-    /// Broadcasts samples of the shape `from` to samples of the shape `to`; both end in the same axis, and axes that
-    /// `from` lacks in front have one position. `None` when the shapes do not fit.
+    /// Broadcasts samples of the shape `from` to samples of the shape `to`. Both end in the same axis; leading axes that
+    /// `from` lacks have size 1. Returns `None` if the shapes are incompatible.
     pub fn new(from: &[usize], to: &[usize]) -> Option<Self> {
         let lacking = to.len().checked_sub(from.len())?;
         let from: Vec<usize> = std::iter::repeat_n(1, lacking).chain(from.iter().copied()).collect();
@@ -50,43 +50,43 @@ impl Broadcast {
         Some(Self { len, width, single, starts: (0..rows).map(start).collect() })
     }
 
-    /// Whether nothing is repeated.
+    /// Whether nothing is broadcast.
     pub fn is_identity(&self) -> bool {
         self.starts.len() == 1 && !self.single
     }
 
-    /// Values of a sample of the tensor.
+    /// Number of values per sample of the tensor.
     pub fn sample(&self) -> usize {
         self.len
     }
 
-    /// Values of a sample of what it is broadcast to.
+    /// Number of values per sample of the broadcast result.
     fn wide(&self) -> usize {
         self.width * self.starts.len()
     }
 }
 
-/// What is done to each value of a tensor with the value of another at its place.
+/// A binary operation on each value of a tensor and the corresponding value of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arithmetic {
-    /// It becomes the other.
+    /// The second value.
     Copy,
     /// The sum.
     Add,
-    /// It, less the other.
+    /// The first minus the second.
     Subtract,
     /// The product.
     Multiply,
-    /// It, divided by the other.
+    /// The first divided by the second.
     Divide,
-    /// The larger of both.
+    /// The larger of the two.
     Maximum,
-    /// The smaller of both.
+    /// The smaller of the two.
     Minimum,
 }
 
-/// Changes each value `$y` by `$x`. Plain loops: what is called from within an
-/// iterator's closure is not always compiled with the instruction set.
+/// Combines each value `$y` with `$x`. Plain loops: functions called in the closure of an iterator are not always compiled
+/// with the instruction set.
 macro_rules! each_value {
     ($op:expr, $pattern:pat in $pairs:expr, $y:ident, $x:expr) => {
         match $op {
@@ -179,8 +179,8 @@ pub fn arithmetic(cpu: Cpu, op: Arithmetic, map: &Broadcast, from: &[f32], to: &
     });
 }
 
-/// `to = op(op(first, second), third) ...`, each tensor `from(index)` broadcast by `maps[index]`; in blocks that stay in the cache from one tensor to
-/// the next.
+/// `to = op(op(first, second), third) ...`, where each tensor `from(index)` is broadcast by `maps[index]`; computed in
+/// blocks that stay in the cache from one tensor to the next.
 ///
 /// # Panics
 /// When a length does not fit, or there is no tensor.
@@ -195,7 +195,7 @@ pub fn merge<'a>(
     for (index, map) in maps.iter().enumerate() {
         assert_eq!(from(index).len() * map.wide(), to.len() * map.len, "length");
     }
-    // Where nothing is repeated a row can be anything.
+    // Without broadcasting, any row length works.
     let width = maps.iter().find(|map| !map.is_identity()).map_or(1, |map| map.width);
     let rows_of_block = (BLOCK / width).max(1);
     let len = to.len();
@@ -216,8 +216,7 @@ pub fn merge<'a>(
     });
 }
 
-/// Sets values of `to` to zero where a tensor that is broadcast differs from `reference`, or, when `equal`, where it is
-/// the same.
+/// Sets values of `to` to zero where a broadcast tensor differs from `reference`, or, when `equal`, where it equals it.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -225,7 +224,7 @@ pub fn clear_where(cpu: Cpu, equal: bool, map: &Broadcast, from: &[f32], referen
     assert!(from.len() * map.wide() == to.len() * map.len && reference.len() == to.len(), "length");
     let len = to.len();
     let shared = SharedMut::new(to);
-    // A part is whole rows; where nothing is repeated a row can be anything.
+    // A part is a whole number of rows; without broadcasting, any row length works.
     let width = if map.is_identity() { 1 } else { map.width };
     cpu.parallel_ranges(len / width, MIN_PART.div_ceil(width), |_, rows| {
         let range = rows.start * width..rows.end * width;
@@ -260,7 +259,7 @@ multiversion! {
         let rows = map.starts.len();
         let mut first = 0;
         while first < rows {
-            // Rows of the same place, as many as keep their precision together.
+            // A group of consecutive rows that broadcast from the same values, small enough to keep precision.
             let start = map.starts[first];
             let end = (first + 1..rows.min(first + 256)).find(|&row| map.starts[row] != start).unwrap_or(rows.min(first + 256));
             let block = &wide[first * width..end * width];
@@ -278,8 +277,8 @@ multiversion! {
     }
 }
 
-/// The transpose of a broadcast: `to`, each value the sum of those of `wide` that it would be repeated to; added to what
-/// is there when `accumulate`.
+/// The transpose of a broadcast: each value of `to` is the sum of the values of `wide` it is broadcast to, added to the
+/// value already there when `accumulate`.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -309,7 +308,7 @@ mod tests {
     use super::*;
     use crate::Isa;
 
-    /// The place in `from` of each value of `to`, by the definition.
+    /// The index in `from` of each value of `to`, by definition.
     fn places(from: &[usize], to: &[usize]) -> Vec<usize> {
         let from: Vec<usize> = std::iter::repeat_n(1, to.len() - from.len()).chain(from.iter().copied()).collect();
         let place = |mut index: usize| {

@@ -1,4 +1,4 @@
-//! Sums and copies of whole tensors.
+//! Copies, sums and products of whole tensors.
 
 use crate::cpu::{Cpu, SharedMut};
 use crate::simd::multiversion;
@@ -31,7 +31,7 @@ pub fn transfer(cpu: Cpu, from: &[f32], to: &mut [f32], accumulate: bool) {
     });
 }
 
-/// A column block of a matrix of rows: `width` floats from `start` on in rows `stride` apart.
+/// A column block of a row-major matrix: the columns from `start` on, in rows `stride` apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Columns {
     /// The first column.
@@ -40,8 +40,8 @@ pub struct Columns {
     pub stride: usize,
 }
 
-/// Copies (or adds) `rows` rows of `width` floats from a column block of one matrix to one of another: what a
-/// concatenation of channels does, and its backward pass.
+/// Copies (or adds) `rows` rows of `width` floats from a column block of one matrix to a column block of another: the
+/// forward and backward pass of a concatenation of channels.
 ///
 /// # Panics
 /// When a block does not lie within its matrix.
@@ -70,7 +70,7 @@ pub fn transfer_columns(
     });
 }
 
-/// `to[i] = from[i] * factors[i]`, or added when `accumulate`.
+/// `to[i] = from[i] * factors[i]`, or `to[i] +=` that when `accumulate`.
 ///
 /// # Panics
 /// When the lengths differ.

@@ -1,17 +1,16 @@
-//! Exponentials and functions of them, by polynomials.
+//! Exponentials and related functions, as polynomials.
 //!
-//! Each function is a chain of additions, products, comparisons, and shifts, without a branch and without a call, so that
-//! the compiler vectorizes the loops around it in every instruction set. Nothing is contracted to a fused multiply-add:
-//! all instruction sets give the same bits. Relative errors are below 1e-6 (see the tests); arguments that are not
-//! numbers give results that are not.
+//! Each function is a chain of additions, products, comparisons and shifts, without branches or calls, so that the compiler
+//! vectorizes the loops around it for every instruction set. Nothing is contracted to a fused multiply-add: all instruction
+//! sets return the same bits. Relative errors are below 1e-6 (see the tests); NaN is propagated.
 
 use std::f32::consts::{LOG2_E, SQRT_2};
 
-/// Added to a number of less than 2^22 and subtracted again, it rounds it to a whole one; meanwhile the lowest bits are
-/// that number.
+/// Adding this to a number below 2^22 and subtracting it again rounds the number to an integer; in between, the low bits
+/// hold that integer.
 const ROUND: f32 = 12_582_912.0;
-/// The natural logarithm of 2 in two parts, the first with zeros at its end, so that its products with small whole
-/// numbers are exact (Cody and Waite, 1980).
+/// ln 2 in two parts, the first with trailing zeros so that its products with small integers are exact (Cody and Waite,
+/// 1980).
 const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 
 /// `2^n` for `-127 < n < 128`.
@@ -20,18 +19,18 @@ fn power_of_two(n: i32) -> f32 {
     f32::from_bits(((n + 127) << 23) as u32)
 }
 
-/// `x` as `n ln 2 + r` with `|r| <= ln 2 / 2`: `n`, and `exp(r) - 1`.
+/// Decomposes `x` as `n ln 2 + r` with `|r| <= ln 2 / 2`; returns `n` and `exp(r) - 1`.
 #[inline(always)]
 fn reduced(x: f32) -> (i32, f32) {
     let shifted = x * LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = x - n * LN_2[0] - n * LN_2[1];
-    // Taylor's series; the next term is less than 1.2e-8 of r.
+    // Taylor series; the next term is less than 1.2e-8 of r.
     let series = 1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0))));
     (shifted.to_bits() as i32 - ROUND.to_bits() as i32, r + r * r * (0.5 + r * series))
 }
 
-/// `x` between two bounds; what is not a number stays so.
+/// Clamps `x`, propagating NaN.
 #[inline(always)]
 fn bounded(x: f32, least: f32, most: f32) -> f32 {
     let x = if x > most { most } else { x };
@@ -42,7 +41,7 @@ fn bounded(x: f32, least: f32, most: f32) -> f32 {
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     let (n, rest) = reduced(bounded(x, -105.0, 89.0));
-    // In two factors: one alone would overflow before the result does.
+    // Two factors: a single one would overflow before the result does.
     let half = n >> 1;
     (1.0 + rest) * power_of_two(half) * power_of_two(n - half)
 }
@@ -86,8 +85,8 @@ pub(super) fn tanh(x: f32) -> f32 {
     (e / (e + 2.0)).copysign(x)
 }
 
-/// `exp(z^2) erfc(z)` for `z >= 0`, as a polynomial in `t = 1 / (1 + z / 2)`: fitted at Chebyshev's points for `z` up to
-/// 10, where `erfc` is less than any float. The relative error is 6e-8.
+/// `exp(z^2) erfc(z)` for `z >= 0`, as a polynomial in `t = 1 / (1 + z / 2)`, fitted at Chebyshev nodes for `z` up to 10,
+/// where `erfc` is smaller than any float. The relative error is 6e-8.
 #[inline(always)]
 fn scaled_erfc(z: f32) -> f32 {
     const P: [f32; 9] = [
@@ -109,7 +108,7 @@ fn scaled_erfc(z: f32) -> f32 {
 /// The error function.
 #[inline(always)]
 pub(super) fn erf(x: f32) -> f32 {
-    // 2 / sqrt(pi) times Taylor's series near zero, where one minus its complement cancels.
+    // 2 / sqrt(pi) times the Taylor series near zero, where 1 - erfc(x) cancels.
     let q = x * x;
     let series = -1.0 / 42.0 + q * (1.0 / 216.0 + q * (-1.0 / 1320.0 + q * (1.0 / 9360.0)));
     let near = std::f32::consts::FRAC_2_SQRT_PI * (x + x * q * (-1.0 / 3.0 + q * (0.1 + q * series)));
@@ -118,7 +117,7 @@ pub(super) fn erf(x: f32) -> f32 {
     if q < 0.25 { near } else { far }
 }
 
-/// The standard normal distribution function, `(1 + erf(x / sqrt 2)) / 2`, and its density.
+/// The standard normal distribution function `(1 + erf(x / sqrt 2)) / 2`, and its density.
 #[inline(always)]
 pub(super) fn normal(x: f32) -> (f32, f32) {
     const DENSITY: f32 = 0.398_942_3;
@@ -130,7 +129,7 @@ pub(super) fn normal(x: f32) -> (f32, f32) {
 /// `tanh(ln(1 + exp(x)))`, and its derivative.
 #[inline(always)]
 pub(super) fn tanh_softplus(x: f32) -> (f32, f32) {
-    // With e = exp(x) it is n / (n + 2), n = e (e + 2): from 20 on, it is 1.
+    // With e = exp(x) it is n / (n + 2), where n = e (e + 2); from x = 20 on, it is 1.
     let e = exp(bounded(x, -105.0, 20.0));
     let n = e * (e + 2.0);
     let part = 1.0 / (n + 2.0);
@@ -161,7 +160,7 @@ mod tests {
         errors.fold(0.0, f64::max)
     }
 
-    /// By its series near zero, by the continued fraction of its complement elsewhere.
+    /// By its power series near zero, by the continued fraction of `erfc` elsewhere.
     fn exact_erf(x: f64) -> f64 {
         let z = x.abs();
         let value = if z < 2.5 {
@@ -221,7 +220,7 @@ mod tests {
         for (name, error) in found {
             assert!(error < 1.5e-6, "{name}: {error:e}");
         }
-        // Far out the exponent's own rounding counts: half a unit of x^2 / 2.
+        // In the tail the rounding of the exponent dominates: half a unit of x^2 / 2.
         let tail = worst([-12.0, -3.0], |x| normal(x).0, |x| 0.5 * exact_erfc(-x / std::f64::consts::SQRT_2));
         assert!(tail < 1e-5, "{tail:e}");
     }

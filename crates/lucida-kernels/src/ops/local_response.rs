@@ -1,19 +1,20 @@
-//! Local response normalization (Krizhevsky, Sutskever and Hinton, 2012): a value is damped by its neighbors among the
-//! channels of its pixel.
+//! Local response normalization (Krizhevsky, Sutskever and Hinton, 2012): divides each value by a function of the
+//! neighboring channels at the same pixel.
 
 use crate::cpu::{Cpu, SharedMut};
 use crate::simd::multiversion;
 
 use super::MIN_PART;
 
-/// `y = x / s^beta` with `s = bias + alpha / size sum x^2` over `size` channels, an odd number, around that of `x`.
+/// `y = x / s^beta` with `s = bias + alpha / size * sum(x^2)`, the sum over the `size` (an odd number of) channels around
+/// that of `x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LocalResponse {
     /// Channels of a pixel.
     pub channels: usize,
-    /// Channels that count, its own in the middle.
+    /// Number of channels in the window, centered on the channel itself.
     pub size: usize,
-    /// Of the sum.
+    /// The factor of the sum.
     pub alpha: f32,
     /// The exponent.
     pub beta: f32,
@@ -23,7 +24,7 @@ pub struct LocalResponse {
 
 #[inline(always)]
 fn inverse_power(s: f32, beta: f32) -> f32 {
-    // The common exponents; a general power is a call for each value.
+    // Fast paths for common exponents; a general power is a function call per value.
     if beta == 0.75 {
         let root = s.sqrt();
         1.0 / (root * root.sqrt())
@@ -34,7 +35,7 @@ fn inverse_power(s: f32, beta: f32) -> f32 {
     }
 }
 
-/// `sums[c]` is the sum of `values[c - reach..=c + reach]`, as far as they exist.
+/// `sums[c]` is the sum of `values[c - reach..=c + reach]`, clipped to the valid channels.
 #[inline(always)]
 fn window_sums(values: &[f32], reach: usize, sums: &mut [f32]) {
     let len = values.len();
@@ -114,8 +115,9 @@ multiversion! {
     }
 }
 
-/// The gradient of the input, added to `grad_input` when `accumulate`: `dx = dy / s^beta - 2 alpha beta / size x sum(dy
-/// x / s^(beta + 1))`, the sum over the channels that `x` damps; without that part when the damping is `fixed`.
+/// The gradient of the input, added to `grad_input` when `accumulate`:
+/// `dx = dy / s^beta - 2 alpha beta / size x sum(dy x / s^(beta + 1))`, the sum over the channels whose window contains
+/// that of `x`. If `fixed`, `s` is treated as a constant and the second term dropped.
 ///
 /// # Panics
 /// When a length does not fit.

@@ -1,4 +1,4 @@
-//! The kernels that are bound by memory: one pass over slices.
+//! Memory-bound kernels: one pass over slices.
 //!
 //! They are plain loops; the compiler vectorizes them for each instruction set.
 
@@ -31,5 +31,5 @@ pub use rows::{
     normalize_rows_workspace,
 };
 
-/// Floats below which a second thread costs more than it saves.
+/// Minimum floats per thread: below, another thread costs more than it saves.
 const MIN_PART: usize = 1 << 13;

@@ -1,4 +1,4 @@
-//! The pieces of batch normalization (Ioffe and Szegedy, 2015): moments of each channel over the rows of a matrix, and
+//! Building blocks of batch normalization (Ioffe and Szegedy, 2015): moments of each channel over the rows of a matrix, and
 //! channel-wise affine maps. A row is a pixel, a column a channel.
 
 use crate::cpu::{Cpu, SharedMut, part_range, parts_of};
@@ -6,15 +6,15 @@ use crate::simd::multiversion;
 
 use super::MIN_PART;
 
-/// Floats of work memory that the functions here need.
+/// Floats of workspace that the functions here need, except [`block_moments`].
 pub fn channel_workspace(cpu: Cpu, channels: usize) -> usize {
     (2 * cpu.threads() + 1) * channels
 }
 
-/// Floats of a row that is long enough: loops over shorter ones are mostly beginnings and ends.
+/// Minimum useful row length in floats: loops over shorter rows are mostly prologue and epilogue.
 const LONG: usize = 64;
 
-/// Values per channel, repeated for as many pixels as fit into a long row.
+/// Per-channel values, repeated for as many pixels as fit into a row of [`LONG`] floats.
 struct Repeated {
     values: [f32; LONG],
     len: usize,
@@ -30,18 +30,18 @@ impl Repeated {
         Self { values: repeated, len: pixels * values.len() }
     }
 
-    /// The repeated values, or those themselves where there are as many.
+    /// The repeated values, or `values` if they are at least as long.
     fn or<'a>(&'a self, values: &'a [f32]) -> &'a [f32] {
         if self.len > values.len() { &self.values[..self.len] } else { values }
     }
 }
 
-/// Where the last whole row of `width` floats ends in `len` of them.
+/// The length of the longest prefix of `len` floats that consists of whole rows of `width`.
 fn whole(len: usize, width: usize) -> usize {
     len - len % width
 }
 
-/// Adds two sums over long rows to those of the channels.
+/// Folds two sums over repeated rows into the sums of the channels.
 fn fold(long: &[[f32; LONG]; 2], len: usize, sums: [&mut [f32]; 2]) {
     for (long, sums) in long.iter().zip(sums) {
         for pixel in long[..len].chunks_exact(sums.len()) {
@@ -50,7 +50,7 @@ fn fold(long: &[[f32; LONG]; 2], len: usize, sums: [&mut [f32]; 2]) {
     }
 }
 
-/// Splits the rows over the threads, lets each fill two rows of sums, and adds these in order.
+/// Splits the rows among the threads, lets each fill two rows of sums, and adds these in order.
 fn reduce(
     cpu: Cpu,
     rows: usize,
@@ -91,8 +91,8 @@ multiversion! {
     }
 }
 
-/// Mean and (biased) variance of each channel, in two passes: the second takes the deviations from the mean, so that a
-/// large mean does not swallow a small variance.
+/// Computes mean and (biased) variance of each channel, in two passes: the second takes the deviations from the mean, so
+/// that a large mean does not cancel a small variance.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -102,7 +102,7 @@ pub fn moments(cpu: Cpu, input: &[f32], mean: &mut [f32], variance: &mut [f32], 
     let rows = input.len() / channels;
     let of = |range: std::ops::Range<usize>| &input[range.start * channels..range.end * channels];
     let (center, workspace) = workspace.split_at_mut(channels);
-    // Any center near the data will do for the first pass: the first row is.
+    // Any center near the data works for the first pass: use the first row.
     center.copy_from_slice(&input[..channels]);
     for _ in 0..2 {
         reduce(cpu, rows, channels, workspace, mean, variance, |range, sums, squares| {
@@ -127,18 +127,18 @@ pub fn moments(cpu: Cpu, input: &[f32], mean: &mut [f32], variance: &mut [f32], 
     }
 }
 
-/// Floats of a block of [`block_moments`].
+/// Floats per block of [`block_moments`].
 const MOMENTS_BLOCK: usize = 1 << 14;
-/// Rows of work memory for each part of [`block_moments`]: center, two rows of sums, mean, squares.
+/// Rows of workspace per part of [`block_moments`]: center, two rows of sums, mean, squares.
 const MOMENTS_ROWS: usize = 5;
 
-/// Floats of work memory that [`block_moments`] needs, and that the other functions here can use too.
+/// Floats of workspace that [`block_moments`] needs; it is enough for the other functions here too.
 pub fn block_workspace(cpu: Cpu, channels: usize) -> usize {
     (MOMENTS_ROWS * cpu.threads() * channels).max(channel_workspace(cpu, channels))
 }
 
-/// As [`moments`], in one pass: blocks of rows, whose deviations are from the mean of the blocks before, are joined (T. Chan,
-/// G. Golub, R. LeVeque, 1979). A large image is read from memory once rather than twice.
+/// As [`moments`], in one pass: merges the moments of blocks of rows, each computed around the mean of the preceding blocks
+/// (T. Chan, G. Golub, R. LeVeque, 1979). A large image is read from memory once instead of twice.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -171,14 +171,14 @@ pub fn block_moments(cpu: Cpu, input: &[f32], mean: &mut [f32], variance: &mut [
     }
 }
 
-/// Mean and squares of deviations of some rows, block by block, in rows 3 and 4 of the work memory.
+/// Computes the mean and the sum of squared deviations of some rows, block by block, into rows 3 and 4 of the workspace.
 fn part_moments(cpu: Cpu, input: &[f32], channels: usize, own: &mut [f32]) {
     let (center, own) = own.split_at_mut(channels);
     let (sums, own) = own.split_at_mut(channels);
     let (squares, own) = own.split_at_mut(channels);
     let (mean, total) = own.split_at_mut(channels);
     total.fill(0.0);
-    // Any center near the data will do for the first block: the first row is.
+    // Any center near the data works for the first block: use the first row.
     mean.copy_from_slice(&input[..channels]);
     let mut count = 0.0;
     for block in input.chunks(MOMENTS_BLOCK.div_ceil(channels) * channels) {
@@ -188,7 +188,7 @@ fn part_moments(cpu: Cpu, input: &[f32], channels: usize, own: &mut [f32]) {
         add_squared_deviations(cpu.isa(), block, center, sums, squares);
         let more = (block.len() / channels) as f32;
         for c in 0..channels {
-            // The deviations are from the mean of all rows before.
+            // The deviations are from the mean of all preceding rows.
             let rest = sums[c] / more;
             let own = (squares[c] - rest * sums[c]).max(0.0);
             total[c] += own + rest * rest * count * more / (count + more);
@@ -210,7 +210,7 @@ multiversion! {
     }
 }
 
-/// `output = input * scale + shift` in each channel, then ReLU if asked for.
+/// `output = input * scale + shift` in each channel, followed by a ReLU when `relu`.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -246,7 +246,7 @@ multiversion! {
     }
 }
 
-/// For each channel the sum of the gradient, and the sum of the gradient times the input's deviation from `center`.
+/// Computes, per channel, the sum of the gradient, and the sum of the gradient times the input's deviation from `center`.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -298,8 +298,8 @@ multiversion! {
     }
 }
 
-/// `output = a * grad + b * input + c` in each channel (or added to `output`): the gradient that a normalization passes
-/// back has this form.
+/// `output = a * grad + b * input + c` in each channel (or added to `output`): the form of the input gradient of a
+/// normalization.
 ///
 /// # Panics
 /// When a length does not fit.

@@ -1,4 +1,4 @@
-//! The update rules of the optimizers, with Keras's formulas: one pass over a weight, its gradient and its slots.
+//! Update rules of the optimizers, with Keras's formulas: one pass over a weight, its gradient and its slots.
 
 use std::ops::Range;
 
@@ -10,26 +10,26 @@ use super::MIN_PART;
 /// Constants of one Adam step (Kingma and Ba, 2015; decoupled weight decay: Loshchilov and Hutter, 2019).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
-    /// The learning rate with the bias corrections: `rate * sqrt(1 - beta_2^t) / (1 - beta_1^t)`.
+    /// The learning rate with bias correction: `learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t)`.
     pub rate: f32,
     /// Decay of the first moment.
     pub beta_1: f32,
     /// Decay of the second moment.
     pub beta_2: f32,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f32,
-    /// What a weight is multiplied with first: `1 - rate * weight_decay`, or 1.
+    /// The factor by which weights are multiplied first: `1 - learning_rate * weight_decay`, or 1.
     pub keep: f32,
 }
 
-/// Constants of one step of gradient descent with momentum.
+/// Constants of one step of gradient descent, with or without momentum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdStep {
     /// The learning rate.
     pub rate: f32,
-    /// Decay of the velocity; zero for none.
+    /// Momentum: the decay of the velocity; zero disables it.
     pub momentum: f32,
-    /// Nesterov's look-ahead.
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
 }
 
@@ -40,11 +40,11 @@ pub struct RmspropStep {
     pub rate: f32,
     /// Decay of the mean square.
     pub rho: f32,
-    /// Added to the mean square under the root.
+    /// Added to the mean square under the square root.
     pub epsilon: f32,
 }
 
-/// A step of an optimizer on some weights: its constants, and the moments of these weights.
+/// An optimizer step on some weights: its constants, and the moments of these weights.
 #[derive(Debug)]
 pub enum Update<'a> {
     /// `m += (g - m)(1 - beta_1)`, `v += (g^2 - v)(1 - beta_2)`, `w = keep w - rate m / (sqrt(v) + epsilon)`.
@@ -56,11 +56,11 @@ pub enum Update<'a> {
         /// `v`.
         second: &'a mut [f32],
     },
-    /// `v = momentum v - rate g`, `w += v` (or, after Nesterov, `w += momentum v - rate g`).
+    /// `v = momentum v - rate g`, `w += v` (or, with Nesterov momentum, `w += momentum v - rate g`).
     Sgd {
         /// The constants.
         step: SgdStep,
-        /// `v`; it may be empty when there is no momentum.
+        /// `v`; may be empty without momentum.
         velocity: &'a mut [f32],
     },
     /// `v += (g^2 - v)(1 - rho)`, `w -= rate g / sqrt(v + epsilon)`.
@@ -73,7 +73,7 @@ pub enum Update<'a> {
 }
 
 impl Update<'_> {
-    /// Changes the weights.
+    /// Updates the weights.
     ///
     /// # Panics
     /// When the lengths differ.
@@ -95,7 +95,7 @@ pub fn adam(cpu: Cpu, step: AdamStep, weights: &mut [f32], grad: &[f32], first: 
     Update::Adam { step, first, second }.apply(cpu, weights, grad);
 }
 
-/// An [`Update`] that several threads make, each on weights of its own.
+/// An [`Update`] that several threads apply, each to its own weights.
 pub(crate) enum SharedUpdate<'a> {
     Adam { step: AdamStep, weights: SharedMut<'a>, first: SharedMut<'a>, second: SharedMut<'a> },
     Descent { step: SgdStep, weights: SharedMut<'a> },
@@ -123,10 +123,10 @@ impl<'a> SharedUpdate<'a> {
         }
     }
 
-    /// Changes the weights `range`, whose gradient this is.
+    /// Updates the weights in `range`; `grad` is their gradient.
     ///
     /// # Safety
-    /// No other thread has any of them in use.
+    /// No other thread accesses them.
     pub(crate) unsafe fn apply(&self, isa: Isa, range: Range<usize>, grad: &[f32]) {
         let at = || range.clone();
         // SAFETY: the caller's promise.

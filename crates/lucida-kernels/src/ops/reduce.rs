@@ -17,10 +17,10 @@ multiversion! {
     }
 }
 
-/// `out = sum of the parts`, which lie one after the other, each as long as `out`; added in their order.
+/// `out = sum of the parts`, which are stored contiguously, each as long as `out`, and added in order.
 ///
 /// # Panics
-/// When `parts` is not a multiple of `out`.
+/// When the length of `parts` is not a multiple of that of `out`.
 pub fn sum_parts(cpu: Cpu, parts: &[f32], out: &mut [f32]) {
     let len = out.len();
     assert!(len > 0 && !parts.is_empty() && parts.len().is_multiple_of(len), "parts of {len} floats");
@@ -43,18 +43,18 @@ multiversion! {
     }
 }
 
-/// Floats of work memory that [`sum_rows`] needs.
+/// Floats of workspace that [`sum_rows`] needs.
 pub fn sum_rows_workspace(cpu: Cpu, columns: usize) -> usize {
     2 * cpu.threads() * columns
 }
 
 /// `out[c] = sum over rows of rows[row][c]`: the gradient of a bias.
 ///
-/// Each thread sums its own share of the rows, in groups of 256 so that a long column keeps its precision; the shares
-/// are added in order.
+/// Each thread sums its share of the rows in groups of 256, to keep precision over many rows; the shares are added in
+/// order.
 ///
 /// # Panics
-/// When `rows` is not a multiple of `out`, or `workspace` is shorter than [`sum_rows_workspace`].
+/// When the length of `rows` is not a multiple of that of `out`, or `workspace` is shorter than [`sum_rows_workspace`].
 pub fn sum_rows(cpu: Cpu, rows: &[f32], out: &mut [f32], workspace: &mut [f32]) {
     let columns = out.len();
     assert!(columns > 0 && rows.len().is_multiple_of(columns), "rows of {columns} floats");

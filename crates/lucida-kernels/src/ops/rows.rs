@@ -1,4 +1,5 @@
-//! The pieces of layer normalization (Ba, Kiros and Hinton, 2016): each row of a matrix is normalized by its own moments.
+//! Building blocks of layer normalization (Ba, Kiros and Hinton, 2016): each row of a matrix is normalized by its own
+//! moments.
 
 use crate::cpu::{Cpu, SharedMut, part_range, parts_of};
 use crate::simd::{Simd, multiversion};
@@ -12,26 +13,26 @@ pub struct RowNorm {
     pub len: usize,
     /// Added to the variance.
     pub epsilon: f32,
-    /// Whether `m` is the row's mean, rather than zero, and so `v` its variance, rather than its mean square.
+    /// Whether `m` is the row's mean and `v` its variance, instead of zero and the mean square.
     pub centered: bool,
 }
 
-/// The lanes that a row is summed in: as many as the widest vector has, so that all instruction sets add in the same order.
+/// Number of partial sums per row: the lanes of the widest vector, so that all instruction sets add in the same order.
 const SUM_LANES: usize = 16;
-/// Values after which the lanes are added up in 64 bits, so that a long row keeps its precision.
+/// Values after which the lanes are added in `f64`, so that long rows keep their precision.
 const SUM_BLOCK: usize = 4096;
 
-/// What is summed over a row.
+/// The term summed over a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Term {
     Value,
-    /// The square of the distance from the center.
+    /// The squared deviation from the center.
     Square,
-    /// The product with another row.
+    /// The product with the value of another row.
     Product,
 }
 
-/// The mean over a row of a term of its values, and perhaps of another row's.
+/// The mean over a row of a term of its values (and of those of the other row, for products).
 #[inline(always)]
 fn lane_mean<S: Simd>(simd: S, term: Term, row: &[f32], other: &[f32], center: f32) -> f32 {
     assert!(other.len() >= row.len());
@@ -76,7 +77,7 @@ fn lane_mean<S: Simd>(simd: S, term: Term, row: &[f32], other: &[f32], center: f
 }
 
 multiversion! {
-    /// `stats` has two values a row: `m` and `1 / sqrt(v + epsilon)`.
+    /// `stats` has two values per row: `m` and `1 / sqrt(v + epsilon)`.
     fn forward[simd: S](
         norm: RowNorm,
         input: &[f32],
@@ -98,8 +99,8 @@ multiversion! {
     }
 }
 
-/// `output = (input - m) / sqrt(v + epsilon) * scale + offset` in each row; `scale` and `offset` have the length of one.
-/// `stats` takes two values a row for the backward passes.
+/// `output = (input - m) / sqrt(v + epsilon) * scale + offset` in each row; `scale` and `offset` have one value per column.
+/// Writes two values per row to `stats`, for the backward passes.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -145,7 +146,7 @@ multiversion! {
             let of_mean = if norm.centered { lane_mean(simd, Term::Product, g, scale, 0.0) } else { 0.0 };
             let mut of_variance = 0.0;
             if !fixed {
-                // The sum over a row of three factors, in the same lanes.
+                // The sum over a row of products of three factors, in the same lanes.
                 let mut total = 0.0_f64;
                 for ((g, x), s) in g.chunks(4096).zip(x.chunks(4096)).zip(scale.chunks(4096)) {
                     let mut lanes = [0.0_f32; 16];
@@ -166,21 +167,21 @@ multiversion! {
     }
 }
 
-/// What the backward pass to the input reads of the forward pass, and how it is done.
+/// What the gradient of the input needs from the forward pass.
 #[derive(Debug, Clone, Copy)]
 pub struct RowNormBackward<'a> {
     /// The input of the forward pass.
     pub input: &'a [f32],
-    /// Its factors, one row.
+    /// The scale of the forward pass, one value per column.
     pub scale: &'a [f32],
-    /// The moments that it has found.
+    /// The `stats` of the forward pass.
     pub stats: &'a [f32],
-    /// Whether the variance counts as a constant.
+    /// Whether the variance is treated as a constant.
     pub fixed: bool,
 }
 
-/// The gradient of the input, added to `grad_input` when `accumulate`: with `h = (x - m) / sqrt(v + epsilon)` and `g =
-/// grad * scale` it is `(g - mean(g) - h mean(g h)) / sqrt(v + epsilon)`.
+/// The gradient of the input, added to `grad_input` when `accumulate`: with `h = (x - m) / sqrt(v + epsilon)` and
+/// `g = grad * scale` it is `(g - mean(g) - h mean(g h)) / sqrt(v + epsilon)`.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -218,8 +219,8 @@ multiversion! {
     }
 }
 
-/// For each column the sum of the gradient, which is that of the offset, and of the gradient times the normalized input,
-/// which is that of the scale. Rows are added in groups of 256, so that a long column keeps its precision.
+/// Computes, per column, the sum of the gradient (the gradient of the offset) and the sum of the gradient times the
+/// normalized input (the gradient of the scale). Rows are added in groups of 256 to keep precision.
 ///
 /// # Panics
 /// When a length does not fit, or `workspace` is shorter than [`normalize_rows_workspace`].
@@ -267,7 +268,7 @@ pub fn normalize_rows_gradients(
     }
 }
 
-/// Floats of work memory that [`normalize_rows_gradients`] needs.
+/// Floats of workspace that [`normalize_rows_gradients`] needs.
 pub fn normalize_rows_workspace(cpu: Cpu, len: usize) -> usize {
     4 * cpu.threads() * len
 }

@@ -1,4 +1,4 @@
-//! Against the formulas, computed value by value in 64 bits.
+//! Comparisons with the formulas, computed value by value in `f64`.
 
 use super::*;
 use crate::{Cpu, Isa};
@@ -234,7 +234,7 @@ fn the_update_rules_follow_their_formulas() {
     }
 }
 
-/// Kinds whose backward pass reads the input, against differences of the formulas in 64 bits.
+/// Activations whose backward pass reads the input, compared with finite differences of the formulas in `f64`.
 #[test]
 fn activations_of_the_input_and_their_derivatives() {
     type Function = fn(f64) -> f64;

@@ -1,4 +1,4 @@
-//! Against loops over the definition.
+//! Comparisons with straightforward loops.
 
 use super::*;
 use crate::simd::Isa;
@@ -15,7 +15,7 @@ fn shapes() -> Vec<Pool2dShape> {
     };
     vec![
         shape(14, 14, 24, [2, 2], [2, 2], [0, 0], [7, 7]),
-        shape(7, 9, 48, [2, 2], [2, 2], [0, 0], [3, 4]), // a row and a column in no window
+        shape(7, 9, 48, [2, 2], [2, 2], [0, 0], [3, 4]), // not covering the last row and column
         shape(7, 7, 5, [3, 3], [2, 2], [0, 0], [3, 3]),  // overlapping
         shape(6, 7, 67, [3, 3], [1, 1], [1, 1], [6, 7]), // padded on all sides
         shape(8, 8, 3, [3, 3], [2, 2], [0, 0], [4, 4]),  // padded at the bottom and right only

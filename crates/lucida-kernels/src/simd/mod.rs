@@ -1,13 +1,13 @@
 //! One kernel, several instruction sets.
 //!
-//! A kernel is written once, generic over [`Simd`], and compiled once for each instruction set by `multiversion!`.
-//! Which of the versions runs is decided by a value of type [`Isa`], and an `Isa` exists only for an instruction set
-//! that this processor has: that is what makes the calls sound.
+//! A kernel is written once, generic over [`Simd`], and compiled once for each instruction set by `multiversion!`. A value
+//! of type [`Isa`] selects the version to run, and an `Isa` exists only for an instruction set that this processor has:
+//! that makes the calls sound.
 //!
-//! Rejected: one binary for each processor (what users download must run everywhere), and `#[cfg(target_feature)]`
-//! (needs `-C target-cpu`, which `cargo install` does not set). Plain loops over slices are enough for the kernels that
-//! are bound by memory, because the compiler vectorizes them inside a version; the explicit vectors of [`Simd`] are for
-//! the micro-kernels, where the accumulators have to stay in registers.
+//! Rejected: one binary per processor (downloads must run everywhere), and `#[cfg(target_feature)]` (needs `-C target-cpu`,
+//! which `cargo install` does not set). Plain loops over slices suffice for memory-bound kernels, because the compiler
+//! vectorizes them inside a version; the explicit vectors of [`Simd`] are for the micro-kernels, where the accumulators
+//! must stay in registers.
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -21,28 +21,28 @@ pub(crate) use scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
 
-/// Which of four vectors held the largest value, for each lane (Zeiler and Fergus's "switch"): eight bytes, in whichever way
-/// the instruction set reads fastest. Without another way a mask of lanes for each of the four.
+/// Which of four vectors holds the maximum, per lane (Zeiler and Fergus's "switch"): eight bytes, in the encoding that the
+/// instruction set decodes fastest. By default, a lane mask for each of the four.
 pub(crate) type Switch = [u16; 4];
 
-/// The vectors of one instruction set.
+/// The vector operations of one instruction set.
 ///
-/// A value of an implementing type is the proof that the processor has the instruction set. All methods are
-/// `inline(always)`, so that they compile with the features of the version that calls them.
+/// A value of an implementing type is proof that the processor has the instruction set. All methods are `inline(always)`,
+/// so that they are compiled with the target features of the calling version.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// A vector of [`LANES`](Self::LANES) floats.
     type Vector: Copy;
-    /// Floats in a vector.
+    /// Number of floats in a vector.
     const LANES: usize;
     /// The widest tile of the micro-kernels, in vectors.
     const MAX_TILE_WIDTH: usize;
-    /// One of the four vectors of a [`Switch`].
+    /// Identifies one of the four vectors of a [`Switch`].
     type Choice: Copy;
 
     /// The instruction set.
     fn isa(self) -> Isa;
 
-    /// All lanes `value`.
+    /// A vector with all lanes set to `value`.
     fn splat(self, value: f32) -> Self::Vector;
     /// `a * b + c`, rounded once where the instruction set has a fused multiply-add.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
@@ -52,69 +52,70 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b`.
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The larger of `a` and `b`; `b` where `a` is not a number.
+    /// The larger of `a` and `b`; `b` where `a` is NaN.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The smaller of `a` and `b`; `b` where `a` is not a number.
+    /// The smaller of `a` and `b`; `b` where `a` is NaN.
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `x` in the lanes where `a == b`, `y` in the others.
     fn select_eq(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
     /// `x` in the lanes where `a > b`, `y` in the others.
     fn select_gt(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
-    /// The lanes where `a == b`, the first in the lowest bit.
+    /// Mask of the lanes where `a == b`, the first lane in the lowest bit.
     fn equal(self, a: Self::Vector, b: Self::Vector) -> u16;
-    /// The lanes where `a > b`, the first in the lowest bit.
+    /// Mask of the lanes where `a > b`, the first lane in the lowest bit.
     fn greater(self, a: Self::Vector, b: Self::Vector) -> u16;
     /// `x` in the lanes of `mask`, zero in the others.
     fn keep(self, mask: u16, x: Self::Vector) -> Self::Vector;
-    /// The largest of the four in each lane, and the first that it is; with `relu`, zero and none where it is not positive.
+    /// The maximum of the four in each lane, and the first vector that holds it; with `relu`, zero and no vector where the
+    /// maximum is not positive.
     fn largest(self, values: [Self::Vector; 4], relu: bool) -> (Self::Vector, Switch);
-    /// Vector `number` of the four.
+    /// The choice of vector `number` of the four.
     fn choice(self, number: usize) -> Self::Choice;
-    /// `x` in the lanes where the switch at `at` has this choice, zero in the others.
+    /// `x` in the lanes where the switch at `at` holds this choice, zero in the others.
     ///
     /// # Safety
     /// A switch of this instruction set can be read from `at`.
     unsafe fn keep_chosen(self, at: *const Switch, choice: Self::Choice, x: Self::Vector) -> Self::Vector;
-    /// `x` in the lanes where the switch at `at` has any choice, zero in the others.
+    /// `x` in the lanes where the switch at `at` holds any choice, zero in the others.
     ///
     /// # Safety
     /// As [`keep_chosen`](Self::keep_chosen).
     unsafe fn keep_open(self, at: *const Switch, x: Self::Vector) -> Self::Vector;
-    /// Reads a vector.
+    /// Loads a vector.
     ///
     /// # Safety
     /// `LANES` floats can be read from `from`.
     unsafe fn load(self, from: *const f32) -> Self::Vector;
-    /// Reads `count` floats, `count <= LANES`; the other lanes are zero.
+    /// Loads `count` floats, `count <= LANES`; the other lanes are zero.
     ///
     /// # Safety
     /// `count` floats can be read from `from`.
     unsafe fn load_partial(self, from: *const f32, count: usize) -> Self::Vector;
-    /// Writes a vector.
+    /// Stores a vector.
     ///
     /// # Safety
     /// `LANES` floats can be written to `to`.
     unsafe fn store(self, to: *mut f32, value: Self::Vector);
-    /// Writes the first `count` lanes, `count <= LANES`.
+    /// Stores the first `count` lanes, `count <= LANES`.
     ///
     /// # Safety
     /// `count` floats can be written to `to`.
     unsafe fn store_partial(self, to: *mut f32, count: usize, value: Self::Vector);
 
-    /// Asks for the cache line at an address, any address, where the instruction set has a word for that.
+    /// Prefetches the cache line at any address, if the instruction set supports it.
     #[inline(always)]
     fn prefetch(self, _at: *const f32) {}
 
-    /// Runs `tile` with the number of rows that fills this instruction set's registers at this `width` in vectors.
+    /// Runs `tile` with the number of rows that fills this instruction set's registers at a `width` in vectors.
     ///
     /// # Safety
     /// As [`Tile::run`].
     unsafe fn tile<T: Tile<Self>>(self, width: usize, tile: T);
-    /// The number of rows of [`tile`](Self::tile) at this width.
+    /// Number of rows of [`tile`](Self::tile) at this width.
     fn tile_rows(width: usize) -> usize;
 }
 
-/// A micro-kernel: a body for a tile of `ROWS` rows and `WIDTH` vectors.
+/// A micro-kernel, generic over a tile of `ROWS` rows and `WIDTH` vectors.
 pub(crate) trait Tile<S: Simd> {
     /// Computes the tile.
     ///
@@ -123,7 +124,7 @@ pub(crate) trait Tile<S: Simd> {
     unsafe fn run<const ROWS: usize, const WIDTH: usize>(self, simd: S);
 }
 
-/// Declares the tile shapes of an instruction set: for each width the number of rows.
+/// Declares the tile shapes of an instruction set: the number of rows for each width.
 macro_rules! tile_shapes {
     ($($width:literal => $rows:literal),* $(,)?) => {
         #[inline(always)]
@@ -145,14 +146,14 @@ macro_rules! tile_shapes {
 }
 pub(crate) use tile_shapes;
 
-/// Implements the switches of an instruction set as masks of lanes.
+/// Implements the switches of an instruction set as lane masks.
 macro_rules! switches_of_masks {
     () => {
         type Choice = usize;
 
         #[inline(always)]
         fn largest(self, values: [Self::Vector; 4], relu: bool) -> (Self::Vector, $crate::simd::Switch) {
-            // Plain loops: what is called from within a closure is not always compiled with the instruction set.
+            // Plain loops: functions called in a closure are not always compiled with the instruction set.
             let mut largest = values[0];
             for i in 1..4 {
                 largest = self.max(values[i], largest);
@@ -203,7 +204,7 @@ pub(crate) enum Kind {
 }
 
 impl Isa {
-    /// All the instruction sets that this processor has, the best first; `scalar` is always there.
+    /// All instruction sets that this processor has, the best first; always includes `scalar`.
     pub fn available() -> Vec<Self> {
         let mut found = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -228,10 +229,10 @@ impl Isa {
         Self::available()[0]
     }
 
-    /// The instruction set of this name: `avx512`, `avx2`, `neon` or `scalar`.
+    /// Looks up an instruction set by name: `avx512`, `avx2`, `neon` or `scalar`.
     ///
     /// # Errors
-    /// A message that names the ones this processor has.
+    /// A message listing those that this processor has.
     pub fn from_name(name: &str) -> Result<Self, String> {
         let available = Self::available();
         available.iter().copied().find(|isa| isa.name() == name).ok_or_else(|| {
@@ -240,7 +241,7 @@ impl Isa {
         })
     }
 
-    /// Its name, as [`from_name`](Self::from_name) takes it.
+    /// The name that [`from_name`](Self::from_name) accepts.
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -253,7 +254,7 @@ impl Isa {
         }
     }
 
-    /// Floats in a vector.
+    /// Number of floats in a vector.
     pub(crate) fn lanes(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -266,7 +267,7 @@ impl Isa {
         }
     }
 
-    /// The number of rows of a tile of this width in vectors.
+    /// Number of rows of a tile of this width in vectors.
     pub(crate) fn tile_rows(self, width: usize) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -293,7 +294,8 @@ impl Isa {
     }
 }
 
-/// Compiles a function once for each instruction set; the function made takes an [`Isa`] first and runs its version.
+/// Compiles a function once per instruction set; the generated function takes an [`Isa`] as first argument and runs its
+/// version.
 ///
 /// ```text
 /// multiversion! {

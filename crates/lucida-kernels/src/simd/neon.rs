@@ -1,10 +1,10 @@
-//! NEON: 32 registers of four floats; a tile of 8x3 uses 24 as accumulators.
+//! NEON: 32 registers of four floats; an 8x3 tile uses 24 as accumulators.
 
 use std::arch::aarch64::*;
 
 use super::{Isa, Kind, Simd, switches_of_masks, tile_shapes};
 
-/// The proof that the processor has NEON.
+/// Proof that the processor has NEON.
 #[derive(Clone, Copy)]
 pub(crate) struct Neon(());
 
@@ -17,8 +17,8 @@ impl Neon {
     }
 }
 
-// SAFETY of all the intrinsics below: the token proves that the processor has the instructions, and the methods are
-// inlined into functions that are compiled with them; memory is touched as far as the trait's contract allows.
+// SAFETY of all intrinsics below: the token proves that the processor has the instructions, and the methods are inlined
+// into functions that are compiled with them; memory accesses stay within the trait's contract.
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Simd for Neon {
     type Vector = float32x4_t;
@@ -126,5 +126,5 @@ impl Simd for Neon {
     tile_shapes! { 1 => 16, 2 => 12, 3 => 8 }
 }
 
-/// The bit of each lane in a mask.
+/// The mask bit of each lane.
 static BITS: [u32; 4] = [1, 2, 4, 8];

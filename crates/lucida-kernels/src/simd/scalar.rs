@@ -1,8 +1,8 @@
-//! Plain Rust on four floats: runs everywhere, and is what the other instruction sets are checked against.
+//! Plain Rust on four floats: runs everywhere, and is the reference for the other instruction sets.
 
 use super::{Isa, Kind, Simd, switches_of_masks, tile_shapes};
 
-/// No instruction set at all.
+/// The portable fallback.
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar;
 
@@ -23,7 +23,7 @@ impl Simd for Scalar {
 
     #[inline(always)]
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
-        // Not `f32::mul_add`: without the instruction that is a slow call into the C library.
+        // Not `f32::mul_add`: without the instruction it is a slow call into the C library.
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 
 multiversion! {
-    /// All the operations on one vector: `min(max(a * b + c + a, b), 9)`, loaded and stored in full and in part.
+    /// All operations on one vector: `min(max(a * b + c + a, b), 9)`, with full and partial loads and stores.
     fn exercise[simd: S](a: &[f32], b: &[f32], c: &[f32], count: usize, out: &mut [f32]) {
         assert!(count <= S::LANES && a.len() >= S::LANES && b.len() >= S::LANES && c.len() >= S::LANES);
         assert!(out.len() >= 4 * S::LANES);
@@ -29,7 +29,7 @@ multiversion! {
 
 #[test]
 fn vectors_compute_what_floats_compute() {
-    // Small integers: every operation is exact, fused or not.
+    // Small integers, so that every operation is exact, fused or not.
     let a: Vec<f32> = (0..16).map(|i| i as f32 - 5.0).collect();
     let b: Vec<f32> = (0..16).map(|i| (i * 7 % 5) as f32).collect();
     let c: Vec<f32> = (0..16).map(|i| 100.0 + i as f32).collect();
@@ -64,7 +64,7 @@ fn vectors_compute_what_floats_compute() {
 }
 
 multiversion! {
-    /// For each of the four rows of `values` ones where it held the largest; then ones where any did, and the largest.
+    /// For each of the four rows of `values`, ones where it holds the maximum; then ones where any does, and the maxima.
     fn exercise_switch[simd: S](values: &[f32], relu: bool, out: &mut [f32]) {
         assert!(values.len() == 4 * S::LANES && out.len() == 6 * S::LANES);
         // SAFETY: the lengths are checked above.
@@ -88,7 +88,7 @@ multiversion! {
 fn a_switch_is_the_first_of_the_largest() {
     for isa in Isa::available() {
         let lanes = isa.lanes();
-        // All orders of -1, 0 and 1 in four places, with ties.
+        // All arrangements of -1, 0 and 1 in four places, with ties.
         for start in 0..81 {
             let value = |number: usize, lane: usize| (start + lane) / 3_usize.pow(number as u32) % 3;
             let values: Vec<f32> = (0..4 * lanes).map(|i| value(i / lanes, i % lanes) as f32 - 1.0).collect();

@@ -1,18 +1,20 @@
-//! AVX-512 and AVX2 with fused multiply-add.
+//! AVX-512, and AVX2 with FMA.
 //!
-//! Tile shapes: an AVX-512 core has 32 registers of 16 floats. A tile of `ROWS x WIDTH` accumulators needs `WIDTH`
-//! more for the right-hand side and broadcasts the left-hand side from memory: 6x4, 8x3 and 12x2 use 24 accumulators and
-//! 16x1 uses 16, enough to hide the latency of two multiply-add units four cycles deep. AVX2 has 16 registers of 8 and
-//! cannot broadcast inside the multiply-add: 6x2 is 12 accumulators, two for the right-hand side and one for the broadcast.
+//! Tile shapes: an AVX-512 core has 32 registers of 16 floats. A tile of `ROWS x WIDTH` accumulators needs `WIDTH` more for
+//! the right-hand side and broadcasts the left-hand side from memory: 6x4, 8x3 and 12x2 use 24 accumulators and 16x1 uses
+//! 16, enough to hide the latency of two FMA units (four cycles each). AVX2 has 16 registers of 8 floats and cannot
+//! broadcast as part of the multiply-add: 6x2 uses 12 accumulators, two registers for the right-hand side and one for the
+//! broadcast.
 //!
-//! AVX2 has no masks: to make lanes of a mask's bits takes a broadcast, an `and` and a comparison, and to get bits from
-//! lanes a move to another unit. Its switches have a byte for each lane instead: the number of the pixel, or -1.
+//! AVX2 has no mask registers: expanding the bits of a mask to lanes takes a broadcast, an `and` and a comparison, and
+//! collecting bits from lanes needs a move to another execution unit. Its switches have a byte per lane instead: the number
+//! of the pixel, or -1.
 
 use std::arch::x86_64::*;
 
 use super::{Isa, Kind, Simd, Switch, switches_of_masks, tile_shapes};
 
-/// The proof that the processor has AVX-512F.
+/// Proof that the processor has AVX-512F.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
@@ -25,8 +27,8 @@ impl Avx512 {
     }
 }
 
-// SAFETY of all the intrinsics below: the token proves that the processor has the instructions, and the methods are
-// inlined into functions that are compiled with them; memory is touched as far as the trait's contract allows.
+// SAFETY of all intrinsics below: the token proves that the processor has the instructions, and the methods are inlined
+// into functions that are compiled with them; memory accesses stay within the trait's contract.
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Simd for Avx512 {
     type Vector = __m512;
@@ -134,7 +136,7 @@ fn low_bits(count: usize) -> u16 {
     ((1_u32 << count) - 1) as u16
 }
 
-/// The proof that the processor has AVX2 and FMA.
+/// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
@@ -255,7 +257,7 @@ impl Simd for Avx2 {
         unsafe {
             let (above, below) = (_mm256_max_ps(b, a), _mm256_max_ps(d, c));
             let mut largest = _mm256_max_ps(below, above);
-            // A comparison that holds is -1: the first of the pair.
+            // A true comparison is -1, which selects the first of the pair.
             let first = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GE_OQ>(a, b));
             let first = _mm256_add_epi32(_mm256_set1_epi32(1), first);
             let second = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GE_OQ>(c, d));
@@ -293,7 +295,7 @@ impl Simd for Avx2 {
     unsafe fn keep_open(self, at: *const Switch, x: __m256) -> __m256 {
         unsafe {
             let number = _mm256_cvtepi8_epi32(_mm_loadl_epi64(at.cast()));
-            // A closed lane is -1, all bits set.
+            // A lane without a choice is -1, all bits set.
             _mm256_andnot_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(number, _mm256_set1_epi32(-1))), x)
         }
     }

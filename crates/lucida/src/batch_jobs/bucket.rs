@@ -1,13 +1,13 @@
-//! Lists from a server: plain ones, and those of S3 and what is like it (ListObjectsV2), of buckets that everybody may read.
+//! Lists of images on a server: plain text, or the listing of a public bucket on S3 or a compatible server (ListObjectsV2).
 //!
-//! A bucket answers a thousand keys at once, in XML of which only three elements matter: `Key`, `IsTruncated` and
+//! A bucket is listed in pages of a thousand keys, in XML of which only three elements matter: `Key`, `IsTruncated` and
 //! `NextContinuationToken`.
 
 use std::fmt::Write as _;
 
 use crate::{Error, Result};
 
-/// Answers of a thousand keys each.
+/// The maximum number of pages, each of a thousand keys.
 const MOST_ANSWERS: usize = 1 << 20;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -16,16 +16,16 @@ pub(super) enum Listing {
     Lines(Vec<u8>),
 }
 
-/// Gets what is at an address.
+/// Fetches the content of a URL.
 pub(super) type Fetch<'a> = dyn Fn(&str) -> Result<Vec<u8>> + 'a;
 
-/// What is listed at an address.
+/// Parses the list at a URL.
 pub(super) fn listing(address: &str, fetch: &Fetch<'_>) -> Result<Listing> {
     let bytes = fetch(&question(address, None))?;
     let Some(mut page) = page(&bytes) else { return Ok(Listing::Lines(bytes)) };
     let mut keys = Vec::new();
     for _ in 0..MOST_ANSWERS {
-        // Keys that end like folders are marks, not files.
+        // Keys that end with a slash are folder markers, not files.
         keys.extend(page.keys.into_iter().filter(|key| !key.ends_with('/')));
         let Some(token) = page.next else { return Ok(Listing::Keys(keys)) };
         let url = question(address, Some(&token));
@@ -37,7 +37,7 @@ pub(super) fn listing(address: &str, fetch: &Fetch<'_>) -> Result<Listing> {
     Err(Error::Network { url: address.to_owned(), problem: "the bucket's list has no end".to_owned() })
 }
 
-/// Where a key of a bucket, or a path on a plain list, is.
+/// The URL of a key in a bucket, or of a path in a plain list.
 pub(super) fn address_of(list: &str, item: &str) -> String {
     let (base, query) = list.split_once('?').map_or((list, None), |(base, query)| (base, Some(query)));
     let bucket = query.is_some_and(|query| query.contains("prefix=") || query.contains("list-type="));
@@ -45,7 +45,7 @@ pub(super) fn address_of(list: &str, item: &str) -> String {
     format!("{root}/{}", encoded(item.trim_start_matches('/'), true))
 }
 
-/// The question for a part of a list: an address with a prefix is a bucket's.
+/// The URL of one page of a list: a URL with a prefix is that of a bucket.
 fn question(address: &str, token: Option<&str>) -> String {
     let mut url = address.to_owned();
     let Some((_, query)) = address.split_once('?') else { return url };
@@ -73,7 +73,7 @@ fn page(bytes: &[u8]) -> Option<Page> {
     Some(Page { keys, next: elements(text, "NextContinuationToken").next().filter(|_| truncated) })
 }
 
-/// The texts of the elements of a name.
+/// The text content of all elements with this name.
 fn elements<'a>(text: &'a str, name: &str) -> impl Iterator<Item = String> + 'a {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let mut rest = text;
@@ -90,7 +90,7 @@ fn unescaped(text: &str) -> String {
     pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-/// A text as a part of an address.
+/// Percent-encodes a text for use in a URL.
 fn encoded(text: &str, path: bool) -> String {
     let mut out = String::new();
     for &byte in text.as_bytes() {

@@ -1,10 +1,9 @@
-//! Bulk work: the same question about very many images, by one process or several.
+//! Batch jobs: the same task for a large number of images, by one process or several.
 //!
-//! Images come from a [folder, a list or a bucket](Source), and are dealt out one by one to whoever is [free](WorkQueue), so
-//! that a slow member, or a large image, holds up nobody else. What is found about each goes into [a file of its
-//! own](Results), written whole or not at all: that file is the only mark that the image is done. So a job that was
-//! killed at any moment can be run again, by as many processes as one likes: it does what has no file yet, and nothing
-//! twice.
+//! Images come from a [folder, a list or a bucket](Source), and are handed out one by one to the next [free
+//! process](WorkQueue), so that a slow process or a large image does not delay the others. The result for each image goes
+//! into [a file of its own](Results), written atomically: only that file marks the image as done. So a job that was killed
+//! at any time can be run again, by any number of processes: it processes the images without a result file, and none twice.
 
 mod bucket;
 mod results;
@@ -25,21 +24,21 @@ use crate::core::progress::{Progress, Step, Unit, report};
 use crate::data::Image;
 use crate::{Error, Result};
 
-/// Deals items out to those who work together.
+/// Distributes items to cooperating processes.
 pub trait WorkQueue {
-    /// Whether this one keeps the list: it alone knows the items, and collects what has been found about them.
+    /// Whether this process is the coordinator: it alone knows the items, and collects the results.
     fn leads(&self) -> bool;
 
-    /// Calls `work` with each item that this one gets. Returns when no item is left, on the one that leads when all are
+    /// Calls `work` with each item assigned to this process. Returns when no item is left; on the coordinator, when all are
     /// done.
     ///
     /// # Errors
-    /// Those of `work`: the others are left waiting, see to it that they end.
+    /// Those of `work`. The other processes are then left waiting: the caller must make sure that they end.
     fn for_each(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>)
     -> Result<()>;
 }
 
-/// One process that does all.
+/// A single process that handles all items.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SingleProcess;
 
@@ -60,15 +59,15 @@ impl WorkQueue for SingleProcess {
     }
 }
 
-/// What a question finds about an image: the entries of its result.
+/// The result of a task for an image, as the entries of a JSON object.
 pub type Answer = Map<String, Value>;
 
-/// What is asked about each image. It may write files of its own next to the result, see [`ResultPath::file`].
+/// The task for each image. It may write additional files next to the result, see [`ResultPath::file`].
 pub type ImageTask<'a> = dyn FnMut(&Image, &ResultPath) -> Result<Answer> + 'a;
 
-/// Asks a question about all images of a source that have no result yet. An image that cannot be read, or asked about,
-/// is a failure, which is noted, and tried again the next time. Progress counts the images that were dealt out, of all that
-/// are left to do. Returns the summary on the one that leads.
+/// Runs a task for all images of a source that have no result yet. An image that cannot be read or processed counts as
+/// failed: the failure is recorded, and the image is tried again in the next run. Progress counts the images handed out, of
+/// all that are left. Returns the summary on the coordinator.
 ///
 /// # Errors
 /// Those of listing the source and of writing results; [`Error::Interrupted`] when `progress` stops it.
@@ -82,12 +81,12 @@ pub fn run(
     let all = if queue.leads() { source.list()? } else { Vec::new() };
     let left: Vec<String> = all.iter().filter(|item| !results.is_done(item)).cloned().collect();
     let dealt = Cell::new(0);
-    // Both the one that deals out and the one that works report.
+    // Both the distribution of items and the work on them report progress.
     let progress = RefCell::new(progress);
     let report = || report(&mut **progress.borrow_mut(), &Step::new(Unit::Images, dealt.get(), left.len()));
     let mut items = left.iter().cloned().inspect(|_| {
         dealt.set(dealt.get() + 1);
-        // A wish to stop is seen by the work on the item, which asks again.
+        // A requested stop is handled in the work on the item, which reports again.
         let _ = report();
     });
     queue.for_each(&mut items, &mut |item| {
@@ -95,7 +94,7 @@ pub fn run(
         let place = results.result_path(item);
         match source.open(item).and_then(|image| question(&image, &place)) {
             Ok(answer) => results.finish(item, answer),
-            // What is wrong with the disk is wrong with the job, not with the image.
+            // A write error (full disk, permissions) concerns the whole job, not this image.
             Err(problem @ (Error::Interrupted | Error::Io { action: "write", .. })) => Err(problem),
             Err(problem) => results.fail(item, &problem.to_string()),
         }

@@ -1,4 +1,4 @@
-//! The folder with the results of a bulk job.
+//! The folder with the results of a batch job.
 //!
 //! ```text
 //! job.json                        what the job is: another one cannot be mixed with it
@@ -8,7 +8,8 @@
 //! failures.csv                    all failures
 //! ```
 //!
-//! 256 folders, by the hash of an item's name, keep ten million files in folders that file systems cope with.
+//! 256 sub-folders, by the hash of the item's name, keep the number of files per folder manageable even for ten million
+//! items.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,9 +20,9 @@ use serde_json::Value;
 use super::Answer;
 use crate::{Error, Result, files};
 
-/// Bytes of a result, features of a large layer at most.
+/// Maximum bytes of a result; the features of a large layer are the largest.
 const RESULT: u64 = 64 << 20;
-/// Characters of an item's name in a file's.
+/// Characters of an item's name that are kept in the file name.
 const SHOWN: usize = 60;
 
 /// A folder with results.
@@ -30,27 +31,27 @@ pub struct Results {
     folder: PathBuf,
 }
 
-/// Where what is found about one item goes.
+/// Where the result for one item is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResultPath {
     stem: PathBuf,
 }
 
-/// How a job went.
+/// How many items of a job succeeded and failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// Items in all.
+    /// The number of items.
     pub items: usize,
-    /// Those that were done before.
+    /// Items done in earlier runs.
     pub before: usize,
-    /// Those that have a result now.
+    /// Items that have a result now.
     pub done: usize,
-    /// Those that failed.
+    /// Items that failed.
     pub failed: usize,
 }
 
 impl Results {
-    /// Opens a folder for the results of a job, or makes one. `job` says what is asked, and of whom.
+    /// Opens or creates a folder for the results of a job. `job` describes the task and its settings.
     ///
     /// # Errors
     /// [`Error::Argument`] when the folder has the results of another job; those of writing.
@@ -74,12 +75,12 @@ impl Results {
         Ok(Self::at(folder))
     }
 
-    /// The results in a folder that another process has opened.
+    /// The results in a folder that another process has created.
     pub fn at(folder: impl AsRef<Path>) -> Self {
         Self { folder: folder.as_ref().to_path_buf() }
     }
 
-    /// Where the results about an item go.
+    /// Where the result for an item is stored.
     pub fn result_path(&self, item: &str) -> ResultPath {
         ResultPath { stem: self.stem("items", item) }
     }
@@ -97,7 +98,7 @@ impl Results {
         self.result_path(item).file("json").exists()
     }
 
-    /// Writes the result about an item, whole or not at all: now it is done.
+    /// Writes the result for an item atomically, which marks it as done.
     ///
     /// # Errors
     /// Those of writing.
@@ -111,7 +112,7 @@ impl Results {
         }
     }
 
-    /// Notes why an item failed.
+    /// Records why an item failed.
     ///
     /// # Errors
     /// Those of writing.
@@ -124,7 +125,7 @@ impl Results {
         ResultPath { stem: self.stem("failed", item) }.file("json")
     }
 
-    /// Puts all results into one file, and all failures into another.
+    /// Collects all results into one file, and all failures into another.
     ///
     /// # Errors
     /// Those of reading and writing.
@@ -172,18 +173,18 @@ impl Results {
 }
 
 impl ResultPath {
-    /// A file about this item with an ending: `png`. Its folder is there once it has been asked for with
-    /// [`ready`](Self::ready).
+    /// The path of an additional file for this item with this extension, such as `png`. Its folder exists once
+    /// [`ready`](Self::ready) was called.
     pub fn file(&self, ending: &str) -> PathBuf {
         let mut name = self.stem.clone().into_os_string();
         name.push(format!(".{ending}"));
         name.into()
     }
 
-    /// The same, with its folder made.
+    /// As [`file`](Self::file), and creates the folder.
     ///
     /// # Errors
-    /// Those of making folders.
+    /// Those of creating folders.
     pub fn ready(&self, ending: &str) -> Result<PathBuf> {
         let path = self.file(ending);
         path.parent().map_or(Ok(()), files::create_folder)?;
@@ -191,7 +192,7 @@ impl ResultPath {
     }
 }
 
-/// One line: the item, and what there is to say about it.
+/// Writes one line of JSON: the item and its entries.
 fn write(path: &Path, item: &str, mut answer: Answer) -> Result<()> {
     path.parent().map_or(Ok(()), files::create_folder)?;
     answer.insert("item".to_owned(), Value::from(item));

@@ -1,4 +1,4 @@
-//! Where the images of a bulk job are.
+//! Where the images of a batch job come from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,31 +8,31 @@ use crate::data::{Image, Limits};
 use crate::weights::hub;
 use crate::{Error, Result, files};
 
-/// Bytes of a list.
+/// Maximum bytes of a list.
 const LIST: u64 = 4 << 30;
-/// Bytes of an image from a server.
+/// Maximum bytes of an image from a server.
 const MAX_BYTES: u64 = 256 << 20;
-/// How files of images end.
+/// Extensions of image files.
 const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp"];
 
-/// The images of a folder and its sub-folders, or those of a list. Items are named by their paths under the folder, or
-/// as the list has them.
+/// The images of a folder and its sub-folders, or those of a list. Items are named by their paths relative to the folder, or
+/// as in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A folder.
     Folder(PathBuf),
-    /// A file with a path or an address on each line; paths are relative to its folder. Empty lines, and those that start
-    /// with `#`, are left out.
+    /// A file with a path or a URL on each line; paths are relative to its folder. Empty lines, and lines that start with
+    /// `#`, are skipped.
     List(PathBuf),
-    /// The address of such a list, or of a bucket that is listed as S3 does: `https://host/bucket?prefix=photos/`.
+    /// The URL of such a list, or of an S3-compatible bucket: `https://host/bucket?prefix=photos/`.
     Address(String),
 }
 
 impl Source {
-    /// What is meant by a path or an address.
+    /// Determines the kind of source from a path or a URL.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is nothing at that path.
+    /// [`Error::Argument`] when the path does not exist.
     pub fn of(text: &str) -> Result<Self> {
         if is_address(text) {
             return Ok(Self::Address(text.to_owned()));
@@ -48,7 +48,7 @@ impl Source {
         }
     }
 
-    /// All items, in order, each once.
+    /// All items, sorted and without duplicates.
     ///
     /// # Errors
     /// Those of reading folders and lists.
@@ -101,17 +101,17 @@ fn text(bytes: Vec<u8>, name: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::file(name, "not a list: UTF-8 text is expected"))
 }
 
-/// The items of a list: one on each line, without empty lines and those that start with `#`.
+/// The items of a list: one per line, without empty lines and those that start with `#`.
 pub fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
 }
 
-/// The images under a folder; hidden files and links to folders are left out.
+/// Collects the images under a folder, except hidden files and links to folders.
 fn walk(folder: &Path, prefix: &str, items: &mut Vec<String>) -> Result<()> {
     let failed = |source| Error::io(folder, "read", source);
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // A name that is not valid UTF-8 cannot stand in a result.
+        // Results are JSON: names that are not valid UTF-8 are skipped.
         let Ok(name) = entry.file_name().into_string() else { continue };
         if name.starts_with('.') {
             continue;

@@ -44,7 +44,7 @@ fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
         asked.set(asked.get() + 1);
         gray(image, place)
     };
-    // Stopped before its third item.
+    // Stop before the third item.
     let mut stop = |_: &Step<'_>| if asked.get() < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
     let stopped = run(&SingleProcess, &source, &results, &mut question, &mut stop);
     assert!(matches!(stopped, Err(Error::Interrupted)) && !out.join("results.jsonl").exists());
@@ -54,13 +54,13 @@ fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
     assert_eq!(lines(&out), expected.map(|(name, gray)| (name.to_owned(), gray)));
     let failures = fs::read_to_string(out.join("failures.csv")).unwrap();
     assert!(failures.starts_with("item,error\nb/broken.jpg,") && failures.lines().count() == 2, "{failures}");
-    // What failed is tried again, and succeeds once it is mended.
+    // A failed item is tried again, and succeeds once the file is repaired.
     Image::filled(2, 2, &[5]).save_png(root.join("b/good.png")).unwrap();
     fs::rename(root.join("b/good.png"), root.join("b/broken.jpg")).unwrap();
     let summary = run(&SingleProcess, &source, &results, &mut question, &mut ()).unwrap().unwrap();
     assert_eq!((summary, asked.get()), (Summary { items: 5, before: 4, done: 5, failed: 0 }, 5));
     assert!(lines(&out).contains(&("b/broken.jpg".to_owned(), 5)) && !out.join("failures.csv").exists());
-    // Another job has no place here.
+    // Another job cannot use this folder.
     let problem = Results::create(&out, &json!({"question": "color"})).unwrap_err().to_string();
     assert!(problem.contains("another job") && problem.contains("gray"), "{problem}");
 }

@@ -1,7 +1,7 @@
-//! A folder that fills.
+//! Watching a folder for new images.
 //!
-//! It is listed again and again. The system's own notices (inotify and the like) do not tell what other machines write to a
-//! network drive, differ between systems, and do not say when a file is complete either; listing 10,000 files takes about
+//! The folder is listed repeatedly. System notifications (inotify and the like) do not report what other machines write to
+//! a network drive, differ between systems, and do not say when a file is complete either; listing 10,000 files takes about
 //! 20 ms.
 
 use std::collections::{HashMap, HashSet};
@@ -12,12 +12,13 @@ use std::time::{Duration, Instant, SystemTime};
 use super::Source;
 use crate::{Error, Result};
 
-/// How long an image that cannot be read may still be in the making: a copy over a slow network stops now and then.
+/// How long an image that cannot be read may be incomplete: a copy over a slow network may pause.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The images of a folder and its sub-folders, each once it is complete.
+/// The images of a folder and its sub-folders, each reported once it is complete.
 ///
-/// An image is complete when two looks in a row find the same size and time. One that has changed afterwards is a new one.
+/// An image is complete when two successive looks find the same size and modification time. If it changes later, it counts
+/// as a new image.
 ///
 /// ```
 /// # let temporary = tempfile::tempdir().unwrap();
@@ -39,37 +40,37 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct FolderWatch {
     folder: PathBuf,
     source: Source,
-    /// Those that were done before anybody looked.
+    /// Images done before the watch started.
     before: HashSet<String>,
     files: HashMap<String, File>,
 }
 
-/// What tells one content of a file from another.
+/// Identifies a version of a file: its size and modification time.
 type Stamp = (u64, Option<SystemTime>);
 
 #[derive(Debug, Clone, Copy)]
 struct File {
     stamp: Stamp,
-    /// When it was first found like this.
+    /// When this version was first seen.
     since: Instant,
     state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Maybe in the making.
+    /// New, possibly incomplete.
     New,
-    /// Handed over.
+    /// Reported.
     Done,
-    /// Handed over, and not an image so far.
+    /// Reported, but could not be read so far.
     Failed,
 }
 
 impl FolderWatch {
-    /// Watches a folder.
+    /// Starts watching a folder.
     ///
     /// # Errors
-    /// [`Error::File`] when there is no such folder.
+    /// [`Error::File`] when the folder does not exist.
     pub fn new(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref().to_path_buf();
         if !folder.is_dir() {
@@ -80,28 +81,27 @@ impl FolderWatch {
         Ok(Self { folder, source, before: HashSet::new(), files: HashMap::new() })
     }
 
-    /// Leaves out images that were done before, by their paths under the folder, unless they change.
+    /// Skips images that are already done, given by their paths relative to the folder, unless they change.
     pub fn skip(&mut self, items: impl IntoIterator<Item = String>) {
         self.before.extend(items);
     }
 
-    /// The file of an image.
+    /// The path of an image.
     pub fn path(&self, item: &str) -> PathBuf {
         self.folder.join(item)
     }
 
-    /// Looks at the folder at this time, and hands over the images that are complete and new: their paths under the folder,
-    /// in order.
+    /// Looks at the folder at time `now`, and returns the new, complete images: their paths relative to the folder, sorted.
     ///
     /// # Errors
-    /// [`Error::Io`] when the folder cannot be read: a network drive may be back at the next look.
+    /// [`Error::Io`] when the folder cannot be read; a network drive may be available again at the next look.
     pub fn look(&mut self, now: Instant) -> Result<Vec<String>> {
         let items = self.source.list()?;
-        // What was done is remembered: a network drive that is gone may be an empty folder until it is back.
+        // Keep the files that are done: an unmounted network drive may appear as an empty folder for a while.
         self.files.retain(|item, file| file.state == State::Done || items.binary_search(item).is_ok());
         let mut complete = Vec::new();
         for item in items {
-            // One that has just been removed or renamed.
+            // The file was just removed or renamed.
             let Ok(metadata) = self.path(&item).metadata() else { continue };
             let file = self.found(&item, stamp(&metadata), now);
             if file.state == State::Done && self.files.get(&item).is_some_and(|before| before.state != State::Done) {
@@ -112,7 +112,7 @@ impl FolderWatch {
         Ok(complete)
     }
 
-    /// What is known about a file that looks like this now. One that becomes done is complete.
+    /// The state of a file with this stamp. A file that becomes done is complete.
     fn found(&mut self, item: &str, stamp: Stamp, now: Instant) -> File {
         let Some(file) = self.files.get(item).copied().filter(|file| file.stamp == stamp) else {
             let state = if self.before.remove(item) { State::Done } else { State::New };
@@ -122,8 +122,8 @@ impl FolderWatch {
         File { state: if waits { State::Failed } else { State::Done }, ..file }
     }
 
-    /// Says at this time that an image could not be read. Returns whether that is final; else it is handed over once more,
-    /// when it has changed or has had ten seconds to do so.
+    /// Records at time `now` that an image could not be read. Returns whether that is final; otherwise the image is
+    /// reported once more, when it has changed, or after ten seconds.
     pub fn failed(&mut self, item: &str, now: Instant) -> bool {
         let Some(file) = self.files.get_mut(item) else { return true };
         let is_final = now.saturating_duration_since(file.since) >= PATIENCE;
@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// A watch whose clock stands still between two looks.
+    /// A watch with a simulated clock.
     struct Looks {
         watch: FolderWatch,
         now: Instant,
@@ -172,7 +172,7 @@ mod tests {
         }
         assert_eq!(looks.look(), ["slow.jpg"]);
         assert!(looks.look().is_empty());
-        // What is written over it is another image; what was away for a while is not.
+        // An overwritten file is a new image; one that was absent for a while is not.
         fs::write(&path, [0; 9]).unwrap();
         assert!(looks.look().is_empty());
         assert_eq!(looks.look(), ["slow.jpg"]);
@@ -231,7 +231,7 @@ mod tests {
         for _ in 0..20 {
             assert!(looks.look().is_empty());
         }
-        // The rest has come after all.
+        // The rest of the file has arrived.
         fs::write(folder.path().join("half.jpg"), b"xyz").unwrap();
         assert!(looks.look().is_empty());
         assert_eq!(looks.look(), ["half.jpg"]);

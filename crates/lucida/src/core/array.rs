@@ -1,4 +1,4 @@
-//! An array of numbers of any shape.
+//! An array of numbers with any shape.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
-/// Numbers in the order of their axes, the last axis fastest: what a `.npy` file holds.
+/// Numbers in row-major order: the content of a `.npy` file.
 ///
 /// ```
 /// use lucida::core::Array;
@@ -21,15 +21,15 @@ use crate::{Error, Result};
 pub struct Array {
     shape: Vec<usize>,
     values: Vec<f32>,
-    /// Whether the values were whole numbers of 8 bits in their file.
+    /// Whether the values were 8-bit integers in their file.
     bytes: bool,
 }
 
 impl Array {
-    /// An array of this shape.
+    /// Creates an array of this shape.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are not as many values as the shape has.
+    /// [`Error::Argument`] when the number of values does not match the shape.
     pub fn new(shape: impl Into<Vec<usize>>, values: Vec<f32>) -> Result<Self> {
         let shape = shape.into();
         if shape.iter().try_fold(1_usize, |len, &size| len.checked_mul(size)) != Some(values.len()) {
@@ -38,12 +38,12 @@ impl Array {
         Ok(Self { shape, values, bytes: false })
     }
 
-    /// The same, of values that were whole numbers of 8 bits in their file.
+    /// Marks the values as 8-bit integers in their file.
     pub(crate) fn of_bytes(self) -> Self {
         Self { bytes: true, ..self }
     }
 
-    /// Whether the values were whole numbers of 8 bits in their file: int8 or uint8.
+    /// Whether the values were 8-bit integers (int8 or uint8) in their file.
     pub fn is_bytes(&self) -> bool {
         self.bytes
     }
@@ -53,7 +53,7 @@ impl Array {
         &self.shape
     }
 
-    /// The values, the last axis fastest.
+    /// The values in row-major order.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
@@ -63,7 +63,7 @@ impl Array {
         self.values
     }
 
-    /// The least and the largest value, and the mean; NaN where there are none.
+    /// The minimum, the maximum and the mean; NaN for an empty array.
     pub fn range(&self) -> (f32, f32, f64) {
         let min = self.values.iter().copied().reduce(f32::min).unwrap_or(f32::NAN);
         let max = self.values.iter().copied().reduce(f32::max).unwrap_or(f32::NAN);
@@ -71,7 +71,7 @@ impl Array {
         (min, max, sum / self.values.len() as f64)
     }
 
-    /// Compares with what is expected, value by value. Arrays of different shapes are never equal.
+    /// Compares the values with the expected ones. Arrays of different shapes are never equal.
     ///
     /// ```
     /// use lucida::core::Array;
@@ -100,7 +100,7 @@ impl Array {
             let same = value == expected || (value.is_nan() && expected.is_nan());
             let distance = if same { 0.0 } else { (f64::from(value) - f64::from(expected)).abs() };
             let allowed = tolerance.absolute + tolerance.relative * f64::from(expected).abs();
-            // A distance that is not a number is beyond any.
+            // A NaN difference exceeds any tolerance.
             let within = same || (distance <= allowed && expected.is_finite());
             found.beyond += usize::from(!within);
             found.largest = if distance.is_nan() { f64::INFINITY } else { found.largest.max(distance) };
@@ -116,7 +116,7 @@ impl Array {
     }
 }
 
-/// How far a value may be from the expected one: `absolute + relative |expected|`.
+/// The tolerance of a comparison: a value may differ by `absolute + relative * |expected|`.
 ///
 /// ```
 /// use lucida::core::array::Tolerance;
@@ -127,9 +127,9 @@ impl Array {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
-    /// A share of the expected value.
+    /// Relative to the absolute expected value.
     pub relative: f64,
-    /// In any case.
+    /// Added to the relative tolerance.
     pub absolute: f64,
 }
 
@@ -167,15 +167,15 @@ impl fmt::Display for Tolerance {
 pub struct Difference {
     /// Whether all values are within the tolerance.
     pub equal: bool,
-    /// The largest distance of two values; infinite where one is not a number, or where shapes differ.
+    /// The largest absolute difference; infinite where it is NaN, or where the shapes differ.
     pub largest: f64,
-    /// The mean distance.
+    /// The mean absolute difference.
     pub mean: f64,
-    /// The number of values beyond the tolerance.
+    /// The number of values outside the tolerance.
     pub beyond: usize,
     /// The number of values.
     pub values: usize,
-    /// The shape that was expected, if it is another.
+    /// The expected shape, if it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_shape: Option<Vec<usize>>,
 }
@@ -200,10 +200,10 @@ pub fn shape_text(sizes: &[usize]) -> String {
     if let [one] = text.as_slice() { format!("({one},)") } else { format!("({})", text.join(", ")) }
 }
 
-/// Writes the values of an array of these sizes with its axes in another order: axis `i` of the result is axis `order[i]`.
+/// Transposes an array of these sizes: axis `i` of the result is axis `order[i]`.
 ///
 /// # Panics
-/// When `order` is not an order of the axes, or a slice has not as many values as the sizes say.
+/// When `order` is not a permutation of the axes, or a slice's length does not match the sizes.
 pub(crate) fn permute(sizes: &[usize], order: &[usize], from: &[f32], to: &mut [f32]) {
     assert_eq!((from.len(), to.len()), (sizes.iter().product(), from.len()), "values of an array of {sizes:?}");
     if order.is_sorted() {

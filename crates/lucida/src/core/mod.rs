@@ -1,4 +1,4 @@
-//! What every module may use, and which uses no other module.
+//! Basics that every module may use, and that use no other module.
 
 pub mod array;
 pub mod progress;

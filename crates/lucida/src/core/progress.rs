@@ -1,8 +1,8 @@
-//! Progress and cancellation: the one protocol of all long work.
+//! Progress and cancellation: the one protocol of all long-running functions.
 //!
-//! A function that runs for a while takes a `&mut dyn Progress`, reports a [`Step`] as often as it can, and stops when the
-//! answer is [`ControlFlow::Break`]. What it does with the partial result (return it, or [`Error::Interrupted`]) is in its
-//! documentation.
+//! A long-running function takes a `&mut dyn Progress`, reports a [`Step`] as often as it can, and stops when
+//! [`update`](Progress::update) returns [`ControlFlow::Break`]. Its documentation says whether it then returns the partial
+//! result or [`Error::Interrupted`].
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -24,7 +24,8 @@ use std::ops::ControlFlow;
 
 use crate::{Error, Result};
 
-/// Receives the progress of long work, and may cancel it. Implemented for closures, and for `()`, which ignores all.
+/// Receives the progress of a long-running function, and may cancel it. Implemented for closures, and for `()`, which
+/// ignores it.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -48,7 +49,8 @@ use crate::{Error, Result};
 /// # Ok::<(), lucida::Error>(())
 /// ```
 pub trait Progress {
-    /// The work has progressed. [`ControlFlow::Break`] asks it to stop; whoever has asked once asks again when called again.
+    /// Reports progress. [`ControlFlow::Break`] requests a stop; an implementation that has returned it must keep returning
+    /// it.
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()>;
 }
 
@@ -64,7 +66,7 @@ impl Progress for () {
     }
 }
 
-/// What is counted.
+/// The unit of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unit {
@@ -82,30 +84,30 @@ pub enum Unit {
     Passes,
     /// Bytes received or read.
     Bytes,
-    /// Pixels that were optimized: those of the image, once for each step.
+    /// Optimized pixels: those of the image, counted at each step.
     Pixels,
 }
 
-/// What a step says beyond its numbers.
+/// Additional information about a step.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Detail<'a> {
     /// Nothing.
     None,
-    /// The work waits, and why; reported again and again while it lasts.
+    /// The operation waits, for this reason; reported repeatedly while it lasts.
     Waiting(&'a str),
-    /// A step of training.
+    /// A training step.
     Training(BatchReport),
-    /// A step of style transfer.
+    /// A style transfer step.
     Style(StyleProgress<'a>),
-    /// A step of the training of a feed-forward style.
+    /// A training step of a feed-forward style network.
     FeedForward(FeedForwardProgress),
 }
 
-/// A step of the training of a feed-forward style.
+/// A training step of a feed-forward style network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FeedForwardProgress {
-    /// The weighted sum of all losses before the step: what is minimized.
+    /// The weighted sum of all losses before the step, which is minimized.
     pub loss: f64,
     /// The content loss before the step.
     pub content_loss: f64,
@@ -117,46 +119,45 @@ pub struct FeedForwardProgress {
     pub learning_rate: f64,
 }
 
-/// A step of training.
+/// A training step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchReport {
-    /// The epoch, from 1.
+    /// The epoch, counted from 1.
     pub epoch: usize,
-    /// Steps of this epoch that are done.
+    /// Steps of this epoch completed so far.
     pub step: usize,
     /// Steps of an epoch.
     pub steps: usize,
     /// Mean loss of this epoch so far.
     pub loss: f64,
-    /// Accuracy of this epoch so far, of classes.
+    /// Accuracy of this epoch so far, for classification.
     pub accuracy: Option<f64>,
-    /// The loss of this step alone.
+    /// The loss of this step.
     pub step_loss: f64,
     /// The learning rate of this step.
     pub learning_rate: f64,
-    /// Samples of this step.
+    /// Samples in this step.
     pub samples: usize,
 }
 
-/// A step of style transfer.
+/// A style transfer step.
 #[derive(Clone, Copy)]
 pub struct StyleProgress<'a> {
-    /// The number of the scale at hand, from 1, and of all.
+    /// The current scale, counted from 1, and the number of scales.
     pub scale: [usize; 2],
-    /// Height and width of the image at hand, in pixels.
+    /// Height and width of the image at this scale, in pixels.
     pub size: [usize; 2],
-    /// The number of the step in this scale, from 1, and of all in it.
+    /// The current step within this scale, counted from 1, and the number of steps in it.
     pub step: [usize; 2],
-    /// The number of the frame, from 1, and of all, where frames are stylized.
+    /// The current frame, counted from 1, and the number of frames, when stylizing video frames.
     pub frame: Option<[usize; 2]>,
-    /// The weighted sum of all losses before the step: what is minimized.
+    /// The weighted sum of all losses before the step, which is minimized.
     pub loss: f64,
     /// The content loss before the step.
     pub content_loss: f64,
     /// The style loss of all layers before the step.
     pub style_loss: f64,
-    /// Renders the image as it is now: RGB bytes, `[height, width, 3]`. On demand, as few
-    /// want it at each step.
+    /// Renders the current image as RGB bytes, `[height, width, 3]`. A closure, because few receivers need it at each step.
     pub(crate) rgb: &'a dyn Fn() -> Vec<u8>,
 }
 
@@ -168,19 +169,19 @@ impl std::fmt::Debug for StyleProgress<'_> {
     }
 }
 
-/// How far long work has progressed.
+/// How far an operation has progressed.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Step<'a> {
-    /// The stage at hand, where there are several: `"insertion"`. Empty otherwise. Each stage counts from 0.
+    /// The current stage, of several: `"insertion"`. Empty otherwise. Each stage counts from 0.
     pub stage: &'a str,
-    /// What is counted.
+    /// The unit of progress.
     pub unit: Unit,
     /// Units done.
     pub done: u64,
-    /// All units, or none where the number is unknown.
+    /// All units; `None` where unknown.
     pub total: Option<u64>,
-    /// What there is to say beyond these numbers.
+    /// Additional information.
     pub detail: Detail<'a>,
 }
 
@@ -195,30 +196,30 @@ impl<'a> Step<'a> {
         Self { stage: "", unit: Unit::Bytes, done, total: Some(total), detail: Detail::None }
     }
 
-    /// A wait within a download, and why.
+    /// A wait within a download, and its reason.
     pub fn waiting(why: &'a str) -> Self {
         Self { total: None, ..Self::bytes(0, 0) }.detail(Detail::Waiting(why))
     }
 
-    /// The same in a stage of this name.
+    /// Sets the stage.
     #[must_use]
     pub fn stage(self, stage: &'a str) -> Self {
         Self { stage, ..self }
     }
 
-    /// The same with a detail.
+    /// Sets the detail.
     #[must_use]
     pub fn detail(self, detail: Detail<'a>) -> Self {
         Self { detail, ..self }
     }
 
-    /// The part that is done, from 0 to 1; all of no work. None where the total is unknown.
+    /// The completed fraction, from 0 to 1; 1 if there is nothing to do. `None` where the total is unknown.
     pub fn fraction(&self) -> Option<f64> {
         self.total.map(|total| if total == 0 { 1.0 } else { self.done as f64 / total as f64 })
     }
 }
 
-/// Reports a step; a wish to stop becomes [`Error::Interrupted`].
+/// Reports a step; a requested stop becomes [`Error::Interrupted`].
 pub(crate) fn report(progress: &mut dyn Progress, step: &Step<'_>) -> Result<()> {
     match progress.update(step) {
         ControlFlow::Continue(()) => Ok(()),

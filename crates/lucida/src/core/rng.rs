@@ -1,51 +1,51 @@
-//! Random numbers: seeded, and the same for ever.
+//! Random numbers: seeded, and stable across versions.
 //!
-//! All draws are written out here instead of taken from a crate, because crates promise the same numbers only within one
-//! version, and a model must be reproducible from its seed after an upgrade. The bits are ChaCha's with 8 rounds, whose
-//! streams and positions can be chosen: what is drawn for an image or a sample does not depend on what was drawn before
-//! it, on its batch, its thread or its machine.
+//! All distributions are implemented here rather than taken from a crate, because crates guarantee the same numbers only
+//! within one version, and a model must be reproducible from its seed after an upgrade. The bits come from ChaCha8, whose
+//! streams and positions can be chosen: the numbers for an image or a sample do not depend on earlier draws, nor on its
+//! batch, thread or machine.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
-/// What random numbers are drawn for. Each purpose has its own streams, so that one seed serves them all.
+/// The purpose of random numbers. Each purpose has its own streams, so that one seed serves them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Initial weights; the index is that of the weight.
     Weights,
-    /// What a layer draws in training, such as dropout masks; the index is that of the layer.
+    /// Draws of a layer in training, such as dropout masks; the index is that of the layer.
     Layer,
-    /// The initial image, the jitter and the noise of a maximization; the index is that of the image.
+    /// The initial image, the jitter and the noise of activation maximization; the index is that of the image.
     Maximize,
-    /// Random signs and images that measure effective receptive fields.
+    /// Random signs and images for measuring effective receptive fields.
     ReceptiveField,
     /// The split of a data set.
     Split,
     /// The order of the images in an epoch; the index is that of the epoch.
     Order,
-    /// A choice of some out of many.
+    /// A random subset.
     Choice,
     /// How an image is augmented; the index is that of the image.
     Augment,
-    /// What an image is mixed with, and what is cut out of it; the index is that of the image.
+    /// The images and cutouts that an image is mixed with; the index is that of the image.
     Mix,
-    /// The directions that principal components are sought from.
+    /// The initial directions for principal components.
     Embed,
     /// The noise of SmoothGrad.
     Noise,
     /// The masks of RISE.
     Masks,
-    /// The order of pixels of equal importance.
+    /// The order of equally important pixels.
     Ties,
-    /// The initial noise of a style transfer, and where tiles are cut.
+    /// The initial noise of style transfer, and the positions of tiles.
     Canvas,
-    /// How a photo is cropped to train a feed-forward style; the index is that of the crop.
+    /// Random crops for training a feed-forward style; the index is that of the crop.
     StyleCrop,
 }
 
 impl Purpose {
-    /// The upper half of the number of its streams. The first four are older than the others and share one number, which
-    /// cannot change: trained models and checkpoints depend on it.
+    /// The upper half of the stream number. The first four purposes share one number, which cannot change: existing models
+    /// and checkpoints depend on it.
     fn group(self) -> u64 {
         match self {
             Self::Weights | Self::Layer | Self::Maximize | Self::ReceptiveField => 0,
@@ -64,7 +64,7 @@ impl Purpose {
     }
 }
 
-/// A generator of random numbers.
+/// A random number generator.
 ///
 /// ```
 /// use lucida::core::{Purpose, Rng};
@@ -80,14 +80,14 @@ impl Purpose {
 pub struct Rng(ChaCha8Rng);
 
 impl Rng {
-    /// The generator for use number `index` of `seed` for a purpose.
+    /// The generator for `index` of a purpose, from a seed.
     pub fn keyed(seed: u64, purpose: Purpose, index: usize) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream((purpose.group() << 32) | index as u64);
         Self(generator)
     }
 
-    /// The same generator, `words` words of 32 bits after its beginning.
+    /// Moves the generator to this position, in 32-bit words from the start of its stream.
     #[must_use]
     pub fn at(mut self, words: u128) -> Self {
         self.0.set_word_pos(words);
@@ -99,27 +99,27 @@ impl Rng {
         self.0.next_u32()
     }
 
-    /// A number from 0 up to but not including 1, all 53 bits of it random.
+    /// A uniform number in `[0, 1)` with 53 random bits.
     pub fn uniform(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// As [`uniform`](Self::uniform), of 24 bits and half the work.
+    /// As [`uniform`](Self::uniform), with 24 random bits at half the cost.
     pub fn uniform_f32(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 / (1 << 24) as f32
     }
 
-    /// A number between two others.
+    /// A uniform number in `[least, most)`.
     pub fn between(&mut self, [least, most]: [f64; 2]) -> f64 {
         least + (most - least) * self.uniform()
     }
 
-    /// True or false, equally likely.
+    /// `true` or `false` with equal probability.
     pub fn coin(&mut self) -> bool {
         self.0.next_u32() >> 31 == 1
     }
 
-    /// A whole number below `bound`, without bias: D. Lemire, "Fast Random Integer Generation in an Interval" (2019).
+    /// An unbiased uniform integer below `bound`: D. Lemire, "Fast Random Integer Generation in an Interval" (2019).
     ///
     /// # Panics
     /// When `bound` is zero.
@@ -134,19 +134,19 @@ impl Rng {
         }
     }
 
-    /// A whole number from `-most` to `most`.
+    /// A uniform integer from `-most` to `most`.
     pub fn offset(&mut self, most: usize) -> isize {
         (self.uniform_f32() * (2 * most + 1) as f32) as isize - most as isize
     }
 
-    /// Two independent numbers of the standard normal distribution: G. Box and M. Muller (1958).
+    /// Two independent standard normal numbers: G. Box and M. Muller (1958).
     pub fn normal_pair(&mut self) -> [f64; 2] {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         let angle = std::f64::consts::TAU * self.uniform();
         [radius * angle.cos(), radius * angle.sin()]
     }
 
-    /// Adds normal numbers of this deviation to `values`.
+    /// Adds normal noise of this standard deviation to `values`.
     pub fn add_noise(&mut self, values: &mut [f32], deviation: f64) {
         for pair in values.chunks_mut(2) {
             let noise = self.normal_pair();
@@ -154,8 +154,8 @@ impl Rng {
         }
     }
 
-    /// A number of mean 0 and deviation 1: the sum of eight random bytes, which is as good as normal up to three deviations
-    /// and much faster.
+    /// A number with mean 0 and standard deviation 1: the normalized sum of eight random bytes, which is close to normal up
+    /// to three standard deviations and much faster.
     pub fn approximately_normal(&mut self) -> f32 {
         let sum: u32 = self.0.next_u64().to_le_bytes().iter().map(|&byte| u32::from(byte)).sum();
         // Eight times the variance of a byte, (256^2 - 1) / 12.
@@ -171,7 +171,7 @@ impl Rng {
     }
 }
 
-/// `some` of the numbers below `count`, all of them if there are no more, chosen at random and in their order.
+/// `some` distinct numbers below `count` (all, if there are no more), chosen at random, in ascending order.
 ///
 /// ```
 /// assert_eq!(lucida::core::choose(3, 8, 1), [0, 1, 2]);
@@ -189,7 +189,7 @@ pub fn choose(count: usize, some: usize, seed: u64) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    /// Numbers that are promised for ever: a model trained today must come out of its seed in ten years.
+    /// These numbers must never change: a model trained today must be reproducible from its seed in ten years.
     #[test]
     fn the_numbers_of_a_seed_never_change() {
         let mut rng = Rng::keyed(7, Purpose::Order, 3);

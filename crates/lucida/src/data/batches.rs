@@ -1,17 +1,17 @@
-//! The order of an epoch, and its batches.
+//! The order of the samples in an epoch, and its batches.
 
 use crate::core::{Purpose, Rng};
 use crate::{Error, Result};
 
-/// The positions `0..len` in the random order of one epoch. Each epoch of a seed has its own order, which can be
-/// computed without those before it, so that an interrupted training resumes as it would have continued.
+/// A random permutation of `0..len` for one epoch. Each epoch of a seed has its own order, independent of the previous
+/// ones, so that a resumed training run continues as if it had not been interrupted.
 pub fn epoch_order(len: usize, seed: u64, epoch: u32) -> Vec<usize> {
     let mut order: Vec<usize> = (0..len).collect();
     Rng::keyed(seed, Purpose::Order, epoch as usize).shuffle(&mut order);
     order
 }
 
-/// The batches of an order: `batch_size` indices each, the last one with what is left.
+/// Splits an order into batches of `batch_size` indices; the last one may be smaller.
 ///
 /// # Errors
 /// [`Error::Argument`] when `batch_size` is 0.
@@ -43,7 +43,7 @@ mod tests {
         assert_ne!(epoch_order(100, 42, 3), epoch_order(100, 43, 3));
     }
 
-    /// A change of this order would break the promise that a seed gives the same model in every version.
+    /// Changing this order would break the guarantee that a seed gives the same model in every version.
     #[test]
     fn the_order_never_changes() {
         assert_eq!(epoch_order(10, 42, 0), ORDER_OF_SEED_42);

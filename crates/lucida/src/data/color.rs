@@ -1,12 +1,12 @@
-//! From color to gray and back.
+//! Conversion between color and gray.
 
 use std::borrow::Cow;
 
 use super::Image;
 
 impl Image {
-    /// The image in gray: the luma of ITU-R BT.601, (299 R + 587 G + 114 B) / 1000, rounded in 16-bit fixed point as
-    /// Pillow does, so that Keras's `color_mode="grayscale"` gives the same bytes.
+    /// Converts to gray: the luma of ITU-R BT.601, (299 R + 587 G + 114 B) / 1000, rounded in 16-bit fixed point as Pillow
+    /// does, so that Keras's `color_mode="grayscale"` gives the same bytes.
     #[must_use]
     pub fn to_gray(&self) -> Self {
         if self.channels() == 1 {
@@ -14,14 +14,14 @@ impl Image {
         }
         let luma = |rgb: &[u8]| {
             let [red, green, blue] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
-            // 65536 times the three weights; they add up to 65536, so gray stays what it is.
+            // The weights times 65536; they sum to 65536, so that gray pixels are unchanged.
             ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16) as u8
         };
         let pixels = self.pixels().chunks_exact(3).map(luma).collect();
         self.with_pixels(1, pixels)
     }
 
-    /// The image in RGB; gray becomes three equal channels.
+    /// Converts to RGB; gray becomes three equal channels.
     #[must_use]
     pub fn to_rgb(&self) -> Self {
         if self.channels() == 3 {
@@ -34,7 +34,7 @@ impl Image {
         self.with_pixels(3, pixels)
     }
 
-    /// [`Image::to_gray`] or [`Image::to_rgb`], without a copy where nothing changes.
+    /// [`Image::to_gray`] or [`Image::to_rgb`], without a copy if nothing changes.
     pub(crate) fn in_channels(&self, channels: usize) -> Cow<'_, Self> {
         match (self.channels(), channels) {
             (3, 1) => Cow::Owned(self.to_gray()),

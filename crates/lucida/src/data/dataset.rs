@@ -1,57 +1,57 @@
-//! A set of labeled images, wherever it is kept.
+//! Labeled data sets, independent of their storage.
 //!
-//! Training asks for batches of indices and wants network inputs, so [`Dataset::fill_batch`] writes straight into the
-//! batch that the network reads. A set in memory converts bytes to numbers there and allocates nothing; a folder of
-//! photos decodes and resizes there. The preprocessing belongs to the model, not to the set, and is passed along.
+//! Training needs batches of network inputs, so [`Dataset::fill_batch`] writes directly into the batch that the network
+//! reads. A set in memory converts bytes to floats there without allocation; a folder of photos decodes and resizes there.
+//! The preprocessing belongs to the model, not to the set, and is passed as an argument.
 
 use super::{Image, Mixed, Preprocessing, Targets};
 use crate::nn::counted;
 use crate::{Error, Result};
 
-/// Images with a class each, in a fixed order.
+/// Labeled images in a fixed order.
 ///
-/// An index at or over [`Dataset::len`] is a mistake of the caller and panics, as with a slice.
+/// An index that is not below [`Dataset::len`] is a bug of the caller and panics, as with a slice.
 pub trait Dataset: Sync {
     /// The number of images.
     fn len(&self) -> usize;
 
-    /// Whether there is no image at all.
+    /// Whether there are no images.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Height, width and channels of the images as the set keeps them; `None` when they differ from one another.
+    /// Height, width and channels of the stored images; `None` if they differ between images.
     fn image_shape(&self) -> Option<[usize; 3]>;
 
     /// The names of the classes; a label is an index into them.
     fn class_names(&self) -> &[String];
 
-    /// The class of one image, below `class_names().len()`; 0 where [`targets`](Self::targets) are rows.
+    /// The class of an image, below `class_names().len()`; 0 if [`targets`](Self::targets) are rows.
     fn label(&self, index: usize) -> usize;
 
-    /// The kind of the targets; a class for each image by default. Where they are rows, [`class_names`](Self::class_names)
-    /// are the names of the labels or of the values, if they have any.
+    /// The kind of targets; one class per image by default. For rows, [`class_names`](Self::class_names) are the names of
+    /// the labels or values, if they have any.
     fn targets(&self) -> Targets {
         Targets::Classes(self.class_names().len())
     }
 
-    /// The row of targets of one image: one number for each label or value, none for classes.
+    /// The target row of an image: one number for each label or value, empty for classes.
     fn target(&self, _index: usize) -> &[f32] {
         &[]
     }
 
-    /// The classes of all images, in their order.
+    /// The classes of all images, in order.
     fn labels(&self) -> Vec<usize> {
         (0..self.len()).map(|index| self.label(index)).collect()
     }
 
-    /// One image as it is, to look at.
+    /// The original image, for display.
     ///
     /// # Errors
-    /// Those of reading and decoding a file, for a set that is kept in files.
+    /// Those of reading and decoding a file, for a set that is stored in files.
     fn image(&self, index: usize) -> Result<Image>;
 
-    /// Writes one image as a network wants it: height, width, channels in `preprocessing.output_shape()`.
+    /// Writes an image as network input, `[height, width, channels]` as in `preprocessing.output_shape()`.
     ///
     /// # Errors
     /// Those of [`Dataset::image`] and of [`Preprocessing::apply`].
@@ -59,7 +59,7 @@ pub trait Dataset: Sync {
         preprocessing.apply(&self.image(index)?, out)
     }
 
-    /// One image in the size and with the channels that a network takes, as bytes.
+    /// An image resized and converted to the channels of the network's input, as bytes.
     ///
     /// # Errors
     /// Those of [`Dataset::image`] and of [`Preprocessing::fitted`].
@@ -67,8 +67,8 @@ pub trait Dataset: Sync {
         Ok(preprocessing.fitted(&self.image(index)?)?.into_owned())
     }
 
-    /// As [`Dataset::fill`], to train with: a set that [augments](super::Augmented) its images does it here, and says what
-    /// it has mixed into this one.
+    /// As [`Dataset::fill`], for training: an [augmenting](super::Augmented) set augments here, and returns what it mixed
+    /// into the image.
     ///
     /// # Errors
     /// Those of [`Dataset::fill`].
@@ -82,16 +82,16 @@ pub trait Dataset: Sync {
         self.fill(index, preprocessing, out).map(|()| None)
     }
 
-    /// Whether an image takes so long to make that batches are better made [ahead](super::Loader): it is decoded or
-    /// augmented.
+    /// Whether images are expensive to produce (decoded or augmented), so that batches should be
+    /// [prefetched](super::Loader).
     fn is_slow(&self) -> bool {
         false
     }
 
-    /// Writes a batch: `images` holds `indices.len()` images one after another (NHWC), `labels` their classes.
+    /// Writes a batch: `images` receives `indices.len()` images (NHWC), `labels` their classes.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a slice has another length, else those of [`Dataset::fill`].
+    /// [`Error::Argument`] when a slice has a wrong length; those of [`Dataset::fill`].
     fn fill_batch(
         &self,
         indices: &[usize],
@@ -116,7 +116,7 @@ pub trait Dataset: Sync {
     }
 }
 
-/// A reference to a set is a set: a [`Subset`] can own its set or borrow it.
+/// So that a [`Subset`] can own its set or borrow it.
 impl<D: Dataset + ?Sized> Dataset for &D {
     fn len(&self) -> usize {
         (**self).len()
@@ -179,7 +179,7 @@ impl<D: Dataset + ?Sized> Dataset for &D {
     }
 }
 
-/// Images of one size in memory, 8 bits a channel, with a class, labels or values each.
+/// In-memory images of one size, 8 bits per channel, each with a class, labels or values.
 ///
 /// ```
 /// use lucida::data::{Dataset, LabeledImages, Targets};
@@ -202,21 +202,21 @@ pub struct LabeledImages {
     class_names: Vec<String>,
 }
 
-/// What is known about each image.
+/// The targets of the images.
 #[derive(Debug, Clone, PartialEq)]
 enum Truth {
-    /// Its class.
+    /// The class of each image.
     Classes(Vec<usize>),
-    /// Its row of targets, one after another.
+    /// The target rows, concatenated.
     Rows(Targets, Vec<f32>),
 }
 
 impl LabeledImages {
-    /// A set from the bytes of all its images, one after another in the shape of height, width and channels (1 or 3).
+    /// A set from the bytes of all images, `[images, height, width, channels]`, with 1 or 3 channels.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the counts of images and labels differ, when a label has no class name, or when the
-    /// shape is not that of an image.
+    /// [`Error::Argument`] when the counts of images and labels differ, when a label has no class name, or when the shape
+    /// is not a valid image shape.
     pub fn new(shape: [usize; 3], pixels: Vec<u8>, labels: Vec<usize>, class_names: Vec<String>) -> Result<Self> {
         let image_len = image_len(shape)?;
         if labels.len().checked_mul(image_len) != Some(pixels.len()) {
@@ -236,12 +236,12 @@ impl LabeledImages {
         Ok(Self { shape, pixels, truth: Truth::Classes(labels), class_names })
     }
 
-    /// A set to train several labels on, of which any number can hold for an image: `rows` is `[images, labels]`, 1 where a
-    /// label of `names` holds and 0 where it does not. `pixels` as for [`new`](Self::new).
+    /// A multi-label set: `rows` is `[images, labels]`, 1 where a label of `names` applies and 0 where it does not.
+    /// `pixels` as for [`new`](Self::new).
     ///
     /// # Errors
     /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is neither 0
-    /// nor 1, or when the shape is not that of an image.
+    /// nor 1, or when the shape is not a valid image shape.
     pub fn with_labels(shape: [usize; 3], pixels: Vec<u8>, rows: Vec<f32>, names: Vec<String>) -> Result<Self> {
         let wrong = rows.iter().position(|&value| value != 0.0 && value != 1.0);
         if let Some(at) = wrong.filter(|_| !names.is_empty()) {
@@ -251,12 +251,11 @@ impl LabeledImages {
         Self::with_rows(shape, pixels, Targets::Labels(names.len()), rows, names)
     }
 
-    /// A set to train a regression on: `rows` is `[images, values]`, a number for each of `names`. `pixels` as for
-    /// [`new`](Self::new).
+    /// A regression set: `rows` is `[images, values]`, a number for each of `names`. `pixels` as for [`new`](Self::new).
     ///
     /// # Errors
     /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is not finite,
-    /// or when the shape is not that of an image.
+    /// or when the shape is not a valid image shape.
     pub fn with_values(shape: [usize; 3], pixels: Vec<u8>, rows: Vec<f32>, names: Vec<String>) -> Result<Self> {
         if let Some(at) = rows.iter().position(|value| !value.is_finite()).filter(|_| !names.is_empty()) {
             let (image, name) = (at / names.len(), &names[at % names.len()]);
@@ -284,17 +283,17 @@ impl LabeledImages {
         Ok(Self { shape, pixels, truth: Truth::Rows(targets, rows), class_names })
     }
 
-    /// The bytes of one image, in the shape of [`Dataset::image_shape`].
+    /// The bytes of an image, in the shape given by [`Dataset::image_shape`].
     ///
     /// # Panics
-    /// When there is no such image.
+    /// When the index is out of range.
     pub fn pixels(&self, index: usize) -> &[u8] {
         let image_len: usize = self.shape.iter().product();
         &self.pixels[index * image_len..(index + 1) * image_len]
     }
 }
 
-/// The values of an image of this height, width and number of channels.
+/// The number of values of an image of this height, width and number of channels.
 fn image_len(shape: [usize; 3]) -> Result<usize> {
     let [height, width, channels] = shape;
     let len = height.checked_mul(width).and_then(|n| n.checked_mul(channels));
@@ -355,7 +354,7 @@ impl Dataset for LabeledImages {
     }
 }
 
-/// Some images of a set, in an order of their own: one part of a [split](super::stratified_split), or the first few.
+/// A subset of a data set's images, in any order: one part of a [split](super::stratified_split), or the first few images.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -387,7 +386,7 @@ impl<D: Dataset> Subset<D> {
         Ok(Self { set, indices })
     }
 
-    /// Where each image is in the whole set.
+    /// The indices of the images in the original set.
     pub fn indices(&self) -> &[usize] {
         &self.indices
     }

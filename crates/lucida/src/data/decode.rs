@@ -1,8 +1,8 @@
-//! From an image file to a [`Image`]: JPEG, PNG, BMP, GIF (its first frame), TIFF and WebP.
+//! Decoding image files to [`Image`]: JPEG, PNG, BMP, GIF (first frame), TIFF and WebP.
 //!
-//! Whatever the file holds becomes 8-bit gray or RGB: palettes are looked up, 16 bits and floats are rounded, CMYK is
-//! converted, transparency is laid over white (as paper, and as most viewers show it), and the turn that a camera
-//! notes in EXIF is made. The format is told by the content; the name of a file is never trusted.
+//! The result is always 8-bit gray or RGB: palettes are resolved, 16-bit and float samples are rounded, CMYK is converted,
+//! transparency is composited over white (like paper, and as in most viewers), and the EXIF orientation is applied. The
+//! format is detected from the content; the file name is never trusted.
 
 mod tiff;
 
@@ -16,20 +16,20 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, Imag
 use super::{Image, Limits};
 use crate::{Error, Result, files, guard};
 
-/// What the decoders may allocate for a pixel: four channels of 16 bits, twice.
+/// The decoders' allocation limit in bytes per pixel: four channels of 16 bits, twice.
 const BYTES_PER_PIXEL: u64 = 16;
 
-/// What they may allocate in addition, for tables and metadata.
+/// The additional allocation limit in bytes, for tables and metadata.
 const BYTES_BESIDES: u64 = 16 << 20;
 
-/// An image, its opacity in gray and its ICC profile, where it has them.
+/// An image with its alpha channel as gray, and its ICC profile, if present.
 pub(crate) type Parts = (Image, Option<Image>, Option<Vec<u8>>);
 
 impl Image {
     /// Reads an image file, with the default limits.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read, else as [`Image::decode`].
+    /// [`Error::Io`] when the file cannot be read; as [`Image::decode`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::open_with(path, &Limits::default())
@@ -44,7 +44,7 @@ impl Image {
         Self::decode(&files::read_limited(path, limits.file_bytes)?, path, limits)
     }
 
-    /// Decodes the bytes of an image file; `name` is the file that errors name.
+    /// Decodes the bytes of an image file; `name` is used in errors.
     ///
     /// ```
     /// use lucida::data::Limits;
@@ -58,17 +58,16 @@ impl Image {
     /// ```
     ///
     /// # Errors
-    /// [`Error::File`] when the bytes are not an image, or a damaged one, or one cut short, or the decoder fails on them;
-    /// [`Error::Unsupported`]
-    /// for a format or a variety that cannot be read; [`Error::Limit`] when the header declares more than
+    /// [`Error::File`] when the bytes are not an image, are damaged or truncated, or the decoder fails;
+    /// [`Error::Unsupported`] for an unsupported format or variant; [`Error::Limit`] when the header declares more than
     /// `limits.pixels`, before anything is allocated for them.
     pub fn decode(bytes: &[u8], name: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
         let name = name.as_ref();
         Ok(Self::decode_all(bytes, name, limits)?.0)
     }
 
-    /// An image from its pixels with `channels` 2 (gray and opacity) or 4 (RGB and opacity), laid over white, as transparent
-    /// files are.
+    /// Creates an image from pixels with 2 (gray and alpha) or 4 (RGBA) channels, composited over white like transparent
+    /// files.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -92,7 +91,7 @@ impl Image {
         Self::new(width, height, channels - 1, over_white(pixels, stride, |value| f32::from(value) / 255.0))
     }
 
-    /// As [`Image::decode`], with the opacity, in gray, and the ICC profile, where the file has them.
+    /// As [`Image::decode`], with the alpha channel as gray and the ICC profile, if present.
     pub(crate) fn decode_all(bytes: &[u8], name: &Path, limits: &Limits) -> Result<Parts> {
         let format = recognize(bytes, name)?;
         guard::decoder(name, &format!("{format:?}"), || Self::decode_as(format, bytes, name, limits))
@@ -117,11 +116,11 @@ impl Image {
         if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
             return Err(Error::file(name, "is a JPEG image cut short: its end marker is missing"));
         }
-        // Unreadable metadata does not make an image invalid.
+        // Invalid metadata does not make an image invalid.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let profile = match format {
-            // Under limits this decoder allows a profile no more than a part of the pixels, too little for small images;
-            // without them it has its own.
+            // With limits, this decoder restricts profiles to a fraction of the pixel size, which is too little for small
+            // images. Without them, it has its own limit.
             ImageFormat::Tiff => TiffDecoder::new(Cursor::new(bytes)).and_then(|mut decoder| decoder.icc_profile()),
             _ => decoder.icc_profile(),
         };
@@ -138,7 +137,7 @@ impl Image {
     }
 }
 
-/// Checks the size that a header declares, before anything is allocated for it.
+/// Checks the size declared by a header, before anything is allocated for it.
 fn check_size(width: u32, height: u32, name: &Path, limits: &Limits) -> Result<()> {
     let pixels = u64::from(width) * u64::from(height);
     if pixels > limits.pixels {
@@ -151,7 +150,7 @@ fn check_size(width: u32, height: u32, name: &Path, limits: &Limits) -> Result<(
     Ok(())
 }
 
-/// The format of an image, from its first bytes.
+/// Detects the format of an image from its first bytes.
 fn recognize(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
     if bytes.is_empty() {
         return Err(Error::file(name, "not an image: the file is empty"));
@@ -182,9 +181,9 @@ fn recognize(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
     }
 }
 
-/// The name, with its article, of a format that phones store photos in, and that needs a video decoder: HEIC or AVIF.
+/// The name, with an article, of a format for phone photos that would need a video decoder: HEIC or AVIF.
 fn phone_format(bytes: &[u8]) -> Option<&'static str> {
-    // A box of the type `ftyp`, then the brand (ISO/IEC 23008-12).
+    // A box of type `ftyp`, followed by the brand (ISO/IEC 23008-12).
     match (bytes.get(4..8)?, bytes.get(8..12)?) {
         (b"ftyp", b"avif" | b"avis") => Some("an AVIF"),
         (b"ftyp", b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1") => Some("a HEIC"),
@@ -192,7 +191,7 @@ fn phone_format(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The name of a format, as its makers write it.
+/// The official name of a format.
 fn title(format: ImageFormat) -> &'static str {
     match format {
         ImageFormat::WebP => "WebP",
@@ -205,7 +204,7 @@ fn title(format: ImageFormat) -> &'static str {
     }
 }
 
-/// The decoder's complaint in one line, under the right heading.
+/// Converts a decoder's error to the corresponding kind, with a one-line message.
 fn explain(error: ImageError, format: ImageFormat, name: &Path, limits: &Limits) -> Error {
     let detail = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     match error {
@@ -221,12 +220,12 @@ fn explain(error: ImageError, format: ImageFormat, name: &Path, limits: &Limits)
     }
 }
 
-/// Whether a JPEG file reaches its end marker. The decoder fills what is missing with gray and does not say so.
+/// Whether a JPEG file reaches its end marker. The decoder silently fills missing parts with gray.
 fn jpeg_ends(bytes: &[u8]) -> bool {
     const END: u8 = 0xd9;
     let mut rest = &bytes[2.min(bytes.len())..];
-    // Outside the scans the file is a chain of segments, each with its length; a thumbnail's end marker lies inside
-    // one. Inside a scan, 0xff is followed by 0x00 (a stuffed byte) or 0xd0 to 0xd7 (a restart).
+    // Outside of scans, the file is a sequence of segments with lengths; a thumbnail's end marker is inside a segment.
+    // Inside a scan, 0xff is followed by 0x00 (a stuffed byte) or 0xd0 to 0xd7 (a restart).
     while let Some(at) = rest.iter().position(|&byte| byte == 0xff) {
         let Some(&marker) = rest.get(at + 1) else { return false };
         rest = match marker {
@@ -244,7 +243,7 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
     false
 }
 
-/// Gray or RGB of 8 bits; `None` for a color type that this version of the decoder does not have yet.
+/// Converts to 8-bit gray or RGB; `None` for a color type unknown to this version.
 fn from_image(image: DynamicImage) -> Option<Image> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let (channels, pixels) = match image.color() {
@@ -278,7 +277,7 @@ fn from_image(image: DynamicImage) -> Option<Image> {
     Image::new(width, height, channels.into(), pixels).ok()
 }
 
-/// The opacity in gray, where there is any.
+/// The alpha channel as gray, if present.
 fn opacity(image: &DynamicImage) -> Option<Image> {
     if !image.color().has_alpha() {
         return None;
@@ -287,7 +286,7 @@ fn opacity(image: &DynamicImage) -> Option<Image> {
     Image::new(image.width() as usize, image.height() as usize, 1, levels).ok()
 }
 
-/// The channels without alpha, and their bytes, of samples that `unit` maps to 0 to 1.
+/// The channels without alpha, and their bytes; `unit` maps samples to 0..1.
 fn to_bytes<T: Copy>(samples: &[T], stride: u8, unit: impl Fn(T) -> f32) -> (u8, Vec<u8>) {
     if stride.is_multiple_of(2) {
         (stride - 1, over_white(samples, stride, unit))
@@ -296,7 +295,7 @@ fn to_bytes<T: Copy>(samples: &[T], stride: u8, unit: impl Fn(T) -> f32) -> (u8,
     }
 }
 
-/// Lays pixels, whose last channel is their opacity, over white.
+/// Composites pixels, whose last channel is alpha, over white.
 fn over_white<T: Copy>(samples: &[T], stride: u8, unit: impl Fn(T) -> f32) -> Vec<u8> {
     let colors = usize::from(stride) - 1;
     let mut bytes = Vec::with_capacity(samples.len() / usize::from(stride) * colors);
@@ -307,7 +306,7 @@ fn over_white<T: Copy>(samples: &[T], stride: u8, unit: impl Fn(T) -> f32) -> Ve
     bytes
 }
 
-/// 0 to 1 as 0 to 255; values outside are clipped, and NaN is black.
+/// Maps 0..1 to 0..255; values outside are clipped, and NaN becomes 0.
 fn byte(value: f32) -> u8 {
     (value * 255.0).round() as u8
 }

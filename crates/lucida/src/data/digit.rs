@@ -1,9 +1,9 @@
-//! From a photo or a drawing of a digit to what MNIST's images look like.
+//! Converting a photo or drawing of a digit to an image like those of MNIST.
 //!
-//! As the authors of MNIST describe their own making of it: the digit fits in a box of 20x20 pixels, its proportions
-//! kept, with gray levels from antialiasing, and lies in an image of 28x28 so that its center of mass is in the
-//! middle; white ink on black. A network that was trained on such images knows no others: without this step a digit
-//! drawn black on white, or small in a corner, can be assigned to any class.
+//! The steps follow the MNIST authors' description: the digit is scaled to fit a box of 20x20 pixels, keeping its aspect
+//! ratio, with gray levels from antialiasing, and placed in a 28x28 image so that its center of mass is in the middle;
+//! white strokes on black. A network trained on such images generalizes to no others: without this step, a digit drawn
+//! black on white, or small in a corner, can be assigned to any class.
 
 mod ink;
 
@@ -13,21 +13,21 @@ use crate::Result;
 /// The side of MNIST's images.
 const SIDE: usize = 28;
 
-/// The side of the box that a digit fills.
+/// The side of the digit's bounding box.
 const BOX: usize = 20;
 
-/// Where the center of mass of a digit is, in pixels from the left and the top: that of MNIST's images is there, not at
-/// the 13.5 between the middle pixels.
+/// The position of a digit's center of mass, in pixels from the left and the top: that of MNIST's images, rather than the
+/// 13.5 of the geometric center.
 const MIDDLE: f64 = 14.0;
 
-/// Photos are made smaller than this before anything is looked for: a digit of a thirtieth of the photo is still larger
-/// than its box.
+/// Photos are downscaled to this side before the ink is searched: a digit of a thirtieth of the photo is still larger than
+/// its box.
 const LONGEST_SIDE: usize = 640;
 
-/// Turns an image of one digit into a gray image of 28x28, white on black.
+/// Converts an image of one digit to a gray image of 28x28, white on black.
 ///
-/// One of 28x28 is used unchanged, inverted if its border is bright. In any other the ink is found, dark on light or light
-/// on dark and under uneven light, cut out, scaled and centered. An image without ink gives a black one.
+/// A 28x28 image is used as it is, inverted if its border is bright. In any other image, the ink is segmented (dark on
+/// light or light on dark, under uneven lighting), cropped, scaled and centered. An image without ink gives a black one.
 ///
 /// ```
 /// use lucida::data::normalize_digit;
@@ -73,7 +73,7 @@ pub fn normalize_digit(image: &Image) -> Result<Image> {
     digit.pad(SIDE, SIDE, x, y)
 }
 
-/// Whether the outermost pixels of a gray image are bright on the average.
+/// Whether the border pixels of a gray image are bright on average.
 pub(super) fn has_bright_border(pixels: &[u8], width: usize, height: usize) -> bool {
     let sum = |values: &mut dyn Iterator<Item = &u8>| values.fold((0, 0), |(n, s), &v| (n + 1, s + u64::from(v)));
     if width == 0 || height == 0 {
@@ -85,7 +85,7 @@ pub(super) fn has_bright_border(pixels: &[u8], width: usize, height: usize) -> b
     total * 2 > count * 255
 }
 
-/// Left, top, width and height of what is not black.
+/// Left, top, width and height of the bounding box of nonblack pixels.
 fn ink_box(gray: &Image) -> Option<[usize; 4]> {
     let (mut left, mut right, mut top, mut bottom) = (usize::MAX, 0, usize::MAX, 0);
     for (y, row) in gray.pixels().chunks_exact(gray.width().max(1)).enumerate() {
@@ -99,7 +99,7 @@ fn ink_box(gray: &Image) -> Option<[usize; 4]> {
     (right > 0).then(|| [left, top, right - left, bottom - top])
 }
 
-/// Makes the strongest ink white, as thin strokes fade when they are scaled down.
+/// Scales the maximum to white, because thin strokes fade when downscaled.
 fn stretch_to_white(digit: &mut Image) {
     let strongest = u32::from(digit.pixels().iter().max().copied().unwrap_or(0).max(1));
     for value in digit.pixels_mut() {
@@ -107,8 +107,7 @@ fn stretch_to_white(digit: &mut Image) {
     }
 }
 
-/// Where a digit must lie in the image for its center of mass to be in the middle, or as near to it as it goes without
-/// losing ink.
+/// The position of a digit in the image that centers its center of mass, or the closest one that does not cut ink.
 fn centered(digit: &Image) -> (usize, usize) {
     let (mut mass, mut mass_x, mut mass_y) = (0.0_f64, 0.0, 0.0);
     for (y, row) in digit.pixels().chunks_exact(digit.width().max(1)).enumerate() {

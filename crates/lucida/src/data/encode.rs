@@ -1,4 +1,4 @@
-//! From a [`Image`] to an image file. The same image gives the same bytes.
+//! Encoding an [`Image`] as a file. The same image gives the same bytes.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -15,22 +15,22 @@ use crate::{Error, Result, files};
 /// The quality of JPEG files.
 pub(crate) const JPEG_QUALITY: u8 = 95;
 
-/// A kind of image file that is written.
+/// The formats of written image files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     /// PNG of 8 or 16 bits.
     Png,
     /// TIFF of 8 or 16 bits.
     Tiff,
-    /// JPEG, of 8 bits and without opacity.
+    /// JPEG, 8 bits without alpha.
     Jpeg,
 }
 
 impl FileKind {
-    /// The format that a file's name means, for `bits` bits per channel; PNG for standard output and other streams.
+    /// The format given by a file's extension, for `bits` bits per channel; PNG for standard output and other streams.
     ///
     /// # Errors
-    /// [`Error::Argument`] when it is none, or cannot hold as many bits.
+    /// [`Error::Argument`] when the extension is unknown, or the format does not support this bit depth.
     pub fn of_path(path: impl AsRef<Path>, bits: u8) -> Result<Self> {
         let path = path.as_ref();
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
@@ -52,7 +52,7 @@ impl FileKind {
 }
 
 impl Image {
-    /// The bytes of a PNG file of 8-bit gray or RGB.
+    /// Encodes an 8-bit gray or RGB image as PNG.
     ///
     /// # Errors
     /// [`Error::Argument`] when the image is empty, or a side is too long for the format.
@@ -60,7 +60,7 @@ impl Image {
         self.bytes(FileKind::Png)
     }
 
-    /// The bytes of a file of 8-bit gray or RGB.
+    /// Encodes an 8-bit gray or RGB image.
     ///
     /// # Errors
     /// [`Error::Argument`] when the image is empty, or a side is too long for the format.
@@ -92,7 +92,7 @@ impl Image {
         Ok(out.into_inner())
     }
 
-    /// Writes a PNG file, whole or not at all.
+    /// Writes a PNG file atomically.
     ///
     /// # Errors
     /// As [`Image::png_bytes`], and [`Error::Io`] when the file cannot be written.
@@ -100,7 +100,7 @@ impl Image {
         files::write_bytes(path, &self.png_bytes()?)
     }
 
-    /// Writes a file of the kind that its name means, whole or not at all.
+    /// Writes a file in the format given by its extension, atomically.
     ///
     /// ```
     /// use lucida::prelude::*;

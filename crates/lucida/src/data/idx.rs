@@ -1,7 +1,7 @@
-//! The IDX format, in which MNIST and its relatives are published: plain or gzipped.
+//! The IDX format, in which MNIST and similar data sets are published: plain or gzipped.
 //!
-//! Two zero bytes, the type of the elements, the number of dimensions, each dimension as a big-endian 32-bit number,
-//! then the elements, the last dimension fastest. From <http://yann.lecun.com/exdb/mnist/>.
+//! Two zero bytes, the element type, the number of dimensions, each dimension as a big-endian 32-bit number, then the
+//! elements in row-major order. See <http://yann.lecun.com/exdb/mnist/>.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -11,29 +11,29 @@ use flate2::bufread::MultiGzDecoder;
 use super::Limits;
 use crate::{Error, Result, files, guard};
 
-/// The type code of unsigned bytes, the only elements that images and labels need.
+/// The type code of unsigned bytes, the only element type of images and labels.
 const UNSIGNED_BYTES: u8 = 0x08;
 
-/// What is allocated at once for a header's word; more is allocated only as the bytes arrive.
+/// The maximum allocation based on a header alone; more is allocated only as bytes arrive.
 const TRUSTED_BYTES: u64 = 64 << 20;
 
 /// An array of unsigned bytes with any number of dimensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idx {
-    /// The size of each dimension, the slowest first: `[images, rows, columns]` or `[labels]`.
+    /// The size of each dimension, slowest first: `[images, rows, columns]` or `[labels]`.
     pub dims: Vec<usize>,
-    /// The elements, the last dimension fastest.
+    /// The elements in row-major order.
     pub data: Vec<u8>,
 }
 
-/// What a file must hold, by its number of dimensions.
+/// The expected content of a file, by its number of dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Images: three dimensions, magic number 0x00000803 (2051).
     Images,
     /// Labels: one dimension, magic number 0x00000801 (2049).
     Labels,
-    /// Any number of dimensions from one.
+    /// Any number of dimensions, at least one.
     Any,
 }
 
@@ -47,21 +47,21 @@ impl Content {
     }
 }
 
-/// Reads an IDX file, plain or gzipped (told by its first bytes, not by its name).
+/// Reads an IDX file, plain or gzipped (detected from its first bytes, not its name).
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be read, else as [`parse`].
+/// [`Error::Io`] when the file cannot be read; as [`parse`].
 pub fn read(path: impl AsRef<Path>, content: Content, limits: &Limits) -> Result<Idx> {
     let path = path.as_ref();
     parse(&files::read_limited(path, limits.file_bytes)?, path, content, limits)
 }
 
-/// Parses the bytes of an IDX file, plain or gzipped; `name` is the file that errors name.
+/// Parses the bytes of an IDX file, plain or gzipped; `name` is used in errors.
 ///
 /// # Errors
-/// [`Error::File`] when the bytes are not those of an IDX file with the expected content, or end too early or too
-/// late; [`Error::Unsupported`] for elements other than unsigned bytes; [`Error::Limit`] when the header declares
-/// more than `limits.unpacked_bytes`, of which nothing is then allocated.
+/// [`Error::File`] when the bytes are not an IDX file with the expected content, or are too short or too long;
+/// [`Error::Unsupported`] for elements other than unsigned bytes; [`Error::Limit`] when the header declares more than
+/// `limits.unpacked_bytes`, before anything is allocated.
 pub fn parse(bytes: &[u8], name: impl AsRef<Path>, content: Content, limits: &Limits) -> Result<Idx> {
     let name = name.as_ref();
     if bytes.is_empty() {
@@ -75,7 +75,7 @@ pub fn parse(bytes: &[u8], name: impl AsRef<Path>, content: Content, limits: &Li
     }
 }
 
-/// The unpacked bytes of a file, with what errors need to know about it.
+/// The unpacked bytes of a file, with the details for errors.
 struct Source<'a, R> {
     name: &'a Path,
     input: R,
@@ -103,7 +103,7 @@ impl<R: Read> Source<'_, R> {
         Ok(Idx { dims, data })
     }
 
-    /// Fills a part of the header.
+    /// Reads a part of the header.
     fn header(&mut self, part: &mut [u8]) -> Result<()> {
         let mut got = 0;
         while got < part.len() {
@@ -155,10 +155,10 @@ impl<R: Read> Source<'_, R> {
         }
     }
 
-    /// Reads what the header declares, and finds that nothing follows.
+    /// Reads the declared elements, and checks that nothing follows.
     fn elements(&mut self, declared: u64) -> Result<Vec<u8>> {
         let mut data = Vec::with_capacity(declared.min(TRUSTED_BYTES) as usize);
-        // One byte more: to see that the end is there, and to have gzip compare its checksum.
+        // One byte more, to detect trailing data, and to make gzip verify its checksum.
         let outcome = self.input.by_ref().take(declared.saturating_add(1)).read_to_end(&mut data);
         let found = data.len() as u64;
         if let Err(e) = outcome {
@@ -177,7 +177,7 @@ impl<R: Read> Source<'_, R> {
         Error::file(self.name, problem)
     }
 
-    /// The error of a gzip stream that failed `more` bytes after the last whole part.
+    /// The error for a gzip stream that failed `more` bytes after the last completed read.
     fn damaged(&self, more: u64, source: &io::Error) -> Error {
         let at = self.unpacked + more;
         self.wrong(match source.kind() {

@@ -22,10 +22,10 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image from its pixels, with `channels` 1 (grayscale) or 3 (RGB).
+    /// Creates an image from its pixels, with `channels` 1 (grayscale) or 3 (RGB).
     ///
     /// # Errors
-    /// [`Error::Argument`] when `pixels` does not hold `width * height * channels` bytes, or `channels` is another number.
+    /// [`Error::Argument`] when `pixels` does not hold `width * height * channels` bytes, or `channels` is neither 1 nor 3.
     pub fn new(width: usize, height: usize, channels: usize, pixels: Vec<u8>) -> Result<Self> {
         if channels != 1 && channels != 3 {
             return Err(Error::argument(format!("an image has 1 or 3 channels, not {channels}")));
@@ -49,7 +49,7 @@ impl Image {
         Self { width, height, channels: color.len(), pixels: color.repeat(width * height) }
     }
 
-    /// Another image of the same size, from as many pixels in other channels.
+    /// An image of the same size, from pixels with another number of channels.
     pub(super) fn with_pixels(&self, channels: usize, pixels: Vec<u8>) -> Self {
         debug_assert_eq!(pixels.len(), self.width * self.height * channels);
         Self { width: self.width, height: self.height, channels, pixels }
@@ -70,12 +70,12 @@ impl Image {
         self.channels
     }
 
-    /// All bytes, row by row.
+    /// All bytes in row-major order.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
 
-    /// All bytes, row by row, to change.
+    /// All bytes in row-major order, mutable.
     pub fn pixels_mut(&mut self) -> &mut [u8] {
         &mut self.pixels
     }
@@ -83,17 +83,17 @@ impl Image {
     /// The channels of one pixel.
     ///
     /// # Panics
-    /// When the position lies outside.
+    /// When the position is out of range.
     pub fn pixel(&self, x: usize, y: usize) -> &[u8] {
         assert!(x < self.width && y < self.height, "pixel ({x}, {y}) lies outside {}x{}", self.width, self.height);
         let at = (y * self.width + x) * self.channels;
         &self.pixels[at..at + self.channels]
     }
 
-    /// The channels of one pixel, to change.
+    /// The channels of one pixel, mutable.
     ///
     /// # Panics
-    /// When the position lies outside.
+    /// When the position is out of range.
     pub fn pixel_mut(&mut self, x: usize, y: usize) -> &mut [u8] {
         assert!(x < self.width && y < self.height, "pixel ({x}, {y}) lies outside {}x{}", self.width, self.height);
         let at = (y * self.width + x) * self.channels;

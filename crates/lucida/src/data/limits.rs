@@ -1,15 +1,15 @@
-//! What a file may cost before it is refused.
+//! Limits on the resources that a file may use.
 
-/// Limits on what is read from a file that nobody vouches for; [`Limits::default`] is meant to be left alone.
+/// Limits for reading untrusted files; [`Limits::default`] suits almost all uses.
 ///
-/// The sizes that a file *declares* are compared with these before anything is allocated for them.
+/// Sizes that a file *declares* are checked against these limits before anything is allocated for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The most bytes of a file, as it is on the disk. Default: 256 MiB.
+    /// The maximum size of a file in bytes. Default: 256 MiB.
     pub file_bytes: u64,
-    /// The most bytes that a compressed data file may unpack to. Default: 1 GiB.
+    /// The maximum unpacked size of a compressed data file in bytes. Default: 1 GiB.
     pub unpacked_bytes: u64,
-    /// The most pixels of an image. Default: 100 million, as of a photo of 10,000 x 10,000.
+    /// The maximum number of pixels of an image. Default: 100 million, a photo of 10,000 x 10,000.
     pub pixels: u64,
 }
 

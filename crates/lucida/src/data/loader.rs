@@ -1,14 +1,14 @@
-//! Batches made ahead of their use, on threads of their own.
+//! Prefetching batches on background threads.
 //!
-//! A step of training takes a batch that is ready while the next ones are read, decoded, scaled and augmented. Threads
-//! take batches in turn, so what is in a batch, and the order of the batches, does not depend on the number of threads
-//! or on which of them is fast. The number of batches ahead is bounded: memory does not grow.
+//! A training step takes a finished batch while the next ones are read, decoded, resized and augmented. Threads take batch
+//! numbers in turn, so the content and order of the batches do not depend on the number or speed of the threads. The number
+//! of prefetched batches is bounded: memory does not grow.
 //!
-//! The threads are not those of the kernels' pool: a pool that decodes could not multiply meanwhile.
+//! The threads are separate from the kernels' thread pool, which could not run matrix products while decoding.
 //!
-//! JPEG images are decoded whole. A decoder that scales in its inverse cosine transform (jpeg-decoder 0.3) was measured
-//! in comparison: for photos of 200x200 both take 0.2 to 0.3 ms, as the entropy code has to be read anyway; for 12
-//! million pixels it takes 40 ms where this takes 75. That is not worth another decoder with other pixels, as the
+//! JPEG images are decoded at full size. A decoder that scales in its inverse cosine transform (jpeg-decoder 0.3) was
+//! measured for comparison: for photos of 200x200, both take 0.2 to 0.3 ms, because entropy decoding is needed anyway; for
+//! 12 megapixels it takes 40 ms instead of 75. That does not justify a second decoder with different pixels, because the
 //! scaled pixels of the first epoch [stay in memory](super::FolderBuilder::keep).
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -43,47 +43,46 @@ pub struct Loader<'a> {
     ahead: usize,
 }
 
-/// A batch that is ready.
+/// A loaded batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
-    /// Where its images are in the set.
+    /// The indices of its images in the set.
     pub indices: &'a [usize],
-    /// The images, one after another as a network takes them.
+    /// The preprocessed images, `[batch, height, width, channels]`.
     pub images: &'a [f32],
     /// Their classes.
     pub labels: &'a [usize],
-    /// Their [rows of targets](Dataset::target), one after another; empty for classes.
+    /// Their [target rows](Dataset::target), concatenated; empty for classes.
     pub targets: &'a [f32],
-    /// What was mixed into each of them.
+    /// What was mixed into each image.
     pub mixed: &'a [Option<Mixed>],
 }
 
 impl<'a> Loader<'a> {
-    /// Makes batches of `set`, prepared so, on one thread and up to two batches ahead.
+    /// Loads batches of `set` with this preprocessing, on one thread and up to two batches ahead.
     pub fn new(set: &'a dyn Dataset, preprocessing: &'a Preprocessing) -> Self {
         Self { set, preprocessing, epoch: None, threads: 1, ahead: 2 }
     }
 
-    /// For training in this epoch: a set that augments its images does so.
+    /// Loads for training in this epoch: a set that augments its images does so.
     #[must_use]
     pub fn training(self, epoch: u32) -> Self {
         Self { epoch: Some(epoch), ..self }
     }
 
-    /// The number of threads, at least one, and the number of batches that may be ready or in the making, at least as
-    /// many.
+    /// Sets the number of threads, at least one. Up to one more batch than that is finished or in progress.
     #[must_use]
     pub fn threads(self, threads: usize) -> Self {
         let threads = threads.max(1);
         Self { threads, ahead: threads + 1, ..self }
     }
 
-    /// Hands the batches of an order to `each`, one after another, until it returns `false`. Returns whether all were
-    /// handed over.
+    /// Passes the batches of an order to `each`, one after another, until it returns `false`. Returns whether all were
+    /// passed.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `batch_size` is 0 or there is no such image; those of reading and preparing the images,
-    /// that of the first batch that has one; those of `each`.
+    /// [`Error::Argument`] when `batch_size` is 0 or an index is out of range; those of reading and preprocessing images,
+    /// of the first batch with an error; those of `each`.
     pub fn each(
         &self,
         order: &[usize],
@@ -100,7 +99,7 @@ impl<'a> Loader<'a> {
         let all: Vec<&[usize]> = batches(order, batch_size)?.collect();
         let shelf = PrefetchQueue { state: Mutex::default(), changed: Condvar::new(), ahead: self.ahead };
         std::thread::scope(|scope| {
-            // However this ends, the threads are told to.
+            // Stop the threads on any exit.
             let _end = End(&shelf);
             for _ in 0..self.threads.min(all.len()) {
                 scope.spawn(|| self.work(&all, &shelf));
@@ -119,7 +118,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Makes batches until there are none left or nobody wants more.
+    /// Loads batches until none is left or the queue has ended.
     fn work(&self, all: &[&[usize]], shelf: &PrefetchQueue) {
         let _end = EndOnPanic(shelf);
         while let Some((number, buffer)) = shelf.next(all.len()) {
@@ -150,7 +149,7 @@ struct Filled {
     mixed: Vec<Option<Mixed>>,
 }
 
-/// Where batches lie from their making to their use.
+/// Finished batches that wait for their use.
 struct PrefetchQueue {
     state: Mutex<State>,
     changed: Condvar,
@@ -159,13 +158,13 @@ struct PrefetchQueue {
 
 #[derive(Default)]
 struct State {
-    /// The number of the next batch to make, and of that to use.
+    /// The numbers of the next batch to load, and of the next one to use.
     to_make: usize,
     to_use: usize,
     ready: Vec<(usize, Result<Filled>)>,
-    /// Memory of batches that have been used.
+    /// Buffers of used batches.
     spare: Vec<Vec<f32>>,
-    /// Nobody wants more, or nobody makes more.
+    /// No more batches are needed, or none will be produced.
     ended: bool,
 }
 
@@ -174,7 +173,7 @@ impl PrefetchQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of a batch to make and memory for it, as soon as there is room for it.
+    /// The number of a batch to load and a buffer for it, once there is room in the queue.
     fn next(&self, count: usize) -> Option<(usize, Vec<f32>)> {
         let mut state = self.lock();
         while !state.ended && state.to_make < count && state.to_make >= state.to_use + self.ahead {
@@ -192,7 +191,7 @@ impl PrefetchQueue {
         self.changed.notify_all();
     }
 
-    /// A batch, as soon as it is there; none when the threads have ended.
+    /// Waits for a batch; `None` if the threads have ended.
     fn take(&self, number: usize) -> Option<Result<Filled>> {
         let mut state = self.lock();
         loop {
@@ -218,7 +217,7 @@ impl PrefetchQueue {
     }
 }
 
-/// Ends the work when it goes.
+/// Ends the queue when dropped.
 struct End<'a>(&'a PrefetchQueue);
 
 impl Drop for End<'_> {
@@ -227,7 +226,7 @@ impl Drop for End<'_> {
     }
 }
 
-/// Ends the work when its thread dies, so that nobody waits for what will not come.
+/// Ends the queue if its thread panics, so that no one waits forever.
 struct EndOnPanic<'a>(&'a PrefetchQueue);
 
 impl Drop for EndOnPanic<'_> {
@@ -245,7 +244,7 @@ mod tests {
     use super::*;
     use crate::data::{ColorMode, Image, LabeledImages};
 
-    /// Images of one pixel, which is their number; those over `bad` cannot be read, and `panics` panics.
+    /// One-pixel images with their number as value; those from `bad` on cannot be read, and `panics` panics.
     struct BatchCursor {
         images: LabeledImages,
         bad: usize,
@@ -278,7 +277,7 @@ mod tests {
         fn image(&self, index: usize) -> Result<Image> {
             self.made.fetch_add(1, Ordering::Relaxed);
             assert!(index != self.panics, "image {index} panics");
-            // The later ones are faster: they would overtake the earlier ones if they could.
+            // Later images are faster, and would overtake earlier ones without ordering.
             std::thread::sleep(std::time::Duration::from_micros(200 - index as u64));
             if index >= self.bad { Err(Error::file("x", format!("image {index}"))) } else { self.images.image(index) }
         }
@@ -311,7 +310,7 @@ mod tests {
         let all = Loader::new(&set, &preprocessing).threads(2).each(&order, 5, |batch| {
             std::thread::sleep(std::time::Duration::from_millis(2));
             let made = set.made.load(Ordering::Relaxed);
-            // That at hand, and three ahead of it.
+            // The current batch, and three prefetched ones.
             assert!(made <= batch.indices[0] + 5 * 4, "{made} at {}", batch.indices[0]);
             Ok(batch.indices[0] < 50)
         });

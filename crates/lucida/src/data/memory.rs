@@ -1,19 +1,19 @@
-//! How much memory there is to keep images in.
+//! The memory available for keeping images.
 
-/// What is assumed to be free where the system does not say: 2 GiB.
+/// The assumed free memory if the system does not report it: 2 GiB.
 const UNKNOWN: u64 = 2 << 30;
 
-/// The memory that is free, in bytes, or what is assumed where the system does not say.
+/// The free memory in bytes, or an assumed value if unknown.
 pub fn free_memory() -> u64 {
     free().unwrap_or(UNKNOWN)
 }
 
-/// A quarter of the memory that is free, in bytes: the default limit for images kept in memory.
+/// A quarter of the free memory in bytes: the default limit for images kept in memory.
 pub fn memory_to_keep() -> u64 {
     free_memory() / 4
 }
 
-/// The free memory: of the machine, or of the container that this process runs in, whichever is less.
+/// The free memory of the machine or of this process's container, whichever is less.
 fn free() -> Option<u64> {
     let of_machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
     let number = |name: &str| -> Option<u64> {

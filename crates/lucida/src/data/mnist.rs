@@ -1,4 +1,4 @@
-//! MNIST, the handwritten digits of Y. LeCun, C. Cortes and C. Burges: 28x28, white ink on black.
+//! MNIST, the handwritten digits of Y. LeCun, C. Cortes and C. Burges: 28x28, white on black.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// The side of a digit's image, in pixels.
 const SIDE: usize = 28;
 
-/// The digits to train on, and those to test with.
+/// The training and the test set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mnist {
     /// The training part: 60,000 images in the published set.
@@ -19,7 +19,7 @@ pub struct Mnist {
 }
 
 impl Mnist {
-    /// The first 10,000 images of the training part, which are built in. Their test part is not.
+    /// The first 10,000 training images, which are built in, without a test set.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -31,7 +31,7 @@ impl Mnist {
     /// ```
     ///
     /// # Errors
-    /// [`Error::File`] when the binary is damaged.
+    /// [`Error::File`] when the embedded data are damaged.
     pub fn builtin() -> Result<Self> {
         let limits = Limits::default();
         let [images, labels] = ["built-in MNIST images", "built-in MNIST labels"].map(Path::new);
@@ -42,14 +42,15 @@ impl Mnist {
         Ok(Self { train, test: None })
     }
 
-    /// The published set from a folder with its four files, under their usual names and gzipped or not:
-    /// `train-images-idx3-ubyte` (or `train-images.idx3-ubyte`), `train-labels-idx1-ubyte`, and `t10k` for `train`.
+    /// Reads the published set from a folder with its four files, gzipped or not, under their usual names:
+    /// `train-images-idx3-ubyte` (or `train-images.idx3-ubyte`), `train-labels-idx1-ubyte`, and the same with `t10k`
+    /// instead of `train`.
     ///
-    /// There need not be a test part; then neither of its files is there.
+    /// The test set is optional; both of its files may be missing.
     ///
     /// # Errors
-    /// [`Error::File`] when the folder or any of the files is missing (all of them are named), when the counts of
-    /// images and labels differ, when an image is not 28x28 or a label is over 9; else as [`idx::read`].
+    /// [`Error::File`] when the folder or any of the files is missing (all of them are named), when the counts of images
+    /// and labels differ, when an image is not 28x28 or a label is above 9; as [`idx::read`].
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         if !has_any(folder, Part::Test)
@@ -61,20 +62,20 @@ impl Mnist {
         Ok(Self { train: train.read()?, test: Some(test.read()?) })
     }
 
-    /// The training part alone of a folder as [`Mnist::from_folder`] takes it.
+    /// Reads only the training set of a folder, see [`Mnist::from_folder`].
     ///
     /// # Errors
-    /// As [`Mnist::from_folder`]; the files of the test part may be missing.
+    /// As [`Mnist::from_folder`]; the files of the test set may be missing.
     pub fn train_only(folder: impl AsRef<Path>) -> Result<LabeledImages> {
         let folder = folder.as_ref();
         let [train] = find(folder, [Part::Train])?;
         train.read()
     }
 
-    /// The test part alone of a folder as [`Mnist::from_folder`] takes it.
+    /// Reads only the test set of a folder, see [`Mnist::from_folder`].
     ///
     /// # Errors
-    /// As [`Mnist::from_folder`]; the files of the training part may be missing.
+    /// As [`Mnist::from_folder`]; the files of the training set may be missing.
     pub fn test_only(folder: impl AsRef<Path>) -> Result<LabeledImages> {
         let folder = folder.as_ref();
         let [test] = find(folder, [Part::Test])?;
@@ -107,14 +108,14 @@ struct Files {
 impl Files {
     fn read(&self) -> Result<LabeledImages> {
         let limits = Limits::default();
-        // The small file first: a mistake in it shows at once.
+        // The small file first, to report an error in it early.
         let labels = idx::read(&self.labels, Content::Labels, &limits)?;
         let images = idx::read(&self.images, Content::Images, &limits)?;
         labeled((&self.images, images), (&self.labels, labels))
     }
 }
 
-/// Finds the files of some parts, or names all that are missing.
+/// Finds the files of these parts; the error lists all missing ones.
 fn find<const N: usize>(folder: &Path, parts: [Part; N]) -> Result<[Files; N]> {
     match folder.metadata() {
         Ok(metadata) if metadata.is_dir() => {}
@@ -142,20 +143,20 @@ fn find<const N: usize>(folder: &Path, parts: [Part; N]) -> Result<[Files; N]> {
     }
 }
 
-/// A file under any of its usual names.
+/// Finds a file under any of its usual names.
 fn find_file(folder: &Path, prefix: &str, kind: &str) -> Option<PathBuf> {
     let names = ["-", "."].map(|joint| format!("{prefix}{joint}{kind}"));
     let candidates = names.iter().flat_map(|name| [name.clone(), format!("{name}.gz")]);
     candidates.map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
-/// Whether at least one file of a part is there.
+/// Whether at least one file of a part exists.
 fn has_any(folder: &Path, part: Part) -> bool {
     let is_there = |what: &str, kind: &str| find_file(folder, &format!("{}-{what}", part.prefix()), kind).is_some();
     is_there("images", "idx3-ubyte") || is_there("labels", "idx1-ubyte")
 }
 
-/// Puts images and labels together, when they belong together.
+/// Combines images and labels, after checking that they match.
 fn labeled((images_name, images): (&Path, Idx), (labels_name, labels): (&Path, Idx)) -> Result<LabeledImages> {
     let &[count, height, width] = images.dims.as_slice() else {
         return Err(Error::Bug(format!("images with the dimensions {:?}", images.dims)));

@@ -1,4 +1,4 @@
-//! Data sets and images: how they are read, split, batched, and turned into what a network takes.
+//! Data sets and images: reading, splitting, batching, and preprocessing for a network.
 
 mod augment;
 mod batches;

@@ -1,8 +1,8 @@
-//! From an image to the numbers that a network was trained on.
+//! Preprocessing: from an image to the input of a network.
 //!
-//! A [`Preprocessing`] is stored with the model, so that an image is treated in use exactly as in training. Its
-//! arithmetic is `(value / divisor - mean) / std` in 32-bit floats, in this order, because so do the programs that the
-//! known networks were trained with: the results are the same to the last bit.
+//! A [`Preprocessing`] is stored with the model, so that inference treats images exactly as training did. It computes
+//! `(value / divisor - mean) / std` in 32-bit floats, in this order, as do the programs that the known networks were
+//! trained with: the results are bitwise equal.
 
 mod choice;
 
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 
 pub use choice::PreprocessingChoice;
 
-/// The longest side of a network's input: far above any network, far below what exhausts a machine.
+/// The maximum side of a network's input: far above any network, far below the limits of a machine.
 const LONGEST_SIDE: usize = 8192;
 
 /// The channels of a network's input, and their order.
@@ -27,12 +27,12 @@ pub enum ColorMode {
     Grayscale,
     /// Red, green, blue.
     Rgb,
-    /// Blue, green, red, as networks from Caffe want it.
+    /// Blue, green, red, as used by networks from Caffe.
     Bgr,
 }
 
 impl ColorMode {
-    /// How many channels there are.
+    /// The number of channels.
     pub fn channels(self) -> usize {
         match self {
             Self::Grayscale => 1,
@@ -40,10 +40,10 @@ impl ColorMode {
         }
     }
 
-    /// The colors of inputs of this many channels.
+    /// The default color mode for this number of channels.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for any other number than 1 and 3.
+    /// [`Error::Unsupported`] for numbers other than 1 and 3.
     pub fn of_channels(channels: usize) -> Result<Self> {
         match channels {
             1 => Ok(Self::Grayscale),
@@ -55,10 +55,10 @@ impl ColorMode {
     }
 }
 
-/// How an image becomes a network's input `[height, width, channels]`: normalized as a digit, converted to the colors,
-/// resized, and scaled to `(pixel / divisor - mean) / std`, in this order.
+/// The conversion of an image to a network's input `[height, width, channels]`: normalized as a digit, converted to the
+/// color mode, resized, and scaled to `(pixel / divisor - mean) / std`, in this order.
 ///
-/// One that was read from a file is to be [checked](Preprocessing::check).
+/// A value that was read from a file must be [checked](Preprocessing::check).
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -80,25 +80,25 @@ pub struct Preprocessing {
     // Model files have the British spelling.
     #[serde(rename = "colour", alias = "color")]
     pub color: ColorMode,
-    /// What each value of 0 to 255 is divided by, first.
+    /// The divisor of pixel values from 0 to 255, applied first.
     pub divisor: f32,
-    /// What is then subtracted, for each channel in the order of `color`.
+    /// Subtracted next, per channel in the order of `color`.
     pub mean: Vec<f32>,
-    /// What it is then divided by, for each channel in the order of `color`.
+    /// The divisor applied last, per channel in the order of `color`.
     pub std: Vec<f32>,
-    /// What happens to other proportions.
+    /// How images with another aspect ratio are fitted.
     #[serde(default)]
     pub fit: Fit,
-    /// How pixels are computed from those of another size.
+    /// The interpolation used for resizing.
     #[serde(default)]
     pub filter: Filter,
-    /// Whether the image shows a digit that is first to look like those of MNIST: see [`normalize_digit`].
+    /// Whether images show a digit, which is first normalized to look like those of MNIST: see [`normalize_digit`].
     #[serde(default)]
     pub digit: bool,
 }
 
 impl Preprocessing {
-    /// Values from 0 to 1: each divided by 255.
+    /// Values from 0 to 1: divided by 255.
     pub fn unit(height: usize, width: usize, color: ColorMode) -> Self {
         let channels = color.channels();
         Self {
@@ -119,7 +119,7 @@ impl Preprocessing {
         Self { digit: true, ..Self::unit(28, 28, ColorMode::Grayscale) }
     }
 
-    /// VGG16 and VGG19: 224x224, BGR, the mean color of ImageNet subtracted (Keras's mode `caffe`).
+    /// VGG16 and VGG19: 224x224, BGR, minus the mean color of ImageNet (Keras's mode `caffe`).
     pub fn vgg() -> Self {
         Self { divisor: 1.0, mean: vec![103.939, 116.779, 123.68], ..Self::unit(224, 224, ColorMode::Bgr) }
     }
@@ -129,7 +129,7 @@ impl Preprocessing {
         Self { divisor: 127.5, mean: vec![1.0; 3], ..Self::unit(size, size, ColorMode::Rgb) }
     }
 
-    /// The networks of torchvision: RGB, standardized with ImageNet's means and deviations (Keras's mode `torch`).
+    /// The networks of torchvision: RGB, standardized with ImageNet's means and standard deviations (Keras's mode `torch`).
     pub fn torchvision(size: usize) -> Self {
         Self {
             mean: vec![0.485, 0.456, 0.406],
@@ -138,17 +138,17 @@ impl Preprocessing {
         }
     }
 
-    /// The same for another size of input.
+    /// Sets the input size.
     #[must_use]
     pub fn with_size(self, height: usize, width: usize) -> Self {
         Self { height, width, ..self }
     }
 
-    /// The same for inputs of one channel (gray) or of three (RGB).
+    /// Sets the number of channels, one (gray) or three (RGB).
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for any other number of channels; [`Error::Argument`] when the channels have constants of
-    /// their own, as those of ImageNet do: gray images have no such constants.
+    /// [`Error::Unsupported`] for any other number of channels; [`Error::Argument`] when the constants differ between
+    /// channels, such as those of ImageNet, which gray images do not have.
     pub fn with_channels(self, channels: usize) -> Result<Self> {
         if channels == self.color.channels() {
             return Ok(self);
@@ -165,7 +165,7 @@ impl Preprocessing {
         Ok(Self { color, mean: vec![mean; channels], std: vec![std; channels], ..self })
     }
 
-    /// The same with this treatment of other aspect ratios and this interpolation.
+    /// Sets how other aspect ratios are fitted, and the interpolation.
     #[must_use]
     pub fn with_fit(self, fit: Fit, filter: Filter) -> Self {
         Self { fit, filter, ..self }
@@ -176,10 +176,10 @@ impl Preprocessing {
         [self.height, self.width, self.color.channels()]
     }
 
-    /// Whether the values can be used: not those of a damaged or malicious model file.
+    /// Checks the values, which may come from a damaged or malicious model file.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first one that cannot.
+    /// [`Error::Argument`] names the first invalid value.
     pub fn check(&self) -> Result<()> {
         let refuse = |problem: String| Err(Error::argument(format!("preprocessing: {problem}")));
         for (name, side) in [("height", self.height), ("width", self.width)] {
@@ -202,21 +202,20 @@ impl Preprocessing {
         Ok(())
     }
 
-    /// Writes an image of any size as a network's input: `out` has the shape [`Preprocessing::output_shape`].
+    /// Converts an image of any size to a network's input; `out` has the shape [`Preprocessing::output_shape`].
     ///
     /// # Errors
-    /// [`Error::Argument`] when `out` has another length, when the image has no pixels, or as
-    /// [`Preprocessing::check`].
+    /// [`Error::Argument`] when `out` has a wrong length, when the image has no pixels, or as [`Preprocessing::check`].
     pub fn apply(&self, image: &Image, out: &mut [f32]) -> Result<()> {
         self.check()?;
         self.numbers(self.fitted(image)?.pixels(), false, out)
     }
 
-    /// The first steps of [`Preprocessing::apply`], all but the numbers: the image in the size and with the number of
-    /// channels that the network takes (RGB where it takes BGR).
+    /// The first steps of [`Preprocessing::apply`], without scaling: the image with the size and the number of channels of
+    /// the network's input (RGB for BGR inputs).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the image has no pixels, [`Error::Limit`] when the size is absurd.
+    /// [`Error::Argument`] when the image has no pixels, [`Error::Limit`] when the size exceeds the limit.
     pub fn fitted<'a>(&self, image: &'a Image) -> Result<Cow<'a, Image>> {
         let mut image = Cow::Borrowed(image);
         if self.digit {
@@ -231,29 +230,29 @@ impl Preprocessing {
         Ok(image)
     }
 
-    /// Whether another preprocessing makes the same image in [`Preprocessing::fitted`].
+    /// Whether another preprocessing has the same result in [`Preprocessing::fitted`].
     pub(super) fn fits_alike(&self, other: &Self) -> bool {
         let geometry = |p: &Self| (p.output_shape(), p.fit, p.filter, p.digit);
         geometry(self) == geometry(other)
     }
 
-    /// The last step of [`Preprocessing::apply`], for the bytes of an image that is [fitted](Preprocessing::fitted).
+    /// The last step of [`Preprocessing::apply`], for the bytes of a [fitted](Preprocessing::fitted) image.
     pub(super) fn convert_fitted(&self, pixels: &[u8], out: &mut [f32]) -> Result<()> {
         self.check()?;
         self.numbers(pixels, false, out)
     }
 
-    /// Whether a digit is found in a network's `input`, which [`Preprocessing::apply`] has filled: the network takes a
-    /// blank image where none is. Always true where the image is not [prepared as a digit](Preprocessing::digit).
+    /// Whether a network's `input` from [`Preprocessing::apply`] contains a digit: it is blank if none was found. Always
+    /// true unless images are [normalized as digits](Preprocessing::digit).
     pub fn finds_digit(&self, input: &[f32]) -> bool {
         !self.digit || input.iter().any(|value| Some(value) != input.first())
     }
 
-    /// The image of a network's input, as well as 8 bits can show it: the inverse of the last step of
-    /// [`Preprocessing::apply`], rounded and clipped to 0 to 255.
+    /// Converts a network's input back to an image: the inverse of the last step of [`Preprocessing::apply`], rounded and
+    /// clipped to 0..255.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `input` has not the shape [`Preprocessing::output_shape`], or as
+    /// [`Error::Argument`] when the length of `input` is not that of [`Preprocessing::output_shape`], or as
     /// [`Preprocessing::check`].
     pub fn to_image(&self, input: &[f32]) -> Result<Image> {
         self.check()?;
@@ -264,26 +263,26 @@ impl Preprocessing {
             for channel in 0..channels {
                 let channel = if self.color == ColorMode::Bgr { 2 - channel } else { channel };
                 let value = (values[channel] * self.std[channel] + self.mean[channel]) * self.divisor;
-                // A cast clips, and turns NaN into 0.
+                // The cast clips, and maps NaN to 0.
                 pixels.push(value.round() as u8);
             }
         }
         Image::new(self.width, self.height, channels, pixels)
     }
 
-    /// Whether images of a shape need no more than [`Preprocessing::convert`].
+    /// Whether images with this shape only need [`Preprocessing::convert`].
     pub(super) fn takes_as_is(&self, shape: [usize; 3]) -> bool {
         shape == self.output_shape() && (!self.digit || shape == [28, 28, 1])
     }
 
-    /// What [`Preprocessing::apply`] does with an image of the right size, without a copy of it.
+    /// [`Preprocessing::apply`] for an image of the right size, without a copy.
     pub(super) fn convert(&self, pixels: &[u8], out: &mut [f32]) -> Result<()> {
         self.check()?;
         let invert = self.digit && has_bright_border(pixels, self.width, self.height);
         self.numbers(pixels, invert, out)
     }
 
-    /// As [`Preprocessing::convert_fitted`], for values between the bytes.
+    /// As [`Preprocessing::convert_fitted`], for values that are not integers.
     pub(super) fn convert_values(&self, values: &[f32], out: &mut [f32]) -> Result<()> {
         self.check()?;
         self.check_len("image", values.len())?;
@@ -298,14 +297,14 @@ impl Preprocessing {
         Ok(())
     }
 
-    /// Bytes in, numbers out.
+    /// Scales bytes to floats.
     fn numbers(&self, pixels: &[u8], invert: bool, out: &mut [f32]) -> Result<()> {
         self.check_len("image", pixels.len())?;
         self.check_len("output", out.len())?;
         let flip = if invert { 255 } else { 0 };
         let number = |value: u8, mean: f32, std: f32| (f32::from(value ^ flip) / self.divisor - mean) / std;
         if let (&[mean], &[std]) = (self.mean.as_slice(), self.std.as_slice()) {
-            // Without a mean and a deviation the second step changes nothing, and costs as much as the first.
+            // With mean 0 and standard deviation 1, the second step is the identity, and would cost as much as the first.
             if (mean, std) == (0.0, 1.0) {
                 out.iter_mut().zip(pixels).for_each(|(out, &value)| *out = f32::from(value ^ flip) / self.divisor);
             } else {
@@ -313,7 +312,7 @@ impl Preprocessing {
             }
             return Ok(());
         }
-        // Three divisions a pixel would take longer than looking their results up.
+        // A lookup table is faster than three divisions per pixel.
         let tables: [[f32; 256]; 3] = std::array::from_fn(|channel| {
             std::array::from_fn(|value| number(value as u8, self.mean[channel], self.std[channel]))
         });

@@ -1,4 +1,4 @@
-//! Other sizes of an image: scaled, cropped, padded.
+//! Resizing images: scaling, cropping, padding.
 
 use std::borrow::Cow;
 
@@ -10,23 +10,22 @@ use serde::{Deserialize, Serialize};
 use super::{Image, Limits};
 use crate::{Error, Result};
 
-/// How pixels are computed from those of another size. All but the first take in every pixel that a smaller image
-/// has to stand for (they are antialiased), as in Pillow.
+/// Interpolation. All filters except nearest average over all source pixels when downscaling (antialiasing), as in Pillow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
     /// The nearest pixel.
     Nearest,
-    /// Linear interpolation.
+    /// Bilinear interpolation.
     #[default]
     Bilinear,
-    /// Cubic interpolation: that of Catmull and Rom.
+    /// Bicubic interpolation (Catmull-Rom).
     Bicubic,
-    /// The windowed sinc of Lanczos, three lobes wide.
+    /// Lanczos interpolation with three lobes.
     Lanczos3,
 }
 
-/// What happens to the proportions when an image must have a given size.
+/// How an image is fitted to a size with another aspect ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -41,7 +40,7 @@ pub enum Fit {
 }
 
 impl Image {
-    /// The image scaled to `width` x `height` pixels.
+    /// Scales the image to `width` x `height` pixels.
     ///
     /// ```
     /// use lucida::data::Filter;
@@ -101,7 +100,7 @@ impl Image {
         Self::new(width, height, self.channels(), pixels)
     }
 
-    /// The image on a black one of `width` x `height` pixels, its top left corner at (`x`, `y`).
+    /// Pads the image with black to `width` x `height` pixels, its top left corner at (`x`, `y`).
     ///
     /// # Errors
     /// [`Error::Argument`] when it does not fit there; [`Error::Limit`] as [`Image::resize`].
@@ -124,7 +123,7 @@ impl Image {
         Self::new(width, height, self.channels(), pixels)
     }
 
-    /// The image at a given size. The crop and the bars are centered, an odd pixel goes to the bottom and right.
+    /// Fits the image to a size. The crop and the padding are centered; an odd pixel goes to the bottom and right.
     ///
     /// ```
     /// use lucida::data::{Filter, Fit};
@@ -141,7 +140,7 @@ impl Image {
     pub fn fit(&self, width: usize, height: usize, fit: Fit, filter: Filter) -> Result<Self> {
         let [from_width, from_height] = checked_size(self.width(), self.height())?;
         let [to_width, to_height] = checked_size(width, height)?;
-        // The side that the other one goes with, in whole pixels and at least one.
+        // The proportional other side, in whole pixels and at least one.
         let in_proportion =
             |side: u32, of: u32, to: u32| (u64::from(side) * u64::from(of) / u64::from(to)).max(1) as usize;
         match fit {
@@ -167,10 +166,10 @@ impl Image {
     }
 }
 
-/// Floats (height, width, channels) in another size, by antialiased linear interpolation.
+/// Resizes floats `[height, width, channels]` by antialiased bilinear interpolation.
 ///
 /// # Errors
-/// As [`Image::resize`]; [`Error::Argument`] also when there are not 1 or 3 channels, or `values` has another length.
+/// As [`Image::resize`]; [`Error::Argument`] also when there are not 1 or 3 channels, or `values` has a wrong length.
 pub fn resize_floats(values: &[f32], from: [usize; 2], to: [usize; 2], channels: usize) -> Result<Vec<f32>> {
     if ![1, 3].contains(&channels) {
         return Err(Error::argument(format!("an image has 1 or 3 channels, not {channels}")));
@@ -195,8 +194,7 @@ pub fn resize_floats(values: &[f32], from: [usize; 2], to: [usize; 2], channels:
     Ok(resample(source, to, algorithm)?.pixels().iter().flat_map(|pixel| pixel.0).collect())
 }
 
-/// An image in another size. It is of a type that is known when this is compiled: the code for all types of pixels would
-/// take 2.5 MB of the binary.
+/// Resizes an image of a statically known pixel type: code for all pixel types would add 2.5 MB to the binary.
 fn resample<P: PixelTrait>(
     source: std::result::Result<TypedImageRef<'_, P>, impl std::fmt::Display>,
     [width, height]: [u32; 2],
@@ -210,7 +208,7 @@ fn resample<P: PixelTrait>(
     Ok(target)
 }
 
-/// A size that can be worked with: no side 0, no more pixels than the limit.
+/// Checks that no side is 0 and the number of pixels is within the limit.
 fn checked_size(width: usize, height: usize) -> Result<[u32; 2]> {
     let limit = Limits::default().pixels;
     let got = (width as u64).saturating_mul(height as u64);

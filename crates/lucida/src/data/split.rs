@@ -1,22 +1,22 @@
-//! A data set in two parts: to train on, and to validate with.
+//! Splitting a data set into training and validation parts.
 
 use crate::core::{Purpose, Rng};
 use crate::nn::counted;
 use crate::{Error, Result};
 
-/// Which images train and which validate; each part is in random order.
+/// The indices of training and validation images, each in random order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// The indices to train on.
+    /// Training indices.
     pub train: Vec<usize>,
-    /// The indices to validate with.
+    /// Validation indices.
     pub validation: Vec<usize>,
 }
 
-/// Splits a data set so that each class has the same share in both parts.
+/// A stratified split: each class has the same share in both parts.
 ///
-/// The validation part holds `fraction` of all images, rounded; each class gives `fraction` of its own, rounded up or
-/// down so that the total comes out (the largest remainders are rounded up). The same seed gives the same split.
+/// The validation part has `fraction` of all images, rounded; each class contributes `fraction` of its own, rounded up or
+/// down so that the total is met (the largest remainders are rounded up). The same seed gives the same split.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -30,7 +30,7 @@ pub struct Split {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] when `fraction` is not in 0 to 1 (excluded), or a label is not below `classes`.
+/// [`Error::Argument`] when `fraction` is not in `[0, 1)`, or a label is not below `classes`.
 pub fn stratified_split(labels: &[usize], classes: usize, fraction: f64, seed: u64) -> Result<Split> {
     if !(0.0..1.0).contains(&fraction) {
         return Err(Error::argument(format!(
@@ -63,7 +63,7 @@ pub fn stratified_split(labels: &[usize], classes: usize, fraction: f64, seed: u
     Ok(split)
 }
 
-/// How many images of each class validate: the method of the largest remainder, the lower class first in a tie.
+/// The number of validation images of each class, by the largest remainder method; ties go to the lower class.
 fn shares(sizes: &[usize], fraction: f64) -> Vec<usize> {
     let total = (sizes.iter().sum::<usize>() as f64 * fraction).round() as usize;
     let exact = |class: usize| sizes[class] as f64 * fraction;
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(split(1), split(1));
         assert_ne!(split(1).validation, split(2).validation);
         assert!(!split(1).train.is_sorted());
-        // Not grouped by class: the first ten images are of several.
+        // Not sorted by class: the first ten images have several classes.
         let first: std::collections::HashSet<usize> = split(1).train[..10].iter().map(|&i| labels[i]).collect();
         assert!(first.len() > 2);
     }

@@ -1,21 +1,20 @@
-//! What a network is trained to say about the images of a data set.
+//! The training targets of a data set.
 
 use serde::{Deserialize, Serialize};
 
-/// The kind of targets that a data set has.
+/// The kind of targets of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Targets {
-    /// One class of this number of classes: [`Dataset::label`](super::Dataset::label) is its index.
+    /// One of this number of classes: [`Dataset::label`](super::Dataset::label) is its index.
     Classes(usize),
-    /// This number of labels, of which any number can hold at once:
-    /// [`Dataset::target`](super::Dataset::target) is a row of 0 and 1.
+    /// This number of labels, which are not exclusive: [`Dataset::target`](super::Dataset::target) is a row of 0 and 1.
     Labels(usize),
-    /// This number of values to predict: [`Dataset::target`](super::Dataset::target) is a row of them.
+    /// This number of regression values: [`Dataset::target`](super::Dataset::target) is the row of values.
     Values(usize),
 }
 
 impl Targets {
-    /// The length of the row of an image, 0 for classes.
+    /// The length of an image's target row, 0 for classes.
     pub fn row_len(self) -> usize {
         match self {
             Self::Classes(_) => 0,
@@ -23,7 +22,7 @@ impl Targets {
         }
     }
 
-    /// The kind alone.
+    /// The kind without the number.
     pub fn kind(self) -> TargetKind {
         match self {
             Self::Classes(_) => TargetKind::Classes,
@@ -40,9 +39,9 @@ pub enum TargetKind {
     /// One of several classes.
     #[default]
     Classes,
-    /// Any number of several labels.
+    /// Any number of labels.
     Labels,
-    /// Values to predict.
+    /// Values of a regression.
     Values,
 }
 

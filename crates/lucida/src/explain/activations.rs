@@ -8,19 +8,19 @@ use crate::{Cpu, Error, Result};
 pub struct LayerActivation {
     /// The layer's name.
     pub layer: String,
-    /// Its kind: `Conv2D`.
+    /// The layer's class: `Conv2D`.
     pub class_name: &'static str,
     /// The shape of its output.
     pub shape: Shape,
-    /// The values: (row, column, channel) of an image.
+    /// The values, `[height, width, channels]` for an image.
     pub values: Vec<f32>,
 }
 
 impl LayerActivation {
-    /// One channel's map, row by row; of a vector, one value.
+    /// The feature map of one channel in row-major order; for a vector, one value.
     ///
     /// # Panics
-    /// When there is no such channel.
+    /// When the channel does not exist.
     pub fn map(&self, channel: usize) -> Vec<f32> {
         let channels = self.shape.channels();
         assert!(channel < channels, "channel {channel} of {channels}");
@@ -28,10 +28,10 @@ impl LayerActivation {
     }
 }
 
-/// The outputs of some layers for one image, in the order asked for. Without any names: of all layers in their order,
-/// but for inputs, dropout and flattening, whose output is their input.
+/// The outputs of some layers for one image, in the given order. Without names: of all layers in network order, except
+/// inputs, dropout and flattening, whose output equals their input.
 ///
-/// Equal patches of the image give equal values, to the bit.
+/// Equal patches of the image give bitwise equal values.
 ///
 /// ```
 /// use lucida::explain::activations;
@@ -48,8 +48,8 @@ impl LayerActivation {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or `input` is not one image for the
-/// network.
+/// [`Error::Argument`] when a layer does not exist (the nearest name is suggested), or the size of `input` is not that of
+/// one image.
 pub fn activations(network: &Network, layers: &[&str], input: &[f32], cpu: Cpu) -> Result<Vec<LayerActivation>> {
     let repeats = |layer: &Layer| matches!(layer, Layer::Input(_) | Layer::Dropout(_) | Layer::Flatten(_));
     let chosen: Vec<usize> = match layers {
@@ -72,19 +72,19 @@ pub fn activations(network: &Network, layers: &[&str], input: &[f32], cpu: Cpu) 
     Ok(nodes().enumerate().map(of).collect())
 }
 
-/// How much of a map there is to see.
+/// How a feature map varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MapStatus {
-    /// Its values differ.
+    /// The values differ.
     Alive,
-    /// All values are equal, but not zero (or none is a finite number).
+    /// All values are equal but not zero, or none is finite.
     Constant,
-    /// All values are zero: the filter has nothing to say about this image, or about any.
+    /// All values are zero: the filter is inactive for this image, or for any.
     Dead,
 }
 
 impl MapStatus {
-    /// Of a map's values. Differences that are no more than the rounding of 32-bit sums do not count.
+    /// Classifies a feature map. Differences within the rounding error of 32-bit sums are ignored.
     pub fn of(map: &[f32]) -> Self {
         let finite = || map.iter().copied().filter(|value| value.is_finite());
         let (low, high) = finite().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -98,9 +98,9 @@ impl MapStatus {
     }
 }
 
-/// A map as 8-bit levels as F. Chollet's "Deep learning with Python" (2017, section 5.4.1) shows it: less its mean,
-/// over its deviation, times 64, plus 128, cut off at 0 and 255, the fraction dropped. A map without a deviation is 128
-/// everywhere. Values that are not finite do not count for mean and deviation, and become 0.
+/// Maps a feature map to 8-bit levels as in F. Chollet's "Deep learning with Python" (2017, section 5.4.1): subtract the
+/// mean, divide by the standard deviation, multiply by 64, add 128, clip to 0..255, truncate. A constant map is 128
+/// everywhere. Values that are not finite are excluded from the statistics and become 0.
 pub fn chollet_normalization(map: &[f32]) -> Vec<u8> {
     let finite = || map.iter().copied().filter(|value| value.is_finite()).map(f64::from);
     let count = finite().count().max(1) as f64;
@@ -108,7 +108,7 @@ pub fn chollet_normalization(map: &[f32]) -> Vec<u8> {
     let deviation = (finite().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
     let factor = if MapStatus::of(map) == MapStatus::Alive { 64.0 / deviation } else { 0.0 };
     let level = |&value: &f32| match value {
-        // A cast drops the fraction and cuts off.
+        // The cast truncates and clips.
         value if value.is_finite() => ((f64::from(value) - mean) * factor + 128.0) as u8,
         _ => 0,
     };

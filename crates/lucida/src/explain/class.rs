@@ -1,12 +1,12 @@
-//! The class that somebody means.
+//! Finding a class by name or number.
 
 use super::score::no_such;
 use crate::similar::nearest_name;
 use crate::weights::{Model, Outputs};
 use crate::{Error, Result};
 
-/// The index of the class, label or value that a text means: a name of the model's, in upper or lower case, else a number
-/// from 0.
+/// The index of the class, label or value for a text: one of the model's class names, ignoring case, or else an index from
+/// 0.
 ///
 /// ```
 /// use lucida::explain::find_class;
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// As [`Outputs::of`]; [`Error::Argument`] when there is none, with the nearest name.
+/// As [`Outputs::of`]; [`Error::Argument`] when there is no match, with the nearest name.
 pub fn find_class(model: &Model, text: &str) -> Result<usize> {
     let outputs = Outputs::of(model)?;
     let names = &model.class_names;

@@ -1,4 +1,4 @@
-//! Feature maps as images: a sheet for each layer, and one of all layers.
+//! Feature maps as images: a sheet for each layer, and an overview of all layers.
 
 use super::activations::{LayerActivation, MapStatus, chollet_normalization};
 use super::sheet::{hatched, zoom_to};
@@ -6,39 +6,39 @@ use crate::Result;
 use crate::data::Image;
 use crate::plot::{Cell, Colormap, Grid, Normalize};
 
-/// The width that a sheet has at most, unless a single map is wider.
+/// The maximum width of a sheet, unless a single map is wider.
 const SHEET: usize = 1600;
 /// The size to which small maps are enlarged.
 const MAP: usize = 64;
-/// The size of a unit of a vector.
+/// The size of a vector's unit in pixels.
 const UNIT: usize = 28;
-/// Up to this many units of a vector have their number below; more of them are smaller and have none.
+/// The maximum number of units of a vector with a number below; more units are drawn smaller, without numbers.
 const NUMBERED: usize = 256;
-/// The most units of a vector that are shown.
+/// The maximum number of displayed units of a vector.
 const MOST_UNITS: usize = 16_384;
-/// Maps of each layer in the overview.
+/// The number of maps per layer in the overview.
 const ROW: usize = 8;
 
-/// How values become colors.
+/// How values are mapped to colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MapScale {
-    /// Each map alone, as [`chollet_normalization`] has it.
+    /// Each map separately, by [`chollet_normalization`].
     #[default]
     Notebook,
-    /// Each map alone, from its least value to its greatest.
+    /// Each map separately, from its minimum to its maximum.
     MinMax,
-    /// All maps of a layer together, from the least value to the greatest: equal colors are equal values.
+    /// All maps of a layer together, from the minimum to the maximum: equal colors are equal values.
     None,
 }
 
-/// How feature maps are shown.
+/// The style of feature maps.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MapStyle {
-    /// How values become colors.
+    /// How values are mapped to colors.
     pub scale: MapScale,
-    /// Which colors.
+    /// The color map.
     pub colormap: Colormap,
-    /// Number of channels from the first on; `None` for all.
+    /// The number of channels, starting at the first; `None` for all.
     pub channels: Option<usize>,
 }
 
@@ -64,9 +64,8 @@ impl MapStyle {
     }
 }
 
-/// The feature maps of one layer, each with its number. A map that is zero everywhere is hatched, with the word "dead";
-/// one that has the same value everywhere is of one color, and says which value. The units of a vector are squares, shown
-/// as one map.
+/// A sheet of the numbered feature maps of a layer. A map that is zero everywhere is hatched and labeled "dead"; a constant
+/// map has one color and shows its value. The units of a vector are squares, drawn as one map.
 ///
 /// ```
 /// use lucida::explain::{MapStyle, activations, feature_maps};
@@ -82,7 +81,7 @@ impl MapStyle {
 /// ```
 ///
 /// # Errors
-/// [`Error::Limit`](crate::Error::Limit) when the sheet would be too large.
+/// [`Error::Limit`](crate::Error::Limit) when the sheet exceeds the size limit.
 pub fn feature_maps(activation: &LayerActivation, style: &MapStyle) -> Result<Image> {
     let channels = activation.shape.channels();
     let shown = style.channels.unwrap_or(channels).min(channels);
@@ -107,7 +106,7 @@ pub fn feature_maps(activation: &LayerActivation, style: &MapStyle) -> Result<Im
     }
 }
 
-/// The first maps of every layer, a row for each, and vectors as a row of their first units.
+/// An overview with a row for each layer: its first maps, or the first units of a vector.
 ///
 /// # Errors
 /// As [`feature_maps`], and [`Error::Argument`](crate::Error::Argument) when there are no layers.
@@ -132,7 +131,7 @@ pub fn overview(activations: &[LayerActivation], style: &MapStyle) -> Result<Ima
     super::sheet::stack(&rows, 18, 14)
 }
 
-/// The size of a layer's maps; nothing for a vector, or maps of one pixel, which are one.
+/// The size of a layer's maps; `None` for a vector or 1x1 maps.
 fn maps_of(activation: &LayerActivation) -> Option<[usize; 2]> {
     let [height, width, _] = activation.shape.as_image()?;
     (height * width > 1).then_some([height, width])
@@ -157,7 +156,7 @@ fn map_cells(activation: &LayerActivation, style: &MapStyle, shown: usize) -> Re
         .collect()
 }
 
-/// The units of a vector, each an image of one pixel.
+/// The units of a vector, each as an image of one pixel.
 fn unit_cells(activation: &LayerActivation, style: &MapStyle, shown: usize, numbered: bool) -> Result<Vec<Cell>> {
     let values = &activation.values;
     let all = style.image(values, values.len(), 1, extent(values))?;
@@ -182,7 +181,7 @@ mod tests {
         LayerActivation { layer: "conv2d".into(), class_name: "Conv2D", shape: shape.into(), values }
     }
 
-    /// Two maps of 8x8: a ramp, and nothing.
+    /// Two maps of 8x8: a gradient and zeros.
     fn half_dead() -> LayerActivation {
         activation([8, 8, 2], (0..128).map(|i| if i % 2 == 0 { i as f32 } else { 0.0 }).collect())
     }
@@ -201,7 +200,7 @@ mod tests {
         let cells = map_cells(&half_dead(), &style, 2).unwrap();
         let sheet = Grid::new(cells).columns(2).zoom(8).margin(8).render().unwrap();
         assert!(colors(&sheet, 0, 0, 64, 64).len() > 40);
-        // The hatching is of two colors, neither of them gray's own black or white.
+        // The hatching has two colors, neither of which is black or white.
         let hatching = colors(&sheet, sheet.width() - 64, 0, 64, 64);
         assert_eq!(hatching.len(), 2, "{hatching:?}");
         assert!(hatching.iter().all(|rgb| (150..=250).contains(&rgb[0])), "{hatching:?}");

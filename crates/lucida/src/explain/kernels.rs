@@ -1,4 +1,4 @@
-//! The kernels of a convolution as images: what a network has learned, as it is.
+//! Convolution kernels as images.
 
 use std::borrow::Cow;
 
@@ -11,40 +11,40 @@ use crate::{Error, Result};
 
 /// The size to which a kernel is enlarged.
 const KERNEL: usize = 48;
-/// The width that a sheet has at most.
+/// The maximum width of a sheet.
 const SHEET: usize = 1200;
 /// The width of the color scale.
 const SCALE: usize = 400;
 
-/// How kernels are shown.
+/// The style of a kernel sheet.
 #[derive(Debug, Clone, Copy)]
 pub struct KernelStyle {
-    /// The colors of kernels that are not over three channels; those are shown in color.
+    /// The color map of kernels, unless they have three input channels, which are shown as RGB.
     pub colormap: Colormap,
-    /// Whether equal colors are equal values in all kernels of the layer, or each kernel uses all colors.
+    /// Whether the color range is shared by all kernels of the layer, or each kernel has its own.
     pub scope: Scope,
-    /// Number of filters from the first on; `None` for all.
+    /// The number of filters, starting at the first; `None` for all.
     pub filters: Option<usize>,
-    /// Number of input channels from the first on; `None` for all.
+    /// The number of input channels, starting at the first; `None` for all.
     pub channels: Option<usize>,
 }
 
 impl Default for KernelStyle {
-    /// Blue is negative, red positive; 32 filters, over 16 channels.
+    /// Negative is blue, positive is red; 32 filters with 16 channels.
     fn default() -> Self {
         Self { colormap: Colormap::RdBuR, scope: Scope::Each, filters: Some(32), channels: Some(16) }
     }
 }
 
-/// The layers that have kernels to look at, in their order.
+/// The layers that have convolution kernels, in network order.
 pub fn layers_with_kernels(network: &Network) -> Vec<&str> {
     let nodes = network.nodes().iter().enumerate();
     nodes.filter(|&(node, _)| kernel(network, node).is_some()).map(|(_, node)| node.name()).collect()
 }
 
-/// The kernels of a layer. Over one channel: each filter, side by side. Over three: each filter in color. Over more: a row
-/// for each filter (several where the sheet would be too wide), a column for each input channel. Below is the color scale. A
-/// filter whose kernel is zero everywhere is hatched.
+/// A sheet of the kernels of a layer. With one input channel: all filters side by side. With three: all filters in color.
+/// With more: a row for each filter (several if the sheet would be too wide), a column for each input channel. The color
+/// scale is below. A filter whose kernel is zero is hatched.
 ///
 /// ```
 /// use lucida::explain::{KernelStyle, kernel_sheet, layers_with_kernels};
@@ -58,8 +58,8 @@ pub fn layers_with_kernels(network: &Network) -> Vec<&str> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or it has no kernels;
-/// [`Error::Limit`] when the sheet would be too large.
+/// [`Error::Argument`] when the layer does not exist (the nearest name is suggested) or has no kernels; [`Error::Limit`]
+/// when the sheet would be too large.
 pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Result<Image> {
     let node = network.find(layer)?;
     let Some((values, shape)) = kernel(network, node) else {
@@ -75,7 +75,7 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
     let values = values.as_ref();
     let filters = style.filters.unwrap_or(outputs).min(outputs);
     let channels = style.channels.unwrap_or(inputs).min(inputs);
-    // The extents are those of all that there is, not of the part that is shown.
+    // The range is that of all kernels, not only of those shown.
     let normalize = if inputs == 3 { Normalize::MinMax } else { Normalize::Symmetric };
     let maps = kernel_maps(values, shape, normalize, style.scope, style.colormap)?;
     let zoom = zoom_to(height.max(width), KERNEL);
@@ -97,7 +97,7 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
                 false => Cell::new(image).caption(format!("{filter} · {input}{remark}")),
             });
         }
-        // Each filter begins a row.
+        // Each filter starts a row.
         while !alone && cells.len() % columns != 0 {
             cells.push(Cell::new(Image::filled(1, 1, &[255; 3])));
         }
@@ -117,7 +117,7 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
     }
 }
 
-/// A kernel enlarged, with a gray frame: its white must not be lost on the sheet's.
+/// An enlarged kernel with a gray frame, because its white would blend with the sheet's.
 fn framed(kernel: &Image, zoom: usize) -> Result<Image> {
     let kernel = enlarged(&kernel.to_rgb(), zoom)?;
     let mut framed = Image::filled(kernel.width() + 2, kernel.height() + 2, &[190, 195, 202]);
@@ -138,7 +138,7 @@ fn scale(values: &[f32], style: &KernelStyle) -> Image {
     padded
 }
 
-/// A layer's kernel, if it has one over images: (row, column, channel of a group, filter).
+/// The kernel of a layer, if it is a 2D convolution: `[height, width, channels per group, filters]`.
 fn kernel(network: &Network, node: usize) -> Option<(Cow<'_, [f32]>, [usize; 4])> {
     let node = &network.nodes()[node];
     let weights = &network.weights()[node.weights()];
@@ -154,7 +154,8 @@ fn kernel(network: &Network, node: usize) -> Option<(Cow<'_, [f32]>, [usize; 4])
     })
 }
 
-/// The kernel of a transposed convolution, (row, column, filter of a group, channel), in the order of others.
+/// Reorders the kernel of a transposed convolution, `[height, width, filters per group, channels]`, to that of other
+/// convolutions.
 fn by_filters(
     values: &[f32],
     [rows, columns, outputs, inputs]: [usize; 4],
@@ -182,7 +183,7 @@ mod tests {
         let style = KernelStyle::default();
         let whole = kernel_sheet(&network, "conv2d", &style).unwrap();
         assert!(whole.width() > 16 * 48 && whole.height() > 2 * 48);
-        // Filter 0 loses its kernel.
+        // The kernel of filter 0 is zeroed.
         let values = network.weights_mut()[0].values_mut();
         values.iter_mut().step_by(24).for_each(|value| *value = 0.0);
         let dead = kernel_sheet(&network, "conv2d", &style).unwrap();
@@ -193,7 +194,7 @@ mod tests {
         let wide = kernel_sheet(&network, "conv2d_2", &all).unwrap();
         assert!(wide.height() > 64 * 48 && wide.width() <= SHEET, "{} wide", wide.width());
         assert_eq!(wide.pixel(2, 2), [255; 3], "white ground, as all sheets");
-        // The scale runs from blue to red below the kernels.
+        // The color scale, from blue to red, is below the kernels.
         let row = wide.height() - 14 - 18 - 5;
         let [blue, red] = [20, 400].map(|x| wide.pixel(x, row));
         assert!(blue[2] > blue[0] + 60 && red[0] > red[2] + 60, "{blue:?} {red:?}");
@@ -211,7 +212,7 @@ mod tests {
         let mut network = Network::sequential("other", [9, 9, 4], layers, 1).unwrap();
         let (_, shape) = kernel(&network, 1).unwrap();
         assert_eq!(shape, [3, 3, 1, 8], "each filter over one channel");
-        // (row, column, filter of the group, channel): filter 4 is the second of group 1, whose channels are 4 to 7.
+        // `[height, width, filters per group, channels]`: filter 4 is the second of group 1, whose channels are 4 to 7.
         let index = network.weights().iter().position(|weight| weight.name() == "conv2d_transpose/kernel").unwrap();
         let values = network.weights_mut()[index].values_mut();
         values.fill(0.0);

@@ -1,10 +1,10 @@
-//! Interpretability: one file per method.
+//! Interpretability: one module per method.
 //!
-//! All of it works on any network that the tool can load, and takes images as the network takes them: prepared by the
-//! model's own [`Preprocessing`](crate::data::Preprocessing), in batches of (batch, height, width, channels).
+//! The methods work on any network that can be loaded, and take its inputs: images preprocessed by the model's own
+//! [`Preprocessing`](crate::data::Preprocessing), in batches of `[batch, height, width, channels]`.
 //!
-//! Which pixels does a class owe its score to? [`Explainer`] answers by any [`Method`], with a [`HeatMap`];
-//! [`Faithfulness`] and [`sanity_check`] tell how far to believe it.
+//! [`Explainer`] attributes a class score to pixels by any [`Method`], as a [`HeatMap`]; [`Faithfulness`] and
+//! [`sanity_check`] measure its reliability.
 
 mod activations;
 mod attribution;

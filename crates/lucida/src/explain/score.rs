@@ -1,17 +1,17 @@
-//! What a network says for a class, as one number.
+//! The score of a class.
 
 use crate::nn::{Inference, Network, Plan, TensorRef};
 use crate::weights::{Model, OutputKind, Outputs};
 use crate::{Cpu, Error, Result};
 
-/// Inputs computed at once.
+/// Inputs per batch.
 const BATCH: usize = 32;
 
-/// The score of a class: the value before the softmax, whose gradient is the evidence for the class. The probability
-/// after it would not do: it also rises when another class loses, and its gradient vanishes where it nears one.
+/// The score of a class: its value before the softmax, whose gradient is the evidence for the class. The probability is
+/// unsuitable: it also rises when another class falls, and its gradient vanishes near 1.
 ///
-/// A network that ends in one sigmoid has two classes: the score of the second is the value before the sigmoid, that of
-/// the first its negative. The score of a label is the value before its sigmoid, and a number is its own score.
+/// A network that ends in one sigmoid has two classes: the score of the second is the value before the sigmoid, that of the
+/// first its negative. The score of a label is the value before its sigmoid; a regression value is its own score.
 ///
 /// ```
 /// use lucida::explain::ClassScore;
@@ -37,10 +37,10 @@ pub struct ClassScore {
 }
 
 impl ClassScore {
-    /// The score of class number `class` of a network of which nothing else is known.
+    /// The score of class `class` of a network without further information.
     ///
     /// # Errors
-    /// As [`Outputs::of_network`]; [`Error::Argument`] when it has no such class.
+    /// As [`Outputs::of_network`]; [`Error::Argument`] when the class does not exist.
     pub fn of(network: &Network, class: usize) -> Result<Self> {
         Self::of_outputs(&Outputs::of_network(network)?, class)
     }
@@ -48,7 +48,7 @@ impl ClassScore {
     /// The score of a class, a label, or a value.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is none of this number.
+    /// [`Error::Argument`] when the index is out of range.
     pub fn of_outputs(outputs: &Outputs, class: usize) -> Result<Self> {
         if class >= outputs.count() {
             return Err(no_such(outputs, &class.to_string()));
@@ -60,11 +60,11 @@ impl ClassScore {
         })
     }
 
-    /// What a model says about inputs, each (height, width, channels) and prepared already: the probability of every class
-    /// or label, or the values.
+    /// The model's outputs for preprocessed inputs, each `[height, width, channels]`: the probability of every class or
+    /// label, or the values.
     ///
     /// # Errors
-    /// As [`Outputs::of`]; [`Error::Argument`] when an input has another length.
+    /// As [`Outputs::of`]; [`Error::Argument`] when an input has a wrong length.
     pub fn outputs(model: &Model, inputs: &[&[f32]], cpu: Cpu) -> Result<Vec<Vec<f32>>> {
         let (network, outputs) = (&model.network, Outputs::of(model)?);
         let plan = Plan::builder(network).cpu(cpu).batch_size(inputs.len().clamp(1, BATCH)).output(outputs.point());
@@ -84,12 +84,12 @@ impl ClassScore {
         Ok(found)
     }
 
-    /// Where the score is: to be wanted of a plan, and to be seeded.
+    /// The tensor with the score: an output of the plan, where the backward pass starts.
     pub fn point(&self) -> TensorRef {
         self.point.clone()
     }
 
-    /// The scores of a batch, from the values at [`point`](Self::point).
+    /// The scores of a batch, given the values at [`point`](Self::point).
     pub fn read<'a>(&self, values: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
         let (unit, sign) = (self.unit, self.sign);
         values.chunks_exact(self.units).map(move |row| sign * row[unit])
@@ -102,7 +102,7 @@ impl ClassScore {
     }
 }
 
-/// The error of a class that a network does not have.
+/// The error for a class that a network does not have.
 pub(super) fn no_such(outputs: &Outputs, class: &str) -> Error {
     let (noun, all, last) = (outputs.noun(), outputs.nouns(), outputs.count() - 1);
     Error::argument(format!("network {} has no {noun} {class}: its {all} are 0 to {last}", outputs.network()))
@@ -139,7 +139,7 @@ mod tests {
     fn labels_and_numbers_have_scores() {
         let labels = network(3, ActivationKind::Sigmoid);
         assert_eq!(ClassScore::of(&labels, 2).unwrap().read(&[1.0, 2.0, 3.0]).collect::<Vec<_>>(), [3.0]);
-        // One number is one output; as a logit it would stand for two classes.
+        // One output of a regression is one value; as a logit, it would represent two classes.
         let linear = network(1, ActivationKind::Linear);
         assert_eq!(ClassScore::of(&linear, 0).unwrap().read(&[2.0]).collect::<Vec<_>>(), [-2.0]);
         let model = Model { task: Some(Task::Regress), ..Model::new(linear) };

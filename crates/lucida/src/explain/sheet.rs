@@ -1,21 +1,21 @@
-//! What the images of several questions are put together from.
+//! Helpers for composing images.
 
 use crate::data::{Filter, Image};
 use crate::{Error, Result};
 
-/// How many times a side of `size` pixels is to be enlarged to come nearest to `wanted`: whole pixels stay whole.
+/// The integer factor that enlarges a side of `size` pixels to nearly `wanted`.
 pub(super) fn zoom_to(size: usize, wanted: usize) -> usize {
     let size = size.max(1);
     ((wanted + size / 2) / size).max(1)
 }
 
-/// The image with each pixel `zoom` by `zoom`.
+/// Enlarges an image `zoom` times without interpolation.
 pub(super) fn enlarged(image: &Image, zoom: usize) -> Result<Image> {
     image.resize(image.width() * zoom, image.height() * zoom, Filter::Nearest)
 }
 
-/// The sign that there is nothing to see: a light surface with slanting lines, `width` x `height` pixels, whose slope is
-/// fine enough to be seen as lines once each pixel has become `zoom` by `zoom`.
+/// The placeholder for missing content: light with diagonal lines, `width` x `height` pixels, fine enough to show lines
+/// when enlarged `zoom` times.
 pub(super) fn hatched(width: usize, height: usize, zoom: usize) -> Image {
     let mut image = Image::filled(width, height, &[236, 238, 241]);
     let period = (12 / zoom.max(1)).max(3);
@@ -27,7 +27,7 @@ pub(super) fn hatched(width: usize, height: usize, zoom: usize) -> Image {
     image
 }
 
-/// Images below one another on white, `gap` pixels apart and with so much padding around.
+/// Stacks images vertically on white, `gap` pixels apart, with `padding` around them.
 pub(super) fn stack(images: &[Image], gap: usize, padding: usize) -> Result<Image> {
     let width = images.iter().map(Image::width).max();
     let width = width.ok_or_else(|| Error::argument("a sheet needs at least one image"))? + 2 * padding;
@@ -41,7 +41,7 @@ pub(super) fn stack(images: &[Image], gap: usize, padding: usize) -> Result<Imag
     Ok(sheet)
 }
 
-/// Copies an image onto an RGB one; what lies outside is left out.
+/// Copies an image onto an RGB one; parts outside are clipped.
 pub(super) fn paste(sheet: &mut Image, image: &Image, left: usize, top: usize) {
     for y in 0..image.height().min(sheet.height().saturating_sub(top)) {
         for x in 0..image.width().min(sheet.width().saturating_sub(left)) {
@@ -53,8 +53,8 @@ pub(super) fn paste(sheet: &mut Image, image: &Image, left: usize, top: usize) {
     }
 }
 
-/// Draws the edge of a rectangle, two pixels wide where there is room, on an RGB image. Its corners may lie outside;
-/// the edge is then drawn along the image's own.
+/// Outlines a rectangle on an RGB image, two pixels wide where there is room. Corners outside the image are moved to its
+/// edge.
 pub(super) fn outline(image: &mut Image, rows: (i64, i64), columns: (i64, i64), color: [u8; 3]) {
     let clip = |(start, end): (i64, i64), size: usize| {
         let start = start.clamp(0, size as i64) as usize;

@@ -1,6 +1,6 @@
-//! The images of a set with the highest activations of each filter of a layer.
+//! The images of a data set with the highest activations of each filter of a layer.
 //!
-//! The set is streamed through one plan in batches, and of each filter only the best few are kept: memory does not grow
+//! The set is streamed through one plan in batches, and only the best few images per filter are kept: memory does not grow
 //! with the set.
 
 use super::deconvnet::{check_filter, point, strongest};
@@ -10,15 +10,15 @@ use crate::data::{Dataset, Preprocessing};
 use crate::nn::{Inference, Network, Plan};
 use crate::{Cpu, Error, Result};
 
-/// The most memory that the plan may take, in bytes, as long as one image alone takes less.
+/// The maximum memory of the plan in bytes; a plan for a single image may exceed it.
 const MEMORY: usize = 384 << 20;
-/// Images in a batch at most: more of them gain nothing.
+/// The maximum batch size; larger ones gain nothing.
 const BATCH: usize = 64;
 
-/// A filter's strongest activation in one image.
+/// A filter's strongest activation in an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TopActivation {
-    /// The number of the image in its set.
+    /// The index of the image in its set.
     pub image: usize,
     /// The row and column of the activation in the layer's layout.
     pub position: [usize; 2],
@@ -26,36 +26,36 @@ pub struct TopActivation {
     pub activation: f32,
 }
 
-/// What was found in a set.
+/// The result of a search in a data set.
 #[derive(Debug)]
 pub struct TopActivations {
-    /// For each filter that was asked for: its strongest activations, at most one of each image, the strongest first and
-    /// of equal ones that of the earlier image. An activation of zero is none: a dead filter has an empty list.
+    /// For each requested filter, its strongest activations, at most one per image, strongest first; equal ones in image
+    /// order. Zero activations are excluded: the list of a dead filter is empty.
     pub filters: Vec<Vec<TopActivation>>,
-    /// Images that were looked at.
+    /// The number of processed images.
     pub images: usize,
-    /// Images that could not be read, and why.
+    /// Images that could not be read, with the error.
     pub skipped: Vec<(usize, Error)>,
 }
 
-/// A layer, and how to look at it.
+/// A search for top activations.
 #[derive(Debug, Clone, Copy)]
 pub struct TopActivationQuery<'a> {
     /// The network.
     pub network: &'a Network,
-    /// How an image becomes its input.
+    /// The preprocessing of images.
     pub preprocessing: &'a Preprocessing,
     /// The layer.
     pub layer: &'a str,
     /// The filters.
     pub filters: &'a [usize],
-    /// How many images to keep for each.
+    /// The number of images to keep per filter.
     pub count: usize,
-    /// What to run on.
+    /// Instruction set and threads.
     pub cpu: Cpu,
 }
 
-/// Finds the images of a set with the highest activations of each filter of a layer, in batches: [`Unit::Images`].
+/// Finds the images of a data set with the highest activations of each filter of a layer. Progress is in [`Unit::Images`].
 ///
 /// ```
 /// use lucida::explain::{TopActivationQuery, top_activations};
@@ -75,8 +75,8 @@ pub struct TopActivationQuery<'a> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or filter, or the set is empty; the
-/// first image's error when none can be read; [`Error::Interrupted`] when `progress` stops it.
+/// [`Error::Argument`] when the layer (the nearest name is suggested) or a filter does not exist, or the set is empty; the
+/// first image's error when none can be read; [`Error::Interrupted`] when `progress` requests a stop.
 pub fn top_activations(
     question: &TopActivationQuery,
     set: &dyn Dataset,
@@ -121,8 +121,8 @@ pub fn top_activations(
     }
 }
 
-/// Reads images into a batch, on as many threads as there are: decoding takes as long as a small network. One that
-/// cannot be read is left blank.
+/// Reads images into a batch on all threads, because decoding takes as long as a small network. An image that cannot be
+/// read is left blank.
 fn fill(
     question: &TopActivationQuery,
     set: &dyn Dataset,
@@ -156,7 +156,7 @@ fn fill(
     })
 }
 
-/// Puts an activation into a list of the `count` strongest, the strongest first, if it belongs there.
+/// Inserts an activation into the sorted list of the `count` strongest, if it is among them.
 fn keep(best: &mut Vec<TopActivation>, count: usize, new: TopActivation) {
     if !new.activation.is_finite() || new.activation == 0.0 {
         return;

@@ -1,24 +1,24 @@
-//! Names of temporary files that tell whose they are, so that what a killed process has left can be told from what another
-//! one is still writing.
+//! Names of temporary files that identify their process, so that leftovers of killed processes can be distinguished from
+//! files that are still being written.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// What all temporary names begin with.
+/// The prefix of all temporary names.
 pub(super) const PREFIX: &str = ".lucida-";
-/// What the names of temporary files end with.
+/// The suffix of temporary files.
 pub(super) const SUFFIX: &str = ".part";
 
-/// This process, for a name: `BOOT-NAMESPACE-PID`. A number alone would not do: folders are shared with other machines, and
-/// with containers that number their processes anew.
+/// Identifies this process within a name: `BOOT-NAMESPACE-PID`. The process ID alone is ambiguous: folders are shared with
+/// other machines, and with containers that have their own process IDs.
 pub(super) fn own_tag() -> &'static str {
     static TAG: OnceLock<String> = OnceLock::new();
     TAG.get_or_init(|| format!("{}-{}", machine(), std::process::id()))
 }
 
-/// Where process numbers mean the same: this start of this machine, and this namespace of processes.
+/// Identifies the scope of process IDs: this boot of this machine, and this PID namespace.
 fn machine() -> &'static str {
     static MACHINE: OnceLock<String> = OnceLock::new();
     MACHINE.get_or_init(|| {
@@ -30,18 +30,19 @@ fn machine() -> &'static str {
     })
 }
 
-/// Whether the process that a name belongs to is known to be gone: `.lucida-TAG-...`. Of other machines nothing is known.
+/// Whether the process that a name `.lucida-TAG-...` belongs to is known to have ended. False for processes of other
+/// machines, whose state is unknown.
 pub(super) fn is_abandoned(name: &str) -> bool {
     let own = |rest: &str| {
         let pid = rest.strip_prefix(machine())?.strip_prefix('-')?;
         pid.split(['-', '.']).next()?.parse::<u32>().ok()
     };
     let pid = name.strip_prefix(PREFIX).and_then(own);
-    // Without /proc nobody is known to be gone.
+    // Without /proc, no process is known to have ended.
     pid.is_some_and(|pid| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists())
 }
 
-/// Removes the temporary files of killed processes from a folder, once for each folder.
+/// Removes temporary files of killed processes from a folder, once per folder.
 pub(super) fn sweep(folder: &Path) {
     static SWEPT: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
     let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +52,7 @@ pub(super) fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         if name.to_str().is_some_and(|name| name.ends_with(SUFFIX) && is_abandoned(name)) {
-            // What cannot be removed is in nobody's way.
+            // A file that cannot be removed does no harm.
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -1,7 +1,7 @@
-//! NumPy's format for one array, `.npy`, so that raw numbers can be looked at elsewhere: `numpy.load("map.npy")`.
+//! NumPy's `.npy` format for a single array, for inspecting raw numbers elsewhere: `numpy.load("map.npy")`.
 //!
-//! Version 1.0 of the format: a magic string, the length of a header, the header (a Python dictionary in ASCII, filled up
-//! with spaces so that the data begin at a multiple of 64 bytes) and the values, little-endian, the last axis first.
+//! Version 1.0 of the format: a magic string, the length of a header, the header (a Python dictionary in ASCII, padded with
+//! spaces so that the data begin at a multiple of 64 bytes) and the values, little-endian, the last axis first.
 
 use std::path::Path;
 
@@ -12,18 +12,18 @@ use crate::core::Array;
 use crate::core::array::permute;
 use crate::{Error, Result};
 
-/// The bytes before the header: the magic string, the version and the length of the header.
+/// Bytes before the header: the magic string, the version and the header length.
 const PREFIX: usize = 10;
-/// The data begin at a multiple of this.
+/// The data start at a multiple of this.
 const ALIGNMENT: usize = 64;
-/// What an array file begins with.
+/// The magic string at the start of an array file.
 pub(crate) const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// Bytes of an array file.
+/// The maximum size of an array file in bytes.
 const MAX_BYTES: u64 = 4 << 30;
-/// Axes of an array; NumPy itself has at most 64.
+/// The maximum number of axes; that of NumPy itself is 64.
 const MAX_AXES: usize = 64;
 
-/// Reads an array file of real numbers of any type, whole ones and booleans included, as 32-bit floats.
+/// Reads an array file of real numbers, integers or booleans of any width as 32-bit floats.
 ///
 /// ```
 /// use lucida::files::{read_npy, write_npy};
@@ -36,13 +36,13 @@ const MAX_AXES: usize = 64;
 /// ```
 ///
 /// # Errors
-/// [`Error::File`] when it is not such a file; [`Error::Io`] and [`Error::Limit`] as [`read_limited`].
+/// [`Error::File`] when it is not a valid array file; [`Error::Io`] and [`Error::Limit`] as [`read_limited`].
 pub fn read_npy(path: impl AsRef<Path>) -> Result<Array> {
     let path = path.as_ref();
     parse_npy(&read_limited(path, MAX_BYTES)?).map_err(|problem| Error::file(path, problem))
 }
 
-/// The array in the bytes of an array file: see [`read_npy`].
+/// Parses the bytes of an array file: see [`read_npy`].
 ///
 /// # Errors
 /// What is wrong with it.
@@ -75,15 +75,15 @@ pub(crate) fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
     array(header.shape, turned)
 }
 
-/// What the header of an array file says: a Python dictionary as text, see
+/// The header of an array file, a Python dictionary as text: see
 /// <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 struct NpyHeader {
     descr: String,
-    /// Bytes of a value.
+    /// Bytes per value.
     size: usize,
     fortran_order: bool,
     shape: Vec<usize>,
-    /// Where the data begin.
+    /// Offset of the data in bytes.
     data: usize,
 }
 
@@ -149,11 +149,11 @@ impl NpyHeader {
     }
 }
 
-/// Writes 32-bit floats of this shape as an array file, as [`write_atomic`] does.
+/// Writes 32-bit floats of this shape as an array file, atomically (see [`write_atomic`]).
 ///
 /// # Errors
-/// [`Error::Argument`] when `values` does not hold as many numbers as `shape` says, or when the shape has too many axes;
-/// [`Error::Io`] when the file cannot be written.
+/// [`Error::Argument`] when `values` does not match `shape`, or when the shape has too many axes; [`Error::Io`] when the
+/// file cannot be written.
 pub fn write_npy(path: impl AsRef<Path>, shape: &[usize], values: &[f32]) -> Result<()> {
     let head = head(shape, values.len())?;
     write_atomic(path, |out| {
@@ -162,7 +162,7 @@ pub fn write_npy(path: impl AsRef<Path>, shape: &[usize], values: &[f32]) -> Res
     })
 }
 
-/// The bytes of an array file, as [`write_npy`] writes it.
+/// The bytes of an array file, as written by [`write_npy`].
 ///
 /// # Errors
 /// [`Error::Argument`] as [`write_npy`].
@@ -178,7 +178,7 @@ fn head(shape: &[usize], len: usize) -> Result<Vec<u8>> {
     if expected != Some(len) {
         return Err(Error::argument(format!("{len} values are not an array of shape {shape:?}")));
     }
-    // Python's tuple of one element has a comma.
+    // A Python tuple of one element has a trailing comma.
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let sizes = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}), }}");
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(npy_bytes(&[1, 2], &[1.0, -2.5]).unwrap(), expected);
     }
 
-    /// An array file with this header.
+    /// Builds an array file with this header.
     fn file(header: &str, data: &[u8]) -> Vec<u8> {
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
         bytes.extend((header.len() as u16).to_le_bytes());

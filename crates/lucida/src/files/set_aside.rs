@@ -1,4 +1,4 @@
-//! Replacing several files that belong together: all are new in the end, or all are the old ones.
+//! Replacing several files that belong together: in the end, either all are new or all are the old ones.
 
 use std::fs;
 use std::io;
@@ -9,17 +9,17 @@ use super::leftovers::{PREFIX, is_abandoned, own_tag, sweep};
 use super::target::Target;
 use crate::{Error, Result};
 
-/// What the names of folders with old files end with.
+/// Suffix of folders that hold the earlier files.
 const PREVIOUS: &str = "-previous";
-/// ... and of those whose files are not wanted any more. Renaming a folder is one step, removing its files is not.
+/// Suffix of such folders once their files are obsolete. Renaming a folder is atomic, removing its files is not.
 const DISCARDED: &str = "-discarded";
-/// The list, in such a folder, of the names that no earlier file had.
+/// In such a folder, the list of names for which no earlier file existed.
 const ADDED: &str = ".added";
 
 /// The files of an earlier result, set aside while a new result is written in their place.
 ///
-/// Symbolic links stay: it is the file behind a link that is set aside, in its own folder. Dropped, it puts all files back:
-/// a command that fails leaves what was there. Other files in the folders stay where they are.
+/// Symbolic links are kept: the file behind a link is set aside, in its own folder. Dropping this value restores all files,
+/// so that a command that fails leaves the earlier result. Other files in the folders are not touched.
 #[must_use = "the earlier files come back unless they are discarded"]
 #[derive(Debug)]
 pub struct SetAside {
@@ -30,20 +30,20 @@ pub struct SetAside {
 #[derive(Debug)]
 struct Aside {
     folder: PathBuf,
-    /// Where the earlier files are, in the folder.
+    /// The sub-folder that holds the earlier files.
     path: PathBuf,
 }
 
 impl SetAside {
-    /// Sets the files of these names aside, as far as they exist; a name that ends with `/` is that of a folder.
+    /// Sets aside the files with these names that exist; a name that ends with `/` means a folder.
     ///
     /// # Errors
-    /// [`Error::Io`] when they cannot be moved; then they are where they were.
+    /// [`Error::Io`] when they cannot be moved; they are then left where they were.
     pub(crate) fn new(folder: &Path, names: &[&str]) -> Result<Self> {
         let places = places(folder, names)?;
-        // From here on, dropping it undoes what was done so far.
+        // From here on, dropping the claim undoes the moves so far.
         let mut claim = Self { aside: Vec::new() };
-        // Without an earlier result, there is nothing to go back to.
+        // Without an earlier result, there is nothing to restore.
         if places.iter().any(|place| place.names.iter().any(|name| place.has(name))) {
             for place in &places {
                 claim.set_aside(place)?;
@@ -69,18 +69,18 @@ impl SetAside {
         Ok(())
     }
 
-    /// Whether there are earlier files that would come back.
+    /// Whether there are earlier files to restore.
     pub fn is_pending(&self) -> bool {
         self.aside.iter().any(|aside| aside.path.exists())
     }
 
-    /// The new result is complete: removes the earlier files. Nothing happens the second time.
+    /// Removes the earlier files, once the new result is complete. Further calls do nothing.
     ///
     /// # Errors
     /// [`Error::Io`] when they cannot be removed.
     pub fn discard(&self) -> Result<()> {
         let pending = self.aside.iter().filter(|aside| aside.path.exists());
-        // All are renamed before any is removed: renaming is short, and decides which files stay.
+        // Rename all before removing any: renaming is fast, and decides which files stay.
         let renamed = pending.map(|Aside { path, .. }| {
             let discarded = PathBuf::from(path.to_string_lossy().replace(PREVIOUS, DISCARDED));
             fs::rename(path, &discarded).map_err(|source| Error::io(path, "remove", source))?;
@@ -101,7 +101,7 @@ impl Drop for SetAside {
     }
 }
 
-/// The files that are written in one folder.
+/// The files to be written in one folder.
 #[derive(Debug)]
 pub(super) struct OutputFolder {
     pub(super) folder: PathBuf,
@@ -115,20 +115,20 @@ impl OutputFolder {
     }
 }
 
-/// Where the files of these names are really written: in the folder, in folders within it, and behind symbolic links.
-/// Those that are not files, and those in folders that do not exist, are left out.
+/// The actual locations of files with these names: in the folder, in folders within it, and behind symbolic links. Streams,
+/// and files in folders that do not exist, are left out.
 ///
 /// # Errors
-/// [`Error::Io`] when links go round in circles.
+/// [`Error::Io`] for a cycle of symbolic links.
 pub(super) fn places(folder: &Path, names: &[&str]) -> Result<Vec<OutputFolder>> {
     let mut places: Vec<(PathBuf, OutputFolder)> = Vec::new();
     for name in names {
         let (bare, ending) = name.strip_suffix('/').map_or((*name, ""), |bare| (bare, "/"));
         let path = folder.join(bare);
         let target = match Target::of(&path).map_err(|source| Error::io(&path, "write", source))? {
-            // A link to a folder stays where a file is meant: writing will tell.
+            // A link to a folder where a file is meant is kept: writing will report the error.
             Target::File(target) if ending.is_empty() && target.is_dir() => path,
-            // A link to a folder is replaced by a folder: the new one cannot be made behind a link that leads nowhere.
+            // A link to a folder is replaced with a folder: a folder cannot be created behind a dangling link.
             Target::File(_) if !ending.is_empty() => path,
             Target::File(target) => target,
             Target::Stdout | Target::Stream(_) => continue,
@@ -145,8 +145,8 @@ pub(super) fn places(folder: &Path, names: &[&str]) -> Result<Vec<OutputFolder>>
     Ok(places.into_iter().map(|(_, place)| place).collect())
 }
 
-/// Removes what a result that is not complete has added to a folder, and moves the earlier files back. What cannot be moved
-/// stays where it is: nothing of an earlier result is lost. Ended halfway, it can be done again.
+/// Removes what an incomplete result has added to a folder, and moves the earlier files back. Files that cannot be moved
+/// stay where they are, so that nothing of an earlier result is lost. Can be repeated after an interruption.
 fn put_back(aside: &Path, folder: &Path) {
     let list = aside.join(ADDED);
     let added: Vec<String> =
@@ -159,19 +159,20 @@ fn put_back(aside: &Path, folder: &Path) {
             let _ = fs::rename(from, to);
         }
     }
-    // Not while a file is left in there, which could not be moved.
+    // Keep the folder while it holds a file that could not be moved.
     if fs::read_dir(aside).is_ok_and(|left| left.count() <= 1) {
         let _ = fs::remove_dir_all(aside);
     }
 }
 
-/// Removes a file or a folder that a command has written; of the other kind, it is somebody else's.
+/// Removes a file or a folder written by a command. If it is of the other kind, the command did not write it, and it is
+/// kept.
 fn remove(path: &Path, is_folder: bool) {
     let _ = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
 }
 
-/// Ends what killed processes have begun in a folder, and where its links lead: earlier files come back, unless the new ones
-/// were complete, and temporary files go. A folder that cannot be read has nothing to heal.
+/// Recovers from killed processes in a folder and in the folders that its links lead to: restores earlier files unless the
+/// new ones were complete, and removes temporary files. A folder that cannot be read is skipped.
 pub fn heal(folder: impl AsRef<Path>) {
     let folder = folder.as_ref();
     heal_one(folder);
@@ -184,7 +185,7 @@ pub fn heal(folder: impl AsRef<Path>) {
     }
 }
 
-/// As [`heal`], of a folder alone.
+/// As [`heal`], for a single folder, without following links.
 pub(super) fn heal_one(folder: &Path) {
     sweep(folder);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -259,7 +260,7 @@ mod tests {
         assert_eq!(found.each_ref().map(Option::as_deref), [Some("old"), None, Some("mine")]);
     }
 
-    /// Gives the folder that this process has made to one that is gone, as if it had been killed.
+    /// Renames the folder of this process as if its process had been killed.
     #[cfg(target_os = "linux")]
     fn killed(claim: SetAside) -> PathBuf {
         let mut child = std::process::Command::new("true").spawn().unwrap();
@@ -281,7 +282,7 @@ mod tests {
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
         let found = || (["a", "b"].map(|name| read(folder, name)), fs::read_dir(folder).unwrap().count());
         write("a", "old");
-        // Before the first of the new files, and after the last: what no earlier file is for goes too.
+        // Killed before the first new file was written, and after the last: files that replaced nothing are removed too.
         for new in [&[][..], &["a", "b"]] {
             let aside = killed(SetAside::new(folder, &["a", "b"]).unwrap());
             new.iter().for_each(|name| write(name, "new"));
@@ -289,18 +290,18 @@ mod tests {
             heal(folder);
             assert_eq!(found(), ([Some("old".to_owned()), None], 1));
         }
-        // While earlier files were set aside: the list is there, and none was moved.
+        // Killed while setting earlier files aside: the list exists, and no file was moved.
         let aside = killed(SetAside::new(folder, &["a", "b"]).unwrap());
         fs::rename(aside.join("a"), folder.join("a")).unwrap();
         heal(folder);
         assert_eq!(found(), ([Some("old".to_owned()), None], 1));
-        // While the files of a complete result were removed.
+        // Killed while removing the earlier files of a complete result.
         let aside = killed(SetAside::new(folder, &["a", "b"]).unwrap());
         write("a", "new");
         fs::rename(&aside, aside.to_str().unwrap().replace(PREVIOUS, DISCARDED)).unwrap();
         heal(folder);
         assert_eq!(found(), ([Some("new".to_owned()), None], 1));
-        // One whose process is alive stays.
+        // The folder of a running process is kept.
         let claim = SetAside::new(folder, &["a"]).unwrap();
         heal(folder);
         assert!(claim.is_pending() && read(folder, "a").is_none());

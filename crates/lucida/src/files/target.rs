@@ -1,18 +1,18 @@
-//! What a path to write to means: a file, a stream, or standard output.
+//! What an output path refers to: a file, a stream, or standard output.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Links to follow; Linux follows as many.
+/// The maximum number of links to follow, as on Linux.
 const MAX_LINKS: usize = 40;
 
-/// Where bytes for a path go.
+/// Where the bytes written to a path go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
-    /// `-`, and the paths that systems have for it.
+    /// `-`, or a path of the system for standard output.
     Stdout,
-    /// A device, a pipe or an open file: it is written to as it is.
+    /// A device, a pipe or an open file descriptor, which is written to directly.
     Stream(PathBuf),
     /// A regular file, or one that does not exist yet, behind all symbolic links.
     File(PathBuf),
@@ -20,14 +20,14 @@ pub(super) enum Target {
 
 impl Target {
     /// # Errors
-    /// When symbolic links go round in circles, or cannot be read.
+    /// When symbolic links form a cycle, or cannot be read.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         if path.as_os_str() == "-" {
             return Ok(Self::Stdout);
         }
         let mut path = path.to_owned();
         for _ in 0..MAX_LINKS {
-            // These are links that lead to what is open, which may be a file: not one to be replaced.
+            // These paths are links to an open file descriptor, which may be a regular file but must not be replaced.
             match descriptor(&path) {
                 Some("1") => return Ok(Self::Stdout),
                 Some(_) => return Ok(Self::Stream(path)),
@@ -36,7 +36,7 @@ impl Target {
             match fs::symlink_metadata(&path) {
                 Ok(found) if found.is_symlink() => path = super::folder_of(&path).join(fs::read_link(&path)?),
                 Ok(found) if !found.is_file() && !found.is_dir() => return Ok(Self::Stream(path)),
-                // What else is wrong with it, writing will tell.
+                // Other problems are reported when writing.
                 _ => return Ok(Self::File(path)),
             }
         }
@@ -44,7 +44,7 @@ impl Target {
     }
 }
 
-/// The number of the open file that a path means.
+/// The file descriptor that a path refers to.
 fn descriptor(path: &Path) -> Option<&str> {
     match path.to_str()? {
         "/dev/stdin" => Some("0"),

@@ -1,6 +1,6 @@
-//! A model from outside: load, save, predict, run.
+//! A model: load, save, predict, run.
 //!
-//! [`Model`] is a network with its preprocessing and the names of its classes.
+//! [`Model`] is a network with its preprocessing and class names.
 //!
 //! ```no_run
 //! use lucida::prelude::*;
@@ -30,8 +30,8 @@ pub use run::{ArraySpec, arrange, run};
 
 impl Model {
     /// Loads a model: a file of any [format](crate::weights::Format), the folder of a run, or the name of a known network
-    /// whose weights are here. Preprocessing and class names that the file does not have come from the files next to it, or
-    /// are [guessed](Self::notes). For more choices, [`open`] a [`ModelSpec`].
+    /// whose weights are available locally. Preprocessing and class names that are missing in the file come from the files
+    /// next to it, or are [guessed](Self::notes). For more choices, [`open`] a [`ModelSpec`].
     ///
     /// # Errors
     /// As [`open`].
@@ -39,8 +39,8 @@ impl Model {
         open(&ModelSpec::new(path.as_ref().to_string_lossy()))
     }
 
-    /// Saves the model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`,
-    /// `.weights.h5`, `.pth`, `.pt`, `.onnx`.
+    /// Saves the model in the format given by the file extension: `.safetensors`, `.keras`, `.h5`, `.weights.h5`, `.pth`,
+    /// `.pt`, `.onnx`.
     ///
     /// ```
     /// use lucida::nn::applications;
@@ -59,7 +59,7 @@ impl Model {
         save_model(self, path)
     }
 
-    /// Predicts the class, the labels or the values of images of any size, in batches, on all threads. To choose the
+    /// Predicts the class, labels or values of images of any size, in batches, on all threads. To choose the number of
     /// threads, or to read images one at a time, see [`predict()`](predict()), [`predict_set`] and [`Predictor`].
     ///
     /// ```
@@ -78,13 +78,13 @@ impl Model {
         predict(self, images, Cpu::detect())
     }
 
-    /// The same with this preprocessing.
+    /// Sets the preprocessing.
     #[must_use]
     pub fn with_preprocessing(self, preprocessing: Preprocessing) -> Self {
         Self { preprocessing: Some(preprocessing), ..self }
     }
 
-    /// The same with these class names, in the order of the outputs.
+    /// Sets the class names, in the order of the outputs.
     #[must_use]
     pub fn with_class_names<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
         Self { class_names: names.into_iter().map(Into::into).collect(), ..self }

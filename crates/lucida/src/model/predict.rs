@@ -1,4 +1,4 @@
-//! What a model says about images: their class, their labels, or numbers.
+//! Predictions of a model for images: a class, labels, or values.
 
 use crate::core::progress::report;
 use crate::core::{Progress, Step, Unit};
@@ -7,10 +7,10 @@ use crate::nn::{Inference, Network, Plan};
 use crate::weights::{Model, OutputKind, Outputs, check_finite, is_finite};
 use crate::{Cpu, Error, Result};
 
-/// Images computed at once.
+/// Images per batch.
 const BATCH: usize = 32;
 
-/// A label holds when its probability is at least this.
+/// A label is assigned when its probability is at least this.
 pub const LABEL_THRESHOLD: f32 = 0.5;
 
 /// The prediction of a classifier for one image.
@@ -27,21 +27,21 @@ pub struct Prediction {
 /// The prediction of a model for one image, by the kind of its [outputs](Outputs).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Predicted {
-    /// One of several classes.
+    /// One of several exclusive classes.
     Class(Prediction),
     /// Any number of labels: see [`Prediction::labels`].
     Labels(Prediction),
-    /// Numbers.
+    /// Values of a regression.
     Values(Vec<f32>),
 }
 
 impl Prediction {
-    /// The labels that hold, the most probable first: those with a probability of at least [`LABEL_THRESHOLD`].
+    /// The assigned labels, most probable first: those with a probability of at least [`LABEL_THRESHOLD`].
     pub fn labels(&self) -> Vec<usize> {
         self.ranking().into_iter().filter(|&label| self.probabilities[label] >= LABEL_THRESHOLD).collect()
     }
 
-    /// The classes or labels, the most probable first; the lower one of equal ones.
+    /// All classes or labels, most probable first; of equal ones, the lower index first.
     pub fn ranking(&self) -> Vec<usize> {
         let mut ranking: Vec<usize> = (0..self.probabilities.len()).collect();
         ranking.sort_by(|&a, &b| self.probabilities[b].total_cmp(&self.probabilities[a]));
@@ -50,7 +50,7 @@ impl Prediction {
 }
 
 impl Predicted {
-    /// What one row of a network's output says.
+    /// Interprets one row of a network's output.
     fn of(outputs: &Outputs, row: &[f32]) -> Self {
         let probabilities = outputs.read(row);
         if outputs.kind() == OutputKind::Values {
@@ -65,7 +65,7 @@ impl Predicted {
     }
 }
 
-/// Runs a model on images of any size, prepared as the model says.
+/// Runs a model on images of any size, with the model's preprocessing.
 ///
 /// ```
 /// use lucida::model::predict;
@@ -79,8 +79,7 @@ impl Predicted {
 /// ```
 ///
 /// # Errors
-/// As [`Outputs::of`]; [`Error::Argument`] when the model does not say how images are prepared, and those of
-/// preparing an image.
+/// As [`Outputs::of`]; [`Error::Argument`] when the model has no preprocessing; those of preprocessing an image.
 pub fn predict(model: &Model, images: &[Image], cpu: Cpu) -> Result<Vec<Predicted>> {
     let mut predictor = Predictor::new(model, images.len().min(BATCH), cpu)?;
     let mut predictions = Vec::with_capacity(images.len());
@@ -97,8 +96,8 @@ pub fn predict(model: &Model, images: &[Image], cpu: Cpu) -> Result<Vec<Predicte
     Ok(predictions)
 }
 
-/// Runs a model on the images of a data set at some positions, and hands each to `each` with its position: memory does not
-/// grow with the set.
+/// Runs a model on the images of a data set at these indices, and passes each prediction to `each` with its index. Memory
+/// use does not depend on the number of images.
 ///
 /// ```
 /// use lucida::model::predict_set;
@@ -116,7 +115,7 @@ pub fn predict(model: &Model, images: &[Image], cpu: Cpu) -> Result<Vec<Predicte
 /// ```
 ///
 /// # Errors
-/// As [`predict`]; [`Error::Argument`] when there is no such image; those of reading the set, and of `each`.
+/// As [`predict`]; [`Error::Argument`] for an index out of range; those of reading the set, and of `each`.
 pub fn predict_set(
     model: &Model,
     set: &dyn Dataset,
@@ -139,7 +138,7 @@ pub fn predict_set(
     Ok(())
 }
 
-/// A model ready to run on image after image, or batch after batch.
+/// A model prepared for running repeatedly on images or batches.
 ///
 /// ```
 /// use lucida::model::Predictor;
@@ -162,8 +161,8 @@ pub struct Predictor<'a> {
 }
 
 impl<'a> Predictor<'a> {
-    /// For batches of up to this number of images. What it says about an image does not depend, to the bit, on the others of
-    /// its batch, nor on the size of the batch.
+    /// Creates a predictor for batches of up to this size. The prediction for an image does not depend, to the bit, on the
+    /// other images in its batch or on the batch size.
     ///
     /// # Errors
     /// As [`predict`].
@@ -174,7 +173,7 @@ impl<'a> Predictor<'a> {
         Ok(Self { network: &model.network, preprocessing, outputs, inference: Inference::new(plan)? })
     }
 
-    /// For one image at a time.
+    /// Creates a predictor for one image at a time.
     ///
     /// # Errors
     /// As [`predict`].
@@ -185,20 +184,20 @@ impl<'a> Predictor<'a> {
     /// Runs the model on an image of any size.
     ///
     /// # Errors
-    /// Those of preparing it.
+    /// Those of preprocessing it.
     pub fn predict(&mut self, image: &Image) -> Result<Predicted> {
         let mut found = self.batch(1, |preprocessing, input| preprocessing.apply(image, input))?;
         found.next().expect("one image has one prediction")
     }
 
-    /// Runs the model on images that are [prepared](Preprocessing::apply) already, each `[height, width, channels]`. What
-    /// the model computes for one of them may fail alone: it does not when others of the batch do.
+    /// Runs the model on [preprocessed](Preprocessing::apply) images, each `[height, width, channels]`. A failure for one
+    /// image, such as an output that is not finite, does not affect the others in the batch.
     ///
     /// # Errors
-    /// [`Error::Argument`] when an image is not of the shape that the network takes.
+    /// [`Error::Argument`] when an image does not have the network's input shape.
     ///
     /// # Panics
-    /// When there is no image, or more than the predictor is [for](Self::new).
+    /// When there are no images, or more than the [batch size](Self::new).
     pub fn predict_prepared(&mut self, images: &[impl AsRef<[f32]>]) -> Result<Vec<Result<Predicted>>> {
         let found = self.batch(images.len(), |preprocessing, input| {
             let image_len: usize = preprocessing.output_shape().iter().product();
@@ -213,7 +212,7 @@ impl<'a> Predictor<'a> {
         Ok(found.collect())
     }
 
-    /// Runs the model on prepared inputs, `[count, height, width, channels]`, in batches.
+    /// Runs the model on preprocessed inputs, `[count, height, width, channels]`, in batches.
     ///
     /// ```
     /// use lucida::model::Predictor;
@@ -226,8 +225,8 @@ impl<'a> Predictor<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] when these are not whole inputs; [`Error::Interrupted`] when the progress, which is
-    /// told after each batch, stopped it.
+    /// [`Error::Argument`] when the length is not a multiple of the input's; [`Error::Interrupted`] when `progress`, called
+    /// after each batch, requests a stop.
     pub fn predict_inputs(&mut self, inputs: &[f32], progress: &mut dyn Progress) -> Result<Vec<Predicted>> {
         let len = self.network.input_shape()?.len();
         if !inputs.len().is_multiple_of(len) {
@@ -251,7 +250,7 @@ impl<'a> Predictor<'a> {
         fill: impl FnOnce(&Preprocessing, &mut [f32]) -> Result<()>,
     ) -> Result<impl Iterator<Item = Result<Predicted>>> {
         let len = self.network.input_shape()?.len().max(1);
-        // Noted before the forward pass, which may use the input's memory for activations.
+        // Checked before the forward pass, which may reuse the input's memory for activations.
         let mut finite = Vec::with_capacity(count);
         let rows = self.inference.batch(count, |input| {
             fill(self.preprocessing, input)?;
@@ -273,7 +272,7 @@ mod tests {
     use crate::nn::layers::{ActivationKind, Dense, Flatten};
     use crate::weights::Task;
 
-    /// A model whose outputs are these numbers before their activation, whatever the image.
+    /// A model with these outputs before the activation, for any image.
     fn model(scores: &[f32], activation: ActivationKind, task: Option<Task>) -> Model {
         let layers = [Flatten::new().into(), Dense::new(scores.len()).activation(activation).into()];
         let mut network = Network::sequential("small", [2, 2, 3], layers, 1).unwrap();
@@ -290,7 +289,7 @@ mod tests {
         Ok(found[0].clone())
     }
 
-    /// A confident table of what is not a number would be believed.
+    /// A table of confident NaN predictions would be believed.
     #[test]
     fn outputs_that_are_not_finite_are_refused_with_their_cause() {
         use ActivationKind::{Linear, Softmax};
@@ -310,7 +309,7 @@ mod tests {
         assert!(explained.unwrap().probabilities(&[1.0; 12]).is_err());
     }
 
-    /// It is the input that is named, not the weights; of a batch, only the image that has it fails.
+    /// The error blames the input, not the weights; in a batch, only the image that has it fails.
     #[test]
     fn an_input_that_is_not_finite_is_named() {
         let model = model(&[0.5, 1.0], ActivationKind::Softmax, None);
@@ -335,7 +334,7 @@ mod tests {
         assert!((labels.probability - 0.817_574_5).abs() < 1e-6);
         let Ok(Predicted::Labels(none)) = predicted(&[-1.0, -2.0], Sigmoid, None) else { panic!("no labels") };
         assert_eq!((none.labels(), none.class), (vec![], 0));
-        // Exactly one half holds.
+        // A probability of exactly one half assigns the label.
         let Ok(Predicted::Labels(half)) = predicted(&[0.0, -2.0], Sigmoid, None) else { panic!("no labels") };
         assert_eq!(half.labels(), [0]);
         assert_eq!(predicted(&[0.25], Linear, Some(Task::Regress)).unwrap(), Predicted::Values(vec![0.25]));
@@ -352,7 +351,7 @@ mod tests {
         assert_eq!(message, "network small ends in 2 features, not in classes");
     }
 
-    /// A batch is a matter of speed alone: a server must not answer differently when others ask at the same time.
+    /// Batching only affects speed: a server must return the same response when it handles several requests at once.
     #[test]
     fn predictions_do_not_depend_on_the_batch() {
         let noise = |len: usize, seed: usize| {

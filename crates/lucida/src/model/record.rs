@@ -1,10 +1,10 @@
-//! A prediction with names in place of numbers, as `lucida predict --json`, batch jobs and `lucida serve` write it.
+//! A prediction with class names, as written by `lucida predict --json`, batch jobs and `lucida serve`.
 
 use serde::Serialize;
 
 use super::{Model, Predicted, Prediction};
 
-/// What a model says about an image.
+/// The prediction for an image, ready to be serialized.
 ///
 /// ```
 /// use lucida::model::PredictionRecord;
@@ -24,7 +24,7 @@ pub struct PredictionRecord {
     /// The class, the labels or the values.
     #[serde(flatten)]
     pub prediction: NamedPrediction,
-    /// `false` where a model for digits found none; written only then.
+    /// `false` where a model for digits found none in the image; only then serialized.
     #[serde(skip_serializing_if = "is_true")]
     pub digit_found: bool,
 }
@@ -39,15 +39,15 @@ pub enum NamedPrediction {
         class: String,
         /// Its probability, 0..1.
         probability: f32,
-        /// Those of the others.
+        /// The probabilities of all or of the top classes.
         #[serde(flatten)]
         scores: Scores,
     },
     /// Any number of labels.
     Labels {
-        /// Those that hold, the most probable first.
+        /// The assigned labels, most probable first.
         labels: Vec<String>,
-        /// The probability of each.
+        /// The probability of each label.
         #[serde(flatten)]
         scores: Scores,
     },
@@ -62,9 +62,9 @@ pub enum NamedPrediction {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scores {
-    /// All, in the order of the model's classes.
+    /// All of them, in the order of the model's classes.
     Probabilities(Vec<f32>),
-    /// The highest, with their names.
+    /// The highest ones, with class names.
     Top(Vec<NamedProbability>),
 }
 
@@ -73,11 +73,11 @@ pub enum Scores {
 pub struct NamedProbability {
     /// Its name, or its number where it has none.
     pub class: String,
-    /// 0..1.
+    /// Its probability, 0..1.
     pub probability: f32,
 }
 
-/// For `skip_serializing_if`: whether a digit was found is written where none was.
+/// For `skip_serializing_if`: `digit_found` is serialized only when false.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_true(value: &bool) -> bool {
     *value
@@ -90,7 +90,7 @@ impl PredictionRecord {
         Self { prediction: NamedPrediction::new(model, predicted, scores), digit_found }
     }
 
-    /// The same with the `count` most probable classes or labels in place of the probabilities of all.
+    /// As [`new`](Self::new), with the `count` most probable classes or labels instead of all probabilities.
     pub fn top(model: &Model, predicted: Predicted, digit_found: bool, count: usize) -> Self {
         let scores = |found: &Prediction| {
             let named =

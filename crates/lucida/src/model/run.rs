@@ -1,4 +1,5 @@
-//! Arrays in, arrays out: a network run on what is not an image, or on what another program gave the original.
+//! Arrays in, arrays out: running a network on inputs that are not images, or on the inputs that another program gave the
+//! original model.
 
 use std::borrow::Cow;
 
@@ -7,21 +8,21 @@ use crate::nn::{Network, Plan, Shape};
 use crate::weights::{ArrayLayout, Model, Quantization};
 use crate::{Cpu, Error, Result};
 
-/// Samples computed at once.
+/// Samples per batch.
 const BATCH: usize = 32;
-/// Bytes of activations of that many, beyond which fewer are computed at once.
+/// Maximum bytes of activations, beyond which the batch is made smaller.
 const MEMORY: usize = 1 << 30;
 
-/// An input or output of a model, as its file has it.
+/// An input or output of a model, as declared in its file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArraySpec {
-    /// The name in the file; for Keras's and Lucida's files, that of the layer.
+    /// The name in the file; for Keras's and Lucida's files, the layer's name.
     pub name: String,
     /// The sizes of the axes; `None` is the batch.
     pub shape: Vec<Option<usize>>,
-    /// The order of the axes of an image: `NCHW` (ONNX, PyTorch) or `NHWC` (Keras, Lucida); `NCL` of channels along a length.
+    /// The order of the axes of an image: `NCHW` (ONNX, PyTorch) or `NHWC` (Keras, Lucida); `NCL` for 1D data.
     pub axis_order: Option<&'static str>,
-    /// What the whole numbers stand for that a quantized file has here; arrays of real numbers are taken and given.
+    /// The quantization of this tensor in a quantized file; the arrays of real numbers are dequantized.
     pub quantization: Option<Quantization>,
 }
 
@@ -33,7 +34,7 @@ impl ArraySpec {
         Self { name: layout.name.clone(), shape, axis_order: layout.axis_order(), quantization }
     }
 
-    /// The real numbers that an array stands for: one of int8 or uint8 has those of a quantized file.
+    /// Dequantizes an int8 or uint8 array for a quantized tensor; other arrays are returned as they are.
     fn real<'a>(&self, array: &'a Array) -> Result<Cow<'a, Array>> {
         match self.quantization.filter(|_| array.is_bytes()) {
             None => Ok(Cow::Borrowed(array)),
@@ -63,17 +64,17 @@ impl Model {
         self.layouts.of_outputs(&self.network).iter().map(ArraySpec::of).collect()
     }
 
-    /// Runs the network on arrays, one for each of its [`inputs`](Self::inputs), with the axes in the order of the model's file:
-    /// `[batch, channels, height, width]` of images for ONNX and PyTorch, `[batch, height, width, channels]` for Keras and
-    /// Lucida. Returns an array for each of its [`outputs`](Self::outputs), in the same order of axes. Nothing is normalized:
-    /// the values are those that the network takes. An array of int8 or uint8 for a quantized input of a LiteRT file is what the
-    /// interpreter takes, and is dequantized.
+    /// Runs the network on arrays, one for each of its [`inputs`](Self::inputs), with the axis order of the model's file:
+    /// for images, `[batch, channels, height, width]` in ONNX and PyTorch files, `[batch, height, width, channels]` in
+    /// Keras and Lucida files. Returns an array for each of its [`outputs`](Self::outputs), in the same axis order. No
+    /// preprocessing is applied: the values are the network's inputs. An int8 or uint8 array for a quantized input of a
+    /// LiteRT file is interpreted as by the LiteRT interpreter, and dequantized.
     ///
-    /// An array whose batch is 1 goes with every sample of the others. Images may have another height and width than those of
-    /// the file, if no layer fixes them.
+    /// An array with batch size 1 is broadcast to the batch size of the others. Images may differ in height and width from
+    /// the file's input shape, if no layer requires a fixed size.
     ///
-    /// A model that was [opened](Self::load) as a classifier may have got a softmax, as its [notes](Self::notes) say;
-    /// [`IncludeTop::Unchanged`](crate::weights::IncludeTop::Unchanged) leaves the outputs of the file alone.
+    /// A model that was [loaded](Self::load) as a classifier may have got an added softmax, as its [notes](Self::notes)
+    /// say; [`IncludeTop::Unchanged`](crate::weights::IncludeTop::Unchanged) leaves the outputs as they are in the file.
     ///
     /// ```
     /// use lucida::core::Array;
@@ -87,13 +88,13 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] says which input has a shape that the network does not take; [`Error::Limit`] as
+    /// [`Error::Argument`] names an input whose shape does not fit the network; [`Error::Limit`] as
     /// [`PlanBuilder::build`](crate::nn::PlanBuilder::build).
     pub fn run(&self, inputs: &[Array]) -> Result<Vec<Array>> {
         run(self, inputs, Cpu::detect())
     }
 
-    /// As [`run`](Self::run), with inputs and outputs by their names in the file.
+    /// As [`run`](Self::run), with inputs and outputs identified by their names in the file.
     ///
     /// ```
     /// use lucida::core::Array;
@@ -115,17 +116,18 @@ impl Model {
     }
 }
 
-/// Puts arrays into the order of a model's inputs or outputs (`what`): by their names if all have one, else as they come.
+/// Arranges arrays in the order of a model's inputs or outputs (`what`): by name if all have one, otherwise in the given
+/// order.
 ///
 /// # Errors
-/// [`Error::Argument`] lists what the model has, with shapes, when names or numbers do not fit.
+/// [`Error::Argument`] lists what the model has, with shapes, when the names or the number of arrays do not match.
 pub fn arrange(specs: &[ArraySpec], what: &str, given: Vec<(Option<String>, Array)>) -> Result<Vec<Array>> {
     let list = || {
         let each: Vec<String> = specs.iter().map(described).collect();
         format!("the model has the {what}{} {}", if each.len() == 1 { "" } else { "s" }, each.join(", "))
     };
     let refuse = |problem: String| Err(Error::argument(format!("{problem}; {}", list())));
-    // A single array needs no name, and one that another program chose says nothing.
+    // A single array needs no name, and another program's name for it does not matter.
     let named = given.iter().all(|(name, _)| name.is_some()) && !(given.len() == 1 && specs.len() == 1);
     if let Some(unknown) = given
         .iter()
@@ -167,7 +169,7 @@ fn described(spec: &ArraySpec) -> String {
     format!("{:?} {}{order}", spec.name, spec.shape_text())
 }
 
-/// As [`Model::run`], on a chosen processor.
+/// As [`Model::run`], with a choice of instruction set and threads.
 ///
 /// # Errors
 /// As [`Model::run`].
@@ -215,7 +217,7 @@ fn sample_sizes<'a>(layout: &ArrayLayout, array: &'a Array) -> &'a [usize] {
     if layout.batched { array.shape().get(1..).unwrap_or_default() } else { array.shape() }
 }
 
-/// The network for inputs of these shapes: the model's, or the same for images of another size.
+/// The network for inputs of these shapes: the model's own, or one resized for another image size.
 fn fitting<'a>(model: &'a Model, inputs: &[Cow<Array>]) -> Result<Cow<'a, Network>> {
     let layouts = model.layouts.of_inputs(&model.network);
     let mut network = Cow::Borrowed(&model.network);
@@ -244,7 +246,7 @@ fn fitting<'a>(model: &'a Model, inputs: &[Cow<Array>]) -> Result<Cow<'a, Networ
     Ok(network)
 }
 
-/// Height and width of an image that differs from what the network takes in these alone.
+/// Height and width of an image whose shape differs from the network's input in these alone.
 fn image_size(layout: &ArrayLayout, found: &[usize]) -> Option<[usize; 2]> {
     let places = match layout.axis_order()? {
         "NCHW" => [1, 2, 0],
@@ -256,7 +258,7 @@ fn image_size(layout: &ArrayLayout, found: &[usize]) -> Option<[usize; 2]> {
     Some([height?, width?]).filter(|size| same_channels && !size.contains(&0))
 }
 
-/// The number of samples, which is that of every input, or 1.
+/// The batch size: that of every input whose batch size is not 1.
 fn batch_of(layouts: &[ArrayLayout], inputs: &[Cow<Array>]) -> Result<usize> {
     let mut count = 1;
     for (layout, array) in layouts.iter().zip(inputs).filter(|(layout, _)| layout.batched) {
@@ -275,7 +277,7 @@ fn batch_of(layouts: &[ArrayLayout], inputs: &[Cow<Array>]) -> Result<usize> {
     Ok(count)
 }
 
-/// Writes samples of an array to an input of the network; those of one sample again and again.
+/// Writes samples of an array to an input of the network; a single sample is repeated.
 fn fill(layout: &ArrayLayout, array: &Array, samples: std::ops::Range<usize>, to: &mut [f32]) {
     let len = Shape::from(layout.file_sizes().as_slice()).len();
     if array.values().len() == len {
@@ -296,7 +298,7 @@ mod tests {
         Array::new(shape, (0..len).map(|index| ((index * 7) % 11) as f32).collect()).unwrap()
     }
 
-    /// Two vectors of two numbers, their sum and their difference to nothing.
+    /// A network on two vectors of two numbers, with their sum and difference as outputs.
     fn two_inputs() -> Model {
         let mut builder = Network::builder("two");
         let a = builder.add_named("a", Input::new(Shape::flat(2)), &[]).unwrap();

@@ -1,7 +1,7 @@
-//! How a backward pass goes through rectifiers.
+//! How a backward pass treats rectifiers.
 //!
-//! The three ways of Springenberg et al. (2015, "Striving for simplicity", figure 1) differ at the ReLU alone, with `y` its
-//! output and `dy` what comes from above:
+//! The three rules of Springenberg et al. (2015, "Striving for simplicity", figure 1) differ only at the ReLU, where `y` is
+//! its output and `dy` the gradient of the output:
 //!
 //! ```text
 //! gradient          dx = dy   where y > 0, else 0
@@ -9,32 +9,30 @@
 //! guided backprop   dx = dy   where y > 0 and dy > 0, else 0
 //! ```
 //!
-//! Layer-wise relevance propagation with the epsilon rule is a gradient too: with `R = x dx` as the relevance of a
-//! value, `R_i = sum over j of x_i w_ij R_j / (z_j + eps sign z_j)` is the gradient with each derivative `f'(z)`
-//! replaced by `f(z) / (z + eps sign z)` (Ancona et al., 2018, proposition 1). A sigmoid is 1/2 where its sum is
-//! nothing: that half belongs to no term and keeps its relevance, as a bias does; the rest, `f(z) - 1/2`, is handed
-//! on.
+//! Layer-wise relevance propagation with the epsilon rule is a gradient too: with `R = x dx` as the relevance of a value,
+//! `R_i = sum over j of x_i w_ij R_j / (z_j + eps sign z_j)` is the gradient with each derivative `f'(z)` replaced by
+//! `f(z) / (z + eps sign z)` (Ancona et al., 2018, proposition 1). A sigmoid of zero is 1/2: that half belongs to no input
+//! and keeps its relevance, as a bias does; only the rest, `f(z) - 1/2`, is propagated.
 
-/// What takes the place of the derivative of a rectifier in the backward pass.
+/// Replaces the derivative of a rectifier in the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum BackwardRule {
-    /// Nothing: the gradient.
+    /// The plain gradient.
     #[default]
     Gradient,
-    /// The gradient is rectified itself (Zeiler and Fergus, 2014).
+    /// Rectifies the gradient itself (Zeiler and Fergus, 2014).
     Deconvnet,
-    /// Both: only where the rectifier was open, and only what is positive (Springenberg et al., 2015).
+    /// Both: keeps only positive gradients, where the rectifier's output is positive (Springenberg et al., 2015).
     GuidedBackprop,
-    /// Layer-wise relevance propagation (Bach et al., 2015): the gradient that arrives at a value, times that value, is
-    /// its relevance.
+    /// Layer-wise relevance propagation (Bach et al., 2015): the relevance of a value is its gradient times the value.
     Relevance {
-        /// What keeps small sums from blowing up.
+        /// Stabilizer for sums close to zero.
         epsilon: f32,
     },
 }
 
 impl BackwardRule {
-    /// Takes a gradient through a ReLU with this output, in place.
+    /// Applies the rule to a gradient at a ReLU with this output, in place.
     pub(crate) fn rectify(self, output: &[f32], gradient: &mut [f32]) {
         match self {
             Self::Gradient => map_gradient(output, gradient, |y, dy| if y > 0.0 { dy } else { 0.0 }),

@@ -1,4 +1,4 @@
-//! Gradients against finite differences: `df/dx = (f(x + h) - f(x - h)) / 2h`, in every instruction set this machine has.
+//! Gradient checks by finite differences, `df/dx = (f(x + h) - f(x - h)) / 2h`, with every instruction set of this machine.
 
 use lucida_kernels::{Cpu, Isa};
 
@@ -12,8 +12,8 @@ use crate::{Error, Result};
 const BATCH: usize = 3;
 const SEED: StepSeed = StepSeed { seed: 5, first_sample: 2 };
 
-/// Values between -1 and 1, no two closer than `2 / len` and none closer to zero than half of that, in no order: a step
-/// smaller than that changes no maximum and crosses no ReLU.
+/// Shuffled values between -1 and 1, no two closer than `2 / len` and none closer to zero than half of that: a smaller step
+/// changes no maximum and crosses the kink of no ReLU.
 fn test_values(len: usize) -> Vec<f32> {
     let stride = (1..).map(|i| len * 5 / 8 + i).find(|&stride| gcd(stride, len) == 1).unwrap_or(1);
     (0..len)
@@ -28,12 +28,12 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// How much each output counts in the loss.
+/// The weight of each output in the loss.
 fn importance(len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * i * 7 + i * 3 + 5) % 23) as f32 / 11.0 - 1.0).collect()
 }
 
-/// A network of the layer alone, and the inputs that it is checked at.
+/// A network with only the layer, and the inputs at which it is checked.
 struct GradientCheck {
     network: Network,
     plan: Plan,
@@ -42,13 +42,13 @@ struct GradientCheck {
 }
 
 impl GradientCheck {
-    /// The loss: the sum of the outputs, each as often as it counts.
+    /// The loss: the weighted sum of the outputs.
     fn loss(&mut self) -> Result<f64> {
         for (index, values) in self.inputs.iter().enumerate() {
             self.plan.input_mut_at(index).copy_from_slice(values);
         }
         if self.training {
-            // The moving statistics that the pass changes play no part in training.
+            // The pass updates moving statistics, but training does not use them.
             self.plan.forward_training(&mut self.network, SEED)?;
         } else {
             self.plan.forward(&self.network)?;
@@ -57,7 +57,7 @@ impl GradientCheck {
         Ok(output.iter().zip(importance(output.len())).map(|(&y, r)| f64::from(y) * f64::from(r)).sum())
     }
 
-    /// The derivative of the loss with respect to a value, by its difference over two steps.
+    /// The derivative of the loss with respect to a value, by central differences.
     fn slope(&mut self, step: f32, value: impl Fn(&mut Self) -> &mut f32) -> Result<f64> {
         let original = *value(self);
         *value(self) = original + step;
@@ -110,7 +110,7 @@ fn compare(gradient: &[f32], slopes: &[f64], what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Biases, factors and moving statistics start at values at which mistakes can hide.
+/// Changes biases, scales and moving statistics from their initial values, which can hide mistakes.
 fn perturb(network: &mut Network) {
     for weight in network.weights_mut() {
         if !weight.name().ends_with("kernel") {
@@ -122,9 +122,9 @@ fn perturb(network: &mut Network) {
     }
 }
 
-/// Checks the gradients of a layer for inputs of these shapes, those of all inputs and of all trainable weights, against
-/// finite differences to a thousandth of the largest: as it is used and as in training, in every instruction set this
-/// machine has, and, where it has one input, twice in parallel, so that gradients have to be added.
+/// Compares the gradients of a layer for inputs of these shapes, with respect to all inputs and all trainable weights, with
+/// finite differences, to a thousandth of the largest: in inference and in training, with every instruction set of this
+/// machine, and, if the layer has one input, also in two parallel copies, so that gradients have to be accumulated.
 ///
 /// ```
 /// use lucida::nn::check_gradients;
@@ -135,7 +135,7 @@ fn perturb(network: &mut Network) {
 /// ```
 ///
 /// # Errors
-/// [`Error::Layer`] names the gradient that differs, and where; or says that the layer does not fit the shapes.
+/// [`Error::Layer`] names the gradient that differs, and where; or says why the layer does not accept the shapes.
 pub fn check_gradients(layer: impl Into<Layer>, shapes: &[Shape]) -> Result<()> {
     let layer = layer.into();
     for isa in Isa::available() {

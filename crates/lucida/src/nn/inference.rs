@@ -1,4 +1,4 @@
-//! Running a network forward, batch after batch.
+//! Inference, batch by batch.
 
 use std::slice::ChunksExact;
 
@@ -6,7 +6,7 @@ use super::{Plan, PlanBuilder};
 use crate::nn::network::Network;
 use crate::{Error, Result};
 
-/// A network that is run forward on one batch after another: a [`Plan`] together with its network.
+/// Runs a network forward on one batch after another: a [`Plan`] together with its network.
 ///
 /// ```
 /// use lucida::nn::{Inference, Plan, applications};
@@ -26,7 +26,7 @@ pub struct Inference<'a> {
 }
 
 impl<'a> Inference<'a> {
-    /// Prepares a network to be run in batches of up to [`PlanBuilder::batch_size`].
+    /// Prepares a network for batches of up to [`PlanBuilder::batch_size`] samples.
     ///
     /// # Errors
     /// As [`PlanBuilder::build`].
@@ -34,7 +34,7 @@ impl<'a> Inference<'a> {
         Ok(Self { network: builder.network(), plan: builder.build()? })
     }
 
-    /// As [`new`](Self::new), in batches as large as [`PlanBuilder::build_within`] makes them.
+    /// As [`new`](Self::new), with the batch size that [`PlanBuilder::build_within`] chooses.
     ///
     /// # Errors
     /// As [`PlanBuilder::build`].
@@ -42,16 +42,16 @@ impl<'a> Inference<'a> {
         Ok(Self { network: builder.network(), plan: builder.build_within(most, memory)? })
     }
 
-    /// The largest batch.
+    /// The maximum batch size.
     pub fn batch_size(&self) -> usize {
         self.plan.capacity()
     }
 
     /// Runs a batch of `count` samples, whose inputs `[count, height, width, channels]` are written by `fill`, and returns
-    /// the output of each.
+    /// the output of each sample.
     ///
     /// # Errors
-    /// Those of `fill`; [`Error::Argument`] when the network has not exactly one input.
+    /// Those of `fill`; [`Error::Argument`] when the network does not have exactly one input.
     ///
     /// # Panics
     /// When the batch is empty or larger than [`batch_size`](Self::batch_size).
@@ -62,10 +62,11 @@ impl<'a> Inference<'a> {
         Ok(self.plan.output(0).chunks_exact(self.plan.output_shape(0).len()))
     }
 
-    /// Runs a batch of `count` samples with these inputs `[count, height, width, channels]`, and returns the output of each.
+    /// Runs a batch of `count` samples with these inputs `[count, height, width, channels]`, and returns the output of each
+    /// sample.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the inputs are not of the shape that the network takes.
+    /// [`Error::Argument`] when the inputs do not have the input shape of the network.
     ///
     /// # Panics
     /// When the batch is empty or larger than [`batch_size`](Self::batch_size).
@@ -83,7 +84,7 @@ impl<'a> Inference<'a> {
         })
     }
 
-    /// As [`run`](Self::run), where several values are wanted: see [`output`](Self::output).
+    /// As [`run`](Self::run), if the plan has several outputs: see [`output`](Self::output).
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -91,7 +92,7 @@ impl<'a> Inference<'a> {
         self.run(count, inputs).map(drop)
     }
 
-    /// Runs any number of samples: `fill` writes the input of sample `i`, `each` gets its output.
+    /// Runs any number of samples: `fill` writes the input of sample `i`, and `each` receives its output.
     ///
     /// # Errors
     /// Those of `fill` and `each`.
@@ -112,7 +113,7 @@ impl<'a> Inference<'a> {
         Ok(())
     }
 
-    /// Wanted value `index` of the last batch, `[count, ...]`: see [`PlanBuilder::output`].
+    /// Output `index` of the last batch, `[count, ...]`: see [`PlanBuilder::output`].
     pub fn output(&self, index: usize) -> &[f32] {
         self.plan.output(index)
     }

@@ -1,4 +1,4 @@
-//! How weights start.
+//! Weight initializers.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::keras_config::{KerasConfig, short};
 use crate::core::{Purpose, Rng};
 use crate::files::decimal;
 
-/// A weight initializer, by Keras's name. `fan_in` and `fan_out` count the inputs and outputs of a unit.
+/// A weight initializer, as in Keras. `fan_in` and `fan_out` are the numbers of inputs and outputs of a unit.
 ///
 /// ```
 /// use lucida::nn::Initializer;
@@ -30,14 +30,14 @@ pub enum Initializer {
     GlorotUniform,
     /// Uniform in `±sqrt(6 / fan_in)` (He et al., 2015).
     HeUniform,
-    /// Normal of deviation `sqrt(2 / fan_in)` (He et al., 2015).
+    /// Normal with standard deviation `sqrt(2 / fan_in)` (He et al., 2015).
     HeNormal,
-    /// The same value for all.
+    /// The same value everywhere.
     Constant(f32),
 }
 
 impl Initializer {
-    /// Fills a weight of this shape; `index` is its number in its network.
+    /// Fills a weight of this shape; `index` is its index in the network.
     pub(crate) fn fill(self, shape: &[usize], values: &mut [f32], seed: u64, index: usize) {
         let mut rng = Rng::keyed(seed, Purpose::Weights, index);
         let (fan_in, fan_out) = fans(shape);
@@ -55,7 +55,7 @@ impl Initializer {
     }
 }
 
-/// The inputs and outputs of one unit, counted with the area of the kernel, as Keras counts them.
+/// `fan_in` and `fan_out` of a unit, multiplied by the area of the kernel, as in Keras.
 fn fans(shape: &[usize]) -> (f64, f64) {
     match shape {
         [] => (1.0, 1.0),
@@ -71,9 +71,9 @@ fn uniform(rng: &mut Rng, limit: f64, values: &mut [f32]) {
     values.iter_mut().for_each(|value| *value = (limit * (2.0 * rng.uniform() - 1.0)) as f32);
 }
 
-/// What it is in the files of Keras.
+/// Conversion from and to Keras.
 impl Initializer {
-    /// An option of a layer. One that is not known is noted: the weights are read anyway.
+    /// Reads an option of a layer. An unknown initializer is only noted, as the weights are read anyway.
     pub(super) fn from_keras(config: &mut KerasConfig, name: &'static str) -> Self {
         let Some(value) = config.get(name) else { return Self::GlorotUniform };
         match value["class_name"].as_str().or_else(|| value.as_str()) {
@@ -85,7 +85,7 @@ impl Initializer {
             Some("Constant") if value["config"]["value"].is_number() => {
                 Self::Constant(value["config"]["value"].as_f64().unwrap_or_default() as f32)
             }
-            // `VarianceScaling` of old files is what Glorot's rule is a case of.
+            // Older files have `VarianceScaling`, of which Glorot's rule is a special case.
             _ => {
                 config.add_note(format!("{name} {}", short(value)));
                 Self::GlorotUniform
@@ -93,7 +93,7 @@ impl Initializer {
         }
     }
 
-    /// As Keras stores it.
+    /// The Keras configuration.
     pub(super) fn to_keras(self) -> Value {
         match self {
             Self::Zeros => "zeros".into(),

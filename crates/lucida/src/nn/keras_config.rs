@@ -1,14 +1,13 @@
-//! The configuration of a layer as Keras stores it, to be read option by option.
+//! Reads the configuration of a Keras layer, option by option.
 //!
-//! Every option is looked at. One that changes what the layer computes and that Lucida has no counterpart for is refused
-//! by name; one that matters to training alone (a regularizer, a constraint) is noted, so that nobody mistakes a model that
-//! was trained with it for one that will be trained on with it.
+//! Every option must be read. One that changes the layer's output and is not supported by Lucida is rejected by name; one
+//! that only affects training (a regularizer, a constraint) is noted, so that further training is not assumed to use it.
 
 use serde_json::{Map, Value};
 
 use super::shape::Shape;
 
-/// The options of a layer, and which of them have been looked at.
+/// The options of a layer, and the names of those already read.
 pub(crate) struct KerasConfig<'a> {
     options: &'a Map<String, Value>,
     input: &'a Shape,
@@ -18,8 +17,8 @@ pub(crate) struct KerasConfig<'a> {
 }
 
 impl<'a> KerasConfig<'a> {
-    /// The options of a layer whose first input has this shape, without the batch. What matters to training alone is added
-    /// to the notes.
+    /// Creates a reader for the options of a layer whose first input has this shape, without the batch axis. Options that
+    /// only affect training are added to `notes`.
     pub(crate) fn new(options: &'a Map<String, Value>, input: &'a Shape, notes: &'a mut Vec<String>) -> Self {
         Self {
             options,
@@ -30,23 +29,23 @@ impl<'a> KerasConfig<'a> {
         }
     }
 
-    /// The same, as Keras 2 understands it or Keras 3: a few names differ in what they mean.
+    /// Sets whether the options are those of Keras 2: a few names have different meanings in Keras 2 and 3.
     pub(crate) fn of_keras_2(self, keras_2: bool) -> Self {
         Self { keras_2, ..self }
     }
 
-    /// Whether it is of Keras 2.
+    /// Whether the options are those of Keras 2.
     pub(crate) fn is_keras_2(&self) -> bool {
         self.keras_2
     }
 
-    /// The shape of the first input, without the batch.
+    /// The shape of the first input, without the batch axis.
     pub(crate) fn input(&self) -> &'a Shape {
         self.input
     }
 
-    /// An axis, counted with the batch as Keras does, as one of a sample's, or several; they come sorted. `None` when the
-    /// option is absent or null.
+    /// Reads one or several axes and converts them from Keras's numbering, which includes the batch axis, to axes of a
+    /// sample, sorted. Returns `None` when the option is absent or null.
     pub(crate) fn axes(&mut self, name: &'static str) -> Result<Option<Vec<usize>>, String> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let rank = self.input.sizes().len() as i64;
@@ -65,33 +64,33 @@ impl<'a> KerasConfig<'a> {
         Ok(Some(axes))
     }
 
-    /// All options, none of which counts as looked at.
+    /// All options, without marking them as read.
     pub(crate) fn options(&self) -> &'a Map<String, Value> {
         self.options
     }
 
-    /// The shape of the first input, without the batch.
+    /// The shape of the first input, without the batch axis.
     pub(crate) fn input_shape(&self) -> &'a Shape {
         self.input
     }
 
-    /// The number of its axes.
+    /// The rank of the first input, without the batch axis.
     pub(crate) fn rank(&self) -> usize {
         self.input.sizes().len()
     }
 
-    /// An option; `None` when it is absent or null.
+    /// Reads an option; `None` when it is absent or null.
     pub(crate) fn get(&mut self, name: &'static str) -> Option<&'a Value> {
         self.seen.push(name);
         self.options.get(name).filter(|value| !value.is_null())
     }
 
-    /// Options that change nothing that is computed.
+    /// Marks options that do not affect any result as read.
     pub(crate) fn ignore(&mut self, names: &[&'static str]) {
         self.seen.extend(names);
     }
 
-    /// As [`ignore`](Self::ignore), for whatever options there are.
+    /// Marks all options as read.
     pub(crate) fn ignore_all(&mut self) {
         self.seen.extend(self.options.keys().map(String::as_str));
     }
@@ -101,7 +100,7 @@ impl<'a> KerasConfig<'a> {
         self.notes.push(note);
     }
 
-    /// Notes options that matter to training alone.
+    /// Notes options that only affect training.
     pub(crate) fn note(&mut self, names: &[&'static str]) {
         for &name in names {
             if let Some(value) = self.get(name) {
@@ -113,7 +112,7 @@ impl<'a> KerasConfig<'a> {
         }
     }
 
-    /// Refuses an option unless it is absent, null, or one of these values.
+    /// Rejects an option unless it is absent, null, or one of these values.
     pub(crate) fn must_be(&mut self, name: &'static str, allowed: &[Value]) -> Result<(), String> {
         match self.get(name) {
             Some(value) if !allowed.contains(value) => Err(format!("{name} {} is not supported", short(value))),
@@ -121,19 +120,19 @@ impl<'a> KerasConfig<'a> {
         }
     }
 
-    /// Refuses images whose channels come first.
+    /// Rejects images whose channels come first.
     pub(crate) fn channels_last(&mut self) -> Result<(), String> {
         self.must_be("data_format", &[Value::from("channels_last")])
     }
 
-    /// Refuses an axis that is not the last one, counted with the batch.
+    /// Rejects an axis other than the last one; axes include the batch axis.
     pub(crate) fn last_axis(&mut self, name: &'static str) -> Result<(), String> {
         let last = self.input.sizes().len();
         self.must_be(name, &[Value::from(-1), Value::from(last), Value::from(vec![-1]), Value::from(vec![last])])
             .map_err(|problem| format!("{problem}, only the last axis is"))
     }
 
-    /// Keras's policies of precision. Weights of 16 and 64 bits are read as 32-bit floats.
+    /// Reads Keras's dtype policy. Weights of 16 and 64 bits are converted to 32-bit floats.
     pub(crate) fn dtype(&mut self) -> Result<(), String> {
         let Some(value) = self.get("dtype") else { return Ok(()) };
         let name = value["config"]["name"].as_str().or_else(|| value.as_str());
@@ -147,7 +146,7 @@ impl<'a> KerasConfig<'a> {
         }
     }
 
-    /// Refuses an option that nothing has looked at, unless it is null or false.
+    /// Rejects options that have not been read, unless they are null or false.
     pub(crate) fn nothing_left(&self) -> Result<(), String> {
         let neutral = |value: &Value| value.is_null() || *value == false;
         match self.options.iter().find(|(name, value)| !self.seen.contains(&name.as_str()) && !neutral(value)) {
@@ -156,7 +155,7 @@ impl<'a> KerasConfig<'a> {
         }
     }
 
-    /// `true` or `false`.
+    /// Reads a Boolean.
     pub(crate) fn flag(&mut self, name: &'static str, default: bool) -> Result<bool, String> {
         match self.get(name) {
             None => Ok(default),
@@ -164,7 +163,7 @@ impl<'a> KerasConfig<'a> {
         }
     }
 
-    /// A number.
+    /// Reads a number.
     pub(crate) fn number(&mut self, name: &'static str, default: f32) -> Result<f32, String> {
         match self.get(name) {
             None => Ok(default),
@@ -174,7 +173,7 @@ impl<'a> KerasConfig<'a> {
         }
     }
 
-    /// A number, or a list of them, however deep: `[[[1.0, 2.0, 3.0]]]` is what a mean per channel is stored as.
+    /// Reads a number, or a nested list of numbers: a mean per channel is stored as `[[[1.0, 2.0, 3.0]]]`.
     pub(crate) fn values(&mut self, name: &'static str, default: f32) -> Result<Vec<f32>, String> {
         fn collect(value: &Value, values: &mut Vec<f32>) -> bool {
             match value {
@@ -190,7 +189,7 @@ impl<'a> KerasConfig<'a> {
         }
     }
 
-    /// One or several sizes; a single number stands for all.
+    /// Reads `N` sizes; a single number stands for all of them.
     pub(crate) fn sizes<const N: usize>(&mut self, name: &'static str) -> Result<[usize; N], String> {
         let value = self.required(name)?;
         sizes(value).ok_or_else(|| format!("{name} is {}, expected {N} whole numbers", short(value)))
@@ -205,13 +204,13 @@ impl<'a> KerasConfig<'a> {
         if self.get(name).is_none() { Ok(default) } else { self.sizes(name) }
     }
 
-    /// An option that the layer cannot be without.
+    /// Reads an option that the layer requires.
     pub(crate) fn required(&mut self, name: &'static str) -> Result<&'a Value, String> {
         self.get(name).ok_or_else(|| format!("has no {name}"))
     }
 }
 
-/// `N` whole numbers; a single one stands for all.
+/// `N` integers; a single one stands for all.
 pub(crate) fn sizes<const N: usize>(value: &Value) -> Option<[usize; N]> {
     let number = |value: &Value| usize::try_from(value.as_u64()?).ok();
     match value.as_array() {
@@ -220,12 +219,12 @@ pub(crate) fn sizes<const N: usize>(value: &Value) -> Option<[usize; N]> {
     }
 }
 
-/// A shape as Keras stores it: with the batch, which is open.
+/// A shape in Keras's format, with an open batch axis.
 pub(crate) fn with_batch(shape: &Shape) -> Value {
     std::iter::once(Value::Null).chain(shape.sizes().iter().map(|&size| size.into())).collect()
 }
 
-/// A value for a message: its class, or itself if it is short.
+/// A value for a message: its class name, or the shortened value.
 pub(crate) fn short(value: &Value) -> String {
     if let Some(class) = value["class_name"].as_str() {
         return class.chars().take(60).collect();

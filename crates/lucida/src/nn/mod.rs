@@ -1,10 +1,11 @@
-//! Networks: graphs of layers, and what it takes to run them.
+//! Networks: graphs of layers, and everything needed to run them.
 //!
-//! - [`Network`]: named layers, their connections and their weights; built in a few lines ([`applications`] has known ones).
-//! - [`layers`]: one file for each kind of layer, with its mechanics whole: configuration, shape rule, forward, backward
-//!   to the input, backward to the weights.
-//! - [`Plan`]: a network prepared to run: for one batch size, the outputs and the gradients that are wanted.
-//! - [`losses`], [`Optimizer`], [`Schedule`], [`Initializer`]: what else training needs.
+//! - [`Network`]: named layers, their connections and their weights; built in a few lines ([`applications`] has well-known
+//!   ones).
+//! - [`layers`]: one file per kind of layer, with everything about it: configuration, shape inference, forward pass, and
+//!   the gradients with respect to the inputs and the weights.
+//! - [`Plan`]: a network prepared to run with one batch size, and with the requested outputs and gradients.
+//! - [`losses`], [`Optimizer`], [`Schedule`], [`Initializer`]: the other parts of training.
 //!
 //! Tensors are plain slices in Keras's layouts: activations (batch, height, width, channel), kernels (row, column,
 //! channel, filter).

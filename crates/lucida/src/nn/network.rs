@@ -20,13 +20,13 @@ use crate::{Error, Result};
 
 pub use sequential::Sequential;
 
-/// Networks of at most this many layers are listed where a layer is asked for that they do not have.
+/// Maximum number of layers of a network that are all listed in the error for an unknown layer name.
 const LISTED: usize = 20;
 
-/// Weights a network may have: 2^31 of them are 8 GiB. A file that declares more is treated as damaged.
+/// Maximum number of weights of a network: 2^31 are 8 GiB. A file that declares more is considered damaged.
 const MAX_PARAMETERS: usize = 1 << 31;
 
-/// A layer in its network.
+/// A layer within a network.
 #[derive(Debug, Clone)]
 pub struct Node {
     name: String,
@@ -34,9 +34,9 @@ pub struct Node {
     inputs: Vec<usize>,
     shape: Shape,
     weights: Range<usize>,
-    /// The layer that its weights are named after, if that is another.
+    /// The layer that its weights are named after, if that is a different one.
     weights_of: Option<String>,
-    /// Whether a layer before it has the same weights.
+    /// Whether an earlier layer has the same weights.
     shared: bool,
 }
 
@@ -51,7 +51,7 @@ impl Node {
         &self.layer
     }
 
-    /// The indices of the nodes whose outputs it takes.
+    /// The indices of the nodes whose outputs are its inputs.
     pub fn inputs(&self) -> &[usize] {
         &self.inputs
     }
@@ -66,20 +66,20 @@ impl Node {
         self.weights.clone()
     }
 
-    /// The indices of its weights that no layer before it has: none for another call of a shared layer.
+    /// The indices of its weights that no earlier layer has: empty for a repeated call of a shared layer.
     pub fn own_weights(&self) -> Range<usize> {
         if self.shared { self.weights.start..self.weights.start } else { self.weights() }
     }
 
-    /// The layer whose weights it has, if that is another: the layer that is called once more.
+    /// The layer whose weights it shares, for a repeated call of a shared layer.
     pub fn weights_of(&self) -> Option<&str> {
         self.weights_of.as_deref()
     }
 }
 
-/// Layers, how they are connected, and their weights.
+/// Layers, their connections, and their weights.
 ///
-/// Nodes are in an order in which each comes after its inputs.
+/// Nodes are in topological order: each comes after its inputs.
 ///
 /// ```
 /// use lucida::nn::layers::Input;
@@ -105,7 +105,7 @@ pub struct Network {
     outputs: Vec<usize>,
 }
 
-/// The architecture of a network as it is stored: what `serde` reads and writes.
+/// The architecture of a network in the format that `serde` reads and writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Architecture {
@@ -130,7 +130,7 @@ impl Network {
         NetworkBuilder { name: name.into(), nodes: Vec::new(), names: HashSet::new() }
     }
 
-    /// A network in which each layer takes the output of the one before, with weights drawn from `seed`.
+    /// Builds a network in which each layer takes the output of the previous one, with weights initialized from `seed`.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -142,7 +142,7 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Layer`] names the first layer that does not fit.
+    /// [`Error::Layer`] names the first layer that does not accept its input.
     pub fn sequential(
         name: impl Into<String>,
         input: impl Into<Shape>,
@@ -162,12 +162,12 @@ impl Network {
         &self.name
     }
 
-    /// The layers, each after its inputs.
+    /// The layers in topological order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// The indices of the nodes whose outputs are the network's.
+    /// The indices of the output nodes.
     pub fn outputs(&self) -> &[usize] {
         &self.outputs
     }
@@ -177,10 +177,10 @@ impl Network {
         (0..self.nodes.len()).filter(|&index| matches!(self.nodes[index].layer, Layer::Input(_)))
     }
 
-    /// The shape of the only input.
+    /// The shape of the single input.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when there are several.
+    /// [`Error::Unsupported`] when there are several inputs.
     pub fn input_shape(&self) -> Result<&Shape> {
         let mut inputs = self.inputs();
         match (inputs.next(), inputs.next()) {
@@ -189,10 +189,10 @@ impl Network {
         }
     }
 
-    /// The shape and the activation of the only output.
+    /// The single output node, with its shape and activation.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when there are several.
+    /// [`Error::Unsupported`] when there are several outputs.
     pub fn output(&self) -> Result<&Node> {
         match self.outputs.as_slice() {
             &[output] => Ok(&self.nodes[output]),
@@ -209,7 +209,7 @@ impl Network {
         }
     }
 
-    /// The index of the layer of this name.
+    /// The index of the layer with this name.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -223,7 +223,7 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] suggests the nearest name, and has all of a small network.
+    /// [`Error::Argument`] suggests the most similar name, and lists all layers of a small network.
     pub fn find(&self, name: &str) -> Result<usize> {
         if let Some(index) = self.nodes.iter().position(|node| node.name == name) {
             return Ok(index);
@@ -240,8 +240,8 @@ impl Network {
         Err(Error::argument(format!("network {} has no layer {name:?}{hint}{layers}", self.name)))
     }
 
-    /// The indices of the layers of a list whose names are joined by commas. A name may have commas itself: of the
-    /// names that can come next in the list, the longest is meant.
+    /// The indices of the layers in a comma-separated list of names. Names may contain commas: of the names that match at a
+    /// position of the list, the longest is taken.
     ///
     /// # Errors
     /// [`Error::Argument`] as [`find`](Self::find).
@@ -263,22 +263,22 @@ impl Network {
         &self.weights
     }
 
-    /// All weights, to change.
+    /// All weights, mutable.
     pub fn weights_mut(&mut self) -> &mut [Weight] {
         &mut self.weights
     }
 
-    /// The weight of this name, as in `conv2d/kernel`.
+    /// The weight with this name, such as `conv2d/kernel`.
     pub fn weight(&self, name: &str) -> Option<&Weight> {
         self.weights.iter().find(|weight| weight.name() == name)
     }
 
-    /// The number of weights in the tensors of a layer; of a shared layer, at its first call.
+    /// Number of parameters of a layer; those of a shared layer count for its first call only.
     pub fn parameters_of(&self, node: usize) -> usize {
         self.weights[self.nodes[node].own_weights()].iter().map(|weight| weight.values().len()).sum()
     }
 
-    /// The number of weights, and how many of them training changes.
+    /// Number of parameters, and how many of them are trainable.
     pub fn parameters(&self) -> (usize, usize) {
         let count = |trainable_only: bool| {
             let counted = self.weights.iter().filter(|weight| weight.trainable() || !trainable_only);
@@ -287,8 +287,8 @@ impl Network {
         (count(false), count(true))
     }
 
-    /// Freezes a layer, or thaws it. A frozen layer's weights do not change in training; a frozen batch normalization
-    /// uses its moving statistics and leaves them alone.
+    /// Freezes or unfreezes a layer. Training does not change the weights of a frozen layer; a frozen batch normalization
+    /// uses its moving statistics and does not update them.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -301,7 +301,7 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no such layer.
+    /// [`Error::Argument`] when the layer does not exist.
     pub fn set_trainable(&mut self, layer: &str, trainable: bool) -> Result<()> {
         let index = self.find(layer)?;
         let specs = self.specs_of(index);
@@ -311,7 +311,7 @@ impl Network {
         Ok(())
     }
 
-    /// Whether each of a layer's weights is one that training may change.
+    /// For each of a layer's weights, whether it is trainable unless frozen.
     fn specs_of(&self, node: usize) -> Vec<bool> {
         let inputs = self.input_shapes(node);
         self.nodes[node].layer.spec().weights(&inputs).iter().map(|spec| spec.trainable).collect()
@@ -348,7 +348,7 @@ impl Network {
         crate::files::decimals(serde_json::to_value(architecture).expect("layers consist of numbers and names"))
     }
 
-    /// The names of the layers that would be trained by themselves, but are frozen.
+    /// The names of the layers that have trainable weights, but are frozen.
     pub fn frozen(&self) -> impl Iterator<Item = &str> {
         let frozen = |&node: &usize| {
             let own = &self.weights[self.nodes[node].weights.clone()];
@@ -357,10 +357,11 @@ impl Network {
         (0..self.nodes.len()).filter(frozen).map(|node| self.nodes[node].name.as_str())
     }
 
-    /// A network of a stored architecture; all weights are zero.
+    /// Creates a network from a stored architecture; all weights are zero.
     ///
     /// # Errors
-    /// [`Error::Argument`] says what is wrong with the description, [`Error::Layer`] which layer does not fit.
+    /// [`Error::Argument`] describes an invalid architecture, [`Error::Layer`] names a layer that does not accept its
+    /// inputs.
     pub fn from_architecture(value: &serde_json::Value) -> Result<Self> {
         let architecture = Architecture::deserialize(value)
             .map_err(|problem| Error::argument(format!("not the architecture of a network: {problem}")))?;
@@ -380,7 +381,7 @@ impl Network {
     }
 }
 
-/// Puts a network together.
+/// Builds a [`Network`] from layers and connections.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct NetworkBuilder {
@@ -390,11 +391,11 @@ pub struct NetworkBuilder {
 }
 
 impl NetworkBuilder {
-    /// Adds a layer under Keras's default name for it (`conv2d`, `conv2d_1`, ...) and returns its index, to be used as
-    /// an input of others.
+    /// Adds a layer under Keras's default name (`conv2d`, `conv2d_1`, ...) and returns its index, which other layers take
+    /// as an input.
     ///
     /// # Errors
-    /// [`Error::Layer`] when the inputs do not fit the layer.
+    /// [`Error::Layer`] when the layer does not accept the inputs.
     pub fn add(&mut self, layer: impl Into<Layer>, inputs: &[usize]) -> Result<usize> {
         let layer = layer.into();
         let base = layer.default_name();
@@ -405,16 +406,16 @@ impl NetworkBuilder {
         self.add_named(name, layer, inputs)
     }
 
-    /// Adds a layer under a name of its own and returns its index.
+    /// Adds a layer with a given name and returns its index.
     ///
     /// # Errors
-    /// [`Error::Layer`] when the inputs do not fit the layer, or the name is taken or empty.
+    /// [`Error::Layer`] when the layer does not accept the inputs, or the name is taken or empty.
     pub fn add_named(&mut self, name: impl Into<String>, layer: impl Into<Layer>, inputs: &[usize]) -> Result<usize> {
         self.add_node(name.into(), layer.into(), inputs, None)
     }
 
-    /// Calls a layer added before, number `called`, once more, on other inputs: both calls have the same weights, whose
-    /// gradient is the sum of those of all calls.
+    /// Calls the previously added layer `called` again, on other inputs: both calls share the same weights, whose gradient
+    /// is the sum over all calls.
     ///
     /// ```
     /// use lucida::nn::layers::Input;
@@ -431,8 +432,8 @@ impl NetworkBuilder {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Layer`] as [`add_named`](Self::add_named); [`build`](Self::build) refuses inputs for which the layer would
-    /// have weights of another shape.
+    /// [`Error::Layer`] as [`add_named`](Self::add_named); [`build`](Self::build) rejects inputs for which the layer's
+    /// weights would have a different shape.
     ///
     /// # Panics
     /// When `called` is not the index of a layer.
@@ -442,7 +443,7 @@ impl NetworkBuilder {
         self.add_node(name.into(), called.layer.clone(), inputs, Some(owner))
     }
 
-    /// Adds a layer in place of one of another network: it has the same name and shares weights as that one does.
+    /// Adds a layer that replaces a node of another network: it has the same name and shares weights in the same way.
     pub(crate) fn add_copy(&mut self, node: &Node, layer: Layer, inputs: &[usize]) -> Result<usize> {
         self.add_node(node.name.clone(), layer, inputs, node.weights_of.clone())
     }
@@ -465,13 +466,13 @@ impl NetworkBuilder {
         if !self.names.insert(name.clone()) {
             return Err(Error::layer(name, "there is another layer of this name"));
         }
-        // The weights are named after that layer, so no other may be, even where it is not part of the network.
+        // The weights are named after that layer, so its name is taken even if the layer is not part of the network.
         self.names.extend(weights_of.clone());
         self.nodes.push(Node { name, layer, inputs: inputs.to_vec(), shape, weights: 0..0, weights_of, shared: false });
         Ok(self.nodes.len() - 1)
     }
 
-    /// The shape of the output of a layer added before.
+    /// The output shape of a previously added layer.
     ///
     /// # Panics
     /// When `node` is not the index of a layer.
@@ -479,7 +480,7 @@ impl NetworkBuilder {
         &self.nodes[node].shape
     }
 
-    /// Finishes the network, with weights drawn from `seed` as each layer's initializers say.
+    /// Builds the network, with weights drawn from `seed` by each layer's initializers.
     ///
     /// # Errors
     /// [`Error::Argument`] when there is no output or no input; [`Error::Limit`] when there are too many weights.
@@ -489,7 +490,7 @@ impl NetworkBuilder {
         Ok(network)
     }
 
-    /// Finishes the network with weights of zero.
+    /// Builds the network with zero weights.
     fn finish(mut self, outputs: &[usize]) -> Result<Network> {
         if outputs.is_empty() || outputs.iter().any(|&output| output >= self.nodes.len()) {
             return Err(Error::argument(format!("network {} has no output", self.name)));
@@ -533,7 +534,7 @@ impl NetworkBuilder {
 }
 
 impl Node {
-    /// The activation at the layer's end.
+    /// The activation at the end of the layer.
     pub fn activation(&self) -> ActivationKind {
         self.layer.spec().activation()
     }

@@ -1,12 +1,12 @@
-//! A graph of ONNX operators, apart from the file that it is written to: what layers are in ONNX.
+//! A graph of ONNX operators, independent of the file format: the ONNX form of layers.
 //!
-//! Images have their channels first in it: (batch, channel, row, column).
+//! Images are channels-first: (batch, channel, row, column).
 
 use std::collections::HashSet;
 
 use super::shape::Shape;
 
-/// A setting of an operator.
+/// An attribute of an operator.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum OnnxAttribute {
     Int(i64),
@@ -16,16 +16,16 @@ pub(crate) enum OnnxAttribute {
 }
 
 impl OnnxAttribute {
-    /// Sizes, or a permutation of axes.
+    /// Creates a list attribute, such as sizes or a permutation of axes.
     pub(crate) fn ints<const N: usize>(values: [usize; N]) -> Self {
         Self::Ints(values.map(|value| value as i64).to_vec())
     }
 }
 
-/// Settings by their names.
+/// Attributes with their names.
 pub(crate) type OnnxAttributes = Vec<(&'static str, OnnxAttribute)>;
 
-/// An operator between tensors.
+/// An operator and the tensors that it reads and writes.
 #[derive(Debug)]
 pub(crate) struct OnnxNode {
     pub(crate) name: String,
@@ -42,11 +42,11 @@ pub(crate) enum OnnxValues {
     Ints(Vec<i64>),
 }
 
-/// A tensor that is not a weight of the network, such as the pixels of a border.
+/// A tensor that is not a weight of the network, such as the amounts of a padding.
 #[derive(Debug)]
 pub(crate) struct OnnxConstant {
     pub(crate) name: String,
-    /// None for a single value.
+    /// Empty for a scalar.
     pub(crate) dims: Vec<usize>,
     pub(crate) values: OnnxValues,
 }
@@ -54,26 +54,26 @@ pub(crate) struct OnnxConstant {
 /// Operators, and the tensors between them.
 #[derive(Debug)]
 pub(crate) struct OnnxGraph {
-    /// Names and shapes, without the batch.
+    /// Names and shapes, without the batch axis.
     pub(crate) inputs: Vec<(String, Shape)>,
     pub(crate) outputs: Vec<(String, Shape)>,
     pub(crate) nodes: Vec<OnnxNode>,
     pub(crate) constants: Vec<OnnxConstant>,
-    /// Weights that an operator takes and the layer does not have, such as the factors of a batch normalization without
-    /// them: name, values.
+    /// Weights that an operator requires and the layer lacks, such as the scale of a batch normalization without one: name,
+    /// values.
     pub(crate) filled: Vec<(String, Vec<f32>)>,
-    /// All names of tensors.
+    /// All tensor names in use.
     names: HashSet<String>,
 }
 
 impl OnnxGraph {
-    /// A graph without operators, whose tensors are not to have these names.
+    /// Creates a graph without operators in which these tensor names are taken.
     pub(crate) fn new(names: HashSet<String>) -> Self {
         let (inputs, outputs, nodes) = (Vec::new(), Vec::new(), Vec::new());
         Self { inputs, outputs, nodes, constants: Vec::new(), filled: Vec::new(), names }
     }
 
-    /// This name, with underscores behind it if a tensor has it.
+    /// Returns the name, with underscores appended while it is taken.
     pub(crate) fn free(&mut self, mut name: String) -> String {
         while self.names.contains(&name) {
             name.push('_');
@@ -82,7 +82,7 @@ impl OnnxGraph {
         name
     }
 
-    /// Adds a list of whole numbers under a name like this one, and returns it.
+    /// Adds a list of integers under a name based on this one, and returns the name.
     pub(crate) fn ints(&mut self, name: String, values: Vec<i64>) -> String {
         let name = self.free(name);
         let dims = vec![values.len()];
@@ -103,18 +103,18 @@ impl OnnxGraph {
     }
 }
 
-/// A layer that becomes operators of a graph.
+/// A layer that is exported to operators of a graph.
 pub(crate) struct OnnxLayer<'a> {
     pub(crate) graph: &'a mut OnnxGraph,
     /// Its name in the network.
     pub(crate) name: &'a str,
-    /// The tensors that it takes.
+    /// The input tensors.
     pub(crate) inputs: Vec<String>,
-    /// The shapes of these as the network has them: channels last, without the batch.
+    /// Their shapes in the network: channels last, without the batch axis.
     pub(crate) shapes: Vec<&'a Shape>,
     /// Its weights, in the order of [`LayerSpec::weights`](super::layers::LayerSpec::weights).
     pub(crate) weights: Vec<String>,
-    /// The tensor that holds its values before its activation.
+    /// The tensor for its values before its activation.
     pub(crate) output: String,
 }
 
@@ -129,7 +129,7 @@ impl OnnxLayer<'_> {
         [self.inputs.as_slice(), &self.weights].concat()
     }
 
-    /// A name for a tensor of the layer: `conv2d/pads`.
+    /// An unused tensor name for the layer, such as `conv2d/pads`.
     pub(crate) fn free(&mut self, label: &str) -> String {
         self.graph.free(format!("{}/{label}", self.name))
     }
@@ -141,19 +141,19 @@ impl OnnxLayer<'_> {
         name
     }
 
-    /// Adds a single number and returns its name.
+    /// Adds a scalar and returns its name.
     pub(crate) fn number(&mut self, label: &str, value: f32) -> String {
         self.constant(label, &[], OnnxValues::Floats(vec![value]))
     }
 
-    /// Adds a weight of equal values and returns its name.
+    /// Adds a weight filled with one value and returns its name.
     pub(crate) fn filled(&mut self, label: &str, value: f32, len: usize) -> String {
         let name = self.free(label);
         self.graph.filled.push((name.clone(), vec![value; len]));
         name
     }
 
-    /// A weight of one value per channel, to be broadcast over the pixels that follow the channels in a graph.
+    /// A weight with one value per channel, shaped to broadcast over the pixels, which follow the channels in a graph.
     pub(crate) fn channels_first_weight(&mut self, index: usize) -> String {
         let weight = self.weights[index].clone();
         if self.shapes[0].as_image().is_none() {
@@ -164,7 +164,7 @@ impl OnnxLayer<'_> {
         self.intermediate(&label, "Unsqueeze", vec![weight, axes], vec![])
     }
 
-    /// Adds an operator whose result others of the layer take, and returns the tensor.
+    /// Adds an operator whose result is used inside the layer, and returns the tensor.
     pub(crate) fn intermediate(
         &mut self,
         label: &str,
@@ -177,7 +177,7 @@ impl OnnxLayer<'_> {
         tensor
     }
 
-    /// Adds the operator whose result is the layer's.
+    /// Adds the operator whose result is the layer's output.
     pub(crate) fn result(&mut self, op: &'static str, inputs: Vec<String>, attributes: OnnxAttributes) {
         self.graph.node(self.name, op, inputs, &self.output, attributes);
     }

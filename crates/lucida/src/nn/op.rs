@@ -1,7 +1,7 @@
-//! The seam between layers and plans: a layer that is prepared to compute.
+//! The interface between layers and plans: a layer that is prepared to compute.
 //!
-//! Layers make operations ([`LayerSpec::prepare`](super::layers::LayerSpec::prepare)), plans run them. This file knows
-//! neither.
+//! Layers create operations ([`LayerSpec::prepare`](super::layers::LayerSpec::prepare)), plans run them. This module
+//! depends on neither.
 
 use lucida_kernels::ops::{Pointwise, Update};
 use lucida_kernels::{Buffer, ChannelMap, Cpu};
@@ -12,99 +12,99 @@ use super::shape::Shape;
 use super::weight::Weight;
 use crate::core::{Purpose, Rng};
 
-/// What a layer is prepared for.
+/// The configuration a layer is prepared for.
 #[derive(Debug, Clone)]
 pub struct OpConfig<'a> {
-    /// What to run on.
+    /// The processor to run on.
     pub cpu: Cpu,
-    /// The largest batch.
+    /// The maximum batch size.
     pub batch: usize,
     /// The shapes of the inputs.
     pub inputs: &'a [Shape],
     /// The shape of the output.
     pub output: &'a Shape,
-    /// Whether to behave as in training (dropout drops, batch normalization uses the batch).
+    /// Whether to run in training mode (dropout is active, batch normalization uses batch statistics).
     pub training: bool,
     /// The gradients that the backward pass computes.
     pub gradients: WantedGradients,
-    /// Whether equal patches must give equal sums to the bit: see [`PlanBuilder::exact`](super::PlanBuilder::exact).
+    /// Whether equal patches must give bitwise equal sums: see [`PlanBuilder::exact`](super::PlanBuilder::exact).
     pub exact: bool,
-    /// How the backward pass goes through activations.
+    /// How the backward pass treats activations.
     pub rule: BackwardRule,
 }
 
 /// The gradients that an operation's backward pass computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WantedGradients {
-    /// That of any input.
+    /// The gradient of any input.
     pub inputs: bool,
-    /// That of any weight.
+    /// The gradient of any weight.
     pub weights: bool,
 }
 
-/// Layers that an operation can compute along with its own, while values are in registers.
+/// Neighboring layers that an operation can fuse, while values are in registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Fusible {
-    /// The ReLU that follows.
+    /// A ReLU after the operation.
     pub relu: bool,
-    /// Any activation that works on each value by itself; outside of training.
+    /// Any elementwise activation after it; in inference only.
     pub activation: bool,
-    /// The maxima of windows of 2x2, side by side, that follow the ReLU, if any.
+    /// A 2x2 max pooling with stride two after the ReLU, if any.
     pub max_pooling: bool,
-    /// A factor and a shift for each channel, that follow.
+    /// A scale and a shift per channel after it.
     pub affine: bool,
-    /// The addition of another value that follows these, as at the end of a residual block; outside of training.
+    /// The addition of another value after these, as at the end of a residual block; in inference only.
     pub residual: bool,
-    /// The border of zeros before it.
+    /// Zero padding before it.
     pub padding: bool,
     /// The backward pass of the ReLU before it.
     pub relu_before: ReluBefore,
-    /// The addition of a [`ChannelMap`] of the input to the input's gradient.
+    /// The addition of a [`ChannelMap`] of the input to the gradient of the input.
     pub linear_gradient: bool,
 }
 
-/// How an operation can do the backward pass of the ReLU whose output is its only input.
+/// How an operation can fuse the backward pass of the ReLU whose output is its only input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReluBefore {
-    /// It cannot.
+    /// Not at all.
     #[default]
     No,
-    /// What it adds to the gradient passes the ReLU; what was there before does not.
+    /// The gradient that it adds is masked by the ReLU; the gradient already accumulated is not.
     OwnGradient,
-    /// So does what was there before.
+    /// The accumulated gradient is masked as well.
     WholeGradient,
 }
 
-/// Layers that an operation computes along with its own.
+/// Neighboring layers that are fused into an operation.
 #[derive(Debug, Default)]
 pub struct Fused {
-    /// The activation that follows. If it is a ReLU, the backward passes get the gradient from before it; with any other
-    /// there are none.
+    /// The activation after it. If it is a ReLU, the backward passes receive the gradient before it; with any other there
+    /// is no backward pass.
     pub activation: Option<Pointwise>,
-    /// The maxima of windows of 2x2 that follow the ReLU, if any: the output is theirs, and the backward passes get their
+    /// A 2x2 max pooling after the ReLU, if any: the output is that of the pooling, and the backward passes receive its
     /// gradient.
     pub max_pooling: bool,
-    /// The factor and the shift of each channel that follow, with fixed weights. Their weights come after the layer's own;
-    /// they are computed in the forward pass alone.
+    /// The scale and the shift per channel after it, with fixed weights. These weights follow the layer's own; only the
+    /// forward pass computes them.
     pub affine: Option<Box<dyn ChannelAffine>>,
-    /// Whether input 1, of the output's shape, is added before the activation.
+    /// Whether input 1, with the shape of the output, is added before the activation.
     pub residual: bool,
-    /// The zeros around input 0, `[[top, bottom], [left, right]]` pixels, that the shapes of [`OpConfig`] count in.
+    /// The zero padding of input 0, `[[top, bottom], [left, right]]` in pixels, which the shapes of [`OpConfig`] include.
     pub padding: Option<[[usize; 2]; 2]>,
-    /// The backward pass of the ReLU whose output is the only input.
+    /// Whether the backward pass of the ReLU whose output is the only input is fused.
     pub relu_before: bool,
 }
 
 impl Fused {
-    /// Whether a ReLU follows.
+    /// Whether the activation is a ReLU.
     pub fn relu(&self) -> bool {
         self.activation == Some(Pointwise::Relu)
     }
 }
 
-/// A layer that multiplies each channel by a factor and adds a shift, as a batch normalization with fixed statistics does.
+/// A layer that scales and shifts each channel, such as a batch normalization with fixed statistics.
 pub trait ChannelAffine: std::fmt::Debug + Send {
-    /// The factor and the shift of each channel (channels), from the layer's weights.
+    /// Computes the scale and the shift of each channel (channels) from the layer's weights.
     fn factor_and_shift(&self, weights: &[Weight], factor: &mut [f32], shift: &mut [f32]);
 }
 
@@ -116,26 +116,26 @@ pub struct Inputs<'a> {
     pub(crate) samples: Samples,
 }
 
-/// Where a step finds a value or puts it.
+/// Where a step reads or writes a value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StepSlot {
     pub(crate) buffer: usize,
-    /// Its length for one sample.
+    /// Its length per sample.
     pub(crate) len: usize,
-    /// Whether the buffer holds it for the whole batch, rather than for the samples at hand.
+    /// Whether the buffer holds the whole batch, instead of the current samples only.
     pub(crate) whole: bool,
 }
 
-/// The samples that a step computes at a time.
+/// The samples that a step processes at a time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Samples {
-    /// The first, counted over the batch.
+    /// The index of the first sample in the batch.
     pub(crate) first: usize,
     pub(crate) count: usize,
 }
 
 impl StepSlot {
-    /// The floats of these samples in the buffer.
+    /// The range of these samples in the buffer.
     pub(crate) fn range(self, samples: Samples) -> std::ops::Range<usize> {
         let start = if self.whole { samples.first * self.len } else { 0 };
         start..start + samples.count * self.len
@@ -155,26 +155,26 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// What the random numbers of a training step are drawn from.
+/// The seed of the random numbers of a training step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepSeed {
     /// The seed of the run.
     pub seed: u64,
-    /// How many samples were trained on before this batch: each sample of a run draws from its own part of the stream.
+    /// Number of training samples before this batch: each sample of a run has its own part of the random stream.
     pub first_sample: u64,
 }
 
-/// What a layer's random numbers in a training step are drawn from.
+/// The seed of a layer's random numbers in a training step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerSeed {
     pub(crate) step: StepSeed,
-    /// The layer's number in its network: each draws from a stream of its own.
+    /// The layer's index in its network: each layer has its own stream.
     pub(crate) layer: usize,
 }
 
 impl LayerSeed {
-    /// Random numbers from the position of the batch's first sample, where each sample draws `per_sample` words of 32 bits.
-    /// A sample draws the same numbers however the samples are spread over batches, threads or machines.
+    /// Returns a generator positioned at the batch's first sample, where each sample draws `per_sample` 32-bit words. A
+    /// sample draws the same numbers regardless of how samples are split into batches, threads or machines.
     pub fn rng(self, per_sample: usize) -> Rng {
         let Self { step, layer } = self;
         Rng::keyed(step.seed, Purpose::Layer, layer).at(u128::from(step.first_sample) * per_sample as u128)
@@ -183,21 +183,21 @@ impl LayerSeed {
 
 /// A forward pass.
 pub struct Forward<'a> {
-    /// Samples in this batch.
+    /// Number of samples in this batch.
     pub batch: usize,
     /// The inputs.
     pub inputs: Inputs<'a>,
     /// The layer's weights.
     pub weights: &'a [Weight],
-    /// In training, what random numbers are drawn from.
+    /// The seed of random numbers, in training.
     pub seed: Option<LayerSeed>,
-    /// The part in distributed training.
+    /// This process's part in distributed training.
     pub shard: Option<Shard<'a>>,
 }
 
-/// A backward pass. What an operation has not asked for in [`Op::backward_needs`] may be overwritten already.
+/// The arguments of a backward pass. Values that [`Op::backward_needs`] does not request may have been overwritten.
 pub struct Backward<'a> {
-    /// Samples in this batch.
+    /// Number of samples in this batch.
     pub batch: usize,
     /// The inputs of the forward pass.
     pub inputs: Inputs<'a>,
@@ -207,14 +207,13 @@ pub struct Backward<'a> {
     pub output: &'a [f32],
     /// The gradient of the output.
     pub grad_output: &'a [f32],
-    /// What is added to the gradient of the input where [`Fusible::linear_gradient`] says that it can be: the input itself,
-    /// mapped.
+    /// A map of the input that is added to the gradient of the input, if supported by [`Fusible::linear_gradient`].
     pub linear_gradient: Option<&'a ChannelMap>,
-    /// The part in distributed training.
+    /// This process's part in distributed training.
     pub shard: Option<Shard<'a>>,
 }
 
-/// What the backward passes of an operation read of the forward pass.
+/// The values of the forward pass that the backward passes read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackwardNeeds {
     /// The inputs.
@@ -223,53 +222,53 @@ pub struct BackwardNeeds {
     pub output: bool,
 }
 
-/// The algorithms of an operation and what they cost.
+/// The algorithms of an operation and their cost.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct OpStats {
-    /// The algorithm of the forward pass, where there is a choice.
+    /// The algorithm of the forward pass, if there is a choice.
     pub forward: Option<&'static str>,
-    /// That of the backward pass to the inputs.
+    /// The algorithm of the gradient of the inputs.
     pub backward_input: Option<&'static str>,
-    /// That of the backward pass to the weights.
+    /// The algorithm of the gradient of the weights.
     pub backward_weights: Option<&'static str>,
-    /// Multiplications and additions of a pass by its definition, for one sample; zero where they do not matter.
+    /// Multiplications and additions of a pass for one sample, by definition; zero if negligible.
     pub operations: f64,
-    /// How fast the matrix products of the three passes are, where they are timed apart from what is around them: those that
-    /// are computed, in multiplications and additions a second.
+    /// Speed of the matrix products of the three passes, if they are timed separately: operations performed, in
+    /// multiplications and additions per second.
     pub product_rates: [Option<f64>; 3],
 }
 
 /// A layer that is prepared to compute, in one configuration.
 ///
-/// The passes of one step come in order: forward, then backward to the weights, then backward to each input; where it
-/// [`updates`](Self::updates) a weight, to each input first. An operation may keep state from one to the next.
+/// The passes of a step run in this order: forward, gradient of the weights, gradient of each input; with a weight that it
+/// [`updates`](Self::updates), the gradients of the inputs come first. An operation may keep state between passes.
 pub trait Op: Send {
-    /// Takes note of weights that have changed.
+    /// Called when weights have changed.
     fn set_weights(&mut self, _weights: &[Weight]) {}
 
     /// Computes the output.
     fn forward(&mut self, pass: &Forward, output: &mut [f32]);
 
-    /// What the backward passes read.
+    /// The values that the backward passes read.
     fn backward_needs(&self) -> BackwardNeeds {
         BackwardNeeds { inputs: false, output: false }
     }
 
-    /// The gradient of input `index`, added to `grad_input` when `accumulate`, written over it otherwise.
+    /// Computes the gradient of input `index`, adding it to `grad_input` when `accumulate`, and overwriting it otherwise.
     fn backward_input(&mut self, pass: &Backward, index: usize, grad_input: &mut [f32], accumulate: bool);
 
-    /// The gradients of the weights, written over `gradients`: one for each of the layer's weights, empty where none is
-    /// wanted.
+    /// Computes the gradients of the weights, overwriting `gradients`: one for each of the layer's weights, empty if not
+    /// requested.
     fn backward_weights(&mut self, _pass: &Backward, _gradients: &mut [Vec<f32>]) {}
 
-    /// The weight, by its number among the layer's, on which it can make the optimizer's step while it computes the
+    /// The index, among the layer's weights, of a weight that it can update with the optimizer while it computes the
     /// gradient.
     fn updates(&self) -> Option<usize> {
         None
     }
 
-    /// Makes the step `update` on that weight, whose gradient is written nowhere; otherwise as
-    /// [`backward_weights`](Self::backward_weights), but after the passes to the inputs. `pass` has no weights.
+    /// Applies `update` to that weight without storing its gradient; otherwise as
+    /// [`backward_weights`](Self::backward_weights), but after the gradients of the inputs. `pass` has no weights.
     fn backward_update(
         &mut self,
         _pass: &Backward,
@@ -280,15 +279,15 @@ pub trait Op: Send {
         unreachable!("only for an operation that updates a weight");
     }
 
-    /// From now on, whether it times its matrix products for [`stats`](Self::stats); times taken before are forgotten.
+    /// Enables or disables timing of matrix products for [`stats`](Self::stats), and resets the times.
     fn set_timed(&mut self, _timed: bool) {}
 
-    /// Its algorithms and what they cost.
+    /// Its algorithms and their cost.
     fn stats(&self) -> OpStats {
         OpStats::default()
     }
 
-    /// Brings weights up to date that follow the data and not the gradient (the moving statistics of a batch
-    /// normalization) after a forward pass in training.
+    /// Updates weights that depend on the data instead of the gradient (the moving statistics of a batch normalization),
+    /// after a forward pass in training.
     fn update_statistics(&mut self, _weights: &mut [Weight]) {}
 }

@@ -1,4 +1,4 @@
-//! How weights follow their gradients.
+//! Optimizers: how gradients update weights.
 
 use lucida_kernels::ops::{AdamStep, RmspropStep, SgdStep, Update};
 use lucida_kernels::{Buffer, Cpu};
@@ -20,66 +20,66 @@ use crate::Result;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "name")]
 pub enum Optimizer {
-    /// Gradient descent, with momentum if it is not zero: `v = momentum v - rate g; w += v`, or with Nesterov's
-    /// look-ahead `w += momentum v - rate g`.
+    /// Gradient descent, with momentum if it is not zero: `v = momentum v - rate g; w += v`, or with Nesterov momentum
+    /// `w += momentum v - rate g`.
     Sgd {
-        /// Decay of the velocity.
+        /// Momentum: the decay of the velocity.
         momentum: f32,
-        /// Look ahead.
+        /// Whether to use Nesterov momentum.
         nesterov: bool,
     },
     /// `v = rho v + (1 - rho) g^2; w -= rate g / sqrt(v + epsilon)` (Tieleman and Hinton, 2012).
     Rmsprop {
         /// Decay of the mean square.
         rho: f32,
-        /// Added under the root.
+        /// Added under the square root.
         epsilon: f32,
     },
-    /// Adam (Kingma and Ba, 2015), in the form of their section 2: the bias corrections are in the rate, and epsilon
-    /// is added to the uncorrected root.
+    /// Adam (Kingma and Ba, 2015), in the form of their section 2: bias correction is part of the rate, and epsilon is
+    /// added to the uncorrected square root.
     Adam {
         /// Decay of the first moment.
         beta_1: f32,
         /// Decay of the second moment.
         beta_2: f32,
-        /// Added to the root.
+        /// Added to the square root.
         epsilon: f32,
     },
-    /// Adam with weight decay that does not pass through the moments (Loshchilov and Hutter, 2019).
+    /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
     AdamW {
         /// Decay of the first moment.
         beta_1: f32,
         /// Decay of the second moment.
         beta_2: f32,
-        /// Added to the root.
+        /// Added to the square root.
         epsilon: f32,
-        /// The share of each weight, times the rate, that a step takes away.
+        /// The weight decay: each step subtracts this times the learning rate times the weight.
         weight_decay: f32,
     },
 }
 
 impl Optimizer {
-    /// Plain gradient descent.
+    /// Plain gradient descent, without momentum.
     pub fn sgd() -> Self {
         Self::Sgd { momentum: 0.0, nesterov: false }
     }
 
-    /// RMSprop with Keras's constants.
+    /// RMSprop with Keras's defaults.
     pub fn rmsprop() -> Self {
         Self::Rmsprop { rho: 0.9, epsilon: 1e-7 }
     }
 
-    /// Adam with Keras's constants.
+    /// Adam with Keras's defaults.
     pub fn adam() -> Self {
         Self::Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }
     }
 
-    /// AdamW with Keras's constants.
+    /// AdamW with Keras's defaults.
     pub fn adam_w() -> Self {
         Self::AdamW { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, weight_decay: 0.004 }
     }
 
-    /// Adam or AdamW with this weight decay; others stay as they are.
+    /// Adam or AdamW with this weight decay; other optimizers are unchanged.
     #[must_use]
     pub fn with_weight_decay(self, weight_decay: f32) -> Self {
         match self {
@@ -90,7 +90,7 @@ impl Optimizer {
         }
     }
 
-    /// Tensors of state for each weight.
+    /// Number of state tensors per weight.
     fn slots(&self) -> usize {
         match self {
             Self::Sgd { momentum, .. } => usize::from(*momentum != 0.0),
@@ -100,7 +100,7 @@ impl Optimizer {
     }
 }
 
-/// The state of an optimizer for one network: its hyperparameters, the number of steps, and the moments of each weight.
+/// The state of an optimizer for one network: its hyperparameters, the step count, and the moments of each weight.
 ///
 /// ```
 /// use lucida::nn::OptimizerState;
@@ -117,7 +117,7 @@ impl Optimizer {
 pub struct OptimizerState {
     optimizer: Optimizer,
     steps: u64,
-    /// For each trainable weight of the network, by index: its slots.
+    /// For each weight of the network: its state tensors, if it is trainable.
     slots: Vec<Vec<Buffer>>,
 }
 
@@ -131,17 +131,17 @@ impl OptimizerState {
         Self { optimizer, steps: 0, slots: slots.collect() }
     }
 
-    /// Steps made so far.
+    /// Number of steps so far.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The moments of each weight, to be stored.
+    /// The moments of each weight, for storing.
     pub(crate) fn slots(&self) -> &[Vec<Buffer>] {
         &self.slots
     }
 
-    /// A state that was stored: the steps, and a way to fill the moments of each weight.
+    /// Restores a stored state: the step count, and the moments of each weight through `fill`.
     pub(crate) fn restore(
         &mut self,
         steps: u64,
@@ -154,13 +154,13 @@ impl OptimizerState {
         Ok(())
     }
 
-    /// The number of steps of another state, and its moments, one after another.
+    /// Restores the step count and the moments of another state, in order.
     pub(crate) fn restore_with(&mut self, steps: u64, fill: impl FnMut(&mut [f32])) {
         self.steps = steps;
         self.slots.iter_mut().flatten().map(|slot| &mut slot[..]).for_each(fill);
     }
 
-    /// Changes the weights by one step. `gradients` has one for each weight of the network, empty where there is none.
+    /// Updates the weights by one step. `gradients` has one entry per weight of the network, empty where there is none.
     ///
     /// # Panics
     /// When the state was made for another network.
@@ -168,7 +168,7 @@ impl OptimizerState {
         self.apply_at(cpu, network, gradients, |_| rate);
     }
 
-    /// As [`apply`](Self::apply), with a learning rate for each weight, by its number.
+    /// As [`apply`](Self::apply), with a learning rate per weight, by its index.
     ///
     /// # Panics
     /// When the state was made for another network.
@@ -177,7 +177,7 @@ impl OptimizerState {
         self.apply_to(cpu, network, gradients, rate, |_| true);
     }
 
-    /// Begins a step on this network.
+    /// Starts a step on this network.
     ///
     /// # Panics
     /// When the state was made for another network.
@@ -186,7 +186,7 @@ impl OptimizerState {
         self.steps += 1;
     }
 
-    /// The part of the step that changes the weights that `includes` names.
+    /// Updates the weights that `includes` selects, as a part of the step.
     pub(super) fn apply_to(
         &mut self,
         cpu: Cpu,
@@ -202,7 +202,7 @@ impl OptimizerState {
         }
     }
 
-    /// The step on weight `index`, at this learning rate.
+    /// The update of weight `index` with this learning rate.
     pub(super) fn update(&mut self, index: usize, rate: f64) -> Update<'_> {
         let (slots, steps) = (&mut self.slots[index][..], self.steps);
         match (self.optimizer, slots) {
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::nn::layers::Dense;
 
-    /// One unit without bias: a single weight, and a gradient that we choose.
+    /// A single unit without bias: one weight, with given gradients.
     fn follow(optimizer: Optimizer, rate: f64, start: f32, gradients: &[f32]) -> f32 {
         let layers = [Dense::new(1).without_bias().into()];
         let mut network = Network::sequential("one", [1], layers, 0).unwrap();

@@ -1,4 +1,4 @@
-//! How the learning rate changes while training.
+//! Learning-rate schedules.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub struct Schedule {
     /// Linear warm-up steps (Goyal et al., 2017).
     #[serde(default)]
     pub warm_up: u64,
-    /// What happens after the warm-up.
+    /// The decay after the warm-up.
     #[serde(default)]
     pub decay: Decay,
 }
@@ -31,22 +31,21 @@ pub struct Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decay {
-    /// It does not.
+    /// No decay.
     #[default]
     Constant,
-    /// It is multiplied by `factor` after each `every` steps.
+    /// Multiplies the learning rate by `factor` after every `every` steps.
     Step {
         /// Steps between two changes.
         every: u64,
-        /// What the rate is multiplied with.
+        /// The factor of each decay.
         factor: f64,
     },
-    /// It follows half a cosine down to `end` times the rate over `steps` steps, then stays (Loshchilov and Hutter,
-    /// 2017).
+    /// Cosine decay to `end` times the learning rate over `steps` steps, constant afterwards (Loshchilov and Hutter, 2017).
     Cosine {
-        /// Steps until the end, counted after the warm-up.
+        /// Number of decay steps, counted after the warm-up.
         steps: u64,
-        /// The part of the rate that is left.
+        /// The final fraction of the learning rate.
         end: f64,
     },
 }
@@ -74,7 +73,7 @@ impl Schedule {
         Self { rate, warm_up: 0, decay: Decay::Step { every, factor } }
     }
 
-    /// The same after a linear warm-up of `steps` steps.
+    /// The same schedule after a linear warm-up of `steps` steps.
     #[must_use]
     pub fn with_warm_up(self, steps: u64) -> Self {
         Self { warm_up: steps, ..self }

@@ -1,4 +1,4 @@
-//! The shape of what flows between layers.
+//! The shapes of the tensors between layers.
 
 use std::fmt;
 
@@ -33,13 +33,13 @@ impl Shape {
         &self.0
     }
 
-    /// The number of values of one sample.
+    /// Number of values per sample.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.0.iter().product()
     }
 
-    /// The number of values of one sample, unless it is more than fits a `usize`.
+    /// Number of values per sample, or `None` if it overflows a `usize`.
     pub fn checked_len(&self) -> Option<usize> {
         self.0.iter().try_fold(1_usize, |len, &size| len.checked_mul(size))
     }
@@ -62,7 +62,7 @@ impl Shape {
         self.0.last().copied().unwrap_or(1)
     }
 
-    /// As Keras writes it, the batch as `None`: `(None, 28, 28, 1)`.
+    /// In Keras's notation, with the batch as `None`: `(None, 28, 28, 1)`.
     pub fn with_batch(&self) -> String {
         let sizes: Vec<_> = self.0.iter().map(usize::to_string).collect();
         format!("(None, {})", sizes.join(", "))

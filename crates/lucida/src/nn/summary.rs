@@ -1,4 +1,4 @@
-//! A network as a table.
+//! A network summary as a table.
 
 use super::{Layer, Network};
 
@@ -58,7 +58,7 @@ pub fn summary(network: &Network) -> String {
     text
 }
 
-/// A number in groups of three digits: `113,514`.
+/// A number with thousands separators: `113,514`.
 pub fn thousands(count: usize) -> String {
     let digits = count.to_string();
     let groups: Vec<&str> =
@@ -78,7 +78,7 @@ fn size(count: usize) -> String {
     format!("{size:.2} GB")
 }
 
-/// A number of things: `1 image`, `2,000 images`, `3 classes`.
+/// A number with a noun: `1 image`, `2,000 images`, `3 classes`.
 pub fn counted(count: usize, thing: &str) -> String {
     let ending = match count {
         1 => "",

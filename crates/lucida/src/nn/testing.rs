@@ -1,4 +1,4 @@
-//! What the tests of the layers share.
+//! Helpers shared by the tests of the layers.
 
 use super::layers::{Input, Layer};
 use super::{Network, Plan, Shape, StepSeed, TensorRef, check_gradients};
@@ -8,7 +8,7 @@ pub(crate) fn check_layer(layer: impl Into<Layer>, shapes: &[Shape]) {
     check_gradients(layer, shapes).unwrap();
 }
 
-/// Checks that a layer refuses inputs of these shapes with a message that says all of `parts`.
+/// Checks that a layer rejects inputs of these shapes with a message that contains all of `parts`.
 pub(crate) fn refuses(layer: impl Into<Layer>, shapes: &[Shape], parts: &[&str]) {
     let layer = layer.into();
     let message = layer.spec().output_shape(shapes).unwrap_err();
@@ -17,7 +17,7 @@ pub(crate) fn refuses(layer: impl Into<Layer>, shapes: &[Shape], parts: &[&str])
     }
 }
 
-/// The output of a layer in training.
+/// The output of a layer in training mode.
 pub(crate) fn run_training(
     layer: impl Into<Layer>,
     shape: &Shape,
@@ -32,9 +32,8 @@ pub(crate) fn run_training(
     plan.output(0).to_vec()
 }
 
-/// The output of a layer that joins an image of two pixels and two channels with one of one pixel, and the gradients of
-/// both for a gradient of the output of 1, 2, 3, 4: for layers that finite differences cannot check, as they have kinks
-/// or poles.
+/// The output of a layer that merges an image of two pixels and two channels with one of one pixel, and both input
+/// gradients for an output gradient of 1, 2, 3, 4: for layers with kinks or poles, which finite differences cannot check.
 pub(crate) fn merged(layer: impl Into<Layer>, inputs: [&[f32]; 2]) -> (Vec<f32>, [Vec<f32>; 2]) {
     let mut builder = Network::builder("merged");
     let image = builder.add(Input::new([1, 2, 2]), &[]).unwrap();
@@ -51,7 +50,7 @@ pub(crate) fn merged(layer: impl Into<Layer>, inputs: [&[f32]; 2]) -> (Vec<f32>,
     (output, [0, 1].map(|index| plan.input_gradient_at(index).unwrap().to_vec()))
 }
 
-/// The output of a layer that joins two inputs of these shapes.
+/// The output of a layer that merges two inputs of these shapes.
 pub(crate) fn merged_of(layer: impl Into<Layer>, shapes: [&[usize]; 2], inputs: [&[f32]; 2]) -> Vec<f32> {
     let mut builder = Network::builder("merged");
     let inputs_of = shapes.map(|shape| builder.add(Input::new(Shape::from(shape)), &[]).unwrap());

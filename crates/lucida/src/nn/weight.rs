@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Initializer;
 
-/// What a layer says about one of its weights before it exists.
+/// The specification of one of a layer's weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightSpec {
-    /// Its name within the layer, as Keras has it: `kernel`, `bias`, `gamma`.
+    /// Its name within the layer, as in Keras: `kernel`, `bias`, `gamma`.
     pub name: &'static str,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// How it starts.
+    /// Its initializer.
     pub initializer: Initializer,
-    /// Whether gradient descent changes it. (The moving statistics of a batch normalization are not trainable.)
+    /// Whether gradient descent updates it. (The moving statistics of a batch normalization are not trainable.)
     pub trainable: bool,
 }
 
-/// One weight: a named tensor. Clones share its values until one of them is changed, so that a network is cheap to clone.
+/// A weight: a named tensor. Clones share its values until one of them is changed, so cloning a network is cheap.
 #[derive(Debug, Clone)]
 pub struct Weight {
     name: String,
@@ -28,8 +28,8 @@ pub struct Weight {
     version: u64,
 }
 
-/// Versions are unique in the process, so that a plan that has packed a weight can tell at a glance whether it is still
-/// the same, even when it is handed another network.
+/// Versions are unique within the process, so that a plan that has packed a weight can cheaply check whether it is
+/// unchanged, even when it is given another network.
 fn next_version() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -52,18 +52,18 @@ impl Weight {
         &self.shape
     }
 
-    /// Its values, the last axis first.
+    /// Its values in row-major order.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// Its values, to change. Plans notice and pack them anew; clones keep the values as they were.
+    /// Its values, mutable. Plans detect the change and repack them; clones keep the old values.
     pub fn values_mut(&mut self) -> &mut [f32] {
         self.version = next_version();
         Arc::make_mut(&mut self.values).as_mut_slice()
     }
 
-    /// Whether gradient descent changes it.
+    /// Whether gradient descent updates it.
     pub fn trainable(&self) -> bool {
         self.trainable
     }

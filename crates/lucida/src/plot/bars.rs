@@ -1,4 +1,4 @@
-//! The probabilities of one prediction as bars.
+//! The probabilities of one prediction as a bar chart.
 
 use super::Figure;
 use super::canvas::Anchor;
@@ -12,7 +12,7 @@ const LENGTH: f64 = 220.0;
 const SIZE: f64 = 12.0;
 const LONGEST: f64 = 160.0;
 
-/// Probabilities by class, the likeliest in color.
+/// A bar for each class, with the most probable one highlighted.
 ///
 /// ```
 /// use lucida::plot::Bars;
@@ -31,7 +31,8 @@ pub struct Bars {
 }
 
 impl Bars {
-    /// The classes with their probabilities, 0 to 1, in the order given. What is not finite is written, with no bar.
+    /// Classes with their probabilities, 0 to 1, in the given order. A value that is not finite is written as text, without
+    /// a bar.
     ///
     /// # Errors
     /// [`Error::Argument`] when there are no classes.
@@ -43,28 +44,28 @@ impl Bars {
         Ok(Self { classes, truth: None, title: String::new() })
     }
 
-    /// Keeps the `count` likeliest classes, the likeliest first.
+    /// Keeps the `count` most probable classes, most probable first.
     pub fn top(mut self, count: usize) -> Self {
-        // NaN counts as less than nothing; equal ones keep their order.
+        // NaN sorts last; the sort is stable for equal values.
         let key = |part: f64| if part.is_nan() { f64::NEG_INFINITY } else { part };
         self.classes.sort_by(|a, b| key(b.1).total_cmp(&key(a.1)));
         self.classes.truncate(count.max(1));
         self
     }
 
-    /// The true class: a likeliest class of another name is drawn in the color of a mistake.
+    /// Sets the true class: if the most probable class differs, it is drawn in the color of a mistake.
     pub fn truth(mut self, name: impl Into<String>) -> Self {
         self.truth = Some(name.into());
         self
     }
 
-    /// Text above the bars.
+    /// Sets the title above the bars.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();
         self
     }
 
-    /// The bars as a drawing.
+    /// Renders the chart as a vector figure.
     pub fn figure(&self) -> Figure {
         let names: Vec<_> =
             self.classes.iter().map(|(name, _)| elide(name, SIZE as f32, Weight::Regular, LONGEST as f32)).collect();

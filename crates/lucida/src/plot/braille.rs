@@ -5,8 +5,8 @@ use crate::data::Image;
 /// The bit of each dot of a Braille character, row by row (Unicode, block `Braille Patterns`).
 const DOTS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
-/// An image as lines of Braille characters, each of which stands for two by four pixels: a pixel whose luma is above
-/// `threshold` is a dot. All lines are of one width.
+/// Renders an image as lines of Braille characters, each for two by four pixels: a pixel with a luma above `threshold` is a
+/// dot. All lines have the same width.
 pub fn braille(image: &Image, threshold: u8) -> Vec<String> {
     let gray = image.to_gray();
     let (width, height) = (gray.width(), gray.height());
@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn each_pixel_is_its_dot() {
-        // The Unicode names of the characters number the dots 1, 2, 3 and 7 down the left, 4, 5, 6 and 8 down the right.
+        // The Unicode names number the dots 1, 2, 3 and 7 down the left column, 4, 5, 6 and 8 down the right one.
         let expected = [['⠁', '⠈'], ['⠂', '⠐'], ['⠄', '⠠'], ['⡀', '⢀']];
         for (y, row) in expected.iter().enumerate() {
             for (x, character) in row.iter().enumerate() {

@@ -1,16 +1,16 @@
-//! Drawing on an image: rectangles, lines, discs and text, with smooth edges.
+//! Antialiased drawing on an image: rectangles, lines, discs and text.
 //!
-//! A shape's coverage of a pixel is taken from the distance between the pixel's center and the shape's edge, which for
-//! shapes larger than a pixel cannot be told from the exact area and needs no polygon rasteriser.
+//! The coverage of a pixel is computed from the distance of its center to the shape's edge. For shapes larger than a pixel,
+//! this is indistinguishable from the exact area, and needs no polygon rasterizer.
 
 use super::Rgb;
 use super::text::{Mask, Weight};
 use crate::data::Image;
 
-/// A point in pixels from the top left corner.
+/// A point in pixels from the top left corner: `(x, y)`.
 pub(super) type Point = (f32, f32);
 
-/// How a text lies to its point.
+/// How a text is aligned to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
@@ -28,7 +28,7 @@ impl Canvas {
         Self { image: Image::filled(width, height, &background) }
     }
 
-    /// To draw on an RGB image.
+    /// Draws on an RGB image.
     pub(super) fn on(image: Image) -> Self {
         Self { image }
     }
@@ -44,7 +44,7 @@ impl Canvas {
         }
     }
 
-    /// The pixels whose centers may lie within `reach` of the box between two corners.
+    /// The pixels that may lie within `reach` of the rectangle between two corners.
     fn pixels(&self, (x0, y0): Point, (x1, y1): Point, reach: f32) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         let range = |a: f32, b: f32, size: usize| {
             let from = (a.min(b) - reach).floor().max(0.0) as usize;
@@ -54,7 +54,7 @@ impl Canvas {
         (range(x0, x1, self.image.width()), range(y0, y1, self.image.height()))
     }
 
-    /// Copies an image, each pixel `zoom` by `zoom`, with its top left corner at `(left, top)`; it must fit.
+    /// Copies an image, enlarged `zoom` times, with its top left corner at `(left, top)`; it must fit.
     pub(super) fn paste(&mut self, image: &Image, left: usize, top: usize, zoom: usize) {
         for y in 0..image.height() * zoom {
             for x in 0..image.width() * zoom {
@@ -67,7 +67,8 @@ impl Canvas {
         }
     }
 
-    /// Copies an RGB image as ink on paper: what lies under its light parts is seen through them. It must fit.
+    /// Multiplies an RGB image onto the canvas, like ink on paper: what lies below shows through its light parts. It must
+    /// fit.
     pub(super) fn paste_ink(&mut self, image: &Image, left: usize, top: usize) {
         for y in 0..image.height() {
             for x in 0..image.width() {
@@ -79,7 +80,7 @@ impl Canvas {
         }
     }
 
-    /// A filled rectangle from corner to corner.
+    /// A filled rectangle between two corners.
     pub(super) fn rect(&mut self, from: Point, to: Point, color: Rgb) {
         let (xs, ys) = self.pixels(from, to, 0.0);
         for y in ys {
@@ -101,7 +102,7 @@ impl Canvas {
         }
     }
 
-    /// A line through `points`, round at its ends and corners. One that is level or upright is set on whole pixels.
+    /// A polyline with round caps and joins. A horizontal or vertical line is aligned to whole pixels.
     pub(super) fn line(&mut self, points: &[Point], width: f32, color: Rgb) {
         if let &[(x0, y0), (x1, y1)] = points {
             let thick = width.round().max(1.0);
@@ -122,7 +123,7 @@ impl Canvas {
         if xs.is_empty() || ys.is_empty() {
             return;
         }
-        // The segments overlap at the corners: the coverage is gathered first, so that no pixel is blended twice.
+        // Segments overlap at the corners: the coverage is accumulated first, so that no pixel is blended twice.
         let mut coverage = vec![0.0_f32; xs.len() * ys.len()];
         for pair in points.windows(2) {
             let (columns, rows) = self.pixels(pair[0], pair[1], reach);
@@ -139,14 +140,14 @@ impl Canvas {
         }
     }
 
-    /// A line of text whose baseline passes through `at`; `upwards` turns it a quarter to the left.
+    /// A line of text whose baseline passes through `at`; `upwards` rotates it by 90° counterclockwise.
     pub(super) fn text(&mut self, line: &Line<'_>, at: Point, color: Rgb) {
         let back = match line.anchor {
             Anchor::Start => 0.0,
             Anchor::Middle => super::text::width(line.text, line.size, line.weight) / 2.0,
             Anchor::End => super::text::width(line.text, line.size, line.weight),
         };
-        // Along the line a letter may start anywhere in a pixel; across it, the baseline is set on a whole one.
+        // Along the baseline, a letter may start at a subpixel position; across, the baseline is aligned to a whole pixel.
         let along = if line.upwards { -at.1 - back } else { at.0 - back };
         let mask = Mask::new(line.text, line.size, line.weight, along - along.floor());
         let (mask, x, y) = if line.upwards {
@@ -166,7 +167,7 @@ impl Canvas {
     }
 }
 
-/// A line of text and how it is set.
+/// A line of text and its style.
 pub(super) struct Line<'a> {
     pub(super) text: &'a str,
     pub(super) size: f32,
@@ -175,13 +176,13 @@ pub(super) struct Line<'a> {
     pub(super) upwards: bool,
 }
 
-/// How much of pixel `index` lies between two coordinates.
+/// The covered fraction of pixel `index` between two coordinates.
 fn overlap(index: usize, from: f32, to: f32) -> f32 {
     let start = index as f32;
     (to.min(start + 1.0) - from.max(start)).clamp(0.0, 1.0)
 }
 
-/// The distance from `p` to the segment from `a` to `b`.
+/// The distance of `p` from the segment from `a` to `b`.
 fn distance(p: Point, a: Point, b: Point) -> f32 {
     let (dx, dy) = (b.0 - a.0, b.1 - a.1);
     let length = dx * dx + dy * dy;

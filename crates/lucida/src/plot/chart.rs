@@ -1,4 +1,4 @@
-//! A chart of measured points: one number against another.
+//! A chart of measured points: one quantity over another.
 
 use super::Figure;
 use super::canvas::Anchor;
@@ -13,10 +13,10 @@ const TOP: f64 = 62.0;
 const BOTTOM: f64 = 50.0;
 const TITLE: f64 = 16.0;
 const LABEL: f64 = 12.0;
-/// Labels of points are smaller, so that those of 15 bins do not touch.
+/// Smaller than other labels, so that those of 15 bins do not overlap.
 const POINT_LABEL: f64 = 9.0;
 
-/// A chart of lines, or of dots, over a level axis that may count powers of ten.
+/// A line chart, with or without dots, over a linear or logarithmic x axis.
 ///
 /// ```
 /// use lucida::plot::Chart;
@@ -46,12 +46,12 @@ struct Series {
     name: String,
     points: Vec<(f64, f64)>,
     dots: bool,
-    /// A text at each point; none where there are none.
+    /// A label for each point; empty if there are none.
     labels: Vec<String>,
 }
 
 impl Chart {
-    /// An empty chart; the names label the level and the upright axis.
+    /// An empty chart with these labels of the x and the y axis.
     pub fn new(title: impl Into<String>, level: impl Into<String>, upright: impl Into<String>) -> Self {
         Self {
             title: title.into(),
@@ -66,12 +66,12 @@ impl Chart {
         }
     }
 
-    /// Text under the title.
+    /// Sets the text under the title.
     pub fn note(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
     }
 
-    /// Adds a line through points in the order of their level coordinate; NaN is left out.
+    /// Adds a line through points sorted by x; NaN is skipped.
     pub fn line(self, name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
         self.add(Series { name: name.into(), points, dots: false, labels: Vec::new() })
     }
@@ -91,22 +91,22 @@ impl Chart {
         self
     }
 
-    /// The level axis counts powers of ten.
+    /// Makes the x axis logarithmic.
     pub fn logarithmic(self) -> Self {
         Self { logarithmic: true, ..self }
     }
 
-    /// Draws the diagonal from corner to corner, in dashes.
+    /// Draws the dashed diagonal from corner to corner.
     pub fn diagonal(self) -> Self {
         Self { diagonal: true, ..self }
     }
 
-    /// Marks a place of the level axis with an upright line.
+    /// Marks a position on the x axis with a vertical line.
     pub fn mark(self, at: f64) -> Self {
         Self { marked: Some(at), ..self }
     }
 
-    /// Both axes from 0 to 1.
+    /// Sets both axes to 0..1.
     pub fn unit(self) -> Self {
         Self { upright: Some([0.0, 1.0]), level: Some([0.0, 1.0]), ..self }
     }
@@ -151,7 +151,7 @@ impl Chart {
             }
             let labeled = series.points.iter().zip(&series.labels).filter(|(point, _)| seen(point));
             for (&(a, b), text) in labeled {
-                // Above the dot, below it where the chart ends.
+                // Above the dot, or below it at the top of the chart.
                 let above = if y(b) - TOP < LABEL { POINT_LABEL + 6.0 } else { -7.0 };
                 let style = Style::new(POINT_LABEL, Paint::Muted).anchor(Anchor::Middle);
                 figure.text((x(a), y(b) + above), text, style);
@@ -172,7 +172,7 @@ impl Chart {
         powers.map(|power| (f64::from(power), format!("1e{power}"))).collect()
     }
 
-    /// The title, the note, and the names of the series where there are several.
+    /// Draws the title, the note, and the legend if there are several series.
     fn head(&self, figure: &mut Figure) {
         let mut x = SIZE.0 - RIGHT;
         if self.series.len() > 1 {
@@ -192,7 +192,7 @@ impl Chart {
     }
 }
 
-/// The least and the greatest of some numbers, with so much of their distance added at both ends.
+/// The minimum and maximum of the values, extended at both ends by `margin` times their difference.
 fn span(values: impl Iterator<Item = f64>, margin: f64) -> [f64; 2] {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     if low > high {

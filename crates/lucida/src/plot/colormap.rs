@@ -1,4 +1,4 @@
-//! Color maps: a number between 0 and 1 to a color.
+//! Color maps: from a number between 0 and 1 to a color.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use super::Rgb;
 use crate::similar::expected_one_of;
 use crate::{Error, Result};
 
-/// A color map of 256 levels, under the name that matplotlib gives it.
+/// A color map with 256 levels, by its name in matplotlib.
 ///
 /// The perceptually uniform maps (viridis, magma, inferno, plasma, cividis) suit quantities; turbo shows more detail
 /// at the price of uniformity; the diverging maps suit signed values with zero in the middle, see
@@ -33,19 +33,19 @@ pub enum Colormap {
     Inferno,
     /// Blue through red to yellow.
     Plasma,
-    /// Blue to yellow, the same to most color-blind readers.
+    /// Blue to yellow, nearly the same to color-blind readers.
     Cividis,
-    /// A rainbow of rising and falling lightness.
+    /// A rainbow that is bright in the middle and dark at both ends.
     Turbo,
     /// Black to white.
     Gray,
     /// Red (0) through white (0.5) to blue (1).
     RdBu,
-    /// Blue (0) through white (0.5) to red (1): negative is cold, positive is warm.
+    /// Blue (0) through white (0.5) to red (1): negative values are blue, positive ones red.
     RdBuR,
 }
 
-/// The levels of a map.
+/// The number of levels of a map.
 const LEVELS: usize = 256;
 
 impl Colormap {
@@ -62,7 +62,7 @@ impl Colormap {
         Self::RdBuR,
     ];
 
-    /// The color of NaN in every map, magenta, which no map contains.
+    /// The color of NaN in every map: magenta, which no map contains.
     pub const NAN: Rgb = [255, 0, 255];
 
     /// The map's name in matplotlib.
@@ -80,7 +80,7 @@ impl Colormap {
         }
     }
 
-    /// The map of a name, in upper or lower case; `gray` is `gray`.
+    /// Finds a map by name, ignoring case.
     ///
     /// # Errors
     /// [`Error::Argument`] lists the names.
@@ -92,12 +92,12 @@ impl Colormap {
         })
     }
 
-    /// The color of `value`, which is clamped to 0 to 1; NaN is [`Colormap::NAN`].
+    /// The color of `value`, which is clamped to 0..1; NaN is [`Colormap::NAN`].
     pub fn rgb(self, value: f32) -> Rgb {
         if value.is_nan() { Self::NAN } else { self.level(index(value)) }
     }
 
-    /// The colors of many values, as [`rgb`](Self::rgb) gives them, three bytes each.
+    /// The colors of many values as RGB bytes, see [`rgb`](Self::rgb).
     pub fn apply(self, values: &[f32]) -> Vec<u8> {
         let table: Vec<Rgb> = (0..LEVELS).map(|level| self.level(level)).collect();
         values.iter().flat_map(|&value| if value.is_nan() { Self::NAN } else { table[index(value)] }).collect()
@@ -141,7 +141,7 @@ impl fmt::Display for Colormap {
 mod tests {
     use super::*;
 
-    /// First and last entries of matplotlib 3's tables, within the rounding of one level.
+    /// The first and last entries of matplotlib 3's tables, within one level for rounding.
     #[test]
     fn ends_are_matplotlibs() {
         let ends = [

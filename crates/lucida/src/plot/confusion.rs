@@ -6,14 +6,14 @@ use super::text::{Weight, elide, width};
 use super::{Figure, Rgb, more_readable};
 use crate::{Error, Result};
 
-/// The most classes that are drawn.
+/// The maximum number of classes.
 const MAX_CLASSES: usize = 1000;
 
 /// A confusion matrix to draw: rows are the true classes, columns the predicted ones.
 ///
-/// A correct cell is blue by its share of its row. A mistake is orange by the square root of its share, since one
-/// misclassified digit in a thousand is what one looks for, and would be white otherwise. Next to each row
-/// stands its recall, under each column its precision.
+/// A correct cell is blue, by its fraction of the row. A mistake is orange, by the square root of its fraction: one
+/// misclassified digit in a thousand, which is what a reader looks for, would otherwise be nearly white. Recall is written
+/// next to each row, precision below each column.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Confusion {
@@ -23,7 +23,7 @@ pub struct Confusion {
 }
 
 impl Confusion {
-    /// A matrix of `names.len()` rows and as many columns; `counts` are row by row.
+    /// A matrix of `names.len()` rows and columns; `counts` are in row-major order.
     ///
     /// # Errors
     /// [`Error::Argument`] when there are no classes or `counts` has another length; [`Error::Limit`] above 1000
@@ -41,13 +41,13 @@ impl Confusion {
         Ok(Self { names, counts, title: "Confusion matrix".into() })
     }
 
-    /// Replaces the title, `Confusion matrix`; the accuracy is written after it.
+    /// Replaces the title, `Confusion matrix`; the accuracy is appended to it.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();
         self
     }
 
-    /// The part of all that was predicted right, or `None` of nothing.
+    /// The fraction of correct predictions; `None` without predictions.
     pub fn accuracy(&self) -> Option<f64> {
         let right = (0..self.names.len()).map(|i| self.count(i, i)).sum::<f64>();
         share(right, self.counts.iter().map(|&count| count as f64).sum())
@@ -65,7 +65,7 @@ impl Confusion {
         (0..self.names.len()).map(|truth| self.count(truth, predicted)).sum()
     }
 
-    /// The matrix as a drawing.
+    /// Renders the matrix as a vector figure.
     pub fn figure(&self) -> Figure {
         let n = self.names.len();
         let layout = Layout::new(&self.names);
@@ -139,7 +139,7 @@ impl Confusion {
         }
     }
 
-    /// Recall to the right of each row, precision below each column, where there is room to read them.
+    /// Draws the recall to the right of each row and the precision below each column, where there is room for legible text.
     fn rates(&self, figure: &mut Figure, layout: &Layout) {
         if layout.margins == 0.0 {
             return;
@@ -166,21 +166,21 @@ struct Layout {
     cell: f64,
     left: f64,
     top: f64,
-    /// The size of the class names.
+    /// The font size of the class names.
     size: f64,
-    /// The most that a class name may take.
+    /// The maximum width of a class name.
     longest: f64,
-    /// What the widest one takes.
+    /// The width of the widest class name.
     widest: f64,
-    /// Whether the columns' names read upwards.
+    /// Whether the column names are rotated to read upwards.
     upwards: bool,
-    /// The room for recall and precision, 0 where they are left out.
+    /// The space for recall and precision; 0 where they are omitted.
     margins: f64,
     foot: f64,
 }
 
 impl Layout {
-    /// The gap between cells; small cells have none, and the empty ones among them are not drawn one by one.
+    /// The gap between cells. Small cells have none, and empty ones among them are not drawn individually.
     fn gap(&self) -> f64 {
         if self.cell >= 14.0 { 2.0 } else { 0.0 }
     }
@@ -215,12 +215,12 @@ fn mix(from: Rgb, to: Rgb, part: f64) -> Rgb {
     [0, 1, 2].map(|c| (f64::from(from[c]) + (f64::from(to[c]) - f64::from(from[c])) * part).round() as u8)
 }
 
-/// Pale to deep blue.
+/// The color of correct cells, from pale to deep blue.
 fn right_color(share: f64) -> Rgb {
     mix([226, 238, 248], [8, 81, 156], share.clamp(0.0, 1.0))
 }
 
-/// Pale to deep orange, by the square root of the share.
+/// The color of mistakes, from pale to deep orange, by the square root of the fraction.
 fn wrong_color(share: f64) -> Rgb {
     mix([254, 241, 228], [196, 62, 6], share.clamp(0.0, 1.0).sqrt())
 }

@@ -1,4 +1,4 @@
-//! Training curves: a measure of each epoch, for training and for validation.
+//! Training curves: a metric over the epochs, for training and validation.
 
 use super::Figure;
 use super::canvas::Anchor;
@@ -13,10 +13,10 @@ const TOP: f64 = 62.0;
 const BOTTOM: f64 = 50.0;
 const TITLE: f64 = 16.0;
 const LABEL: f64 = 12.0;
-/// Up to this many epochs each has a dot.
+/// Up to this number of epochs, each has a dot.
 const DOTS: usize = 30;
 
-/// One chart: a measure over the epochs, in one or more series.
+/// One chart: a metric over the epochs, in one or more series.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Panel {
@@ -28,25 +28,25 @@ pub struct Panel {
 }
 
 impl Panel {
-    /// An empty chart; `measure` labels the upright axis.
+    /// An empty chart; `measure` labels the y axis.
     pub fn new(title: impl Into<String>, measure: impl Into<String>) -> Self {
         let (title, measure) = (title.into(), measure.into());
         Self { title, measure, series: Vec::new(), from_zero: false, at_most: f64::INFINITY }
     }
 
-    /// Adds a series: its value after epoch 1, 2, and so on. A value that is NaN or infinite leaves a gap.
+    /// Adds a series with the values after epoch 1, 2, and so on. A NaN or infinite value leaves a gap.
     pub fn series<V: Copy + Into<f64>>(mut self, name: impl Into<String>, values: &[V]) -> Self {
         self.series.push((name.into(), values.iter().map(|&v| v.into()).collect()));
         self
     }
 
-    /// Begins the upright axis at zero when no value is negative: for a loss.
+    /// Starts the y axis at zero if no value is negative; for a loss.
     pub fn from_zero(mut self) -> Self {
         self.from_zero = true;
         self
     }
 
-    /// Ends the upright axis at a bound that the measure cannot pass, when no value does: 1 for an accuracy.
+    /// Ends the y axis at an upper bound of the metric, if no value exceeds it; 1 for an accuracy.
     pub fn at_most(mut self, bound: f64) -> Self {
         self.at_most = bound;
         self
@@ -56,7 +56,7 @@ impl Panel {
         self.series.iter().map(|(_, values)| values.len()).max().unwrap_or(0)
     }
 
-    /// The chart, 480 by 330 pixels, with `epochs` epochs on its level axis and one of them marked.
+    /// The chart, 480 by 330 pixels, with `epochs` epochs on its x axis and one of them marked.
     fn figure(&self, epochs: usize, marked: Option<usize>) -> Figure {
         let mut figure = Figure::new(PANEL.0, PANEL.1, format!("{} by epoch", self.title));
         let plot = Plot { low: 0.0, high: 1.0, epochs }.fitted(self);
@@ -89,7 +89,7 @@ impl Panel {
         figure
     }
 
-    /// The title, the value at the marked epoch, and the legend.
+    /// Draws the title, the value at the marked epoch, and the legend.
     fn head(&self, figure: &mut Figure, marked: Option<usize>) {
         let mut x = PANEL.0 - RIGHT;
         for (index, (name, _)) in self.series.iter().enumerate().rev() {
@@ -138,7 +138,7 @@ impl Panel {
     }
 }
 
-/// Where epochs and values lie.
+/// Maps epochs and values to pixels.
 struct Plot {
     low: f64,
     high: f64,
@@ -146,20 +146,20 @@ struct Plot {
 }
 
 impl Plot {
-    /// The axis that shows all finite values of a panel.
+    /// Fits the y axis to all finite values of a panel.
     fn fitted(self, panel: &Panel) -> Self {
         let finite = panel.series.iter().flat_map(|(_, values)| values).copied().filter(|v| v.is_finite());
         let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         if low > high {
             return self;
         }
-        // Halves first: the span of two finite numbers may be infinite.
+        // Halved first: the difference of two finite numbers may overflow.
         let span = high / 2.0 - low / 2.0;
         let (middle, span) = (low / 2.0 + high / 2.0, span.max(low.abs().max(high.abs()) * 1e-3).max(1e-9));
         let (floor, ceiling) = ((middle - 1.1 * span).max(f64::MIN / 4.0), (middle + 1.1 * span).min(f64::MAX / 4.0));
         let from = if panel.from_zero && low >= 0.0 { 0.0 } else { floor };
         let to = if high <= panel.at_most { ceiling.min(panel.at_most) } else { ceiling };
-        // Values that all lie on the bound still need an axis of some length.
+        // If all values lie on the bound, the axis still needs a length.
         let from = if from < to { from } else { to - span };
         Self { low: from, high: to, ..self }
     }
@@ -178,13 +178,13 @@ impl Plot {
     }
 }
 
-/// The stretches of finite values, each value with its epoch.
+/// The runs of consecutive finite values, each value with its epoch.
 fn runs(values: &[f64]) -> Vec<Vec<(usize, f64)>> {
     let all: Vec<_> = values.iter().enumerate().map(|(i, &value)| (i + 1, value)).collect();
     all.split(|(_, value)| !value.is_finite()).filter(|run| !run.is_empty()).map(<[_]>::to_vec).collect()
 }
 
-/// A value with four decimals, or with an exponent where these would show nothing.
+/// A value with four decimals, or in scientific notation where these would all be zero.
 fn short(value: f64) -> String {
     match value.abs() {
         0.0 | 0.001..1e5 => format!("{value:.4}"),
@@ -209,14 +209,13 @@ pub struct Curves {
 }
 
 impl Curves {
-    /// No charts.
+    /// An empty figure.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Accuracy on the left and loss on the right, each for training and validation, with a mark at the epoch of the
-    /// lowest validation loss, or of the lowest training loss where there is no validation. The loss alone where there are
-    /// losses without accuracies.
+    /// Accuracy on the left and loss on the right, each for training and validation, with a mark at the epoch with the
+    /// lowest validation loss (or training loss, without validation). Only the loss if there are no accuracies.
     pub fn accuracy_and_loss<V: Copy + Into<f64>>(
         accuracy: &[V],
         val_accuracy: &[V],
@@ -248,7 +247,7 @@ impl Curves {
         self
     }
 
-    /// Each chart as a figure of its own, 480 by 330 pixels, for a page that sets them side by side as it has room.
+    /// Each chart as its own figure, 480 by 330 pixels, for HTML that places them side by side as space permits.
     pub fn figures(&self) -> Vec<Figure> {
         let epochs = self.panels.iter().map(Panel::epochs).max().unwrap_or(0);
         self.panels.iter().map(|panel| panel.figure(epochs, self.marked)).collect()
@@ -267,7 +266,7 @@ impl Curves {
     }
 }
 
-/// The epoch, from 1, of the least finite value; of equal ones the first.
+/// The epoch, counted from 1, with the smallest finite value; the first one if several are equal.
 fn least(values: &[f64]) -> Option<usize> {
     let finite = values.iter().enumerate().filter(|(_, value)| value.is_finite());
     finite.min_by(|a, b| a.1.total_cmp(b.1)).map(|(index, _)| index + 1)
@@ -283,7 +282,7 @@ mod tests {
         figure.marks().iter().filter_map(text).collect()
     }
 
-    /// Every coordinate of the figure lies within it.
+    /// Checks that all coordinates lie within the figure.
     fn assert_inside(figure: &Figure) {
         for mark in figure.marks() {
             let points = match mark {

@@ -1,4 +1,4 @@
-//! A line drawing, to be written as SVG or rasterized.
+//! A vector figure, to be written as SVG or rasterized.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,13 +10,13 @@ use super::{Rgb, check_size};
 use crate::data::Image;
 use crate::{Error, Result, files};
 
-/// The fonts of an SVG's texts. The first is the one whose widths the layout is made for; it is wider than the others.
+/// The fonts of SVG text. The layout uses the widths of the first, which is wider than the others.
 const FONTS: &str = "DejaVu Sans, Verdana, system-ui, Helvetica, Arial, sans-serif";
 
-/// A drawing's colors by what they are for, so that a page may change them with its own.
+/// Colors by their role, so that an HTML page can replace them with its theme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Paint {
-    /// What is drawn on.
+    /// The background.
     Surface,
     /// Titles and values.
     Ink,
@@ -24,15 +24,15 @@ pub(super) enum Paint {
     Muted,
     /// Grid lines.
     Rule,
-    /// What is empty.
+    /// Empty cells and bars.
     Faint,
-    /// The line of a series: colors from the set of Okabe and Ito, which color-blind readers can distinguish.
+    /// The line of a series: the palette of Okabe and Ito, which color-blind readers can distinguish.
     Series(usize),
-    /// A color that means a value and is the same everywhere.
+    /// A fixed color that encodes a value.
     Fixed(Rgb),
 }
 
-/// The colors of the series, and their names on a page.
+/// The colors of the series; a theme may override them.
 const SERIES: [Rgb; 6] = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233]];
 
 impl Paint {
@@ -53,7 +53,7 @@ impl Paint {
         format!("#{r:02x}{g:02x}{b:02x}")
     }
 
-    /// The color as CSS, with the page's own color first where `themed`.
+    /// The color as CSS; if `themed`, a custom property with this color as fallback.
     fn css(self, themed: bool) -> String {
         let name = match self {
             _ if !themed => return self.hex(),
@@ -69,7 +69,7 @@ impl Paint {
     }
 }
 
-/// One thing drawn. Lengths are in pixels at scale 1.
+/// A drawn element. Lengths are in pixels at scale 1.
 #[derive(Debug, Clone)]
 pub(super) enum Mark {
     Rect { x: f64, y: f64, width: f64, height: f64, fill: Paint },
@@ -78,7 +78,7 @@ pub(super) enum Mark {
     Text { x: f64, y: f64, text: String, size: f64, weight: Weight, anchor: Anchor, upwards: bool, fill: Paint },
 }
 
-/// A line drawing: curves, a matrix, bars. It is the same for the same data, to the byte.
+/// A vector figure: curves, a matrix, bars. The same data gives the same bytes.
 ///
 /// ```
 /// # let temporary = tempfile::tempdir().unwrap();
@@ -100,7 +100,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// An empty drawing; `label` says in words what it shows.
+    /// An empty figure; `label` is its text alternative.
     pub(super) fn new(width: f64, height: f64, label: impl Into<String>) -> Self {
         Self { width, height, label: label.into(), marks: Vec::new() }
     }
@@ -113,7 +113,7 @@ impl Figure {
         self.marks.push(Mark::Line { points, width, stroke, dashed: false });
     }
 
-    /// A straight line in dashes.
+    /// A dashed straight line.
     pub(super) fn dashes(&mut self, from: (f64, f64), to: (f64, f64), width: f64, stroke: Paint) {
         self.marks.push(Mark::Line { points: vec![from, to], width, stroke, dashed: true });
     }
@@ -151,18 +151,18 @@ impl Figure {
         self.height
     }
 
-    /// What the figure shows, in words.
+    /// The text alternative of the figure.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// The drawing as an SVG file on white.
+    /// The figure as an SVG file with a white background.
     pub fn svg(&self) -> String {
         format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}", self.element(false))
     }
 
-    /// The drawing as an `svg` element for a page, whose custom properties `--surface`, `--ink`, `--muted`, `--rule`,
-    /// `--page` and `--series-0` to `--series-5` set its colors.
+    /// The figure as an inline `svg` element, whose colors an HTML page sets by the custom properties `--surface`, `--ink`,
+    /// `--muted`, `--rule`, `--page` and `--series-0` to `--series-5`.
     pub fn inline_svg(&self) -> String {
         self.element(true)
     }
@@ -185,7 +185,7 @@ impl Figure {
         svg
     }
 
-    /// Writes the drawing as an SVG file.
+    /// Writes the figure as an SVG file.
     ///
     /// # Errors
     /// [`Error::Io`] names `path`.
@@ -194,7 +194,7 @@ impl Figure {
         files::write_bytes(path, self.svg().as_bytes())
     }
 
-    /// The drawing on white as an RGB image, `scale` times as large.
+    /// Rasterizes the figure on white as an RGB image, `scale` times as large.
     ///
     /// # Errors
     /// [`Error::Argument`] when `scale` is not above 0, [`Error::Limit`] when the image would be too large.
@@ -229,14 +229,14 @@ impl Figure {
         Ok(canvas.into_image())
     }
 
-    /// The texts with their colors and what lies under them, for the tests of contrast.
+    /// The drawn elements, for the tests of text contrast.
     #[cfg(test)]
     pub(super) fn marks(&self) -> &[Mark] {
         &self.marks
     }
 }
 
-/// How a text is set.
+/// The style of a text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Style {
     pub(super) size: f64,
@@ -265,7 +265,7 @@ impl Style {
 }
 
 fn write_mark(svg: &mut String, mark: &Mark, themed: bool) {
-    // `var()` belongs in a style: some readers ignore it in an attribute.
+    // `var()` must be in a style: some renderers ignore it in an attribute.
     let paint = |what: &str, paint: Paint| match themed {
         true => format!("style=\"{what}:{}\"", paint.css(true)),
         false => format!("{what}=\"{}\"", paint.css(false)),
@@ -316,10 +316,10 @@ fn write_mark(svg: &mut String, mark: &Mark, themed: bool) {
     };
 }
 
-/// The length of a dash and of the gap after it.
+/// The length of a dash, and of the gap after it.
 const DASH: f64 = 4.0;
 
-/// The dashes of a straight line.
+/// Splits a straight line into dashes.
 fn dashes(points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
     let [from, to] = *points else { return vec![points.to_vec()] };
     let length = (to.0 - from.0).hypot(to.1 - from.1);

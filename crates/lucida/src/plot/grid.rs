@@ -1,4 +1,4 @@
-//! Grids of images, with a caption under each and a title above all.
+//! Grids of images, with a caption under each and a title above them.
 
 use super::canvas::{Anchor, Canvas, Line};
 use super::text::{ASCENT, LINE_HEIGHT, Weight, width, wrap};
@@ -6,9 +6,9 @@ use super::{Rgb, check_size, luminance, more_readable};
 use crate::data::Image;
 use crate::{Error, Result};
 
-/// A caption that is wider than its image widens the cell up to this many times the size of the text.
+/// A caption that is wider than its image widens the cell, up to this multiple of the text size.
 const CAPTION_EMS: f32 = 14.0;
-/// Lines of a title, and lines that a line of a caption may take, where they are too wide.
+/// The maximum number of lines of a wrapped title, and of each wrapped line of a caption.
 const TITLE_LINES: usize = 3;
 const CAPTION_LINES: usize = 2;
 
@@ -27,13 +27,13 @@ impl Cell {
         Self { image, caption: String::new(), flagged: false }
     }
 
-    /// Text under the image; `\n` begins another line, and a line that is too wide wraps.
+    /// Sets the text under the image; `\n` starts a new line, and long lines wrap.
     pub fn caption(mut self, caption: impl Into<String>) -> Self {
         self.caption = caption.into();
         self
     }
 
-    /// Whether the caption is set in red and bold: a wrong prediction.
+    /// Whether the caption is red and bold, for a wrong prediction.
     pub fn flagged(mut self, flagged: bool) -> Self {
         self.flagged = flagged;
         self
@@ -46,8 +46,8 @@ impl From<Image> for Cell {
     }
 }
 
-/// Images in rows and columns. All cells are as large as the largest image, and each image lies in the middle
-/// of its cell. A margin lies between the cells, and a padding around them all.
+/// Images in rows and columns. All cells have the size of the largest image, and each image is centered in its cell. A
+/// margin separates the cells, and padding surrounds them.
 ///
 /// ```
 /// use lucida::plot::{Cell, Grid};
@@ -90,7 +90,7 @@ impl Grid {
         }
     }
 
-    /// The most images in a row; a grid of fewer images is narrower.
+    /// The maximum number of images in a row; a grid with fewer images is narrower.
     pub fn columns(mut self, columns: usize) -> Self {
         self.columns = columns;
         self
@@ -108,19 +108,19 @@ impl Grid {
         self
     }
 
-    /// The color behind the cells; the text is dark on a light one and light on a dark one.
+    /// The color behind the cells; the text is dark on a light background and vice versa.
     pub fn background(mut self, background: Rgb) -> Self {
         self.background = background;
         self
     }
 
-    /// How many pixels wide and high each pixel of an image becomes.
+    /// The width and height of each image pixel in pixels.
     pub fn zoom(mut self, zoom: usize) -> Self {
         self.zoom = zoom;
         self
     }
 
-    /// Text above all images.
+    /// Sets the title above all images.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();
         self
@@ -141,7 +141,7 @@ impl Grid {
         let layout = self.layout()?;
         let mut canvas = Canvas::new(layout.width, layout.height, self.background);
         let ink = more_readable(self.background, [27, 34, 44], [236, 240, 245]);
-        // One red cannot be read on both white and black.
+        // A single red would not be legible on both white and black.
         let alarm = if luminance(self.background) > 0.3 { [190, 20, 30] } else { [255, 130, 120] };
 
         let title_size = self.title_size();
@@ -227,7 +227,7 @@ impl Grid {
         Ok(Layout { columns, cell_width, image_height, text_height, head, width, height, title, captions })
     }
 
-    /// The lines of a caption in a cell of this width.
+    /// The wrapped lines of a caption for this cell width.
     fn lines(&self, cell: &Cell, cell_width: usize) -> Vec<String> {
         let wrapped = |line| wrap(line, self.text_size, cell.weight(), cell_width as f32, CAPTION_LINES);
         cell.caption.lines().flat_map(wrapped).collect()
@@ -240,10 +240,10 @@ impl Cell {
     }
 }
 
-/// The part of the text size between an image and its caption.
+/// The gap between an image and its caption, relative to the text size.
 const GAP: f32 = 0.3;
 
-/// Where things lie, in pixels, and the lines of the texts.
+/// The positions in pixels, and the lines of the texts.
 struct Layout {
     columns: usize,
     cell_width: usize,
@@ -313,7 +313,7 @@ mod tests {
         let titled = rendered(&Grid::new(cells(false)).title("The first two digits"));
         assert!(titled.height() >= plain.height() + 15);
         assert_eq!(titled.width(), plain.width());
-        // A title that is wider than the images is not cut.
+        // A title that is wider than the images wraps and is not cut.
         let narrow = |title: &str| rendered(&Grid::new(digits(1)).title(title)).height();
         assert!(narrow("one two three") > narrow("one") + 10);
         let long = digits(2).into_iter().map(|d| Cell::new(d).caption("word ".repeat(1000)));

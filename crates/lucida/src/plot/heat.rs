@@ -1,40 +1,39 @@
-//! Heat maps over the image that they are about.
+//! Heat maps overlaid on an image.
 //!
-//! The image lies beneath in gray, faded so far that colors stand out from its darkest and its lightest parts alike. The
-//! color of a value is laid over it, the more opaque the farther the value is from zero: where a map says nothing, the
-//! image is seen as it is.
+//! The image is drawn in gray, with reduced contrast so that colors stand out from both its darkest and its lightest parts.
+//! Each value's color is drawn over it, with an opacity that grows with the magnitude: where the map is zero, the image is
+//! visible.
 
 use super::{Colormap, Rgb, check_size, color_scale, short_number};
 use crate::data::Image;
 use crate::{Error, Result};
 
-/// The part of the values that may lie beyond the full color: one pixel far above all others would leave the rest of the map
-/// blank.
+/// The fraction of values that may exceed full color: otherwise a single outlier would leave the rest of the map blank.
 const OUTLIERS: f64 = 0.005;
-/// The darkest and the lightest gray beneath a map of signed values, whose colors are dark.
+/// The darkest and lightest gray under a signed map, whose colors are dark.
 const LIGHT: [f32; 2] = [0.62, 1.0];
-/// The same beneath a map of positive values, whose strongest colors are light.
+/// The same for a map of positive values, whose strongest colors are light.
 const DARK: [f32; 2] = [0.04, 0.62];
 
-/// What the values of a map mean, and so how they are colored.
+/// The kind of values in a map, which determines its colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heat {
-    /// Negative values are blue, positive ones red, as strong as they are far from zero.
+    /// Negative values are blue, positive ones red, with an intensity that grows with the magnitude.
     Signed,
-    /// From the least value, which shows nothing, through purple and orange to the greatest, which is yellow.
+    /// From the minimum, which is transparent, through purple and orange to the maximum, which is yellow.
     Positive,
 }
 
-/// The color scale of a map, for those who draw it themselves.
+/// The color scale of a map, for callers that draw it themselves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeatScale {
-    /// The values of the first and of the last color. Values beyond them have these colors.
+    /// The values at the first and the last color; values beyond them are clamped.
     pub values: [f32; 2],
-    /// Colors of values at equal distances, over mid-gray.
+    /// Colors at evenly spaced values, over mid-gray.
     pub colors: Vec<Rgb>,
 }
 
-/// A map over the image that it is about.
+/// A heat map over an image.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct HeatOverlay<'a> {
@@ -46,41 +45,41 @@ pub struct HeatOverlay<'a> {
 }
 
 impl<'a> HeatOverlay<'a> {
-    /// A map of one value for each pixel, row by row.
+    /// A map with one value per pixel, in row-major order.
     pub fn new(image: &'a Image, values: &'a [f32], heat: Heat) -> Self {
         Self { image, values, heat, smooth: false, zoom: 1 }
     }
 
-    /// Whether the values between those of the pixels are interpolated, for a map that is coarser than the image; else
-    /// each pixel of a zoomed map is a square.
+    /// Whether values are interpolated between pixels, for a map that is coarser than the image; otherwise each pixel of a
+    /// zoomed map is a square.
     pub fn smooth(self, smooth: bool) -> Self {
         Self { smooth, ..self }
     }
 
-    /// How many pixels wide and high each pixel of the image becomes.
+    /// The width and height of each image pixel in pixels.
     pub fn zoom(self, zoom: usize) -> Self {
         Self { zoom, ..self }
     }
 
-    /// The zoom at which an image of few pixels is large enough to look at: its longer side at least 224 pixels.
+    /// The zoom that makes the longer side of a small image at least 224 pixels.
     pub fn zoom_for(image: &Image) -> usize {
         224_usize.div_ceil(image.width().max(image.height()).max(1))
     }
 
-    /// The value of the full color.
+    /// The value at full color.
     pub fn full(&self) -> f32 {
         extent(self.values, self.heat).1
     }
 
-    /// The color scale of the map, `width` pixels wide, over mid-gray: from 0, or the negated value of the full color for
-    /// signed maps, to that value. Values beyond it have its color.
+    /// The color scale of the map, `width` pixels wide, over mid-gray. It ends at the value of full color, and starts at
+    /// its negative for signed maps, else at the minimum, or 0 if that is negligible. Values beyond it are clamped.
     pub fn scale(&self, width: usize) -> Image {
         let [low, full] = self.scale_values().map(short_number);
         let middle = if self.heat == Heat::Signed { "0" } else { "" };
         color_scale(width, [255; 3], |part| self.scale_color(part), [&low, middle, &full])
     }
 
-    /// The same scale as numbers and `count` colors.
+    /// The same scale as values and `count` colors.
     pub fn scale_colors(&self, count: usize) -> HeatScale {
         let last = count.saturating_sub(1).max(1) as f32;
         let colors = (0..count).map(|at| self.scale_color(at as f32 / last)).collect();
@@ -91,13 +90,13 @@ impl<'a> HeatOverlay<'a> {
         let (low, full) = extent(self.values, self.heat);
         match self.heat {
             Heat::Signed => [-full, full],
-            // What is nothing next to the largest value is 0 to a reader.
+            // A negligible minimum is labeled 0.
             Heat::Positive if low.abs() < 5e-3 * full => [0.0, full],
             Heat::Positive => [low, full],
         }
     }
 
-    /// The color at a part, 0 to 1, of the scale.
+    /// The color at a position of the scale, 0 to 1.
     fn scale_color(&self, part: f32) -> Rgb {
         match self.heat {
             Heat::Signed => self.color(2.0 * part - 1.0, 0.5),
@@ -105,11 +104,11 @@ impl<'a> HeatOverlay<'a> {
         }
     }
 
-    /// The map and the image as one RGB image.
+    /// Renders the map over the image as an RGB image.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is not one value for each pixel, or the zoom is 0; [`Error::Limit`] when the image
-    /// would be too large.
+    /// [`Error::Argument`] when the number of values is not that of the pixels, or the zoom is 0; [`Error::Limit`] when the
+    /// image would be too large.
     pub fn render(&self) -> Result<Image> {
         let (width, height) = (self.image.width(), self.image.height());
         if self.values.len() != width * height || self.zoom == 0 {
@@ -142,13 +141,13 @@ impl<'a> HeatOverlay<'a> {
         Image::new(wide, high, 3, pixels)
     }
 
-    /// The color of a value, over a gray of 0 to 1.
+    /// The color of a value over a gray level, 0 to 1.
     fn color(&self, value: f32, gray: f32) -> Rgb {
         if value.is_nan() {
             return Colormap::NAN;
         }
         let ([dark, light], color, opacity) = match self.heat {
-            // The middle of the map is nearly white: the color is taken from its outer parts, the opacity tells the rest.
+            // The middle of the color map is nearly white: take the color from its outer parts, and vary the opacity.
             Heat::Signed => {
                 let outer = 0.5 + value.signum() * (0.28 + 0.17 * value.abs());
                 (LIGHT, Colormap::RdBuR.rgb(outer), value.abs().powf(0.7))
@@ -164,7 +163,7 @@ fn mix(a: f32, b: f32, part: f32) -> f32 {
     a + part * (b - a)
 }
 
-/// The brightness of a pixel, 0 to 1: the luma of Rec. 601.
+/// The brightness of a pixel, 0 to 1 (Rec. 601 luma).
 fn luma(pixel: &[u8]) -> f32 {
     match pixel {
         &[red, green, blue] => (0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)) / 255.0,
@@ -172,7 +171,7 @@ fn luma(pixel: &[u8]) -> f32 {
     }
 }
 
-/// The value that shows nothing, and that of the full color.
+/// The value that is transparent, and the value at full color.
 fn extent(values: &[f32], heat: Heat) -> (f32, f32) {
     let mut sorted: Vec<f32> = values.iter().copied().filter(|value| value.is_finite()).collect();
     if heat == Heat::Signed {
@@ -185,7 +184,7 @@ fn extent(values: &[f32], heat: Heat) -> (f32, f32) {
     (low, if within > low { within } else { most })
 }
 
-/// For each pixel of an axis that is zoomed: the two pixels that it lies between, and how far it is from the first.
+/// For each pixel of a zoomed axis: the two source pixels around it, and the weight of the second.
 fn taps(size: usize, zoom: usize, smooth: bool) -> Vec<(usize, usize, f32)> {
     let tap = |at: usize| {
         if !smooth {
@@ -254,7 +253,7 @@ mod tests {
         values[3] = 1e6;
         let image = Image::filled(1000, 1, &[0]);
         assert!((0.98..1.0).contains(&HeatOverlay::new(&image, &values, Heat::Signed).full()));
-        // Where nearly all is blank, what there is is the full color.
+        // If nearly all values are zero, the largest one gets full color.
         let mut point = vec![0.0; 1000];
         point[5] = 7.0;
         assert_eq!(HeatOverlay::new(&image, &point, Heat::Positive).full(), 7.0);

@@ -1,11 +1,11 @@
-//! Images of numbers: color maps, grids, curves, matrices, and the report that binds them.
+//! Plots: color maps, grids, curves, confusion matrices, and the HTML report that contains them.
 //!
-//! Everything here draws what it is given and knows no network. Rasters are [`Image`]s; line
-//! drawings are [`Figure`]s, which become SVG for a page and an image for a file from the same description.
+//! This module only draws its input and does not depend on networks. Raster images are [`Image`]s; vector figures are
+//! [`Figure`]s, which can be written as SVG or rasterized.
 //!
-//! The drawing is done here, in a few hundred lines, rather than by a chart library. Kuva 0.6 was tried first: in its
-//! images a label that reads upwards comes out blurred and heavy, its fitted epoch axis starts at an epoch 0 that
-//! does not exist, and its font is private, so that the captions of a grid would have needed a second one.
+//! The drawing is implemented here, in a few hundred lines, rather than with a chart library. Kuva 0.6 was tried first: its
+//! rotated labels are blurred and bold, its fitted epoch axis starts at a nonexistent epoch 0, and its font is private, so
+//! that grid captions would have needed a second one.
 
 mod bars;
 mod braille;
@@ -46,7 +46,7 @@ use crate::data::Image;
 /// A color: red, green, blue, each 0 to 255.
 pub type Rgb = [u8; 3];
 
-/// The most pixels that a rendered image may have: 256 million, 768 MB.
+/// The maximum number of pixels of a rendered image: 256 million, 768 MB.
 const MAX_PIXELS: u64 = 1 << 28;
 
 /// Refuses an image that is larger than [`MAX_PIXELS`].
@@ -67,21 +67,20 @@ fn luminance(color: Rgb) -> f64 {
     0.2126 * linear(color[0]) + 0.7152 * linear(color[1]) + 0.0722 * linear(color[2])
 }
 
-/// The contrast ratio of WCAG 2, 1 to 21; text is readable from 4.5 up.
+/// The contrast ratio of WCAG 2, 1 to 21; text is legible from 4.5.
 fn contrast(a: Rgb, b: Rgb) -> f64 {
     let (a, b) = (luminance(a), luminance(b));
     (a.max(b) + 0.05) / (a.min(b) + 0.05)
 }
 
-/// Whichever of two colors stands out more from `background`.
+/// The color of the two with the higher contrast to `background`.
 fn more_readable(background: Rgb, first: Rgb, second: Rgb) -> Rgb {
     if contrast(background, first) >= contrast(background, second) { first } else { second }
 }
-/// The size of the numbers that [`number_boxes`] writes, in pixels.
+/// The font size of [`number_boxes`] in pixels.
 const NUMBER_SIZE: f32 = 13.0;
 
-/// Writes the number of each box at its upper left corner (x, y), in `ink` on black. A number that would lie on another
-/// goes below it.
+/// Writes the number of each box at its upper left corner (x, y), in `ink` on black. Overlapping numbers are moved down.
 pub(crate) fn number_boxes(image: Image, numbers: &[(usize, [usize; 2])], ink: Rgb) -> Image {
     let mut canvas = canvas::Canvas::on(image);
     let height = NUMBER_SIZE * text::LINE_HEIGHT;
@@ -90,7 +89,7 @@ pub(crate) fn number_boxes(image: Image, numbers: &[(usize, [usize; 2])], ink: R
         let number = number.to_string();
         let wide = text::width(&number, NUMBER_SIZE, text::Weight::Bold) + 6.0;
         let [left, mut top] = corner.map(|at| at as f32 + 2.0);
-        // Half a pixel less than the height, so that what is rounded does not lie on its neighbor for ever.
+        // Half a pixel of tolerance, so that rounding cannot make the loop endless.
         let lies_on = |top: f32, [x, y, w]: [f32; 3]| left < x + w && x < left + wide && (top - y).abs() < height - 0.5;
         while let Some(&[_, y, _]) = taken.iter().find(|&&other| lies_on(top, other)) {
             top = y + height;

@@ -1,40 +1,40 @@
-//! From floats to images: activations, kernels, heat maps.
+//! Converting floats to images: activations, kernels, heat maps.
 
 use super::{Colormap, Rgb};
 use crate::data::Image;
 use crate::{Error, Result};
 
-/// How floats become numbers between 0 and 1. NaN stays NaN; the extent ignores NaN and the infinities.
+/// How floats are mapped to 0..1. NaN stays NaN; the range ignores NaN and infinities.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Normalize {
-    /// Not at all: the values are between 0 and 1 already, others are clamped.
+    /// Identity: values outside 0..1 are clamped.
     None,
-    /// The least value to 0, the greatest to 1. Values that are all equal go to 0.
+    /// The minimum maps to 0, the maximum to 1. Values that are all equal map to 0.
     MinMax,
-    /// Zero to 0.5, the greatest magnitude to 0 or 1 by its sign: for a diverging map. All zeros go to 0.5.
+    /// Zero maps to 0.5, the largest magnitude to 0 or 1 by its sign; for a diverging color map. All zeros map to 0.5.
     Symmetric,
-    /// A given value to 0, a given greater one to 1.
+    /// The first value maps to 0, the second, larger one to 1.
     Range(f32, f32),
 }
 
-/// Over which values a normalization takes its extent.
+/// The values over which a normalization computes its range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Over each map alone: every map uses all colors.
+    /// Each map separately: every map uses all colors.
     Each,
-    /// Over all maps together: equal colors are equal values.
+    /// All maps together: equal colors are equal values.
     Shared,
 }
 
 impl Normalize {
-    /// `values` between 0 and 1.
+    /// Maps `values` to 0..1.
     pub fn apply(self, values: &[f32]) -> Vec<f32> {
         let (low, span) = self.extent(values);
         scale(values, low, span)
     }
 
-    /// The value that goes to 0, and the span from there to 1 (0 where all values go to 0).
+    /// The value that maps to 0, and the span up to the one that maps to 1 (0 if all values map to 0).
     fn extent(self, values: &[f32]) -> (f64, f64) {
         let (low, high) = match self {
             Self::None => return (0.0, 1.0),
@@ -67,7 +67,7 @@ fn scale(values: &[f32], low: f64, span: f64) -> Vec<f32> {
     values.iter().map(one).collect()
 }
 
-/// An image of one map of floats, `height * width` values row by row.
+/// An image of a map of floats, `[height, width]`, in row-major order.
 ///
 /// ```
 /// use lucida::plot::{Colormap, Normalize, float_map};
@@ -78,7 +78,7 @@ fn scale(values: &[f32], low: f64, span: f64) -> Vec<f32> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] when the number of values is another.
+/// [`Error::Argument`] when the number of values does not match.
 pub fn float_map(
     values: &[f32],
     width: usize,
@@ -90,11 +90,10 @@ pub fn float_map(
     Image::new(width, height, 3, colormap.apply(&normalize.apply(values)))
 }
 
-/// An image of floats that are colors, `height * width * 3` values (height, width, channel). A pixel with a NaN
-/// among its channels is [`Colormap::NAN`].
+/// An image of RGB floats, `[height, width, 3]`. A pixel with a NaN channel gets [`Colormap::NAN`].
 ///
 /// # Errors
-/// [`Error::Argument`] when the number of values is another.
+/// [`Error::Argument`] when the number of values does not match.
 pub fn float_rgb(values: &[f32], width: usize, height: usize, normalize: Normalize) -> Result<Image> {
     check_len(values, &[height, width, 3])?;
     let (low, span) = normalize.extent(values);
@@ -111,10 +110,10 @@ fn rgb_image(unit: &[f32], width: usize, height: usize) -> Result<Image> {
     Image::new(width, height, 3, unit.chunks_exact(3).flat_map(pixel).collect())
 }
 
-/// An image of each channel of one activation, `height * width * channels` values (height, width, channel).
+/// An image of each channel of an activation, `[height, width, channels]`.
 ///
 /// # Errors
-/// [`Error::Argument`] when the number of values is another.
+/// [`Error::Argument`] when the number of values does not match.
 pub fn channel_maps(
     values: &[f32],
     [height, width, channels]: [usize; 3],
@@ -133,14 +132,14 @@ pub fn channel_maps(
         .collect()
 }
 
-/// Images of convolution kernels in Keras's layout (height, width, input channel, output channel).
+/// Images of convolution kernels in Keras's layout, `[height, width, input channel, output channel]`.
 ///
-/// Kernels over 3 channels are shown in color, one image per filter, and the color map is not used. All others
-/// are shown as one map per filter and input channel: the input channels of filter 0, then those of filter 1, so that
-/// a [`Grid`](super::Grid) with as many columns as input channels has a filter in each row.
+/// Kernels with 3 input channels are shown in color, one image per filter, without the color map. All others are shown as
+/// one map per filter and input channel, ordered by filter, so that a [`Grid`](super::Grid) with as many columns as input
+/// channels shows a filter in each row.
 ///
 /// # Errors
-/// [`Error::Argument`] when `values` does not hold as many values as `shape` says.
+/// [`Error::Argument`] when `values` does not match `shape`.
 pub fn kernel_maps(
     values: &[f32],
     shape: [usize; 4],

@@ -1,4 +1,4 @@
-//! An image as the bytes of a file.
+//! Encoding images as PNG and JPEG.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -7,7 +7,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use crate::data::Image;
 use crate::{Error, Result};
 
-/// The image as a PNG file, gray or RGB of 8 bits; equal images give equal bytes.
+/// Encodes an image as PNG, 8-bit gray or RGB; equal images give equal bytes.
 ///
 /// # Errors
 /// [`Error::Argument`] when the image has no pixels or too many for the format.
@@ -28,7 +28,7 @@ pub fn png_bytes(image: &Image) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The image as a JPEG file of quality 85, for photos in a page.
+/// Encodes an image as JPEG with quality 85, for photos in HTML.
 ///
 /// # Errors
 /// [`Error::Argument`] when the image has no pixels or too many for the format.

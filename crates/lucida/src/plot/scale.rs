@@ -1,4 +1,4 @@
-//! The color scale of a map: a strip of its colors with the values at its ends.
+//! The color scale of a map: a strip of colors with labeled values.
 
 use super::canvas::{Anchor, Canvas, Line};
 use super::text::{ASCENT, LINE_HEIGHT, Weight, width};
@@ -9,8 +9,8 @@ use crate::data::Image;
 const STRIP: usize = 10;
 const TEXT: f32 = 11.0;
 
-/// A strip of colors `wide` pixels wide, from the left end (0) to the right one (1), and under it the labels of values at
-/// its left end, in its middle, and at its right end. An empty label is left out.
+/// A strip of colors, `wide` pixels wide, from 0 at the left to 1 at the right, with labels under its left end, middle and
+/// right end. An empty label is omitted.
 pub fn color_scale(wide: usize, background: Rgb, color: impl Fn(f32) -> Rgb, labels: [&str; 3]) -> Image {
     let height = STRIP + 3 + (TEXT * LINE_HEIGHT).ceil() as usize;
     let ink = more_readable(background, [27, 34, 44], [236, 240, 245]);
@@ -29,8 +29,8 @@ pub fn color_scale(wide: usize, background: Rgb, color: impl Fn(f32) -> Rgb, lab
     canvas.into_image()
 }
 
-/// Writes the label of a box onto an RGB image: above the box's top edge at its left one (`[top, left]`), or inside of it
-/// where there is no room above; never beyond the image's right edge.
+/// Labels a box on an RGB image: above its top left corner (`[top, left]`), or inside the box if there is no room above;
+/// never beyond the image's right edge.
 pub fn box_label(image: Image, text: &str, [top, left]: [usize; 2], color: Rgb) -> Image {
     let (height, wide) = (TEXT * LINE_HEIGHT, width(text, TEXT, Weight::Bold));
     let baseline = if top as f32 >= height { top as f32 - 4.0 } else { top as f32 + height };

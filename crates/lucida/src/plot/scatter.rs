@@ -1,4 +1,4 @@
-//! Images as a map: points in the colors of their classes, and small images where there is room for them.
+//! Scatter plots of images: points in class colors, with thumbnails where they fit.
 
 use std::fmt::Write as _;
 
@@ -11,20 +11,20 @@ use crate::{Error, Result};
 
 const INK: Rgb = [27, 34, 44];
 const BACKGROUND: Rgb = [255; 3];
-/// The side of the map in pixels, and what is free around it.
+/// The side of the map in pixels, and the padding around it.
 const SIDE: f64 = 1200.0;
 const PADDING: f64 = 40.0;
 const TITLE: f32 = 20.0;
 const LABEL: f32 = 15.0;
 const RADIUS: f64 = 3.0;
-/// Classes that the legend names; the colors of more cannot be distinguished.
+/// Maximum number of classes in the legend; more colors cannot be distinguished.
 const NAMED: usize = 24;
-/// The sides that a small image may have.
+/// The range of thumbnail sizes.
 const THUMBNAIL: std::ops::RangeInclusive<f64> = 16.0..=64.0;
-/// The part of the map that small images would cover if they did not overlap.
+/// The fraction of the map that the thumbnails would cover if they did not overlap.
 const COVER: f64 = 0.45;
 
-/// Points with a class each, to be drawn with images of what they stand for.
+/// A scatter plot of points with classes, to be drawn with thumbnails of their images.
 ///
 /// ```
 /// use lucida::plot::Scatter;
@@ -48,12 +48,11 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    /// A map of points, each of a class that has a name; one class alone is drawn without a legend. Both axes have the same
-    /// scale.
+    /// A map of points with named classes; the legend is omitted for a single class. Both axes have the same scale.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no point, or not a class for each, or a class without a name, or a coordinate that
-    /// is not a finite number.
+    /// [`Error::Argument`] when there are no points, the number of classes differs, a class has no name, or a coordinate is
+    /// not finite.
     pub fn new(points: &[[f64; 2]], classes: Vec<usize>, class_names: Vec<String>) -> Result<Self> {
         if points.is_empty() || points.len() != classes.len() {
             let (points, classes) = (points.len(), classes.len());
@@ -90,22 +89,22 @@ impl Scatter {
         })
     }
 
-    /// Text above the map.
+    /// Sets the title above the map.
     pub fn title(self, title: impl Into<String>) -> Self {
         Self { title: title.into(), ..self }
     }
 
-    /// What the points are called, in the order of the points; shown by the SVG where the pointer rests.
+    /// Sets the labels of the points, in their order; shown as tooltips in the SVG.
     pub fn labels(self, labels: Vec<String>) -> Self {
         Self { labels, ..self }
     }
 
-    /// The side of a small image in pixels.
+    /// The side of a thumbnail in pixels.
     pub fn thumbnail_size(&self) -> usize {
         self.thumbnail as usize
     }
 
-    /// The points that have room for a small image: none of these overlaps another. The first of close ones counts.
+    /// The points whose thumbnails do not overlap. Of close points, the first one is chosen.
     pub fn with_room(&self) -> Vec<usize> {
         let cells = (SIDE / self.thumbnail).ceil() as usize + 2;
         let mut taken: Vec<Vec<usize>> = vec![Vec::new(); cells * cells];
@@ -127,10 +126,10 @@ impl Scatter {
         chosen
     }
 
-    /// The map as an RGB image; `thumbnails` are images of any size of points [with room](Self::with_room).
+    /// The map as an RGB image; `thumbnails` are images of any size for points [with room](Self::with_room).
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no such point or an image is empty.
+    /// [`Error::Argument`] when an index is out of range or an image is empty.
     pub fn image(&self, thumbnails: &[(usize, Image)]) -> Result<Image> {
         let (width, height) = (self.width().ceil() as usize, self.height().ceil() as usize);
         check_size("map", width, height)?;
@@ -163,7 +162,7 @@ impl Scatter {
         Ok(canvas.into_image())
     }
 
-    /// The map as an SVG file that needs no other: the images are inside.
+    /// The map as a self-contained SVG file with embedded images.
     ///
     /// # Errors
     /// As [`Scatter::image`].
@@ -214,20 +213,20 @@ impl Scatter {
         Ok(svg)
     }
 
-    /// What a point is called, for XML.
+    /// The label of a point, escaped for XML.
     fn name(&self, index: usize) -> String {
         let class = &self.class_names[self.classes[index]];
         escape(&self.labels.get(index).map_or_else(|| class.clone(), |label| format!("{label} ({class})")))
     }
 
-    /// The top left corner of a point's image on the map, on whole pixels and inside it.
+    /// The top left corner of a point's thumbnail, at whole pixels and inside the map.
     fn corner(&self, index: usize) -> (f64, f64) {
         let (x, y) = self.points[index];
         let inside = |value: f64| (value - self.thumbnail / 2.0).round().clamp(0.0, SIDE - self.thumbnail);
         (inside(x), inside(y))
     }
 
-    /// An image at the size of a small one, in the color of its class: light ink on black, as digits are, becomes ink of
+    /// Resizes an image to a thumbnail in the color of its class: light strokes on black, such as digits, become strokes of
     /// that color on white; any other image gets a frame.
     fn small(&self, index: usize, image: &Image) -> Result<Image> {
         let Some(&class) = self.classes.get(index) else {
@@ -273,7 +272,7 @@ impl Scatter {
         PADDING + if self.title.is_empty() { 0.0 } else { f64::from(TITLE * LINE_HEIGHT) + PADDING / 2.0 }
     }
 
-    /// The names in the legend, their colors, and where their discs lie.
+    /// The legend's names, colors and disc positions.
     fn legend(&self) -> Vec<(String, Rgb, (f64, f64))> {
         if !self.has_legend() {
             return Vec::new();
@@ -295,7 +294,7 @@ impl Scatter {
         legend
     }
 
-    /// The color of a class: up to ten have strong ones, more are spread over the rainbow.
+    /// The color of a class: a categorical palette for up to ten classes, a rainbow for more.
     fn color(&self, class: usize) -> Rgb {
         let count = self.class_names.len();
         let color = match colorous::CATEGORY10.get(class) {
@@ -306,7 +305,7 @@ impl Scatter {
     }
 }
 
-/// Whether an image is gray and black at its edge.
+/// Whether an image is grayscale with black edges.
 fn is_ink_on_black(image: &Image) -> bool {
     let (width, height) = (image.width(), image.height());
     if image.channels() != 1 || width < 3 || height < 3 {
@@ -323,7 +322,7 @@ fn is_ink_on_black(image: &Image) -> bool {
     sum < 16 * count
 }
 
-/// A color that stays behind another.
+/// A paler version of a color.
 fn pale(color: Rgb) -> Rgb {
     color.map(|value| 255 - (255 - value) / 3)
 }

@@ -1,7 +1,7 @@
-//! Text in images, with an embedded font.
+//! Text rendering with an embedded font.
 //!
-//! DejaVu Sans, because it is free, embeddable, legible at 10 pixels and covers Latin, Greek, Cyrillic and the
-//! mathematical signs; an image is thus the same on every machine, with fonts installed or none.
+//! The font is DejaVu Sans because it is free, embeddable, legible at 10 pixels, and covers Latin, Greek, Cyrillic and
+//! mathematical symbols. Images are thus the same on every machine, whatever fonts are installed.
 
 use std::io::Read;
 use std::sync::OnceLock;
@@ -16,9 +16,9 @@ pub(super) enum Weight {
     Bold,
 }
 
-/// The part of the font size from the baseline up to the top of the tallest letters.
+/// The height of the tallest letters above the baseline, relative to the font size.
 pub(super) const ASCENT: f32 = 0.76;
-/// The part of the font size from one baseline to the next.
+/// The distance between baselines, relative to the font size.
 pub(super) const LINE_HEIGHT: f32 = 1.3;
 
 fn font(weight: Weight) -> &'static FontVec {
@@ -35,13 +35,13 @@ fn font(weight: Weight) -> &'static FontVec {
     }
 }
 
-/// The scale at which an em is `size` pixels.
+/// The scale for an em of `size` pixels.
 fn scale(font: &FontVec, size: f32) -> PxScale {
     let em = font.units_per_em().unwrap_or(2048.0);
     PxScale::from(size * font.height_unscaled() / em)
 }
 
-/// Calls `each` with every visible character's glyph and its position, and returns the width of the whole.
+/// Calls `each` with every visible character and its position, and returns the total width.
 fn lay_out(text: &str, size: f32, weight: Weight, mut each: impl FnMut(char, f32)) -> f32 {
     let font = font(weight);
     let scaled = font.as_scaled(scale(font, size));
@@ -64,7 +64,7 @@ pub(super) fn width(text: &str, size: f32, weight: Weight) -> f32 {
     lay_out(text, size, weight, |_, _| {})
 }
 
-/// The text, shortened and ended with an ellipsis where it is wider than `limit` pixels.
+/// Shortens a text that is wider than `limit` pixels, and appends an ellipsis.
 pub(super) fn elide(text: &str, size: f32, weight: Weight, limit: f32) -> String {
     if width(text, size, weight) <= limit {
         return text.to_owned();
@@ -72,7 +72,7 @@ pub(super) fn elide(text: &str, size: f32, weight: Weight, limit: f32) -> String
     let room = limit - width("…", size, weight);
     let mut kept = String::new();
     lay_out(text, size, weight, |character, x| {
-        // A character is placed where the one before it ends, so that it shows whether that one still fits.
+        // `x` is where the previous character ends, and thus shows whether that one still fits.
         if x <= room {
             kept.push(character);
         }
@@ -83,7 +83,7 @@ pub(super) fn elide(text: &str, size: f32, weight: Weight, limit: f32) -> String
     kept
 }
 
-/// A text in as few lines as fit, broken between words; what `most` lines do not hold is elided.
+/// Wraps a text between words; text beyond `most` lines is elided.
 pub(super) fn wrap(text: &str, size: f32, weight: Weight, limit: f32, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
@@ -99,17 +99,17 @@ pub(super) fn wrap(text: &str, size: f32, weight: Weight, limit: f32, most: usiz
     lines.iter().map(|line| elide(line, size, weight, limit)).collect()
 }
 
-/// How much of each pixel a line of text covers, 0 to 1.
+/// A coverage mask of a line of text, 0 to 1 per pixel.
 pub(super) struct Mask {
     pub(super) width: usize,
     pub(super) height: usize,
-    /// Where the start of the baseline lies in the mask.
+    /// The start of the baseline in the mask.
     pub(super) origin: (i64, i64),
     pub(super) coverage: Vec<f32>,
 }
 
 impl Mask {
-    /// A line of text; `shift` is where in its pixel the baseline starts, 0 to 1.
+    /// Rasterizes a line of text; `shift` is the subpixel position of its start, 0 to 1.
     pub(super) fn new(text: &str, size: f32, weight: Weight, shift: f32) -> Self {
         let font = font(weight);
         let scale = scale(font, size);
@@ -139,7 +139,7 @@ impl Mask {
         Self { width, height, origin: (-all.min.x as i64, -all.min.y as i64), coverage }
     }
 
-    /// The mask turned a quarter to the left: the text reads upwards.
+    /// The mask rotated by 90° counterclockwise, so that the text reads upwards.
     pub(super) fn upwards(&self) -> Self {
         let mut coverage = vec![0.0; self.coverage.len()];
         for y in 0..self.height {
@@ -163,7 +163,7 @@ mod tests {
         assert!((of("epoch", 24.0) - 2.0 * of("epoch", 12.0)).abs() < 1e-3);
         assert_eq!(of("", 12.0), 0.0);
         assert_eq!(of("a\u{7}b\n", 12.0), of("ab", 12.0));
-        // DejaVu Sans's digits are 1303 units of 2048 wide.
+        // The digits of DejaVu Sans are 1303/2048 em wide.
         assert!((of("0", 2048.0) - 1303.0).abs() < 0.5);
     }
 
@@ -196,7 +196,7 @@ mod tests {
         assert!(mask.coverage.contains(&1.0));
         let turned = mask.upwards();
         assert_eq!((turned.width, turned.height), (mask.height, mask.width));
-        // Reading upwards, the top of a letter lies to the left, its left side at the bottom.
+        // In text that reads upwards, the top of a letter is on the left, and its left side at the bottom.
         let first = mask.coverage[0];
         assert_eq!(turned.coverage[(turned.height - 1) * turned.width], first);
         assert_eq!(Mask::new(" ", 40.0, Weight::Bold, 0.0).coverage.len(), 0);

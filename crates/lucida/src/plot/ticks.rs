@@ -1,10 +1,10 @@
-//! Round numbers along an axis.
+//! Ticks at round numbers along an axis.
 
-/// The part of a step by which a tick may miss the end of the axis: the quotients are not exact.
+/// The tolerance at the ends of the axis, relative to the step, because the quotients are rounded.
 const TOLERANCE: f64 = 1e-9;
 
-/// Multiples of 1, 2 or 5 times a power of ten within `low..=high`, at most `most` of them and at least two where the
-/// span allows; with their labels, all with the same number of decimals.
+/// Multiples of 1, 2 or 5 times a power of ten within `low..=high`, at most `most`, and at least two if the span allows;
+/// with labels that have the same number of decimals.
 pub(super) fn ticks(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
     let step = step(low, high, most);
     if !step.is_finite() || step <= 0.0 {
@@ -16,7 +16,7 @@ pub(super) fn ticks(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
     (0..count.min(4 * most)).map(|i| (first + i as f64) * step).map(|value| (value, label(value, step))).collect()
 }
 
-/// The least step of 1, 2 or 5 times a power of ten of which at most `most` multiples lie within `low..=high`.
+/// The smallest step of 1, 2 or 5 times a power of ten with at most `most` multiples within `low..=high`.
 fn step(low: f64, high: f64, most: usize) -> f64 {
     let most = most.max(2) as f64;
     let power = 10_f64.powf(((high - low) / most).log10().floor());
@@ -28,7 +28,7 @@ fn step(low: f64, high: f64, most: usize) -> f64 {
 fn label(value: f64, step: f64) -> String {
     let value = if value.abs() < step / 2.0 { 0.0 } else { value };
     if !(1e-5..1e5).contains(&step) {
-        // Rounded to the step's own digit, since `3 * 0.1` is not 0.3.
+        // Rounded to the digit of the step, since `3 * 0.1` is not 0.3.
         let digits = (value.abs().max(step).log10().floor() - step.log10().floor()).max(0.0) as usize;
         return if value == 0.0 { "0".into() } else { format!("{value:.digits$e}") };
     }
@@ -36,14 +36,14 @@ fn label(value: f64, step: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// Whole numbers within `first..=last`, at most `most`, of a step of 1, 2 or 5 times a power of ten.
+/// At most `most` integers within `first..=last`, at steps of 1, 2 or 5 times a power of ten.
 pub(super) fn whole_ticks(first: usize, last: usize, most: usize) -> Vec<usize> {
     let step = step(first as f64, last as f64, most).max(1.0) as usize;
     (first.div_ceil(step)..=last / step).map(|k| k * step).collect()
 }
 
-/// A number for a caption: three significant digits, more only before the point, and none that carry nothing: 4641,
-/// 12.3, 0.0457, 1.2e-7.
+/// Formats a number for a caption with three significant digits, all digits before the decimal point, and no trailing
+/// zeros: 4641, 12.3, 0.0457, 1.2e-7.
 pub fn short_number(value: f32) -> String {
     let size = value.abs();
     if value == 0.0 || !value.is_finite() {

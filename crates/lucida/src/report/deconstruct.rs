@@ -1,4 +1,4 @@
-//! Interpretability of the demonstration's network, and of one trained on photos.
+//! The explanations in the demonstration report: of its network, and of one trained on photos.
 
 use super::DemoResult;
 use super::stylized::{self, StylizedCat};
@@ -14,11 +14,11 @@ use crate::plot::{Cell, Content, Gallery, Grid};
 use crate::weights::{Outputs, builtin_classifier, builtin_vgg16_at};
 use crate::{Cpu, Error, Result};
 
-/// The layers whose filters are shown, and how many of them.
+/// The layers whose filters are visualized, and the number of filters.
 const FILTERS: [(&str, usize); 3] = [("conv2d", 12), ("conv2d_1", 24), ("conv2d_2", 24)];
-/// The layer and the filters of the figure of Zeiler and Fergus.
+/// The layer and number of filters in the figure of Zeiler and Fergus.
 const FIGURE: (&str, usize) = ("conv2d_2", 4);
-/// The ways in which a decision is explained.
+/// The attribution methods for digits.
 const METHODS: [explain::Method; 6] = [
     explain::Method::IntegratedGradients,
     explain::Method::GradCam,
@@ -27,32 +27,32 @@ const METHODS: [explain::Method; 6] = [
     explain::Method::Rise,
     explain::Method::Lrp,
 ];
-/// Those for the photo: RISE and occlusion need a forward pass for each mask.
+/// The attribution methods for the photo, without RISE and occlusion, which need a forward pass for each mask.
 const PHOTO_METHODS: [explain::Method; 4] =
     [explain::Method::GradCam, explain::Method::SmoothGrad, explain::Method::GuidedBackprop, explain::Method::Lrp];
-/// The photo's layers: three whose maps are shown, one whose filters are.
+/// The layers whose feature maps are shown for the photo, and the layer and number of filters visualized.
 const PHOTO_LAYERS: [&str; 3] = ["block1_conv2", "block2_conv2", "block3_conv3"];
 const PHOTO_FILTERS: (&str, usize) = ("block3_conv1", 6);
 
-/// How much work goes into the images.
+/// The number of steps and the sizes of the generated images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
-    /// Steps for the image of a class.
+    /// Optimization steps for the image of a class.
     pub class_steps: usize,
-    /// Steps for the image of a filter.
+    /// Optimization steps for the image of a filter.
     pub filter_steps: usize,
-    /// Steps for the image of a filter of the network for photos.
+    /// Optimization steps for the image of a filter of VGG16.
     pub photo_steps: usize,
     /// Height of the photo in pixels.
     pub photo_height: usize,
     /// Longer side of the stylized image in pixels.
     pub painting_size: usize,
-    /// Steps in each size of the stylized image.
+    /// Optimization steps at each scale of the stylized image.
     pub painting_steps: usize,
 }
 
 impl Default for Depth {
-    /// What takes about thirty seconds on two cores.
+    /// Takes about 30 seconds on two cores.
     fn default() -> Self {
         Self {
             class_steps: 320,
@@ -78,15 +78,15 @@ pub(super) struct Deconstruction {
     stylized: StylizedCat,
 }
 
-/// The photo of the cat and what the built-in classifier says about it.
+/// The cat photo and its prediction by the built-in classifier.
 #[derive(Debug)]
 struct ClassifiedPhoto {
-    /// The likeliest classes with their probabilities.
+    /// The most probable classes with their probabilities.
     top: Vec<(String, f32)>,
     maps: Image,
 }
 
-/// The blocks of VGG16 on the photo of the cat.
+/// Feature maps and filters of VGG16 for the cat photo.
 #[derive(Debug)]
 struct Photo {
     maps: Image,
@@ -121,7 +121,7 @@ impl Deconstruction {
         })
     }
 
-    /// The images under the names of their files.
+    /// The images with their file names.
     pub(super) fn images(&self) -> Result<Vec<(&'static str, Image)>> {
         let classes = self.classes.iter().map(|(found, class, probability)| {
             Cell::new(found.image.clone()).caption(format!("{class}\n{}", percent(*probability)))
@@ -285,7 +285,7 @@ fn digit(result: &DemoResult, index: usize) -> Result<Vec<f32>> {
 fn maps(result: &DemoResult, cpu: Cpu) -> Result<Image> {
     let network = &result.model.network;
     let spatial = network.nodes().iter().filter(|node| node.shape().as_image().is_some());
-    // The first of them is the input.
+    // The first one is the input.
     let layers: Vec<&str> = spatial.skip(1).map(|node| node.name()).collect();
     let style = MapStyle { channels: Some(8), ..MapStyle::default() };
     overview(&activations(network, &layers, &digit(result, 0)?, cpu)?, &style)

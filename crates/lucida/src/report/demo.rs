@@ -1,4 +1,4 @@
-//! The demonstration: a network trained on the built-in digits, and tried on some that it has never seen.
+//! The demonstration: a network trained on the built-in digits, and evaluated on held-out ones.
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,15 +12,15 @@ use crate::train::{Callback, Evaluation, TrainConfig, TrainResult, Trainer, eval
 use crate::weights::{Model, safetensors};
 use crate::{Cpu, Error, Result};
 
-/// The part of the built-in digits that is held out: 2,000.
+/// The fraction of the built-in digits that is held out: 2,000.
 const HELD_OUT: f64 = 0.2;
-/// The part of the others that validates: 800.
+/// The fraction of the remaining digits used for validation: 800.
 const VALIDATION: f64 = 0.1;
 const EPOCHS: usize = 20;
 const BATCH: usize = 128;
 const RATE: f64 = 2e-3;
 
-/// The built-in digits in three parts, ready to train on.
+/// The built-in digits, split into three parts.
 #[derive(Debug, Clone)]
 pub struct Demo {
     digits: LabeledImages,
@@ -28,46 +28,46 @@ pub struct Demo {
     started: Instant,
 }
 
-/// The positions of the digits of each part; each class has the same share in all.
+/// The indices of the digits in each part; the split is stratified by class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parts {
-    /// To train on.
+    /// Training set.
     pub train: Vec<usize>,
-    /// To choose the best epoch with.
+    /// Validation set, for choosing the best epoch.
     pub validation: Vec<usize>,
-    /// Neither trained on nor chosen with.
+    /// Test set, used neither for training nor for choosing the epoch.
     pub held_out: Vec<usize>,
 }
 
-/// What a demonstration found.
+/// The results of a demonstration.
 #[derive(Debug, Clone)]
 pub struct DemoResult<'a> {
     /// The trained model, with the weights of its best epoch.
     pub model: Model,
-    /// How the training went.
+    /// The result of the training.
     pub training: TrainResult,
-    /// How good the model is on the digits held out.
+    /// The evaluation on the held-out digits.
     pub evaluation: Evaluation,
-    /// How it was trained.
+    /// The training configuration.
     pub config: TrainConfig,
-    /// How long it took.
+    /// Durations of the stages.
     pub times: Times,
     demo: &'a Demo,
 }
 
-/// Where the time went, in seconds.
+/// Durations in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Times {
-    /// To unpack and split the digits.
+    /// Loading and splitting the digits.
     pub reading: f64,
-    /// To train, with the validation after each epoch.
+    /// Training, including the validation after each epoch.
     pub training: f64,
-    /// To classify the digits held out.
+    /// Classifying the held-out digits.
     pub evaluating: f64,
 }
 
 impl Demo {
-    /// The files of a demonstration; the first is the page.
+    /// The files of a demonstration; the first one is the report.
     pub const FILES: [&str; 16] = [
         "index.html",
         "model.safetensors",
@@ -87,10 +87,10 @@ impl Demo {
         Deconstruction::FILES[8],
     ];
 
-    /// Reads the built-in digits and splits them.
+    /// Loads the built-in digits and splits them.
     ///
     /// # Errors
-    /// [`Error::File`] when the binary is damaged.
+    /// [`Error::File`] when the embedded digits are damaged.
     pub fn new(seed: u64) -> Result<Self> {
         let started = Instant::now();
         let digits = Mnist::builtin()?.train;
@@ -104,7 +104,7 @@ impl Demo {
         Ok(Self { digits, parts, started })
     }
 
-    /// Creates the folder of a demonstration, and checks that files can be written there before any long work.
+    /// Creates the folder of a demonstration, and checks that files can be written there before any long computation.
     ///
     /// # Errors
     /// As [`files::claim_folder`].
@@ -112,8 +112,8 @@ impl Demo {
         files::claim_folder(folder, &Self::FILES, force)
     }
 
-    /// How to train: fewer and smaller steps than on the whole of MNIST, and a rate that falls to nothing, since there
-    /// is a sixth of the data.
+    /// The training configuration: fewer and smaller steps than for the full MNIST, which has six times the data, and a
+    /// learning rate that decays to zero.
     pub fn config(&self, seed: u64, cpu: Cpu) -> TrainConfig {
         let steps = EPOCHS * self.parts.train.len().div_ceil(BATCH);
         TrainConfig {
@@ -126,7 +126,7 @@ impl Demo {
         }
     }
 
-    /// Which digits are for what.
+    /// The indices of the digits in each part.
     pub fn parts(&self) -> &Parts {
         &self.parts
     }
@@ -135,11 +135,11 @@ impl Demo {
         Subset::new(&self.digits, self.parts.held_out.clone())
     }
 
-    /// Trains a network and tries it on the digits held out. When the callback stops the training, what was learned so
-    /// far is tried.
+    /// Trains a network and evaluates it on the held-out digits. If the callback stops the training, the network trained so
+    /// far is evaluated.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when the training was stopped within its first epoch, else those of [`Trainer::fit`].
+    /// [`Error::Interrupted`] when training was stopped within the first epoch; those of [`Trainer::fit`].
     pub fn run(&self, config: &TrainConfig, callback: impl Callback) -> Result<DemoResult<'_>> {
         let reading = self.started.elapsed().as_secs_f64();
         let train = Subset::new(&self.digits, self.parts.train.clone())?;
@@ -165,8 +165,8 @@ impl Demo {
 }
 
 impl DemoResult<'_> {
-    /// Deconstructs the network, and writes the page, the images and the model into a folder: [`Demo::FILES`]. The page
-    /// comes last, so that where there is one, the rest is there too.
+    /// Explains the network, and writes the report, the images and the model into a folder: [`Demo::FILES`]. The report is
+    /// written last: if it exists, so do the other files.
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be written.
@@ -182,17 +182,17 @@ impl DemoResult<'_> {
         page::report(self, &deconstruct, taking_apart)?.save(folder.join(Demo::FILES[0]))
     }
 
-    /// The digits held out, to which the evaluation belongs.
+    /// The held-out digits, in the order of the evaluation.
     pub(super) fn held_out(&self) -> Result<Subset<&LabeledImages>> {
         self.demo.held_out()
     }
 
-    /// Which digits were for what.
+    /// The indices of the digits in each part.
     pub fn parts(&self) -> &Parts {
         &self.demo.parts
     }
 
-    /// Seconds since the demonstration began.
+    /// Seconds since the demonstration started.
     pub(super) fn seconds_so_far(&self) -> f64 {
         self.demo.started.elapsed().as_secs_f64()
     }

@@ -1,4 +1,4 @@
-//! The images of the demonstration, as files and in its report.
+//! The images of the demonstration, written as files and used in its report.
 
 use super::DemoResult;
 use crate::data::{Dataset, Image};
@@ -12,12 +12,12 @@ pub(super) const CONFUSION: &str = "confusion.png";
 pub(super) const MISTAKES: &str = "mistakes.png";
 pub(super) const KERNELS: &str = "kernels.png";
 
-/// How many digits are shown with their predictions.
+/// The number of digits shown with predictions.
 const FIRST: usize = 10;
-/// How many mistakes are shown.
+/// The number of mistakes shown.
 const WORST: usize = 20;
 
-/// All images under the names of their files.
+/// All images with their file names.
 pub(super) fn all(result: &DemoResult) -> Result<Vec<(&'static str, Image)>> {
     let digits = |tiles: Vec<Tile>, title: &str| {
         let cells =

@@ -1,6 +1,6 @@
-//! Reports: what was learned, on one page with its images.
+//! Self-contained HTML reports of training runs and results.
 //!
-//! Here training, networks and images meet; [`plot`](crate::plot) draws them and knows none of them.
+//! This module brings together training, networks and images; [`plot`](crate::plot), which draws them, knows none of these.
 
 mod cross_validation;
 mod deconstruct;

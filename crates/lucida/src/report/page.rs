@@ -6,7 +6,7 @@ use crate::Result;
 use crate::nn::{summary, thousands};
 use crate::plot::{Content, Gallery, Report, Table};
 
-/// The whole report. Its last section lists the time spent so far.
+/// The complete report. Its last section lists the durations so far.
 pub(super) fn report(result: &DemoResult, deconstruct: &Deconstruction, taking_apart: f64) -> Result<Report> {
     let parts = result.parts();
     let subtitle = format!(
@@ -154,7 +154,7 @@ fn times(result: &DemoResult, taking_apart: f64) -> Content {
     ))
 }
 
-/// A time in words: `12.3 seconds`, `2 min 5 s`.
+/// Formats a duration: `12.3 seconds`, `2 min 5 s`.
 fn duration(seconds: f64) -> String {
     if seconds < 99.95 {
         return format!("{seconds:.1} seconds");

@@ -1,4 +1,4 @@
-//! The report of the training of a feed-forward style.
+//! The report of the training of a feed-forward style network.
 
 use std::path::PathBuf;
 
@@ -8,29 +8,29 @@ use crate::nn::{counted, thousands};
 use crate::plot::{Chart, Content, Gallery, Report, Table};
 use crate::style::FeedForwardResult;
 
-/// What the report of a training shows in addition to its result.
+/// The additional data in the report of a training run.
 #[derive(Debug, Clone, Default)]
 pub struct StyleTrainingData {
-    /// The images of style, by name.
+    /// The style images, by name.
     pub styles: Vec<(String, Image)>,
-    /// The sheet of the photos of the previews, and one sheet for each preview with its number of steps.
+    /// The previews: sheets of stylized photos, each with its number of training steps.
     pub previews: Vec<(usize, Image)>,
-    /// The photos of the previews.
+    /// The original photos of the previews.
     pub photos: Vec<Image>,
     /// Settings, by name.
     pub settings: Vec<(String, String)>,
-    /// The photos that could not be read, and why.
+    /// Photos that could not be read, with the reason.
     pub skipped: Vec<(String, String)>,
-    /// Seconds of this training, without those before it was resumed.
+    /// Duration of this run in seconds, without earlier runs that it resumed.
     pub seconds: f64,
     /// The file of the network.
     pub file: PathBuf,
 }
 
-/// Previews that the report shows at the most.
+/// Maximum number of previews in the report.
 const PREVIEWS: usize = 8;
 
-/// Generates the report of the training of a feed-forward style.
+/// Generates the report of the training of a feed-forward style network.
 ///
 /// # Errors
 /// None in practice.
@@ -74,7 +74,7 @@ fn gallery(images: impl Iterator<Item = (Image, String)>) -> Result<Content> {
     Content::new().gallery(&gallery)
 }
 
-/// The photos, and some of the previews: the first, the last, and those between at like distances.
+/// The photos, and a selection of previews: the first, the last, and evenly spaced ones between.
 fn previews(data: &StyleTrainingData) -> Result<Content> {
     let count = data.previews.len();
     let some = count.min(PREVIEWS);

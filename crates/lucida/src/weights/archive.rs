@@ -1,4 +1,4 @@
-//! Zip archives as a source of weights: members are found by name and read with limits; nothing is unpacked to the disk.
+//! Zip archives of weights: members are found by name and read with limits; nothing is unpacked to disk.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
@@ -9,18 +9,17 @@ use zip::{CompressionMethod, ZipArchive};
 
 use crate::{Error, Result, guard};
 
-/// What a zip archive begins with. (An empty one begins otherwise, and is none that holds weights.)
+/// The magic bytes of a zip archive. (An empty archive starts differently, but cannot hold weights.)
 pub(crate) const MAGIC: [u8; 4] = *b"PK\x03\x04";
-/// What errors call it.
+/// The format's name in errors.
 const FORMAT: &str = "zip";
-/// Members of an archive.
+/// Maximum number of members.
 const MAX_MEMBERS: usize = 100_000;
-/// How much larger than its packed size a member may be. Trained weights hardly shrink at all; a bomb shrinks a
-/// thousandfold.
+/// Maximum compression ratio of a member. Trained weights hardly shrink; a zip bomb shrinks a thousandfold.
 const MAX_RATIO: u64 = 40;
-/// Bytes of a member that may be unpacked whatever their packed size.
+/// Bytes of a member that may be unpacked regardless of its compressed size.
 const FREE_BYTES: u64 = 16 << 20;
-/// Bytes of a member that may be unpacked to memory.
+/// Maximum bytes of a member that may be unpacked to memory.
 const MAX_UNPACKED: u64 = 4 << 30;
 
 trait Bytes: Read + Seek {}
@@ -45,17 +44,17 @@ impl Archive {
         Self::new(path, Box::new(io::BufReader::new(file)), metadata.len())
     }
 
-    /// Opens an archive within the file `path`.
+    /// Opens an archive that is embedded in the file `path`.
     pub(crate) fn open_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let len = bytes.len() as u64;
         Self::new(path, Box::new(Cursor::new(bytes)), len)
     }
 
     fn new(path: &Path, bytes: Box<dyn Bytes>, len: u64) -> Result<Self> {
-        // A model file is an archive from its first byte on. Left to detect where the archive starts, the zip crate looks
-        // for the directory right before the end record, and PyTorch puts the 76 bytes of the ZIP64 records between
-        // them: when the directory's first entry has 76 bytes, too (a member name of 30), the second passes for the
-        // first and all places are off by one entry.
+        // A model file is an archive from its first byte. When detecting the start of an archive, the zip crate expects the
+        // directory right before the end record, but PyTorch puts the 76 bytes of the ZIP64 records between them: if the
+        // first directory entry also has 76 bytes (a member name of 30), the second entry is mistaken for the first, and
+        // all offsets are shifted by one entry.
         let config = Config { archive_offset: ArchiveOffset::Known(0) };
         let zip = guard::decoder(path, FORMAT, || {
             ZipArchive::with_config(config, bytes).map_err(|problem| {
@@ -74,19 +73,18 @@ impl Archive {
         self.zip.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect()
     }
 
-    /// Whether there is a member of this name.
+    /// Whether a member with this name exists.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.zip.index_for_name(name).is_some()
     }
 
-    /// The most bytes that the members can honestly unpack to.
+    /// The maximum number of bytes that the members can plausibly unpack to.
     pub(crate) fn unpacked_bytes(&self) -> u64 {
         let total = self.zip.decompressed_size().map_or(u64::MAX, |total| u64::try_from(total).unwrap_or(u64::MAX));
         total.min(self.len.saturating_mul(MAX_RATIO).saturating_add(FREE_BYTES))
     }
 
-    /// The place in the file of a member that is not compressed, after its checksum was found to be right; `None` for one
-    /// that is.
+    /// The offset and size of a stored (uncompressed) member, after verifying its checksum; `None` for a compressed one.
     pub(crate) fn in_place(&mut self, name: &str) -> Result<Option<(u64, u64)>> {
         guard::decoder(&self.path.clone(), FORMAT, || self.find_in_place(name))
     }
@@ -128,7 +126,7 @@ impl Archive {
         if size > limit {
             return too_large(size);
         }
-        // The size is what the archive declares; what there really is may be less or more.
+        // The archive declares this size; the actual one may differ.
         let mut bytes = Vec::with_capacity(size.min(FREE_BYTES) as usize);
         let read = member.by_ref().take(limit + 1).read_to_end(&mut bytes);
         read.map_err(|problem| damaged(&path, name, &problem.to_string()))?;
@@ -152,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// An archive of two members with the end records of ZIP64, as PyTorch writes them whatever the size.
+    /// An archive with two members and ZIP64 end records, which PyTorch writes for any size.
     fn with_zip64_records(names: [&str; 2]) -> Vec<u8> {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
         for name in names {
@@ -164,12 +162,12 @@ mod tests {
         assert_eq!(end[..4], *b"PK\x05\x06");
         let field = |at: usize| u64::from(u32::from_le_bytes(end[at..at + 4].try_into().unwrap()));
         let (at, size, start) = (bytes.len() as u64, field(12), field(16));
-        // Record: length of what follows, versions, disks, members here and in all, size and start of the directory.
+        // Record: length of the rest, versions, disks, members on this disk and in total, size and offset of the directory.
         bytes.extend(b"PK\x06\x06");
         bytes.extend(44_u64.to_le_bytes());
         bytes.extend([30, 3, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         [2, 2, size, start].iter().for_each(|field: &u64| bytes.extend(field.to_le_bytes()));
-        // Locator: disk and start of the record, disks.
+        // Locator: disk and offset of the record, number of disks.
         bytes.extend(b"PK\x06\x07\0\0\0\0");
         bytes.extend(at.to_le_bytes());
         bytes.extend(1_u32.to_le_bytes());
@@ -179,7 +177,7 @@ mod tests {
 
     #[test]
     fn zip64_records_do_not_move_the_members() {
-        // With 30 bytes, an entry of the directory is as long as the records of ZIP64.
+        // With 30 bytes, a directory entry is as long as the ZIP64 records.
         for len in 25..35 {
             let (first, second) = ("a".repeat(len), "b".repeat(len));
             let bytes = with_zip64_records([&first, &second]);

@@ -1,4 +1,4 @@
-//! Arrays of files: NumPy's `.npy` and `.npz`, and tensors of ONNX's test data.
+//! Files of arrays: NumPy's `.npy` and `.npz`, and tensors of ONNX's test data.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use crate::core::Array;
 use crate::files::{NPY_MAGIC, parse_npy, read_limited};
 use crate::{Error, Result};
 
-/// Bytes of a file.
+/// Maximum size of a file in bytes.
 const MAX_FILE: u64 = 4 << 30;
 
-/// Reads the arrays of a file, whose first bytes say what it is: a `.npy` file has one array, a `.npz` archive several with
-/// their names, an ONNX `TensorProto` (`input_0.pb`) one. Real numbers of any type become 32-bit floats.
+/// Reads the arrays of a file, whose format is detected from its first bytes: a `.npy` file has one array, a `.npz` archive
+/// several named ones, an ONNX `TensorProto` (`input_0.pb`) one. Real numbers of any type are converted to 32-bit floats.
 ///
 /// ```
 /// use lucida::files::write_npy;
@@ -26,8 +26,8 @@ const MAX_FILE: u64 = 4 << 30;
 /// ```
 ///
 /// # Errors
-/// [`Error::File`] when it is none of these, or its values are not real numbers; [`Error::Io`] and [`Error::Limit`] as
-/// [`read_limited`].
+/// [`Error::File`] when it has none of these formats, or its values are not real numbers; [`Error::Io`] and
+/// [`Error::Limit`] as [`read_limited`].
 pub fn read_arrays(path: impl AsRef<Path>) -> Result<Vec<(Option<String>, Array)>> {
     let path = path.as_ref();
     let bytes = read_limited(path, MAX_FILE)?;

@@ -1,4 +1,4 @@
-//! The networks that the library carries with it, so that predictions, explanations and style transfer need no download.
+//! Networks that are built into the library, so that predictions, explanations and style transfer need no download.
 
 use safetensors::{Dtype, SafeTensors};
 
@@ -9,10 +9,10 @@ use crate::nn::applications::{self, Architecture};
 use crate::nn::{Network, Weight};
 use crate::{Error, Result};
 
-/// The known network that the built-in classifier is.
+/// The architecture of the built-in classifier.
 pub const CLASSIFIER: &str = "efficientnet-lite0";
 
-/// The classes of the ImageNet challenge.
+/// The number of classes of the ImageNet challenge.
 const IMAGENET_CLASSES: usize = 1000;
 
 /// Whether the weights of a known network are built in.
@@ -20,9 +20,9 @@ pub fn is_builtin(known: &Architecture) -> bool {
     known.name == CLASSIFIER
 }
 
-/// The built-in classifier: EfficientNet-Lite0, trained on the 1,000 classes of ImageNet (75.1 % top-1 accuracy as
-/// published), for images of 224x224 pixels. Its large kernels were rounded to 10 bits, the other weights to 16-bit floats: on
-/// 1,000 photos of cats and dogs, the class stayed the same for 99.4 %.
+/// The built-in classifier: EfficientNet-Lite0, trained on the 1,000 classes of ImageNet (published top-1 accuracy: 75.1
+/// %), for images of 224x224 pixels. Its large kernels are quantized to 10 bits, the other weights to 16-bit floats: for
+/// 99.4 % of 1,000 photos of cats and dogs, the predicted class is unchanged.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -44,7 +44,7 @@ pub fn builtin_classifier() -> Result<Model> {
     Ok(model)
 }
 
-/// Names the classes of a known network that tells those of ImageNet: all that are published have them in the same order.
+/// Sets the ImageNet class names for a known network trained on ImageNet: all published ones have the same class order.
 pub(super) fn name_imagenet_classes(model: &mut Model) -> Result<()> {
     let classes = model.network.output()?.shape().as_flat();
     if applications::find(model.network.name()).is_ok_and(|known| classes == Some(known.classes))
@@ -55,8 +55,8 @@ pub(super) fn name_imagenet_classes(model: &mut Model) -> Result<()> {
     Ok(())
 }
 
-/// The first three blocks of VGG16 (seven convolutions, to `block3_pool`) with the weights of ImageNet, for images of
-/// 224x224 pixels. The weights were rounded to 16-bit floats.
+/// The first three blocks of VGG16 (seven convolutions, up to `block3_pool`) with ImageNet weights, for images of 224x224
+/// pixels. The weights are rounded to 16-bit floats.
 ///
 /// # Errors
 /// None in practice.
@@ -75,12 +75,12 @@ pub fn builtin_vgg16_at(height: usize, width: usize) -> Result<Model> {
     Ok(Model { preprocessing, ..Model::new(network) })
 }
 
-/// Fills the transformation network of the built-in style.
+/// Loads the weights of the transformation network for the built-in style.
 pub(crate) fn fill_brushwork(network: &mut Network) -> Result<()> {
     fill(network, "brushwork", lucida_assets::BRUSHWORK_NETWORK)
 }
 
-/// Fills a network with built-in weights. A kernel of integers has a second tensor, `NAME.scale`, with the scale of each
+/// Loads built-in weights into a network. A quantized kernel has a second tensor, `NAME.scale`, with the scale of each
 /// channel.
 fn fill(network: &mut Network, what: &str, safetensors: &[u8]) -> Result<()> {
     let bug = |problem: String| Error::Bug(format!("the built-in {what}: {problem}"));
@@ -109,8 +109,8 @@ fn fill(network: &mut Network, what: &str, safetensors: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Fills a kernel with integers in two's complement, which lie end to end, the lowest bit first, times the scale of each
-/// one's channel. Tells whether they fit.
+/// Unpacks a quantized kernel: densely packed integers in two's complement, lowest bit first, times the scale of their
+/// channel. Returns whether the sizes match.
 fn unpack(bytes: &[u8], scales: &[f32], weight: &mut Weight) -> bool {
     let values = weight.values_mut();
     let bits = bytes.len() * 8 / values.len();
@@ -125,7 +125,7 @@ fn unpack(bytes: &[u8], scales: &[f32], weight: &mut Weight) -> bool {
                 held |= u32::from(bytes.next().copied().unwrap_or(0)) << count;
                 count += 8;
             }
-            // The shift to the left and back extends the sign.
+            // Shifting left and back extends the sign.
             let integer = ((held << (32 - bits)) as i32) >> (32 - bits);
             *value = integer as f32 * scale;
             held >>= bits;
@@ -145,7 +145,7 @@ mod tests {
         model.check().unwrap();
         assert_eq!(model.network.output().unwrap().name(), "block3_pool");
         assert_eq!(model.network.output().unwrap().shape(), &[28, 28, 256].into());
-        // 1,735,488 of the 14,714,688 parameters, of which no kernel is left at zero.
+        // 1,735,488 of the 14,714,688 parameters, none of whose kernels is still zero.
         assert_eq!(model.network.parameters().0, 1_735_488);
         for weight in model.network.weights() {
             assert!(weight.values().iter().any(|&value| value != 0.0), "{}", weight.name());
@@ -176,7 +176,7 @@ mod tests {
         let mut network = applications::mnist_cnn(1).unwrap();
         let weights = network.weights_mut();
         let weight = weights.iter_mut().find(|weight| weight.shape() == [10]).unwrap();
-        // Ten times 3 bits: 1, -1, 3, -4, 0, and again.
+        // Ten 3-bit integers: 1, -1, 3, -4, 0, twice.
         let bits = [0b001_u32, 0b111, 0b011, 0b100, 0b000].repeat(2);
         let held = bits.iter().rev().fold(0_u32, |held, bits| held << 3 | bits);
         assert!(unpack(&held.to_le_bytes(), &[1.0, 0.5], weight));

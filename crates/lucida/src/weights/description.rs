@@ -1,5 +1,5 @@
-//! What Lucida writes about a model into the files of formats that have a place for it: architecture, preprocessing, class
-//! names and a record of the training, as JSON under the key `lucida`.
+//! Lucida's own metadata in formats that have a place for it: architecture, preprocessing, class names and training record,
+//! as JSON under the key `lucida`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,12 +9,12 @@ use crate::data::Preprocessing;
 use crate::nn::Network;
 use crate::{Error, Result};
 
-/// The entry of a file's metadata that makes it a Lucida model.
+/// The metadata key that marks a Lucida model.
 pub(super) const KEY: &str = "lucida";
-/// The version of that entry which this code writes and reads.
+/// The version of the metadata that this code writes and reads.
 const VERSION: u32 = 1;
 
-/// What the entry holds.
+/// The metadata of a model.
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
     version: u32,
@@ -27,12 +27,12 @@ struct Description {
     task: Option<Task>,
     #[serde(default)]
     training: Value,
-    /// The layers that were frozen while it was trained.
+    /// The layers that were frozen in training.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     frozen: Vec<String>,
 }
 
-/// The entry for a model.
+/// Serializes the metadata of a model.
 pub(super) fn to_text(model: &Model) -> Result<String> {
     let description = Description {
         version: VERSION,
@@ -47,10 +47,10 @@ pub(super) fn to_text(model: &Model) -> Result<String> {
         .map_err(|problem| Error::Bug(format!("a model that cannot be written as JSON: {problem}")))
 }
 
-/// The model of an entry; all weights are zero.
+/// Builds a model from its metadata, with zero weights.
 ///
 /// # Errors
-/// What is wrong with the entry.
+/// What is wrong with the metadata.
 pub(super) fn from_text(text: &str) -> Result<Model, String> {
     let value: Value = json::parse(text.as_bytes())?;
     let version = value["version"].as_u64();
@@ -74,7 +74,7 @@ pub(super) fn from_text(text: &str) -> Result<Model, String> {
     Ok(model)
 }
 
-/// The architecture of an entry, as it is written; `None` when it is not JSON.
+/// The architecture in the metadata as JSON; `None` if it cannot be parsed.
 pub(super) fn architecture(text: &str) -> Option<Value> {
     json::parse(text.as_bytes()).ok().map(|mut description| description["network"].take())
 }

@@ -1,13 +1,13 @@
-//! Floating-point numbers of files as `f32`.
+//! Decoding floating-point numbers to `f32`.
 
 use std::io::Read;
 
 use half::{bf16, f16};
 
-/// Values that are read at once.
+/// Values per read.
 const CHUNK: usize = 1 << 14;
 
-/// A type of floating-point numbers, little-endian.
+/// A little-endian floating-point type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Float {
     F16,
@@ -17,7 +17,7 @@ pub(super) enum Float {
 }
 
 impl Float {
-    /// Bytes of a number.
+    /// Bytes per number.
     pub(super) fn size(self) -> usize {
         match self {
             Self::F16 | Self::BF16 => 2,
@@ -26,7 +26,7 @@ impl Float {
         }
     }
 
-    /// Writes as many numbers as there are whole ones in `bytes` to the start of `to`.
+    /// Decodes the complete numbers in `bytes` to the start of `to`.
     pub(super) fn decode(self, bytes: &[u8], to: &mut [f32]) {
         fn each<const N: usize>(bytes: &[u8], to: &mut [f32], number: impl Fn([u8; N]) -> f32) {
             let (bytes, _) = bytes.as_chunks::<N>();
@@ -40,7 +40,7 @@ impl Float {
         }
     }
 
-    /// As [`decode`](Self::decode), of numbers in the order of bytes of this machine.
+    /// As [`decode`](Self::decode), for numbers in native byte order.
     pub(super) fn decode_native(self, bytes: &[u8], to: &mut [f32]) {
         if cfg!(target_endian = "little") {
             return self.decode(bytes, to);
@@ -49,7 +49,7 @@ impl Float {
         self.decode(&turned, to);
     }
 
-    /// Reads `count` numbers and hands them over in pieces.
+    /// Reads `count` numbers and passes them on in chunks.
     pub(super) fn read(self, from: &mut impl Read, count: usize, take: &mut dyn FnMut(&[f32])) -> std::io::Result<()> {
         let mut bytes = vec![0; count.min(CHUNK) * self.size()];
         let mut values = vec![0.0; count.min(CHUNK)];
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn all_types_give_the_same_numbers() {
-        // Numbers that bfloat16, with its 8 bits, has exactly.
+        // Numbers that are exact in bfloat16, which has 8 significant bits.
         let numbers: Vec<f32> = (0..20_000).map(|i| ((i % 200) as f32 - 100.0) / 16.0).collect();
         let encode = |kind: Float| -> Vec<u8> {
             let one = |&x: &f32| match kind {

@@ -1,5 +1,5 @@
-//! What a graph has that convolutional networks do not, for the message on one that cannot be imported: recurrent layers and
-//! attention are written in operators whose own messages say nothing of them.
+//! Detects what a graph has beyond convolutional networks, for the error when it cannot be imported: recurrent layers and
+//! attention consist of operators whose own errors do not mention them.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -7,14 +7,14 @@ use std::hash::Hash;
 use crate::Error;
 use std::path::Path;
 
-/// An operator of a graph: the tensors that it takes and gives.
+/// An operator of a graph, with its input and output tensors.
 pub(super) struct Step<'a, T> {
     pub(super) kind: &'a str,
     pub(super) inputs: Vec<T>,
     pub(super) outputs: Vec<T>,
 }
 
-/// Operators that a softmax and a product may have between them.
+/// Operators that may lie between a softmax and a product.
 const BETWEEN: &[&str] = &[
     "add",
     "cast",
@@ -34,12 +34,12 @@ const BETWEEN: &[&str] = &[
     "expanddims",
 ];
 
-/// An operator's name as ONNX and LiteRT have it: `MatMul` and `BATCH_MATMUL`.
+/// An operator's name, normalized for ONNX and LiteRT: `MatMul` and `BATCH_MATMUL`.
 fn plain(kind: &str) -> String {
     kind.to_lowercase().replace('_', "")
 }
 
-/// What the graph with these inputs has that convolutional networks do not.
+/// A feature of the graph with these inputs that convolutional networks do not have.
 pub(super) fn foreign<T: Eq + Hash + Copy>(steps: &[Step<T>], inputs: impl IntoIterator<Item = T>) -> Option<String> {
     let recurrent = |step: &&Step<T>| {
         let kind = plain(step.kind);
@@ -96,7 +96,7 @@ fn softmax_between_products<T: Eq + Hash + Copy>(steps: &[Step<T>], inputs: impl
     softmax.into_iter().any(|place| reaches(place, &before) && reaches(place, &after))
 }
 
-/// The error of an import, which says first what the graph has, if that is why.
+/// The error of an import, preceded by such a feature if there is one.
 pub(super) fn explained(path: &Path, problem: Error, found: impl FnOnce() -> Option<String>) -> Error {
     if !matches!(problem, Error::Unsupported(_) | Error::File { .. }) {
         return problem;
@@ -136,7 +136,7 @@ mod tests {
             ("MatMul", &[5, 0], 6),
         ];
         assert!(of(attention).unwrap().contains("attention"));
-        // A classifier, and one whose products have known weights.
+        // A classifier, and a graph whose products have constant weights.
         assert_eq!(of(&[("MatMul", &[0, 9], 1), ("Softmax", &[1], 2)]), None);
         assert_eq!(of(&[("MatMul", &[0, 9], 1), ("Softmax", &[1], 2), ("MatMul", &[2, 8], 3)]), None);
     }

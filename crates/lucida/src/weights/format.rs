@@ -1,4 +1,4 @@
-//! A file of any format.
+//! Reading and writing model files of any format.
 
 use std::fs::File;
 use std::io::Read;
@@ -29,13 +29,13 @@ pub enum Format {
     TfLite,
 }
 
-/// The file that a run resumes from until it leaves a model.
+/// The file that a run resumes from until it has written a model.
 pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
 
-/// The graph in the folder of a TensorFlow SavedModel.
+/// The graph file in the folder of a TensorFlow SavedModel.
 const SAVED_MODEL: &str = "saved_model.pb";
 
-/// How to open a SavedModel, whose graph is TensorFlow's own.
+/// How to convert a SavedModel, whose graph is TensorFlow-specific.
 fn to_convert(folder: &Path) -> String {
     format!(
         "is a TensorFlow SavedModel: convert it with `python -m tf2onnx.convert --saved-model {} --output model.onnx`, or save \
@@ -45,10 +45,10 @@ fn to_convert(folder: &Path) -> String {
 }
 
 impl Format {
-    /// Tells the format of a file by its first bytes.
+    /// Detects the format of a file from its first bytes.
     ///
     /// # Errors
-    /// [`Error::File`] when it is none of these; [`Error::Io`] when it cannot be read.
+    /// [`Error::File`] when it has none of these formats; [`Error::Io`] when it cannot be read.
     pub fn of(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let failed = |source| Error::io(path, "read", source);
@@ -76,7 +76,7 @@ impl Format {
             return Ok(Self::KerasH5);
         }
         if start.starts_with(&archive::MAGIC) {
-            // An archive that cannot be opened is one of Keras's, whose reader says what is wrong with it.
+            // An archive that cannot be opened is assumed to be Keras's, whose reader reports the error.
             let names = archive::Archive::open(path).map(|archive| archive.names()).unwrap_or_default();
             let keras = names.iter().any(|name| name == "config.json");
             if names.iter().any(|name| name == "model.json") {
@@ -96,14 +96,14 @@ impl Format {
         if tfjs::is_json(&start) {
             return Ok(Self::TfJs);
         }
-        // The length of a header, which is JSON.
+        // The header's length, followed by JSON.
         if start.get(8) == Some(&b'{') {
             return Ok(Self::Safetensors);
         }
         if is_onnx(&start, len) {
             return Ok(Self::Onnx);
         }
-        // A user block may begin with anything, so it is looked for last.
+        // Checked last, because a user block may start with anything.
         if hdf5::is_hdf5(&mut file, len).map_err(failed)? {
             return Ok(Self::KerasH5);
         }
@@ -111,7 +111,7 @@ impl Format {
     }
 }
 
-/// The error of a file of none of the formats that begins like this.
+/// The error for a file of unknown format that starts with these bytes.
 fn unknown(path: &Path, start: &[u8]) -> Error {
     if image::guess_format(start).is_ok() {
         return Error::ImageAsModel { path: path.to_path_buf() };
@@ -133,8 +133,8 @@ fn unknown(path: &Path, start: &[u8]) -> Error {
     )
 }
 
-/// ONNX has no magic number. Its writers begin with the version of the format, field 1, and continue with another field
-/// of a model whose length fits into the file.
+/// ONNX has no magic number. Its files start with the format version, field 1, followed by another field of a model whose
+/// length fits into the file.
 fn is_onnx(start: &[u8], len: u64) -> bool {
     let &[0x08, 1..=99, key, ref rest @ ..] = start else { return false };
     match key {
@@ -151,7 +151,7 @@ fn is_onnx(start: &[u8], len: u64) -> bool {
     }
 }
 
-/// Reads a model, network and weights, from a file of any format that describes both.
+/// Reads a model, both network and weights, from a file of any format that has both.
 ///
 /// # Errors
 /// As the `load_model` of the format: [`safetensors::load_model`], [`keras_h5::load_model`], [`keras_zip::load_model`],
@@ -160,8 +160,8 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     load_model_at(path, None)
 }
 
-/// As [`load_model`]; inputs that leave their height and width open get this one, else a default that is noted. Other inputs
-/// keep theirs.
+/// As [`load_model`], with a height and width for inputs that leave these open; `None` uses a default and adds a note.
+/// Other inputs are unchanged.
 ///
 /// # Errors
 /// As [`load_model`].
@@ -178,8 +178,8 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
     }
 }
 
-/// The model of a known network, if a file has its weights under the names that torchvision or timm have for it: with the
-/// classes and the preprocessing of the file. `None` for all other files.
+/// The model of a known network, with the file's class names and preprocessing, if the file has its weights under the names
+/// of torchvision or timm. `None` for all other files.
 ///
 /// # Errors
 /// As [`load_weights`].
@@ -218,8 +218,7 @@ pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()>
     fill(path.as_ref(), network).map(drop)
 }
 
-/// As [`load_weights`]. Returns the names of the tensors that were left out: those of a classifier that the network does
-/// not have.
+/// As [`load_weights`]. Returns the names of ignored tensors: those of a classifier that the network does not have.
 pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
     match Format::of(path)? {
         Format::Safetensors => return safetensors::fill(path, network),
@@ -233,7 +232,7 @@ pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-/// Lists the tensors of a file of any format, with their shapes and types, and what else the file says.
+/// Lists the tensors of a file of any format, with shapes and types, and its other metadata.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -268,16 +267,16 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     }
 }
 
-/// A way to write a model.
+/// A writer of models.
 struct Writer {
-    /// The ending of the file's name.
+    /// The file extension.
     ending: &'static str,
-    /// What is written, for people.
+    /// The format's name in messages.
     what: &'static str,
     save: fn(&Model, &Path) -> Result<()>,
 }
 
-/// All of them; of two endings that fit, the longer counts.
+/// All writers; if several extensions match, the longest one counts.
 const WRITERS: &[Writer] = &[
     Writer {
         ending: ".safetensors",
@@ -304,7 +303,7 @@ const WRITERS: &[Writer] = &[
     },
 ];
 
-/// The way to write a file, by the ending of its name: the first one for standard output and other streams.
+/// The writer for a file by its extension: the first one for standard output and other streams.
 fn writer(path: &Path) -> Result<&'static Writer> {
     if files::is_stream(path) {
         return Ok(&WRITERS[0]);
@@ -317,16 +316,16 @@ fn writer(path: &Path) -> Result<&'static Writer> {
     })
 }
 
-/// What [`save_model`] would write under this name, for people: to be asked before long work.
+/// The format in which [`save_model`] would write this file, for messages: to be checked before a long computation.
 ///
 /// # Errors
-/// [`Error::Argument`] lists the endings that mean a format.
+/// [`Error::Argument`] lists the supported extensions.
 pub fn describe_format(path: impl AsRef<Path>) -> Result<&'static str> {
     Ok(writer(path.as_ref())?.what)
 }
 
-/// Writes a model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`, `.weights.h5`,
-/// `.pth`, `.pt`, `.onnx`.
+/// Writes a model in the format given by the file extension: `.safetensors`, `.keras`, `.h5`, `.weights.h5`, `.pth`, `.pt`,
+/// `.onnx`.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -349,7 +348,7 @@ pub fn describe_format(path: impl AsRef<Path>) -> Result<&'static str> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] lists these when it is another. Else as the `save_model` of the format.
+/// [`Error::Argument`] for another extension, with a list of these; as the `save_model` of the format.
 pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     (writer(path)?.save)(model, path)

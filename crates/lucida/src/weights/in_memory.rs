@@ -1,5 +1,5 @@
-//! Models of other libraries that are in memory: a Keras model by its description and arrays, a state dictionary of PyTorch by
-//! its tensors. No file is written or read.
+//! Models of other libraries in memory: a Keras model from its config and arrays, a PyTorch state dict from its tensors. No
+//! files are involved.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use crate::core::Array;
 use crate::nn::applications;
 use crate::{Error, Result};
 
-/// A layer of a Keras model, in the order of its `layers`; a model within the model is a layer without arrays, followed by
-/// its own layers.
+/// A layer of a Keras model, in the order of `layers`; a nested model is a layer without arrays, followed by its own
+/// layers.
 #[derive(Debug, Clone)]
 pub struct KerasLayer {
-    /// Models around the layer, the outermost not counted.
+    /// The number of models around the layer, not counting the outermost one.
     pub depth: usize,
     /// The name of its class: `Conv2D`.
     pub class_name: String,
@@ -25,8 +25,8 @@ pub struct KerasLayer {
     pub weights: Vec<Array>,
 }
 
-/// A model of Keras: `config` is what its `to_json()` returns. `spec` says what the model does not, as for
-/// [`open`](super::open()); its `model` is what messages call it.
+/// Opens a Keras model: `config` is the result of its `to_json()`. `spec` supplies missing information, as for
+/// [`open`](super::open()); its `model` is the name in messages.
 ///
 /// ```
 /// use lucida::core::Array;
@@ -75,9 +75,8 @@ pub fn open_keras(config: &str, layers: Vec<KerasLayer>, spec: &ModelSpec) -> Re
     complete(resized(model, path, spec.size)?, None, ModelSettings::default(), spec)
 }
 
-/// The model of a state dictionary of PyTorch: one of the networks that are recognized by the names and shapes of their
-/// tensors, or the one that `spec` names as its `network`. Its `model` is what messages call it. Tensors of integers are
-/// left out by the caller.
+/// Opens a PyTorch state dict: of a network that is recognized by the names and shapes of its tensors, or of the `network`
+/// in `spec`, whose `model` is the name in messages. Integer tensors are omitted by the caller.
 ///
 /// # Errors
 /// As [`torch::load_model`](super::torch::load_model()).
@@ -131,7 +130,7 @@ impl Tensors for StateDict<'_> {
         true
     }
 
-    /// A module lists its tensors in the order in which its parts were made.
+    /// A module lists its tensors in the order in which its submodules were created.
     fn in_order(&self) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! What is in a file of weights.
+//! The contents of a file of weights.
 
 /// A tensor in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -7,26 +7,26 @@ pub struct TensorInfo {
     pub name: String,
     /// Its shape in the file.
     pub shape: Vec<usize>,
-    /// The type of its values, as the format calls it.
+    /// The type of its values, in the format's own terms.
     pub dtype: String,
 }
 
-/// What is in a file of weights.
+/// The contents of a file of weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspection {
     /// The format: `Lucida model`, `safetensors`.
     pub format: &'static str,
     /// The tensors, in the order of the file.
     pub tensors: Vec<TensorInfo>,
-    /// What else the file says about itself.
+    /// Other metadata of the file.
     pub attributes: Vec<(String, String)>,
-    /// The architecture, if the file has one, as the format writes it.
+    /// The architecture as stored in the file, if any.
     pub architecture: Option<serde_json::Value>,
 }
 
 impl Inspection {
-    /// The number of values in all tensors that can be weights; the largest number when it is larger than that. Integers
-    /// (counters of PyTorch's, shapes in a graph) and single numbers (constants of a graph) are none.
+    /// The number of values in all tensors that can be weights, saturating. Integers (counters in PyTorch, shapes in a
+    /// graph) and scalars (constants of a graph) are excluded.
     pub fn parameters(&self) -> usize {
         let is_weight = |tensor: &&TensorInfo| {
             let dtype = tensor.dtype.to_ascii_lowercase();

@@ -1,11 +1,11 @@
-//! The JSON in files of weights.
+//! JSON in files of weights.
 
 use serde_json::Value;
 
-/// Bytes of a description: as values it takes up to a hundred times as much memory. That of InceptionV3 has 300,000.
+/// Maximum bytes of JSON, which takes up to a hundred times as much memory once parsed. That of InceptionV3 has 300,000.
 pub(super) const MAX_JSON: usize = 4 << 20;
 
-/// The value of a text.
+/// Parses a text.
 ///
 /// # Errors
 /// What is wrong with it: not JSON, or too long.

@@ -1,13 +1,13 @@
-//! Keras's HDF5 files: the weights that Keras publishes, whole models, and the weights-only files of Keras 3.
+//! Keras's HDF5 files: published weights, whole models, and the weights-only files of Keras 3.
 //!
-//! Legacy (Keras 1, 2 and `tf.keras`, still written by Keras 3 as `.h5`): the attribute `layer_names` lists the layers,
-//! and the group of each has an attribute `weight_names` that lists its tensors. A whole model has this below the group
-//! `model_weights`, and the description of the network in the attribute `model_config`.
+//! Legacy (Keras 1, 2 and `tf.keras`, still written by Keras 3 as `.h5`): the attribute `layer_names` lists the layers, and
+//! each layer's group has an attribute `weight_names` that lists its tensors. In a whole model, these are in the group
+//! `model_weights`, and the config is in the attribute `model_config`.
 //!
-//! Version 3 (`.weights.h5`, and within `.keras` files): a group for each layer, named after its class and counted, with
+//! Version 3 (`.weights.h5`, and inside `.keras` files): a group for each layer, named after its class and numbered, with
 //! the tensors `vars/0`, `vars/1`...; the layer's own name is an attribute.
 //!
-//! In both, tensors are read straight into the network's weights. What belongs to an optimizer is left alone.
+//! In both, tensors are read directly into the network's weights. Optimizer state is ignored.
 
 use std::path::Path;
 
@@ -22,19 +22,18 @@ use super::{Inspection, Model, TensorInfo, json, keras};
 use crate::nn::Network;
 use crate::{Error, Result, files};
 
-/// Reads a whole model: its network and its weights.
+/// Reads a whole model: its network and weights.
 ///
-/// What the description says about training alone (regularizers, constraints) is listed in [`Model::training`] under
-/// `not_imported`.
+/// Training-only settings (regularizers, constraints) are listed in [`Model::training`] under `not_imported`.
 ///
 /// # Errors
-/// [`Error::File`] says what is wrong: not an HDF5 file, cut short, weights without a description, a layer or an option
-/// of it that Lucida has no counterpart for (named), a tensor missing or of another shape.
+/// [`Error::File`] when it is not an HDF5 file or is truncated, when it has no config, when a layer or an option (named in
+/// the message) has no counterpart, or when a tensor is missing or has another shape.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     load_model_at(path, None)
 }
 
-/// As [`load_model`]; inputs that leave their height and width open get this one, else a default that is noted.
+/// As [`load_model`], with a height and width for inputs that leave these open; `None` uses a default and adds a note.
 ///
 /// # Errors
 /// As [`load_model`].
@@ -59,50 +58,51 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
     Ok(model)
 }
 
-/// Reads weights into a network: by the names of the layers, else, when these differ, in Keras's order of the layers.
+/// Reads weights into a network: by layer names or, if these differ, in Keras's layer order.
 ///
 /// # Errors
-/// [`Error::File`] says what does not fit; the network is unchanged then.
+/// [`Error::File`] when they do not match; the network is then unchanged.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
     KerasH5::new(Hdf5::open(path.as_ref())?)?.fill(network, &[])
 }
 
-/// Says what is in a file.
+/// Lists the contents of a file.
 ///
 /// # Errors
-/// [`Error::File`] when it is not an HDF5 file as Keras writes them.
+/// [`Error::File`] when it is not an HDF5 file written by Keras.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     Ok(KerasH5::new(Hdf5::open(path.as_ref())?)?.inspection())
 }
 
-/// Writes the weights of a network as Keras 3 does (`.weights.h5`): Keras's `load_weights` reads them into a model of the
-/// same layers. Needs memory of about three times the weights' size.
+/// Writes the weights of a network as Keras 3 does (`.weights.h5`), for Keras's `load_weights` of a model with the same
+/// layers. Needs about three times the memory of the weights.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
+/// [`Error::Io`] when the file cannot be written; an existing file is then unchanged.
 pub fn save_weights(network: &Network, path: impl AsRef<Path>) -> Result<()> {
     files::write_bytes(path, &keras::weights(network)?)
 }
 
-/// Writes a whole model as Keras's legacy format has it (`.h5`), for Keras's `load_model`. What Keras has no place for
-/// is put into an attribute of its own, where [`load_model`] finds it. Needs memory of about three times the weights' size.
+/// Writes a whole model in Keras's legacy format (`.h5`), for Keras's `load_model`. Properties that Keras has no place for
+/// are stored in an attribute, which [`load_model`] restores. Needs about three times the memory of the weights.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when Keras has no counterpart for a layer; [`Error::Io`] when the file cannot be written, then there is none, or still the old one.
+/// [`Error::Unsupported`] when Keras has no counterpart for a layer; [`Error::Io`] when the file cannot be written; an
+/// existing file is then unchanged.
 pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     files::write_bytes(path, &keras::legacy(model, path)?)
 }
 
-/// The model of a description, its weights zero, and the paths of its layers' groups in version 3 of the format. `bytes` is
-/// the length of the file.
+/// The model of a config, with zero weights, and the paths of its layers' groups in version 3 of the format. `bytes` is the
+/// length of the file.
 pub(super) fn described(
     path: &Path,
     config: &Value,
     bytes: u64,
     size: Option<[usize; 2]>,
 ) -> Result<(Model, Vec<(usize, String)>)> {
-    // Some room for the case that the tensors are compressed.
+    // Some margin, because tensors may be compressed.
     let most = bytes.saturating_mul(16);
     let found = describe(config, most, size.unwrap_or(DEFAULT_SIZE)).map_err(|problem| match problem {
         Error::Unsupported(what) => Error::Unsupported(format!("{}: {what}", path.display())),
@@ -118,18 +118,18 @@ pub(super) fn described(
     Ok((model, found.paths))
 }
 
-/// An open file, whatever its version.
+/// An open file of any version.
 pub(super) struct KerasH5 {
     file: Hdf5,
     format: &'static str,
     config: Option<Value>,
-    /// What Lucida's models hold in addition.
+    /// The additional properties of Lucida's models.
     own: Option<String>,
     attributes: Vec<(String, String)>,
     layers: Vec<Stored>,
     /// The tensors of each layer.
     tensors: Vec<Vec<Tensor>>,
-    /// Whether the layers have names of their own, and not only paths.
+    /// Whether the layers have their own names, not only paths.
     named: bool,
 }
 
@@ -147,7 +147,7 @@ impl KerasH5 {
         let own = text(LUCIDA).cloned();
         let mut attributes: Vec<(String, String)> = Vec::new();
         for (name, values) in &root {
-            // A long text is there once more, as a list.
+            // A long text is stored twice, the second time as a list.
             let known = ["model_config", LUCIDA].contains(&name.strip_suffix(IN_HEAP).unwrap_or(name));
             if let ([value], false) = (values.as_slice(), known) {
                 attributes.push((name.clone(), value.clone()));
@@ -195,8 +195,8 @@ impl KerasH5 {
         Ok(())
     }
 
-    /// Adds the tensors of a group: those of one layer, or, when their names have the names of several layers in them,
-    /// those of a model within the model.
+    /// Adds the tensors of a group: those of one layer or, if the tensor names contain several layer names, of a nested
+    /// model.
     fn add_legacy_layer(&mut self, group: &str, names: &[String], tensors: Vec<Tensor>) {
         let inner: Vec<&str> = names.iter().map(|name| inner_layer(name).unwrap_or(group)).collect();
         let several = inner.iter().any(|name| *name != inner[0]);
@@ -218,7 +218,7 @@ impl KerasH5 {
     }
 
     fn add_tensor(&mut self, layer: usize, tensor: Tensor) {
-        // Keras's Normalization counts the images that it has adapted to.
+        // Keras's Normalization counts the images that it was adapted to.
         if tensor.shape.is_empty() && tensor.dtype.contains("int") {
             return;
         }
@@ -228,13 +228,13 @@ impl KerasH5 {
     }
 
     fn read_v3(&mut self) -> Result<()> {
-        // Keras 3 before its release, and TensorFlow 2.13, called it otherwise.
+        // Prereleases of Keras 3, and TensorFlow 2.13, used another name.
         let start = if self.file.has_group("layers")? { "layers" } else { "_layer_checkpoint_dependencies" };
         for node in self.file.walk(start)? {
             let Some(path) = node.path.strip_suffix("/vars") else {
                 return Err(self.file.bad(format_args!("has tensors in group {:?}, where Keras has none", node.path)));
             };
-            // What the layer draws random numbers from.
+            // The state of a layer's random generator.
             if path.ends_with("/seed_generator") {
                 continue;
             }
@@ -245,7 +245,7 @@ impl KerasH5 {
             let layer = name.cloned().unwrap_or_else(|| path.clone());
             let index = self.layers.len();
             self.add_layer(layer, path);
-            // `10` comes after `9`, which the order of names does not know.
+            // Sort by number: in name order, `10` would come before `9`.
             let mut tensors = node.tensors;
             tensors.sort_by_key(|tensor| {
                 tensor.name.rsplit('/').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(u64::MAX)
@@ -255,7 +255,7 @@ impl KerasH5 {
         Ok(())
     }
 
-    /// Reads all weights of a network. `paths` are those that its description gives the layers, if there is one.
+    /// Reads all weights of a network. `paths` are the layer paths from its config, if there is one.
     pub(super) fn fill(&self, network: &mut Network, paths: &[(usize, String)]) -> Result<()> {
         let misfit =
             |problem: String| self.file.bad(format_args!("does not fit network {}: {problem}", network.name()));
@@ -279,7 +279,7 @@ impl KerasH5 {
         assign_by_path(&self.layers, network, &flat_paths(network))
     }
 
-    /// What is in the file.
+    /// The contents of the file.
     pub(super) fn inspection(&self) -> Inspection {
         Inspection {
             format: self.format,
@@ -290,7 +290,7 @@ impl KerasH5 {
     }
 }
 
-/// The layer in the name of a weight: `conv2d` of `model/conv2d/kernel:0`.
+/// The layer in a weight's name: `conv2d` in `model/conv2d/kernel:0`.
 fn inner_layer(name: &str) -> Option<&str> {
     name.trim_start_matches('/').rsplit('/').nth(1)
 }

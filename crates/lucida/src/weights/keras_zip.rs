@@ -1,8 +1,8 @@
-//! Keras 3's `.keras` files: a zip archive of the description (`config.json`), the version (`metadata.json`) and the
-//! weights (`model.weights.h5`, or `model.weights.npz`).
+//! Keras 3's `.keras` files: a zip archive of the config (`config.json`), the version (`metadata.json`) and the weights
+//! (`model.weights.h5`, or `model.weights.npz`).
 //!
-//! Nothing is unpacked to the disk, and members are found by these names alone, so no path in the archive can lead out
-//! of it. Weights that are not compressed, as Keras leaves them, are read in place.
+//! Nothing is unpacked to disk, and members are only accessed by these names, so no path in the archive can escape it.
+//! Uncompressed weights, as Keras writes them, are read in place.
 
 use std::fs::File;
 use std::io::{Cursor, Write};
@@ -24,23 +24,22 @@ use crate::{Error, Result, files};
 /// The members with the weights.
 const H5: &str = "model.weights.h5";
 const NPZ: &str = "model.weights.npz";
-/// The version of Keras whose format is written.
+/// The version of Keras stored in the file.
 const WRITTEN_FOR: &str = "3.15.0";
 
-/// Reads a model: its network and its weights.
+/// Reads a model: its network and weights.
 ///
-/// What the description says about training alone (regularizers, constraints) is listed in [`Model::training`] under
-/// `not_imported`.
+/// Training-only settings (regularizers, constraints) are listed in [`Model::training`] under `not_imported`.
 ///
 /// # Errors
-/// [`Error::File`] says what is wrong: not such an archive, cut short, a checksum that is not right, a layer or an option
-/// of it that Lucida has no counterpart for (named), a tensor missing or of another shape. [`Error::Limit`] when it
-/// would unpack to more than it can honestly hold.
+/// [`Error::File`] when it is not such an archive, is truncated or has a wrong checksum, when a layer or an option (named
+/// in the message) has no counterpart, or when a tensor is missing or has another shape. [`Error::Limit`] when it would
+/// unpack to an implausible size.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     load_model_at(path, None)
 }
 
-/// As [`load_model`]; inputs that leave their height and width open get this one, else a default that is noted.
+/// As [`load_model`], with a height and width for inputs that leave these open; `None` uses a default and adds a note.
 ///
 /// # Errors
 /// As [`load_model`].
@@ -55,13 +54,13 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
     Ok(model)
 }
 
-/// Writes a model as Keras 3 does (`.keras`), for Keras's `load_model`. What Keras has no place for (the preprocessing,
-/// the names of the classes, the record of the training) is put into `metadata.json`, where [`load_model`] finds it.
-/// Needs memory of about four times the weights' size.
+/// Writes a model as Keras 3 does (`.keras`), for Keras's `load_model`. Properties that Keras has no place for
+/// (preprocessing, class names, training record) are stored in `metadata.json`, from which [`load_model`] restores them.
+/// Needs about four times the memory of the weights.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when Keras has no counterpart for a layer; [`Error::Io`] when the file cannot be written,
-/// then there is none, or still the old one.
+/// [`Error::Unsupported`] when Keras has no counterpart for a layer; [`Error::Io`] when the file cannot be written; an
+/// existing file is then unchanged.
 pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let network = keras::expressible(&model.network, path)?;
@@ -73,8 +72,8 @@ pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     });
     let weights = keras::weights(&network)?;
     let pack = || -> zip::result::ZipResult<Vec<u8>> {
-        // No compression, as Keras: weights hardly shrink, and they can be read in place. The date is fixed, so that the
-        // same model gives the same bytes.
+        // Uncompressed, as in Keras: weights hardly shrink, and can be read in place. The date is fixed, so that the same
+        // model gives the same bytes.
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .last_modified_time(zip::DateTime::default())
@@ -93,15 +92,15 @@ pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     files::write_bytes(path, &bytes)
 }
 
-/// Reads the weights into a network: by the names of the layers, else, when these differ, in Keras's order of the layers.
+/// Reads weights into a network: by layer names or, if these differ, in Keras's layer order.
 ///
 /// # Errors
-/// As [`load_model`]; the network is unchanged when a tensor is missing or does not fit.
+/// As [`load_model`]; the network is unchanged when a tensor is missing or does not match.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
     KerasZip::open(path.as_ref())?.weights()?.fill(network, &[])
 }
 
-/// Says what is in a file.
+/// Lists the contents of a file.
 ///
 /// # Errors
 /// [`Error::File`] when it is not a `.keras` file.
@@ -147,13 +146,13 @@ impl<'a> KerasZip<'a> {
             .map_err(|problem| Error::file(self.path, format!("is damaged: config.json cannot be read: {problem}")))
     }
 
-    /// What the file says about itself; nothing when that cannot be read.
+    /// The metadata of the file; null if it cannot be read.
     fn metadata(&mut self) -> Value {
         let text = self.archive.read("metadata.json", MAX_JSON as u64).unwrap_or_default();
         json::parse(&text).unwrap_or_default()
     }
 
-    /// Takes over what [`save_model`] has put into the metadata.
+    /// Restores what [`save_model`] has stored in the metadata.
     fn add_own_metadata(&mut self, model: &mut Model) -> Result<()> {
         let mut metadata = self.metadata();
         let Some(own) = metadata.get_mut(LUCIDA).map(Value::take) else { return Ok(()) };

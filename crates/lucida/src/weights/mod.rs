@@ -1,8 +1,9 @@
 //! Model files: reading and writing networks and their weights.
 //!
-//! One file for each format, all alike: `inspect` says what is in a file, `load_weights` reads its tensors into a network
-//! that is there, and `load_model` reads architecture and weights where the format has both. The functions of the same
-//! names here do so for a file of any of these formats, which is told by its first bytes and never by its name.
+//! There is one module for each format, with the same functions: `inspect` lists the contents of a file, `load_weights`
+//! reads its tensors into an existing network, and `load_model` reads architecture and weights if the format has both. The
+//! functions with these names in this module accept a file of any format, which is detected from its first bytes, never
+//! from its name.
 
 mod archive;
 mod array_file;

@@ -1,4 +1,4 @@
-//! The model that a command line means: a file, the folder of a run, or the name of a known network.
+//! Opening the model given on a command line: a file, a run folder, or the name of a known network.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,51 +15,51 @@ use crate::nn::Network;
 use crate::nn::applications::{self, Architecture, Options};
 use crate::{Error, Result, files};
 
-/// The name of the built-in network: see [`builtin_vgg16_at`].
+/// The name of the built-in VGG16 blocks: see [`builtin_vgg16_at`].
 pub const BUILTIN: &str = "vgg16-builtin";
-/// Its input by default.
+/// Its default input size.
 const BUILTIN_SIZE: [usize; 2] = [224, 224];
-/// Tensors that a message names.
+/// Maximum number of tensors in a message.
 const MAX_NAMED: usize = 8;
-/// The model in the folder of a run.
+/// The model file in a run folder.
 const IN_RUN: &str = "model.safetensors";
 
-/// Whether a command needs the classifier at a network's end.
+/// Whether the classifier of a network is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IncludeTop {
-    /// It does: to tell classes.
+    /// Needed, for classification.
     #[default]
     Needed,
-    /// It does not, but uses one that is there.
+    /// Not needed, but used if present.
     Optional,
-    /// It does not: the smaller file without it is enough, and the outputs stay as they are.
+    /// Not needed: the smaller file without it is sufficient, and the outputs are unchanged.
     Unneeded,
-    /// Whatever the file has, and its outputs stay as they are: no softmax is added.
+    /// Whatever the file has, with unchanged outputs: no softmax is added.
     Unchanged,
 }
 
-/// Which model is meant.
+/// The specification of a model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ModelSpec {
-    /// A model file, the folder of a run, the name of a known network, or [`BUILTIN`].
+    /// A model file, a run folder, the name of a known network, or [`BUILTIN`].
     pub model: String,
-    /// For the name of a network: the file with its weights. Without it, they are looked for in the cache.
+    /// For the name of a network: the file with its weights. By default, they are expected in the cache.
     pub weights: Option<PathBuf>,
-    /// For a file that has weights but no network: the name of the network that they belong to.
+    /// For a file with weights but no network: the name of its network.
     pub network: Option<String>,
-    /// Height and width of the input in pixels; what the model has by default when there is none.
+    /// Height and width of the input in pixels; `None` for the model's default.
     pub size: Option<[usize; 2]>,
     /// Whether the classifier is needed.
     pub top: IncludeTop,
-    /// How images are prepared, where the model does not say so or says something else.
+    /// The preprocessing, to set or override that of the model.
     pub preprocessing: Option<PreprocessingChoice>,
-    /// The file with the names of the classes: see [`read_class_names`](super::read_class_names).
+    /// The file with the class names: see [`read_class_names`](super::read_class_names).
     pub classes: Option<PathBuf>,
-    /// What the outputs mean, where that is not to be inferred.
+    /// The task, if it should not be inferred.
     pub task: Option<Task>,
 }
 
-/// What a specification turns out to mean.
+/// A resolved specification.
 enum ResolvedModel {
     File(PathBuf),
     /// [`BUILTIN`].
@@ -69,16 +69,16 @@ enum ResolvedModel {
     Known(Asserted, Option<PathBuf>),
 }
 
-/// The model with its weights.
+/// Opens a model with its weights.
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such file and no such network, or its weights are not there: with the command that
-/// fetches them. Else as [`load_model_at`] and [`load_weights`](super::load_weights).
+/// [`Error::Argument`] when neither a file nor a network has this name; [`Error::NotFetched`] when the weights are not in
+/// the cache. Otherwise as [`load_model_at`] and [`load_weights`](super::load_weights).
 pub fn open(spec: &ModelSpec) -> Result<Model> {
     open_as(spec, None)
 }
 
-/// As [`open`], with these settings in place of those in the file next to the model.
+/// As [`open`], with these settings instead of those in the file next to the model.
 ///
 /// # Errors
 /// As [`open`]; [`Error::Argument`] when the settings do not fit the model.
@@ -105,7 +105,7 @@ fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
     if is_known || file.is_some_and(|file| has_weights_only(&file)) { with_published_names(model) } else { Ok(model) }
 }
 
-/// A known network's model with the names of the classes that it was published for, unless it has others.
+/// Sets the class names that a known network was published with, unless the model has others.
 pub(super) fn with_published_names(mut model: Model) -> Result<Model> {
     if model.class_names.is_empty() {
         name_imagenet_classes(&mut model)?;
@@ -113,22 +113,21 @@ pub(super) fn with_published_names(mut model: Model) -> Result<Model> {
     Ok(model)
 }
 
-/// Whether a file is of weights alone, as known networks are published: the network was told by them. A whole model of
-/// another library may have a known name and a thousand classes of its own.
+/// Whether a file has only weights, as known networks are published, so that the network was identified by them. A whole
+/// model of another library may have a known name and its own thousand classes.
 fn has_weights_only(file: &Path) -> bool {
     matches!(Format::of(file), Ok(Format::Torch | Format::Safetensors))
 }
 
-/// A model with what its file does not say: how images are prepared, the names of its classes, and, where the
-/// classifier is needed, probabilities at its end. The caller's word counts before the file next to the model, and that
-/// before a guess.
+/// Completes a model with what its file lacks: preprocessing, class names and, if the classifier is needed, probabilities
+/// as outputs. The caller's specification takes precedence over the file next to the model, and that over a guess.
 pub(super) fn complete(
     mut model: Model,
     file: Option<&Path>,
     settings: ModelSettings,
     spec: &ModelSpec,
 ) -> Result<Model> {
-    // Names are counted by what the outputs mean.
+    // The task determines the number of class names.
     model.task = spec.task.or(settings.task).or(model.task);
     let task = model.task;
     settings.apply(&mut model)?;
@@ -148,7 +147,7 @@ pub(super) fn complete(
     if !as_it_is || spec.task.is_some() { model.set_task(task) } else { Ok(model) }
 }
 
-/// The network alone: that of a name needs no weights.
+/// Opens only the network; for a network's name, no weights are needed.
 ///
 /// # Errors
 /// As [`open`].
@@ -161,11 +160,11 @@ pub fn open_network(spec: &ModelSpec) -> Result<Network> {
     }
 }
 
-/// The file with the weights of a known network in the cache. One without the classifier is preferred where that is not
+/// The file with the weights of a known network in the cache. One without the classifier is preferred if that is not
 /// needed.
 ///
 /// # Errors
-/// [`Error::NotFetched`] when it is not there, [`Error::NoWeights`] when none is published.
+/// [`Error::NotFetched`] when it is not in the cache, [`Error::NoWeights`] when none is published.
 pub fn locate(known: &Architecture, top: IncludeTop) -> Result<PathBuf> {
     if hub::published(known, true).is_err() {
         return Err(Error::NoWeights { network: known.name });
@@ -184,16 +183,16 @@ fn is_there(hub: &Hub, file: &hub::Published) -> bool {
 }
 
 impl ModelSpec {
-    /// What a name or a path means on its own.
+    /// A specification with only a name or path.
     pub fn new(model: impl Into<String>) -> Self {
         Self { model: model.into(), ..Self::default() }
     }
 
-    /// The model's own file, next to which its settings are; none for what is built in, and for a known network whose
-    /// weights are in the cache.
+    /// The model's own file, next to which its settings are stored; `None` for built-in networks, and for a known network
+    /// whose weights are in the cache.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no such file and no such network.
+    /// [`Error::Argument`] when neither a file nor a network has this name.
     pub fn file(&self) -> Result<Option<PathBuf>> {
         Ok(match self.meaning()? {
             ResolvedModel::File(path) => Some(path),
@@ -248,32 +247,33 @@ impl ModelSpec {
     }
 }
 
-/// The model file that a path means, if there is one: in the folder of a run, it is that of the best epoch; in that of an
-/// export of TensorFlow.js, its `model.json`. A folder without a model is returned as it is, for its reader to say what it lacks, unless it has the name of a known network.
+/// The model file for a path, if it exists: in a run folder, that of the best epoch; in a TensorFlow.js export, its
+/// `model.json`. A folder without a model is returned unchanged, so that its reader reports what is missing, unless it has
+/// the name of a known network.
 pub fn model_file(path: impl AsRef<Path>) -> Option<PathBuf> {
     let path = path.as_ref();
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
-            // A training that was killed may have set the model aside.
+            // A training run that was killed may have set the model aside.
             files::heal(path);
             let inside = [IN_RUN, "model.json"].map(|name| path.join(name)).into_iter().find(|file| file.exists());
-            // A folder that happens to have the name of a network is not in its way.
+            // A folder that happens to have a network's name does not hide the network.
             let known = path.to_str().is_some_and(|name| name == BUILTIN || applications::find(name).is_ok());
             inside.or_else(|| (!known).then(|| path.to_path_buf()))
         }
         Ok(_) => Some(path.to_path_buf()),
-        // What cannot be looked at is left to the reader, whose error says why.
+        // Other errors are reported by the reader.
         Err(error) if error.kind() != ErrorKind::NotFound => Some(path.to_path_buf()),
         Err(_) => None,
     }
 }
 
-/// What was meant, if a file or folder of nearly this name is there.
+/// A suggestion, if a file or folder with a similar name exists.
 fn did_you_mean(name: &str) -> String {
     files::similar(name).map(|near| format!("; did you mean {}?", near.display())).unwrap_or_default()
 }
 
-/// Reads a model file; the error of one that has weights only says what is missing.
+/// Reads a model file; for a file with only weights, the error says what is missing.
 fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     load_model_at(path, size).map_err(|problem| match inspect(path) {
         Ok(found) if found.architecture.is_none() && !modules::is_unfit(&problem) => {
@@ -288,7 +288,7 @@ fn blocks(spec: &ModelSpec) -> Result<Model> {
     builtin_vgg16_at(height, width)
 }
 
-/// A model for another size of input.
+/// Changes the input size of a model.
 pub(super) fn resized(model: Model, path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     let Some([height, width]) = size else { return Ok(model) };
     let name = |problem| match problem {
@@ -300,16 +300,16 @@ pub(super) fn resized(model: Model, path: &Path, size: Option<[usize; 2]>) -> Re
     Ok(Model { network, preprocessing, ..model })
 }
 
-/// A known network with the weights of a file, which decides whether there is a classifier, and of how many classes: the
-/// network that takes all tensors of the file, as [`load_model`] finds it where the file tells its network itself.
+/// A known network with the weights of a file, which determines whether there is a classifier, and the number of classes:
+/// the variant that uses all tensors of the file, like [`load_model`] for a file that identifies its network.
 fn open_known(asserted: Asserted, path: &Path, spec: &ModelSpec) -> Result<Model> {
     let known = asserted.known;
     if let Some(model) = load_known(path, asserted)? {
         return fitted(model, known, path, spec);
     }
     let found = inspect(path)?;
-    // With the classifier first: weights of a whole network can also be read into one without it, which leaves the
-    // classifier's out.
+    // Try with the classifier first: weights of a whole network can also be read into one without it, which ignores those
+    // of the classifier.
     let mut attempts = vec![Options::default()];
     if known.parameters_without_top.is_some() {
         let classes = classes(&found).into_iter().filter(|&classes| classes != known.classes);
@@ -319,7 +319,7 @@ fn open_known(asserted: Asserted, path: &Path, spec: &ModelSpec) -> Result<Model
     let mut nearest: Option<(usize, Error)> = None;
     for options in attempts {
         let mut model = Model::of_architecture(known, &options)?;
-        // What the file was meant for is best told by the size.
+        // Report the problem of the variant with the closest number of parameters.
         let distance = model.network.parameters().0.abs_diff(found.parameters());
         let problem = match fill(path, &mut model.network) {
             Ok(unused) if unused.is_empty() => return fitted(model, known, path, spec),
@@ -338,8 +338,9 @@ fn open_known(asserted: Asserted, path: &Path, spec: &ModelSpec) -> Result<Model
     Err(nearest.map_or_else(|| Error::Bug("no way to load weights was tried".into()), |(_, problem)| problem))
 }
 
-/// How many classes the classifier of a file may have: as many as its bias has values. It is called `predictions`; or it is
-/// one of the dense layers, or the convolution that Keras has counted last, or what comes last in the file.
+/// The possible numbers of classes of a file's classifier, from the lengths of its bias. The classifier is named
+/// `predictions`, or is one of the dense layers, or the convolution that Keras numbered last, or the last layer in the
+/// file.
 fn classes(found: &Inspection) -> Vec<usize> {
     let bias_of = |tensor: &TensorInfo| match tensor.shape[..] {
         [classes] if classes > 0 => Some(classes),
@@ -367,7 +368,7 @@ fn classes(found: &Inspection) -> Vec<usize> {
     classes
 }
 
-/// A loaded network as it was asked for: with its classifier if that is needed, and of the size that is wanted.
+/// Adapts a loaded network to the specification: checks for the classifier if it is needed, and sets the requested size.
 pub(super) fn fitted(model: Model, known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Model> {
     if model.network.output()?.shape().as_flat().is_none() {
         if spec.top != IncludeTop::Needed {
@@ -382,7 +383,7 @@ pub(super) fn fitted(model: Model, known: &Architecture, path: &Path, spec: &Mod
         if let Ok(whole) = resized(model.clone(), path, spec.size) {
             return Ok(whole);
         }
-        // A classifier that is tied to its size stays behind.
+        // A classifier that requires a fixed size is dropped.
         let mut network = known.build(&Options { size: spec.size, ..Options::without_top() })?;
         network.replace_with(model.network)?;
         let preprocessing = model.preprocessing.map(|preprocessing| preprocessing.with_size(size[0], size[1]));

@@ -1,14 +1,14 @@
-//! Python's pickles, read without running anything.
+//! Reading Python's pickles without executing anything.
 //!
-//! A pickle is a program for a small stack machine that builds values and calls functions by name. Here every call
-//! becomes a note of what would have been called with what; nothing is looked up, imported or executed. Who reads a
-//! pickle says which names it may contain at all, and finds what it looks for by the form of the notes.
+//! A pickle is a program for a small stack machine that builds values and calls functions by name. Here every call is only
+//! recorded with its function and arguments; nothing is looked up, imported or executed. The caller restricts which names a
+//! pickle may contain, and recognizes values by the recorded calls.
 //!
-//! All that is built lies in one list and refers to its parts by number, so that values that are nested very deeply, or
-//! that contain themselves, are handled. The opcodes are those of protocols 2 to 5 that Python's pickler writes; see
-//! Python's `pickletools`.
+//! All composite values are stored in one list and refer to their parts by index, so that deeply nested or cyclic values
+//! are handled. The supported opcodes are those of protocols 2 to 5 that Python's pickler writes; see Python's
+//! `pickletools`.
 
-/// A value of a pickle; texts and bytes lie in the pickle itself.
+/// A value of a pickle; text and bytes reference the pickle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value<'a> {
     Nothing,
@@ -16,66 +16,66 @@ pub(super) enum Value<'a> {
     Int(i64),
     Real(f64),
     Text(&'a str),
-    /// Bytes, and whole numbers that take more than eight of them.
+    /// Bytes, and integers of more than eight bytes.
     Bytes(&'a [u8]),
-    /// What is made of other values: its number in [`Pickle::node`].
+    /// A composite value: its index for [`Pickle::node`].
     Node(usize),
 }
 
-/// A value that is made of others.
+/// A composite value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node<'a> {
     /// A list, a tuple or a set.
     List(Vec<Value<'a>>),
     Dict(Vec<(Value<'a>, Value<'a>)>),
-    /// What a call of a function would have been.
+    /// A recorded function call.
     Call(Call<'a>),
     /// The name of a function or class: module and name.
     Global(&'a str, &'a str),
-    /// What is kept outside the pickle, under this key.
+    /// A value stored outside the pickle under this key.
     Persistent(Value<'a>),
 }
 
-/// A call that is not made.
+/// A recorded call, which is not executed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Call<'a> {
     pub(super) function: Value<'a>,
     pub(super) arguments: Value<'a>,
     /// The states that are set afterwards.
     pub(super) states: Vec<Value<'a>>,
-    /// The items that are set afterwards, as in a dictionary; those that are appended have no key.
+    /// The items that are set afterwards, as for a dictionary; appended items have no key.
     pub(super) items: Vec<(Value<'a>, Value<'a>)>,
 }
 
-/// What a pickle may hold.
+/// Restrictions on a pickle.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
-    /// The most opcodes. Memory and time are in proportion: about 150 bytes each.
+    /// The maximum number of opcodes. Memory and time are proportional: about 150 bytes each.
     pub(super) opcodes: usize,
-    /// Whether it may name this function or class, of this module.
+    /// Whether a pickle may contain the function or class of this module and name.
     pub(super) allowed: fn(&str, &str) -> bool,
 }
 
-/// A pickle that has been read.
+/// A parsed pickle.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
-    /// What it describes.
+    /// The root value.
     pub(super) root: Value<'a>,
-    /// How many bytes it takes.
+    /// The length of the pickle in bytes.
     pub(super) len: usize,
     nodes: Vec<Node<'a>>,
 }
 
 impl<'a> Pickle<'a> {
-    /// Reads the pickle that these bytes begin with.
+    /// Reads the pickle at the start of these bytes.
     ///
     /// # Errors
-    /// What cannot be read, or is against the rules.
+    /// What is unsupported, or violates the rules.
     pub(super) fn read(bytes: &'a [u8], rules: Rules) -> Result<Self, String> {
         Machine { bytes, at: 0, rules, stack: Vec::new(), marks: Vec::new(), memo: Vec::new(), nodes: Vec::new() }.run()
     }
 
-    /// What a value is made of, if it is made of others.
+    /// The composite value behind a value, if it is one.
     pub(super) fn node(&self, value: Value) -> Option<&Node<'a>> {
         match value {
             Value::Node(number) => self.nodes.get(number),
@@ -83,12 +83,12 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// Everything that is made of other values, also what is not part of the root.
+    /// All composite values, including those that are not reachable from the root.
     pub(super) fn nodes(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
         (0..self.nodes.len()).map(Value::Node)
     }
 
-    /// The values of a list or tuple.
+    /// The elements of a list or tuple.
     pub(super) fn list(&self, value: Value) -> Option<&[Value<'a>]> {
         match self.node(value) {
             Some(Node::List(values)) => Some(values),
@@ -96,7 +96,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// A call of the function of this module and name: its arguments.
+    /// The arguments of a call, if it is of the function with this module and name.
     pub(super) fn called(&self, call: &Call<'a>, module: &str, name: &str) -> Option<&[Value<'a>]> {
         match self.node(call.function) {
             Some(Node::Global(m, n)) if (*m, *n) == (module, name) => self.list(call.arguments),
@@ -181,7 +181,7 @@ impl<'a> Machine<'a> {
                 let text = self.counted(opcode, 0x8c, b'X')?;
                 Value::Text(std::str::from_utf8(text).map_err(|_| "holds a text that is not UTF-8")?)
             }
-            // A `str` of Python 2 may be either.
+            // A `str` of Python 2 may be text or bytes.
             b'U' | b'T' => {
                 let bytes = self.counted(opcode, b'U', b'T')?;
                 std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Text)
@@ -196,7 +196,7 @@ impl<'a> Machine<'a> {
         let items = if opcode == b'a' { vec![self.pop()?] } else { self.items_since_mark()? };
         match self.top()? {
             Node::List(list) => list.extend(items),
-            // An object that is filled like a list.
+            // An object with list items.
             Node::Call(call) => call.items.extend(items.into_iter().map(|item| (Value::Nothing, item))),
             _ => return Err("appends to what is not a list".into()),
         }
@@ -212,7 +212,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Takes note of a function or class, if it may be named.
+    /// Records a function or class, if it is allowed.
     fn global(&mut self, opcode: u8) -> Result<(), String> {
         let (module, name) = if opcode == b'c' {
             (self.line()?, self.line()?)
@@ -240,7 +240,7 @@ impl<'a> Machine<'a> {
         self.stack.pop().ok_or_else(|| EMPTY.to_owned())
     }
 
-    /// What is on top of the stack, to be changed.
+    /// The composite value on top of the stack, mutable.
     fn top(&mut self) -> Result<&mut Node<'a>, String> {
         match self.stack.last() {
             Some(&Value::Node(number)) => Ok(&mut self.nodes[number]),
@@ -260,7 +260,7 @@ impl<'a> Machine<'a> {
         Ok(self.take(count)?.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
     }
 
-    /// Bytes after their count, which takes one byte, four or eight.
+    /// Bytes preceded by their length, which takes one, four or eight bytes.
     fn counted(&mut self, opcode: u8, one: u8, four: u8) -> Result<&'a [u8], String> {
         let width = if opcode == one {
             1

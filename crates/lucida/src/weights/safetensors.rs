@@ -1,18 +1,18 @@
-//! Safetensors: Lucida's own model files, and plain files of tensors.
+//! Safetensors: Lucida's own model files, and plain tensor files.
 //!
 //! ```text
 //! | 8 bytes: length n | n bytes of JSON: name -> type, shape, place | the tensors, little-endian, without gaps |
 //! ```
 //!
-//! A Lucida model is such a file whose metadata has an entry `lucida`: JSON with the architecture, the preprocessing,
-//! the class names and a record of the training. One file is all that is needed to use a network. The same model
-//! gives the same bytes: there is no date in it, and the order of everything is fixed.
+//! A Lucida model is such a file with a metadata entry `lucida`: JSON with the architecture, the preprocessing, the class
+//! names and a training record. This single file is sufficient to use a network. The same model gives the same bytes: the
+//! file contains no date, and the order of everything is fixed.
 //!
-//! A plain file does not describe its network. Its tensors may have the names that torchvision or timm give them, as in
+//! A plain file does not describe its network. Its tensors may have the names used by torchvision or timm, as in
 //! [`torch`](super::torch)'s files.
 //!
-//! Tensors are read one by one straight into the network's weights: loading takes no second copy. Those of 16 or 64
-//! bits become 32-bit numbers.
+//! Tensors are read one by one directly into the network's weights, without a second copy. Those of 16 or 64 bits are
+//! converted to 32 bits.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -31,17 +31,17 @@ use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
 use crate::{Error, Result, files, guard};
 
-/// Bytes a header may have. That of InceptionV3 has 90,000.
+/// Maximum bytes of a header. That of InceptionV3 has 90,000.
 const MAX_HEADER: u64 = 8 << 20;
-/// Tensors and texts that a header may name.
+/// Maximum number of tensors and texts in a header.
 const MAX_ENTRIES: usize = 50_000;
-/// Axes of a tensor.
+/// Maximum number of axes of a tensor.
 const MAX_RANK: usize = 64;
 
 /// Writes a model.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
+/// [`Error::Io`] when the file cannot be written; an existing file is then unchanged.
 pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let text = description::to_text(model)?;
@@ -50,13 +50,13 @@ pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     write_tensors(path, KEY, text, &tensors.collect::<Vec<_>>())
 }
 
-/// The entry of a model's metadata that says that the file has [further sets](VARIANT) of some weights, and what they are.
+/// The metadata entry that marks a file with [additional sets](VARIANT) of some weights, and describes them.
 pub(crate) const VARIANTS: &str = "lucida_styles";
-/// How the names of tensors begin that are further sets of the network's weights.
+/// The name prefix of tensors in additional sets of weights.
 pub(crate) const VARIANT: &str = "styles/";
 
-/// Writes a model in 16-bit floats, with further sets of some of its weights, whose names begin with [`VARIANT`], and what
-/// is said of them.
+/// Writes a model in 16-bit floats, with additional sets of some of its weights, whose names start with [`VARIANT`], and
+/// their description.
 ///
 /// # Errors
 /// As [`save_model`]; [`Error::Unsupported`] when a weight is too large for 16 bits.
@@ -72,18 +72,18 @@ pub(crate) fn save_variants(model: &Model, about: String, variants: &[NamedTenso
     write(path, &texts, &tensors, Float::F16)
 }
 
-/// A tensor to be written: its name, shape and values.
+/// A tensor to write: its name, shape and values.
 pub(crate) type NamedTensor<'a> = (String, &'a [usize], &'a [f32]);
 
-/// Writes tensors, and a text under a key of the metadata.
+/// Writes tensors, and a text under a metadata key.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
+/// [`Error::Io`] when the file cannot be written; an existing file is then unchanged.
 pub(crate) fn write_tensors(path: &Path, key: &str, text: String, tensors: &[NamedTensor]) -> Result<()> {
     write(path, &[(key, text)], tensors, Float::F32)
 }
 
-/// Writes tensors as numbers of one type, and texts under their keys of the metadata.
+/// Writes tensors of one type, and texts under metadata keys.
 fn write(path: &Path, texts: &[(&str, String)], tensors: &[NamedTensor], kind: Float) -> Result<()> {
     let texts: BTreeMap<&str, &String> = texts.iter().map(|(key, text)| (*key, text)).collect();
     let mut header = BTreeMap::from([("__metadata__".to_owned(), json!(texts))]);
@@ -96,7 +96,7 @@ fn write(path: &Path, texts: &[(&str, String)], tensors: &[NamedTensor], kind: F
     }
     let mut header = serde_json::to_vec(&header)
         .map_err(|problem| Error::Bug(format!("a header that cannot be written as JSON: {problem}")))?;
-    // The tensors start on a multiple of 8, as the format recommends.
+    // Align the tensors to a multiple of 8, as the format recommends.
     header.resize(header.len().next_multiple_of(8), b' ');
     files::write_atomic(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -118,13 +118,13 @@ fn write_floats(out: &mut dyn Write, values: &[f32], kind: Float) -> std::io::Re
     Ok(())
 }
 
-/// Reads a model: one of Lucida's own, or one of the networks of torchvision's and timm's that the zoo has, which is
-/// told by the names and shapes of its tensors (see [`torch::load_model`](super::torch::load_model)).
+/// Reads a model: one of Lucida's own, or a network of torchvision or timm, which is recognized by the names and shapes of
+/// its tensors (see [`torch::load_model`](super::torch::load_model)).
 ///
 /// # Errors
-/// [`Error::File`] says what is wrong: not a safetensors file, cut short, neither a Lucida model nor a known network,
-/// made by a later version, a tensor missing or of another shape. [`Error::Limit`] when it declares more than fits
-/// this machine.
+/// [`Error::File`] when it is not a safetensors file, is truncated, is neither a Lucida model nor a known network, was
+/// written by a later version, or when a tensor is missing or has another shape. [`Error::Limit`] when it declares more
+/// than fits into memory.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     let path = path.as_ref();
     let mut source = Source::open(path)?;
@@ -146,27 +146,27 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     Ok(model)
 }
 
-/// As [`torch::load_known`](super::torch), of a plain file.
+/// As [`torch::load_known`](super::torch), for a plain file.
 pub(super) fn load_known(path: &Path, asserted: Asserted) -> Result<Option<Model>> {
     let mut source = Source::open(path)?;
     if source.entry.is_some() { Ok(None) } else { modules::recognize_as(&mut source, asserted) }
 }
 
-/// Reads the tensors of a file into the weights of the same names, or of those that torchvision or timm have for the
-/// layers of a network of the zoo.
+/// Reads the tensors of a file into the weights with the same names, or with the names that torchvision or timm use for a
+/// known network's layers.
 ///
 /// # Errors
-/// As [`load_model`]; the network is unchanged when a tensor is missing or does not fit.
+/// As [`load_model`]; the network is unchanged when a tensor is missing or does not match.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
     fill(path.as_ref(), network).map(drop)
 }
 
-/// As [`load_weights`]. Returns the names of the classifier's tensors that were left out.
+/// As [`load_weights`]. Returns the names of ignored tensors of the classifier.
 pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
     Source::open(path)?.fill(network)
 }
 
-/// Says what is in a file.
+/// Lists the contents of a file.
 ///
 /// # Errors
 /// [`Error::File`] when it is not a safetensors file.
@@ -183,7 +183,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     })
 }
 
-/// A file that [`write_tensors`] has written.
+/// A file written by [`write_tensors`].
 pub(crate) struct TensorFile<'a> {
     source: Source<'a>,
     places: BTreeMap<String, usize>,
@@ -198,7 +198,7 @@ impl<'a> TensorFile<'a> {
         Ok(Self { source, places })
     }
 
-    /// The text under a key of the metadata.
+    /// The text under a metadata key.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.source.attributes.get(key).map(String::as_str)
     }
@@ -206,7 +206,7 @@ impl<'a> TensorFile<'a> {
     /// Reads a tensor.
     ///
     /// # Errors
-    /// [`Error::File`] when it is not there, or has another number of values.
+    /// [`Error::File`] when it does not exist, or has another number of values.
     pub(crate) fn read_into(&mut self, name: &str, values: &mut [f32]) -> Result<()> {
         let bad = |problem: &str| Error::file(self.source.path, format!("tensor {name:?} {problem}"));
         let place = *self.places.get(name).ok_or_else(|| bad("is missing"))?;
@@ -225,14 +225,14 @@ impl<'a> TensorFile<'a> {
 /// The header of a file.
 struct Header {
     metadata: Metadata,
-    /// Where the tensors start.
+    /// The offset of the tensor data.
     start: u64,
-    /// Bytes of the file.
+    /// The length of the file in bytes.
     len: u64,
 }
 
 impl Header {
-    /// Reads the header of the file at `path`, which stands at its start.
+    /// Reads the header at the start of the file at `path`.
     fn read(path: &Path, file: &mut File) -> Result<Self> {
         let failed = |source| Error::io(path, "read", source);
         let bad = |problem: &str| not_a_model_file(path, problem);
@@ -268,8 +268,8 @@ fn not_a_model_file(path: &Path, problem: &str) -> Error {
     Error::file(path, format!("not a model file (safetensors): {problem}"))
 }
 
-/// Where the last of the tensors ends, counted from the start of the first, if they lie without gaps and each has the
-/// bytes of its shape.
+/// The end of the last tensor, relative to the start of the data, if the tensors are contiguous and each has the size of
+/// its shape.
 fn end_of(tensors: &[(String, Entry)]) -> Result<usize, String> {
     let mut end = 0;
     for (name, entry) in tensors {
@@ -290,7 +290,7 @@ fn end_of(tensors: &[(String, Entry)]) -> Result<usize, String> {
 struct Source<'a> {
     path: &'a Path,
     file: File,
-    /// Where the tensors start.
+    /// The offset of the tensor data.
     start: u64,
     tensors: Vec<(String, Entry)>,
     infos: Vec<TensorInfo>,
@@ -331,7 +331,7 @@ impl<'a> Source<'a> {
         }
         let bad =
             |problem: String| Error::file(self.path, format!("does not fit network {}: {problem}", network.name()));
-        // Further sets of weights are for those that know what they are.
+        // Additional sets of weights are only for readers that know them.
         let variants = self.attributes.contains_key(VARIANTS);
         let named = self.tensors.iter().enumerate().map(|(index, (name, _))| (name.as_str(), index));
         let by_name: BTreeMap<&str, usize> =
@@ -366,7 +366,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// How to read the values of a type, if they are floating-point numbers.
+/// How to decode a floating-point type.
 fn float(dtype: Dtype) -> Option<Float> {
     match dtype {
         Dtype::F32 => Some(Float::F32),
@@ -390,7 +390,7 @@ impl Tensors for Source<'_> {
         float(self.tensors[index].1.dtype).is_some()
     }
 
-    /// Writers of this format sort tensors as they like.
+    /// Writers of this format sort tensors in any order.
     fn in_order(&self) -> bool {
         false
     }

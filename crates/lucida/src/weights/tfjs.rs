@@ -1,8 +1,8 @@
-//! TensorFlow.js's layers models: `model.json` and the files of weights that it names, as `model.save` of TensorFlow.js,
-//! the converter `tensorflowjs_converter`, and Teachable Machine's default export write them.
+//! TensorFlow.js's layers models: `model.json` and its weight files, as written by `model.save` in TensorFlow.js, the
+//! converter `tensorflowjs_converter`, and Teachable Machine's default export.
 //!
-//! `modelTopology` is a description of Keras 2. `weightsManifest` lists groups of tensors; the values of a group lie one
-//! after another in its files, read in a row. Quantized tensors (`uint8`, `uint16`) are `value * scale + min`.
+//! `modelTopology` is a Keras 2 config. `weightsManifest` lists groups of tensors; the values of a group are contiguous in
+//! its concatenated files. Quantized tensors (`uint8`, `uint16`) are `value * scale + min`.
 
 use std::path::{Component, Path};
 
@@ -14,21 +14,21 @@ use super::{Inspection, Model, TensorInfo, json, keras_h5};
 use crate::nn::Network;
 use crate::{Error, Result, files};
 
-/// Bytes of all files of weights.
+/// Maximum bytes of all weight files.
 const MAX_BYTES: u64 = 4 << 30;
-/// Tensors of a model. NASNetLarge has 1,546.
+/// Maximum number of tensors of a model. NASNetLarge has 1,546.
 const MAX_TENSORS: usize = 100_000;
 
-/// Reads a whole model: its network and its weights. Names of classes are taken from the `metadata.json` next to it.
+/// Reads a whole model: its network and weights. Class names are read from `metadata.json` next to it.
 ///
 /// # Errors
-/// [`Error::File`] says what is wrong: a graph model, a layer or an option of it that Lucida has no counterpart for
-/// (named), a file of weights that is missing or of another length, a tensor of another shape.
+/// [`Error::File`] when it is a graph model, when a layer or an option (named in the message) has no counterpart, when a
+/// weight file is missing or has another length, or when a tensor has another shape.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     load_model_at(path, None)
 }
 
-/// As [`load_model`]; inputs that leave their height and width open get this one, else a default that is noted.
+/// As [`load_model`], with a height and width for inputs that leave these open; `None` uses a default and adds a note.
 ///
 /// # Errors
 /// As [`load_model`].
@@ -40,15 +40,15 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
     Ok(model)
 }
 
-/// Reads weights into a network: by the names of the layers, else, when these differ, in Keras's order of the layers.
+/// Reads weights into a network: by layer names or, if these differ, in Keras's layer order.
 ///
 /// # Errors
-/// [`Error::File`] says what does not fit; the network is unchanged then.
+/// [`Error::File`] when they do not match; the network is then unchanged.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
     TfJs::open(path.as_ref())?.fill(network)
 }
 
-/// Says what is in a file and in those that it names.
+/// Lists the contents of a file and of its weight files.
 ///
 /// # Errors
 /// As [`load_model`].
@@ -62,19 +62,19 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     })
 }
 
-/// Whether a text that begins like this may be a model of TensorFlow.js: JSON.
+/// Whether a text that starts like this may be a TensorFlow.js model: JSON.
 pub(super) fn is_json(start: &[u8]) -> bool {
     let text = start.trim_ascii_start();
     text.first() == Some(&b'{') && text[1..].trim_ascii_start().first() == Some(&b'"')
 }
 
-/// A tensor in the values of all files.
+/// The range of a tensor in the concatenated files.
 struct Place {
     start: usize,
     kind: Kind,
 }
 
-/// How values are stored.
+/// The storage type of values.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Float(Float),
@@ -82,7 +82,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Bytes of a value.
+    /// Bytes per value.
     fn size(self) -> usize {
         match self {
             Self::Float(float) => float.size(),
@@ -111,7 +111,7 @@ struct TfJs<'a> {
     layers: Vec<Stored>,
     /// The tensors of each layer.
     places: Vec<Vec<Place>>,
-    /// The contents of all files of weights.
+    /// The contents of all weight files.
     bytes: Vec<u8>,
 }
 
@@ -128,7 +128,7 @@ impl<'a> TfJs<'a> {
                     .into(),
             ));
         }
-        // The converter puts the description into model_config, TensorFlow.js does not.
+        // The converter stores the config in model_config, TensorFlow.js itself does not.
         let config = if topology["model_config"].is_null() { topology } else { &topology["model_config"] };
         if config["class_name"].is_null() {
             return Err(
@@ -155,12 +155,12 @@ impl<'a> TfJs<'a> {
         Error::file(self.path, problem)
     }
 
-    /// Reads the files of a group, and finds its tensors in them.
+    /// Reads the files of a group, and locates its tensors.
     fn read_group(&mut self, group: &Value) -> Result<()> {
         let mut at = self.bytes.len();
         for name in group["paths"].as_array().map_or(&[][..], Vec::as_slice) {
             let name = name.as_str().unwrap_or_default();
-            // A file of somebody else's must not read others than its own.
+            // An untrusted file must not read files other than its own.
             if !matches!(Path::new(name).components().collect::<Vec<_>>()[..], [Component::Normal(_)]) {
                 return Err(self.bad(format!("names the file {name:?}, which is not a plain name next to it")));
             }
@@ -213,7 +213,7 @@ impl<'a> TfJs<'a> {
     }
 }
 
-/// A tensor of the list, and how its values are stored.
+/// A tensor of the list, and its storage type.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -233,7 +233,7 @@ fn tensor(weight: &Value) -> Result<(TensorInfo, Kind), String> {
         ("uint16", Some(scale), Some(min)) => Kind::Quantized { bytes: 2, scale, min },
         _ => return Err(format!("has a tensor {name:?} of type {stored:?}, which is not supported")),
     };
-    // What is assigned is what the values are read as.
+    // The type after decoding.
     Ok((TensorInfo { name, shape, dtype: "float32".into() }, kind))
 }
 

@@ -1,13 +1,13 @@
-//! The order in which the parts of a graph can be made: each after what it takes.
+//! Topological sorting.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// All parts in an order in which each comes after those it depends on; of those that can come next, the first one. Parts
-/// that are listed in such an order keep it. `dependencies[i]` are the parts that part `i` takes.
+/// A topological order: each part comes after its dependencies; if several can be next, the first one is chosen, so that a
+/// sorted list keeps its order. `dependencies[i]` are the dependencies of part `i`.
 ///
 /// # Errors
-/// The parts of a cycle, each of which takes the one before it, and the first the last.
+/// The parts of a cycle, each of which depends on the previous one, and the first on the last.
 pub(super) fn topological_order(dependencies: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     let mut users = vec![Vec::new(); dependencies.len()];
     let mut missing: Vec<usize> = dependencies.iter().map(Vec::len).collect();
@@ -29,8 +29,8 @@ pub(super) fn topological_order(dependencies: &[Vec<usize>]) -> Result<Vec<usize
     if order.len() == dependencies.len() { Ok(order) } else { Err(cycle(dependencies, &missing)) }
 }
 
-/// A cycle among the parts of which something is still missing: from any of them, on to something missing that it takes,
-/// until a part comes up again.
+/// Finds a cycle among the parts with missing dependencies: follows missing dependencies from any of them, until a part
+/// repeats.
 fn cycle(dependencies: &[Vec<usize>], missing: &[usize]) -> Vec<usize> {
     let mut way = Vec::new();
     let mut place = vec![None; dependencies.len()];
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn only_a_cycle_is_refused() {
-        // 1 leads into the cycle of 2, 3 and 4, and 5 hangs on it.
+        // 1 leads into the cycle of 2, 3 and 4, and 5 depends on it.
         let parts = [vec![], vec![2], vec![0, 4], vec![2], vec![3], vec![4]];
         assert_eq!(topological_order(&parts), Err(vec![3, 4, 2]));
         assert_eq!(topological_order(&[vec![0]]), Err(vec![0]));

@@ -1,9 +1,10 @@
-//! The gradient of [`super`] with AVX-512: one multiply-add for each tap of a window, not one for each of its four pixels.
+//! The gradient of [`super`] with AVX-512: one multiply-add per tap of a window, instead of one for each of its four
+//! pixels.
 //!
 //! In each lane, that is for each filter, only one pixel `p` of the window held the maximum, so the sum over the pixels has
 //! one term: the gradient times the value under tap `t` of that pixel's patch. The four patches lie in four rows of the
-//! image, each short enough for a register, and an instruction that looks up sixteen values at once, each by an index of its
-//! own, takes for each lane the value that it needs:
+//! image, each short enough for a register, and a permute instruction that looks up sixteen values at once, with one index
+//! per lane, selects the value for each lane:
 //!
 //! ```text
 //!   registers: a row of the image        index of a lane, tap t = (i, j, c)
@@ -14,17 +15,18 @@
 //!                                                                                +---+---+
 //! ```
 //!
-//! Back to the first kernel of basic-cnn (3 channels, 32 filters, batch 32 at 150x150) on two threads of an EPYC (Zen 4):
-//! 4.7 ms, where a multiply-add for each pixel takes 7.0; MNIST's (1 channel, 24 filters, batch 256): 0.6 instead of 0.8.
+//! The gradient of the first kernel of basic-cnn (3 channels, 32 filters, batch 32 at 150x150) on two threads of an EPYC
+//! (Zen 4): 4.7 ms, compared with 7.0 with one multiply-add per pixel; MNIST (1 channel, 24 filters, batch 256): 0.6
+//! instead of 0.8.
 
 use std::arch::x86_64::*;
 
 use super::SmallChannelGradient;
 
-/// Floats of a register.
+/// Number of floats in a register.
 const LANES: usize = 16;
 
-/// Whether the patches of two pixels side by side fit into a register.
+/// Whether the patches of two adjacent pixels fit in a register.
 pub(super) fn fits(channels: usize, step: usize) -> bool {
     (1..=3).contains(&channels) && step + 3 * channels <= LANES
 }
@@ -33,7 +35,7 @@ pub(super) fn fits(channels: usize, step: usize) -> bool {
 /// As [`super::small_channel_gradient`], for a job that [`fits`], on a processor with AVX-512F.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn run(job: &SmallChannelGradient) {
-    // The rows of windows one by one, so that the maxima are in the L1 cache for all rows of the kernel.
+    // One row of windows at a time, so that the maxima are in the L1 cache for all rows of the kernel.
     for y in 0..job.rows {
         // SAFETY: the caller's promise.
         unsafe {
@@ -47,8 +49,8 @@ pub(super) unsafe fn run(job: &SmallChannelGradient) {
     }
 }
 
-/// The sums of `ROWS` rows of the kernel, `TAPS` taps and channels each, over row `y` of the windows. With more than nine
-/// sums the compiler looks up all values first and has no registers left.
+/// The sums of `ROWS` rows of the kernel, with `TAPS` (column, channel) pairs each, over row `y` of the windows. With more
+/// than nine sums the compiler does all lookups first and runs out of registers.
 ///
 /// # Safety
 /// As [`run`].
@@ -62,14 +64,14 @@ unsafe fn kernel_rows<const ROWS: usize, const TAPS: usize>(job: &SmallChannelGr
     for filter in (0..filters).step_by(LANES) {
         let lanes = low_lanes(filters - filter);
         let mut sums = [[_mm512_setzero_ps(); TAPS]; ROWS];
-        // SAFETY: the windows are among the maxima and the switches, their patches lie within the source: of each row only
-        // the floats of two patches side by side are read.
+        // SAFETY: the windows are among the maxima and the switches, and their patches lie within the source: of each row
+        // only the floats of two adjacent patches are read.
         unsafe {
             let mut patch = job.source.wrapping_add(2 * y * job.row + first_row * job.source_row);
             let mut values = job.values.add(window * filters + filter);
             let mut switch = job.switches.start().add(place.switch(window, filter / LANES));
             for _ in 0..columns {
-                // Those of AVX-512 are masks of lanes.
+                // The switches of AVX-512 are lane masks.
                 let [a, b, c, d] = switch.read();
                 let gradient = _mm512_maskz_loadu_ps((a | b | c | d) & lanes, values);
                 let index = _mm512_maskz_mov_epi32(c | d, below);
@@ -102,7 +104,7 @@ unsafe fn kernel_rows<const ROWS: usize, const TAPS: usize>(job: &SmallChannelGr
     }
 }
 
-/// The mask of the first `count` lanes, or of all.
+/// Mask of the first `count` lanes, or of all.
 fn low_lanes(count: usize) -> u16 {
     if count >= LANES { !0 } else { (1 << count) - 1 }
 }

@@ -1,4 +1,4 @@
-//! How many tiles are worked on at a time, and how the threads share them.
+//! How many tiles are processed at a time, and how the threads share them.
 //!
 //! ```text
 //!   Blocks                                       Stages
@@ -8,8 +8,8 @@
 //!             matrices in its own L2              (T transform, G products) matrices in the shared cache
 //! ```
 //!
-//! Speed forward with tiles of 4x4 on 2 cores of a Xeon (Sapphire Rapids) with 2 MB of L2 each, as a multiple of the direct
-//! algorithm's in the same run. Blocks of 48 tiles of 64 to 128 channels take 0.9 to 1.8 MB there.
+//! Forward speedup of 4x4 tiles over the direct algorithm, measured in the same run, on 2 cores of a Xeon (Sapphire Rapids)
+//! with 2 MB of L2 each. Blocks of 48 tiles of 64 to 128 channels take 0.9 to 1.8 MB there.
 //!
 //! ```text
 //!                          MNIST conv2   VGG 1_2   2_2   3_1   3_2   4_2   5_1
@@ -21,8 +21,8 @@
 //!   Stages of 256          1.1           2.3       2.5   2.9   2.8   3.5   3.2
 //! ```
 //!
-//! On 2 cores of an EPYC (Zen 4) with 1 MB of L2 each, tiles of 6x4, milliseconds of all passes of a step of style transfer
-//! at 512x512, the best of 13 in turn:
+//! On 2 cores of an EPYC (Zen 4) with 1 MB of L2 each, with 6x4 tiles: milliseconds of all passes of a style-transfer step
+//! at 512x512, the best of 13 alternating runs:
 //!
 //! ```text
 //!                          VGG block 1   2     3
@@ -39,44 +39,43 @@ use crate::cpu::Cpu;
 
 use super::grid::Grid;
 
-/// Floats of both sides of a block that one thread works through: 1 MB, which is an L2 cache.
+/// Floats of the input and output matrices of a block for one thread: 1 MB, the size of an L2 cache.
 const BLOCK_FLOATS: usize = 1 << 18;
-/// The least tiles of such a block: fewer would read the kernel too often. A multiple of the rows of most tiles of the
-/// micro-kernels.
+/// Minimum number of tiles in such a block: with fewer, the kernel would be read too often. A multiple of the row count of
+/// most micro-kernel tiles.
 const LEAST_TILES: usize = 24;
-/// The most rows of its matrices: 48 tiles with 36 positions or 36 with 48.
+/// Maximum number of rows of its matrices: 48 tiles with 36 positions or 36 tiles with 48.
 const BLOCK_ROWS: usize = 36 * 48;
-/// Floats of both sides of a block that all threads work on: 20 MB, for a shared cache of 32 MB.
+/// Floats of the input and output matrices of a block for all threads: 20 MB, for a shared cache of 32 MB.
 const STAGE_FLOATS: usize = 5 << 20;
-/// Bounds for the tiles of such a block.
+/// Minimum and maximum number of tiles in such a block.
 const STAGE_TILES: [usize; 2] = [64, 256];
-/// Parts for each thread in a stage, so that one that is late does not hold up the others for long.
+/// Parts per thread in a stage, so that a slow thread does not delay the others for long.
 const PARTS_PER_THREAD: usize = 4;
 
 /// How the threads share the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// Each thread takes whole blocks through all the stages, in matrices of its own that stay in its L2 cache.
+    /// Each thread takes whole blocks through all stages, in private matrices that stay in its L2 cache.
     Blocks,
-    /// All threads work on the same block, one stage after the other: first each transforms some of the tiles, then
-    /// each multiplies some of the positions, so that a large kernel is read once for a block and not once for each
-    /// thread.
+    /// All threads work on the same block, one stage after the other: first each transforms some of the tiles, then each
+    /// multiplies some of the positions, so that a large kernel is read once per block instead of once per thread.
     Stages,
 }
 
-/// The plan of a pass.
+/// How a pass is split into blocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Blocks {
     pub(crate) sharing: Sharing,
-    /// Positions of a patch.
+    /// Positions per patch.
     pub(crate) positions: usize,
-    /// The most tiles of a block.
+    /// Maximum number of tiles per block.
     pub(crate) tiles: usize,
 }
 
 impl Blocks {
-    /// For the tiles of up to `batch` images, from `channels` to `filters`. With a kernel of more than `large` pairs of
-    /// them the threads work on the same block.
+    /// Plans for up to `batch` images, from `channels` to `filters`. If the kernel has more than `large` pairs of channels,
+    /// all threads work on the same block.
     pub(crate) fn new(grid: Grid, batch: usize, channels: usize, filters: usize, large: usize) -> Self {
         let (total, positions) = (grid.tiles() * batch, grid.height.positions());
         let (sharing, floats, [least, most]) = if channels * filters > large {
@@ -88,7 +87,7 @@ impl Blocks {
         Self { sharing, positions, tiles: total.min(fitting) }
     }
 
-    /// Blocks that are worked on at the same time.
+    /// Number of blocks processed concurrently.
     pub(crate) fn at_once(&self, cpu: Cpu) -> usize {
         match self.sharing {
             Sharing::Blocks => cpu.threads(),
@@ -96,18 +95,19 @@ impl Blocks {
         }
     }
 
-    /// The size of the blocks for `total` tiles: nearly equal, and as many for each of those that work at a time.
+    /// Block size for `total` tiles: blocks are nearly equal, and their number is a multiple of those processed
+    /// concurrently.
     pub(crate) fn balanced(&self, cpu: Cpu, total: usize) -> usize {
         let count = total.div_ceil(self.tiles).next_multiple_of(self.at_once(cpu));
         total.div_ceil(count).max(1)
     }
 
-    /// Parts of a block of `count` tiles in the stages of transforms.
+    /// Number of parts of a block of `count` tiles in the transform stages.
     pub(crate) fn tile_parts(&self, cpu: Cpu, count: usize) -> usize {
         (PARTS_PER_THREAD * cpu.threads()).min(count)
     }
 
-    /// Parts of each position in the stage of products, at most `most`: one where there are positions enough.
+    /// Number of parts per position in the product stage, at most `most`: one if there are enough positions.
     pub(crate) fn position_parts(&self, cpu: Cpu, most: usize) -> usize {
         (PARTS_PER_THREAD * cpu.threads()).div_ceil(self.positions).min(most)
     }

@@ -1,4 +1,4 @@
-//! The tiles that cover images, and how high they are.
+//! The grids of tiles that cover images, and the tile heights.
 //!
 //! ```text
 //!     4   4   4                     4   4   4
@@ -12,10 +12,10 @@
 //!   36 products for 16 outputs    48 products for 24 outputs: a ninth less
 //! ```
 //!
-//! Both in one image save most where neither height divides it: 14 rows are 6 + 4 + 4, which is 20 rows of products where
-//! four tiles of 4 or three of 6 are 24. Each height is a pass of its own with a transformed kernel of its own. The three
+//! Both heights in one image save most if neither divides the image's: 14 rows are 6 + 4 + 4, with 20 rows of products,
+//! where four tiles of 4 or three of 6 have 24. Each height is a separate pass with its own transformed kernel. The three
 //! passes of MNIST's second convolution (14x14, 24 to 48 channels, batch 256) on 2 cores of an EPYC (Zen 1, AVX2) take 21.0
-//! ms instead of the 23.0 with tiles of 4 alone.
+//! ms instead of 23.0 with tiles of 4 only.
 
 use std::ops::Range;
 
@@ -23,14 +23,14 @@ use crate::conv2d::Conv2dShape;
 
 use super::transforms::{PATCH, TAPS, TILE, TILE_SIX};
 
-/// How much of the products tiles of 6x4 outputs must save, in hundredths, to be worth the digits that they lose.
+/// Minimum saving of products with 6x4 tiles, in percent, that justifies their lower precision.
 const WORTH: usize = 3;
-/// How much both heights in one image must save of what the better one alone takes.
+/// Minimum saving, in percent, of mixing both heights over the better single one.
 const WORTH_BOTH: usize = 10;
-/// Pairs of channels of a kernel (transformed twice 7 MB) above which it is not kept for both heights.
+/// Maximum number of channel pairs of a kernel for which both heights are used (its two transforms are 7 MB).
 const MOST_FOR_BOTH: usize = 128 * 160;
 
-/// Outputs of a tile; all tiles are 4 wide.
+/// Output rows of a tile; all tiles are 4 wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TileHeight {
     Four,
@@ -38,11 +38,11 @@ pub(crate) enum TileHeight {
 }
 
 impl TileHeight {
-    /// Both.
+    /// Both heights.
     #[cfg(test)]
     pub(crate) const ALL: [Self; 2] = [Self::Four, Self::Six];
 
-    /// Rows of outputs.
+    /// Output rows.
     pub(crate) fn outputs(self) -> usize {
         match self {
             Self::Four => TILE,
@@ -50,13 +50,13 @@ impl TileHeight {
         }
     }
 
-    /// Positions of a patch, and products for each tile.
+    /// Positions of a patch: the number of products per tile.
     pub(crate) fn positions(self) -> usize {
         (self.outputs() + TAPS - 1) * PATCH
     }
 }
 
-/// How the rows of an image are shared out: first rows of tiles that are 6 high, then tiles that are 4 high.
+/// How the rows of an image are covered: first by rows of tiles that are 6 high, then by tiles that are 4 high.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileMix {
     sixes: usize,
@@ -66,8 +66,8 @@ impl TileMix {
     const FOURS: Self = Self { sixes: 0 };
     const SIXES: Self = Self { sixes: usize::MAX };
 
-    /// The one with which a convolution takes fewer products. It follows from the input alone, so that with or without a
-    /// maximum at its end, which may drop a row, it computes the same to the bit.
+    /// The mix with the fewest products. It depends only on the input size, so that results are bitwise identical with and
+    /// without a fused max pooling, which may drop a row.
     pub(crate) fn choose(shape: &Conv2dShape) -> Self {
         let input = [shape.height, shape.width];
         let products = |stack: &Self| stack.grids(input).iter().map(Grid::products).sum::<usize>();
@@ -84,7 +84,7 @@ impl TileMix {
         }
     }
 
-    /// The grids that cover an image of `height x width` outputs together.
+    /// The grids that together cover an image of `height x width` outputs.
     pub(crate) fn grids(self, [height, width]: [usize; 2]) -> Vec<Grid> {
         let columns = width.div_ceil(TILE);
         let sixes = self.sixes.min(height.div_ceil(TILE_SIX));
@@ -99,7 +99,7 @@ impl TileMix {
         .collect()
     }
 
-    /// The name of Winograd's algorithm with these tiles.
+    /// Name of the Winograd algorithm with these tiles.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::FOURS => "winograd 4x4",
@@ -109,7 +109,7 @@ impl TileMix {
     }
 }
 
-/// The tiles of images: rows of each image in rows and columns of tiles, one image after the other.
+/// The tiles of images: each image has rows and columns of tiles, and images follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grid {
     pub(crate) height: TileHeight,
@@ -126,24 +126,24 @@ impl Grid {
         Self { height: tile, top: 0, rows: height.div_ceil(tile.outputs()), columns: width.div_ceil(TILE) }
     }
 
-    /// Tiles in an image.
+    /// Tiles per image.
     pub(crate) fn tiles(&self) -> usize {
         self.rows * self.columns
     }
 
-    /// Products of each pair of channels in an image.
+    /// Products per pair of channels and image.
     pub(crate) fn products(&self) -> usize {
         self.tiles() * self.height.positions()
     }
 
-    /// The image of a tile, and the row and column of its first output there.
+    /// The image of a tile, and the row and column of its first output.
     #[inline(always)]
     pub(super) fn place(&self, tile: usize) -> [usize; 3] {
         let (image, place) = (tile / self.tiles(), tile % self.tiles());
         [image, self.top + place / self.columns * self.height.outputs(), place % self.columns * TILE]
     }
 
-    /// The tiles that lie side by side: the place of the first and how many.
+    /// Splits the tiles into horizontal runs: the place of the first tile and their number.
     pub(super) fn runs(self, tiles: Range<usize>) -> impl Iterator<Item = ([usize; 3], usize)> {
         let mut next = tiles.start;
         std::iter::from_fn(move || {
@@ -154,7 +154,7 @@ impl Grid {
         })
     }
 
-    /// The outputs of a tile in images of this size, counted over all images.
+    /// The outputs of a tile in images of this size, indexed over all images.
     #[inline(always)]
     pub(super) fn pixels(self, tile: usize, [height, width]: [usize; 2]) -> impl Iterator<Item = usize> {
         let [image, top, left] = self.place(tile);

@@ -1,4 +1,4 @@
-//! The gradient of the kernel by Winograd's algorithm.
+//! The kernel gradient with Winograd.
 
 use std::ops::Range;
 
@@ -15,19 +15,19 @@ use super::product_timer::ProductTimer;
 use super::tiles::{Matrices, Patches, Scatter, scatter_gradient, scatter_input, zeros_len};
 use super::transforms::TAPS;
 
-/// Pairs of channels of a kernel (transformed 3 MB) above which the threads work on the same block: below, each
-/// adds into sums of its own, which it reads and writes once for each block.
+/// Number of channel pairs of a kernel (transformed: 3 MB) above which the threads work on the same block; below, each
+/// thread adds to private sums, which it reads and writes once per block.
 const LARGE_KERNEL: usize = 128 * 160;
 
-/// The pass back to the kernel, the part from the tiles of one grid, prepared.
+/// The prepared kernel gradient, for the tiles of one grid.
 #[derive(Debug)]
 pub(crate) struct WinogradKernelGradient {
     input: Patches,
     gradient: Patches,
-    /// The columns of the transformed gradient of the output.
+    /// The panels of the transformed output gradient.
     panels: Vec<Panel>,
     blocks: Blocks,
-    /// Of the transformed patches, the transformed gradient, and the sums.
+    /// Layouts of the transformed patches, the transformed gradient, and the sums.
     left: Matrices,
     right: Matrices,
     sums: Matrices,
@@ -38,7 +38,7 @@ pub(crate) struct WinogradKernelGradient {
 }
 
 impl WinogradKernelGradient {
-    /// One for each grid of the tiles: the gradient is the sum of theirs.
+    /// One pass per grid of tiles: the kernel gradient is the sum over all of them.
     pub(crate) fn new(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Vec<Self> {
         Self::blocks(shape, batch).map(|(grid, blocks)| Self::with_blocks(cpu, shape, grid, blocks)).collect()
     }
@@ -49,12 +49,12 @@ impl WinogradKernelGradient {
         grids.map(move |grid| (grid, Blocks::new(grid, batch, channels, filters, LARGE_KERNEL)))
     }
 
-    /// How many sums of all matrices there will be to be added up.
+    /// Number of partial sums of all matrices that will be added up.
     pub(crate) fn parts(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> usize {
         Self::blocks(shape, batch).map(|(_, blocks)| blocks.at_once(cpu)).sum()
     }
 
-    /// As [`new`](Self::new), with the tiles over the output and the blocks given.
+    /// As [`new`](Self::new), for the given grid of tiles over the output, and blocks.
     pub(crate) fn with_blocks(cpu: Cpu, shape: &Conv2dShape, grid: Grid, blocks: Blocks) -> Self {
         let Conv2dShape { height, width, channels, filters, padding, output, .. } = *shape;
         let lanes = cpu.isa().lanes();
@@ -75,12 +75,12 @@ impl WinogradKernelGradient {
         }
     }
 
-    /// Floats of work memory for all threads together.
+    /// Scratch floats for all threads together.
     pub(crate) fn workspace_len(&self, cpu: Cpu) -> usize {
         self.blocks.at_once(cpu) * (self.left.len() + self.right.len())
     }
 
-    /// Writes the gradient, or adds it to what is there.
+    /// Writes the gradient, or adds it to `grad_kernel`.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn run(
         &mut self,
@@ -126,7 +126,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Adds up the products of all `total` tiles, a part of them in each thread; returns the number of parts.
+    /// Sums the products of all `total` tiles, with a share of the tiles per thread; returns the number of parts.
     fn share_blocks(&self, total: usize) -> usize {
         let Blocks { tiles, positions, .. } = self.pass.blocks;
         let parts = self.cpu.threads().min(total);
@@ -147,8 +147,8 @@ impl Call<'_> {
         parts
     }
 
-    /// Adds up the products of all `total` tiles, block by block, each transformed and then multiplied by all threads;
-    /// returns the number of parts: one.
+    /// Sums the products of all `total` tiles, block by block, each transformed and then multiplied by all threads
+    /// together; returns the number of parts: one.
     fn share_stages(&self, total: usize) -> usize {
         let WinogradKernelGradient { blocks, input, watch, .. } = self.pass;
         let size = blocks.balanced(self.cpu, total);
@@ -170,7 +170,7 @@ impl Call<'_> {
         1
     }
 
-    /// The matrices of transformed patches and gradients in slot `slot` of the workspace.
+    /// Pointers to the matrices of transformed patches and gradients in slot `slot` of the workspace.
     fn slot(&self, slot: usize) -> (*mut f32, *mut f32) {
         let (left, right) = (self.pass.left.len(), self.pass.right.len());
         let at = slot * (left + right);
@@ -198,15 +198,15 @@ impl Call<'_> {
             to: right.wrapping_add(row * self.pass.right.row),
             matrices: self.pass.right,
         };
-        // SAFETY: `Conv2d` has checked the lengths for the batch that the tiles are counted from; each slot or each
-        // range of its rows is one thread's at a time.
+        // SAFETY: `Conv2d` has checked the lengths for the batch that the tiles are counted from; each slot, or each range
+        // of its rows, is used by one thread at a time.
         unsafe {
             scatter_input(self.cpu.isa(), &input);
             scatter_gradient(self.cpu.isa(), &gradient);
         }
     }
 
-    /// The patches of the input and the gradient that are transformed next, under `tiles`.
+    /// The patches of the input and the gradient under `tiles`, which are transformed next.
     fn prefetch(&self, tiles: Range<usize>) -> Prefetcher {
         let mut ahead = Prefetcher::nothing();
         self.pass.input.pixels(Source::plain(self.input), TAPS - 1).prefetch(&mut ahead, tiles.clone());
@@ -215,7 +215,7 @@ impl Call<'_> {
         ahead
     }
 
-    /// Multiplies the first `count` rows of one position, the left side transposed, for the channels `channels`.
+    /// Multiplies the first `count` rows of one position, with the left side transposed, for the channels `channels`.
     fn multiply(
         &self,
         slot: usize,
@@ -242,7 +242,7 @@ impl Call<'_> {
             out_step: sums.row,
             accumulate,
         };
-        // SAFETY: the matrices have `count` rows of whole vectors; these rows of the sums are one thread's at a time.
+        // SAFETY: the matrices have `count` rows of whole vectors; these rows of the sums are used by one thread at a time.
         unsafe { strided_ahead(self.cpu.isa(), &job, 0..self.pass.panels.len(), ahead) };
     }
 }

@@ -1,4 +1,4 @@
-//! The transform of a kernel, `G g G^T`, written straight into packed panels; and its backward pass, `G^T dU G`.
+//! The kernel transform `G g G^T`, written directly into packed panels, and its backward pass `G^T dU G`.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::grid::TileHeight;
 use super::tiles::Matrices;
 use super::transforms::{OfKernel, PATCH, PATCH_SIX, TAPS, ToKernel, Transform, both_axes};
 
-/// Where the taps of a 3x3 kernel lie: tap `t` of row `k` and column `n` of the matrix at
+/// The layout of the taps of a 3x3 kernel: tap `t` of row `k` and column `n` of the matrix is at
 /// `taps[t] + k * row_step + n * column_step`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KernelLayout {
@@ -22,7 +22,7 @@ pub(crate) struct KernelLayout {
 }
 
 impl KernelLayout {
-    /// As it stands: (row, column, channel, filter), for the matrix of channels by filters.
+    /// Unchanged: (row, column, channel, filter), for the matrix of channels by filters.
     pub(crate) fn forward(channels: usize, filters: usize) -> Self {
         Self {
             taps: std::array::from_fn(|tap| tap * channels * filters),
@@ -33,7 +33,7 @@ impl KernelLayout {
         }
     }
 
-    /// Turned by 180 degrees, for the matrix of filters by channels.
+    /// Rotated by 180 degrees, for the matrix of filters by channels.
     pub(crate) fn backward(channels: usize, filters: usize) -> Self {
         Self {
             taps: std::array::from_fn(|tap| (TAPS * TAPS - 1 - tap) * channels * filters),
@@ -59,7 +59,7 @@ pub(crate) fn pack_kernel(
     assert_eq!(kernel.len(), TAPS * TAPS * layout.rows * layout.columns, "kernel length");
     assert_eq!(matrix.depth, height.positions() * layout.rows, "rows of the packed matrix");
     let writer = matrix.writer();
-    // A row costs some microseconds at most; four at a time keep the threads apart.
+    // A row takes some microseconds at most; groups of four reduce contention between threads.
     let groups = layout.rows.div_ceil(4);
     cpu.parallel_for(groups, |_, group| {
         let rows = group * 4..(group * 4 + 4).min(layout.rows);
@@ -82,7 +82,7 @@ multiversion! {
     }
 }
 
-/// The rows `rows` of each of the `TALL x PATCH` positions.
+/// Packs the rows `rows` of each of the `TALL x PATCH` positions.
 #[inline(always)]
 fn pack_positions<S: Simd, const TALL: usize>(
     simd: S,
@@ -114,7 +114,7 @@ fn pack_positions<S: Simd, const TALL: usize>(
     }
 }
 
-/// `count` floats, `step` apart.
+/// Loads `count` floats, `step` apart.
 #[inline(always)]
 fn load_strided<S: Simd>(simd: S, from: &[f32], step: usize, count: usize) -> S::Vector {
     if step == 1 {
@@ -129,7 +129,7 @@ fn load_strided<S: Simd>(simd: S, from: &[f32], step: usize, count: usize) -> S:
     unsafe { simd.load(lanes.as_ptr()) }
 }
 
-/// The gradient of a transformed kernel: for each part a matrix of channels by filters for each position.
+/// Gradient sums of a transformed kernel: for each part, a matrix of channels by filters per position.
 pub(crate) struct KernelSums<'a> {
     pub(crate) sums: &'a [f32],
     pub(crate) parts: usize,
@@ -137,12 +137,11 @@ pub(crate) struct KernelSums<'a> {
     pub(crate) matrices: Matrices,
     pub(crate) channels: usize,
     pub(crate) filters: usize,
-    /// Add to what is there.
+    /// Add to the gradient instead of overwriting it.
     pub(crate) accumulate: bool,
 }
 
-/// Adds the parts in their order, transforms the sums back and writes the gradient (row, column, channel, filter), or adds
-/// it.
+/// Adds the parts in order, transforms the sums back and writes the gradient (row, column, channel, filter), or adds to it.
 ///
 /// # Panics
 /// When a slice is too short.
@@ -166,7 +165,7 @@ multiversion! {
     }
 }
 
-/// The gradient of the kernels of `channels` from the sums of the `TALL x PATCH` positions.
+/// Computes the gradient of the taps of `channels` from the sums of the `TALL x PATCH` positions.
 #[inline(always)]
 fn gather_positions<S: Simd, const TALL: usize>(simd: S, job: &KernelSums, out: &SharedMut, channels: Range<usize>)
 where
@@ -187,7 +186,7 @@ where
             let taps = both_axes::<S, ToKernel, TALL, TAPS, PATCH, TAPS>(simd, sums);
             for (t, &tap) in taps.iter().flatten().enumerate() {
                 let at = out.at((t * job.channels + channel) * job.filters + filter);
-                // SAFETY: `count` filters from here on are in the gradient, and only this call writes the channel.
+                // SAFETY: `count` filters from `at` on are in the gradient, and only this call writes the channel.
                 unsafe {
                     let sum = if job.accumulate { simd.add(simd.load_partial(at, count), tap) } else { tap };
                     simd.store_partial(at, count, sum);

@@ -1,10 +1,10 @@
-//! Winograd's minimal filtering, F(4x4, 3x3) and F(6x4, 3x3): a 3x3 correlation with a quarter of the multiplications, or
-//! two ninths.
+//! Winograd's minimal filtering, F(4x4, 3x3) and F(6x4, 3x3): a 3x3 correlation with a quarter, or two ninths, of the
+//! multiplications.
 //!
-//! After Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), and Winograd, "Arithmetic
-//! Complexity of Computations" (1980). A tile of 4x4 outputs comes from a patch `d` of 6x6 inputs. Transformed, a patch
-//! and a kernel `g` only have to be multiplied position by position, and the sum over the channels is taken before the
-//! one transform back:
+//! After Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), and Winograd, "Arithmetic Complexity
+//! of Computations" (1980). A tile of 4x4 outputs is computed from a patch `d` of 6x6 inputs. A transformed patch and a
+//! transformed kernel `g` are multiplied elementwise (position by position), and the products are summed over the channels
+//! before a single inverse transform:
 //!
 //! ```text
 //! forward     y  = A^T [ sum over channels of (G g G^T) . (B^T d B) ] A            36 products for 144
@@ -12,9 +12,9 @@
 //! to kernel   dg = G^T [ sum over tiles of (B^T d B) . (A dy A^T) ] G
 //! ```
 //!
-//! A tile of 6x4 outputs comes from a patch of 8x6 and takes 48 products for 24 outputs, a ninth less, where the image's
-//! height does not waste it; some heights take rows of both ([`grid`]). For all tiles and channels together the 36 positions
-//! are 36 matrix products:
+//! A tile of 6x4 outputs is computed from a patch of 8x6 and takes 48 products for 24 outputs, a ninth fewer, unless the
+//! image's height wastes part of the tiles; for some heights, rows of both are mixed ([`grid`]). Over all tiles and
+//! channels the 36 positions are 36 matrix products:
 //!
 //! ```text
 //!   image          V: 36 matrices               U: 36 matrices        M: 36 matrices          result
@@ -28,17 +28,17 @@
 //!
 //! - [`grid`]: the tiles over an image, and their heights;
 //! - [`transforms`]: the one-dimensional transforms and their points;
-//! - [`tiles`]: from images to `V`, and the borders; [`pooled`]: from the gradient of maxima; [`outputs`]: from `M` to the
-//!   result;
+//! - [`tiles`]: from images to `V`, with padding; [`pooled`]: from the gradient of pooled maxima; [`outputs`]: from `M` to
+//!   the result;
 //! - [`kernels`]: from the kernel to `U`, and from the gradient of `U` back;
-//! - [`blocks`]: how many tiles at a time, and who does what;
-//! - [`prefetch`]: what the products of a block ask the memory for;
+//! - [`blocks`]: how many tiles are processed at a time, and how threads share them;
+//! - [`prefetch`]: what is prefetched during the products of a block;
 //! - [`pass`] and [`kernel_gradient`]: the passes; [`product_timer`]: how fast their products are.
 //!
 //! # Speed
 //!
-//! Against the direct algorithm, in turn with it: medians of `super::measure::speed`, AVX-512, 2 cores of a Xeon
-//! (Sapphire Rapids), whose peak is 380 GFLOP/s. The rate counts the operations of the direct algorithm.
+//! Compared with the direct algorithm in alternating runs: medians of `super::measure::speed`, AVX-512, 2 cores of a Xeon
+//! (Sapphire Rapids) with a peak of 380 GFLOP/s. GFLOP/s count the operations of the direct algorithm.
 //!
 //! ```text
 //!                                       forward             to input            to kernel
@@ -54,21 +54,21 @@
 //!         512 -> 512    32       1    7.4   3.1    656     7.2   2.8    673    11.8   3.4    409
 //! ```
 //!
-//! With AVX2, 1.9 to 2.4 times as fast as direct on the first two, 2.5 to 3.4 times on the others (512 to 64 pixels: 47,
-//! 37, 42 and 40 ms forward).
+//! With AVX2, Winograd is 1.9 to 2.4 times as fast as the direct algorithm on the first two, 2.5 to 3.4 times on the others
+//! (512 to 64 pixels: 47, 37, 42 and 40 ms forward).
 //!
-//! That was with tiles of 4x4 everywhere. On 2 cores of an EPYC (Zen 4, 235 GFLOP/s) a step of style transfer at 512x512,
-//! all of it together, takes 699 ms with them and 632 with 6x4; one side higher yet, F(6x6), would save another ninth of the
-//! products but loses four times the digits (3.8e-6 and 1.0e-5 in the table below, single values up to 4e-5 of the greatest)
-//! and gains 5 % at most where the kernel is small enough for it.
+//! These figures are for 4x4 tiles everywhere. On 2 cores of an EPYC (Zen 4, 235 GFLOP/s) a full style-transfer step at
+//! 512x512 takes 699 ms with them and 632 with 6x4. F(6x6) would save another ninth of the products, but its errors are
+//! larger (3.8e-6 and 1.0e-5 in the units of the table below, four times those of 4x4, and single values up to 4e-5 of the
+//! largest), and it gains 5 % at most where the kernel is small enough for it.
 //!
-//! The products run at 75 to 93 % of the peak; with 64 channels they take half of the time and the transforms, bound by
-//! memory, the other half.
+//! The products run at 75 to 93 % of the peak; with 64 channels they take half of the time and the memory-bound transforms
+//! the other half.
 //!
 //! # Accuracy
 //!
-//! Root mean square of the errors against 64 bits, relative to that of the values; inputs and kernels uniform in -1..1,
-//! images of 16x16 for 64 channels and 8x8 for 512 (`tests::accuracy`):
+//! Root mean square errors against `f64`, relative to the root mean square of the values; inputs and kernels uniform in
+//! -1..1, images of 16x16 for 64 channels and 8x8 for 512 (`tests::accuracy`):
 //!
 //! ```text
 //!                                    64 channels                   512 channels

@@ -1,4 +1,4 @@
-//! From the matrices of sums to the pixels of a result.
+//! From the matrices of sums to the pixels of the result.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -12,46 +12,46 @@ use super::grid::{Grid, TileHeight};
 use super::tiles::Matrices;
 use super::transforms::{PATCH, PATCH_SIX, TILE, TILE_SIX, ToOutput, Transform};
 
-/// Floats of a cache line.
+/// Number of floats in a cache line.
 const LINE: usize = 16;
 
-/// Sums of products to be turned into outputs.
+/// A job: sums of products to be transformed to outputs.
 pub(crate) struct Gather<'a> {
     pub(crate) grid: Grid,
     pub(crate) size: [usize; 2],
     pub(crate) filters: usize,
     pub(crate) tiles: Range<usize>,
-    /// The matrices' rows for these tiles.
+    /// Pointer to the matrices' rows for these tiles.
     pub(crate) from: *const f32,
     pub(crate) matrices: Matrices,
-    /// All images.
+    /// Pointer to the output of all images.
     pub(crate) images: *mut f32,
-    /// Add to what is there.
+    /// Add to the output instead of overwriting it.
     pub(crate) accumulate: bool,
     pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) relu: bool,
-    /// As long as the images: added to the pixels of a tile when all of them are written.
+    /// As long as the images: added to the pixels of a tile after all of them are written.
     pub(crate) residual: Option<&'a [f32]>,
-    /// What follows then.
+    /// The activation applied after that.
     pub(crate) activation: Option<Pointwise>,
-    /// Only the maxima of windows of 2x2 are written.
+    /// Max pooling: only the maxima of 2x2 windows are written.
     pub(crate) pool: Option<&'a Sink<'a>>,
-    /// As long as the images: outputs become zero where this is not positive.
+    /// As long as the images: outputs are set to zero where this is not positive.
     pub(crate) gate: Option<&'a [f32]>,
 }
 
-/// Turns sums into outputs: `A^T m A`, then scale, bias, residual and activation.
+/// Transforms sums to outputs: `A^T m A`, then scale, bias, residual and activation.
 ///
 /// # Safety
-/// The images and the matrices have all the tiles, and no other thread uses the pixels of these.
+/// The images and the matrices contain all the tiles, and no other thread accesses the pixels of these.
 pub(crate) unsafe fn gather_output(isa: Isa, job: &Gather) {
     output(isa, job);
 }
 
 multiversion! {
     fn output[simd: S](job: &Gather) {
-        // SAFETY: what `gather_output` was promised.
+        // SAFETY: guaranteed by the caller of `gather_output`.
         unsafe {
             match job.grid.height {
                 TileHeight::Four => gather::<S, PATCH, TILE>(simd, job),
@@ -61,7 +61,7 @@ multiversion! {
     }
 }
 
-/// `TALL x PATCH` positions become tiles of `HIGH x TILE` pixels.
+/// Transforms `TALL x PATCH` positions to tiles of `HIGH x TILE` pixels.
 ///
 /// # Safety
 /// As [`gather_output`].
@@ -94,13 +94,13 @@ where
     }
 }
 
-/// The part of a result that a tile covers.
+/// The part of the result covered by a tile.
 struct OutputTile {
     image: usize,
     /// The first pixel.
     y: usize,
     x: usize,
-    /// Pixels inside the image.
+    /// Number of pixels inside the image.
     rows: usize,
     columns: usize,
 }
@@ -115,8 +115,8 @@ impl OutputTile {
 }
 
 impl OutputTile {
-    /// Residual and activation of all the tile's values, which are still in the cache. In the loop over its pixels they slow
-    /// down the passes that do without.
+    /// Applies residual and activation to all values of the tile, which are still in the cache. Inside the loop over the
+    /// pixels they would slow down passes without them.
     ///
     /// # Safety
     /// As [`gather_output`].
@@ -140,7 +140,7 @@ impl OutputTile {
     }
 }
 
-/// A vector of filters, with their scale and bias.
+/// A vector of filters, with its scale and bias.
 struct Channels<S: Simd> {
     /// The first filter.
     filter: usize,
@@ -172,7 +172,7 @@ impl<S: Simd> Channels<S> {
     }
 }
 
-/// The transform along the columns of the sums of tile `index`; all of the result is written.
+/// Applies the transform along the columns to the sums of tile `index`; initializes all of the result.
 ///
 /// # Safety
 /// As [`gather_output`].
@@ -202,7 +202,7 @@ where
     half
 }
 
-/// The sums of a tile and a vector of filters, transformed along the columns.
+/// The sums of a tile for a vector of filters, transformed along the columns.
 struct TileSums<'a, S: Simd, const HIGH: usize> {
     tile: &'a OutputTile,
     channels: &'a Channels<S>,
@@ -210,10 +210,10 @@ struct TileSums<'a, S: Simd, const HIGH: usize> {
 }
 
 impl<S: Simd, const HIGH: usize> TileSums<'_, S, HIGH> {
-    /// Writes the maxima of the tile's windows of 2x2 pixels.
+    /// Writes the maxima of the tile's 2x2 windows.
     ///
     /// # Safety
-    /// As [`gather_output`]; all of the half is written.
+    /// As [`gather_output`]; all of `half` is initialized.
     #[inline(always)]
     unsafe fn store_maxima(&self, simd: S, job: &Gather, sink: &Sink) {
         let Self { tile, channels, half } = *self;
@@ -236,7 +236,7 @@ impl<S: Simd, const HIGH: usize> TileSums<'_, S, HIGH> {
     /// Writes the tile's pixels.
     ///
     /// # Safety
-    /// As [`gather_output`]; all of the half is written.
+    /// As [`gather_output`]; all of `half` is initialized.
     #[inline(always)]
     unsafe fn store_pixels(&self, simd: S, job: &Gather) {
         let Self { tile, channels, half } = *self;
@@ -274,10 +274,10 @@ impl<S: Simd, const HIGH: usize> TileSums<'_, S, HIGH> {
     }
 }
 
-/// The transform along a row of what is transformed along the columns.
+/// Applies the transform along a row to values already transformed along the columns.
 ///
 /// # Safety
-/// All of it is written.
+/// All of `half` is initialized.
 #[inline(always)]
 unsafe fn transform_row<S: Simd>(simd: S, half: &[MaybeUninit<S::Vector>; PATCH]) -> [S::Vector; TILE] {
     let mut row = [simd.splat(0.0); PATCH];
@@ -288,9 +288,9 @@ unsafe fn transform_row<S: Simd>(simd: S, half: &[MaybeUninit<S::Vector>; PATCH]
     <ToOutput as Transform<PATCH, TILE>>::apply(simd, row)
 }
 
-/// Asks for the lines that a tile will write. Without that, half of the time here is spent on waiting for them: 506 ns
-/// a tile of 48 filters against 315 (MNIST's second convolution at batch 256). The patches that are read gain nothing:
-/// they lie in rows, which the processor finds out for itself.
+/// Prefetches the lines that a tile will write. Without that, half of the time here is spent waiting for them: 506 ns per
+/// tile of 48 filters instead of 315 (MNIST's second convolution at batch 256). Prefetching the patches that are read gains
+/// nothing: they are contiguous rows, which the hardware prefetcher detects.
 #[inline(always)]
 fn prefetch_pixels<S: Simd>(simd: S, job: &Gather, tile: usize) {
     let [image, y, x] = job.grid.place(tile);

@@ -1,4 +1,4 @@
-//! A correlation by Winograd's algorithm: the forward pass, or the one back to the input.
+//! A correlation with Winograd: the forward pass or the input gradient.
 
 use std::ops::Range;
 
@@ -18,20 +18,20 @@ use super::product_timer::ProductTimer;
 use super::tiles::{Matrices, Patches, Scatter, scatter_input, zeros_len};
 use super::transforms::TAPS;
 
-/// Pairs of channels of a kernel (transformed 9 MB) above which the threads work on the same block.
+/// Number of channel pairs of a kernel (transformed: 9 MB) above which the threads work on the same block.
 const LARGE_KERNEL: usize = 256 * 256;
 
-/// A correlation with a 3x3 kernel under the tiles of one grid, prepared.
+/// A prepared correlation with a 3x3 kernel, for the tiles of one grid.
 #[derive(Debug)]
 pub(crate) struct WinogradPass {
     patches: Patches,
     /// Height and width of the result.
     output: [usize; 2],
     layout: KernelLayout,
-    /// The transformed kernel: a row for each position and channel.
+    /// The transformed kernel: one row per position and channel.
     matrix: PackedMatrix,
     blocks: Blocks,
-    /// Of the transformed patches, and of the sums.
+    /// Layouts of the transformed patches, and of the sums.
     left: Matrices,
     sums: Matrices,
     zeros: Buffer,
@@ -39,7 +39,7 @@ pub(crate) struct WinogradPass {
 }
 
 impl WinogradPass {
-    /// The forward pass: one for each grid of the tiles, each of which writes pixels of its own.
+    /// The forward pass: one per grid of tiles, each of which writes different pixels.
     pub(crate) fn forward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Vec<Self> {
         let layout = KernelLayout::forward(shape.channels, shape.filters);
         let of = |grid: Grid| {
@@ -51,8 +51,8 @@ impl WinogradPass {
         TileMix::choose(shape).grids(shape.output).into_iter().map(of).collect()
     }
 
-    /// The pass back to the input: the correlation of the output's gradient with the kernel turned by 180 degrees,
-    /// padded by what the forward padding leaves of two. One for each grid of the tiles.
+    /// The input gradient: the correlation of the output gradient with the kernel rotated by 180 degrees, with a padding of
+    /// two minus the forward padding. One pass per grid of tiles.
     pub(crate) fn backward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Vec<Self> {
         let layout = KernelLayout::backward(shape.channels, shape.filters);
         let size = [shape.height, shape.width];
@@ -65,7 +65,7 @@ impl WinogradPass {
         TileMix::choose(shape).grids(size).into_iter().map(of).collect()
     }
 
-    /// From the patches of images of `layout.rows` channels to images of size `output` and `layout.columns` channels.
+    /// A pass from patches of images with `layout.rows` channels to images of size `output` with `layout.columns` channels.
     pub(crate) fn new(cpu: Cpu, patches: Patches, output: [usize; 2], layout: KernelLayout, blocks: Blocks) -> Self {
         let lanes = cpu.isa().lanes();
         let (channels, columns) = (layout.rows, layout.columns.next_multiple_of(lanes));
@@ -85,7 +85,7 @@ impl WinogradPass {
         }
     }
 
-    /// Floats of work memory for all threads together.
+    /// Scratch floats for all threads together.
     pub(crate) fn workspace_len(&self, cpu: Cpu) -> usize {
         self.blocks.at_once(cpu) * (self.left.len() + self.sums.len())
     }
@@ -121,7 +121,7 @@ impl WinogradPass {
                     let block = |index: usize| (index * size).min(total)..((index + 1) * size).min(total);
                     let tiles = block(index);
                     call.scatter(worker, tiles.clone(), 0);
-                    // The threads take turns, as a rule.
+                    // A guess: usually the threads take blocks in turn.
                     let mut ahead = call.prefetch(tiles.clone(), block(index + cpu.threads()));
                     self.watch.time(|| {
                         for position in 0..self.blocks.positions {
@@ -165,7 +165,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The matrices of transformed patches and of sums in slot `slot` of the workspace.
+    /// Pointers to the matrices of transformed patches and of sums in slot `slot` of the workspace.
     fn slot(&self, slot: usize) -> (*mut f32, *mut f32) {
         let (left, sums) = (self.pass.left.len(), self.pass.sums.len());
         let at = slot * (left + sums);
@@ -184,8 +184,8 @@ impl Call<'_> {
             to: self.slot(slot).0.wrapping_add(row * matrices.row),
             matrices,
         };
-        // SAFETY: `Conv2d` has checked the length of the source for the batch that the tiles are counted from; each
-        // slot or each range of its rows is one thread's at a time.
+        // SAFETY: `Conv2d` has checked the length of the source for the batch that the tiles are counted from; each slot,
+        // or each range of its rows, is used by one thread at a time.
         unsafe { scatter_input(self.cpu.isa(), &job) };
     }
 
@@ -221,11 +221,11 @@ impl Call<'_> {
             out_step: sums_matrices.row,
             accumulate: false,
         };
-        // SAFETY: the matrices have `count` rows; the sums of a position and panel are one thread's at a time.
+        // SAFETY: the matrices have `count` rows; the sums of a position and panel are used by one thread at a time.
         unsafe { strided_ahead(self.cpu.isa(), &job, panels, ahead) };
     }
 
-    /// Turns the sums in the rows from `row` on into the pixels of `tiles`.
+    /// Transforms the sums in the rows from `row` on to the pixels of `tiles`.
     fn gather(&self, slot: usize, tiles: Range<usize>, row: usize) {
         let matrices = self.pass.sums;
         let (grid, size) = (self.pass.patches.grid, self.pass.output);

@@ -1,8 +1,8 @@
-//! Patches of the gradient of maxima: each maximum goes to the pixel of its window that held it, see
+//! Patches of the gradient of pooled maxima: each value goes to the pixel of its window that held the maximum, see
 //! [`super::super::switches`].
 //!
-//! A patch lies over its windows in one of two ways along each axis. Which one is known when this is compiled, so a
-//! pixel's window and its place there are constants, and only the windows have addresses:
+//! A patch is aligned with the windows in one of two ways along each axis. The alignment is known at compile time, so a
+//! pixel's window and its position in the window are constants, and only windows need addresses:
 //!
 //! ```text
 //!   even (no padding, or 2)           odd (padding 1)
@@ -20,18 +20,18 @@ use crate::simd::{Simd, Switch};
 use super::tiles::{Patches, Scatter, store_products};
 use super::transforms::{PATCH, PATCH_SIX, Transform};
 
-/// The most windows under a patch along each axis.
+/// Maximum number of windows under a patch along each axis.
 const MOST_WINDOWS: [usize; 2] = [PATCH_SIX / 2 + 1, PATCH / 2 + 1];
 
-/// The addresses of a window's maxima and of its switches.
+/// Pointers to the maxima and the switches of a window.
 #[derive(Clone, Copy)]
 struct Window {
     values: *const f32,
     switches: *const Switch,
 }
 
-/// Patches of `HIGH x WIDE` pixels become `TALL x PATCH` positions; a pixel is its window's value, if it held the
-/// maximum.
+/// Transforms patches of `HIGH x WIDE` pixels to `TALL x PATCH` positions; a pixel is its window's value if it held the
+/// maximum, and zero otherwise.
 ///
 /// # Safety
 /// As [`scatter_input`](super::tiles::scatter_input).
@@ -44,7 +44,7 @@ pub(super) unsafe fn scatter_pooled<S, T, const HIGH: usize, const TALL: usize, 
     S: Simd,
     T: Transform<HIGH, TALL> + Transform<WIDE, PATCH>,
 {
-    // Tiles begin at even rows and columns.
+    // Tiles start at even rows and columns.
     // SAFETY: the caller's promise.
     unsafe {
         match job.patches.padding.map(|padding| padding % 2) {
@@ -56,7 +56,7 @@ pub(super) unsafe fn scatter_pooled<S, T, const HIGH: usize, const TALL: usize, 
     }
 }
 
-/// Patches whose first row and column are even or odd, as `ODD_Y` and `ODD_X` say.
+/// As [`scatter_pooled`], for patches whose first row and column are even or odd, as `ODD_Y` and `ODD_X` say.
 ///
 /// # Safety
 /// As [`scatter_pooled`].
@@ -90,7 +90,7 @@ unsafe fn scatter<
                     let Window { values, switches } = windows[(i + ODD_Y) / 2][(j + ODD_X) / 2];
                     let switch = switches.wrapping_add(channel / S::LANES);
                     let choice = choices[2 * ((i + ODD_Y) % 2) + (j + ODD_X) % 2];
-                    // SAFETY: the window is among the maxima and the switches, or it is the zeros, as long as all
+                    // SAFETY: the window is among the maxima and the switches, or it is the zeros, which are as long as all
                     // channels, and the first switches.
                     column[i] = unsafe {
                         let value = load_vector(simd, values.wrapping_add(channel), count);
@@ -102,13 +102,13 @@ unsafe fn scatter<
                     half[p][j].write(column[p]);
                 }
             }
-            // SAFETY: all of the half is written; the rest is the caller's promise.
+            // SAFETY: all of `half` is initialized; the caller guarantees the rest.
             unsafe { store_products::<S, T, TALL, WIDE>(simd, job, &half, index, channel) };
         }
     }
 }
 
-/// The windows under the patch of a tile. Outside the image are zeros, and any switches.
+/// The windows under the patch of a tile. Windows outside the image have zeros and arbitrary switches.
 #[inline(always)]
 fn windows_under<const ODD_Y: usize, const ODD_X: usize>(
     job: &Scatter,
@@ -119,7 +119,7 @@ fn windows_under<const ODD_Y: usize, const ODD_X: usize>(
     let (place, switches) = (switches.place(), switches.start());
     let [rows, columns] = place.windows;
     let [image, y, x] = grid.place(tile);
-    // Images have even sizes, so a window is inside or outside as a whole.
+    // Images have even sizes, so a window is either inside or outside as a whole.
     let top = (y as isize - (padding[0] + ODD_Y) as isize) / 2;
     let left = (x as isize - (padding[1] + ODD_X) as isize) / 2;
     let outside = Window { values: job.zeros.as_ptr(), switches };

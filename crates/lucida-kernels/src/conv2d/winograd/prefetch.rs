@@ -1,8 +1,8 @@
-//! What the products of a block ask for while they run: the patches of the block that comes next, and the pixels that their
-//! own sums will be written to.
+//! What is prefetched during the products of a block: the patches of the next block, and the pixels that the block's own
+//! sums will be written to.
 //!
-//! Passes of a step of style transfer at 512x512 (VGG19) on two cores of an EPYC (Zen 4), in milliseconds, without and with
-//! this:
+//! Passes of a style-transfer step at 512x512 (VGG19) on two cores of an EPYC (Zen 4), in milliseconds, without and with
+//! prefetching:
 //!
 //! ```text
 //!                          64 to 64 channels    the same back,         64 to 128          128 to 64
@@ -12,7 +12,8 @@
 //!   sums to pixels          3.9     2.5         21.0    15.4           3.6     1.8        1.8     0.8
 //! ```
 //!
-//! With 256 channels and more, where a block's matrices are several times the L2 cache, it gains nothing and costs nothing.
+//! With 256 or more channels, where the matrices of a block are several times the L2 cache, prefetching neither helps nor
+//! hurts.
 
 use std::ops::Range;
 
@@ -23,24 +24,24 @@ use super::grid::Grid;
 use super::tiles::Patches;
 use super::transforms::TILE;
 
-/// The pixels under tiles.
+/// The pixels of tiles in images.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pixels {
     pub(crate) grid: Grid,
-    /// All images, of `size` pixels and `channels`.
+    /// Pointer to all images, of `size` pixels and `channels`.
     pub(crate) images: *const f32,
     pub(crate) size: [usize; 2],
     pub(crate) channels: usize,
-    /// Whether each of what is there stands for 2x2 pixels: it is half the size.
+    /// Whether each stored value stands for 2x2 pixels, so that images are half the size.
     pub(crate) pooled: bool,
-    /// How far the pixels of a tile begin above and to the left of it.
+    /// How far above and to the left of a tile its pixels start.
     pub(crate) padding: [usize; 2],
-    /// How many more than the tile's they are in height and width.
+    /// How much larger than the tile its pixels are in height and width.
     pub(crate) overlap: usize,
 }
 
 impl Pixels {
-    /// Asks for those under `tiles` that lie in their images.
+    /// Requests the pixels under `tiles` that lie inside their images.
     pub(crate) fn prefetch(&self, ahead: &mut Prefetcher, tiles: Range<usize>) {
         let Self { grid, size: [height, width], overlap, .. } = *self;
         for ([image, y, x], count) in grid.runs(tiles) {
@@ -53,7 +54,7 @@ impl Pixels {
         }
     }
 
-    /// The range of `len` pixels from `start - padding` on, as far as it is within `size`.
+    /// The range of `len` pixels from `start - padding` on, clipped to `size`.
     fn inside(&self, start: usize, padding: usize, len: usize, size: usize) -> Range<usize> {
         let (first, last) = (start.saturating_sub(padding), (start + len).saturating_sub(padding).min(size));
         if self.pooled { first / 2..last.div_ceil(2) } else { first..last }
@@ -65,7 +66,7 @@ impl Pixels {
 }
 
 impl Patches {
-    /// Those of `source`; `overlap` as in [`Pixels`].
+    /// The pixels of `source`; `overlap` as in [`Pixels`].
     pub(crate) fn pixels(&self, source: Source, overlap: usize) -> Pixels {
         let Self { grid, size, channels, padding } = *self;
         let (images, pooled) = (source.values.as_ptr(), source.switches.is_some());
@@ -78,14 +79,14 @@ mod tests {
     use super::super::grid::TileHeight;
     use super::*;
 
-    /// The pixels asked for under `tiles`, of all in `images` images.
+    /// For each pixel of `images` images, whether it is requested for `tiles`.
     fn asked(pixels: Pixels, tiles: Range<usize>, images: usize) -> Vec<bool> {
         let mut ahead = Prefetcher::nothing();
         pixels.prefetch(&mut ahead, tiles);
         ahead.spread_over(1);
         let mut seen = vec![false; images * pixels.whole(pixels.size[0]) * pixels.whole(pixels.size[1])];
         while let Some(line) = ahead.next() {
-            // A pixel is one line of the cache.
+            // A pixel is one cache line.
             seen[(line as usize - pixels.images as usize) / 64] = true;
         }
         seen

@@ -1,19 +1,19 @@
-//! How fast the products between the transforms are by themselves, apart from these.
+//! Timing of the products between the transforms.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Adds up products and the time they take, if that is wanted.
+/// Counts products and their time, if enabled.
 #[derive(Debug, Default)]
 pub(crate) struct ProductTimer {
     wanted: bool,
-    /// Of all threads.
+    /// Total of all threads.
     nanoseconds: AtomicU64,
     operations: AtomicU64,
 }
 
 impl ProductTimer {
-    /// Begins anew.
+    /// Enables or disables the timer and resets it.
     pub(crate) fn set(&mut self, wanted: bool) {
         *self = Self { wanted, ..Self::default() };
     }
@@ -25,7 +25,7 @@ impl ProductTimer {
         }
     }
 
-    /// Runs some of them.
+    /// Runs a part of the products and adds its time.
     pub(crate) fn time(&self, run: impl FnOnce()) {
         if !self.wanted {
             return run();
@@ -35,7 +35,7 @@ impl ProductTimer {
         self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// Multiplications and additions, and the seconds that one thread would have needed.
+    /// Multiplications and additions, and the total time of all threads in seconds.
     pub(crate) fn total(&self) -> [f64; 2] {
         let nanoseconds = self.nanoseconds.load(Ordering::Relaxed);
         [self.operations.load(Ordering::Relaxed) as f64, nanoseconds as f64 * 1e-9]

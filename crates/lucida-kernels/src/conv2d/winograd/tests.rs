@@ -1,4 +1,4 @@
-//! What the tests of all convolutions cannot see: that the plan of blocks does not matter, and how many digits are lost.
+//! What the tests of all convolutions do not cover: the choice of blocks does not matter, and precision is bounded.
 
 use super::blocks::{Blocks, Sharing};
 use super::grid::{Grid, TileHeight};
@@ -20,7 +20,7 @@ fn plans(height: TileHeight) -> impl Iterator<Item = Blocks> {
         .flat_map(move |sharing| [1, 5, 14, 1000].map(|tiles| Blocks { sharing, positions, tiles }))
 }
 
-/// Every instruction set, height of tiles, number of threads and plan of blocks.
+/// Every instruction set, tile height, number of threads and block plan.
 fn ways() -> impl Iterator<Item = (Cpu, TileHeight, Blocks)> {
     Isa::available().into_iter().flat_map(|isa| {
         TileHeight::ALL.into_iter().flat_map(move |height| {
@@ -94,7 +94,8 @@ fn any_plan_of_blocks_gives_the_gradient_of_the_kernel() {
     }
 }
 
-/// Every product of the tiles has been counted once, 20 channels by whole vectors of 37 filters, and took its time.
+/// Checks that every product of the tiles is counted once, for 20 channels and 37 filters padded to whole vectors, and
+/// timed.
 fn check_watch(watch: &ProductTimer, cpu: Cpu, grid: Grid, batch: usize) {
     let products = grid.height.positions() * grid.tiles() * batch * 20 * 37_usize.next_multiple_of(cpu.isa().lanes());
     let [operations, seconds] = watch.total();
@@ -102,14 +103,14 @@ fn check_watch(watch: &ProductTimer, cpu: Cpu, grid: Grid, batch: usize) {
     assert!(seconds > 0.0);
 }
 
-/// The root of the mean square of the errors, relative to that of the values.
+/// Root mean square error, relative to the root mean square of the values.
 fn error(actual: &[f32], expected: &[f64]) -> f64 {
     let errors: f64 = actual.iter().zip(expected).map(|(&a, &e)| (f64::from(a) - e).powi(2)).sum();
     (errors / expected.iter().map(|e| e * e).sum::<f64>()).sqrt()
 }
 
-/// The error that is allowed. With the points 1 and 2 tiles of four rows would lose 1.8e-6; those of six lose twice as
-/// much as they do with the points that they have.
+/// The allowed error. With the points 1 and 2, tiles of four rows would have an error of 1.8e-6, and tiles of six rows
+/// twice that of the chosen points.
 fn most(height: TileHeight) -> f64 {
     match height {
         TileHeight::Four => 1e-6,
@@ -117,7 +118,7 @@ fn most(height: TileHeight) -> f64 {
     }
 }
 
-/// Errors forward, back to the input and back to the kernel.
+/// Errors of the forward pass, input gradient and kernel gradient.
 fn errors(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize) -> [f64; 3] {
     let (input, kernel) = (numbers(batch * shape.input_len(), 1), numbers(shape.kernel_len(), 2));
     let grad_output = numbers(batch * shape.output_len(), 3);

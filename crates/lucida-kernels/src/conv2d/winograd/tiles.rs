@@ -1,4 +1,4 @@
-//! Tiles of images: from patches of pixels to the matrices of products. The inverse transform is in [`super::outputs`].
+//! Tiles of images: from patches of pixels to the matrices of the products. The inverse transform is in [`super::outputs`].
 //!
 //! ```text
 //!        image (height, width, channel)                   36 matrices, one for each position of a patch,
@@ -13,8 +13,8 @@
 //!      the next image starts at tile 8                  |       ...      |
 //! ```
 //!
-//! Vectors run along the channels, so a transform is a few multiply-adds between vectors and nothing is shuffled.
-//! Pixels outside the image are zeros: rows are read from a row of zeros instead, columns are left out.
+//! Vectors run along the channels, so a transform is a few multiply-adds between vectors, without shuffles. Pixels outside
+//! the image are zeros: rows outside are read from a row of zeros, columns outside are skipped.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -27,7 +27,7 @@ use super::grid::{Grid, TileHeight};
 use super::pooled::scatter_pooled;
 use super::transforms::{OfGradient, OfInput, PATCH, PATCH_SIX, TILE, TILE_SIX, Transform};
 
-/// Images whose patches are read: one for each tile of a grid, the first with its corner at `-padding`.
+/// Images and the patches read from them: one per tile of a grid, the first with its corner at `-padding`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patches {
     pub(crate) grid: Grid,
@@ -36,47 +36,47 @@ pub(crate) struct Patches {
     pub(crate) padding: [usize; 2],
 }
 
-/// Floats that stand for a row of a patch outside the image.
+/// Number of zeros that stand for a row of a patch outside the image.
 pub(crate) fn zeros_len(channels: usize) -> usize {
     PATCH * channels
 }
 
-/// Matrices with a row for each tile of a block, one for each position, in floats.
+/// The layout, in floats, of the matrices of a block: one per position, with a row per tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Matrices {
-    /// From a row to the next.
+    /// Floats between rows.
     pub(crate) row: usize,
-    /// From a matrix to the next.
+    /// Floats between matrices.
     pub(crate) position: usize,
-    /// How many there are.
+    /// Number of matrices.
     pub(crate) positions: usize,
 }
 
 impl Matrices {
-    /// Room for `tiles` rows of `columns`, padded to whole vectors. An odd number of cache lines lies between the
-    /// matrices: at a multiple of 4 KiB all the lines that a tile writes would fall into one set of the L1 cache.
+    /// Allocates `tiles` rows of `columns`, padded to whole vectors. The distance between matrices is an odd number of
+    /// cache lines: with a multiple of 4 KiB all lines that a tile writes would map to one set of the L1 cache.
     pub(crate) fn new(height: TileHeight, tiles: usize, columns: usize, lanes: usize) -> Self {
         let row = columns.next_multiple_of(lanes);
         Self { row, position: (tiles * row).next_multiple_of(32) + 16, positions: height.positions() }
     }
 
-    /// Floats of all.
+    /// Total number of floats.
     pub(crate) fn len(&self) -> usize {
         self.positions * self.position
     }
 }
 
-/// Patches to be transformed.
+/// A job: patches to be transformed.
 pub(crate) struct Scatter<'a> {
     pub(crate) patches: &'a Patches,
-    /// All images.
+    /// The values of all images.
     pub(crate) images: &'a [f32],
-    /// Where the images are the gradient of maxima: to which pixels it goes.
+    /// If the images are the gradient of pooled maxima: the pixels that held them.
     pub(crate) switches: Option<&'a Switches>,
     /// [`zeros_len`] zeros.
     pub(crate) zeros: &'a [f32],
     pub(crate) tiles: Range<usize>,
-    /// The matrices' rows for these tiles; the padding of a row is written too.
+    /// Pointer to the matrices' rows for these tiles; the padding of a row is written too.
     pub(crate) to: *mut f32,
     pub(crate) matrices: Matrices,
 }
@@ -84,12 +84,12 @@ pub(crate) struct Scatter<'a> {
 /// Transforms the patches of an input: `B^T d B`.
 ///
 /// # Safety
-/// The images have all the tiles; the matrices have room for them, and no other thread uses these rows.
+/// The images contain all the tiles; the matrices have room for them, and no other thread accesses these rows.
 pub(crate) unsafe fn scatter_input(isa: Isa, job: &Scatter) {
     input(isa, job);
 }
 
-/// Transforms the tiles of an output's gradient: `A dY A^T`.
+/// Transforms the tiles of an output gradient: `A dY A^T`.
 ///
 /// # Safety
 /// As [`scatter_input`].
@@ -99,7 +99,7 @@ pub(crate) unsafe fn scatter_gradient(isa: Isa, job: &Scatter) {
 
 multiversion! {
     fn input[simd: S](job: &Scatter) {
-        // SAFETY: what `scatter_input` was promised.
+        // SAFETY: guaranteed by the caller of `scatter_input`.
         unsafe {
             match job.patches.grid.height {
                 TileHeight::Four => scatter::<S, OfInput, PATCH, PATCH, PATCH>(simd, job),
@@ -111,7 +111,7 @@ multiversion! {
 
 multiversion! {
     fn gradient[simd: S](job: &Scatter) {
-        // SAFETY: what `scatter_gradient` was promised.
+        // SAFETY: guaranteed by the caller of `scatter_gradient`.
         unsafe {
             match job.patches.grid.height {
                 TileHeight::Four => scatter::<S, OfGradient, TILE, PATCH, TILE>(simd, job),
@@ -121,7 +121,7 @@ multiversion! {
     }
 }
 
-/// Patches of `HIGH x WIDE` pixels become `TALL x PATCH` positions.
+/// Transforms patches of `HIGH x WIDE` pixels to `TALL x PATCH` positions.
 ///
 /// # Safety
 /// As [`scatter_input`].
@@ -181,16 +181,17 @@ where
                     half[p][j].write(column[p]);
                 }
             }
-            // SAFETY: all of the half is written; the rest is the caller's promise.
+            // SAFETY: all of `half` is initialized; the caller guarantees the rest.
             unsafe { store_products::<S, T, TALL, WIDE>(simd, job, &half, index, channel) };
         }
     }
 }
 
-/// The transform along the rows of what is transformed along the columns, into the matrices.
+/// Applies the transform along the rows to values already transformed along the columns, and stores the result in the
+/// matrices.
 ///
 /// # Safety
-/// All of `half` is written; a row of the matrices has whole vectors, and there is room for all the tiles.
+/// All of `half` is initialized; a row of the matrices has whole vectors, and there is room for all the tiles.
 #[inline(always)]
 pub(super) unsafe fn store_products<S: Simd, T: Transform<WIDE, PATCH>, const TALL: usize, const WIDE: usize>(
     simd: S,

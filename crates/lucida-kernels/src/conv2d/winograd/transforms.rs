@@ -1,4 +1,4 @@
-//! The one-dimensional transforms of F(4, 3): four outputs of a filter with three taps from six multiplications.
+//! The one-dimensional transforms of F(4, 3): four outputs of a filter with three taps with six multiplications.
 //!
 //! With `x_0 .. x_4` five points and infinity the sixth, `y = A^T [(G g) . (B^T d)]` where
 //!
@@ -8,20 +8,20 @@
 //! B^T  row i has the coefficients of the product over j != i of (z - x_j)   (the last row: over all j)
 //! ```
 //!
-//! The points are 0, -P, P, -Q, Q with P = 3/4 and Q = 3/2: all coefficients but those of `G` are exact, and
-//! the powers spread less than those of 1 and 2 that most write down, so that terms that cancel are smaller: half the
-//! error, see the table in [`super`]. Symmetric pairs share their even and odd halves, so each
-//! transform is 12 instructions or fewer, and `-` costs no instruction: it is in the constant of a multiply-add.
+//! The points are 0, -P, P, -Q, Q with P = 3/4 and Q = 3/2: all coefficients but those of `G` are exact, and the powers are
+//! closer together than those of the usual points 1 and 2, so that terms that cancel are smaller: half the error, see the
+//! table in [`super`]. Symmetric pairs share their even and odd halves, so each transform is 12 instructions or fewer, and
+//! negation costs no instruction: it is part of the constant of a multiply-add.
 
 mod six;
 
 use crate::simd::Simd;
 
-/// Pixels of a patch along one axis, and products for a tile along one axis.
+/// Pixels of a patch, and products of a tile, along one axis.
 pub(crate) const PATCH: usize = 6;
 /// Outputs of a tile along one axis.
 pub(crate) const TILE: usize = 4;
-/// As [`PATCH`] and [`TILE`] along the axis of six outputs: see [`six`].
+/// As [`PATCH`] and [`TILE`], along the axis with six outputs: see [`six`].
 pub(crate) const PATCH_SIX: usize = 8;
 pub(crate) const TILE_SIX: usize = 6;
 /// Taps of a kernel along one axis.
@@ -36,7 +36,7 @@ const N_ZERO: f32 = 1.0 / (P2 * Q2);
 const N_P: f32 = 1.0 / (2.0 * P2 * (P2 - Q2));
 const N_Q: f32 = 1.0 / (2.0 * Q2 * (Q2 - P2));
 
-/// A linear map from `FROM` vectors to `TO`, lane by lane.
+/// A linear map from `FROM` to `TO` vectors, lane by lane.
 pub(crate) trait Transform<const FROM: usize, const TO: usize> {
     fn apply<S: Simd>(simd: S, x: [S::Vector; FROM]) -> [S::Vector; TO];
 }
@@ -52,7 +52,7 @@ pub(crate) struct OfGradient;
 /// `G^T`: the gradient of the transformed kernel to that of the taps.
 pub(crate) struct ToKernel;
 
-/// `a * x + y` with a constant.
+/// `a * x + y` with a constant `a`.
 #[inline(always)]
 fn axpy<S: Simd>(simd: S, a: f32, x: S::Vector, y: S::Vector) -> S::Vector {
     simd.mul_add(simd.splat(a), x, y)
@@ -138,7 +138,7 @@ impl Transform<PATCH, TAPS> for ToKernel {
     }
 }
 
-/// The transform along both axes, `T x T^T`: of `FROM_Y` rows to `TO_Y`, and of `FROM` columns to `TO`.
+/// Applies the transform along both axes, `T x T^T`: from `FROM_Y` rows to `TO_Y`, and from `FROM` columns to `TO`.
 #[inline(always)]
 pub(crate) fn both_axes<S, T, const FROM_Y: usize, const TO_Y: usize, const FROM: usize, const TO: usize>(
     simd: S,

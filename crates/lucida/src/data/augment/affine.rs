@@ -1,24 +1,24 @@
-//! Affine maps of images, as Keras's `apply_affine_transform` has them: order 1, four ways to fill.
+//! Affine transformations of images, equivalent to Keras's `apply_affine_transform` with order 1 and four fill modes.
 
 use serde::{Deserialize, Serialize};
 
-/// What is seen beyond the edges of an image `abcd`.
+/// The values beyond the edges of an image `abcd`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FillMode {
     /// The nearest pixel: `aaaa|abcd|dddd`.
     #[default]
     Nearest,
-    /// The mirror image: `dcba|abcd|dcba`.
+    /// Reflected: `dcba|abcd|dcba`.
     Reflect,
-    /// One value: `kkkk|abcd|kkkk`.
+    /// A constant value: `kkkk|abcd|kkkk`.
     Constant,
-    /// The image again, its last pixel on its first as SciPy has it: `abc|abcd|bcd`.
+    /// Wrapped around, with the last pixel on the first as in SciPy: `abc|abcd|bcd`.
     Wrap,
 }
 
-/// For each pixel of the new image, the point of the old one that it shows: positions from the center of the image,
-/// columns before rows, in pixels.
+/// An affine transformation, which maps each pixel of the result to a point of the input: positions in pixels relative to
+/// the center of the image, column before row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Affine {
     /// The column as `[0][0] * column + [0][1] * row + [0][2]`, and the row likewise.
@@ -26,12 +26,12 @@ pub struct Affine {
 }
 
 impl Affine {
-    /// Each pixel stays where it is.
+    /// The identity.
     pub const IDENTITY: Self = Self { matrix: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]] };
 
-    /// The map of Keras's `apply_affine_transform`: a rotation by `theta` degrees, a shift by `tx` columns and `ty` rows
-    /// (without anything else, the new pixel at row r and column c shows the old one at r + ty and c + tx), a slant by
-    /// `shear` degrees, and zooms: values below 1 enlarge.
+    /// The transformation of Keras's `apply_affine_transform`: a rotation by `theta` degrees, a shift by `tx` columns and
+    /// `ty` rows (on its own, the result at row r and column c is the input at r + ty and c + tx), a shear by `shear`
+    /// degrees, and zooms, where values below 1 enlarge.
     pub fn new(theta: f64, [tx, ty]: [f64; 2], shear: f64, [zx, zy]: [f64; 2]) -> Self {
         let linear = |a, b, c, d| Self { matrix: [[a, b, 0.0], [c, d, 0.0]] };
         let (sin, cos) = theta.to_radians().sin_cos();
@@ -43,18 +43,17 @@ impl Affine {
             .of(&linear(zx, 0.0, 0.0, zy))
     }
 
-    /// The part of the image whose center is `x` columns and `y` rows from that of the whole, and whose sides are `zx`
-    /// and `zy` times as long.
+    /// A crop centered `x` columns and `y` rows from the center of the image, with sides `zx` and `zy` times as long.
     pub fn part([x, y]: [f64; 2], [zx, zy]: [f64; 2]) -> Self {
         Self { matrix: [[zx, 0.0, x], [0.0, zy, y]] }
     }
 
-    /// A slant along the rows and along the columns, in pixels for each pixel from the center.
+    /// A shear along the rows and along the columns, in pixels per pixel from the center.
     pub(super) fn slant(along_rows: f64, along_columns: f64) -> Self {
         Self { matrix: [[1.0, along_rows, 0.0], [along_columns, 1.0, 0.0]] }
     }
 
-    /// This map of what `inner` maps to: the new image shows `inner` of what shows this.
+    /// The composition: points of the result are mapped by `inner` first, then by `self`.
     #[must_use]
     pub fn of(&self, inner: &Self) -> Self {
         let ([a, b], [c, d]) = (self.matrix, inner.matrix);
@@ -63,10 +62,10 @@ impl Affine {
         Self { matrix: [row(a), row(b)] }
     }
 
-    /// An image of `shape` (height, width, channels) seen through the map, interpolated linearly.
+    /// Transforms an image of `shape` `[height, width, channels]`, with bilinear interpolation.
     ///
     /// # Panics
-    /// When `values` is not of this shape.
+    /// When the length of `values` does not match `shape`.
     pub fn apply(&self, values: &[f32], shape: [usize; 3], fill: FillMode, fill_value: f32) -> Vec<f32> {
         let [height, width, channels] = shape;
         assert_eq!(values.len(), height * width * channels, "an image of {shape:?}");
@@ -106,22 +105,22 @@ impl Affine {
     }
 }
 
-/// A position between two pixels of a line.
+/// An interpolation between two pixels of a line.
 struct Between {
     first: usize,
     second: usize,
-    /// How far it is from the first to the second, 0 to 1.
+    /// The weight of the second pixel, 0 to 1.
     part: f64,
 }
 
 impl FillMode {
-    /// The pixels that a position lies between, on a line of `len`; none when it is to be filled with one value.
+    /// The pixels around a position on a line of `len` pixels; `None` if it is filled with a constant.
     fn between(self, position: f64, len: usize) -> Option<Between> {
         let last = (len - 1) as f64;
         let inside = match self {
             Self::Nearest => position.clamp(0.0, last),
             Self::Constant if !(0.0..=last).contains(&position) => return None,
-            // SciPy's period is one less than the length.
+            // SciPy's period is the length minus one.
             Self::Wrap if len == 1 => 0.0,
             Self::Wrap if !(0.0..=last).contains(&position) => position.rem_euclid(last),
             Self::Reflect => {

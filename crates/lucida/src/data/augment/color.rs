@@ -1,25 +1,25 @@
-//! What changes the colors of an image: values of 0 to 255, one or three channels.
+//! Color operations on images with values from 0 to 255 and one or three channels.
 
-/// All values times a factor, clipped to 0 to 255.
+/// Multiplies all values by a factor, clipped to 0..255.
 pub(super) fn brighten(values: &mut [f32], factor: f32) {
     values.iter_mut().for_each(|value| *value = (*value * factor).clamp(0.0, 255.0));
 }
 
-/// All values up or down, clipped to the least and the greatest of them: Keras's `apply_channel_shift`.
+/// Adds `by` to all values, clipped to their minimum and maximum: Keras's `apply_channel_shift`.
 pub(super) fn shift(values: &mut [f32], by: f32) {
     let (least, most) =
         values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(least, most), &v| (least.min(v), most.max(v)));
     values.iter_mut().for_each(|value| *value = (*value + by).clamp(least, most));
 }
 
-/// Away from the mean gray (factors over 1) or towards it.
+/// Scales the difference from the mean gray level.
 pub(super) fn contrast(values: &mut [f32], channels: usize, factor: f32) {
     let sum: f64 = values.chunks_exact(channels).map(|pixel| f64::from(luma(pixel))).sum();
     let mean = (sum / (values.len() / channels).max(1) as f64) as f32;
     values.iter_mut().for_each(|value| *value = (mean + (*value - mean) * factor).clamp(0.0, 255.0));
 }
 
-/// Away from gray (factors over 1) or towards it.
+/// Scales the difference of each pixel from its gray value.
 pub(super) fn saturate(values: &mut [f32], channels: usize, factor: f32) {
     for pixel in values.chunks_exact_mut(channels).filter(|pixel| pixel.len() == 3) {
         let gray = luma(pixel);
@@ -27,7 +27,7 @@ pub(super) fn saturate(values: &mut [f32], channels: usize, factor: f32) {
     }
 }
 
-/// Turns the hue by a part of the circle, in the hexagon of hue, saturation and value.
+/// Rotates the hue by a fraction of the color circle, in the HSV hexagon.
 pub(super) fn turn_hue(values: &mut [f32], channels: usize, by: f32) {
     for pixel in values.chunks_exact_mut(channels).filter(|pixel| pixel.len() == 3) {
         let [red, green, blue] = [pixel[0], pixel[1], pixel[2]];
@@ -44,7 +44,7 @@ pub(super) fn turn_hue(values: &mut [f32], channels: usize, by: f32) {
             (red - green) / chroma + 4.0
         };
         let sixths = sixths + 6.0 * by;
-        // A channel is full within a sixth of the circle of its own hue, and empty beyond a third of it.
+        // A channel is at its maximum within one sixth of the circle around its hue, and at its minimum beyond one third.
         let channel = |offset: f32| {
             let away = (sixths + offset).rem_euclid(6.0);
             most - chroma * away.min(4.0 - away).clamp(0.0, 1.0)
@@ -61,8 +61,8 @@ fn luma(pixel: &[f32]) -> f32 {
     }
 }
 
-/// Away from the smoothed image (factors over 1) or towards it; the outermost pixels stay. The smoothing is Pillow's:
-/// 3x3, a weight of 5 in the middle and 1 around it.
+/// Scales the difference from the smoothed image, except for border pixels. The smoothing is Pillow's: 3x3, with a weight
+/// of 5 in the middle and 1 around it.
 pub(super) fn sharpen(values: &mut [f32], [height, width, channels]: [usize; 3], factor: f32) {
     let old = values.to_vec();
     let stride = width * channels;
@@ -81,12 +81,12 @@ pub(super) fn posterize(values: &mut [f32], bits: u32) {
     values.iter_mut().for_each(|value| *value = f32::from(value.round() as u8 & mask));
 }
 
-/// Inverts what is at least so bright.
+/// Inverts values of at least `threshold`.
 pub(super) fn solarize(values: &mut [f32], threshold: f32) {
     values.iter_mut().filter(|value| **value >= threshold).for_each(|value| *value = 255.0 - *value);
 }
 
-/// Stretches each channel to 0 to 255.
+/// Stretches the range of each channel to 0..255.
 pub(super) fn stretch(values: &mut [f32], channels: usize) {
     for channel in 0..channels {
         let of_channel = || values.iter().skip(channel).step_by(channels);
@@ -99,7 +99,7 @@ pub(super) fn stretch(values: &mut [f32], channels: usize) {
     }
 }
 
-/// Gives each channel a level histogram, as Pillow does.
+/// Equalizes the histogram of each channel, as in Pillow.
 pub(super) fn equalize(values: &mut [f32], channels: usize) {
     for channel in 0..channels {
         let mut histogram = [0_usize; 256];

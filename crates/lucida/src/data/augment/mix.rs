@@ -1,10 +1,10 @@
-//! What covers a part of an image, or mixes two.
+//! Augmentations that mix two images or cover a part of one.
 
 use std::ops::Range;
 
 use crate::core::Rng;
 
-/// A number of the distribution Beta(alpha, alpha): M. Jöhnk (1964), quick for `alpha` up to about one.
+/// A number from the distribution Beta(alpha, alpha): M. Jöhnk (1964), fast for `alpha` up to about one.
 pub(super) fn beta(alpha: f64, rng: &mut Rng) -> f64 {
     loop {
         let [x, y] = [rng.uniform(), rng.uniform()].map(|u| u.powf(1.0 / alpha));
@@ -14,13 +14,14 @@ pub(super) fn beta(alpha: f64, rng: &mut Rng) -> f64 {
     }
 }
 
-/// Lays another image over this one, which keeps `share` of its weight.
+/// Blends this image, with weight `share`, and another.
 pub(super) fn mixup(values: &mut [f32], other: &[f32], share: f64) {
     let share = share as f32;
     values.iter_mut().zip(other).for_each(|(value, other)| *value = share * *value + (1.0 - share) * other);
 }
 
-/// Replaces a rectangle by that of another image, so that about `share` of the area stays; the share that does.
+/// Replaces a rectangle with that of another image, which leaves about `share` of the area. Returns the exact remaining
+/// fraction.
 pub(super) fn cutmix(
     values: &mut [f32],
     other: &[f32],
@@ -38,8 +39,8 @@ pub(super) fn cutmix(
     1.0 - (rows.len() * columns.len()) as f64 / (height * width) as f64
 }
 
-/// Covers a square whose side is a part of the shorter side with the mean color. Its center may lie anywhere, so that
-/// some of it may be outside.
+/// Covers a square with the mean color; its side is a fraction of the shorter side. Its center may be anywhere, so that a
+/// part of it may be outside.
 pub(super) fn cutout(values: &mut [f32], [height, width, channels]: [usize; 3], part: f64, rng: &mut Rng) {
     let mut mean = vec![0.0_f64; channels];
     for pixel in values.chunks_exact(channels) {
@@ -55,7 +56,7 @@ pub(super) fn cutout(values: &mut [f32], [height, width, channels]: [usize; 3], 
     }
 }
 
-/// The pixels of a line of `len` within `size` around a place of 0 to 1.
+/// The pixels within `size` around a relative position (0 to 1) on a line of `len` pixels.
 fn around(place: f64, size: f64, len: usize) -> Range<usize> {
     let middle = place * len as f64;
     let start = ((middle - size / 2.0).round().max(0.0) as usize).min(len);

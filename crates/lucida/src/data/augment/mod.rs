@@ -1,16 +1,16 @@
-//! Other images of the same things: what training on a few photos lives on.
+//! Data augmentation.
 //!
-//! The first group has Keras's names and meaning (`ImageDataGenerator`): rotation, shifts, shear, zoom, channel shift,
-//! flips, brightness. What moves pixels is put together into one affine map about the center of the image, so that each
-//! pixel is interpolated once. There are two differences. Keras's generator shifts columns by `height_shift_range` and rows
-//! by `width_shift_range`; here the names mean what they say. And Keras takes the center of an image that is not square for
-//! that of its mirror image; here it is the center.
+//! The first group has the names and semantics of Keras's `ImageDataGenerator`: rotation, shifts, shear, zoom, channel
+//! shift, flips, brightness. All geometric operations are combined into one affine map about the center of the image, so
+//! that each pixel is interpolated once. There are two differences. Keras's generator shifts columns by
+//! `height_shift_range` and rows by `width_shift_range`; here the names mean what they say. And Keras swaps the coordinates
+//! of the center of a non-square image; here it is the true center.
 //!
 //! The second group is newer: random crops, color jitter, cutout (T. DeVries and G. Taylor, 2017), mixup (H. Zhang and
 //! others, 2018), CutMix (S. Yun and others, 2019), RandAugment (E. Cubuk and others, 2020).
 //!
-//! What happens to an image is drawn from the seed, the epoch and the number of the image in its set, and from nothing
-//! else: any number of threads gives the same batches, and so does a training that resumes after an interruption.
+//! The augmentation of an image depends only on the seed, the epoch and the index of the image in its set: any number of
+//! threads gives the same batches, and so does resuming a training run.
 
 mod affine;
 mod color;
@@ -31,9 +31,9 @@ use crate::{Error, Result};
 pub use affine::{Affine, FillMode};
 pub use set::{Augmented, Mixed};
 
-/// Data augmentation. [`Augment::default`] leaves images as they are.
+/// Data augmentation. [`Augment::default`] does not change images.
 ///
-/// It is read from a text as in `width=0.2,height=0.2,shear=0.2,zoom=0.2,flip`; `auto` stands for RandAugment.
+/// It is parsed from text such as `width=0.2,height=0.2,shear=0.2,zoom=0.2,flip`; `auto` stands for RandAugment.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -46,41 +46,42 @@ pub use set::{Augmented, Mixed};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
-    /// `rotation=DEGREES`: turned by up to so much either way.
+    /// `rotation=DEGREES`: rotation by up to this in either direction.
     pub rotation: f64,
-    /// `width=PART`: shifted along the rows by up to so much of the width either way; from 1 on, in pixels.
+    /// `width=PART`: horizontal shift by up to this fraction of the width in either direction; from 1 up, in pixels.
     pub width_shift: f64,
-    /// `height=PART`: shifted along the columns, likewise.
+    /// `height=PART`: vertical shift, likewise.
     pub height_shift: f64,
-    /// `shear=DEGREES`: slanted by up to so much either way. Keras's example of 0.2 is a fifth of a degree.
+    /// `shear=DEGREES`: shear by up to this in either direction. The 0.2 of Keras's example is a fifth of a degree.
     pub shear: f64,
-    /// `zoom=PART` or `zoom=LEAST:MOST`: how much of the image is seen along each side, drawn for each; 0.2 is 0.8:1.2.
+    /// `zoom=PART` or `zoom=LEAST:MOST`: the visible fraction of each side, drawn independently; 0.2 is 0.8:1.2.
     pub zoom: [f64; 2],
-    /// `channel=VALUE`: all values of an image up or down by up to so much (of 255), within those it has.
+    /// `channel=VALUE`: shift of all values of an image by up to this (of 255), clipped to its range.
     pub channel_shift: f64,
-    /// `flip`: left and right exchanged in one of two images.
+    /// `flip`: horizontal flip with probability 1/2.
     pub horizontal_flip: bool,
-    /// `vflip`: top and bottom exchanged in one of two images.
+    /// `vflip`: vertical flip with probability 1/2.
     pub vertical_flip: bool,
-    /// `brightness=LEAST:MOST` or `brightness=PART`: all values times a factor; 0.2 is 0.8:1.2.
+    /// `brightness=LEAST:MOST` or `brightness=PART`: multiplication of all values by a factor; 0.2 is 0.8:1.2.
     pub brightness: [f64; 2],
-    /// `fill=nearest|reflect|constant|wrap`: what is seen beyond the edges.
+    /// `fill=nearest|reflect|constant|wrap`: the values beyond the edges.
     pub fill: FillMode,
-    /// `cval=VALUE`: what `fill=constant` fills with, 0 to 255.
+    /// `cval=VALUE`: the value for `fill=constant`, 0 to 255.
     pub fill_value: f64,
-    /// `crop=PART`: a random part of at least so much of the area, 3:4 to 4:3 in shape, at the size of the whole.
+    /// `crop=PART`: a random crop of at least this fraction of the area, with an aspect ratio of 3:4 to 4:3, resized to the
+    /// full size.
     pub crop: f64,
-    /// `jitter=PART`: brightness, contrast and saturation each times 1 - PART to 1 + PART.
+    /// `jitter=PART`: brightness, contrast and saturation, each scaled by 1 - PART to 1 + PART.
     pub jitter: f64,
-    /// `hue=PART`: the hue turned by up to so much of the circle either way, at most 0.5.
+    /// `hue=PART`: hue rotation by up to this fraction of the color circle in either direction, at most 0.5.
     pub hue: f64,
-    /// `cutout=PART`: a square of so much of the shorter side is covered with the mean color.
+    /// `cutout=PART`: a square with this fraction of the shorter side is covered with the mean color.
     pub cutout: f64,
-    /// `mixup=ALPHA`: each image is laid over another one, by a share of the distribution Beta(ALPHA, ALPHA).
+    /// `mixup=ALPHA`: each image is blended with another one, with a weight from the distribution Beta(ALPHA, ALPHA).
     pub mixup: f64,
-    /// `cutmix=ALPHA`: a rectangle of each image is replaced by that of another, its area a share of the same kind.
+    /// `cutmix=ALPHA`: a rectangle of each image is replaced with that of another, with an area from the same distribution.
     pub cutmix: f64,
-    /// `auto`: RandAugment, two random operations of magnitude 9 of 30. Flips are not among them.
+    /// `auto`: RandAugment, two random operations of magnitude 9 of 30. Flips are not included.
     pub auto: bool,
 }
 
@@ -110,22 +111,22 @@ impl Default for Augment {
 }
 
 impl Augment {
-    /// Whether images are left as they are.
+    /// Whether images are left unchanged.
     pub fn is_none(&self) -> bool {
-        // What to fill with does not matter when nothing is to be filled.
+        // Without a geometric operation, the fill mode does not matter.
         *self == Self { fill: self.fill, fill_value: self.fill_value, ..Self::default() }
     }
 
-    /// Whether the values can be used.
+    /// Checks the values.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first one that cannot, and its range.
+    /// [`Error::Argument`] names the first invalid value and its range.
     pub fn check(&self) -> Result<()> {
         let ranges = [
             ("rotation", self.rotation, 0.0, 360.0),
             ("width", self.width_shift, 0.0, 8192.0),
             ("height", self.height_shift, 0.0, 8192.0),
-            // At a right angle nothing is left of the image.
+            // A shear of 90° would collapse the image.
             ("shear", self.shear, 0.0, 80.0),
             ("zoom", self.zoom[0], 0.01, 100.0),
             ("zoom", self.zoom[1], 0.01, 100.0),

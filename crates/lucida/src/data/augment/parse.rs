@@ -1,4 +1,4 @@
-//! Augmentation as a text: `width=0.2,height=0.2,shear=0.2,zoom=0.2,flip`.
+//! Augmentation in text form: `width=0.2,height=0.2,shear=0.2,zoom=0.2,flip`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -81,7 +81,7 @@ impl Augment {
     }
 }
 
-/// The text that it is read from, without what changes nothing; `none` when that is all.
+/// The text form, without values that have no effect; `none` if there are no others.
 impl fmt::Display for Augment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let none = Self::default();

@@ -1,18 +1,18 @@
-//! RandAugment: two operations in a row, drawn from fourteen, all of one magnitude. E. Cubuk, B. Zoph, J. Shlens, Q. Le:
-//! "RandAugment: Practical automated data augmentation with a reduced search space" (2020). The ranges are those that
-//! torchvision documents for it.
+//! RandAugment: two successive operations, drawn from fourteen, with the same magnitude. E. Cubuk, B. Zoph, J. Shlens, Q.
+//! Le: "RandAugment: Practical automated data augmentation with a reduced search space" (2020). The ranges are those of
+//! torchvision.
 
 use super::{Affine, FillMode, color};
 use crate::core::Rng;
 
-/// Operations in a row.
+/// Number of successive operations.
 const OPERATIONS: usize = 2;
-/// The magnitude, of 30.
+/// The magnitude relative to the maximum of 30.
 const MAGNITUDE: f64 = 9.0 / 30.0;
 /// The number of different operations.
 const KINDS: usize = 14;
 
-/// Augments an image of `shape` (height, width, channels) with values of 0 to 255.
+/// Augments an image of `shape` `[height, width, channels]` with values from 0 to 255.
 pub(super) fn rand_augment(
     mut values: Vec<f32>,
     shape: [usize; 3],
@@ -24,7 +24,7 @@ pub(super) fn rand_augment(
         let kind = rng.below(KINDS);
         let sign = if rng.uniform() < 0.5 { -1.0 } else { 1.0 };
         let signed = |most: f64| sign * most * MAGNITUDE;
-        // A factor of 1 changes nothing; at full magnitude it is 0.1 or 1.9.
+        // A factor of 1 is the identity; the maximum magnitude gives 0.1 or 1.9.
         let factor = (1.0 + signed(0.9)) as f32;
         let shift = |x: f64, y: f64| Affine::part([x, y], [1.0; 2]);
         let map = match kind {
@@ -48,7 +48,7 @@ pub(super) fn rand_augment(
             11 => color::solarize(&mut values, (255.0 * (1.0 - MAGNITUDE)) as f32),
             12 => color::stretch(&mut values, channels),
             13 => color::equalize(&mut values, channels),
-            // The first is to leave it as it is.
+            // The first operation is the identity.
             _ => {}
         }
     }

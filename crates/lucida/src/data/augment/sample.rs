@@ -1,12 +1,12 @@
-//! One augmented image.
+//! Augmentation of a single image.
 
 use super::rand_augment::rand_augment;
 use super::{Affine, Augment, color};
 use crate::core::Rng;
 
 impl Augment {
-    /// An image of `shape` (height, width, channels) with values of 0 to 255, augmented by what is drawn from `rng`:
-    /// all but what mixes images. The order is Keras's: the map, the channels, the flips, the brightness; then the rest.
+    /// Augments an image of `shape` `[height, width, channels]` with values from 0 to 255, by all operations that do not
+    /// mix images. The order is Keras's: affine map, channel shift, flips, brightness; then the others.
     pub(super) fn image(&self, mut values: Vec<f32>, shape: [usize; 3], rng: &mut Rng) -> Vec<f32> {
         let [height, width, channels] = shape;
         let map = self.map(height as f64, width as f64, rng);
@@ -42,7 +42,7 @@ impl Augment {
         values
     }
 
-    /// Everything that moves pixels, in one.
+    /// The composition of all geometric operations.
     fn map(&self, height: f64, width: f64, rng: &mut Rng) -> Affine {
         let shift = |most: f64, side: f64, rng: &mut Rng| match most {
             0.0 => 0.0,
@@ -64,7 +64,7 @@ impl Augment {
         }
         if self.crop < 1.0 {
             let area = rng.between([self.crop, 1.0]);
-            // The logarithm of the shape is uniform, so that wide and high are equally likely.
+            // The logarithm of the aspect ratio is uniform, so that wide and high crops are equally likely.
             let shape = rng.between([(3.0_f64 / 4.0).ln(), (4.0_f64 / 3.0).ln()]).exp();
             let (zx, zy) = ((area * shape).sqrt().min(1.0), (area / shape).sqrt().min(1.0));
             let x = either_way(width * (1.0 - zx) / 2.0, rng);
@@ -75,7 +75,7 @@ impl Augment {
     }
 }
 
-/// Exchanges the first and the last group of `size` values, the second and the last but one, and so on.
+/// Reverses the order of groups of `size` values.
 fn flip(values: &mut [f32], size: usize) {
     let count = values.len() / size.max(1);
     for index in 0..count / 2 {
@@ -84,7 +84,7 @@ fn flip(values: &mut [f32], size: usize) {
     }
 }
 
-/// From `-most` to `most`, uniformly.
+/// A uniform number from `-most` to `most`.
 fn either_way(most: f64, rng: &mut Rng) -> f64 {
     rng.between([-most, most])
 }

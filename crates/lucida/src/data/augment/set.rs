@@ -1,26 +1,26 @@
-//! A data set whose images are augmented as they are trained on.
+//! A data set that augments its images for training.
 
 use super::{Augment, mix};
 use crate::core::{Purpose, Rng};
 use crate::data::{Dataset, Image, Preprocessing, Targets};
 use crate::{Error, Result};
 
-/// What was mixed into an image: its target is `1 - share` of its own class or row and `share` of this one.
+/// What was mixed into an image: its target is `1 - share` times its own class or row, plus `share` times this one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mixed {
     /// The class of the other image.
     pub label: usize,
     /// The [row of targets](Dataset::target) of the other image, empty for classes.
     pub target: Vec<f32>,
-    /// The share of the other image.
+    /// The weight of the other image.
     pub share: f32,
 }
 
-/// A data set whose images are augmented in [`Dataset::fill_training`], and there only: to look at and to validate with,
-/// they are as they were.
+/// A data set whose images are augmented, but only in [`Dataset::fill_training`]: for display and validation, they are
+/// unchanged.
 ///
-/// Mixup and CutMix take the other image from this set. So it is the part to train on that is to be augmented: not a whole
-/// set, of which a [`Subset`](crate::data::Subset) is taken then.
+/// Mixup and CutMix draw the other image from this set. Therefore augment the training part, rather than a whole set of
+/// which a [`Subset`](crate::data::Subset) is then taken.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -41,7 +41,7 @@ pub struct Augmented<D> {
 }
 
 impl<D: Dataset> Augmented<D> {
-    /// The images of `set` (owned, or a reference), augmented by what is drawn from `seed`.
+    /// Augments the images of `set` (owned, or a reference) with random numbers from `seed`.
     ///
     /// # Errors
     /// As [`Augment::check`].
@@ -50,12 +50,12 @@ impl<D: Dataset> Augmented<D> {
         Ok(Self { set, augment, seed })
     }
 
-    /// How the images are augmented.
+    /// The augmentation.
     pub fn augment(&self) -> &Augment {
         &self.augment
     }
 
-    /// An image as it is trained on in an epoch, to look at, and what was mixed into it.
+    /// An image as used for training in an epoch, for display, with what was mixed into it.
     ///
     /// # Errors
     /// As [`Dataset::fill_training`].
@@ -66,12 +66,12 @@ impl<D: Dataset> Augmented<D> {
         Ok((Image::new(width, height, channels, pixels)?, mixed))
     }
 
-    /// An augmented image with values of 0 to 255.
+    /// The values of an augmented image, 0 to 255.
     fn values(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<(Vec<f32>, Option<Mixed>)> {
         let shape = preprocessing.output_shape();
         let mut values = self.alone(epoch, index, preprocessing)?;
         let Augment { mixup, cutmix, cutout, .. } = self.augment;
-        // Its own place in the stream, behind that of the image alone: the same partner whatever else is drawn.
+        // A separate stream from that of the image's own augmentation, so that the partner does not depend on other draws.
         let mut rng = rng_in_epoch(self.seed, Purpose::Mix, index, epoch);
         let mut mixed = None;
         if mixup > 0.0 || cutmix > 0.0 {
@@ -98,7 +98,7 @@ impl<D: Dataset> Augmented<D> {
         Ok((values, mixed))
     }
 
-    /// An augmented image without any other in it.
+    /// An augmented image, before mixing.
     fn alone(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<Vec<f32>> {
         let image = self.set.fitted(index, preprocessing)?;
         let shape = preprocessing.output_shape();
@@ -178,7 +178,7 @@ impl<D: Dataset> Dataset for Augmented<D> {
     }
 }
 
-/// The generator for an image in an epoch: 2^20 words of 32 bits from one epoch to the next are more than an image uses.
+/// The generator for an image in an epoch. Epochs are 2^20 32-bit words apart, which is more than an image uses.
 fn rng_in_epoch(seed: u64, purpose: Purpose, index: usize, epoch: u32) -> Rng {
     Rng::keyed(seed, purpose, index).at(u128::from(epoch) << 20)
 }

@@ -1,11 +1,11 @@
-//! A sheet of examples: what the network is shown of each image.
+//! Examples of augmented images.
 
 use super::{Augment, Augmented};
 use crate::data::{ColorMode, Dataset, Image, LabeledImages, Preprocessing};
 use crate::{Error, Result};
 
 impl Augment {
-    /// Each image, scaled to `size` by `size`, and `count` augmented examples of it: those of the epochs from 1 on.
+    /// For each image, scaled to `size` by `size`, `count` augmented examples: those of the epochs from 1 up.
     ///
     /// # Errors
     /// As [`Augment::check`]; [`Error::Argument`] without images, and those of scaling them.
@@ -20,7 +20,7 @@ impl Augment {
         for image in images {
             pixels.extend(preprocessing.fitted(image)?.pixels());
         }
-        // The images are classes of their own, so that a mixed one tells which it is mixed with.
+        // Each image is its own class, so that a mixed one reveals its partner.
         let labels: Vec<usize> = (0..images.len()).collect();
         let names = labels.iter().map(usize::to_string).collect();
         let set =

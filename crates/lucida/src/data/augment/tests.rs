@@ -10,7 +10,7 @@ fn parse(text: &str) -> Augment {
     text.parse().unwrap_or_else(|problem| panic!("{text}: {problem}"))
 }
 
-/// Six images of 6x8 in color.
+/// Six color images of 6x8.
 fn images() -> LabeledImages {
     let pixels = (0..6 * 6 * 8 * 3).map(|i: usize| (i * i * 31 % 251) as u8).collect();
     LabeledImages::new([6, 8, 3], pixels, vec![0, 1, 2, 0, 1, 2], ["a", "b", "c"].map(String::from).to_vec()).unwrap()
@@ -55,7 +55,7 @@ fn a_text_says_what_to_do() {
     assert_eq!(serde_json::from_str::<Augment>(&stored).unwrap(), parse(all));
 }
 
-/// A line of four pixels, shifted: what is beyond the edges.
+/// Shifts a line of four pixels in each fill mode.
 #[test]
 fn four_ways_to_fill() {
     let shifted = |by: f64, fill| {
@@ -66,7 +66,7 @@ fn four_ways_to_fill() {
     assert_eq!(shifted(3.0, FillMode::Reflect), [40.0, 40.0, 30.0, 20.0]);
     assert_eq!(shifted(-3.0, FillMode::Reflect), [30.0, 20.0, 10.0, 10.0]);
     assert_eq!(shifted(2.0, FillMode::Constant), [30.0, 40.0, 7.0, 7.0]);
-    // SciPy: the last pixel lies on the first.
+    // SciPy places the last pixel on the first.
     assert_eq!(shifted(2.0, FillMode::Wrap), [30.0, 40.0, 20.0, 30.0]);
     assert_eq!(shifted(0.5, FillMode::Nearest), [15.0, 25.0, 35.0, 40.0]);
     for fill in [FillMode::Nearest, FillMode::Reflect, FillMode::Constant, FillMode::Wrap] {
@@ -81,10 +81,10 @@ fn four_ways_to_fill() {
 #[test]
 fn a_part_is_seen_at_the_size_of_the_whole() {
     let values: Vec<f32> = (0..16).map(|i| i as f32).collect();
-    // The lower right quarter; half a pixel beyond the last one's center, it is filled.
+    // The lower right quarter; beyond half a pixel from the center of the last one, it is filled.
     let part = Affine::part([1.0, 1.0], [0.5, 0.5]).apply(&values, [4, 4, 1], FillMode::Nearest, 0.0);
     assert_eq!((part[0], part[3], part[15]), (8.75, 10.0, 15.0));
-    // A quarter turn and back.
+    // A rotation by 90° and back.
     let turn = |degrees| Affine::new(degrees, [0.0; 2], 0.0, [1.0; 2]);
     let turned = turn(90.0).apply(&values, [4, 4, 1], FillMode::Nearest, 0.0);
     let column: Vec<f32> = turned.iter().step_by(4).map(|value| value.round()).collect();
@@ -131,7 +131,7 @@ fn colors() {
     assert!(flat.iter().all(|value| (value - 5.0).abs() < 1e-4));
 }
 
-/// What is drawn covers its range, and each switch does what it says.
+/// Random values cover their ranges, and each option has its documented effect.
 #[test]
 fn values_are_drawn_from_the_ranges() {
     let values: Vec<f32> = (0..48).map(|i| i as f32).collect();
@@ -145,7 +145,7 @@ fn values_are_drawn_from_the_ranges() {
     let turned = turned.into_iter().find(|turned| *turned != values).unwrap();
     assert_eq!((turned[..12].to_vec(), turned[36..].to_vec()), (values[36..].to_vec(), values[..12].to_vec()));
 
-    // A shift of the width moves columns: rows of one value stay what they are.
+    // A horizontal shift leaves rows of equal values unchanged.
     let rows: Vec<f32> = (0..100).map(|i| (i / 10) as f32).collect();
     let mut most = 0.0_f32;
     for _ in 0..50 {
@@ -157,7 +157,8 @@ fn values_are_drawn_from_the_ranges() {
     assert!(most > 2.0, "{most}");
     for _ in 0..50 {
         let crop = parse("crop=0.25").image(rows.clone(), [10, 10, 1], &mut rng);
-        // Each line is even, the lines go down by the same step, and at least three eighths of the height are seen.
+        // Each row is constant, successive rows differ by the same step, and at least three eighths of the height is
+        // visible.
         assert!(crop.chunks(10).all(|line| line.iter().all(|value| (value - line[0]).abs() < 1e-4)), "{crop:?}");
         let steps: Vec<f32> = (1..8).map(|row| crop[row * 10 + 10] - crop[row * 10]).collect();
         assert!(steps.iter().all(|step| (0.37..=1.001).contains(step) || *step < 1e-4), "{steps:?}");
@@ -189,7 +190,7 @@ fn mixed_images_say_what_is_in_them() {
             let mixed = augmented.fill_training(epoch, 3, &preprocessing, &mut out).unwrap().unwrap();
             shares.push(mixed.share);
             let own = set.image(3).unwrap();
-            // There is an image of that class whose share explains every value.
+            // One image of that class must explain every value with the same share.
             let explained = (0..6).filter(|&index| set.label(index) == mixed.label).any(|index| {
                 let other = set.image(index).unwrap();
                 let pairs = || out.iter().zip(own.pixels().iter().zip(other.pixels()));
@@ -240,7 +241,7 @@ fn the_seed_the_epoch_and_the_number_alone_decide() {
     assert_ne!(first, epoch(1, 2, 1));
     assert_ne!(first, epoch(2, 1, 1));
 
-    // To validate with, they are as they were; and so they are when nothing is to be done.
+    // For validation they are unchanged, and so they are in training without augmentation.
     let len = 6 * 8 * 3;
     let (mut plain, mut other) = (vec![0.0; len], vec![1.0; len]);
     set.fill(2, &preprocessing, &mut plain).unwrap();
@@ -248,13 +249,13 @@ fn the_seed_the_epoch_and_the_number_alone_decide() {
     assert_eq!(plain, other);
     Augmented::new(&set, Augment::default(), 1).unwrap().fill_training(1, 2, &preprocessing, &mut other).unwrap();
     assert_eq!(plain, other);
-    // Numbers from values are those from bytes.
+    // Converting floats gives the same numbers as converting bytes.
     let still = parse("brightness=1:1.0000001");
     Augmented::new(&set, still, 1).unwrap().fill_training(1, 2, &preprocessing, &mut other).unwrap();
     assert!(plain.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-3), "{plain:?} {other:?}");
 }
 
-/// Any size and every operation: nothing panics, and the values stay values.
+/// All operations at any size: nothing panics, and the values remain finite.
 #[test]
 fn everything_at_once_on_images_of_any_size() {
     let augment = parse(

@@ -1,7 +1,7 @@
 use super::*;
 use crate::data::{ColorMode, Filter, Fit};
 
-/// Three images of 2x2, whose pixels count up.
+/// Three images of 2x2, with consecutive pixel values.
 fn small() -> LabeledImages {
     let names = ["cat", "dog"].map(String::from).to_vec();
     LabeledImages::new([2, 2, 1], (0..12).collect(), vec![1, 0, 1], names).unwrap()
@@ -72,7 +72,7 @@ fn a_subset_has_its_own_order() {
     subset.fill_batch(&[1, 2], &preprocessing, &mut images, &mut labels).unwrap();
     assert_eq!(images[..4], [0.0, 1.0 / 255.0, 2.0 / 255.0, 3.0 / 255.0]);
     assert_eq!(images[7], 11.0 / 255.0);
-    // A subset of a subset, and of any set behind a reference.
+    // A subset of a subset, and of a trait object.
     let any: &dyn Dataset = &subset;
     assert_eq!(Subset::new(any, vec![1]).unwrap().image(0).unwrap(), set.image(0).unwrap());
     assert_eq!(Subset::new(any, vec![3]).err().unwrap().to_string(), "there is no image 3: the set has 3 images");

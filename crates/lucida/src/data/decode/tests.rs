@@ -14,7 +14,7 @@ fn decoded(bytes: &[u8]) -> Result<Image> {
     Image::decode(bytes, Path::new("x.png"), &Limits::default())
 }
 
-/// The message, which must be one line that begins with the file's name.
+/// The error message, which must be one line that starts with the file name.
 fn message(bytes: &[u8]) -> String {
     let message = decoded(bytes).unwrap_err().to_string();
     assert!(message.starts_with("x.png: ") && !message.contains('\n'), "{message}");
@@ -27,7 +27,8 @@ fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A PNG file from its header's last five bytes (depth, color type, ...), other chunks, and rows with filter bytes.
+/// Builds a PNG file from the last five bytes of its header (depth, color type, ...), other chunks, and rows with filter
+/// bytes.
 fn png(width: u32, height: u32, kind: [u8; 5], chunks: &[(&[u8; 4], &[u8])], rows: &[u8]) -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
     let mut chunk = |name: &[u8; 4], data: &[u8]| {
@@ -50,7 +51,7 @@ fn png(width: u32, height: u32, kind: [u8; 5], chunks: &[(&[u8; 4], &[u8])], row
     bytes
 }
 
-/// Red, green, blue and white in four quarters of 16x16 pixels each.
+/// Red, green, blue and white quarters of 16x16 pixels each.
 fn quarters() -> ImageBuffer<Rgb<u8>, Vec<u8>> {
     ImageBuffer::from_fn(32, 32, |x, y| match (x < 16, y < 16) {
         (true, true) => Rgb([255, 0, 0]),
@@ -66,7 +67,7 @@ fn jpeg() -> Vec<u8> {
     bytes
 }
 
-/// A JPEG file of 8x8 pixels of one color in four components, as Photoshop writes CMYK: each is inverted.
+/// A JPEG file of 8x8 pixels of one color in four components, inverted as Photoshop writes CMYK.
 fn cmyk_jpeg(components: [u8; 4]) -> Vec<u8> {
     let mut bytes = vec![0xff, 0xd8];
     let mut segment = |marker: u8, data: &[u8]| {
@@ -104,7 +105,7 @@ fn cmyk_jpeg(components: [u8; 4]) -> Vec<u8> {
     bytes
 }
 
-/// Inserts an EXIF segment with an orientation, big-endian, behind the start of a JPEG file.
+/// Inserts an EXIF segment with an orientation, big-endian, after the start of a JPEG file.
 fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let mut exif = b"\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01".to_vec();
     exif.extend(b"\x01\x12\x00\x03\x00\x00\x00\x01\x00");
@@ -144,7 +145,7 @@ fn one_bit_of_gray_is_black_or_white() {
 fn transparency_lies_over_white() {
     let pixels = vec![0, 0, 0, 0, 100, 150, 200, 255, 0, 255, 0, 51];
     let image = ImageBuffer::<Rgba<u8>, _>::from_raw(3, 1, pixels).unwrap();
-    // The last: 0 * 0.2 + 255 * 0.8 = 204.
+    // The last one: 0 * 0.2 + 255 * 0.8 = 204.
     let expected = [255, 255, 255, 100, 150, 200, 204, 255, 204];
     for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Tiff] {
         assert_eq!(decoded(&encoded(image.clone(), format)).unwrap().pixels(), expected, "{format:?}");
@@ -205,7 +206,7 @@ fn the_turn_that_exif_notes_is_made() {
             }
         })
     };
-    // What the stored rows and columns are, from the EXIF standard: 6 says that the first row is the right-hand side.
+    // The stored rows and columns, from the EXIF standard: 6 means that the first row is the right-hand side.
     let expected = [
         (1, ['r', 'g', 'b', 'w']),
         (2, ['g', 'r', 'w', 'b']),
@@ -262,7 +263,7 @@ fn what_is_cut_short_is_refused() {
         assert!(matches!(decoded(&photo[..len]), Err(Error::File { .. })), "{len} of {} bytes", photo.len());
     }
     assert_eq!(message(&photo[..photo.len() - 9]), "is a JPEG image cut short: its end marker is missing");
-    // A thumbnail in the metadata has an end marker of its own, and what follows the end does not matter.
+    // A thumbnail in the metadata has its own end marker, and bytes after the end do not matter.
     let thumbnail = [&photo[..2], &b"\xff\xe2\x00\x06\xff\xd9\xff\xd9"[..], &photo[2..]].concat();
     assert!(decoded(&thumbnail[..thumbnail.len() - 2]).is_err());
     assert!(decoded(&[&thumbnail[..], b"trailing"].concat()).is_ok());
@@ -294,7 +295,7 @@ fn photos_of_the_shared_set_are_read() {
     }
 }
 
-/// A JPEG file on which zune-jpeg 0.5.15 panics: one of CMYK with some bytes changed.
+/// A JPEG file on which zune-jpeg 0.5.15 panics: a CMYK image with some bytes changed.
 const PANICS: &[u8] = include_bytes!("../../../tests/pictures/damaged-cmyk.jpg");
 
 #[test]
@@ -304,7 +305,7 @@ fn a_panic_of_a_decoder_is_an_error() {
     assert!(message(PANICS).starts_with("cannot decode: the Jpeg decoder failed"), "{error}");
 }
 
-/// A TIFF file of one strip.
+/// A TIFF file with one strip.
 fn tiff_of<C>(width: u32, height: u32, samples: &[C::Inner]) -> Vec<u8>
 where
     C: ::tiff::encoder::colortype::ColorType,
@@ -322,7 +323,7 @@ fn tiff_of_every_depth_is_read() {
         let image = decoded(bytes).unwrap();
         assert_eq!(image, Image::new(2, 2, channels, expected.to_vec()).unwrap());
     };
-    // What lies outside 0 to 1 is clipped, and what is not a number is black.
+    // Values outside 0..1 are clipped, and NaN is black.
     check(&tiff_of::<Gray32Float>(2, 2, &[0.0, 0.5, 1.0, 0.2]), 1, &[0, 128, 255, 51]);
     check(&tiff_of::<Gray32Float>(2, 2, &[-3.0, 7.0, f32::NAN, f32::INFINITY]), 1, &[0, 255, 0, 255]);
     check(&tiff_of::<Gray64Float>(2, 2, &[0.0, 0.5, 1.0, 0.2]), 1, &[0, 128, 255, 51]);

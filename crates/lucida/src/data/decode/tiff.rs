@@ -1,5 +1,5 @@
-//! TIFF images of floating-point numbers (16, 32 and 64 bits) and of wide integers, which the `image` crate refuses or
-//! knows in RGB of 32 bits alone.
+//! TIFF images with floating-point samples (16, 32 and 64 bits) or wide integers, which the `image` crate rejects or
+//! supports only as 32-bit RGB.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -16,8 +16,8 @@ use crate::{Error, Result};
 /// Samples in separate planes (TIFF 6.0, PlanarConfiguration).
 const PLANAR: u16 = 2;
 
-/// Reads gray, RGB and RGBA whose samples are floats from 0 (black) to 1 (white), or unsigned integers of 32 and 64 bits;
-/// `None` for any other type of sample or color.
+/// Reads gray, RGB and RGBA images whose samples are floats from 0 (black) to 1 (white), or unsigned integers of 32 and 64
+/// bits; `None` for any other sample type or color.
 ///
 /// # Errors
 /// [`Error::File`] when the file is damaged, [`Error::Limit`] when it declares more than `limits.pixels`.

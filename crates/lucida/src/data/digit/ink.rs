@@ -1,37 +1,36 @@
-//! The ink of a digit in a photo, whatever the light.
+//! Segmenting the ink of a digit in a photo, independent of lighting.
 //!
-//! Light falls off smoothly over a sheet of paper, so its brightness is a quadratic polynomial of the position, as in the
-//! document binarization of Lu, Su and Tan, 2010 (<https://doi.org/10.1007/s10032-010-0130-8>). The fit minimizes the sum of
-//! absolute differences, in which ink does not count by how dark it is: a least-squares fit would bend towards it. What is
-//! left after a division by the paper is the same under every light; Otsu's threshold (1979,
-//! <https://doi.org/10.1109/TSMC.1979.4310076>) parts ink from paper in it. Two thresholds with hysteresis, as Canny's,
-//! keep the soft rim and the faint end of a stroke; connected components part the digit from specks and from the edge of the
-//! sheet.
+//! Lighting varies smoothly over a sheet of paper, so its brightness is modeled as a quadratic polynomial of the position,
+//! as in the document binarization of Lu, Su and Tan, 2010 (<https://doi.org/10.1007/s10032-010-0130-8>). The fit minimizes
+//! the sum of absolute differences, which is robust to ink however dark it is: a least-squares fit would bend towards it.
+//! The quotient of the image and the paper is independent of lighting; Otsu's threshold (1979,
+//! <https://doi.org/10.1109/TSMC.1979.4310076>) separates ink from paper in it. Two thresholds with hysteresis, as in
+//! Canny's edge detector, keep the soft edges and faint ends of strokes; connected components separate the digit from
+//! specks and from the edge of the sheet.
 
 use crate::Result;
 use crate::data::{Filter, Image};
 
-/// The longest side of the copy that the paper is fitted to.
+/// The longest side of the downscaled copy used for the fit.
 const FITTED_SIDE: usize = 96;
 
-/// Rounds of the fit of absolute differences; it settles within ten.
+/// Iterations of the fit of absolute differences; it converges within ten.
 const ROUNDS: usize = 12;
 
-/// Ink differs from the paper at least by this share of the range from black to white, however faint the strongest stroke
-/// is.
+/// The minimum contrast of ink, relative to the range from black to white, however faint the strongest stroke is.
 const LEAST_CONTRAST: f32 = 24.0 / 255.0;
 
-/// Ink differs from the grain of the paper by this many of its standard deviations.
+/// The minimum contrast of ink in standard deviations of the paper's grain.
 const GRAIN: f32 = 4.0;
 
-/// A component is a part of the digit if it has at least this share of the pixels of the largest one: more than a speck,
-/// less than the bar of a 5 that is not joined to it.
+/// A component belongs to the digit if it has at least 1/20 of the pixels of the largest one: more than a speck, less than
+/// the separate bar of a 5.
 const LEAST_SHARE: usize = 20;
 
-/// Terms of a quadratic polynomial in two coordinates.
+/// The number of terms of a quadratic polynomial in two coordinates.
 const TERMS: usize = 6;
 
-/// The ink of a gray image, 255 where it is strongest, on 0; all 0 when there is none.
+/// The ink of a gray image, from 0 to 255 at full strength; all 0 if there is none.
 ///
 /// # Errors
 /// Those of [`Image::resize`], when the image has no pixels.
@@ -46,7 +45,7 @@ pub(super) fn ink(gray: &Image) -> Result<Image> {
     if strengths.is_empty() {
         return Ok(Image::filled(width, height, &[0]));
     }
-    // Most of a stroke is as dark as this: the darkest pixel is noise.
+    // The median of the strengths: the darkest pixel is noise.
     let middle = strengths.len() / 2;
     let strongest = *strengths.select_nth_unstable_by(middle, f32::total_cmp).1;
     let pixels = contrast.iter().zip(&digit);
@@ -54,8 +53,8 @@ pub(super) fn ink(gray: &Image) -> Result<Image> {
     Image::new(width, height, 1, pixels.collect())
 }
 
-/// How much each pixel differs from the paper, the ink above 0: dark ink in parts of the paper's brightness, light ink in
-/// parts of the whole range.
+/// The contrast of each pixel with the paper, positive for ink: relative to the paper's brightness for dark ink, to the
+/// whole range for light ink.
 fn contrast(gray: &Image) -> Result<Vec<f32>> {
     let paper = Surface::of_paper(gray)?;
     let (mut difference, mut brightness) = (Vec::new(), Vec::new());
@@ -64,16 +63,16 @@ fn contrast(gray: &Image) -> Result<Vec<f32>> {
         brightness.push(paper);
         difference.push(value - paper);
     }
-    // Ink is what differs most. Cubes count it, not the grain and the edges of the fit.
+    // Ink has the largest differences. The sum of cubes is dominated by it, not by grain and errors of the fit.
     let is_light = difference.iter().map(|d| f64::from(d * d * d)).sum::<f64>() > 0.0;
     for (difference, paper) in difference.iter_mut().zip(brightness) {
-        // Light ink on a ground that is nearly black: a division by the ground would enlarge its noise alone.
+        // Light ink is on a nearly black background, where a division would only amplify noise.
         *difference = if is_light { *difference } else { -*difference / paper.max(LEAST_CONTRAST) };
     }
     Ok(difference)
 }
 
-/// The place of each pixel of a gray image, and its value from 0 to 1.
+/// The position of each pixel of a gray image, and its value from 0 to 1.
 fn points(image: &Image) -> impl Iterator<Item = [f32; 3]> {
     let (width, height) = (image.width(), image.height());
     let pixels = image.pixels().iter().enumerate();
@@ -81,7 +80,7 @@ fn points(image: &Image) -> impl Iterator<Item = [f32; 3]> {
         .map(move |(at, &value)| [position(at % width, width), position(at / width, height), f32::from(value) / 255.0])
 }
 
-/// The coordinate of a pixel: -1 to 1.
+/// Normalizes the coordinate of a pixel to -1..1.
 fn position(at: usize, side: usize) -> f32 {
     (2 * at + 1) as f32 / side as f32 - 1.0
 }
@@ -90,8 +89,8 @@ fn position(at: usize, side: usize) -> f32 {
 struct Surface([f64; TERMS]);
 
 impl Surface {
-    /// The brightness of the paper, 0 to 1: what minimizes the sum of absolute differences, by least squares that are
-    /// weighted anew in each round; then by least squares over what is within the grain of that.
+    /// Fits the brightness of the paper, 0 to 1: minimizes the sum of absolute differences by iteratively reweighted least
+    /// squares, then refines by least squares over the pixels within the grain.
     fn of_paper(gray: &Image) -> Result<Self> {
         let longest = gray.width().max(gray.height()).max(FITTED_SIDE);
         let side = |side: usize| (side * FITTED_SIDE / longest).max(1).min(side);
@@ -109,7 +108,7 @@ impl Surface {
         Ok(surface)
     }
 
-    /// The polynomial with the least sum of weighted squares.
+    /// The weighted least-squares fit.
     fn fitted(image: &Image, weight: impl Fn([f32; 3]) -> f32) -> Self {
         let (mut matrix, mut right) = ([[0.0; TERMS]; TERMS], [0.0; TERMS]);
         for point @ [x, y, value] in points(image) {
@@ -119,7 +118,7 @@ impl Surface {
                 (0..TERMS).for_each(|column| matrix[row][column] += weight * terms[row] * terms[column]);
             }
         }
-        // An image of one row does not say what happens across it: as little as possible.
+        // Regularization: a single row does not determine the vertical terms.
         let scale = matrix[0][0];
         (1..TERMS).for_each(|term| matrix[term][term] += 1e-6 * scale);
         Self(solve(matrix, right))
@@ -135,7 +134,7 @@ impl Surface {
     }
 }
 
-/// The solution of a system of equations whose matrix is symmetric and positive definite: elimination needs no pivots.
+/// Solves a system of equations with a symmetric positive definite matrix: elimination needs no pivoting.
 fn solve(mut matrix: [[f64; TERMS]; TERMS], mut right: [f64; TERMS]) -> [f64; TERMS] {
     for pivot in 0..TERMS {
         for row in pivot + 1..TERMS {
@@ -151,7 +150,7 @@ fn solve(mut matrix: [[f64; TERMS]; TERMS], mut right: [f64; TERMS]) -> [f64; TE
     right
 }
 
-/// The threshold that parts values from 0 to 1 into two classes with the largest variance between them.
+/// Otsu's threshold, which separates values from 0 to 1 into two classes with maximum between-class variance.
 fn otsu(values: &[f32]) -> f32 {
     const BINS: usize = 256;
     let mut histogram = [0_u32; BINS];
@@ -173,14 +172,14 @@ fn otsu(values: &[f32]) -> f32 {
     (best_bin as f32 + 0.5) / (BINS - 1) as f32
 }
 
-/// The standard deviation of the paper's grain, by the median of the absolute values: most pixels are paper.
+/// The standard deviation of the paper's grain, from the median of the absolute values, because most pixels are paper.
 fn deviation(contrast: &[f32]) -> f32 {
     let mut sizes: Vec<f32> = contrast.iter().map(|value| value.abs()).collect();
     let middle = sizes.len() / 2;
     1.4826 * *sizes.select_nth_unstable_by(middle, f32::total_cmp).1
 }
 
-/// Adds what touches the digit and is at least `threshold`.
+/// Adds pixels of at least `threshold` that are connected to the digit.
 fn grow(digit: &mut [bool], contrast: &[f32], width: usize, threshold: f32) {
     let mut todo: Vec<usize> = (0..digit.len()).filter(|&at| digit[at]).collect();
     while let Some(at) = todo.pop() {
@@ -193,7 +192,7 @@ fn grow(digit: &mut [bool], contrast: &[f32], width: usize, threshold: f32) {
     }
 }
 
-/// The positions of the up to eight pixels around one.
+/// The indices of the up to eight neighbors of a pixel.
 fn neighbors(at: usize, width: usize, len: usize) -> impl Iterator<Item = usize> {
     let (x, y) = (at % width, at / width);
     let columns = x.saturating_sub(1)..=(x + 1).min(width - 1);
@@ -201,9 +200,9 @@ fn neighbors(at: usize, width: usize, len: usize) -> impl Iterator<Item = usize>
     rows.flat_map(move |row| columns.clone().map(move |column| row * width + column)).filter(move |&next| next != at)
 }
 
-/// Pixels of ink that touch each other.
+/// The connected components of ink pixels.
 struct Components {
-    /// The positions of the pixels of each.
+    /// The pixel indices of each component.
     pixels: Vec<Vec<usize>>,
     width: usize,
     len: usize,
@@ -232,7 +231,8 @@ impl Components {
         Self { pixels, width, len: contrast.len() }
     }
 
-    /// Whether a component runs along the border: the edge of the sheet, the table, a finger, not the end of a stroke.
+    /// Whether a component runs along the border: the edge of the sheet, the table or a finger, rather than the end of a
+    /// stroke.
     fn is_edge(&self, component: &[usize]) -> bool {
         let (width, height) = (self.width, self.len / self.width);
         let at_border = |&&at: &&usize| {
@@ -242,8 +242,8 @@ impl Components {
         component.iter().filter(at_border).count() * 4 > width.min(height)
     }
 
-    /// The pixels of the digit: the largest component and those that are not small against it. What runs along the border
-    /// counts only when there is nothing else of some size.
+    /// The pixels of the digit: the largest component and those that are not small in comparison. Components along the
+    /// border only count if no other one has a significant size.
     fn digit(&self) -> Vec<bool> {
         let (edges, inside): (Vec<&[usize]>, Vec<&[usize]>) =
             self.pixels.iter().map(Vec::as_slice).partition(|component| self.is_edge(component));

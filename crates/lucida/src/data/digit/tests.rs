@@ -1,7 +1,7 @@
 use super::*;
 use crate::data::{Dataset, Mnist};
 
-/// A seven of the given size in pixels: a bar on top and a slanted stem.
+/// A seven with its size in pixels: a bar on top and a slanted stem.
 fn seven(left: usize, top: usize, size: usize, canvas: (usize, usize), ink: &[u8], paper: &[u8]) -> Image {
     let mut image = Image::filled(canvas.0, canvas.1, paper);
     let thick = size / 8;
@@ -44,7 +44,7 @@ fn a_big_black_seven_on_white_becomes_one_of_mnist() {
     assert_eq!(digit.pixel(0, 0), [0]);
     let (x, y) = center_of_mass(&digit);
     assert!((x - 14.0).abs() <= 0.51 && (y - 14.0).abs() <= 0.51, "{x} {y}");
-    // A seven: ink in the top bar on the left, none under it.
+    // A seven has ink at the left of its top bar, and none below it.
     let top = digit.pixels().chunks_exact(28).position(|row| row.iter().any(|&value| value > 0)).unwrap();
     let left = digit.pixels()[(top + 1) * 28..].iter().position(|&value| value > 0).unwrap();
     assert!(digit.pixel(left + 1, top + 1)[0] > 200);
@@ -96,8 +96,8 @@ fn a_image_of_28x28_is_taken_as_it_is() {
     }
 }
 
-/// MNIST's own digits, enlarged to the black and white that they were made from and moved about on white paper, come
-/// back nearly as they were. (Moved by one pixel they would differ by more than half of their ink.)
+/// Digits of MNIST, thresholded and enlarged like their originals and moved on white paper, are recovered almost unchanged.
+/// (Moved by one pixel, they would differ by more than half of their ink.)
 #[test]
 fn an_enlarged_digit_of_mnist_comes_back() {
     let digits = Mnist::builtin().unwrap().train;
@@ -133,7 +133,7 @@ fn a_blank_or_tiny_image_gives_a_black_image() {
     }
     let empty = normalize_digit(&Image::new(0, 7, 1, vec![]).unwrap()).unwrap();
     assert_eq!(empty, Image::filled(28, 28, &[0]));
-    // One stroke, as thin as can be.
+    // A single stroke, one pixel wide.
     let mut stroke = Image::filled(500, 40, &[255]);
     for x in 5..495 {
         stroke.pixel_mut(x, 20)[0] = 0;
@@ -142,7 +142,7 @@ fn a_blank_or_tiny_image_gives_a_black_image() {
     assert_eq!(ink_box(&digit).unwrap()[2..], [20, 1]);
 }
 
-/// Dust and the edge of the sheet are left out, the bar of a five that is not joined is kept.
+/// Dust and the edge of the sheet are removed, the separate bar of a five is kept.
 #[test]
 fn specks_and_the_edge_of_the_sheet_are_not_the_digit() {
     let reference = normalize_digit(&seven(100, 60, 100, (300, 220), &[30], &[230])).unwrap();

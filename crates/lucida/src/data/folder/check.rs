@@ -13,7 +13,7 @@ use crate::core::{Progress, Step, Unit};
 use crate::data::{Image, Limits, Preprocessing};
 use crate::{Cpu, Error, Result, files};
 
-/// Decoded images that are to stay in memory, and the room for them.
+/// Decoded images to be kept in memory, up to a limit.
 #[derive(Debug)]
 pub(super) struct Keep {
     preprocessing: Preprocessing,
@@ -25,8 +25,8 @@ impl Keep {
         Self { preprocessing, room: AtomicU64::new(bytes) }
     }
 
-    /// The pixels of an image as the network wants them, as long as there is room. Which images stay depends on which
-    /// is first; what is computed from them does not.
+    /// The preprocessed pixels of an image, while memory is left. Which images are kept depends on the order of threads;
+    /// the results computed from them do not.
     fn pixels(&self, image: &Image) -> Result<Option<Arc<[u8]>>> {
         let len = self.preprocessing.output_shape().iter().product::<usize>() as u64;
         let take = |room: u64| room.checked_sub(len);
@@ -37,10 +37,10 @@ impl Keep {
     }
 }
 
-/// Reads and decodes the files of a part; those that cannot be are skipped.
+/// Reads and decodes the files of a part; those that cannot be decoded are skipped.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `progress` stops it, and [`Error::Argument`] when the preprocessing cannot be used.
+/// [`Error::Interrupted`] when `progress` requests a stop, and [`Error::Argument`] when the preprocessing is invalid.
 pub(super) fn check(
     found: FoundPart,
     limits: &Limits,
@@ -54,7 +54,7 @@ pub(super) fn check(
     }
     let FoundPart { path, class_names, classified, kind, files } = found;
     let outcomes: Vec<Mutex<Option<Result<ImageFile, Skipped>>>> = files.iter().map(|_| Mutex::new(None)).collect();
-    // Files that are done, and whom to tell: one thread at a time, so that the number only rises.
+    // The number of finished files and the receiver, locked together so that the number increases monotonically.
     let progress = Mutex::new((before, progress));
     let stopped = AtomicBool::new(false);
     cpu.parallel_for(files.len(), |_, index| {
@@ -96,8 +96,7 @@ fn read(found: &FoundFile, limits: &Limits, keep: Option<&Keep>) -> Result<Image
     Ok(ImageFile { path: path.clone(), label: *label, row: row.clone(), group: group.clone(), len, digest, kept })
 }
 
-/// Distinguishes files, in this run and in later ones; equal ones are compared byte by byte before they are called
-/// equal.
+/// Identifies files, in this and later runs; files with equal digests are compared byte by byte before they count as equal.
 fn digest(bytes: &[u8]) -> [u8; 16] {
     Md5::digest(bytes).into()
 }

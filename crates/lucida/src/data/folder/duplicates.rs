@@ -1,7 +1,7 @@
-//! Images that are in a data set twice.
+//! Duplicate images in a data set.
 //!
-//! A copy among the images that validate makes a network look better than it is: it has seen the answer. Only exact
-//! copies are found, by their bytes.
+//! A copy of a training image in the validation set makes a network look better than it is. Only exact copies of files are
+//! found.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,23 +10,23 @@ use super::FolderSet;
 use crate::data::Dataset;
 use crate::{Result, files};
 
-/// Two files of the same bytes.
+/// Two files with the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Duplicate {
-    /// The first of them in the order of parts, classes and names.
+    /// The first one, in the order of parts, classes and names.
     pub first: PathBuf,
-    /// The other one.
+    /// The copy.
     pub second: PathBuf,
-    /// Whether they are in different parts: a leak.
+    /// Whether they are in different parts: data leakage.
     pub across_parts: bool,
-    /// Whether they are in different classes: a contradiction.
+    /// Whether they are in different classes: contradictory labels.
     pub across_classes: bool,
 }
 
-/// The part and the position of files of equal length and digest.
+/// The parts and indices of files with equal length and digest.
 type Groups = HashMap<(u64, [u8; 16]), Vec<(usize, usize)>>;
 
-/// Finds the copies in and across parts. Each copy is told once, next to the first file of its bytes.
+/// Finds the copies within and across parts. Each copy is listed once, with the first file that has its bytes.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) when a file that was read before cannot be read again.
@@ -60,7 +60,7 @@ pub(super) fn find(parts: &[Option<&FolderSet>]) -> Result<Vec<Duplicate>> {
     Ok(duplicates)
 }
 
-/// The positions of the files that have the bytes of an earlier one, each with the position of that one.
+/// The indices of files that are copies of an earlier one, each with the index of that one.
 pub(super) fn within(set: &FolderSet) -> Result<Vec<(usize, usize)>> {
     let positions: HashMap<&PathBuf, usize> =
         set.files().iter().enumerate().map(|(index, file)| (&file.path, index)).collect();
@@ -68,7 +68,7 @@ pub(super) fn within(set: &FolderSet) -> Result<Vec<(usize, usize)>> {
     Ok(pairs.iter().filter_map(|pair| Some((*positions.get(&pair.first)?, *positions.get(&pair.second)?))).collect())
 }
 
-/// What there is to say about copies: a sentence for each kind.
+/// Notes about copies: one sentence for each kind.
 pub(super) fn notes(duplicates: &[Duplicate]) -> Vec<String> {
     let sentence = |one: &str, many: &str, kind: &dyn Fn(&Duplicate) -> bool| {
         let mut found = duplicates.iter().filter(|duplicate| kind(duplicate));
@@ -97,10 +97,10 @@ pub(super) fn notes(duplicates: &[Duplicate]) -> Vec<String> {
 }
 
 impl FolderSet {
-    /// Images of this set that are there twice.
+    /// Duplicate images in this set.
     ///
     /// # Errors
-    /// As reading the files again.
+    /// Those of reading the files again.
     pub fn duplicates(&self) -> Result<Vec<Duplicate>> {
         if self.is_empty() { Ok(Vec::new()) } else { find(&[Some(self)]) }
     }

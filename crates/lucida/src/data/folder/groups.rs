@@ -1,4 +1,4 @@
-//! Splits that keep together what belongs together: all images of a group are on one side.
+//! Group splits: all images of a group are in the same part.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,12 @@ use super::set::FolderSet;
 use crate::core::{Purpose, Rng};
 use crate::data::{Dataset, TargetKind};
 
-/// Random orders that are tried; the most even split of them counts.
+/// The number of random orders to try; the most even split is used.
 const ORDERS: usize = 16;
-/// Values are split evenly over this many ranges of equal counts.
+/// Values are stratified into this number of quantile ranges.
 const RANGES: usize = 5;
 
-/// What is to be spread evenly over the parts of a split: for each image the classes, labels or ranges of values that it
-/// has, and one that all have.
+/// The strata of a split: for each image its classes, labels or value ranges, and one stratum that contains all images.
 struct Strata {
     of_image: Vec<Vec<usize>>,
     count: usize,
@@ -40,8 +39,8 @@ impl Strata {
     }
 }
 
-/// The part of each image, with about these shares of the images and of each class or label. `groups` is the number of the
-/// group of each image, below their count; the seed chooses among splits that are equally even.
+/// Assigns each image to a part, with approximately these shares of the images and of each class or label. `groups` is the
+/// group index of each image, below the number of groups; the seed selects among equally even splits.
 pub(super) fn assign(set: &FolderSet, groups: &[usize], shares: &[f64], seed: u64) -> Vec<usize> {
     let strata = Strata::of(set);
     let mut totals = vec![0.0; strata.count];
@@ -65,18 +64,18 @@ pub(super) fn assign(set: &FolderSet, groups: &[usize], shares: &[f64], seed: u6
     groups.iter().map(|&group| best[group]).collect()
 }
 
-/// How far parts are from their shares.
+/// Measures and minimizes the deviation of parts from their shares.
 struct Evenness<'a> {
-    /// The images of each stratum.
+    /// The number of images in each stratum.
     totals: Vec<f64>,
     shares: &'a [f64],
 }
 
 impl Evenness<'_> {
-    /// Gives each group to the part that lacks most of what it has. Returns the part of each group, and how uneven the
-    /// parts are.
+    /// Greedily assigns each group to the part that lacks most of its strata. Returns the part of each group, and the
+    /// unevenness of the result.
     fn deal(&self, members: &[BTreeMap<usize, f64>], order: &[usize]) -> (Vec<usize>, f64) {
-        // What each part still lacks of each stratum, as a share of that.
+        // The fraction of each stratum that each part still lacks.
         let mut lacking: Vec<Vec<f64>> = self.shares.iter().map(|&share| vec![share; self.totals.len()]).collect();
         let mut parts = vec![0; members.len()];
         let mut empty: Vec<usize> = (0..lacking.len()).collect();
@@ -85,7 +84,7 @@ impl Evenness<'_> {
                 let lacking = &lacking[part];
                 members[group].iter().map(|(&stratum, count)| count / self.totals[stratum] * lacking[stratum]).sum()
             };
-            // The last groups are for the parts that have none.
+            // The last groups are reserved for parts that are still empty.
             let candidates: Vec<usize> =
                 if order.len() - dealt <= empty.len() { empty.clone() } else { (0..lacking.len()).collect() };
             let better = |best: usize, part: usize| if gain(part) > gain(best) { part } else { best };
@@ -101,7 +100,7 @@ impl Evenness<'_> {
     }
 }
 
-/// The number of the group of each image, in the order in which groups appear; `None` where there are none.
+/// The group index of each image, in order of first appearance; `None` if there are no groups.
 pub(super) fn numbered(set: &FolderSet) -> Option<Vec<usize>> {
     let mut numbers = BTreeMap::new();
     let mut groups = Vec::with_capacity(set.len());
@@ -112,10 +111,10 @@ pub(super) fn numbered(set: &FolderSet) -> Option<Vec<usize>> {
     Some(groups)
 }
 
-/// Each image as a group of its own, but for exact copies: these are of one group.
+/// Each image as its own group, except that exact copies share one.
 pub(super) fn of_copies(images: usize, copies: &[(usize, usize)]) -> Vec<usize> {
     let mut first: Vec<usize> = (0..images).collect();
-    // Each copy is listed next to the first file of its bytes.
+    // Each copy is listed with the first file that has its bytes.
     copies.iter().for_each(|&(one, other)| first[other] = one);
     let mut numbers = BTreeMap::new();
     first

@@ -1,7 +1,7 @@
-//! What to do with a folder whose images are not sorted into a sub-folder for each class.
+//! Hints for folders whose images are not sorted into a sub-folder for each class.
 //!
-//! Data sets come in other layouts as well: a table of labels, or the class in the name of each file. They are recognized
-//! by their names, to say how they are read or sorted; nothing is moved.
+//! Data sets also come in other layouts: a table of labels, or the class in each file name. They are recognized by their
+//! file names, to explain how to read or sort them; nothing is moved.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use crate::nn::counted;
 
-/// The endings of files that are images, or that their owner believes to be.
+/// The extensions of files that are images, or are meant to be.
 const IMAGES: [&str; 12] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "heic", "heif", "avif", "jfif"];
 const TABLES: [&str; 2] = ["csv", "tsv"];
-/// Classes that names of files may tell; more are numbers of some kind.
+/// The maximum number of classes in file names; more are likely numbers.
 const MOST_CLASSES: usize = 100;
-/// How the images of a flat folder could be labeled or sorted, as a clause; that they need sorting is all there is to say of
-/// some.
+/// How the images of a flat folder could be labeled or sorted, as a clause; for unrecognized names, only that they need
+/// sorting.
 pub(super) fn unsorted(folder: &Path, files: &[PathBuf]) -> String {
     let table = files.iter().find(|file| has_ending(file, &TABLES));
     let table = table.map(|table| {
@@ -27,7 +27,7 @@ pub(super) fn unsorted(folder: &Path, files: &[PathBuf]) -> String {
         .unwrap_or_else(|| "move the images of each class into a folder of their own".to_owned())
 }
 
-/// Whether a file is called like an image: `photo.jpg`. It need not exist, nor be of a format that is read.
+/// Whether a file name has an image extension: `photo.jpg`. The file need not exist, nor have a supported format.
 pub fn is_image_file(file: impl AsRef<Path>) -> bool {
     has_ending(file.as_ref(), &IMAGES)
 }
@@ -37,13 +37,13 @@ fn has_ending(file: &Path, endings: &[&str]) -> bool {
     ending.is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
-/// The lines that sort the images by what their names begin with, where these are a few words that come again and again.
+/// Shell commands that sort the images by the start of their names, if these consist of a few recurring words.
 pub(super) fn sort_by_name(folder: &Path, files: &[PathBuf]) -> Option<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for file in files.iter().filter(|file| is_image_file(file)) {
         let name = file.file_name()?.to_str()?;
         let end = name.find(|c: char| c.is_ascii_digit() || "._- (".contains(c)).unwrap_or(name.len());
-        // cat.jpg is one image of a cat, not the first of a class.
+        // cat.jpg is a single image of a cat, not the first of a class.
         let is_numbered = name[end..].chars().any(|c| c.is_ascii_digit());
         let word = &name[..end];
         if !is_numbered || word.is_empty() || !word.chars().all(char::is_alphabetic) {
@@ -69,7 +69,7 @@ pub(super) fn sort_by_name(folder: &Path, files: &[PathBuf]) -> Option<String> {
     ))
 }
 
-/// A path for a shell.
+/// Quotes a path for a shell.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
@@ -91,7 +91,7 @@ mod tests {
         (folder, files)
     }
 
-    /// Runs the lines of a hint in a shell, and returns the files that are then in sub-folders.
+    /// Runs the commands of a hint in a shell, and returns the files that are then in sub-folders.
     #[cfg(unix)]
     fn sorted(folder: &Path, hint: &str) -> Vec<String> {
         let script = &hint[hint.find("cd ").unwrap()..];

@@ -1,4 +1,4 @@
-//! How a folder is laid out: in parts or not, with classes or without.
+//! The layout of an image folder: with or without parts, with or without classes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::{Part, Skipped, hints};
 use crate::data::TargetKind;
 use crate::{Error, Result};
 
-/// The names of the parts, in lower case. The first of several names for one part counts.
+/// The names of the parts, in lower case. If several names for a part exist, the first one counts.
 const NAMES: [(&str, Part); 6] = [
     ("train", Part::Train),
     ("training", Part::Train),
@@ -19,15 +19,15 @@ const NAMES: [(&str, Part); 6] = [
     ("test", Part::Test),
 ];
 
-/// A file that is not read yet.
+/// A file that has not been read yet.
 #[derive(Debug)]
 pub(super) struct FoundFile {
     pub(super) path: PathBuf,
-    /// Its class; 0 where there are labels or values.
+    /// Its class; 0 for labels or values.
     pub(super) label: usize,
     /// Its labels or values.
     pub(super) row: Vec<f32>,
-    /// What it must not be separated from.
+    /// Its group, which a split must not separate.
     pub(super) group: Option<Arc<str>>,
 }
 
@@ -37,16 +37,16 @@ impl FoundFile {
     }
 }
 
-/// The files of a part, not read yet.
+/// The files of a part, which have not been read yet.
 #[derive(Debug)]
 pub(super) struct FoundPart {
     /// The folder of the part.
     pub(super) path: PathBuf,
-    /// The names of the classes, labels or values; that of the folder alone where there are no classes.
+    /// The names of the classes, labels or values; only that of the folder if there are no classes.
     pub(super) class_names: Vec<String>,
     /// Whether the images are labeled: in sub-folders for classes, or by a table or their names.
     pub(super) classified: bool,
-    /// What the labels are.
+    /// The kind of labels.
     pub(super) kind: TargetKind,
     pub(super) files: Vec<FoundFile>,
 }
@@ -54,18 +54,18 @@ pub(super) struct FoundPart {
 /// The parts of a folder.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// At least one; that to train on is the first.
+    /// At least one; the training part is first.
     pub(super) parts: Vec<(Part, FoundPart)>,
-    /// What is in none of them.
+    /// Entries that belong to no part.
     pub(super) skipped: Vec<Skipped>,
 }
 
-/// Why a file at the top of a folder is left out.
+/// Why a file at the top level is skipped.
 const NEXT_TO_CLASSES: &str = "not in the folder of a class";
 
 impl Layout {
-    /// The same for images that are only looked at: where some lie next to the sub-folders, these are not classes,
-    /// and no image is left out.
+    /// The layout for unlabeled use (display, prediction): if there are images next to the sub-folders, these are not
+    /// treated as classes, and all images are included.
     pub(super) fn including_strays(mut self) -> Self {
         let is_image = |skipped: &Skipped| skipped.reason == NEXT_TO_CLASSES && is_image_file(&skipped.path);
         if let [(_, found)] = &mut self.parts[..]
@@ -81,13 +81,13 @@ impl Layout {
         self
     }
 
-    /// A folder that is not in parts.
+    /// A folder without parts.
     pub(super) fn of_one(part: FoundPart, skipped: Vec<Skipped>) -> Self {
         Self { parts: vec![(Part::Train, part)], skipped }
     }
 
-    /// Looks at the names in a folder. It is in parts when it has a sub-folder to train on that has sub-folders itself,
-    /// so that a class may be called `train` as well.
+    /// Determines the layout from the names in a folder. It has parts if it has a training sub-folder that has sub-folders
+    /// itself, so that a class may also be named `train`.
     pub(super) fn find(path: &Path) -> Result<Self> {
         check_folder(path)?;
         let mut skipped = Vec::new();
@@ -121,13 +121,13 @@ impl Layout {
     }
 }
 
-/// What images without classes are called.
+/// The class name of unlabeled images.
 fn folder_name(path: &Path) -> String {
     path.file_name().map_or_else(|| "images".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Refuses training images that are in no classes: next to another part, or with classes in their names. The folder
-/// `train` would be taken as a class.
+/// Refuses training images without classes, which are next to another part or have the class in their names. Otherwise the
+/// folder `train` would count as a class.
 fn refuse_flat_parts(parts: &[(Part, &PathBuf)]) -> Result<()> {
     let Some((Part::Train, train)) = parts.first() else { return Ok(()) };
     let listing = list(train, &mut Vec::new()).map_err(|source| Error::io(train, "read", source))?;
@@ -140,7 +140,7 @@ fn refuse_flat_parts(parts: &[(Part, &PathBuf)]) -> Result<()> {
 }
 
 impl FoundPart {
-    /// What to know of images in the sub-folders of classes.
+    /// A note about images in sub-folders of classes.
     pub(super) fn nested_note(&self) -> Option<String> {
         let parents = self.files.iter().filter_map(|file| Some((file.path.parent()?, file.label)));
         let mut nested = parents.filter(|(parent, class)| *parent != self.path.join(&self.class_names[*class]));

@@ -1,4 +1,4 @@
-//! A folder whose files are looked at one by one, when they are wanted.
+//! Image folders whose files are read on demand.
 
 use super::layout::{FoundFile, FoundPart, Layout};
 use super::set::{FolderSet, ImageFile};
@@ -6,12 +6,12 @@ use super::{FolderBuilder, Skipped, no_images, skipped};
 use crate::{Cpu, Error, Result};
 
 impl FolderBuilder<'_> {
-    /// Finds the images that [`FolderBuilder::open_set`] would open, by their names alone: for one image of a folder,
-    /// or for one pass over it, reading all files beforehand would only cost time. A file that is not a complete image
-    /// is an error when it is read. Also returns what lies where no image is looked for.
+    /// Finds the images that [`FolderBuilder::open_set`] would open, by their names alone: for a single image, or a single
+    /// pass, checking all files in advance would only cost time. Reading an incomplete image is then an error. Also returns
+    /// skipped entries.
     ///
     /// # Errors
-    /// [`Error::File`] when the folder is none or empty.
+    /// [`Error::File`] when the path is not a folder, or the folder is empty.
     pub fn list(self) -> Result<(FolderSet, Vec<Skipped>)> {
         let Layout { parts, mut skipped } = Layout::find(&self.path)?.including_strays();
         let (_, found) =

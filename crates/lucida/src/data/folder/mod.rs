@@ -1,4 +1,4 @@
-//! A folder of photos as a data set: one sub-folder for each class.
+//! A folder of photos as a data set, with a sub-folder for each class.
 //!
 //! ```text
 //! photos/cats/*.jpg        or   photos/train/cats/*.jpg         or   photos/*.jpg
@@ -7,15 +7,15 @@
 //!                               photos/validation/dogs/*.jpg
 //! ```
 //!
-//! Labels may also be in a table, or in the names of the files of a flat folder: see [`LabelSource`].
+//! Labels may also be in a table, or in the file names of a flat folder: see [`LabelSource`].
 //!
-//! Classes and files are in the order of their names, as Keras has them. What is in the sub-folders of a class belongs
-//! to the class. Names that begin with a dot are hidden and are left alone; every other file is treated as an image.
+//! Classes and files are sorted by name, as in Keras. Images in sub-folders of a class belong to the class. Hidden entries,
+//! whose names start with a dot, are ignored; every other file is treated as an image.
 //!
-//! Opening a folder reads and decodes every file once, on all threads. It is the only way to know that an image is
-//! whole, and a training that stops in its third epoch at a damaged file has helped nobody. The work is not lost: with
-//! [`FolderBuilder::keep`] the decoded images stay in memory at the size that the network takes, as far as the room
-//! goes, and are not decoded again. What cannot be decoded is skipped and [named](Folder::skipped).
+//! Opening a folder reads and decodes every file once, on all threads: this is the only way to know that all images are
+//! intact, before a training run fails on a damaged file in its third epoch. The work is not lost: with
+//! [`FolderBuilder::keep`], the decoded images are kept in memory at the network's input size, up to a limit, and are not
+//! decoded again. Files that cannot be decoded are skipped and [listed](Folder::skipped).
 
 mod check;
 mod duplicates;
@@ -49,22 +49,22 @@ pub use labels::{LabelSource, LabelsFound};
 pub use set::FolderSet;
 pub use skipped::{Skipped, save_skipped};
 
-/// The share of the images that validates, where a folder has no part for it.
+/// The default validation fraction, for a folder without a validation part.
 const VALIDATION: f64 = 0.2;
 
 /// A part of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// To train on: `train` or `training`.
+    /// Training set: `train` or `training`.
     Train,
-    /// To choose the best epoch with: `validation`, `val` or `valid`.
+    /// Validation set, for choosing the best epoch: `validation`, `val` or `valid`.
     Validation,
-    /// To test with: `test`.
+    /// Test set: `test`.
     Test,
 }
 
 impl Part {
-    /// What a message calls it.
+    /// The name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Train => "training",
@@ -74,14 +74,14 @@ impl Part {
     }
 }
 
-/// The images of a folder in parts: to train on, to validate with, to test with.
+/// The images of a folder, in training, validation and test sets.
 #[derive(Debug, Clone)]
 pub struct Folder {
-    /// The images to train on.
+    /// The training set.
     pub train: FolderSet,
-    /// The images to validate with: those of the folder's own part, else a share of the others.
+    /// The validation set: the folder's validation part, or a split of the training part.
     pub validation: FolderSet,
-    /// The images to test with, where the folder has a part for them next to one for validation.
+    /// The test set, if the folder has a test part in addition to a validation part.
     pub test: Option<FolderSet>,
     labels: Option<LabelsFound>,
     skipped: Vec<Skipped>,
@@ -90,7 +90,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Starts to open a folder.
+    /// Starts opening a folder.
     pub fn builder(path: impl Into<PathBuf>) -> FolderBuilder<'static> {
         FolderBuilder {
             path: path.into(),
@@ -106,35 +106,34 @@ impl Folder {
         }
     }
 
-    /// Where the labels are from and how they were understood, if they are not from sub-folders.
+    /// The label source and how it was resolved, if labels do not come from sub-folders.
     pub fn labels(&self) -> Option<&LabelsFound> {
         self.labels.as_ref()
     }
 
-    /// The names of the classes, sorted; a label is an index into them. Those of labels and values are in the order of the
-    /// columns of the table.
+    /// The names of the classes, sorted; a label is an index into them. The names of labels and values are in the order of
+    /// the table's columns.
     pub fn class_names(&self) -> &[String] {
         self.train.class_names()
     }
 
-    /// What could not be used, in the order of the names.
+    /// Files that could not be used, sorted by name.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
     }
 
-    /// Images that are there twice, to the byte.
+    /// Images that are exact copies of others.
     pub fn duplicates(&self) -> &[Duplicate] {
         &self.duplicates
     }
 
-    /// What a person should know before training, a sentence each: classes without images or with a single one,
-    /// images that are in two parts.
+    /// Notes to read before training, one sentence each: classes with a single image or none, images in two parts.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The images of each part and the classes, and what was skipped: `Found 1200 images belonging to 2 classes: 960
-    /// training, 240 validation; 3 files skipped.`
+    /// A summary of the parts, the classes, and skipped files: `Found 1200 images belonging to 2 classes: 960 training, 240
+    /// validation; 3 files skipped.`
     pub fn found(&self) -> String {
         let parts = [
             (Part::Train, Some(&self.train)),
@@ -153,7 +152,7 @@ impl Folder {
     }
 }
 
-/// Says how a folder is opened.
+/// A builder for opening a folder.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -189,56 +188,54 @@ pub struct FolderBuilder<'a> {
 }
 
 impl<'a> FolderBuilder<'a> {
-    /// Where the labels of the images are from, and which images belong together: a split or a fold never separates them.
+    /// Sets the source of labels and groups; splits and folds never separate a group.
     pub fn labels(self, source: &LabelSource) -> Self {
         Self { labels: source.clone(), ..self }
     }
 
-    /// Opens fold `fold[0]`, from 1, of a cross-validation with `fold[1]` folds, in place of a split by a share.
+    /// Opens fold `fold[0]`, counted from 1, of a cross-validation with `fold[1]` folds, instead of a random split.
     pub fn fold(self, fold: Option<[usize; 2]>) -> Self {
         Self { fold, ..self }
     }
 
-    /// Whether a file that cannot be used is an error rather than skipped.
+    /// Whether a file that cannot be used is an error, instead of being skipped.
     pub fn strict(self, strict: bool) -> Self {
         Self { strict, ..self }
     }
 
-    /// The share that validates where the folder has no part for it (0.2 by default), and the seed that
-    /// chooses the images.
+    /// Sets the validation fraction for a folder without a validation part (0.2 by default), and the seed of the split.
     pub fn split(self, validation: f64, seed: u64) -> Self {
         Self { validation, seed, ..self }
     }
 
-    /// What a file may cost.
+    /// Sets limits on files.
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Number of threads that read; by default all.
+    /// Sets the number of threads; all by default.
     pub fn cpu(self, cpu: Cpu) -> Self {
         Self { cpu: Some(cpu), ..self }
     }
 
-    /// Keeps the images in memory as this preprocessing wants them, up to this many bytes of pixels.
+    /// Keeps images in memory after the resizing of this preprocessing, up to this number of bytes.
     pub fn keep(self, preprocessing: &Preprocessing, bytes: u64) -> Self {
         Self { keep: Some((preprocessing.clone(), bytes)), ..self }
     }
 
-    /// Reports the files that are read, from one thread at a time; when it is stopped, the work ends with
-    /// [`Error::Interrupted`].
+    /// Reports the files that were read, from one thread at a time; a requested stop gives [`Error::Interrupted`].
     pub fn progress<'b>(self, progress: &'b mut (dyn Progress + Send)) -> FolderBuilder<'b> {
         let Self { path, labels, fold, strict, validation, seed, limits, cpu, keep, .. } = self;
         FolderBuilder { path, labels, fold, strict, validation, seed, limits, cpu, keep, progress: Some(progress) }
     }
 
-    /// Opens the folder of a classifier: two classes or more, and a part that validates.
+    /// Opens a folder for training a classifier: at least two classes, and a validation set.
     ///
     /// # Errors
-    /// [`Error::File`] when the folder is none, when there are not two classes with images, when a part has a class that
-    /// the training part lacks; [`Error::Argument`] when the share that validates is not below 1 or leaves nothing to
-    /// train on; [`Error::Interrupted`] when `progress` stops it; when strict, the error of the first file that cannot be
-    /// used.
+    /// [`Error::File`] when the path is not a folder, when there are fewer than two classes with images, or when a part has
+    /// a class that the training part lacks; [`Error::Argument`] when the validation fraction is not below 1 or leaves no
+    /// training images; [`Error::Interrupted`] when `progress` requests a stop; when strict, the error of the first file
+    /// that cannot be used.
     pub fn open(mut self) -> Result<Folder> {
         if let Some([fold, count]) = self.fold {
             let folds = self.open_folds(count)?;
@@ -248,7 +245,7 @@ impl<'a> FolderBuilder<'a> {
         let mut whole = self.whole()?;
         let mut others = std::mem::take(&mut whole.others).into_iter();
         let (train, validation, test) = match others.next() {
-            // `val` and `test`, or one of them, which then validates.
+            // `val` and `test`, or only one of them, which is then used for validation.
             Some((_, first)) => (whole.train.clone(), first, others.next().map(|(_, set)| set)),
             None => {
                 let (train, validation) = split(whole.train.clone(), self.validation, self.seed, &mut whole.notes)?;
@@ -258,13 +255,13 @@ impl<'a> FolderBuilder<'a> {
         whole.folder(train, validation, test)
     }
 
-    /// Opens a folder for cross-validation: as many pairs of training and validation images as there are folds, of which
-    /// each image validates in one. Groups stay whole, exact copies too where there are no groups, and classes or labels
-    /// are spread evenly; the seed chooses among the divisions that are.
+    /// Opens a folder for cross-validation: returns `count` pairs of training and validation sets; each image is in one
+    /// validation set. Groups stay together (without groups, exact copies do), and classes or labels are stratified; the
+    /// seed selects among even divisions.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Error::File`] when there are too few images or groups, or when the folder has a part that
-    /// validates.
+    /// As [`open`](Self::open); [`Error::File`] when there are too few images or groups, or when the folder has a
+    /// validation or test part.
     pub fn open_folds(mut self, count: usize) -> Result<Vec<Folder>> {
         let whole = self.whole()?;
         if let Some((part, set)) = whole.others.first() {
@@ -283,7 +280,7 @@ impl<'a> FolderBuilder<'a> {
         folds.into_iter().map(folder).collect()
     }
 
-    /// Reads all parts of the folder of a classifier, or of a table.
+    /// Reads all parts of a classifier's folder, or of a table.
     fn whole(&mut self) -> Result<Whole> {
         let mut notes = Vec::new();
         let (Layout { parts, mut skipped }, labels) = labels::find(&self.path, &self.labels, &self.limits, &mut notes)?;
@@ -291,7 +288,7 @@ impl<'a> FolderBuilder<'a> {
         let mut total = 0;
         for (part, found) in parts {
             if !found.classified && part == Part::Test {
-                // Competitions have test images whose classes nobody is to know.
+                // In competitions, the classes of test images are secret.
                 notes.push(format!("{}: its images are in no classes, so it is not used", found.path.display()));
                 continue;
             }
@@ -332,12 +329,13 @@ impl<'a> FolderBuilder<'a> {
         Ok(Whole { train, others, labels, skipped, notes })
     }
 
-    /// Opens a folder to look at: with classes or without, and any number of them. Where images lie next to the sub-folders,
-    /// all are without a class. Of a folder in parts it is the test part, else the validation part, else the training part. Files that cannot be used are returned too.
+    /// Opens a folder for display or prediction: with any number of classes, or without. If there are images next to the
+    /// sub-folders, all images are unlabeled. Of a folder with parts, the test part is opened, or else the validation part,
+    /// or else the training part. Files that cannot be used are also returned.
     ///
     /// # Errors
-    /// [`Error::File`] when the folder is none or holds no image; [`Error::Interrupted`] when `progress` stops it; when
-    /// strict, the error of the first file that cannot be used.
+    /// [`Error::File`] when the path is not a folder or has no image; [`Error::Interrupted`] when `progress` requests a
+    /// stop; when strict, the error of the first file that cannot be used.
     pub fn open_set(mut self) -> Result<(FolderSet, Vec<Skipped>)> {
         let (layout, _) = labels::find(&self.path, &self.labels, &self.limits, &mut Vec::new())?;
         let Layout { parts, mut skipped } = layout.including_strays();
@@ -354,19 +352,19 @@ impl<'a> FolderBuilder<'a> {
         Ok((set, skipped))
     }
 
-    /// Which parts the folder has; the training part alone where it is not in parts.
+    /// The parts of the folder; only the training part if it is not divided.
     ///
     /// # Errors
-    /// [`Error::File`] when the folder is none, [`Error::Io`] when it cannot be read.
+    /// [`Error::File`] when the path is not a folder, [`Error::Io`] when it cannot be read.
     pub fn parts(&self) -> Result<Vec<Part>> {
         let (layout, _) = labels::find(&self.path, &self.labels, &self.limits, &mut Vec::new())?;
         Ok(layout.parts.into_iter().map(|(part, _)| part).collect())
     }
 
-    /// As [`open_set`](Self::open_set), a part of a folder in parts, or the images of all its parts.
+    /// As [`open_set`](Self::open_set), for a given part, or for the images of all parts.
     ///
     /// # Errors
-    /// As [`open_set`](Self::open_set); [`Error::File`] when there is no such part.
+    /// As [`open_set`](Self::open_set); [`Error::File`] when the part does not exist.
     pub fn open_part(mut self, wanted: Option<Part>) -> Result<(FolderSet, Vec<Skipped>)> {
         let (Layout { parts, mut skipped }, _) = labels::find(&self.path, &self.labels, &self.limits, &mut Vec::new())?;
         let parts: Vec<_> = parts.into_iter().filter(|(part, _)| wanted.is_none_or(|wanted| wanted == *part)).collect();
@@ -421,11 +419,11 @@ impl<'a> FolderBuilder<'a> {
     }
 }
 
-/// What a folder holds, before it is split.
+/// The content of a folder, before it is split.
 #[derive(Clone)]
 struct Whole {
     train: FolderSet,
-    /// The other parts of a folder in parts.
+    /// The validation and test parts.
     others: Vec<(Part, FolderSet)>,
     labels: Option<LabelsFound>,
     skipped: Vec<Skipped>,
@@ -433,7 +431,7 @@ struct Whole {
 }
 
 impl Whole {
-    /// The folder in these parts, with what there is to say about them.
+    /// The folder with these parts, and notes about them.
     fn folder(self, train: FolderSet, validation: FolderSet, test: Option<FolderSet>) -> Result<Folder> {
         let Self { labels, skipped, mut notes, .. } = self;
         for (class, count) in train.counts().into_iter().enumerate() {
@@ -453,7 +451,7 @@ impl Whole {
     }
 }
 
-/// The training images without the classes that have none. Refuses what nothing can be learned from.
+/// The training images, without empty classes. Refuses sets that nothing can be learned from.
 fn usable(
     train: FolderSet,
     labels: Option<&LabelsFound>,
@@ -482,7 +480,7 @@ fn usable(
     Ok(train)
 }
 
-/// A part of a classifier's data without classes.
+/// The error for a part of a classifier's data without classes.
 fn unsorted(part: Part, found: &layout::FoundPart) -> Error {
     let files: Vec<PathBuf> = found.files.iter().map(|file| file.path.clone()).collect();
     let what = "has no sub-folders; expected one per class, two or more";
@@ -500,7 +498,7 @@ fn unsorted(part: Part, found: &layout::FoundPart) -> Error {
     }
 }
 
-/// The error of a part that has a class which the training part lacks, with what to do.
+/// The error for a part with a class that the training part lacks, with a suggested fix.
 fn explain_classes(problem: Error, part: Part, train: &Path) -> Error {
     let Error::File { path, problem } = problem else { return problem };
     let (name, train) = (part.name(), train.display());
@@ -512,7 +510,7 @@ fn explain_classes(problem: Error, part: Part, train: &Path) -> Error {
     )
 }
 
-/// Refuses a folder that there is nothing to classify in.
+/// Refuses a folder with fewer than two classes.
 fn at_least_two(train: &FolderSet, skipped: &[Skipped]) -> Result<()> {
     let only = match train.class_names() {
         [] => return Err(no_images(train.root(), skipped)),
@@ -537,7 +535,7 @@ fn at_least_two(train: &FolderSet, skipped: &[Skipped]) -> Result<()> {
     Err(Error::file(train.root(), problem))
 }
 
-/// Refuses images that are all copies of one, and notes classes that hold nothing but copies.
+/// Refuses images that are all copies of one, and notes classes that consist of copies.
 fn not_all_alike(train: &FolderSet, notes: &mut Vec<String>) -> Result<()> {
     let mut first = vec![None; train.class_names().len()];
     let mut alike = vec![true; first.len()];

@@ -8,23 +8,23 @@ use crate::data::{Dataset, Image, Limits, Preprocessing, TargetKind, Targets};
 use crate::nn::counted;
 use crate::{Cpu, Error, Result};
 
-/// An image file that has been decoded once.
+/// An image file that was decoded once.
 #[derive(Debug, Clone)]
 pub(super) struct ImageFile {
     pub(super) path: PathBuf,
     pub(super) label: usize,
-    /// Its labels or values, where it has no class.
+    /// Its labels or values; empty for a class.
     pub(super) row: Vec<f32>,
-    /// What it must not be separated from.
+    /// Its group, which a split must not separate.
     pub(super) group: Option<Arc<str>>,
-    /// The bytes of the file, and a digest of them.
+    /// The length of the file in bytes, and its digest.
     pub(super) len: u64,
     pub(super) digest: [u8; 16],
-    /// Its pixels as the network wants them, where there was room.
+    /// Its pixels at the network's input size, if kept in memory.
     pub(super) kept: Option<Arc<[u8]>>,
 }
 
-/// The images of a folder: class by class in the order of the names, or in the order of a table of labels.
+/// The images of a folder: by class in name order, or in the order of a label table.
 #[derive(Debug, Clone)]
 pub struct FolderSet {
     pub(super) root: PathBuf,
@@ -34,7 +34,7 @@ pub struct FolderSet {
     pub(super) kind: TargetKind,
     pub(super) limits: Limits,
     pub(super) cpu: Cpu,
-    /// What the pixels that were kept were prepared for.
+    /// The preprocessing that kept pixels were resized for.
     pub(super) kept: Option<Preprocessing>,
 }
 
@@ -44,8 +44,8 @@ impl FolderSet {
         &self.root
     }
 
-    /// Whether the images are labeled: in sub-folders for classes, or by a table or their names. Where they are not, all
-    /// images are of one class, which has the name of the folder.
+    /// Whether the images are labeled: by sub-folders, a table or their names. Otherwise, all images have one class, with
+    /// the name of the folder.
     pub fn is_classified(&self) -> bool {
         self.classified
     }
@@ -53,15 +53,15 @@ impl FolderSet {
     /// The file of an image.
     ///
     /// # Panics
-    /// When there is no such image.
+    /// When the index is out of range.
     pub fn path(&self, index: usize) -> &Path {
         &self.files[index].path
     }
 
-    /// What an image belongs to and must not be separated from, where that is known.
+    /// The group of an image, if known, which a split must not separate.
     ///
     /// # Panics
-    /// When there is no such image.
+    /// When the index is out of range.
     pub fn group(&self, index: usize) -> Option<&str> {
         self.files[index].group.as_deref()
     }
@@ -70,22 +70,22 @@ impl FolderSet {
         self.kind
     }
 
-    /// The MD5 digest of the file of an image.
+    /// The MD5 digest of an image file.
     ///
     /// # Panics
-    /// When there is no such image.
+    /// When the index is out of range.
     pub fn digest(&self, index: usize) -> [u8; 16] {
         self.files[index].digest
     }
 
-    /// The set without the pixels that were kept in memory, for when they are not needed any more.
+    /// Drops the pixels kept in memory.
     #[must_use]
     pub fn without_kept(mut self) -> Self {
         self.files.iter_mut().for_each(|file| file.kept = None);
         self
     }
 
-    /// How many images each class has, or each label; values have no counts.
+    /// The number of images of each class or label; empty for values.
     pub fn counts(&self) -> Vec<usize> {
         let names = self.class_names.len();
         match self.kind {
@@ -101,12 +101,12 @@ impl FolderSet {
         }
     }
 
-    /// The images and the classes, in Keras's words: `Found 6000 images belonging to 2 classes.`
+    /// A summary in Keras's words: `Found 6000 images belonging to 2 classes.`
     pub fn found(&self) -> String {
         self.found_of("image")
     }
 
-    /// As [`found`](Self::found), of a part of a folder: `Found 8 validation images belonging to 2 classes.`
+    /// As [`found`](Self::found), for a part of a folder: `Found 8 validation images belonging to 2 classes.`
     pub fn found_in(&self, part: Part) -> String {
         self.found_of(&format!("{} image", part.name()))
     }
@@ -119,7 +119,7 @@ impl FolderSet {
         format!("Found {images} {}.", self.targets_in_words())
     }
 
-    /// `belonging to 2 classes`, `with 3 labels`.
+    /// The targets as text: `belonging to 2 classes`, `with 3 labels`.
     pub(super) fn targets_in_words(&self) -> String {
         let count = self.class_names.len();
         match self.kind {
@@ -129,25 +129,25 @@ impl FolderSet {
         }
     }
 
-    /// How many images are in memory, prepared.
+    /// The number of images kept in memory.
     pub fn kept(&self) -> usize {
         self.files.iter().filter(|file| file.kept.is_some()).count()
     }
 
-    /// The images at some positions.
+    /// A subset of the images, by index.
     ///
     /// # Panics
-    /// When there is no such image.
+    /// When an index is out of range.
     #[must_use]
     pub fn take(&self, indices: &[usize]) -> Self {
         Self { files: indices.iter().map(|&index| self.files[index].clone()).collect(), ..self.clone_without_files() }
     }
 
-    /// The same images with the labels of other classes: those of a model. Classes are found by name; labels and values
+    /// Relabels the images for other class names, such as those of a model. Classes are matched by name; labels and values
     /// must be the same, in any order.
     ///
     /// # Errors
-    /// [`Error::File`] names the first class that is not among them.
+    /// [`Error::File`] names the first class without a match.
     pub fn with_classes(mut self, class_names: &[String]) -> Result<Self> {
         if self.kind != TargetKind::Classes {
             return self.with_columns(class_names);
@@ -167,7 +167,7 @@ impl FolderSet {
         Ok(self)
     }
 
-    /// The same images with labels or values in another order.
+    /// Reorders the columns of labels or values.
     fn with_columns(mut self, names: &[String]) -> Result<Self> {
         let column = |name: &String| self.class_names.iter().position(|known| known == name);
         let columns: Option<Vec<usize>> = names.iter().map(column).collect();
@@ -182,7 +182,7 @@ impl FolderSet {
         Ok(self)
     }
 
-    /// The images of two sets, with the classes of both, as a set of `root`.
+    /// Joins two sets, with the classes of both, as a set of `root`.
     pub(super) fn joined(self, other: Self, root: &Path) -> Result<Self> {
         let mut names = [&self.class_names[..], &other.class_names[..]].concat();
         names.sort();
@@ -193,7 +193,7 @@ impl FolderSet {
         Ok(all)
     }
 
-    /// The set without the classes that have no image, and the names of these.
+    /// The set without classes that have no image, and their names.
     pub(super) fn without_empty_classes(mut self) -> (Self, Vec<String>) {
         let counts = self.counts();
         let mut labels = Vec::with_capacity(counts.len());
@@ -207,13 +207,13 @@ impl FolderSet {
         (self, empty)
     }
 
-    /// The names of the classes that have no image.
+    /// The names of the classes without images.
     pub(super) fn missing_classes(&self) -> Vec<String> {
         let counts = self.counts();
         self.class_names.iter().zip(counts).filter(|(_, count)| *count == 0).map(|(name, _)| name.clone()).collect()
     }
 
-    /// The number of files that were read for this set: its own and those that were skipped.
+    /// The number of files read for this set, including skipped ones.
     pub(super) fn len_with<T>(&self, skipped: &[T]) -> usize {
         self.files.len() + skipped.len()
     }
@@ -283,7 +283,7 @@ impl Dataset for FolderSet {
         true
     }
 
-    /// Several images are decoded at once.
+    /// Decodes several images in parallel.
     fn fill_batch(
         &self,
         indices: &[usize],
@@ -301,7 +301,7 @@ impl Dataset for FolderSet {
             )));
         }
         labels.iter_mut().zip(indices).for_each(|(label, &index)| *label = self.label(index));
-        // Each item is locked once, by the one thread that fills it.
+        // Each item is locked once, by the thread that fills it.
         let items: Vec<_> =
             images.chunks_exact_mut(image_len.max(1)).map(|image| Mutex::new((image, Ok(())))).collect();
         self.cpu.parallel_for(items.len(), |_, item| {
@@ -309,7 +309,7 @@ impl Dataset for FolderSet {
             let (image, outcome) = &mut *item_mut;
             *outcome = self.fill(indices[item], preprocessing, image);
         });
-        // The error of the first image in the batch, whichever thread was first.
+        // The error of the first image in batch order, independent of the threads.
         items.into_iter().try_for_each(|item| item.into_inner().unwrap_or_else(PoisonError::into_inner).1)
     }
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use crate::files::{self, csv_field};
 use crate::{Error, Result};
 
-/// A file, or a folder, that was left out.
+/// A file or folder that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Why it cannot be used, in one line without the path.
+    /// The reason, in one line without the path.
     pub reason: String,
 }
 
@@ -25,7 +25,7 @@ impl Skipped {
             Error::File { problem, .. } => problem,
             Error::Io { action, source, .. } => format!("cannot {action}: {source}"),
             other => {
-                // The other kinds name the file in front.
+                // Other kinds start with the file name.
                 let text = other.to_string();
                 text.strip_prefix(&format!("{}: ", path.display())).map(str::to_owned).unwrap_or(text)
             }
@@ -38,7 +38,7 @@ pub(super) fn sort(skipped: &mut [Skipped]) {
     skipped.sort_by(|a, b| a.path.cmp(&b.path));
 }
 
-/// Writes a table of comma-separated values: `file,reason`.
+/// Writes skipped files as comma-separated values: `file,reason`.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be written.

@@ -1,4 +1,4 @@
-//! A part that validates, where a folder has none.
+//! Splitting off a validation set, for a folder without one.
 
 use super::set::FolderSet;
 use super::{duplicates, groups};
@@ -6,7 +6,8 @@ use crate::data::{Dataset, TargetKind, stratified_split};
 use crate::nn::counted;
 use crate::{Error, Result};
 
-/// Splits a set: groups stay whole; without groups each class gives the same share, and copies of an image go with it.
+/// Splits a set: groups stay together; without groups, the split is stratified by class, and copies of an image stay
+/// together.
 pub(super) fn split(
     set: FolderSet,
     fraction: f64,
@@ -43,7 +44,7 @@ pub(super) fn split(
     Ok((train, validation))
 }
 
-/// The parts of a cross-validation: each image validates once. Groups stay whole; without groups, copies of an image do.
+/// The folds of a cross-validation: each image is in one validation set. Groups stay together; without groups, copies do.
 pub(super) fn folds(set: &FolderSet, count: usize, seed: u64) -> Result<Vec<(FolderSet, FolderSet, Vec<String>)>> {
     let (groups, noun) = match groups::numbered(set) {
         Some(groups) => (groups, "group"),
@@ -82,7 +83,7 @@ fn of_part(set: &FolderSet, parts: &[usize], wanted: impl Fn(usize) -> bool) -> 
     set.take(&indices)
 }
 
-/// Notes classes and labels that one side lacks: groups that stay whole may take all of one with them.
+/// Notes classes and labels that are missing on one side: groups that stay together may contain all images of a class.
 fn note_absent(train: &FolderSet, validation: &FolderSet, notes: &mut Vec<String>) {
     let noun = if train.kind() == TargetKind::Labels { "label" } else { "class" };
     for (set, side) in [(train, "training"), (validation, "validation")] {
@@ -92,7 +93,7 @@ fn note_absent(train: &FolderSet, validation: &FolderSet, notes: &mut Vec<String
     }
 }
 
-/// Splits classes without groups.
+/// A stratified split of classes without groups.
 fn stratified(set: FolderSet, fraction: f64, seed: u64, notes: &mut Vec<String>) -> Result<(FolderSet, FolderSet)> {
     let classes = set.class_names().len();
     let parts = stratified_split(&set.labels(), classes, fraction, seed)?;

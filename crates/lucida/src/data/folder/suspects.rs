@@ -1,22 +1,22 @@
-//! Names of files that suggest groups which a split has torn.
+//! Detecting groups in file names that a random split has separated.
 //!
-//! Of recordings that are called `7_jackson_32`, a random split has each speaker on both sides, and a network that has
-//! learned the voices looks better than it is. What comes again and again at one place of the names, and is neither the
-//! class nor a running number, may be such a group. It is a suspicion: only the owner of the data knows.
+//! With recordings named like `7_jackson_32`, a random split puts each speaker on both sides, and a network that has
+//! learned the voices looks better than it is. A recurring value at a fixed position of the names, which is neither the
+//! class nor a counter, may be such a group. This is only a guess: only the owner of the data knows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::set::FolderSet;
 use crate::data::{Dataset, TargetKind};
 
-/// Too few images to see a habit in their names.
+/// The minimum number of images to detect a naming scheme.
 const FEW: usize = 12;
-/// Fewer different values are views (left and right) rather than groups.
+/// The minimum number of different values: fewer are views (left and right) rather than groups.
 const LEAST_VALUES: usize = 3;
-/// Groups that are named.
+/// The number of groups listed in a note.
 const NAMED: usize = 3;
 
-/// A name in words, and what separates them.
+/// A file name split into words, with their separators.
 struct Name {
     words: Vec<String>,
     separators: Vec<char>,
@@ -37,7 +37,7 @@ fn names(set: &FolderSet, validates: bool, found: &mut Vec<Name>) {
     }
 }
 
-/// A sentence for the place in the names that suggests torn groups, with a pattern that reads it.
+/// A note about the position in the names that suggests separated groups, with a pattern that extracts them.
 pub(super) fn note(train: &FolderSet, validation: &FolderSet) -> Option<String> {
     let mut all = Vec::with_capacity(train.len() + validation.len());
     names(train, false, &mut all);
@@ -48,7 +48,7 @@ pub(super) fn note(train: &FolderSet, validation: &FolderSet) -> Option<String> 
     }
     let classified = train.kind() == TargetKind::Classes;
     let places = (0..words).filter_map(|place| Some((place, torn(&all, place, classified)?)));
-    // A name is more likely that of somebody than a number.
+    // A name is more likely a person's than a number.
     let is_number = |place: usize| values_at(&all, place).iter().all(|value| value.chars().all(|c| c.is_ascii_digit()));
     let (place, groups) = places.min_by_key(|(place, _)| is_number(*place))?;
     let mut largest: Vec<(&str, usize)> = groups.iter().map(|(value, count)| (*value, *count)).collect();
@@ -67,7 +67,7 @@ pub(super) fn note(train: &FolderSet, validation: &FolderSet) -> Option<String> 
     ))
 }
 
-/// The pattern of a group at a place of the name.
+/// The pattern for a group at a position of the name.
 fn pattern(name: &Name, place: usize) -> String {
     let mut text = String::new();
     for at in 0..=place {
@@ -81,13 +81,13 @@ fn values_at(names: &[Name], place: usize) -> BTreeSet<&str> {
     names.iter().map(|name| name.words[place].as_str()).collect()
 }
 
-/// The values at a place that are on both sides, with their numbers of images, if they look like groups.
+/// The values at a position that occur on both sides, with their image counts, if they look like groups.
 fn torn(names: &[Name], place: usize, classified: bool) -> Option<BTreeMap<&str, usize>> {
     let values = values_at(names, place);
     let is_number = |value: &&str| value.trim_start_matches(char::is_alphabetic).chars().all(|c| c.is_ascii_digit());
     let prefixes: BTreeSet<&str> =
         values.iter().map(|value| value.trim_end_matches(|c: char| c.is_ascii_digit())).collect();
-    // What ends the name as a number counts the images: `_32`, `_frame32`.
+    // A number at the end of the name is a counter: `_32`, `_frame32`.
     let counts = place + 1 == names[0].words.len() && values.iter().all(is_number) && prefixes.len() == 1;
     if counts || values.len() < LEAST_VALUES || 2 * values.len() > names.len() || values.contains("") {
         return None;
@@ -100,7 +100,7 @@ fn torn(names: &[Name], place: usize, classified: bool) -> Option<BTreeMap<&str,
         *images.entry(value).or_insert(0) += 1;
         sides.entry(value).or_default()[usize::from(name.validates)] = true;
     }
-    // Each value in one class, and as many classes: the name of the class.
+    // A one-to-one correspondence with classes: this is the class name.
     let all: BTreeSet<usize> = classes.values().flatten().copied().collect();
     if classified && classes.values().all(|classes| classes.len() == 1) && all.len() == values.len() {
         return None;

@@ -6,14 +6,14 @@ use super::*;
 use crate::core::Step;
 use crate::data::{ColorMode, Dataset, Image};
 
-/// An image file of one color.
+/// Writes an image file of one color.
 fn put(folder: &Path, name: &str, color: [u8; 3]) {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     Image::filled(8, 6, &color).save_png(&path).unwrap();
 }
 
-/// `classes` folders `a`, `b`, ... of `count` images each, all different.
+/// Creates `classes` folders `a`, `b`, ... with `count` images each, all different.
 fn put_classes(folder: &Path, classes: u8, count: u8) {
     for class in 0..classes {
         for index in 0..count {
@@ -30,7 +30,7 @@ fn open(folder: &Path) -> Result<Folder> {
     Folder::builder(folder).split(0.25, 1).open()
 }
 
-/// The names of the files of a set, without the folder.
+/// The file names of a set, relative to the folder.
 fn names(set: &FolderSet, root: &Path) -> Vec<String> {
     let name = |index| set.path(index).strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
     (0..set.len()).map(name).collect()
@@ -52,7 +52,7 @@ fn classes_and_files_are_in_the_order_of_their_names() {
     {
         put(root.path(), name, [index as u8, 0, 0]);
     }
-    // Hidden files are none of the data set's.
+    // Hidden files do not belong to the data set.
     fs::write(root.path().join(".DS_Store"), "x").unwrap();
     fs::create_dir(root.path().join(".ipynb_checkpoints")).unwrap();
     let (set, skipped) = Folder::builder(root.path()).open_set().unwrap();
@@ -81,7 +81,7 @@ fn parts_are_recognized_by_their_names() {
         let found = folder.validation.found_in(Part::Validation);
         assert!(found.starts_with("Found 1 validation image belonging to "), "{found}");
         assert_eq!(names(&folder.validation, root.path()), [format!("{validation}/b/x.png")]);
-        // The label of `b` is that of the part to train on, which `a` comes before.
+        // The label of `b` is that in the training part, where it follows `a`.
         assert_eq!(folder.validation.labels(), [1]);
         assert_eq!(folder.test.as_ref().map(|test| test.labels()), test.map(|_| vec![0]));
         assert_eq!(
@@ -101,14 +101,14 @@ fn parts_are_recognized_by_their_names() {
                 "readme.txt: lies next to the parts, in no class"
             ]
         );
-        // To look at, it is the last part.
+        // For display, the last part is opened.
         let (set, _) = Folder::builder(root.path()).open_set().unwrap();
         assert_eq!(
             names(&set, root.path()),
             [format!("{}/x.png", test.map_or(format!("{validation}/b"), |t| format!("{t}/a")))]
         );
     }
-    // A class may be called `train`.
+    // A class may be named `train`.
     let root = temporary();
     put(root.path(), "train/1.png", [1, 0, 0]);
     put(root.path(), "bus/1.png", [2, 0, 0]);
@@ -184,7 +184,7 @@ fn what_is_no_image_is_skipped_and_named() {
     assert!(Folder::builder(root.path()).strict(true).open_set().is_err());
 }
 
-/// The photos of a holiday, some of them in a folder of their own: none is left out.
+/// Holiday photos, some of them in a sub-folder: no image is skipped.
 #[test]
 fn images_next_to_sub_folders_are_looked_at_without_classes() {
     let root = temporary();
@@ -227,12 +227,12 @@ fn folders_that_cannot_be_used_say_why() {
     assert!(unknown.contains("val/c: is not one of the 2 classes (a, b) of "), "{unknown}");
 }
 
-/// Layouts that people really have, each with what to do.
+/// Common layouts, each with a hint.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of folders")]
 fn layouts_of_other_programs_say_what_to_do() {
     let message = |path: &Path| open(path).unwrap_err().to_string();
-    // The images of Kaggle's cats and dogs: flat parts, which are not the classes `train` and `test`.
+    // The images of Kaggle's cats and dogs: flat parts `train` and `test`, which are not classes.
     let root = temporary();
     for index in 0..3 {
         put(root.path(), &format!("train/cat.{index}.png"), [index, 0, 0]);
@@ -245,13 +245,13 @@ fn layouts_of_other_programs_say_what_to_do() {
     fs::rename(root.path().join("test"), root.path().join("test1")).unwrap();
     assert!(message(root.path()).contains("for class in cat dog; do mkdir"));
     fs::rename(root.path().join("test1"), root.path().join("test")).unwrap();
-    // A flat folder of them, and one with a table.
+    // A flat folder of such images, and one with a table.
     assert!(message(&root.path().join("train")).contains("for class in cat dog"));
     fs::write(root.path().join("test/labels.csv"), "id,label\n0,cat\n1,dog\n").unwrap();
     let text = message(&root.path().join("test"));
     assert!(text.contains("labels.csv may say which: lucida train --labels '"), "{text}");
 
-    // ImageNet: sorted training images next to flat ones to validate with, and a flat test part, which nobody needs.
+    // ImageNet: sorted training images next to flat validation images, and a flat test part, which is not needed.
     let root = temporary();
     put_classes(&root.path().join("train"), 2, 4);
     put(root.path(), "test/1.png", [1, 2, 3]);
@@ -268,7 +268,7 @@ fn layouts_of_other_programs_say_what_to_do() {
         "{text}"
     );
 
-    // A folder around the folder, and classes within classes.
+    // A folder around the folder, and nested classes.
     let root = temporary();
     put_classes(&root.path().join("photos/animals"), 2, 2);
     let text = message(&root.path().join("photos"));
@@ -285,7 +285,7 @@ fn layouts_of_other_programs_say_what_to_do() {
         folder.notes()
     );
 
-    // Nothing but copies.
+    // Only copies of one image.
     let root = temporary();
     (0..6).for_each(|index| put(root.path(), &format!("{}/{index}.png", ["a", "b"][index % 2]), [1, 2, 3]));
     assert!(message(root.path()).contains("holds 6 copies of one image"), "{}", message(root.path()));
@@ -362,7 +362,7 @@ fn copies_are_found() {
     assert!(notes.contains("2 images that validate or test are exact copies of some in another part: "), "{notes}");
     assert!(notes.contains("1 image has an exact copy in another class: "), "{notes}");
 
-    // A split of our own never puts copies on both sides.
+    // A random split never separates copies.
     let root = temporary();
     put_classes(root.path(), 2, 10);
     (0..10).for_each(|index| put(root.path(), &format!("a/copy{index}.png"), [0, index, 7]));
@@ -408,7 +408,7 @@ fn kept_images_are_the_same_as_decoded_ones() {
         let expected = batch(&none, &preprocessing);
         assert_eq!(batch(&some, &preprocessing), expected);
         assert_eq!(batch(&all, &preprocessing), expected);
-        // Other numbers from the same pixels; other pixels are decoded anew.
+        // Another scaling uses the same kept pixels; another resizing decodes again.
         let mirrored = preprocessing.clone().with_fit(crate::data::Fit::Crop, crate::data::Filter::Bilinear);
         assert_eq!(batch(&all, &mirrored), batch(&none, &mirrored));
         assert_ne!(batch(&all, &mirrored), expected);
@@ -456,7 +456,7 @@ fn links_pipes_and_locked_folders() {
     assert!(one("a/self").contains("is a link that cannot be followed"), "{lines:?}");
     assert!(one("b/loop").contains("is a link") || one("b/loop").contains("loop"), "{lines:?}");
     assert!(one("b/pipe.png").ends_with("is a pipe, not a file"));
-    // The superuser reads it, and finds no image.
+    // Root can read the file, and finds no image.
     assert!(one("b/locked.png").contains("cannot read") || one("b/locked.png").contains("not an image"));
     assert!(lines.iter().any(|line| line.contains("(a loop)")), "{lines:?}");
     assert!(folder.train.len() < 40, "the loop was followed");

@@ -1,4 +1,4 @@
-//! All files below a folder, in the order of their names, whatever links there are.
+//! Listing all files below a folder, sorted by name, safe against link cycles.
 
 use std::ffi::OsStr;
 use std::fs::{self, FileType};
@@ -8,31 +8,32 @@ use std::path::{Path, PathBuf};
 use super::Skipped;
 use crate::{Error, Result};
 
-/// Folders inside folders that are followed; nobody sorts photos deeper.
+/// The maximum nesting of folders that are searched.
 const DEPTH: usize = 32;
 const LOOP: &str = "is a link to a folder that it lies in (a loop)";
 
-/// What is in one folder.
+/// The content of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// Sub-folders, sorted by name; links to folders are among them.
+    /// Sub-folders, sorted by name, including links to folders.
     pub(super) folders: Vec<PathBuf>,
-    /// Files, sorted by name; links to files are among them.
+    /// Files, sorted by name, including links to files.
     pub(super) files: Vec<PathBuf>,
 }
 
-/// Lists a folder. What is hidden is left out; what is neither file nor folder, or cannot be looked at, is skipped.
+/// Lists a folder. Hidden entries are ignored; entries that are neither files nor folders, or cannot be accessed, are
+/// skipped.
 pub(super) fn list(folder: &Path, skipped: &mut Vec<Skipped>) -> io::Result<Listing> {
     let mut names = fs::read_dir(folder)?.map(|entry| entry.map(|e| e.file_name())).collect::<io::Result<Vec<_>>>()?;
     names.retain(|name| !is_hidden(name));
     names.sort();
     let mut listing = Listing::default();
     for path in names.into_iter().map(|name| folder.join(name)) {
-        // Through links: a broken one is an error here.
+        // Follows links: a broken one is an error here.
         match fs::metadata(&path).map(|metadata| metadata.file_type()) {
             Ok(kind) if kind.is_dir() && leads_back(&path) => skipped.push(Skipped::new(path, LOOP)),
             Ok(kind) if kind.is_dir() => listing.folders.push(path),
-            // A pipe or a device would keep its reader waiting for ever.
+            // Reading a pipe or a device could block forever.
             Ok(kind) if kind.is_file() => listing.files.push(path),
             Ok(kind) => skipped.push(Skipped::new(path, format!("is {}, not a file", kind_of(kind)))),
             Err(error) => skipped.push(Skipped::new(path.clone(), unusable(&path, &error))),
@@ -41,7 +42,7 @@ pub(super) fn list(folder: &Path, skipped: &mut Vec<Skipped>) -> io::Result<List
     Ok(listing)
 }
 
-/// All files below a folder. A folder that cannot be read, or a link that leads back to a folder it lies in, is skipped.
+/// All files below a folder. A folder that cannot be read, or a link to one of its own parents, is skipped.
 pub(super) fn files_below(folder: &Path, skipped: &mut Vec<Skipped>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     descend(folder, &mut Vec::new(), &mut files, skipped);
@@ -53,7 +54,7 @@ fn descend(folder: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>, sk
         Ok(real) => real,
         Err(error) => return skipped.push(Skipped::new(folder, format!("cannot be read: {error}"))),
     };
-    // What holds a folder above would lead back to it.
+    // A folder that contains one of its parents is a cycle.
     if above.iter().any(|folder| folder.starts_with(&real)) {
         return skipped.push(Skipped::new(folder, LOOP));
     }
@@ -73,7 +74,7 @@ fn descend(folder: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>, sk
     }
 }
 
-/// Refuses what is not a folder that can be listed.
+/// Refuses a path that is not a readable folder.
 pub(super) fn check_folder(path: &Path) -> Result<()> {
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Ok(()),
@@ -83,7 +84,7 @@ pub(super) fn check_folder(path: &Path) -> Result<()> {
     }
 }
 
-/// Whether this is a link to a folder that it lies in.
+/// Whether a path is a link to one of its own parents.
 fn leads_back(path: &Path) -> bool {
     let lies_in = |target: PathBuf| {
         let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());

@@ -23,7 +23,7 @@ fn parsed(bytes: &[u8], content: Content) -> Result<Idx> {
     parse(bytes, Path::new("x.idx"), content, &Limits::default())
 }
 
-/// The message, which must be one line that begins with the file's name.
+/// The error message, which must be one line that starts with the file name.
 fn message(bytes: &[u8], content: Content) -> String {
     let message = parsed(bytes, content).unwrap_err().to_string();
     assert!(message.starts_with("x.idx: ") && !message.contains('\n'), "{message}");

@@ -3,7 +3,7 @@ use std::fs;
 use super::*;
 use crate::data::{Dataset, Preprocessing};
 
-/// The published set, next to the workspace; `None` (and said so) where it is not.
+/// The published set, next to the workspace; `None`, with a message, if it is missing.
 fn shared() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/mnist");
     if folder.is_dir() {
@@ -54,12 +54,12 @@ fn the_published_set_is_read() {
     assert_eq!((mnist.train.len(), test.len()), (60_000, 10_000));
     assert_eq!(first_labels(&mnist.train), [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
     assert_eq!(first_labels(&test), [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
-    // The counts of each digit in the test part, as its authors' and everyone's tables have them.
+    // The published counts of each digit in the test set.
     let labels = test.labels();
     let counts: Vec<usize> = (0..10).map(|digit| labels.iter().filter(|&&label| label == digit).count()).collect();
     assert_eq!(counts, [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
     assert_eq!(Mnist::test_only(&folder).unwrap(), test);
-    // The mean and the deviation of the training pixels, well known from every tutorial: 0.1307 and 0.3081.
+    // The well-known mean and standard deviation of the training pixels: 0.1307 and 0.3081.
     let mut image = vec![0.0; 784];
     let (mut sum, mut squares) = (0.0, 0.0);
     for index in 0..mnist.train.len() {

@@ -1,6 +1,6 @@
 //! Preprocessing by name: `unit`, `tf`, `caffe`, `torch`, `raw`, or a mean and a standard deviation.
 //!
-//! The names are those of Keras's `imagenet_utils.preprocess_input`, which are common for other networks too.
+//! The names are those of Keras's `imagenet_utils.preprocess_input`, which are also used for other networks.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,12 +9,12 @@ use super::{ColorMode, Filter, Fit, Preprocessing};
 use crate::nn::applications::{Architecture, PixelFormat};
 use crate::{Error, Result};
 
-/// The parts that a choice can have, for messages.
+/// The parts of a choice, for messages.
 const EXPECTED: &str =
     "unit, tf, caffe, torch, raw, or mean=..,std=..; then rgb, bgr, or gray, and stretch, crop, or pad, and digit";
 
 impl PixelFormat {
-    /// The format with this name, other than [`Digit`](Self::Digit).
+    /// The format with this name, except [`Digit`](Self::Digit).
     fn named(name: &str) -> Option<Self> {
         Some(match name {
             "unit" => Self::Unit,
@@ -30,7 +30,7 @@ impl PixelFormat {
     /// The preprocessing of images of `height` x `width` pixels for a network with one or three input channels.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no such format for this number of channels.
+    /// [`Error::Argument`] when the format does not support this number of channels.
     pub fn preprocessing(self, [height, width, channels]: [usize; 3]) -> Result<Preprocessing> {
         let color = Preprocessing::unit(height, width, ColorMode::Rgb);
         let format = match self {
@@ -46,7 +46,7 @@ impl PixelFormat {
     }
 }
 
-/// Networks of torchvision that were trained on images resized with cubic interpolation.
+/// Networks of torchvision that were trained with bicubic interpolation.
 const BICUBIC: [&str; 9] = [
     "efficientnet-b0-torch",
     "efficientnet-b1-torch",
@@ -60,7 +60,7 @@ const BICUBIC: [&str; 9] = [
 ];
 
 impl Architecture {
-    /// The preprocessing that the network was published with, for inputs of this height, width, and number of channels.
+    /// The published preprocessing of the network, for inputs of this height, width, and number of channels.
     ///
     /// # Errors
     /// As [`PixelFormat::preprocessing`].
@@ -72,12 +72,12 @@ impl Architecture {
     }
 }
 
-/// How to prepare images, as a user says it: `torch`, `unit,bgr`, `mean=0.5,std=0.5,crop`.
+/// Preprocessing options in text form: `torch`, `unit,bgr`, `mean=0.5,std=0.5,crop`.
 ///
-/// Parts are separated by commas: a [`PixelFormat`], or `mean` and `std` (one value, or one per channel in the order of the
-/// channels; of pixel values from 0 to 255 where one of them is above 1 or after `raw`, else of values from 0 to 1); the
-/// order of the channels (`rgb`, `bgr`, `gray`); what happens to images of another aspect ratio (`stretch`, `crop`, `pad`);
-/// `digit` for photos of digits, which are normalized as MNIST's are. What is not said stays as it is.
+/// Parts are separated by commas: a [`PixelFormat`], or `mean` and `std` (one value, or one per channel in channel order;
+/// for pixel values from 0 to 255 if one of them is above 1 or after `raw`, otherwise for values from 0 to 1); the channel
+/// order (`rgb`, `bgr`, `gray`); how other aspect ratios are fitted (`stretch`, `crop`, `pad`); `digit` for photos of
+/// digits, which are normalized as in MNIST. Parts that are not given remain unchanged.
 ///
 /// ```
 /// use lucida::data::{Fit, PreprocessingChoice};
@@ -104,7 +104,7 @@ impl FromStr for PreprocessingChoice {
 
     fn from_str(text: &str) -> Result<Self> {
         let mut choice = Self::default();
-        // Which list a number without a name belongs to: mean=1,2,3,std=4,5,6
+        // The list that a number without a name belongs to, as in mean=1,2,3,std=4,5,6.
         let mut list: Option<&str> = None;
         for part in text.split(',').map(str::trim) {
             let (name, value) = match part.split_once('=') {
@@ -166,7 +166,7 @@ impl PreprocessingChoice {
         Ok(())
     }
 
-    /// Changes a preprocessing to what was said.
+    /// Applies the choice to a preprocessing.
     ///
     /// # Errors
     /// [`Error::Argument`] when it does not fit the number of channels.
@@ -188,7 +188,7 @@ impl PreprocessingChoice {
                 )));
             }
             if color != changed.color {
-                // The constants of a known format follow their channels.
+                // The constants of a known format move with their channels.
                 changed.mean.reverse();
                 changed.std.reverse();
                 changed.color = color;
@@ -208,7 +208,7 @@ impl PreprocessingChoice {
         Ok(changed)
     }
 
-    /// What mean and standard deviation are of.
+    /// The divisor that mean and standard deviation refer to.
     fn divisor(&self) -> f32 {
         let of_bytes = self.mean.iter().any(|mean| mean.abs() > 1.0) || self.std.iter().any(|&std| std > 1.0);
         match self.format {
@@ -231,8 +231,8 @@ fn per_channel(values: &[f32], default: f32, channels: usize) -> Result<Vec<f32>
     }
 }
 
-/// `unit`, or `caffe,crop`: what [`PreprocessingChoice`] reads; [`Fit::Stretch`] and the usual order of channels go without
-/// saying.
+/// The text form that [`PreprocessingChoice`] parses: `unit`, or `caffe,crop`; [`Fit::Stretch`] and the default channel
+/// order are omitted.
 impl fmt::Display for Preprocessing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let channels = self.color.channels();
@@ -255,7 +255,7 @@ impl fmt::Display for Preprocessing {
         match known {
             Some((name, _)) => f.write_str(name)?,
             None => {
-                // In the unit in which it is read again: of bytes where a value is above 1.
+                // In the unit in which it is parsed: for bytes if a value is above 1.
                 let list = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
                 let unit = if self.divisor == 255.0 { "unit" } else { "raw" };
                 let factor = if self.divisor == 255.0 { 1.0 } else { self.divisor };
@@ -276,7 +276,7 @@ impl fmt::Display for Preprocessing {
 }
 
 impl Preprocessing {
-    /// One line for people: `224x224 RGB, values from 0 to 1`.
+    /// A one-line description: `224x224 RGB, values from 0 to 1`.
     pub fn describe(&self) -> String {
         let color = match self.color {
             ColorMode::Grayscale => "gray",
@@ -299,7 +299,7 @@ impl Preprocessing {
         format!("{}x{} {color}, {values}{fit}{digit}", self.height, self.width)
     }
 
-    /// What 0 and 255 become, the least and the greatest over the channels.
+    /// The range of the network's input: what 0 and 255 map to, minimum and maximum over the channels.
     pub fn range(&self) -> [f32; 2] {
         let value = |byte: f32| {
             let pairs = self.mean.iter().zip(&self.std);

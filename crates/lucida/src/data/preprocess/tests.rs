@@ -11,7 +11,7 @@ fn presets() -> [Preprocessing; 5] {
     ]
 }
 
-/// What becomes of one pixel, whatever the size.
+/// The preprocessed values of one pixel, independent of the size.
 fn pixel(preprocessing: &Preprocessing, rgb: [u8; 3]) -> Vec<f32> {
     let preprocessing = preprocessing.clone().with_size(1, 1);
     let mut out = vec![f32::NAN; preprocessing.color.channels()];
@@ -35,7 +35,7 @@ fn each_preset_computes_what_its_networks_were_trained_with() {
     assert_eq!(Preprocessing::mnist().output_shape(), [28, 28, 1]);
 }
 
-/// `tests/preprocessing/record.py` wrote the lines.
+/// The reference lines were written by `tests/preprocessing/record.py`.
 #[test]
 fn known_networks_are_given_what_keras_and_torchvision_give_them() {
     let lines = include_str!("../../../tests/preprocessing/networks.tsv").lines();
@@ -112,7 +112,7 @@ fn it_is_the_same_after_a_stay_in_a_file() {
         json,
         r#"{"height":28,"width":28,"colour":"grayscale","divisor":255.0,"mean":[0.0],"std":[1.0],"fit":"stretch","filter":"bilinear","digit":true}"#
     );
-    // A step that this version does not know must not be left out in silence.
+    // A step unknown to this version must not be silently ignored.
     assert!(serde_json::from_str::<Preprocessing>(&json.replace("digit", "equalise")).is_err());
 }
 

@@ -19,7 +19,7 @@ fn one_color_stays_that_color() {
 
 #[test]
 fn a_smaller_image_is_antialiased() {
-    // A fine chessboard becomes gray, where nearest picks one of its two colors.
+    // A fine checkerboard becomes gray, while nearest picks one of its two colors.
     let board = (0..64 * 64).map(|i| if (i % 64 + i / 64) % 2 == 0 { 0 } else { 255 }).collect();
     let board = Image::new(64, 64, 1, board).unwrap();
     for filter in FILTERS {
@@ -29,7 +29,7 @@ fn a_smaller_image_is_antialiased() {
     }
 }
 
-/// The triangle filter by its definition, for one row in one dimension.
+/// The triangle filter by its definition, in one dimension.
 fn bilinear(row: &[u8], to: usize) -> Vec<f64> {
     let scale = row.len() as f64 / to as f64;
     let support = scale.max(1.0);
@@ -77,7 +77,7 @@ fn proportions_are_kept_by_crop_and_pad() {
     let wide = ramp(200, 100);
     let stretched = wide.fit(50, 50, Fit::Stretch, Filter::Bilinear).unwrap();
     assert!(stretched.pixel(0, 0)[0] < 5 && stretched.pixel(49, 0)[0] > 250);
-    // The middle hundred columns of the ramp: a quarter to three quarters of the range.
+    // The middle hundred columns of the gradient: one quarter to three quarters of the range.
     let cropped = wide.fit(50, 50, Fit::Crop, Filter::Bilinear).unwrap();
     assert!((62..=67).contains(&cropped.pixel(0, 25)[0]), "{:?}", cropped.pixel(0, 25));
     assert!((188..=193).contains(&cropped.pixel(49, 25)[0]), "{:?}", cropped.pixel(49, 25));

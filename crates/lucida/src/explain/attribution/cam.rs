@@ -1,5 +1,5 @@
-//! Class activation maps: a weighted sum of the channels of a layer, what is negative dropped, brought to the size of the
-//! image. With `A_k` channel `k` of the layer's output, `S` the score of the class and `g_k = dS/dA_k`:
+//! Class activation maps: a weighted sum of a layer's channels, rectified and upsampled to the image size. With `A_k`
+//! channel `k` of the layer's output, `S` the score of the class and `g_k = dS/dA_k`:
 //!
 //! ```text
 //! Grad-CAM     relu(sum over k of mean(g_k) A_k)
@@ -8,8 +8,8 @@
 //! Score-CAM    relu(sum over k of w_k A_k), w_k = softmax over k of (S(the image seen through A_k) - S(baseline))
 //! ```
 //!
-//! In a network that ends in global average pooling and one dense layer, `mean(g_k)` is the dense layer's weight over the
-//! number of places: Grad-CAM is then the class activation map of Zhou et al. (2016), up to that number.
+//! In a network that ends in global average pooling and one dense layer, `mean(g_k)` is the dense layer's weight divided by
+//! the number of positions: up to that factor, Grad-CAM is then the class activation map of Zhou et al. (2016).
 
 use super::explainer::Explainer;
 use super::heat_map::RawAttribution;
@@ -19,7 +19,7 @@ use crate::nn::{Network, Plan};
 use crate::weights::Outputs;
 use crate::{Cpu, Error, Result};
 
-/// A forward pass, and a backward pass to a layer.
+/// A plan for a forward pass, and a backward pass to a layer.
 pub(super) struct CamPass {
     plan: Plan,
     layer: String,
@@ -27,9 +27,8 @@ pub(super) struct CamPass {
     shape: [usize; 3],
 }
 
-/// The layer that class activation maps are computed from when none is named: the last one whose output still has
-/// spatial extent, before pooling, dropout and flattening. It is the last convolution of VGG16 and the last concatenation of
-/// InceptionV3.
+/// The default layer of class activation maps: the last one whose output has spatial extent, before pooling, dropout and
+/// flattening. For example, the last convolution of VGG16 and the last concatenation of InceptionV3.
 ///
 /// ```
 /// use lucida::explain::default_layer;
@@ -65,10 +64,10 @@ pub fn default_layer(network: &Network) -> Result<&str> {
     )))
 }
 
-/// The layer of this name, or the [`default_layer`], and the height, width and channels of its output.
+/// The layer with this name, or the [`default_layer`], with the height, width and channels of its output.
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer, [`Error::Layer`] when its output has no spatial extent; as
+/// [`Error::Argument`] when the layer does not exist, [`Error::Layer`] when its output has no spatial extent; as
 /// [`default_layer`].
 pub fn spatial_layer<'a>(network: &'a Network, layer: Option<&str>) -> Result<(&'a str, [usize; 3])> {
     let layer = match layer {
@@ -97,7 +96,7 @@ impl CamPass {
 }
 
 impl Explainer<'_> {
-    /// Runs the image and keeps the layer's output and its gradient in the plan.
+    /// Runs the network on an image; the plan then holds the layer's output and its gradient.
     fn run_to_layer(&mut self, input: &[f32], readout: &Readout) -> Result<(&CamPass, f32)> {
         let Self { network, outputs, settings, cam, .. } = self;
         let cam = match cam {
@@ -133,8 +132,8 @@ impl Explainer<'_> {
         Ok(found)
     }
 
-    /// The image is seen through a channel: `x0 + A (x - x0)`, with the channel brought to the size of the image and to
-    /// values from 0 to 1, and the baseline `x0`. A channel of equal values shows nothing and counts for nothing.
+    /// Score-CAM. The image is masked by a channel: `x0 + A (x - x0)`, with the channel `A` upsampled to the image size and
+    /// scaled to 0..1, and the baseline `x0`. A constant channel gets weight 0.
     pub(super) fn score_cam(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let baseline = self.baseline(input);
         let [height, width, depth] = self.shape;
@@ -181,7 +180,7 @@ fn of_layer(cam: &CamPass, score: f32, map: Vec<f32>, image: [usize; 2]) -> RawA
     }
 }
 
-/// The sum of the channels, each as often as it counts; what is negative is dropped.
+/// The weighted sum of the channels, rectified.
 fn weighted(values: &[f32], weights: &[f32]) -> Vec<f32> {
     let place = |place: &[f32]| place.iter().zip(weights).map(|(a, w)| a * w).sum::<f32>().max(0.0);
     values.chunks_exact(weights.len()).map(place).collect()
@@ -192,8 +191,8 @@ fn mean_gradients(gradient: &[f32], channels: usize) -> Vec<f32> {
     (0..channels).map(|channel| gradient.iter().skip(channel).step_by(channels).sum::<f32>() / places).collect()
 }
 
-/// The weights of Grad-CAM++. The score is taken to be an exponential, so that its second and third derivatives are powers
-/// of the first (section 3.3 of the paper); the exponential itself is a common factor and left out.
+/// The weights of Grad-CAM++. The score is assumed to be an exponential, so that its second and third derivatives are
+/// powers of the first (section 3.3 of the paper); the exponential itself is a common factor and is omitted.
 fn area_weights(values: &[f32], gradient: &[f32], channels: usize) -> Vec<f32> {
     let of_channel = |channel: usize| {
         let pairs = || values.iter().zip(gradient).skip(channel).step_by(channels);
@@ -207,7 +206,7 @@ fn area_weights(values: &[f32], gradient: &[f32], channels: usize) -> Vec<f32> {
     (0..channels).map(of_channel).collect()
 }
 
-/// From 0 to 1, unless all values are equal.
+/// Scales values to 0..1; `None` if all values are equal.
 fn unit_range(mut values: Vec<f32>) -> Option<Vec<f32>> {
     let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
     let span = high - low;
@@ -218,7 +217,7 @@ fn unit_range(mut values: Vec<f32>) -> Option<Vec<f32>> {
     Some(values)
 }
 
-/// A map in another size, by linear interpolation between the middles of its places.
+/// Resizes a map by bilinear interpolation between pixel centers.
 pub(super) fn upsample(map: &[f32], [rows, columns]: [usize; 2], [height, width]: [usize; 2]) -> Vec<f32> {
     let taps = |from: usize, to: usize| -> Vec<(usize, usize, f32)> {
         (0..to)
@@ -253,7 +252,7 @@ mod tests {
         assert_eq!(upsample(&[0.0, 4.0], [1, 2], [2, 4]), [0.0, 1.0, 3.0, 4.0, 0.0, 1.0, 3.0, 4.0]);
         assert_eq!(upsample(&[1.0, 2.0, 3.0, 4.0], [2, 2], [2, 2]), [1.0, 2.0, 3.0, 4.0]);
         assert_eq!(upsample(&[7.0], [1, 1], [2, 3]), [7.0; 6]);
-        // A finer map is sampled.
+        // A larger map is sampled.
         assert_eq!(upsample(&[0.0, 1.0, 2.0, 3.0], [1, 4], [1, 2]), [0.5, 2.5]);
     }
 

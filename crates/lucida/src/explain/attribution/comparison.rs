@@ -1,4 +1,4 @@
-//! Attributions as images to look at: one next to its image, all on one sheet, and the strips of the sanity check.
+//! Attributions as images: overlays, comparison sheets, and the strips of the sanity check.
 
 use super::{Faithfulness, HeatMap, SanityCheck};
 use crate::Result;
@@ -12,33 +12,33 @@ const COLUMNS: usize = 5;
 /// Pixels between a map and its color scale.
 const SCALE_GAP: usize = 4;
 
-/// A map and how well it tells what the class depends on.
+/// An attribution map and its faithfulness.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explained {
     /// The map.
     pub map: HeatMap,
-    /// Its curves.
+    /// The deletion and insertion curves.
     pub faithfulness: Faithfulness,
 }
 
-/// The map over the image that it is about, as the network takes it (of [`Preprocessing::to_image`]). A small image is
-/// enlarged. A map that is the same everywhere is hatched.
+/// The map over its image, which is that of the network's input (see [`Preprocessing::to_image`]). A small image is
+/// enlarged. A constant map is hatched.
 ///
 /// # Errors
-/// [`Error::Argument`](crate::Error::Argument) when the map is of another size than the image.
+/// [`Error::Argument`](crate::Error::Argument) when the map and the image differ in size.
 ///
 /// [`Preprocessing::to_image`]: crate::data::Preprocessing::to_image
 pub fn overlay(image: &Image, map: &HeatMap) -> Result<Image> {
     drawn(image, map, HeatOverlay::zoom_for(image))
 }
 
-/// The color scale of an [`overlay`], as `count` colors; `None` for a map that is the same everywhere, which has no colors.
+/// The color scale of an [`overlay`], as `count` colors; `None` for a constant map.
 pub fn heat_scale(image: &Image, map: &HeatMap, count: usize) -> Option<HeatScale> {
     map.flat_reason().is_none().then(|| heat(image, map).scale_colors(count))
 }
 
 fn drawn(image: &Image, map: &HeatMap, zoom: usize) -> Result<Image> {
-    // Rendered in any case, for its checks.
+    // Rendered in any case, to validate the arguments.
     let rendered = heat(image, map).zoom(zoom).render()?;
     Ok(match map.flat_reason() {
         Some(_) => hatched(rendered.width(), rendered.height(), 1),
@@ -46,7 +46,7 @@ fn drawn(image: &Image, map: &HeatMap, zoom: usize) -> Result<Image> {
     })
 }
 
-/// The map and under it its color scale, if it has any values.
+/// The map with its color scale below, unless the map is constant.
 fn with_scale(image: &Image, map: &HeatMap, zoom: usize) -> Result<Image> {
     let drawn = drawn(image, map, zoom)?;
     let scale = heat(image, map).scale(drawn.width());
@@ -63,19 +63,19 @@ fn heat<'a>(image: &'a Image, map: &'a HeatMap) -> HeatOverlay<'a> {
     HeatOverlay::new(image, &map.values, heat).smooth(map.method.is_smooth())
 }
 
-/// One sheet: the image, and next to it each map with its name and its faithfulness. `class` says which class the maps
-/// are about, in the words of its reader: `7 (99.98 %)`.
+/// One sheet with the image and each map, captioned with its method and faithfulness. `class` describes the class of the
+/// maps: `7 (99.98 %)`.
 ///
 /// # Errors
 /// As [`overlay`].
 pub fn comparison(image: &Image, class: &str, explained: &[Explained]) -> Result<Image> {
-    // One map alone has room to be larger.
+    // A single map is enlarged further.
     let zoom = match HeatOverlay::zoom_for(image) {
         small if small > 1 && explained.len() == 1 => 2 * small,
         zoom => zoom,
     };
     let original = enlarged(image, zoom)?;
-    // As high as the maps with their scales, so that all are level.
+    // Padded to the height of the maps with their scales, so that all are aligned.
     let space = explained.first().map(|one| blank(&heat(image, &one.map).scale(original.width())));
     let original = stack(&[Some(original), space].into_iter().flatten().collect::<Vec<_>>(), SCALE_GAP, 0)?;
     let mut cells = vec![Cell::new(original).caption(format!("Image\n{class}"))];
@@ -101,12 +101,11 @@ pub fn comparison(image: &Image, class: &str, explained: &[Explained]) -> Result
     Grid::new(cells).columns(COLUMNS).margin(16).padding(20).title(title).render()
 }
 
-/// The strips of the sanity check: a row for each method, from the trained network to one of random weights, with the rank
-/// correlation and the structural similarity. What hardly changes although all weights are random is
-/// flagged.
+/// The strips of the sanity check: a row for each method, from the trained network to the fully randomized one, with the
+/// rank correlation and the structural similarity. A map that hardly changes although all weights are random is flagged.
 ///
 /// # Errors
-/// As [`overlay`]; [`Error::Argument`](crate::Error::Argument) when there is no check.
+/// As [`overlay`]; [`Error::Argument`](crate::Error::Argument) when `checks` is empty.
 pub fn sanity_strips(image: &Image, checks: &[SanityCheck]) -> Result<Image> {
     let zoom = HeatOverlay::zoom_for(image).div_ceil(2);
     let columns = checks.iter().map(|check| check.stages.len() + 1).max().unwrap_or(1);

@@ -1,4 +1,4 @@
-//! One network, asked again and again.
+//! Repeated attributions for one network.
 
 use super::cam::CamPass;
 use super::faithfulness::Faithfulness;
@@ -13,8 +13,8 @@ use crate::{Error, Result};
 
 /// Computes attributions of one model, for any number of images.
 ///
-/// The plans that the methods need are made at their first use and kept, so that memory does not grow with the number of
-/// images. An image is given as the network takes it: (height, width, channels), prepared by the model's
+/// Each method's plans are created on first use and reused, so that memory does not grow with the number of images. An
+/// image is passed as the network's input: `[height, width, channels]`, preprocessed by the model's
 /// [`Preprocessing`](crate::data::Preprocessing).
 ///
 /// ```
@@ -37,7 +37,7 @@ pub struct Explainer<'a> {
     pub(super) outputs: Outputs,
     pub(super) settings: ExplainConfig,
     pub(super) shape: [usize; 3],
-    /// A black pixel as the network takes it.
+    /// A black pixel after preprocessing.
     black: Vec<f32>,
     pub(super) scorer: Scorer<'a>,
     pub(super) gradients: Option<Gradients>,
@@ -48,11 +48,11 @@ pub struct Explainer<'a> {
 }
 
 impl<'a> Explainer<'a> {
-    /// Prepares attributions of a model.
+    /// Prepares attributions for a model.
     ///
     /// # Errors
-    /// As [`Outputs::of`]; [`Error::Unsupported`] when the network does not take one image; [`Error::Argument`] when a
-    /// setting cannot be used.
+    /// As [`Outputs::of`]; [`Error::Unsupported`] when the network's input is not a single image; [`Error::Argument`] when
+    /// a setting is invalid.
     pub fn new(model: &'a Model, settings: &ExplainConfig) -> Result<Self> {
         let black = match &model.preprocessing {
             Some(preprocessing) => {
@@ -65,7 +65,7 @@ impl<'a> Explainer<'a> {
         Self::of_network(&model.network, Outputs::of(model)?, black, settings)
     }
 
-    /// As [`Explainer::new`]; `black` is a black pixel as the network takes it, zeros when empty.
+    /// As [`Explainer::new`]; `black` is a black pixel after preprocessing, or empty for zeros.
     pub(super) fn of_network(
         network: &'a Network,
         outputs: Outputs,
@@ -95,23 +95,23 @@ impl<'a> Explainer<'a> {
         })
     }
 
-    /// Reports to `progress`, in [`Unit::Passes`](crate::core::Unit::Passes): the stage is the name of the method,
-    /// `deletion` or `insertion`. When it stops the work, that ends with [`Error::Interrupted`].
+    /// Reports to `progress`, in [`Unit::Passes`](crate::core::Unit::Passes), with the name of the method, `deletion` or
+    /// `insertion` as the stage. When it requests a stop, the result is [`Error::Interrupted`].
     #[must_use]
     pub fn progress(self, progress: impl Progress + 'a) -> Self {
         Self { passes: PassCounter { progress: Box::new(progress), stage: self.passes.stage }, ..self }
     }
 
-    /// What is explained: classes, labels, or values.
+    /// The outputs that are explained: classes, labels, or values.
     pub fn outputs(&self) -> &Outputs {
         &self.outputs
     }
 
-    /// The probability of each class or label, or the values.
+    /// The probability of each class or label; for a regression, the values.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `input` has not the length of the network's input; when the scores are not finite,
-    /// [`Error::Argument`] if the input is the cause, else [`Error::Unsupported`].
+    /// [`Error::Argument`] when the length of `input` is not that of the network's input. When the scores are not finite,
+    /// [`Error::Argument`] if the input is not finite either, else [`Error::Unsupported`].
     pub fn probabilities(&mut self, input: &[f32]) -> Result<Vec<f32>> {
         self.check_input(input)?;
         let Self { outputs, scorer, .. } = self;
@@ -126,7 +126,7 @@ impl<'a> Explainer<'a> {
         Ok(found)
     }
 
-    /// The most probable class or label and its probability; of values, the first.
+    /// The most probable class or label with its probability; for a regression, the first value.
     ///
     /// # Errors
     /// As [`Explainer::probabilities`].
@@ -136,7 +136,7 @@ impl<'a> Explainer<'a> {
         Ok((best, all[best]))
     }
 
-    /// How much each pixel counts for the score of a class.
+    /// Attributes the score of a class to the pixels.
     ///
     /// ```
     /// use lucida::explain::explain;
@@ -153,8 +153,8 @@ impl<'a> Explainer<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no such class, `input` has another length, or the layer that the settings name
-    /// does not exist or has no spatial extent; [`Error::Interrupted`] when the progress stopped it.
+    /// [`Error::Argument`] when the class does not exist, `input` has a wrong length, or the configured layer does not
+    /// exist or has no spatial extent; [`Error::Interrupted`] when the progress requested a stop.
     pub fn explain(&mut self, input: &[f32], class: usize, method: Method) -> Result<HeatMap> {
         self.check_input(input)?;
         let readout = Readout::of(&self.outputs, class)?;
@@ -175,7 +175,7 @@ impl<'a> Explainer<'a> {
         Ok(HeatMap { method, class, score, size, values, raw_shape, raw, completeness })
     }
 
-    /// How well a map tells which pixels the class depends on.
+    /// Measures how well a map identifies the pixels that the class depends on, by deletion and insertion.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -193,8 +193,8 @@ impl<'a> Explainer<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] as [`Explainer::explain`], or when the map is of another size; [`Error::Interrupted`] when the
-    /// progress stopped it.
+    /// [`Error::Argument`] as [`Explainer::explain`], or when the map's size differs; [`Error::Interrupted`] when the
+    /// progress requested a stop.
     pub fn faithfulness(&mut self, input: &[f32], map: &HeatMap) -> Result<Faithfulness> {
         self.check_input(input)?;
         if map.values.len() != self.shape[0] * self.shape[1] {
@@ -206,12 +206,12 @@ impl<'a> Explainer<'a> {
         self.curves(input, &readout, &map.values)
     }
 
-    /// A black pixel as the network takes it.
+    /// A black pixel after preprocessing.
     pub(super) fn black(&self) -> &[f32] {
         &self.black
     }
 
-    /// The image of the baseline, as the network takes it.
+    /// The baseline image, as network input.
     pub(super) fn baseline(&self, input: &[f32]) -> Vec<f32> {
         let channels = self.shape[2];
         let pixel: Vec<f32> = match self.settings.baseline {
@@ -240,7 +240,7 @@ impl<'a> Explainer<'a> {
     }
 }
 
-/// How much each pixel counts for the score of a class: [`Explainer`] in one call, for one image.
+/// Attributes the score of a class to the pixels: [`Explainer`] in one call, for a single image.
 ///
 /// # Errors
 /// As [`Explainer::new`] and [`Explainer::explain`].

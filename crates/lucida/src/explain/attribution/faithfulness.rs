@@ -1,46 +1,45 @@
-//! Whether a map tells which pixels the class depends on: deletion and insertion (Petsiuk, Das and Saenko, 2018, section
-//! 4.2).
+//! Faithfulness of a map by deletion and insertion (Petsiuk, Das and Saenko, 2018, section 4.2).
 //!
-//! The pixels are ordered by the map, the most important first. *Deletion* replaces them one after another by a
-//! constant color (that of the baseline, black by default) and watches the probability fall; *insertion* starts from a
-//! blurred image and puts the true pixels back. The area under each curve, over the part of the pixels from 0 to 1, is
-//! one number: a good map has a small deletion area and a large insertion area.
+//! The pixels are sorted by the map, most important first. *Deletion* successively replaces them with a constant color
+//! (that of the baseline, black by default) while the probability falls; *insertion* starts from a blurred image and
+//! restores the original pixels. The area under each curve, over the fraction of pixels from 0 to 1, is the metric: a good
+//! map has a small deletion area and a large insertion area.
 //!
-//! As in the authors' programs, the blur is a Gaussian of deviation 5 pixels, cut off after 5 pixels; for images of more
-//! than 224 pixels it grows with them. Pixels of equal importance come in random order, so that a map that is blank in parts
-//! gains nothing from where these lie.
+//! As in the authors' code, the blur is a Gaussian with a standard deviation of 5 pixels, truncated after 5 pixels; for
+//! images larger than 224 pixels it grows in proportion. Pixels of equal importance are shuffled, so that a partly constant
+//! map does not profit from their order.
 
 use super::explainer::Explainer;
 use super::passes::Readout;
 use crate::Result;
 use crate::core::{Purpose, Rng};
 
-/// The deviation of the blur in pixels, and how far it reaches, for images of up to [`SIDE`] pixels.
+/// The standard deviation of the blur and its reach in pixels, for images of up to [`SIDE`] pixels.
 const BLUR: f64 = 5.0;
 const SIDE: usize = 224;
 
-/// The probability of a class while pixels are deleted and inserted, the most important first.
+/// The probability of a class while pixels are deleted and inserted, most important first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Faithfulness {
-    /// The probability with equal steps of the pixels deleted: from none to all.
+    /// The probability after equal steps of deletion, from no pixels to all.
     pub deletion: Vec<f32>,
-    /// The probability with equal steps of the pixels inserted: from none to all.
+    /// The probability after equal steps of insertion, from no pixels to all.
     pub insertion: Vec<f32>,
 }
 
 impl Faithfulness {
-    /// The area under the curve of deletion, 0 to 1: the less, the better.
+    /// The area under the deletion curve, 0 to 1; lower is better.
     pub fn deletion_area(&self) -> f64 {
         area(&self.deletion)
     }
 
-    /// The area under the curve of insertion, 0 to 1: the more, the better.
+    /// The area under the insertion curve, 0 to 1; higher is better.
     pub fn insertion_area(&self) -> f64 {
         area(&self.insertion)
     }
 }
 
-/// The area under a curve of equal steps from 0 to 1, by the trapezoidal rule.
+/// The area under an evenly sampled curve over 0..1, by the trapezoidal rule.
 fn area(curve: &[f32]) -> f64 {
     let pairs = curve.windows(2).map(|pair| (f64::from(pair[0]) + f64::from(pair[1])) / 2.0);
     pairs.sum::<f64>() / (curve.len() - 1) as f64
@@ -59,7 +58,7 @@ impl Explainer<'_> {
         Ok(Faithfulness { deletion, insertion })
     }
 
-    /// The probability while pixels in this order go over from one image to another.
+    /// The probability while pixels change, in this order, from one image to another.
     fn curve(
         &mut self,
         readout: &Readout,
@@ -83,7 +82,7 @@ impl Explainer<'_> {
     }
 }
 
-/// The pixels, the most important first, equal ones in random order.
+/// The pixel indices, most important first, ties in random order.
 fn order(map: &[f32], seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..map.len()).collect();
     Rng::keyed(seed, Purpose::Ties, 0).shuffle(&mut order);
@@ -91,12 +90,12 @@ fn order(map: &[f32], seed: u64) -> Vec<usize> {
     order
 }
 
-/// The image blurred; at the border the part of the Gaussian that lies inside counts.
+/// Blurs an image; at the border, the Gaussian is renormalized over the part inside.
 fn blur(input: &[f32], [height, width, channels]: [usize; 3]) -> Vec<f32> {
     let deviation = BLUR * (height.max(width) as f64 / SIDE as f64).max(1.0);
     let reach = deviation.round() as usize;
     let weights: Vec<f64> = (0..=reach).map(|d| (-0.5 * (d as f64 / deviation).powi(2)).exp()).collect();
-    // Along an axis of `size` places that lie `stride` values apart.
+    // Along an axis of `size` positions with a stride of `stride` values.
     let along = |values: &[f32], size: usize, stride: usize| -> Vec<f32> {
         let one = |at: usize| {
             let place = at / stride % size;

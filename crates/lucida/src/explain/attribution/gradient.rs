@@ -1,4 +1,4 @@
-//! Attributions from gradients of the input. With `S` the score of the class and `x` the image:
+//! Attributions from gradients with respect to the input. With `S` the score of the class and `x` the image:
 //!
 //! ```text
 //! gradient              dS/dx
@@ -16,7 +16,8 @@ use crate::core::{Purpose, Rng};
 use crate::nn::BackwardRule;
 
 impl Explainer<'_> {
-    /// The gradients of `count` variations of an image that `fill` writes, told to `each` with the row of the last layer.
+    /// Computes the gradients for `count` variations of an image written by `fill`, and passes each to `each` with the row
+    /// of the last layer.
     pub(super) fn gradients(
         &mut self,
         readout: &Readout,
@@ -50,7 +51,8 @@ impl Explainer<'_> {
         Ok(RawAttribution::sums(score, self.shape, gradient, CompletenessCheck::None))
     }
 
-    /// The deviation of the noise is a part of the range of the image's values, as in the paper's figure 3.
+    /// SmoothGrad. The standard deviation of the noise is a fraction of the image's value range, as in figure 3 of the
+    /// paper.
     pub(super) fn smooth_grad(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let (seed, samples) = (self.settings.seed, self.settings.samples);
         let (low, high) = input.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &x| (l.min(x), h.max(x)));

@@ -1,8 +1,8 @@
-//! What an attribution says: a number for each pixel.
+//! The result of an attribution: a value for each pixel.
 
 use super::Method;
 
-/// How much each pixel of an image counts for the score of a class.
+/// The attribution of a class score to the pixels of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeatMap {
     /// How it was computed.
@@ -11,59 +11,59 @@ pub struct HeatMap {
     pub class: usize,
     /// The score of the class for the image: see [`ClassScore`](crate::explain::ClassScore).
     pub score: f32,
-    /// Height and width of the image as the network takes it.
+    /// Height and width of the network's input.
     pub size: [usize; 2],
-    /// One value a pixel, row by row: the higher, the stronger the evidence for the class. Of the methods that give a value for each
-    /// channel, it is the sum over the channels or, for those that show magnitudes, the largest magnitude.
+    /// One value per pixel, in row-major order: the higher, the stronger the evidence for the class. For methods with a
+    /// value per channel, the sum over the channels, or the largest magnitude for methods that show magnitudes.
     pub values: Vec<f32>,
-    /// The shape of `raw`: (height, width, channels), of the image or of a layer.
+    /// The shape of `raw`: `[height, width, channels]` of the image, or of a layer.
     pub raw_shape: [usize; 3],
-    /// The values as the method defines them: for each channel of the input, or for each place of a layer.
+    /// The values as defined by the method: for each channel of the input, or for each position of a layer.
     pub raw: Vec<f32>,
-    /// Further facts about it.
+    /// The completeness of the attribution.
     pub completeness: CompletenessCheck,
 }
 
-/// Facts about an attribution in addition to its map.
+/// How an attribution adds up, by method.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum CompletenessCheck {
-    /// Nothing.
+    /// Not applicable.
     None,
-    /// Integrated gradients: their sum, which should be the difference of the scores of the image and the baseline.
+    /// Integrated gradients: their sum should be the difference between the scores of the image and the baseline.
     Completeness {
         /// The sum of all values.
         sum: f64,
-        /// The score of the image less that of the baseline.
+        /// The score of the image minus that of the baseline.
         difference: f64,
-        /// The intervals of the integral.
+        /// The number of intervals of the integral.
         steps: usize,
     },
-    /// Relevance propagation: where the score went. What is missing was taken by the epsilon.
+    /// Relevance propagation: where the score went. The remainder is absorbed by epsilon.
     Conservation {
-        /// The score that was handed down.
+        /// The propagated score.
         score: f64,
-        /// What arrived at the pixels.
+        /// The relevance of the pixels.
         inputs: f64,
-        /// What biases, the shifts of batch normalizations and the halves that sigmoids start from took.
+        /// The relevance of biases, of the shifts of batch normalizations, and of the value 1/2 of sigmoids at zero.
         biases: f64,
     },
-    /// The layer that it was computed from.
+    /// The layer of a class activation map.
     Layer(String),
 }
 
-/// Relevance of which a larger part is lost or added was not handed down by the rules.
+/// The fraction of relevance that may be lost or added before the rules count as not applicable.
 const LOST: f64 = 0.25;
 
-/// Values that differ by less, relative to the largest, differ by rounding alone.
+/// Relative difference below which values differ only by rounding.
 const SAME: f32 = 1e-6;
 
 impl HeatMap {
-    /// Why a map shows nothing: it is zero everywhere, or the same. `None` for any other map.
+    /// Why a map is empty: it is zero everywhere, or constant. `None` for any other map.
     pub fn flat_reason(&self) -> Option<&'static str> {
         let (least, most) = self.values.iter().fold((f32::MAX, f32::MIN), |(l, m), &v| (l.min(v), m.max(v)));
         if least == 0.0 && most == 0.0 {
-            // Each method by itself: another one's map of the same score need not be zero.
+            // Worded for each method: another method's map for the same score need not be zero.
             return Some(match self.method {
                 Method::Gradient | Method::SmoothGrad => {
                     "the map is zero everywhere: the gradient of the class's score is zero at every pixel"
@@ -80,7 +80,7 @@ impl HeatMap {
 }
 
 impl CompletenessCheck {
-    /// How far sums that should be equal are apart, as a part of what they should be; `None` where there are none.
+    /// The relative error of a sum that should be conserved; `None` where not applicable.
     pub fn error(&self) -> Option<f64> {
         let apart =
             |got: f64, expected: f64| if got == expected { 0.0 } else { (got - expected).abs() / expected.abs() };
@@ -91,7 +91,7 @@ impl CompletenessCheck {
         }
     }
 
-    /// Why a relevance propagation cannot be relied on: much of the score is lost on its way, or was added.
+    /// Why a relevance propagation is unreliable: a large part of the score was lost or added.
     pub fn warning(&self) -> Option<String> {
         let Self::Conservation { score, inputs, biases } = *self else { return None };
         let largest = score.abs().max(inputs.abs()).max(biases.abs());
@@ -105,7 +105,7 @@ impl CompletenessCheck {
     }
 }
 
-/// What a method has found, before it is a map.
+/// The result of a method, before it becomes a [`HeatMap`].
 pub(super) struct RawAttribution {
     pub(super) score: f32,
     pub(super) raw_shape: [usize; 3],
@@ -115,14 +115,14 @@ pub(super) struct RawAttribution {
 }
 
 impl RawAttribution {
-    /// From a value for each channel of each pixel, where magnitudes count.
+    /// From a value for each channel of each pixel, reduced by the largest magnitude.
     pub(super) fn magnitudes(score: f32, raw_shape: [usize; 3], raw: Vec<f32>) -> Self {
         let largest = |pixel: &[f32]| pixel.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         let values = raw.chunks_exact(raw_shape[2]).map(largest).collect();
         Self { score, raw_shape, raw, values, completeness: CompletenessCheck::None }
     }
 
-    /// From a value for each channel of each pixel, where signs count.
+    /// From a value for each channel of each pixel, reduced by the sum.
     pub(super) fn sums(score: f32, raw_shape: [usize; 3], raw: Vec<f32>, completeness: CompletenessCheck) -> Self {
         let values = raw.chunks_exact(raw_shape[2]).map(|pixel| pixel.iter().sum()).collect();
         Self { score, raw_shape, raw, values, completeness }
@@ -137,7 +137,7 @@ mod tests {
     fn lost_relevance_is_a_warning() {
         let check = |score, inputs, biases| CompletenessCheck::Conservation { score, inputs, biases }.warning();
         assert_eq!(check(10.0, 9.0, 0.9), None);
-        // A small score between large parts that cancel is not lost.
+        // A small score that is the difference of large parts is not lost.
         assert_eq!(check(0.1, -4.9, 5.05), None);
         assert_eq!(check(0.0, 0.0, 0.0), None);
         assert!(check(10.0, 3.0, 0.5).unwrap().contains("not conserved: 3.0000 on pixels"));

@@ -5,10 +5,10 @@
 //! (x - x0) integral from 0 to 1 of dS/dx at x0 + a (x - x0), da
 //! ```
 //!
-//! The values sum to `S(x) - S(x0)`, and those of a part of the path to the difference of the scores at its ends: the error
-//! of each part is known. Most of it is near the baseline, where the network sees the first contrasts, so only the parts
-//! with the largest errors are halved (they are chosen as W. Dörfler, 1996, chooses the cells of a mesh). Of a network of
-//! ReLUs the gradient is constant in pieces: rules of a higher order than the trapezoidal one would gain nothing.
+//! The values sum to `S(x) - S(x0)`, and those of a segment of the path to the difference of the scores at its ends: the
+//! error of each segment is known. Most of it is near the baseline, where the first contrasts appear, so only the segments
+//! with the largest errors are halved (selected as in W. Dörfler's adaptive mesh refinement, 1996). In a network of ReLUs
+//! the gradient is piecewise constant, so rules of a higher order than the trapezoidal one would gain nothing.
 
 use std::rc::Rc;
 
@@ -18,21 +18,21 @@ use super::heat_map::RawAttribution;
 use super::passes::Readout;
 use crate::Result;
 
-/// The parts that the path begins with.
+/// The initial number of segments.
 const PARTS: usize = 32;
-/// No more gradients than these are computed, whether or not the sum is right.
+/// The maximum number of gradients to compute, even if the sum is not accurate.
 const MAX_GRADIENTS: usize = 2048;
-/// Right is: within this part of the difference of the scores.
+/// The tolerance, relative to the difference of the scores.
 const TOLERANCE: f64 = 2e-3;
-/// Or within this part of the sum of all magnitudes: where the scores hardly differ, a part of their difference is
-/// beyond the precision of 32-bit floats.
+/// The tolerance relative to the sum of all magnitudes: if the scores hardly differ, a fraction of their difference is
+/// below the precision of 32-bit floats.
 const FLOOR: f64 = 1e-6;
-/// The share of all errors that the parts to be halved have together.
+/// The fraction of the total error that the segments to be halved account for.
 const HALVED: f64 = 0.5;
-/// A part is done when its error is below this part of what all may have: its gradients need not be kept.
+/// A segment is finished when its error is below this fraction of the tolerance; its gradients can then be dropped.
 const NEGLIGIBLE: f64 = 1e-3;
 
-/// A point of the path, `a` of the way from the baseline to the image.
+/// A point on the path, at fraction `a` of the way from the baseline to the image.
 struct Point {
     a: f64,
     score: f32,
@@ -41,7 +41,7 @@ struct Point {
     slope: f64,
 }
 
-/// The part of the path between two points.
+/// A segment of the path between two points.
 struct Part {
     from: Rc<Point>,
     to: Rc<Point>,
@@ -52,13 +52,13 @@ impl Part {
         self.to.a - self.from.a
     }
 
-    /// By how much the integral by the trapezoidal rule is above the difference of the scores.
+    /// The integral by the trapezoidal rule minus the difference of the scores.
     fn error(&self) -> f64 {
         let rise = f64::from(self.to.score) - f64::from(self.from.score);
         0.5 * self.length() * (self.from.slope + self.to.slope) - rise
     }
 
-    /// Adds the integral of the gradient.
+    /// Adds the integral of the gradient to `sum`.
     fn add_to(&self, sum: &mut [f64]) {
         let half = 0.5 * self.length();
         for ((sum, &from), &to) in sum.iter_mut().zip(&self.from.gradient).zip(&self.to.gradient) {
@@ -83,7 +83,7 @@ impl Explainer<'_> {
         loop {
             let error = done_error + open.iter().map(Part::error).sum::<f64>();
             let halved = largest(&mut open, MAX_GRADIENTS - computed);
-            // No comparison with NaN is true: none of the parts of a broken network are to be halved.
+            // Comparisons with NaN are false: a network with NaN outputs ends the loop.
             if halved == 0 || error.abs() <= tolerance {
                 break;
             }
@@ -107,7 +107,7 @@ impl Explainer<'_> {
         Ok(RawAttribution::sums(last, self.shape, raw, account))
     }
 
-    /// Each part in two halves.
+    /// Halves each segment.
     fn halved(&mut self, baseline: &[f32], path: &[f64], parts: &[Part], readout: &Readout) -> Result<Vec<Part>> {
         let middles: Vec<f64> = parts.iter().map(|part| part.from.a + 0.5 * part.length()).collect();
         let middles = self.points(baseline, path, &middles, readout)?;
@@ -118,7 +118,7 @@ impl Explainer<'_> {
         Ok(parts.iter().zip(middles).flat_map(halves).collect())
     }
 
-    /// The points at these places of the path.
+    /// The points at these fractions of the path.
     fn points(&mut self, baseline: &[f32], path: &[f64], places: &[f64], readout: &Readout) -> Result<Vec<Rc<Point>>> {
         let mut points = Vec::with_capacity(places.len());
         let fill = |i: usize, to: &mut [f32]| {
@@ -134,7 +134,7 @@ impl Explainer<'_> {
     }
 }
 
-/// Sorts the parts with the largest errors to the front, and returns how many of them, at most `most`, are to be halved.
+/// Sorts the segments by error, largest first, and returns how many of them, at most `most`, to halve.
 fn largest(parts: &mut [Part], most: usize) -> usize {
     parts.sort_by(|a, b| b.error().abs().total_cmp(&a.error().abs()));
     let enough = HALVED * parts.iter().map(|part| part.error().abs()).sum::<f64>();
@@ -147,7 +147,7 @@ fn largest(parts: &mut [Part], most: usize) -> usize {
     parts.iter().take_while(below).count().min(most)
 }
 
-/// By how much the integral may be wrong.
+/// The permitted error of the integral.
 fn tolerance(parts: &[Part], path: &[f64], difference: f64) -> f64 {
     let mut sum = vec![0.0; path.len()];
     parts.iter().for_each(|part| part.add_to(&mut sum));

@@ -1,13 +1,13 @@
-//! Layer-wise relevance propagation (Bach et al., 2015) with the epsilon rule: the score is the relevance of the output, and
-//! each sum hands its relevance down to its terms in proportion:
+//! Layer-wise relevance propagation (Bach et al., 2015) with the epsilon rule: the score is the relevance of the output,
+//! and each sum distributes its relevance over its terms in proportion:
 //!
 //! ```text
 //! R_i = sum over j of x_i w_ij R_j / (z_j + epsilon sign z_j),   z_j = sum over i of x_i w_ij + b_j
 //! ```
 //!
-//! The pass itself is a gradient by [`BackwardRule::Relevance`]. A bias is a term as well: it takes `b_j R_j / z_j`, which
-//! the gradients of the biases under the same rule give; so is the 1/2 that a sigmoid starts from. What arrives at the
-//! pixels and what the biases took make the score again, but for what the epsilon took.
+//! The propagation is a backward pass with [`BackwardRule::Relevance`]. A bias is a term as well: it receives `b_j R_j /
+//! z_j`, which the gradient of the bias under the same rule yields; so is the value 1/2 of a sigmoid at zero. The relevance
+//! of the pixels and of the biases add up to the score, except for the part absorbed by epsilon.
 
 use std::borrow::Cow;
 
@@ -20,11 +20,11 @@ use crate::nn::{BackwardRule, Network, Node, Plan};
 use crate::weights::Outputs;
 use crate::{Cpu, Result};
 
-/// The pass that hands relevance down.
+/// A plan that propagates relevance.
 pub(super) struct RelevancePass<'a> {
     network: Cow<'a, Network>,
     plan: Plan,
-    /// For each layer whose gradient the plan keeps, what its output is when its input is zero: per channel.
+    /// For each layer whose gradient the plan keeps, its output at zero input, per channel.
     starts: Vec<Vec<f64>>,
 }
 
@@ -58,7 +58,7 @@ impl Explainer<'_> {
         let score = readout.score(plan.output(0));
         readout.score.write_gradient(plan.grad_output_mut(0));
         plan.backward(network);
-        // Gradients that are not there belong to activations after the score.
+        // A missing gradient belongs to an activation after the score.
         let of_start = |(index, start): (usize, &Vec<f64>)| -> f64 {
             let gradient = plan.gradient(index).unwrap_or_default();
             gradient.iter().zip(start.iter().cycle()).map(|(&g, start)| f64::from(g) * start).sum()
@@ -76,8 +76,8 @@ impl Explainer<'_> {
     }
 }
 
-/// What a layer without weights gives when its input is zero, per channel or for each value, where that is not zero: the 1/2
-/// of a sigmoid, the offset of a rescaling, a border.
+/// The output of a layer without weights at zero input, per channel or per value, if it is not zero: the 1/2 of a sigmoid,
+/// the offset of a rescaling, the value of a border.
 fn start(network: &Network, node: &Node) -> Option<Vec<f64>> {
     let channels = node.shape().channels();
     let start = match node.layer() {
@@ -86,13 +86,13 @@ fn start(network: &Network, node: &Node) -> Option<Vec<f64>> {
             let [height, width, _] = network.nodes()[node.inputs()[0]].shape().as_image()?;
             pad.border([height, width], channels)
         }
-        // A reciprocal or a logarithm has no value there.
+        // A reciprocal or a logarithm is not defined at zero.
         _ => vec![Some(node.activation().at_zero()).filter(|start| start.is_finite())?; channels],
     };
     start.iter().any(|&start| start != 0.0).then(|| start.into_iter().map(f64::from).collect())
 }
 
-/// The relevance of all biases: of a batch normalization, `y = f x + s`, it is that of the shift `s = beta - mean f` with
+/// The relevance of all biases. For a batch normalization, `y = f x + s`, it is that of the shift `s = beta - mean f` with
 /// `f = gamma / sqrt(variance + epsilon)`.
 fn taken_by_biases(network: &Network, gradients: &[Vec<f32>]) -> f64 {
     let dot = |values: &mut dyn Iterator<Item = f32>, gradient: &[f32]| -> f64 {
@@ -117,7 +117,7 @@ fn taken_by_biases(network: &Network, gradients: &[Vec<f32>]) -> f64 {
     network.nodes().iter().map(of_node).sum()
 }
 
-/// The network with a shift, of zero, in each batch normalization that has none: its mean shifts too.
+/// The network with a zero `beta` in each batch normalization that has none, because its mean is a shift, too.
 fn with_shifts(network: &Network) -> Result<Cow<'_, Network>> {
     let lacks = |layer: &Layer| matches!(layer, Layer::BatchNormalization(layer) if !layer.center);
     if !network.nodes().iter().any(|node| lacks(node.layer())) {

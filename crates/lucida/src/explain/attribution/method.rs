@@ -18,47 +18,44 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
-    /// How much each pixel could change the score: the magnitude of the gradient, the largest of its channels (Simonyan,
+    /// The magnitude of the gradient, maximum over channels: how strongly each pixel can change the score (Simonyan,
     /// Vedaldi and Zisserman, 2014, "Deep inside convolutional networks", section 3.1).
     Gradient,
-    /// The mean gradient of noisy copies of the image (Smilkov et al., 2017, "SmoothGrad: removing noise by adding
-    /// noise", equation in section 3), shown as the gradient is.
+    /// The mean gradient of noisy copies of the image (Smilkov et al., 2017, "SmoothGrad: removing noise by adding noise",
+    /// equation in section 3), reduced like the gradient.
     SmoothGrad,
-    /// The gradient times the input: the first-order part of the score (Shrikumar et al., 2016, "Not just a black box",
+    /// The gradient times the input: the first-order term of the score (Shrikumar et al., 2016, "Not just a black box",
     /// section 2).
     GradientXInput,
-    /// The backward pass of the gradient, with negative parts dropped at each ReLU (Springenberg et al., 2015,
-    /// "Striving for simplicity", figure 1), shown as the gradient is.
+    /// The backward pass of the gradient, with negative parts dropped at each ReLU (Springenberg et al., 2015, "Striving
+    /// for simplicity", figure 1), reduced like the gradient.
     GuidedBackprop,
-    /// The gradient integrated along the straight line from a baseline to the image, times their difference
-    /// (Sundararajan, Taly and Yan, 2017, "Axiomatic attribution for deep networks", equation 1): it sums to the
-    /// difference of the scores.
+    /// The gradient integrated along the straight line from a baseline to the image, times their difference (Sundararajan,
+    /// Taly and Yan, 2017, "Axiomatic attribution for deep networks", equation 1). The values sum to the difference of the
+    /// scores.
     IntegratedGradients,
-    /// The channels of a layer, each weighted by the mean of its gradient (Selvaraju et al., 2017, "Grad-CAM", equations 1
-    /// and 2).
+    /// A layer's channels weighted by their mean gradients (Selvaraju et al., 2017, "Grad-CAM", equations 1 and 2).
     GradCam,
-    /// As Grad-CAM, with weights that take the area of an object out (Chattopadhay et al., 2018, "Grad-CAM++", equations
-    /// 10 and 19).
+    /// As Grad-CAM, with weights that compensate for the area of an object (Chattopadhay et al., 2018, "Grad-CAM++",
+    /// equations 10 and 19).
     GradCamPlusPlus,
-    /// The channels of a layer, each place weighted by its own positive gradient (Jiang et al., 2021, "LayerCAM", equations
+    /// A layer's channels weighted at each position by their positive gradients (Jiang et al., 2021, "LayerCAM", equations
     /// 4 to 6).
     LayerCam,
-    /// The channels of a layer, each weighted by the score of the image seen through it (Wang et al., 2020, "Score-CAM",
-    /// algorithm 1).
+    /// A layer's channels weighted by the score of the image masked by them (Wang et al., 2020, "Score-CAM", algorithm 1).
     ScoreCam,
-    /// How much the score falls when a patch that covers the pixel is occluded (Zeiler and Fergus, 2014,
-    /// "Visualizing and understanding convolutional networks", section 4.2).
+    /// The mean drop of the score when a patch over the pixel is occluded (Zeiler and Fergus, 2014, "Visualizing and
+    /// understanding convolutional networks", section 4.2).
     Occlusion,
-    /// The mean probability over random masks that let the pixel through (Petsiuk, Das and Saenko, 2018, "RISE", equation
-    /// 6).
+    /// The mean probability over random masks that keep the pixel (Petsiuk, Das and Saenko, 2018, "RISE", equation 6).
     Rise,
     /// Layer-wise relevance propagation with the epsilon rule (Bach et al., 2015, "On pixel-wise explanations", equation
-    /// 58): the score, handed down layer by layer.
+    /// 58): the score, propagated back layer by layer.
     Lrp,
 }
 
 impl Method {
-    /// All methods, in the order of a comparison.
+    /// All methods, in the order of a comparison sheet.
     pub const ALL: [Self; 12] = [
         Self::Gradient,
         Self::SmoothGrad,
@@ -74,7 +71,7 @@ impl Method {
         Self::Lrp,
     ];
 
-    /// Its name on a command line and in a file: `grad-cam++`.
+    /// The name on a command line and in files: `grad-cam++`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gradient => "gradient",
@@ -92,7 +89,7 @@ impl Method {
         }
     }
 
-    /// Its name under an image: `Grad-CAM++`.
+    /// The name in captions: `Grad-CAM++`.
     pub fn title(self) -> &'static str {
         match self {
             Self::Gradient => "Gradient",
@@ -110,7 +107,7 @@ impl Method {
         }
     }
 
-    /// What its map says, in one line.
+    /// A one-line description of the map.
     pub fn description(self) -> &'static str {
         match self {
             Self::Gradient => "sensitivity of the score to each pixel",
@@ -128,17 +125,17 @@ impl Method {
         }
     }
 
-    /// Whether its map has a sign: positive values are evidence for the class, negative ones against it.
+    /// Whether the map is signed: positive values are evidence for the class, negative ones against it.
     pub fn is_signed(self) -> bool {
         matches!(self, Self::GradientXInput | Self::IntegratedGradients | Self::Occlusion | Self::Lrp)
     }
 
-    /// Whether it is computed from the output of a layer.
+    /// Whether the method uses the output of a layer.
     pub fn is_of_layer(self) -> bool {
         matches!(self, Self::GradCam | Self::GradCamPlusPlus | Self::LayerCam | Self::ScoreCam)
     }
 
-    /// Whether its map is coarser than the image, so that what lies between its points may be interpolated.
+    /// Whether the map is coarser than the image, and may be interpolated.
     pub fn is_smooth(self) -> bool {
         self.is_of_layer() || matches!(self, Self::Occlusion | Self::Rise)
     }
@@ -148,7 +145,7 @@ impl FromStr for Method {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        // The usual name of the map of absolute gradients (Simonyan et al., 2014).
+        // The usual name for the magnitude of the gradient (Simonyan et al., 2014).
         if matches!(name, "saliency" | "saliency-map") {
             return Ok(Self::Gradient);
         }

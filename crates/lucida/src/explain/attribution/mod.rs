@@ -1,7 +1,8 @@
-//! Which pixels a class owes its score to, by twelve methods, and how far to believe each.
+//! Attribution of class scores to pixels by twelve methods, and checks of their reliability.
 //!
-//! [`Explainer`] is the way in. Each method has its file: `gradient` with its smoothed, integrated and guided kin, `cam` for
-//! the class activation maps, `occlusion`, `rise`, `lrp`. [`Faithfulness`] and [`sanity_check`] judge them all alike.
+//! [`Explainer`] is the entry point. `gradient` has the gradient-based methods, with `integrated_gradients` apart, `cam`
+//! the class activation maps, followed by `occlusion`, `rise` and `lrp`. [`Faithfulness`] and [`sanity_check`] apply to all
+//! methods.
 
 mod cam;
 mod comparison;

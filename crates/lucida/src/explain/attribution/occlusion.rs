@@ -1,7 +1,7 @@
-//! Occlusion: a patch of the baseline is moved over the image, and the score drops where it covers what matters.
+//! Occlusion: a patch of the baseline slides over the image, and the score drops where it covers important pixels.
 //!
-//! The patches lie `stride` pixels apart, at most a patch, and one more ends at each border, so that every pixel is covered.
-//! A pixel's value is the mean drop over the patches that cover it.
+//! The patches are `stride` pixels apart, at most a patch size, and a final one is aligned with the border, so that every
+//! pixel is covered. A pixel's value is the mean drop over the patches that cover it.
 
 use super::CompletenessCheck;
 use super::explainer::Explainer;
@@ -28,7 +28,7 @@ impl Explainer<'_> {
                 to[from..end].copy_from_slice(&baseline[from..end]);
             }
         };
-        // The last image is the whole one.
+        // The last image is not occluded.
         let mut scores = vec![0.0; corners.len() + 1];
         scorer.run(scores.len(), passes, fill, |i, row| scores[i] = readout.score(row))?;
         let whole = scores.pop().unwrap_or(f32::NAN);
@@ -55,7 +55,7 @@ impl Explainer<'_> {
     }
 }
 
-/// Where patches of `patch` pixels begin over `size` pixels.
+/// The start positions of patches of `patch` pixels along `size` pixels.
 fn places(size: usize, patch: usize, stride: usize) -> Vec<usize> {
     let last = size - patch;
     (0..last).step_by(stride).chain([last]).collect()

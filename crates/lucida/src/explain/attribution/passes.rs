@@ -1,4 +1,4 @@
-//! Many passes of one network over variations of one image, in batches.
+//! Batched passes of a network over variations of an image.
 
 use crate::core::progress::{Progress, Step, Unit, report};
 use crate::explain::ClassScore;
@@ -6,31 +6,31 @@ use crate::nn::{Inference, Network, Plan, PlanBuilder};
 use crate::weights::Outputs;
 use crate::{Cpu, Result};
 
-/// The most values that the activations of a batch should take: 32 million, 128 MB.
+/// The maximum number of activation values in a batch: 32 million, 128 MB.
 const VALUES: usize = 1 << 25;
-/// The largest batch; more gain nothing.
+/// The maximum batch size; larger ones gain nothing.
 const BATCH: usize = 64;
 
-/// Reports passes of the stage at hand.
+/// Reports the passes of the current stage.
 pub(super) struct PassCounter<'a> {
     pub(super) progress: Box<dyn Progress + 'a>,
-    /// What is computed: the name of a method, `deletion`, `insertion`.
+    /// The current stage: the name of a method, `deletion` or `insertion`.
     pub(super) stage: &'static str,
 }
 
 impl PassCounter<'_> {
-    /// Reports to nobody.
+    /// Without reports.
     pub(super) fn silent() -> Self {
         Self { progress: Box::new(()), stage: "" }
     }
 
-    /// `done` of `total` passes, as far as is known.
+    /// Reports `done` of `total` passes; `total` may be an estimate.
     pub(super) fn report(&mut self, done: usize, total: usize) -> Result<()> {
         report(&mut *self.progress, &Step::new(Unit::Passes, done, total).stage(self.stage))
     }
 }
 
-/// How the score and the probability of a class are read from the scores of all.
+/// Reads the score and the probability of a class from the outputs of the network.
 #[derive(Debug, Clone)]
 pub(super) struct Readout {
     pub(super) score: ClassScore,
@@ -48,13 +48,13 @@ impl Readout {
         self.score.read(row).next().unwrap_or(f32::NAN)
     }
 
-    /// The probability of the class for one sample; of a number, itself.
+    /// The probability of the class for one sample; for a regression, the value itself.
     pub(super) fn probability(&self, row: &[f32]) -> f32 {
         self.outputs.of_scores(row)[self.class]
     }
 }
 
-/// Forward passes: from many images to the values before the last activation.
+/// Batched forward passes, to the values before the last activation.
 pub(super) struct Scorer<'a> {
     inference: Inference<'a>,
 }
@@ -66,7 +66,7 @@ impl<'a> Scorer<'a> {
         Ok(Self { inference: Inference::new(plan)? })
     }
 
-    /// Runs `count` images: `fill` writes number `i`, `each` gets what the network says about it.
+    /// Runs `count` images: `fill` writes image `i`, and `each` receives its outputs.
     pub(super) fn run(
         &mut self,
         count: usize,
@@ -91,17 +91,17 @@ impl<'a> Scorer<'a> {
     }
 }
 
-/// Forward and backward passes: from many images to the gradients of a score.
+/// Batched forward and backward passes, to the gradients of a score.
 pub(super) struct Gradients {
     plan: Plan,
     units: usize,
 }
 
-/// What a [`Gradients`] says about one image.
+/// The result of [`Gradients`] for one image.
 pub(super) struct Slope<'a> {
     /// The values before the last activation.
     pub(super) row: &'a [f32],
-    /// The gradient of the score.
+    /// The gradient of the score with respect to the input.
     pub(super) gradient: &'a [f32],
 }
 
@@ -112,8 +112,8 @@ impl Gradients {
         Ok(Self { plan, units: outputs.units() })
     }
 
-    /// Runs `count` images, which are number `offset` and on of `total`: `fill` writes number `i`, from 0, `each` gets
-    /// its gradient.
+    /// Runs `count` images, starting at `offset` of `total` in the progress: `fill` writes image `i`, counted from 0, and
+    /// `each` receives its gradient.
     pub(super) fn run(
         &mut self,
         network: &Network,
@@ -144,13 +144,13 @@ impl Gradients {
     }
 }
 
-/// A plan that goes back from the score of a class: its value is output 0, its gradient seed 0.
+/// A plan whose output 0 is the score of a class, and whose backward pass starts from the same tensor.
 pub(super) fn plan_back<'a>(network: &'a Network, outputs: &Outputs, cpu: Cpu, batch: usize) -> PlanBuilder<'a> {
     let point = outputs.score_point();
     Plan::builder(network).cpu(cpu).batch_size(batch).exact(true).output(point.clone()).grad_output_at(point)
 }
 
-/// As many samples as fit, of `values` values each.
+/// The number of samples of `values` values each that fit in a batch.
 fn batch(values: usize) -> usize {
     (VALUES / values.max(1)).clamp(1, BATCH)
 }

@@ -1,16 +1,16 @@
-//! RISE (Petsiuk, Das and Saenko, 2018): the network sees the image through random masks, and a pixel's value is the mean
-//! probability over the masks that let it through:
+//! RISE (Petsiuk, Das and Saenko, 2018): the network runs on randomly masked images, and a pixel's value is the mean
+//! probability over the masks that keep it:
 //!
 //! ```text
 //! value = sum over n of P(image seen through M_n) M_n / sum over n of M_n
 //! ```
 //!
-//! The paper divides by `N E[M]` (equation 6), which is the same for many masks. For few, the sum of the masks that were
-//! drawn takes the chance out of how often a pixel was seen: where the probability is nearly the same through all masks,
-//! that chance would be all there is to see.
+//! The paper divides by `N E[M]` (equation 6), which converges to the same. With few masks, dividing by the actual sum
+//! corrects for how often each pixel was kept: if the probability is nearly the same for all masks, that sampling noise
+//! would dominate the map.
 //!
-//! A mask is a grid of cells, each open with probability 1/2, interpolated to the size of the image and shifted by a
-//! random part of a cell (section 3.2 of the paper). What a mask hides is the baseline.
+//! A mask is a grid of cells, each kept with probability 1/2, interpolated to the image size and shifted by a random
+//! fraction of a cell (section 3.2 of the paper). Masked pixels are replaced by the baseline.
 
 use super::CompletenessCheck;
 use super::explainer::Explainer;
@@ -19,7 +19,7 @@ use super::passes::Readout;
 use crate::Result;
 use crate::core::{Purpose, Rng};
 
-/// The part of the cells that is open.
+/// The probability that a cell is kept.
 const OPEN: f64 = 0.5;
 
 impl Explainer<'_> {
@@ -28,7 +28,7 @@ impl Explainer<'_> {
         let Self { settings, scorer, passes, shape, .. } = self;
         let [height, width, channels] = *shape;
         let (masks, cells) = (settings.masks, settings.cells);
-        // A mask is drawn twice, to be applied and to be added: it is cheaper to draw than to keep.
+        // Each mask is generated twice, for masking and for summing, because that is cheaper than storing it.
         let draw = |i: usize, mask: &mut [f32]| {
             let mut rng = Rng::keyed(settings.seed, Purpose::Masks, i);
             draw(mask, [height, width], cells.min(height).min(width), &mut rng);
@@ -48,7 +48,7 @@ impl Explainer<'_> {
                 to.iter_mut().zip(hidden).for_each(|(to, hidden)| *to = hidden + share * (*to - hidden));
             }
         };
-        // The last image is seen through no mask.
+        // The last image is not masked.
         scorer.run(masks + 1, passes, fill, |i, row| {
             if i == masks {
                 score = readout.score(row);
@@ -61,7 +61,7 @@ impl Explainer<'_> {
                 *seen += f64::from(share);
             }
         })?;
-        // A pixel that no mask has shown, of very few masks, has no value of its own.
+        // With very few masks, a pixel may never be kept; its value is then zero.
         let mean = |(sum, &seen): (&f64, &f64)| if seen > 0.0 { (sum / seen) as f32 } else { 0.0 };
         let values: Vec<f32> = sum.iter().zip(&seen).map(mean).collect();
         let raw_shape = [height, width, 1];
@@ -69,9 +69,9 @@ impl Explainer<'_> {
     }
 }
 
-/// A mask of values from 0 (hidden) to 1 (seen).
+/// Draws a mask with values from 0 (masked) to 1 (kept).
 fn draw(mask: &mut [f32], [height, width]: [usize; 2], cells: usize, rng: &mut Rng) {
-    // One more cell than fit, for the shift.
+    // One additional cell for the shift.
     let grid: Vec<f32> = (0..(cells + 1) * (cells + 1)).map(|_| f32::from(rng.uniform() < OPEN)).collect();
     let mut taps = |size: usize| -> Vec<(usize, f32)> {
         let shift = rng.uniform() as f32;
@@ -108,7 +108,7 @@ mod tests {
             assert!(mask.iter().all(|value| (0.0..=1.0).contains(value)));
             sum.iter_mut().zip(&mask).for_each(|(sum, value)| *sum += value);
         }
-        // The deviation of a mean is at most 0.008.
+        // The standard deviation of a mean is at most 0.008.
         assert!(sum.iter().all(|sum| (sum / 4000.0 - 0.5).abs() < 0.035), "{sum:?}");
     }
 }

@@ -1,12 +1,12 @@
 //! The sanity check of Adebayo et al. (2018, "Sanity checks for saliency maps", section 3): cascading randomization.
 //!
-//! The weights are replaced by those of an untrained network, layer by layer from the top; a map that depends on what the
-//! network has learned has to change. One that hardly does shows the image, not the network: guided backprop is the
-//! paper's example.
+//! The weights are replaced by those of an untrained network, layer by layer from the top. A map that depends on what the
+//! network has learned must change. One that hardly does shows the image rather than the network, as the paper found for
+//! guided backpropagation.
 //!
-//! How much a map has changed is told by Spearman's rank correlation with the original, of the values and of their
-//! magnitudes, and by the structural similarity of the magnitudes brought to values from 0 to 1. Where much of an image is
-//! blank, these stay above zero for methods that multiply by the input, whatever the network.
+//! The change of a map is measured by Spearman's rank correlation with the original, of the values and of their magnitudes,
+//! and by the structural similarity of the magnitudes scaled to 0..1. If much of an image is blank, these stay above zero
+//! for methods that multiply by the input, whatever the network.
 
 use super::explainer::Explainer;
 use super::similarity::{rank_correlation, structural_similarity};
@@ -16,41 +16,41 @@ use crate::core::{Progress, Step};
 use crate::nn::Network;
 use crate::weights::Model;
 
-/// What became of the map of one method while the network was randomized.
+/// The maps of one method while the network is randomized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SanityCheck {
     /// The map of the trained network.
     pub original: HeatMap,
-    /// The maps of the randomized networks, from the top layer alone to all.
+    /// The maps of the randomized networks, from only the top layer to all layers.
     pub stages: Vec<SanityStage>,
 }
 
 /// One step of the cascade.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SanityStage {
-    /// The lowest layer that was randomized; so are all that come after it.
+    /// The lowest randomized layer; all layers above it are randomized, too.
     pub layer: String,
     /// The map.
     pub map: HeatMap,
     /// Spearman's rank correlation of the map with the original.
     pub rank_correlation: f64,
-    /// The same of their magnitudes.
+    /// The rank correlation of the magnitudes.
     pub rank_correlation_of_magnitudes: f64,
-    /// The structural similarity of their magnitudes.
+    /// The structural similarity of the magnitudes.
     pub structural_similarity: f64,
 }
 
 impl SanityCheck {
-    /// Whether the map of the wholly randomized network is still much like the original one: both the rank correlation and
-    /// the structural similarity are above one half.
+    /// Whether the map of the fully randomized network is still similar to the original: both the rank correlation and the
+    /// structural similarity are above one half.
     pub fn is_suspicious(&self) -> bool {
         let alike = |stage: &SanityStage| stage.rank_correlation.min(stage.structural_similarity) > 0.5;
         self.stages.last().is_some_and(alike)
     }
 }
 
-/// Checks methods on one image and class. A network of more layers with weights than `settings.stages` is randomized several
-/// layers at a time.
+/// Checks methods for one image and class. If the network has more weighted layers than `settings.stages`, several layers
+/// are randomized at a time.
 ///
 /// ```
 /// use lucida::explain::sanity_check;
@@ -96,7 +96,7 @@ pub fn sanity_check(
     Ok(checks)
 }
 
-/// The layers with weights from the top, in at most `groups` groups of nearly equal size.
+/// The layers with weights, from the top, in at most `groups` groups of nearly equal size.
 fn cascade(network: &Network, groups: usize) -> Vec<Vec<usize>> {
     let layers: Vec<usize> =
         (0..network.nodes().len()).rev().filter(|&node| !network.nodes()[node].own_weights().is_empty()).collect();
@@ -105,7 +105,7 @@ fn cascade(network: &Network, groups: usize) -> Vec<Vec<usize>> {
     (0..groups).map(|group| layers[bound(group)..bound(group + 1)].to_vec()).filter(|group| !group.is_empty()).collect()
 }
 
-/// Gives a layer the weights of an untrained one.
+/// Replaces the weights of a layer with untrained ones.
 fn randomise(network: &mut Network, node: usize, seed: u64) {
     let node = &network.nodes()[node];
     let inputs: Vec<_> = node.inputs().iter().map(|&input| network.nodes()[input].shape().clone()).collect();
@@ -127,7 +127,7 @@ fn compare(original: &HeatMap, map: HeatMap, layer: String) -> SanityStage {
     }
 }
 
-/// From the least value to the greatest as 0 to 1.
+/// Scales values to 0..1.
 fn unit(mut values: Vec<f32>) -> Vec<f32> {
     let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
     let span = if high > low { high - low } else { 1.0 };

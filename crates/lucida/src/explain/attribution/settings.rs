@@ -1,14 +1,14 @@
-//! How attributions are computed, where there is a choice.
+//! Configuration of the attribution methods.
 
 use std::str::FromStr;
 
 use crate::{Cpu, Error, Result};
 
-/// What an image is compared with: the start of integrated gradients, and what takes the place of pixels that are
-/// replaced (occlusion, RISE, Score-CAM, deletion).
+/// The reference image: the start of integrated gradients, and the replacement of masked pixels (occlusion, RISE,
+/// Score-CAM, deletion).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Baseline {
-    /// A black image, as the network takes it.
+    /// A black image, preprocessed.
     #[default]
     Black,
     /// The mean color of the image itself.
@@ -27,36 +27,37 @@ impl FromStr for Baseline {
     }
 }
 
-/// How attributions are computed. [`ExplainConfig::default`] has what the papers recommend.
+/// Configuration of the attribution methods. The defaults of [`ExplainConfig::default`] follow the papers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExplainConfig {
-    /// What to run on.
+    /// Instruction set and threads.
     pub cpu: Cpu,
     /// Seed of all random numbers.
     pub seed: u64,
-    /// The layer of the methods that are computed from one; `None` for [`default_layer`](super::default_layer).
+    /// The layer of class activation maps; `None` for [`default_layer`](super::default_layer).
     pub layer: Option<String>,
-    /// What the image is compared with.
+    /// The reference image.
     pub baseline: Baseline,
-    /// SmoothGrad: the deviation of the noise, as a part of the range of the image's values. 0.15: the paper finds 0.1 to
-    /// 0.2 best.
+    /// SmoothGrad: the standard deviation of the noise, relative to the image's value range. Default 0.15; the paper finds
+    /// 0.1 to 0.2 best.
     pub noise: f32,
-    /// SmoothGrad: noisy copies. 50: the paper sees little change from there on.
+    /// SmoothGrad: the number of noisy copies. Default 50; the paper sees little change beyond that.
     pub samples: usize,
-    /// RISE: random masks. 2000; the paper takes 4000 to 8000 for images of 224 pixels.
+    /// RISE: the number of random masks. Default 2000; the paper uses 4000 to 8000 for images of 224 pixels.
     pub masks: usize,
-    /// RISE: the cells of a mask along each side. 7.
+    /// RISE: the cells of a mask along each side. Default 7.
     pub cells: usize,
-    /// Occlusion: the side of a patch in pixels; `None` for a seventh of the image's shorter side.
+    /// Occlusion: the side of a patch in pixels; `None` for one seventh of the image's shorter side.
     pub patch: Option<usize>,
-    /// Occlusion: the pixels from one patch to the next, at most a patch; `None` for a quarter of a patch.
+    /// Occlusion: the stride of the patches in pixels, at most a patch size; `None` for a quarter of a patch.
     pub stride: Option<usize>,
-    /// Relevance propagation: what keeps small sums from blowing up. 1e-4.
+    /// LRP: stabilizes divisions by small sums. Default 1e-4.
     pub epsilon: f32,
-    /// Deletion and insertion: points of each curve after the first. 28; the authors' programs take one for each row of
-    /// an image.
+    /// Deletion and insertion: the number of points of each curve after the first. Default 28; the authors' code uses one
+    /// for each image row.
     pub curve_steps: usize,
-    /// The most stages of the sanity check: a network of more layers is randomized several at a time. 12.
+    /// The maximum number of stages of the sanity check; larger networks are randomized several layers at a time. Default
+    /// 12.
     pub stages: usize,
 }
 
@@ -82,7 +83,7 @@ impl Default for ExplainConfig {
 
 impl ExplainConfig {
     /// # Errors
-    /// [`Error::Argument`] names the first value that cannot be used.
+    /// [`Error::Argument`] names the first invalid value.
     pub(super) fn check(&self) -> Result<()> {
         let counts = [
             ("samples", self.samples, 1 << 20),

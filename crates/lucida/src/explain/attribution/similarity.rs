@@ -1,7 +1,7 @@
-//! How alike two maps are.
+//! Similarity of two maps.
 
-/// Spearman's rank correlation, -1 to 1: Pearson's correlation of the ranks, equal values sharing their mean rank. 0 where
-/// one of the maps is of equal values throughout.
+/// Spearman's rank correlation, -1 to 1: Pearson's correlation of the ranks, with mean ranks for ties. 0 if one of the maps
+/// is constant.
 pub(super) fn rank_correlation(a: &[f32], b: &[f32]) -> f64 {
     let (a, b) = (ranks(a), ranks(b));
     let mean = (a.len() as f64 - 1.0) / 2.0;
@@ -27,13 +27,13 @@ fn ranks(values: &[f32]) -> Vec<f64> {
     ranks
 }
 
-/// The window of [`structural_similarity`]: the deviation of its Gaussian in pixels, and its reach.
+/// The Gaussian window of [`structural_similarity`]: its standard deviation and its reach in pixels.
 const DEVIATION: f64 = 1.5;
 const REACH: usize = 5;
 
-/// The structural similarity (Wang, Bovik, Sheikh and Simoncelli, 2004, "Image quality assessment", equation 13) of two maps
-/// of values from 0 to 1: the mean over all places of windows of 11 x 11 pixels, a Gaussian of deviation 1.5, cut off at the
-/// border. 1 for equal maps.
+/// The structural similarity (Wang, Bovik, Sheikh and Simoncelli, 2004, "Image quality assessment", equation 13) of two
+/// maps with values from 0 to 1: the mean over all positions of windows of 11 x 11 pixels, with Gaussian weights of
+/// standard deviation 1.5, truncated at the border. 1 for equal maps.
 pub(super) fn structural_similarity(a: &[f32], b: &[f32], [height, width]: [usize; 2]) -> f64 {
     let (c1, c2) = (0.01_f64.powi(2), 0.03_f64.powi(2));
     let weight = |d: usize| (-0.5 * (d as f64 / DEVIATION).powi(2)).exp();
@@ -74,7 +74,7 @@ mod tests {
         };
         close(&[1.0, 2.0, 30.0, 4.0], &[0.1, 0.2, 0.9, 0.4], 1.0);
         close(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0], -1.0);
-        // Ranks less their mean: -1.5, 0, 0, 1.5 and -1.5, 1.5, 0, 0, so 2.25 / 4.5.
+        // Ranks minus their mean: -1.5, 0, 0, 1.5 and -1.5, 1.5, 0, 0, so 2.25 / 4.5.
         close(&[1.0, 2.0, 2.0, 4.0], &[1.0, 3.0, 2.0, 2.0], 0.5);
         close(&[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0], 0.0);
     }
@@ -88,7 +88,7 @@ mod tests {
         let darker: Vec<f32> = map.iter().map(|value| 0.8 * value).collect();
         let part = structural_similarity(&map, &darker, [20, 16]);
         assert!((0.8..0.99).contains(&part), "{part}");
-        // Two even maps: the term of the means alone, (2 * 0.5 * 0.2 + 1e-4) / (0.29 + 1e-4).
+        // Two constant maps: only the term of the means remains, (2 * 0.5 * 0.2 + 1e-4) / (0.29 + 1e-4).
         let even = structural_similarity(&[0.5; 35], &[0.2; 35], [7, 5]);
         assert!((even - 0.2001 / 0.2901).abs() < 1e-6, "{even}");
     }

@@ -1,23 +1,23 @@
 //! Canny's edge detector.
 //!
-//! J. Canny, "A computational approach to edge detection" (1986): smooth with a Gaussian, take the gradient, keep of it only
-//! the ridges (non-maximum suppression), and of these what is strong, or joined to something strong (hysteresis).
+//! J. Canny, "A computational approach to edge detection" (1986): smooth with a Gaussian, compute the gradient, keep only
+//! its ridges (non-maximum suppression), and of these the strong ones and those connected to a strong one (hysteresis).
 
 use super::{Kernel, Plane};
 use crate::data::Image;
 use crate::{Cpu, Error, Result};
 
-/// Sobel's kernels give eight times the slope of a plane.
+/// The Sobel kernels return eight times the gradient.
 const SOBEL_GAIN: f32 = 8.0;
-/// The least slope that can be an edge, in levels of brightness a pixel: less is the noise of 8 bits.
+/// The minimum gradient of an edge, in brightness levels per pixel: less is 8-bit noise.
 const LEAST_SLOPE: f32 = 0.25;
 
-/// Which slopes are edges, as parts of the steepest one of the image.
+/// The hysteresis thresholds, relative to the largest gradient magnitude of the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CannyThresholds {
-    /// From here on a ridge continues an edge.
+    /// Above this, a ridge continues an edge.
     pub low: f64,
-    /// From here on a ridge begins an edge.
+    /// Above this, a ridge starts an edge.
     pub high: f64,
 }
 
@@ -28,7 +28,8 @@ impl Default for CannyThresholds {
     }
 }
 
-/// The edges of an image: white lines of one pixel on black. `sigma` is the deviation of the Gaussian in pixels.
+/// The edges of an image: white lines, one pixel wide, on black. `sigma` is the standard deviation of the Gaussian in
+/// pixels.
 ///
 /// # Errors
 /// [`Error::Argument`] when a threshold is not between 0 and 1 or the lower is above the higher, or as
@@ -58,9 +59,9 @@ pub fn canny(image: &Image, sigma: f64, thresholds: CannyThresholds, cpu: Cpu) -
     Image::new(width, height, 1, edges)
 }
 
-/// Pixels whose slope is at least `least` and a maximum along its own direction: neither of the two places one pixel
-/// away, up the slope and down, is steeper. What the slope is there is interpolated between the two nearest pixels. Of two
-/// equal neighbors the one at the lower side is kept.
+/// Non-maximum suppression: the pixels whose gradient magnitude is at least `least` and not smaller than one pixel ahead or
+/// behind in the gradient direction, interpolated between the two nearest pixels. Of two equal neighbors, the one on the
+/// lower side is kept.
 pub(super) fn ridges(
     magnitudes: &[f32],
     across: &[f32],
@@ -79,7 +80,7 @@ pub(super) fn ridges(
         }
         let (row, column) = ((index / width) as i64, (index % width) as i64);
         let (right, below) = (if x < 0.0 { -1 } else { 1 }, if y < 0.0 { -1 } else { 1 });
-        // The line through the pixel crosses the square of its neighbors between a corner and a side's middle.
+        // In the gradient direction, the neighborhood is crossed between a corner and the middle of a side.
         let (part, side) =
             if x.abs() >= y.abs() { (y.abs() / x.abs(), (0, right)) } else { (x.abs() / y.abs(), (below, 0)) };
         let along = |sign: i64| {
@@ -92,7 +93,7 @@ pub(super) fn ridges(
     (0..height * width).map(is_ridge).collect()
 }
 
-/// Hysteresis: the ridges that are as steep as `high`, and those that touch one that is kept, at a side or a corner.
+/// Hysteresis: the ridges with a magnitude of at least `high`, and those connected to them (8-connectivity).
 pub(super) fn connected(magnitudes: &[f32], mut ridges: Vec<bool>, [height, width]: [usize; 2], high: f32) -> Vec<u8> {
     let mut edges = vec![0; magnitudes.len()];
     let mut open: Vec<usize> = Vec::new();

@@ -1,8 +1,8 @@
-//! Filters that people made, run through the same convolution as those that networks learn.
+//! Hand-designed filters, applied by the same convolution as learned ones.
 //!
-//! Each becomes a network of one or two [`Conv2D`] layers whose kernels are set by hand. An image runs through it in bands
-//! of rows, so that the network stays small whatever the image's size. At the border the outermost pixels are repeated:
-//! padding with zeros, as `same` does in a network, would draw an edge around every image.
+//! Each becomes a network of one or two [`Conv2D`] layers with fixed kernels. The image is processed in bands of rows, so
+//! that the network stays small for any image size. The border pixels are replicated: zero padding, as `same` uses, would
+//! produce an edge around every image.
 
 mod canny;
 mod plane;
@@ -20,26 +20,25 @@ use crate::nn::layers::Conv2D;
 use crate::nn::{Inference, Layer, Network, Plan};
 use crate::{Cpu, Error, Result, files};
 
-/// The longest side of a kernel.
+/// The maximum height and width of a kernel.
 const LONGEST_SIDE: usize = 255;
-/// The largest file with a kernel, in bytes.
+/// The maximum size of a kernel file in bytes.
 const LARGEST_FILE: u64 = 4 << 20;
-/// What a filter may answer to even ground for the rounding of its sums, in levels of brightness.
+/// The rounding error of a filter on a constant image, in brightness levels.
 const ROUNDING: f32 = 1e-3;
 /// Rows of a band.
 const BAND: usize = 128;
 
-/// The slope to the right, Sobel and Feldman's: smoothed across it.
+/// The horizontal gradient (Sobel and Feldman).
 const SOBEL_X: [f32; 9] = [-1.0, 0.0, 1.0, -2.0, 0.0, 2.0, -1.0, 0.0, 1.0];
-/// The slope downwards.
+/// The vertical gradient.
 const SOBEL_Y: [f32; 9] = [-1.0, -2.0, -1.0, 0.0, 0.0, 0.0, 1.0, 2.0, 1.0];
-/// The sum of the second derivatives, the diagonals included.
+/// The Laplacian, including the diagonals.
 const LAPLACIAN: [f32; 9] = [1.0, 1.0, 1.0, 1.0, -8.0, 1.0, 1.0, 1.0, 1.0];
-/// The image less its Laplacian (that of four neighbors).
+/// The image minus its Laplacian (of four neighbors).
 const SHARPEN: [f32; 9] = [0.0, -1.0, 0.0, -1.0, 5.0, -1.0, 0.0, -1.0, 0.0];
 
-/// A kernel, or two that follow each other. As in a network it is laid over the image as it is written, not turned
-/// around.
+/// A kernel, or two in succession. As in a network, it is applied as a correlation, without flipping.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kernel {
     passes: Vec<Taps>,
@@ -53,10 +52,10 @@ struct Taps {
 }
 
 impl Kernel {
-    /// The names of the known ones.
+    /// The names of the built-in kernels.
     pub const NAMES: [&str; 5] = ["sobel-x", "sobel-y", "laplacian", "gaussian", "sharpen"];
 
-    /// The known kernel of this name, if there is one; `sigma` is the deviation of the Gaussian in pixels.
+    /// The built-in kernel with this name, if it exists; `sigma` is the standard deviation of the Gaussian in pixels.
     ///
     /// # Errors
     /// [`Error::Argument`] as [`Kernel::gaussian`].
@@ -72,7 +71,8 @@ impl Kernel {
         })
     }
 
-    /// A Gaussian, cut off at three deviations: one pass across and one down, which is the same as one over a square.
+    /// A Gaussian, truncated at three standard deviations, as a horizontal and a vertical pass, which equal one square
+    /// kernel.
     ///
     /// # Errors
     /// [`Error::Argument`] when `sigma` is not between 0.1 and 40 pixels.
@@ -91,10 +91,10 @@ impl Kernel {
         Ok(Self { passes: vec![across, Taps { height: length, width: 1, values }] })
     }
 
-    /// A kernel of any size from 1x1 to 255x255, row by row.
+    /// A kernel of any size from 1x1 to 255x255, in row-major order.
     ///
     /// # Errors
-    /// [`Error::Argument`] when it has another size, or a value is not finite.
+    /// [`Error::Argument`] when the size is out of range or does not match, or a value is not finite.
     pub fn new(height: usize, width: usize, values: Vec<f32>) -> Result<Self> {
         let sides = 1..=LONGEST_SIDE;
         if !sides.contains(&height) || !sides.contains(&width) || height * width != values.len() {
@@ -109,11 +109,11 @@ impl Kernel {
         Ok(Self { passes: vec![Taps { height, width, values }] })
     }
 
-    /// Reads a kernel from a text file: a line for each row, its numbers apart by spaces, tabs, commas or semicolons;
-    /// empty lines and what follows a `#` do not count. A number may be a fraction, as in `1/9`.
+    /// Reads a kernel from a text file: one row per line, numbers separated by spaces, tabs, commas or semicolons; empty
+    /// lines and comments after `#` are ignored. A number may be a fraction, such as `1/9`.
     ///
     /// # Errors
-    /// [`Error::File`] names the line that is wrong; [`Error::Io`] when the file cannot be read.
+    /// [`Error::File`] names the invalid line; [`Error::Io`] when the file cannot be read.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = files::read_limited(path, LARGEST_FILE)?;
@@ -148,7 +148,7 @@ impl Kernel {
         }
     }
 
-    /// Whether it answers to differences alone, so that its values are about zero: its taps add up to nothing.
+    /// Whether the kernel sums to zero, so that its response is centered at zero.
     pub fn is_signed(&self) -> bool {
         self.passes.iter().any(|taps| {
             let sum: f64 = taps.values.iter().map(|&value| f64::from(value)).sum();
@@ -157,7 +157,7 @@ impl Kernel {
         })
     }
 
-    /// Runs a plane through the convolution layers of the engine. The result has the plane's size.
+    /// Applies the kernel to a plane with the engine's convolution layers. The result has the same size.
     ///
     /// # Errors
     /// [`Error::Limit`] when the plane is too large.
@@ -171,7 +171,7 @@ impl Kernel {
         let mut inference = Inference::new(Plan::builder(&network).cpu(cpu).exact(true))?;
         let mut result = Plane::filled(height, width, 0.0);
         for start in (0..height).step_by(band) {
-            // The last band reaches back over rows that are done already, rather than have a network of its own.
+            // The last band overlaps the previous one, which avoids a network of another size.
             let first = start.min(height - band);
             let output = inference.batch(1, |input| {
                 for (row, input) in input.chunks_exact_mut(width + columns).enumerate() {
@@ -184,7 +184,7 @@ impl Kernel {
         Ok(result)
     }
 
-    /// The pixels before the one in the middle of the window.
+    /// The number of pixels before the center of the window.
     fn before(&self, length: impl Fn(&Taps) -> usize) -> usize {
         self.passes.iter().map(|taps| (length(taps) - 1) / 2).sum()
     }
@@ -201,7 +201,7 @@ impl Kernel {
     }
 }
 
-/// A number or a fraction of two.
+/// Parses a number or a fraction.
 fn tap(word: &str) -> Option<f32> {
     let value = match word.split_once('/') {
         Some((above, below)) => above.parse::<f64>().ok()? / below.parse::<f64>().ok()?,
@@ -210,8 +210,8 @@ fn tap(word: &str) -> Option<f32> {
     value.is_finite().then_some(value)
 }
 
-/// An image through a filter: each channel alone, or its brightness when the filter answers to differences. Signed results
-/// are shown around gray, as far as their greatest magnitude allows; others are cut off at black and white.
+/// Applies a filter to an image: to each channel, or to the brightness if the filter sums to zero. Signed results are shown
+/// around gray, scaled to their largest magnitude; others are clipped to black and white.
 ///
 /// ```
 /// use lucida::explain::{Kernel, filtered};

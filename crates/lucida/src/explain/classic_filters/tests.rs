@@ -1,4 +1,4 @@
-//! Filters against direct loops over the pixels.
+//! Filters compared with direct loops over the pixels.
 
 use super::canny::{connected, ridges};
 use super::*;
@@ -13,7 +13,7 @@ fn scene(width: usize, height: usize, channels: usize) -> Image {
     Image::new(width, height, channels, pixels.collect()).unwrap()
 }
 
-/// A correlation with the outermost pixels repeated, in 64 bits.
+/// A correlation with replicated borders, in double precision.
 fn by_loops(plane: &[f64], [height, width]: [usize; 2], taps: &[f64], [rows, columns]: [usize; 2]) -> Vec<f64> {
     let at =
         |y: i64, x: i64| plane[y.clamp(0, height as i64 - 1) as usize * width + x.clamp(0, width as i64 - 1) as usize];
@@ -44,7 +44,7 @@ fn close(got: &Plane, expected: &[f64], what: &str) {
 
 #[test]
 fn known_kernels_are_what_loops_compute() {
-    // Taller than a band, and no multiple of one.
+    // Taller than a band, and not a multiple of it.
     for (width, height) in [(61, 300), (40, 128), (5, 1), (1, 7), (1, 1)] {
         let plane = Plane::gray(&scene(width, height, 1));
         let pixels = wide(plane.values());
@@ -78,7 +78,7 @@ fn filters_as_images() {
     assert_eq!((edges.channels(), edges.pixel(4, 3)), (1, &[128][..]), "there is no slope");
     let sharp = filtered(&even, &kernel("sharpen"), Cpu::detect()).unwrap();
     assert_eq!(sharp.pixels(), even.pixels());
-    // Dark to bright from left to right is bright, along the edge alone.
+    // A left-to-right step from dark to bright is bright, only along the edge.
     let step = Image::new(6, 1, 1, vec![0, 0, 0, 9, 9, 9]).unwrap();
     let slope = filtered(&step, &kernel("sobel-x"), Cpu::detect()).unwrap();
     assert_eq!(slope.pixels(), [128, 128, 255, 255, 128, 128]);
@@ -117,7 +117,7 @@ fn kernels_from_files() {
     assert!(Kernel::gaussian(0.0).is_err() && Kernel::gaussian(f64::NAN).is_err() && Kernel::gaussian(1e9).is_err());
 }
 
-/// Canny written down again without regard to speed: in 64 bits, with the four steps as loops, and hysteresis by repetition.
+/// A reference implementation of Canny: in double precision, with the four steps as loops, and hysteresis by iteration.
 fn canny_by_loops(image: &Image, sigma: f64, low: f64, high: f64) -> Vec<u8> {
     let size @ [height, width] = [image.height(), image.width()];
     let radius = (3.0 * sigma).ceil() as i64;
@@ -137,7 +137,7 @@ fn canny_by_loops(image: &Image, sigma: f64, low: f64, high: f64) -> Vec<u8> {
         let inside = row >= 0.0 && column >= 0.0 && row < height as f64 && column < width as f64;
         if inside { slope[row as usize * width + column as usize] } else { 0.0 }
     };
-    // The slope one step along the gradient, scaled so that the longer component is one pixel.
+    // The magnitude one step along the gradient, scaled so that the longer component is one pixel.
     let neighbor = |index: usize, sign: f64| {
         let scale = sign / x[index].abs().max(y[index].abs());
         let (row, column) = ((index / width) as f64 + scale * y[index], (index % width) as f64 + scale * x[index]);
@@ -181,7 +181,7 @@ fn canny_is_what_loops_compute() {
         let edges = expected.iter().filter(|&&value| value > 0).count();
         let differing = got.pixels().iter().zip(&expected).filter(|(a, b)| a != b).count();
         assert!(edges > 50, "{edges}");
-        // Two slopes that differ by less than a 32-bit sum can tell may change places.
+        // Magnitudes that are equal within 32-bit rounding may be ordered differently.
         assert!(differing * 200 <= edges, "{differing} of {edges} pixels differ at sigma {sigma}");
     }
 }
@@ -206,7 +206,7 @@ fn canny_finds_a_step_and_nothing_on_even_ground() {
 
 #[test]
 fn ridges_and_hysteresis() {
-    // A ridge of slopes to the right; the pixel above it is weaker, but joined to it.
+    // A ridge with gradients to the right; the pixel above it is weaker, but connected to it.
     let magnitudes = [0.0, 3.0, 1.0, 1.0, 5.0, 2.0, 0.0, 0.5, 0.0];
     let across = [1.0; 9];
     let down = [0.0; 9];

@@ -1,4 +1,4 @@
-//! The figures of the deconvnet: projections next to the parts of the images that they explain.
+//! The figures of the deconvnet: projections next to the corresponding image patches.
 
 use super::{Deconvnet, Projection, Target};
 use crate::core::progress::{Progress, Step, Unit, report};
@@ -11,59 +11,59 @@ use crate::nn::counted;
 use crate::plot::{Cell, Grid, number_boxes, short_number};
 use crate::{Error, Result};
 
-/// The size to which small patches are enlarged, or about that.
+/// The approximate size to which small patches are enlarged.
 const PATCH: usize = 112;
-/// The width that a figure has at most, unless one filter's part is wider.
+/// The maximum width of a figure, unless a single filter is wider.
 const FIGURE: usize = 1800;
-/// What lies outside of an image, and no signal at all.
+/// The color outside an image, and of zero signal.
 const GRAY: u8 = 128;
-/// The part of a patch's values that may be off the scale.
+/// The fraction of a patch's values that may be clipped.
 const OUTLIERS: f64 = 0.01;
 
-/// One image with a high activation of a filter, and its projection.
+/// An image with a high activation of a filter, and its projection.
 #[derive(Debug, Clone)]
 pub struct Example {
-    /// The number of the image in its set.
+    /// The index of the image in its set.
     pub image: usize,
     /// The row and column of the activation in the layer's layout.
     pub position: [usize; 2],
     /// The activation.
     pub activation: f32,
-    /// The pixels of the network's input that it depends on.
+    /// The pixels of the network's input that the activation depends on.
     pub field: Option<Field>,
-    /// These pixels, and gray where the field reaches outside of the image.
+    /// This part of the image, gray outside the image.
     pub patch: Image,
-    /// The activation projected back to them.
+    /// The projection of the activation in this part.
     pub projection: Image,
 }
 
-/// The images with the highest activations of one filter, the strongest first; none for a dead filter.
+/// The images with the highest activations of one filter, strongest first; empty for a dead filter.
 #[derive(Debug, Clone)]
 pub struct FilterExamples {
     /// The channel.
     pub filter: usize,
-    /// The images.
+    /// The images and projections.
     pub examples: Vec<Example>,
 }
 
-/// Figure 2 of Zeiler and Fergus (2014): for each filter the images of a set with its highest activations, cropped to
-/// what the filter sees, and next to each its projection.
+/// Figure 2 of Zeiler and Fergus (2014): for each filter, the images of a data set with the highest activations, cropped to
+/// the receptive field, and their projections.
 #[derive(Debug)]
 pub struct DeconvFigure {
     /// The layer.
     pub layer: String,
-    /// The filters, in the order asked for.
+    /// The filters, in the requested order.
     pub filters: Vec<FilterExamples>,
-    /// Images that were looked at.
+    /// The number of processed images.
     pub images: usize,
-    /// Images that could not be read, and why.
+    /// Images that could not be read, with the error.
     pub skipped: Vec<(usize, Error)>,
     count: usize,
 }
 
 impl DeconvFigure {
-    /// Looks at all images of a set, and projects the strongest activations. Progress counts the images of the set and
-    /// then the filters. Memory does not grow with the set.
+    /// Searches a data set for the strongest activations and projects them. Progress counts the images of the set, then the
+    /// filters. Memory does not grow with the set.
     ///
     /// # Errors
     /// As [`top_activations`].
@@ -85,8 +85,8 @@ impl DeconvFigure {
                 })
                 .collect::<Result<Vec<_>>>()?;
             let slices: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-            // The place is found again: this plan's sums are exact, so that over even ground the first of equal maxima
-            // is the first.
+            // The position is determined again: this plan computes exact sums, so that the first of equal maxima in a
+            // uniform area is found.
             let targets = vec![Target { filter, position: None }; slices.len()];
             let projections = deconvnet.project(network, &slices, &targets)?;
             let examples = best
@@ -103,7 +103,7 @@ impl DeconvFigure {
         Ok(figure)
     }
 
-    /// The figure: for each filter its projections as one square, and next to it the patches in the same order. A dead
+    /// Renders the figure: for each filter, its projections as a square grid next to the patches in the same order. A dead
     /// filter is hatched.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl DeconvFigure {
 }
 
 impl Example {
-    /// One projection of an image: number `image` of its set, given as the network takes it.
+    /// A projection of image `image` of its set, given as network input.
     ///
     /// # Errors
     /// As [`projection_sheet`].
@@ -170,11 +170,11 @@ impl Example {
     }
 }
 
-/// Projections of one image, each next to the part of the image that it explains.
+/// A sheet of projections of one image, each next to its patch.
 ///
 /// # Errors
-/// [`Error::Argument`] when the input and the projections are not of the size that the preprocessing makes, or
-/// `projections` is empty.
+/// [`Error::Argument`] when the input and the projections do not have the preprocessing's output size, or `projections` is
+/// empty.
 pub fn projection_sheet(
     input: &[f32],
     projections: &[Projection],
@@ -209,7 +209,8 @@ pub fn projection_sheet(
     Grid::new(cells).columns(columns).margin(18).padding(18).title(title).render()
 }
 
-/// The image as the network sees it, with the fields of some projections outlined, each with the number of its filter.
+/// The network's input as an image, with the receptive fields of some projections outlined and labeled with the filter
+/// number.
 ///
 /// # Errors
 /// As [`projection_sheet`].
@@ -254,8 +255,8 @@ fn example(
     })
 }
 
-/// The part of an image to show: the field with its padding, so that all patches are of one size; where that is larger
-/// than the image, what of it lies inside.
+/// The window to show: the receptive field with its padding, so that all patches have the same size; if that is larger than
+/// the image, only the part inside.
 fn window(field: &ReceptiveField, position: [usize; 2], preprocessing: &Preprocessing) -> Field {
     let [height, width, _] = preprocessing.output_shape();
     let whole = Field { rows: Span { start: 0, end: height as i64 }, columns: Span { start: 0, end: width as i64 } };
@@ -265,13 +266,13 @@ fn window(field: &ReceptiveField, position: [usize; 2], preprocessing: &Preproce
     }
 }
 
-/// A projection as an image: zero is gray, and the contrast fits this window.
+/// Renders a projection: zero is gray, and the contrast is scaled to this window.
 fn stretched(values: &[f32], window: Field, preprocessing: &Preprocessing) -> Result<Image> {
     let [height, width, channels] = preprocessing.output_shape();
     if values.len() != height * width * channels {
         return Err(Error::argument(format!("a projection of {} values for {width}x{height} pixels", values.len())));
     }
-    // In steps of the pixels' brightness: the network's channels may be scaled differently.
+    // In units of pixel brightness, because the preprocessing may scale channels differently.
     let value = |pixel: usize, channel: usize| {
         let channel = if preprocessing.color == ColorMode::Bgr { 2 - channel } else { channel };
         values[pixel * channels + channel] * preprocessing.std[channel]
@@ -289,7 +290,7 @@ fn stretched(values: &[f32], window: Field, preprocessing: &Preprocessing) -> Re
     Image::new(width, height, channels, pixels.collect())
 }
 
-/// A patch enlarged: photos smoothly, so that the eye is not caught by the edges of pixels; gray ones, digits, as they are.
+/// Enlarges a patch: photos smoothly, because pixel edges would distract; gray images such as digits without interpolation.
 fn enlarged_patch(image: &Image, zoom: usize) -> Result<Image> {
     match image.channels() {
         1 => enlarged(image, zoom),
@@ -297,7 +298,7 @@ fn enlarged_patch(image: &Image, zoom: usize) -> Result<Image> {
     }
 }
 
-/// The part of an image in a window that may reach outside, where it is gray.
+/// Crops an image to a window, filled with gray outside the image.
 fn cropped(image: &Image, window: Field) -> Image {
     let (width, height) = (window.columns.len().max(1) as usize, window.rows.len().max(1) as usize);
     let mut part = Image::filled(width, height, &vec![GRAY; image.channels()]);
@@ -355,13 +356,13 @@ mod tests {
         assert_eq!(examples.len(), 4);
         assert!(examples.is_sorted_by(|a, b| a.activation >= b.activation - 1e-5));
         for example in examples {
-            // 3x3, pooled by 2, then 3x3 again.
+            // 3x3 convolution, 2x2 pooling, 3x3 convolution.
             assert_eq!((example.patch.width(), example.patch.height()), (8, 8));
             let (low, high) = example.projection.pixels().iter().fold((255, 0), |(l, h), &p| (p.min(l), p.max(h)));
             assert!(high == 255 || low == 1, "{low} to {high}");
         }
         let sheet = figure.render().unwrap();
-        // Two filters side by side, each with twice 2x2 patches of 112 pixels.
+        // Two filters side by side, each with two grids of 2x2 patches of 112 pixels.
         assert!(sheet.width() > 4 * 2 * 112 && sheet.height() > 2 * 112);
         let alone = DeconvFigure::new(&TopActivationQuery { filters: &[5], ..question }, &set, &mut ()).unwrap();
         assert!(alone.render().is_ok());

@@ -1,17 +1,17 @@
-//! The deconvnet: the part of an image that activates a filter, projected back to pixels.
+//! Deconvnet: projecting an activation back to the pixels that caused it.
 //!
-//! Zeiler and Fergus, "Visualizing and understanding convolutional networks" (2014): of all activations of a layer one
-//! is kept and the others are set to zero; then, layer by layer downwards, a pooling is undone by putting each value
-//! where the maximum came from (its switch, recorded on the way up), the result is rectified, and filtered with the
-//! transposed kernels. What arrives at the pixels is not a gradient, as the signal on its way down is rectified in
-//! place of the one on its way up: it shows the pattern, of all those that the filter answers to, that this image has.
+//! Zeiler and Fergus, "Visualizing and understanding convolutional networks" (2014): of all activations of a layer, one is
+//! kept and the others are set to zero. Then, layer by layer, a pooling is reversed by moving each value to the position of
+//! the maximum (its switch, recorded in the forward pass), the result is rectified, and convolved with the transposed
+//! kernels. The result is not a gradient, because the backward signal is rectified instead of being masked by the forward
+//! activations: it shows which of the patterns that activate the filter is present in this image.
 //!
-//! A batch normalization is undone by its factors, a concatenation by splitting it, and branches add up where they
-//! part. Biases play no role on the way down.
+//! A batch normalization is reversed by its factors, a concatenation by splitting, and the signals of branches are summed.
+//! Biases are ignored.
 //!
-//! It is the switches that tie a projection to the image. In a network without max pooling there are none, and projections
-//! would be the same grid for every image; there, guided backpropagation takes the deconvnet's place, which also keeps to
-//! what was active on the way up (Springenberg et al., "Striving for simplicity", 2015, section 3.4).
+//! The switches tie a projection to the image. A network without max pooling has none, and projections would be the same
+//! for every image. There, guided backpropagation is used instead, which also masks by the forward activations
+//! (Springenberg et al., "Striving for simplicity", 2015, section 3.4).
 
 mod figure;
 #[cfg(test)]
@@ -27,19 +27,19 @@ use crate::{Cpu, Error, Result};
 
 pub use figure::{DeconvFigure, Example, FilterExamples, outlined_fields, projection_sheet};
 
-/// The most memory that a plan over several images may take, in bytes, as long as one image alone takes less.
+/// The maximum memory in bytes of a plan for several images; a plan for a single image may exceed it.
 const MEMORY: usize = 384 << 20;
 
-/// Which activation of an image to project.
+/// An activation to project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
     /// The channel.
     pub filter: usize,
-    /// Row and column in the layer's [layout](ReceptiveField::layout); the strongest of the channel when there is none.
+    /// Row and column in the layer's [layout](ReceptiveField::layout); `None` for the channel's strongest activation.
     pub position: Option<[usize; 2]>,
 }
 
-/// An activation projected back to pixels.
+/// An activation projected back to the pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Projection {
     /// The channel.
@@ -48,13 +48,12 @@ pub struct Projection {
     pub position: [usize; 2],
     /// The activation.
     pub activation: f32,
-    /// What the image contributes: (height, width, channels) of the network's input, zero outside of the receptive
+    /// The contribution of each pixel, `[height, width, channels]` of the network's input; zero outside the receptive
     /// field.
     pub values: Vec<f32>,
 }
 
-/// A network prepared to project the activations of one layer. It owns its memory, and can be used for any number of
-/// images.
+/// A network prepared to project activations of one layer, reusable for any number of images.
 ///
 /// ```
 /// use lucida::explain::{Deconvnet, Target};
@@ -79,16 +78,16 @@ pub struct Deconvnet {
 }
 
 impl Deconvnet {
-    /// For a layer, and up to `batch` projections at a time (fewer where they would take too much memory).
+    /// Prepares a layer for up to `batch` projections at a time (fewer if they would take too much memory).
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or it is the input;
-    /// [`Error::Unsupported`] when the network does not take one image.
+    /// [`Error::Argument`] when the layer does not exist (the nearest name is suggested) or is the input;
+    /// [`Error::Unsupported`] when the network's input is not a single image.
     pub fn new(network: &Network, layer: &str, batch: usize, cpu: Cpu) -> Result<Self> {
         let field = receptive_field(network, layer)?;
         let point = point(network, layer)?;
         let rule = if has_max_pooling(network) { BackwardRule::Deconvnet } else { BackwardRule::GuidedBackprop };
-        // A rectifier that is saturated, as a ReLU6 may be at its strongest, would let nothing of its own activation pass.
+        // A saturated ReLU6, which is likely at the maximum, would block the gradient of its own activation.
         let rectified = matches!(network.nodes()[network.find(layer)?].activation(), ActivationKind::Relu6);
         let seed = match rule {
             BackwardRule::GuidedBackprop if rectified => TensorRef::before_activation(layer),
@@ -113,36 +112,35 @@ impl Deconvnet {
         Ok(Self { plan: one, rule, field, input_len: network.input_shape()?.len() })
     }
 
-    /// How the projections pass rectifiers: as in a deconvnet, or, where a network has no max pooling, by guided
-    /// backpropagation.
+    /// The backward rule: that of a deconvnet, or guided backpropagation for a network without max pooling.
     pub fn rule(&self) -> BackwardRule {
         self.rule
     }
 
-    /// The most projections that are made at a time.
+    /// The maximum number of projections at a time.
     pub fn capacity(&self) -> usize {
         self.plan.capacity()
     }
 
-    /// What the units of the layer see.
+    /// The receptive field of the layer.
     pub fn field(&self) -> &ReceptiveField {
         &self.field
     }
 
-    /// The activations of a layer for one image, (row, column, channel) in the layer's layout.
+    /// The activations of a layer for one image, `[row, column, channel]` in the layer's layout.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `input` is not one image for the network.
+    /// [`Error::Argument`] when `input` does not have the network's input size.
     pub fn activations(&mut self, network: &Network, input: &[f32]) -> Result<&[f32]> {
         self.forward(network, &[input])?;
         Ok(self.plan.output(0))
     }
 
-    /// Projects one activation of each image: target `i` is one of image `i`.
+    /// Projects one activation of each image: target `i` belongs to image `i`.
     ///
     /// # Errors
-    /// [`Error::Argument`] when an image has another size than the network takes, their number is not that of the
-    /// targets, or the layer has no such filter or place.
+    /// [`Error::Argument`] when an image does not have the network's input size, the numbers of images and targets differ,
+    /// or the layer does not have the filter or position.
     pub fn project(&mut self, network: &Network, inputs: &[&[f32]], targets: &[Target]) -> Result<Vec<Projection>> {
         if inputs.len() != targets.len() {
             let (images, targets) = (inputs.len(), targets.len());
@@ -208,11 +206,11 @@ fn has_max_pooling(network: &Network) -> bool {
     network.nodes().iter().any(|node| matches!(node.layer(), Layer::MaxPooling2D(_)))
 }
 
-/// What a filter answers to one image, before its activation: its map, whatever rectifier follows.
+/// The response of a filter to an image before its activation function, as a plane.
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or filter, or `input` is not one image
-/// for the network.
+/// [`Error::Argument`] when the layer (the nearest name is suggested) or the filter does not exist, or `input` does not
+/// have the network's input size.
 pub fn activation_before(network: &Network, layer: &str, filter: usize, input: &[f32], cpu: Cpu) -> Result<Plane> {
     let field = receptive_field(network, layer)?;
     check_filter(&field, filter)?;
@@ -223,7 +221,7 @@ pub fn activation_before(network: &Network, layer: &str, filter: usize, input: &
     Ok(Plane::new(width, values.skip(filter).step_by(channels).copied().collect()))
 }
 
-/// Checks that a layer has a filter of this number.
+/// Checks that a layer has this filter.
 pub(super) fn check_filter(field: &ReceptiveField, filter: usize) -> Result<()> {
     let filters = field.layout()[2];
     if filter < filters {
@@ -233,8 +231,8 @@ pub(super) fn check_filter(field: &ReceptiveField, filter: usize) -> Result<()> 
     Err(Error::argument(format!("layer {layer} has no filter {filter}: its filters are 0 to {}", filters - 1)))
 }
 
-/// Where a layer's activations are taken: after its rectifier, and for classes before the softmax, after which what is
-/// subtracted from one would count as much as what speaks for another.
+/// Where a layer's activations are read: after its rectifier, but before a softmax, sigmoid or tanh. After a softmax,
+/// evidence against other classes would count as much as evidence for the class.
 pub(super) fn point(network: &Network, layer: &str) -> Result<TensorRef> {
     let node = &network.nodes()[network.find(layer)?];
     if node.inputs().is_empty() {
@@ -250,7 +248,7 @@ pub(super) fn point(network: &Network, layer: &str) -> Result<TensorRef> {
     })
 }
 
-/// The place and the value of a channel's greatest activation; the first of several. NaN is skipped.
+/// The position and value of a channel's maximum; the first one if several are equal. NaN is skipped.
 pub(super) fn strongest(values: &[f32], [_, width, channels]: [usize; 3], channel: usize) -> ([usize; 2], f32) {
     let mut best = (0, f32::NEG_INFINITY);
     for (place, &value) in values[channel..].iter().step_by(channels).enumerate() {
@@ -261,11 +259,11 @@ pub(super) fn strongest(values: &[f32], [_, width, channels]: [usize; 3], channe
     ([best.0 / width, best.0 % width], best.1)
 }
 
-/// The places of a channel whose activation is greater than that of all eight neighbors (of equal neighbors the first
-/// counts), the strongest first, without those of no activation; at most `count`.
+/// The local maxima of a channel, which exceed all eight neighbors (of equal neighbors, the first counts), strongest first,
+/// without zero activations; at most `count`.
 ///
 /// # Panics
-/// When the layout is not that of the values, or the channel not below its last number.
+/// When the layout does not match the values, or the channel is out of range.
 pub fn peaks(values: &[f32], [height, width, channels]: [usize; 3], channel: usize, count: usize) -> Vec<[usize; 2]> {
     let at = |row: usize, column: usize| values[(row * width + column) * channels + channel];
     let mut found = Vec::new();
@@ -288,11 +286,10 @@ pub fn peaks(values: &[f32], [height, width, channels]: [usize; 3], channel: usi
     found.into_iter().take(count).map(|(_, position)| position).collect()
 }
 
-/// The channels with the greatest activations anywhere, the strongest first, without those of no activation; at most
-/// `count`.
+/// The channels with the highest maxima, strongest first, without channels of zero activation; at most `count`.
 ///
 /// # Panics
-/// When the layout is not that of the values.
+/// When the layout does not match the values.
 pub fn strongest_filters(values: &[f32], layout: [usize; 3], count: usize) -> Vec<usize> {
     let mut filters: Vec<(f32, usize)> =
         (0..layout[2]).map(|filter| (strongest(values, layout, filter).1, filter)).collect();

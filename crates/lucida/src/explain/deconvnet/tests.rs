@@ -1,4 +1,4 @@
-//! The deconvnet against the same written out layer by layer, from the paper's words alone.
+//! The deconvnet compared with a layer-by-layer implementation after the paper.
 
 use super::*;
 use crate::core::{Purpose, Rng};
@@ -29,7 +29,7 @@ fn small() -> Network {
     network
 }
 
-/// One layer on the way up, with what the way down needs: the switches of a pooling.
+/// The forward pass of a layer, with what the projection needs: the switches of a pooling.
 struct Up {
     output: Vec<f32>,
     switches: Vec<Option<usize>>,
@@ -39,7 +39,7 @@ fn at([_, width, channels]: [usize; 3], row: usize, column: usize, channel: usiz
     (row * width + column) * channels + channel
 }
 
-/// The windows of an output pixel: for each place of the window, the pixel that it covers.
+/// The windows of an output pixel: for each position in the window, the pixel that it covers.
 fn window(
     from: [usize; 3],
     place: [usize; 2],
@@ -60,7 +60,7 @@ fn window(
     covered
 }
 
-/// The windows of a layer: size, strides, padding before, as Keras computes it.
+/// The windows of a layer: size, strides, and padding before, as in Keras.
 fn geometry(layer: &Layer, from: [usize; 3]) -> ([usize; 2], [usize; 2], [usize; 2]) {
     let (size, strides, padding) = match layer {
         Layer::Conv2D(layer) => (layer.kernel_size, layer.strides, layer.padding),
@@ -108,7 +108,7 @@ fn up(network: &Network, node: usize, input: &[f32], from: [usize; 3]) -> Up {
     Up { output, switches }
 }
 
-/// The way down of one layer: unpool by the switches, or rectify and filter with the transposed kernels.
+/// The projection through one layer: unpool by the switches, or rectify and convolve with the transposed kernels.
 fn down(network: &Network, node: usize, up: &Up, from: [usize; 3], signal: &[f32]) -> Vec<f32> {
     let layer = &network.nodes()[node];
     let to = layer.shape().as_image().unwrap();
@@ -137,7 +137,7 @@ fn down(network: &Network, node: usize, up: &Up, from: [usize; 3], signal: &[f32
     below
 }
 
-/// The projection as the paper describes it, and the activation it starts from.
+/// The projection as described in the paper, and the projected activation.
 fn by_hand(network: &Network, layer: usize, target: Target, input: &[f32]) -> (f32, Vec<f32>) {
     let shape = |node: usize| network.nodes()[node].shape().as_image().unwrap();
     let mut ups: Vec<Up> = vec![Up { output: input.to_vec(), switches: Vec::new() }];
@@ -248,7 +248,7 @@ fn mistakes_are_refused() {
     assert!(refused(&[], 0, None).contains("0 images"));
 }
 
-/// The plan takes no more memory than it is given, and at least one image.
+/// The plan stays within its memory limit, but holds at least one image.
 #[test]
 fn the_batch_is_bounded_by_memory() {
     let network = applications::find("vgg16").unwrap().build(&applications::Options::without_top()).unwrap();
@@ -257,8 +257,8 @@ fn the_batch_is_bounded_by_memory() {
     assert!(deconvnet.plan.memory() <= MEMORY);
 }
 
-/// A convolution of groups or of channels alone is one over all channels with zeros in its kernel, a transposed one (of
-/// stride one) one with the kernel turned: their projections are the same.
+/// A grouped or depthwise convolution equals a full one with zeros in its kernel, a transposed one with stride 1 equals one
+/// with a flipped kernel: their projections are the same.
 #[test]
 fn other_convolutions_project_as_plain_ones_that_compute_the_same() {
     let relu = ActivationKind::Relu;

@@ -1,4 +1,4 @@
-//! What a layer says about images.
+//! Features of images: the output of a layer.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use crate::nn::{Inference, Layer, Plan};
 use crate::weights::{Model, Outputs};
 use crate::{Cpu, Error, Result};
 
-/// The most memory for features: 2 GiB.
+/// The maximum size of the features: 2 GiB.
 const LIMIT: u64 = 2 << 30;
-/// The most values of the images computed at once: 32 photos of 150x150.
+/// The maximum number of input values in a batch: 32 photos of 150x150.
 const VALUES: usize = 1 << 21;
 const BATCH: usize = 256;
 
-/// The features of images at one layer: a row for each.
+/// The features of images at one layer, a row for each image.
 ///
 /// ```
 /// use lucida::explain::embed::Features;
@@ -35,10 +35,10 @@ pub struct Features {
 }
 
 impl Features {
-    /// Features from elsewhere: rows of `width` values.
+    /// Features from another source: rows of `width` values.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the values do not fill whole rows, or one is not finite.
+    /// [`Error::Argument`] when the values are not a multiple of `width`, or one is not finite.
     pub fn new(layer: impl Into<String>, width: usize, values: Vec<f32>) -> Result<Self> {
         let layer = layer.into();
         if width == 0 || !values.len().is_multiple_of(width) {
@@ -53,12 +53,12 @@ impl Features {
         Ok(Self { layer, pooled: false, width, values })
     }
 
-    /// The layer they are of.
+    /// The layer that the features come from.
     pub fn layer(&self) -> &str {
         &self.layer
     }
 
-    /// Whether each is the mean of a channel over a map, rather than a value of the layer itself.
+    /// Whether the features are spatial means of channels, rather than values of the layer itself.
     pub fn are_pooled(&self) -> bool {
         self.pooled
     }
@@ -68,17 +68,17 @@ impl Features {
         self.values.len() / self.width
     }
 
-    /// Whether there is no image.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The number of features of an image.
+    /// The number of features per image.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// All features, row by row.
+    /// All features in row-major order.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
@@ -86,16 +86,16 @@ impl Features {
     /// The features of one image.
     ///
     /// # Panics
-    /// When there is no such image.
+    /// When the index is out of range.
     pub fn row(&self, index: usize) -> &[f32] {
         &self.values[index * self.width..(index + 1) * self.width]
     }
 
-    /// The `count` rows most like `row`, the most like first, each with its likeness: the cosine of the angle between the
-    /// two, 1 for equal directions. What a network has learned is in the directions; lengths follow the contrast.
+    /// The `count` rows most similar to `row`, most similar first, each with its cosine similarity. Networks encode content
+    /// in the direction of a feature vector; its length depends on contrast.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `row` has another width.
+    /// [`Error::Argument`] when `row` has a different width.
     pub fn nearest(&self, row: &[f32], count: usize) -> Result<Vec<(usize, f64)>> {
         if row.len() != self.width {
             let (len, width) = (row.len(), self.width);
@@ -115,7 +115,7 @@ impl Features {
         Ok(all)
     }
 
-    /// Writes the features as a NumPy array (images, features).
+    /// Writes the features as a NumPy array, `[images, features]`.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be written.
@@ -123,10 +123,10 @@ impl Features {
         files::write_npy(path, &[self.len(), self.width], &self.values)
     }
 
-    /// Writes the features as comma-separated values: a row for each image, its name first.
+    /// Writes the features as comma-separated values: a row for each image, starting with its name.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are not as many names, [`Error::Io`] when the file cannot be written.
+    /// [`Error::Argument`] when the number of names differs, [`Error::Io`] when the file cannot be written.
     pub fn save_csv(&self, names: &[String], path: impl AsRef<Path>) -> Result<()> {
         if names.len() != self.len() {
             return Err(Error::argument(format!("{} names for the features of {} images", names.len(), self.len())));
@@ -143,11 +143,11 @@ impl Features {
     }
 }
 
-/// The last layer before the output layer: its penultimate features. Dropout, which changes nothing outside of training, is
-/// passed over.
+/// The last layer before the output layer: the penultimate features. Dropout, which is the identity in inference, is
+/// skipped.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the network has not exactly one output, or no layer before it.
+/// [`Error::Unsupported`] when the network does not have exactly one output, or no layer before it.
 pub fn last_features(model: &Model) -> Result<&str> {
     let network = &model.network;
     let mut node = network.output()?;
@@ -165,8 +165,8 @@ pub fn last_features(model: &Model) -> Result<&str> {
     }
 }
 
-/// The features of the images of a data set at some positions: the outputs of `layer`, or the mean of each channel where
-/// these are maps.
+/// The features of the images of a data set at these indices: the outputs of `layer`, or the mean of each channel if it has
+/// spatial extent.
 ///
 /// ```
 /// use lucida::explain::embed::{features, last_features};
@@ -181,9 +181,9 @@ pub fn last_features(model: &Model) -> Result<&str> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer or image, when the model does not say how images are prepared, or when
-/// a feature is not a finite number; [`Error::Limit`] when the features would fill the memory; [`Error::Interrupted`] when
-/// `progress` stops it; and those of reading the set.
+/// [`Error::Argument`] when the layer or an image does not exist, when the model has no preprocessing, or when a feature is
+/// not finite; [`Error::Limit`] when the features exceed 2 GiB; [`Error::Interrupted`] when `progress` requests a stop; and
+/// those of reading the set.
 pub fn features(
     model: &Model,
     set: &dyn Dataset,
@@ -203,7 +203,7 @@ pub fn features(
     extractor.finish(layer, values)
 }
 
-/// The features of images of any size, as [`features`].
+/// The features of images of any size, see [`features`].
 ///
 /// # Errors
 /// As [`features`].
@@ -223,10 +223,10 @@ pub fn features_of(model: &Model, images: &[Image], layer: &str, cpu: Cpu) -> Re
     extractor.finish(layer, values)
 }
 
-/// The features of inputs that are prepared already, `[count, height, width, channels]`, as [`features`].
+/// The features of preprocessed inputs, `[count, height, width, channels]`, see [`features`].
 ///
 /// # Errors
-/// As [`features`]; [`Error::Argument`] when these are not whole inputs.
+/// As [`features`]; [`Error::Argument`] when the length is not a multiple of the input's.
 pub fn features_of_inputs(
     model: &Model,
     inputs: &[f32],
@@ -248,7 +248,7 @@ pub fn features_of_inputs(
     extractor.finish(layer, values)
 }
 
-/// A model ready to compute a layer's features image by image.
+/// A model prepared to compute a layer's features image by image.
 pub struct FeatureReader<'a> {
     model: &'a Model,
     layer: String,
@@ -256,7 +256,7 @@ pub struct FeatureReader<'a> {
 }
 
 impl<'a> FeatureReader<'a> {
-    /// For one image at a time.
+    /// Prepares a model for one image at a time.
     ///
     /// # Errors
     /// As [`features`].
@@ -280,10 +280,10 @@ impl<'a> FeatureReader<'a> {
     }
 }
 
-/// A model ready to compute a layer's features batch by batch.
+/// A model prepared to compute a layer's features in batches.
 struct Extractor<'a> {
     inference: Inference<'a>,
-    /// The values of a channel map, 1 where there is none.
+    /// The number of positions of a feature map; 1 for a vector.
     area: usize,
     width: usize,
 }

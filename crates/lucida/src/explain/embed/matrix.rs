@@ -1,13 +1,13 @@
-//! The little linear algebra that finding main directions takes: tall matrices by rows, in double precision.
+//! Linear algebra for PCA: tall matrices in row-major order, in double precision.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::Cpu;
 
-/// Rows that are worked on together, whatever the number of threads, so that sums are the same on any.
+/// Rows per chunk, whatever the number of threads, so that sums do not depend on it.
 const ROWS: usize = 256;
 
-/// Works on the rows `0..count` in parts, on several threads; the results are in the order of the parts.
+/// Processes the rows `0..count` in chunks on several threads; the results are in order.
 pub(super) fn by_parts<T: Send>(cpu: Cpu, count: usize, part: impl Fn(std::ops::Range<usize>) -> T + Sync) -> Vec<T> {
     let parts = count.div_ceil(ROWS);
     let results: Vec<Mutex<Option<T>>> = (0..parts).map(|_| Mutex::new(None)).collect();
@@ -18,8 +18,8 @@ pub(super) fn by_parts<T: Send>(cpu: Cpu, count: usize, part: impl Fn(std::ops::
     results.into_iter().filter_map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
 }
 
-/// Makes the columns of a matrix of `columns` columns orthonormal, one after another (Gram and Schmidt, twice, which is
-/// enough for any rounding). A column that depends on those before it becomes zero.
+/// Orthonormalizes the columns of a matrix of `columns` columns (Gram-Schmidt, twice for numerical stability). A column
+/// that depends on the previous ones becomes zero.
 pub(super) fn orthonormalize(matrix: &mut [f64], columns: usize) {
     let rows = matrix.len() / columns.max(1);
     let dot =
@@ -38,8 +38,8 @@ pub(super) fn orthonormalize(matrix: &mut [f64], columns: usize) {
     }
 }
 
-/// The eigenvalues of a symmetric matrix of `size` rows, the largest first, and its eigenvectors as columns: C. Jacobi's
-/// rotations, each of which makes one pair of entries zero.
+/// The eigenvalues of a symmetric matrix of `size` rows, largest first, and its eigenvectors as columns, by Jacobi
+/// rotations.
 pub(super) fn eigen(matrix: &[f64], size: usize) -> (Vec<f64>, Vec<f64>) {
     let mut a = matrix.to_vec();
     let mut v: Vec<f64> = (0..size * size).map(|i| if i % (size + 1) == 0 { 1.0 } else { 0.0 }).collect();

@@ -1,8 +1,8 @@
-//! How a layer arranges images: its features of many images, as a map that a person can look at.
+//! Embeddings: the features of many images at a layer, and two-dimensional maps of them.
 //!
-//! Images that are similar to a layer have features that lie close together. [`features`] collects them, [`Pca`] finds
-//! the directions in which they differ most, [`Tsne`] draws a map that keeps neighbors together, and
-//! [`Features::nearest`] names the images that are most like a given one.
+//! Images that are similar to a network have features that are close to each other. [`features`] computes them, [`Pca`]
+//! finds the directions of largest variance, [`Tsne`] computes a map that preserves neighborhoods, and
+//! [`Features::nearest`] finds the images most similar to a given one.
 
 mod features;
 mod matrix;

@@ -1,19 +1,19 @@
-//! The directions in which features differ most.
+//! Principal component analysis.
 //!
-//! The subspace is found by random directions and a few power iterations: N. Halko, P. Martinsson, J. Tropp: "Finding
-//! structure with randomness" (2011). It costs a few passes over the features, however wide they are.
+//! The subspace is computed by random projections and a few power iterations: N. Halko, P. Martinsson, J. Tropp: "Finding
+//! structure with randomness" (2011). This takes a few passes over the features, whatever their width.
 
 use super::Features;
 use super::matrix::{by_parts, eigen, orthonormalize};
 use crate::core::{Purpose, Rng};
 use crate::{Cpu, Error, Result};
 
-/// Directions beyond those asked for, which make these exact.
+/// Additional directions, which improve the accuracy of the requested ones.
 const BEYOND: usize = 10;
-/// Passes over the features that sharpen the directions.
+/// The number of power iterations.
 const PASSES: usize = 6;
 
-/// Principal component analysis of features: the components, and the score of each image along them.
+/// Principal component analysis of features: the scores of each image, and the explained variance.
 ///
 /// ```
 /// use lucida::Cpu;
@@ -29,18 +29,18 @@ const PASSES: usize = 6;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pca {
     components: usize,
-    /// (images, components).
+    /// `[images, components]`.
     scores: Vec<f64>,
-    /// The part of the whole variance along each direction.
+    /// The fraction of the total variance along each component.
     explained: Vec<f64>,
 }
 
 impl Pca {
-    /// Finds the first `components` main directions, fewer where there are not as many. Each points to where its greatest
-    /// entry is positive, so that the same features give the same image.
+    /// Computes the first `components` components, or fewer if the features have a lower rank. The sign of each is chosen
+    /// so that its largest entry is positive, so that the same features give the same result.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are fewer than two images, or no component is asked for.
+    /// [`Error::Argument`] when there are fewer than two images, or `components` is 0.
     pub fn of(features: &Features, components: usize, seed: u64, cpu: Cpu) -> Result<Self> {
         let (rows, width) = (features.len(), features.width());
         if rows < 2 || components == 0 {
@@ -64,7 +64,7 @@ impl Pca {
             directions = gather(features, &mean, &along, size, cpu);
             orthonormalize(&mut directions, size);
         }
-        // Within the subspace the directions are those of a small symmetric matrix.
+        // Within the subspace, the components are the eigenvectors of a small symmetric matrix.
         let along = project(features, &mean, &directions, size, cpu);
         let (mut values, mut turn) = eigen(&squares(&along, size), size);
         let main: Vec<f64> = multiply(&directions, &turn, size);
@@ -90,22 +90,22 @@ impl Pca {
         Ok(Self { components, scores, explained })
     }
 
-    /// The number of directions.
+    /// The number of components.
     pub fn components(&self) -> usize {
         self.components
     }
 
-    /// Where each image lies along each direction: (images, components).
+    /// The coordinates of the images along the components: `[images, components]`.
     pub fn scores(&self) -> &[f64] {
         &self.scores
     }
 
-    /// The part of the whole variance along each direction, 0 to 1.
+    /// The fraction of the total variance along each component, 0 to 1.
     pub fn explained(&self) -> &[f64] {
         &self.explained
     }
 
-    /// Each image's place along the first two directions; along one, where there is no second.
+    /// The coordinates along the first two components; the second is zero if there is only one.
     pub fn plane(&self) -> Vec<[f64; 2]> {
         let rows = self.scores.chunks_exact(self.components);
         rows.map(|row| [row[0], row.get(1).copied().unwrap_or(0.0)]).collect()
@@ -127,7 +127,7 @@ fn column_means(features: &Features, cpu: Cpu) -> Vec<f64> {
     means
 }
 
-/// The centered features along each of `size` directions: (images, size).
+/// The centered features projected onto `size` directions: `[images, size]`.
 fn project(features: &Features, mean: &[f64], directions: &[f64], size: usize, cpu: Cpu) -> Vec<f64> {
     let parts = by_parts(cpu, features.len(), |range| {
         let mut out = vec![0.0_f64; range.len() * size];
@@ -142,7 +142,7 @@ fn project(features: &Features, mean: &[f64], directions: &[f64], size: usize, c
     parts.concat()
 }
 
-/// The centered features, weighted by `along` and added up: (features, size).
+/// The transposed centered features times `along`: `[features, size]`.
 fn gather(features: &Features, mean: &[f64], along: &[f64], size: usize, cpu: Cpu) -> Vec<f64> {
     let parts = by_parts(cpu, features.len(), |range| {
         let mut out = vec![0.0_f64; features.width() * size];
@@ -150,7 +150,7 @@ fn gather(features: &Features, mean: &[f64], along: &[f64], size: usize, cpu: Cp
             let weights = &along[index * size..][..size];
             for ((&value, mean), sums) in features.row(index).iter().zip(mean).zip(out.chunks_exact_mut(size)) {
                 let value = f64::from(value) - mean;
-                // Behind a rectifier most features are zero, and centered they are not: nothing to skip.
+                // After a ReLU most features are zero, but not after centering: sparsity cannot be exploited.
                 sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += value * weight);
             }
         }
@@ -163,7 +163,7 @@ fn gather(features: &Features, mean: &[f64], along: &[f64], size: usize, cpu: Cp
     total
 }
 
-/// The products of each two columns.
+/// The products of all pairs of columns.
 fn squares(matrix: &[f64], size: usize) -> Vec<f64> {
     let mut out = vec![0.0; size * size];
     for row in matrix.chunks_exact(size) {
@@ -174,7 +174,7 @@ fn squares(matrix: &[f64], size: usize) -> Vec<f64> {
     out
 }
 
-/// A tall matrix times a square one.
+/// The product of a tall matrix and a square one.
 fn multiply(matrix: &[f64], square: &[f64], size: usize) -> Vec<f64> {
     let mut out = vec![0.0; matrix.len()];
     for (row, sums) in matrix.chunks_exact(size).zip(out.chunks_exact_mut(size)) {

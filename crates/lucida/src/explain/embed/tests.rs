@@ -31,7 +31,7 @@ fn features_are_the_outputs_of_a_layer() {
     plan.forward(&model.network).unwrap();
     assert!(all.row(7).iter().zip(plan.output(0)).all(|(a, b)| (a - b).abs() < 1e-5));
 
-    // A layer of maps gives the mean of each.
+    // A layer with spatial extent gives the mean of each channel.
     let maps =
         model.network.nodes().iter().find(|node| node.shape().as_image().is_some_and(|[h, ..]| h == 14)).unwrap();
     let pooled = features(&model, &set, &[4], maps.name(), Cpu::detect(), &mut ()).unwrap();
@@ -79,7 +79,7 @@ fn features_are_written_as_tables() {
     assert!(features.save_csv(&["a".into()], folder.path().join("b.csv")).is_err());
 }
 
-/// Main directions of points whose covariance is known.
+/// Principal components of points with a known covariance.
 #[test]
 fn main_directions_are_found_in_their_order() {
     // Along (0.6, 0.8, 0, ...) by up to 30, along the third axis by up to 5, along the fourth by up to 1.
@@ -92,7 +92,7 @@ fn main_directions_are_found_in_their_order() {
     let features = Features::new("x", 5, rows).unwrap();
     let pca = Pca::of(&features, 3, 1, Cpu::detect()).unwrap();
     let scores = pca.scores();
-    // The first is the place along (0.6, 0.8), up to its mean.
+    // The first score is the position along (0.6, 0.8), minus the mean.
     let places: Vec<f64> = (0..600).map(|i| f64::from(i % 61 - 30)).collect();
     let mean = places.iter().sum::<f64>() / 600.0;
     for (row, place) in scores.chunks(3).zip(&places) {
@@ -102,11 +102,11 @@ fn main_directions_are_found_in_their_order() {
     assert!(explained[0] > 0.95 && explained[0] > explained[1] && explained[1] > 10.0 * explained[2], "{explained:?}");
     assert!((explained.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{explained:?}");
     assert_eq!(pca, Pca::of(&features, 3, 1, Cpu::detect().with_threads(1)).unwrap());
-    // Another beginning, the same directions.
+    // Another seed gives the same components.
     let other = Pca::of(&features, 3, 2, Cpu::detect()).unwrap();
     assert!(other.scores().iter().zip(scores).all(|(a, b)| (a - b).abs() < 1e-6));
     assert!(Pca::of(&Features::new("x", 5, vec![1.0; 5]).unwrap(), 2, 1, Cpu::detect()).is_err());
-    // Fewer directions than asked for, and no variance at all.
+    // Fewer components than requested, and zero variance.
     let flat = Pca::of(&Features::new("x", 1, vec![2.0; 9]).unwrap(), 2, 1, Cpu::detect()).unwrap();
     assert_eq!((flat.components(), flat.plane()), (1, vec![[0.0; 2]; 9]));
 }

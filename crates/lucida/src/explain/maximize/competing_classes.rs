@@ -1,22 +1,21 @@
 //! The objective of a class minus those of the competing classes.
 //!
-//! The image of a class follows its logit, not its probability, which can grow by what the other classes dislike (Simonyan,
-//! Vedaldi and Zisserman, 2014, "Deep Inside Convolutional Networks"). But a softmax sees differences of logits only: what
-//! raises one may raise another more, and all that a network knows of a 1 may be strokes that a 7 and a 4 have too. So what
-//! is followed is the margin to the other classes, the nearest ones first:
+//! The image of a class maximizes its logit rather than its probability, which can also grow by lowering other classes
+//! (Simonyan, Vedaldi and Zisserman, 2014, "Deep Inside Convolutional Networks"). But a softmax depends only on differences
+//! of logits: an image that raises one logit may raise another even more, and all that a network associates with a 1 may be
+//! strokes that a 7 and a 4 have too. So the objective is the margin to the other classes, dominated by the closest ones:
 //!
 //! ```text
 //! m_c = z_c - t log sum over k != c of exp(z_k / t),    d m_c / d z_k = -softmax over k != c of (z_k / t).
 //! ```
 //!
-//! With a high temperature `t` all other classes count alike; with a low one, the strongest alone, and it changes from step
-//! to step.
+//! At a high temperature `t`, all other classes count equally; at a low one, only the strongest does, which changes from
+//! step to step.
 
 use super::Objective;
 
-/// Subtracts the gradient of the soft maximum of the other classes of each sample, at a `temperature`, from the
-/// gradients of its `classes` logits. Sample `i` follows objective `i` modulo their number; objectives other than a
-/// single class stay as they are.
+/// Subtracts the gradient of the soft maximum of the other classes, at a `temperature`, from the gradient of each sample's
+/// logits. Sample `i` follows objective `i` modulo their number; objectives other than a single class are unchanged.
 pub(super) fn subtract_competing_classes(
     objectives: &[Objective],
     classes: usize,
@@ -48,7 +47,7 @@ mod tests {
         };
         let objectives = [Objective::Channel(1), Objective::Channel(2), Objective::Layer];
         let seen: Vec<f32> = objectives.iter().flat_map(|_| logits.map(|logit| logit as f32)).collect();
-        // As the logit alone leaves them.
+        // The gradients of the logits alone.
         let mut gradients = vec![0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 10.0, 10.0, 10.0];
         subtract_competing_classes(&objectives, 3, &seen, &mut gradients, temperature as f32);
         for (sample, class) in [(0, 1), (1, 2)] {

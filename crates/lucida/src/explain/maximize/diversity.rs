@@ -1,13 +1,12 @@
-//! Several images for one objective, pushed apart.
+//! Several diverse images for one objective.
 //!
-//! In layers with positions two images are alike when their channels go together in the same way: by the cosine of the
-//! angle between their Gram matrices, as styles are compared (Olah, Mordvintsev and Schubert, 2017, appendix). For a flat
-//! layer it is the angle between the images themselves.
+//! For layers with spatial extent, the similarity of two images is the cosine similarity of their Gram matrices, as for
+//! styles (Olah, Mordvintsev and Schubert, 2017, appendix). For a flat layer, it is that of the images themselves.
 
 use super::objective::Seen;
 
-/// Adds to the gradient of each sample what makes it less like the others of its group, with `weight` times the size that
-/// the gradient has. Each `variants` samples that follow one another are a group.
+/// Adds to each sample's gradient a term that reduces the similarity to the other samples of its group, scaled to `weight`
+/// times the norm of the gradient. Every `variants` successive samples form a group.
 pub(super) fn push_apart(seen: &Seen, activations: &[f32], gradients: &mut [f32], variants: usize, weight: f32) {
     let (len, channels) = (seen.shape().len(), seen.shape().channels());
     let groups = activations.chunks_exact(len * variants).zip(gradients.chunks_exact_mut(len * variants));
@@ -29,7 +28,7 @@ pub(super) fn push_apart(seen: &Seen, activations: &[f32], gradients: &mut [f32]
     }
 }
 
-/// The same for images of `len` values, which are compared themselves.
+/// As [`push_apart`], comparing the images themselves, of `len` values each.
 pub(super) fn push_images_apart(images: &[f32], gradients: &mut [f32], variants: usize, len: usize, weight: f32) {
     let groups = images.chunks_exact(len * variants).zip(gradients.chunks_exact_mut(len * variants));
     for (images, gradients) in groups {
@@ -47,7 +46,7 @@ pub(super) fn push_images_apart(images: &[f32], gradients: &mut [f32], variants:
     }
 }
 
-/// The gradient, with respect to vector `own`, of the sum of its cosines with the others.
+/// The gradient of the sum of cosine similarities with the other vectors, with respect to vector `own`.
 fn towards_others(vectors: &[Vec<f32>], own: usize) -> Vec<f32> {
     let length = |vector: &[f32]| dot(vector, vector).sqrt().max(1e-20);
     let mine = length(&vectors[own]);
@@ -62,7 +61,7 @@ fn towards_others(vectors: &[Vec<f32>], own: usize) -> Vec<f32> {
     gradient
 }
 
-/// How often channels are active together: `G[i, j] = sum over positions of A[., i] A[., j]`.
+/// The Gram matrix: `G[i, j] = sum over positions of A[., i] A[., j]`.
 fn gram(output: &[f32], channels: usize) -> Vec<f32> {
     let mut gram = vec![0.0; channels * channels];
     for output in output.chunks_exact(channels) {

@@ -1,7 +1,7 @@
-//! DeepDream (Mordvintsev, Olah and Tyka, 2015): what a layer sees in an image, drawn into the image.
+//! DeepDream (Mordvintsev, Olah and Tyka, 2015): amplifies the patterns that a layer detects in an image.
 //!
-//! The image is changed by gradient ascent on the layer's activations, first when it is small and then in larger and
-//! larger sizes (octaves), so that shapes of all sizes appear; the detail that was added is carried from one to the next.
+//! Gradient ascent on the layer's activations is applied first to a small version of the image, then to larger ones
+//! (octaves), so that shapes of all sizes appear. The added detail is carried over to the next octave.
 
 use super::keras_vis::roll;
 use super::objective::Objective;
@@ -14,31 +14,31 @@ use crate::data::{Image, Preprocessing, resize_floats};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
 
-/// The least height and width of an image for [`dream`], in pixels: layers have too few positions for a smaller one.
+/// The minimum height and width of an image for [`dream`], in pixels: in a smaller one, layers have too few positions.
 pub const DREAM_LEAST_SIDE: usize = 48;
-/// The most that the buffers of a plan may take.
+/// The maximum memory of a plan's buffers in bytes.
 const MEMORY: usize = 8 << 30;
 
-/// How fast the weight of a frequency falls in a step, as [`Spectrum`] counts it. Along the bare gradient of pixels a dream
-/// is a lattice in neon colors: that is where a network's gradient is large, but no photograph is.
+/// The decay of frequency weights in a step, see [`Spectrum`]. With the plain pixel gradient, a dream is a lattice in neon
+/// colors, because the gradients of networks, unlike photographs, have most energy at high frequencies.
 const DECAY: f32 = 0.25;
-/// Waves over the longer side below which the photograph keeps its light and shade.
+/// Frequencies below this, in waves over the longer side, are not changed, to preserve the photograph's light and shade.
 const LOWEST: f32 = 6.0;
 
-/// How to dream.
+/// Configuration of [`dream`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dream {
-    /// Sizes that are gone through, the last of them that of the image.
+    /// The number of octaves; the last has the size of the image.
     pub octaves: usize,
-    /// How much larger each is than the one before.
+    /// The scale factor between octaves.
     pub octave_scale: f32,
-    /// Steps for each size.
+    /// Steps per octave.
     pub steps: usize,
-    /// Mean change of a pixel in a step, where pixels are in 0..1.
+    /// The mean change of a pixel per step, for pixels in 0..1.
     pub rate: f32,
-    /// The most pixels that the image is rolled by before a step.
+    /// The maximum random shift of the image before a step, in pixels.
     pub jitter: usize,
-    /// The seed of the rolling.
+    /// The seed of the shifts.
     pub seed: u64,
 }
 
@@ -48,12 +48,12 @@ impl Default for Dream {
     }
 }
 
-/// Dreams about an image, which keeps its size: a part of a layer is made to respond to it more, usually
-/// [`Objective::Layer`]. When `progress` stops it, the image as it is then is the result.
+/// Applies DeepDream to an image at its original size: gradient ascent on a part of a layer, usually [`Objective::Layer`].
+/// When `progress` requests a stop, the current image is returned.
 ///
 /// # Errors
-/// [`Error::Argument`] when the layer does not exist, has no such part or takes images of one size only, or the image
-/// is too small; [`Error::Limit`] when it is too large; [`Error::Unsupported`] when the network takes no images.
+/// [`Error::Argument`] when the layer does not exist, does not have the part or requires a fixed image size, or the image
+/// is too small; [`Error::Limit`] when it is too large; [`Error::Unsupported`] when the network's input is not an image.
 #[allow(clippy::too_many_arguments)] // each is of another kind, and all are needed
 pub fn dream(
     network: &Network,
@@ -190,7 +190,7 @@ mod tests {
             .build(&applications::Options::without_top().size(64, 80).seed(3))
             .unwrap();
         let (target, preprocessing) = (Target::layer("block2_conv1"), Preprocessing::vgg().with_size(64, 80));
-        // Unrolled: the ramp of this image would make an edge that the response below does not have.
+        // Without jitter: with wraparound, the gradient in this image would have an edge.
         let settings = Dream { octaves: 2, steps: 5, rate: 0.006, jitter: 0, ..Dream::default() };
         let (photo, cpu) = (photo(), Cpu::detect());
         let of = |settings: &Dream| {

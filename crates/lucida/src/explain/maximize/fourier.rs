@@ -1,4 +1,4 @@
-//! Maximization in spatial frequencies (Olah, Mordvintsev and Schubert, 2017).
+//! Activation maximization in the frequency domain (Olah, Mordvintsev and Schubert, 2017).
 
 use super::competing_classes::subtract_competing_classes;
 use super::diversity::{push_apart, push_images_apart};
@@ -11,76 +11,76 @@ use crate::explain::receptive_field;
 use crate::{Cpu, Error, Result};
 use lucida_kernels::ops::{AdamStep, adam};
 
-/// Steps in which a filter that says nothing at all is shown random images, to wake it.
+/// The number of steps in which a filter without any activation is shown random images.
 const WAKING: usize = 64;
 
-/// How images are parameterized by frequencies.
+/// Images parameterized by frequencies.
 ///
-/// In each step every image is moved a little (shifted, turned, zoomed), perhaps with noise on it; the gradient that
-/// comes back is divided by its root mean square, so that nothing depends on how large the numbers in the network are;
-/// and Adam changes the coefficients of the frequencies. A filter that is silent everywhere, so that there is no gradient,
-/// is shown random images first, until one of them wakes it.
+/// In each step, every image is randomly transformed (shifted, rotated, zoomed), optionally with added noise. The gradient
+/// is divided by its root mean square, which makes it independent of the scale of the network's activations, and Adam
+/// updates the frequency coefficients. If a filter is not activated anywhere, so that its gradient is zero, it is first
+/// shown random images until one of them activates it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fourier {
-    /// Steps.
+    /// The number of steps.
     pub steps: usize,
     /// The learning rate of Adam.
     pub rate: f32,
-    /// Adam's epsilon, where the gradient of an image has a root mean square of 1. With more of it, frequencies that the
-    /// gradient hardly asks for stay out, and even ground stays even.
+    /// Adam's epsilon, for gradients normalized to a root mean square of 1. Larger values suppress frequencies with small
+    /// gradients, and keep uniform areas uniform.
     pub epsilon: f32,
-    /// How fast the weight of a frequency falls as it grows: its power, negated.
+    /// The decay of frequency weights: the weight of frequency `f` is `f^-decay`.
     pub decay: f32,
-    /// Whether waves longer than two receptive fields of the layer weigh no more than those: no unit sees them whole, and
-    /// broad patches of another hue would come with them. Even ground keeps its weight.
+    /// Whether waves longer than two receptive fields of the layer get no more weight than those: no unit covers them, and
+    /// they would add broad patches of another hue. The constant term keeps its weight.
     pub local: bool,
-    /// The largest shift, as a part of the image's side.
+    /// The maximum shift, relative to the image's side.
     pub shift: f32,
-    /// The largest turn in degrees.
+    /// The maximum rotation in degrees.
     pub rotation: f32,
-    /// The largest change of size, as a part of it.
+    /// The maximum relative change of size.
     pub zoom: f32,
-    /// Whether images are made to repeat themselves. Where the objective does not ask for a place, they are then rolled by
-    /// any distance, so that every pixel is as often at the edge, where a convolution's zero padding answers, as any other.
+    /// Whether images wrap around. If the objective does not prescribe a position, they are then shifted by any distance,
+    /// so that every pixel is equally often at the edge, where the zero padding of convolutions has an effect.
     pub wrap: bool,
-    /// The largest contrast: the deviation from `start`, before the sigmoid that makes values from 0 to 1. Photographs
-    /// have about 1.
+    /// The maximum contrast: the root mean square deviation from `start` before the sigmoid, which maps values to 0..1.
+    /// That of photographs is about 1.
     pub contrast: Option<f32>,
-    /// The last part of the steps, in which movements, noise, pull and the learning rate die away.
+    /// The final fraction of the steps, in which transformations, noise, pull and the learning rate decay to zero.
     pub rest: f32,
-    /// Whether the network sees images moved so that their center of mass is in the middle, as MNIST's digits are.
+    /// Whether images are shifted so that their center of mass is in the middle, as in MNIST.
     pub centered: bool,
-    /// The deviation of the noise that is added to what the network sees, where pixels go from 0 to 1. Noise drowns faint
-    /// patterns, so that strokes remain.
+    /// The standard deviation of the noise added to the network's input, for pixels in 0..1. Noise hides faint patterns, so
+    /// that strokes remain.
     pub noise: f32,
-    /// How often an image is seen in one step, each time moved differently.
+    /// The number of differently transformed samples of an image per step.
     pub samples: usize,
-    /// What the image is before anything is in it: 0 is mid-gray, -2 nearly black.
+    /// The initial image before the sigmoid: 0 is mid-gray, -2 nearly black.
     pub start: f32,
-    /// The deviation of the first coefficients: with little of it the image grows from a few places where a filter speaks
-    /// first, with more from many.
+    /// The standard deviation of the initial coefficients: with a small one, the image grows from a few places where the
+    /// filter responds first, with a large one from many.
     pub spread: f32,
-    /// How many starts are tried; the best image is kept. A filter of few pixels has hills that lead nowhere near its
-    /// highest, and one that hardly ever speaks must be found first.
+    /// The number of starts; the best image is kept. A filter with a small receptive field has local maxima far below the
+    /// global one, and one that is rarely active must be found first.
     pub starts: usize,
-    /// How strongly every pixel is pulled towards black, in parts of the gradient's root mean square.
+    /// The strength of a pull of all pixels towards black, relative to the gradient's root mean square.
     pub pull: f32,
-    /// How strongly pixels outside the middle 20 of 28 parts are pulled towards black, in parts of the gradient's root mean
-    /// square; half as strongly half way to the edge.
+    /// The strength of a pull towards black outside the middle 20/28 of the image, relative to the gradient's root mean
+    /// square; half as strong half way to the edge.
     pub frame: f32,
-    /// The temperature at which the other classes count against a class: high, all alike; low, the most probable one alone.
-    /// `None` follows the logit, whatever the others have.
+    /// The temperature of the competing classes: at a high one, all count equally; at a low one, only the most probable
+    /// one. `None` maximizes the logit alone.
     pub competing_temperature: Option<f32>,
-    /// Number of images per objective. They are pushed apart, to show different things that activate it.
+    /// The number of images per objective. A diversity term makes them differ.
     pub diversity: usize,
-    /// How strongly they are pushed apart, relative to the objective.
+    /// The weight of the diversity term relative to the objective.
     pub diversity_weight: f32,
-    /// The seed of the first coefficients, the movements and the noise.
+    /// The seed of the initial coefficients, the transformations and the noise.
     pub seed: u64,
 }
 
 impl Default for Fourier {
-    /// For photographs.
+    /// Settings for photographs.
     fn default() -> Self {
         Self {
             steps: 256,
@@ -110,23 +110,24 @@ impl Default for Fourier {
     }
 }
 
-/// How much brighter the ground of a start is: other hills are near on bright ground, and on nearly black ground those of
-/// filters that a bright pixel silences.
+/// Offsets of `start` for successive starts: other local maxima are reached from a bright background, and on a nearly black
+/// one those of filters that bright pixels suppress.
 const GROUNDS: [f32; 3] = [0.0, 2.0, -3.5];
 
-/// More starts, where several are wanted, for those that no start has made speak. One of 64 filters of an MNIST network that
-/// ten thousand digits hardly wake (1.5e-4 at most) was silent after three starts, and spoke after 5 of 9 more.
+/// Additional starts, if several are requested, for filters that no start has activated. One of 64 filters of an MNIST
+/// network that ten thousand digits hardly activate (1.5e-4 at most) was inactive after three starts, and active in 5 of 9
+/// more.
 const MORE_STARTS: usize = 6;
 
-/// [`Fourier::competing_temperature`] for digits. By the logit alone, the image of a 1 was in two pieces for 3 of 6 networks
-/// that had read all of MNIST, and other networks took some for a 2; at a temperature of 1, a 5 fell apart.
+/// [`Fourier::competing_temperature`] for digits. With the logit alone, the image of a 1 was in two pieces for 3 of 6
+/// networks trained on all of MNIST, and other networks classified some as a 2; at a temperature of 1, a 5 fell apart.
 const DIGIT_TEMPERATURE: f32 = 8.0;
 
-/// [`Fourier::competing_temperature`] for photos. A thousand classes have many nearly alike: breeds of dogs.
+/// [`Fourier::competing_temperature`] for photos. Among a thousand classes, many are nearly alike, such as dog breeds.
 const PHOTO_TEMPERATURE: f32 = 2.0;
 
 impl Fourier {
-    /// For filters of a network that takes what `preprocessing` makes.
+    /// Settings for the filters of a network with this preprocessing.
     pub fn filters(preprocessing: Option<&Preprocessing>) -> Self {
         match preprocessing {
             Some(digits) if digits.digit => Self {
@@ -148,8 +149,8 @@ impl Fourier {
         }
     }
 
-    /// For the classes of a network that takes what `preprocessing` makes. Digits are white strokes on black within a
-    /// frame, as MNIST's are, and stay so.
+    /// Settings for the classes of a network with this preprocessing. Digits remain white strokes on black within a frame,
+    /// as in MNIST.
     pub fn classes(preprocessing: Option<&Preprocessing>) -> Self {
         match preprocessing {
             Some(digits) if digits.digit => Self {
@@ -209,7 +210,8 @@ impl Fourier {
         Ok(())
     }
 
-    /// How much is still changed: 1, and down to 0 towards the end, so that the image comes to rest as the network sees it.
+    /// The factor of all random changes: 1, decaying to 0 at the end, so that the final image is the one that was
+    /// optimized.
     fn calm(&self, step: usize) -> f32 {
         let left = (self.steps - step) as f32 / self.steps as f32;
         (left / self.rest).min(1.0)
@@ -217,9 +219,9 @@ impl Fourier {
 }
 
 impl Run<'_> {
-    /// The best images of all starts.
+    /// The best image of all starts for each objective.
     pub(super) fn fourier(&mut self, settings: &Fourier, objectives: &[Objective]) -> Result<Vec<Maximized>> {
-        // One for each variant of each objective.
+        // One objective per image.
         let objectives: Vec<Objective> =
             objectives.iter().flat_map(|objective| vec![objective.clone(); settings.diversity]).collect();
         let mut best: Vec<Maximized> = Vec::new();
@@ -227,7 +229,7 @@ impl Run<'_> {
         for number in 0..settings.starts + more {
             let tried: Vec<usize> = match best.is_empty() || number < settings.starts {
                 true => (0..objectives.len()).collect(),
-                // In step with the variants next to them, which they are pushed apart from.
+                // All variants of a group together, because the diversity term compares them.
                 false => {
                     (0..objectives.len()).filter(|&at| silent(variants_of(&best, at, settings.diversity))).collect()
                 }
@@ -251,15 +253,15 @@ impl Run<'_> {
         Ok(best)
     }
 
-    /// The frequency, in waves over the image's longer side, whose wave is as long as two receptive fields of the layer; 1
-    /// where these are larger than half the image or unknown.
+    /// The frequency, in waves over the image's longer side, whose wavelength is two receptive fields of the layer; 1 if
+    /// these are larger than half the image, or unknown.
     fn lowest_frequency(&self) -> f32 {
         let field = receptive_field(self.network, &self.seen.point.layer).ok().and_then(|field| field.size());
         let side = self.pixels.height.max(self.pixels.width) as f32;
         field.map_or(1.0, |[height, width]| (side / (2 * height.max(width)) as f32).max(1.0))
     }
 
-    /// Start `number` for those of the objectives (one for each variant) that are to be `tried`.
+    /// Runs start `number` for the objectives (one per variant) in `tried`.
     fn climb(
         &mut self,
         settings: &Fourier,
@@ -301,7 +303,7 @@ impl Run<'_> {
             }
             ascent.update(step, cpu);
             ascent.restart(&silent, step);
-            // More starts than were announced take no part in the progress.
+            // Additional starts are not included in the progress.
             let done = (number * settings.steps + step + 1).min(settings.starts * settings.steps);
             if self.report(done).is_break() {
                 break;
@@ -319,37 +321,37 @@ impl Run<'_> {
     }
 }
 
-/// The state of one start: the coefficients of all images, which Adam changes, and what is computed from them.
+/// The state of one start: the coefficients of all images, which Adam updates, and derived values.
 struct Ascent<'a> {
     settings: &'a Fourier,
     spectrum: Spectrum,
-    /// Height, width and channels of an image, and the number of its values.
+    /// Height and width of an image, its channels, and the number of its values.
     size: [usize; 2],
     channels: usize,
     len: usize,
-    /// The number of each image, which decides its random numbers, whatever images are computed next to it.
+    /// The index of each image, which determines its random numbers, whatever other images are in the batch.
     numbers: Vec<usize>,
     edge: Edge,
-    /// Whether images are rolled by any distance, as they wrap around.
+    /// Whether images wrap around and are shifted by any distance.
     rolls: bool,
-    /// The pull towards the ground outside of the middle, for each value.
+    /// The pull towards black outside the middle, for each value.
     frame: Vec<f32>,
     coefficients: Vec<f32>,
     moments: Vec<f32>,
     squares: Vec<f32>,
     images: Vec<f32>,
     gradients: Vec<f32>,
-    /// The gradients of the coefficients, negated.
+    /// The negative gradients of the coefficients.
     descent: Vec<f32>,
-    /// Images as the network sees them, moved, and then their gradients: `samples` for each image.
+    /// The transformed images, the network's inputs, and then their gradients: `samples` for each image.
     seen: Vec<f32>,
 }
 
-/// How the images are seen in one step.
+/// The transformations of the images in one step.
 struct Views {
     step: usize,
     movement: Movement,
-    /// What brings each image into the middle.
+    /// The shift that centers each image.
     centers: Vec<[f32; 2]>,
 }
 
@@ -362,7 +364,7 @@ impl<'a> Ascent<'a> {
         let rolls = settings.wrap && run.seen.is_anywhere(objectives);
         let edge = match rolls {
             true => Edge::Wrap,
-            // Digits lie on black.
+            // Digits have a black background.
             false if settings.centered => Edge::Background(0.0),
             false => Edge::Background(spectrum.background()),
         };
@@ -397,7 +399,7 @@ impl<'a> Ascent<'a> {
         self.numbers.len() * self.settings.samples
     }
 
-    /// Computes the images from their coefficients, and how the network sees them in this step.
+    /// Computes the images from their coefficients, and their transformed samples for this step.
     fn render(&mut self, step: usize, cpu: Cpu) -> Views {
         let settings = self.settings;
         let calm = settings.calm(step);
@@ -421,20 +423,20 @@ impl<'a> Ascent<'a> {
         views
     }
 
-    /// The random numbers of an image after its initial values: those of draw `number`, which uses less than 2^26 words.
+    /// The generator for draw `number` of an image after its initial values; a draw uses less than 2^26 words.
     fn rng(&self, image: usize, number: usize) -> Rng {
         Rng::keyed(self.settings.seed, Purpose::Maximize, self.numbers[image]).at((number as u128) << 26)
     }
 
-    /// How one sample of an image is moved, and its random numbers: they depend on the image, the step and the sample, not
-    /// on how these are spread over threads.
+    /// The transformation of a sample of an image, and its random numbers: they depend on the image, the step and the
+    /// sample, not on the distribution over threads.
     fn draw(&self, views: &Views, index: usize) -> (Affine, Rng) {
         let (image, sample) = (index % self.numbers.len(), index / self.numbers.len());
         let mut rng = self.rng(image, views.step * self.settings.samples + sample + 1);
         (views.movement.draw(self.size[0], self.size[1], &mut rng).moved(views.centers[image]), rng)
     }
 
-    /// Sums the gradients of an image's samples, moved back, and normalizes them.
+    /// Transforms the gradients of an image's samples back, sums and normalizes them.
     fn sum_gradients(&mut self, views: &Views, cpu: Cpu) {
         let count = self.numbers.len();
         let mut gradients = std::mem::take(&mut self.gradients);
@@ -449,17 +451,17 @@ impl<'a> Ascent<'a> {
         self.gradients = gradients;
     }
 
-    /// The images without a gradient.
+    /// The images with a zero gradient.
     fn silent(&self) -> Vec<usize> {
         let gradients = self.gradients.chunks_exact(self.len).enumerate();
         gradients.filter(|(_, gradient)| is_zero(gradient)).map(|(image, _)| image).collect()
     }
 
-    /// A step of Adam on the coefficients.
+    /// An Adam step for the coefficients.
     fn update(&mut self, step: usize, cpu: Cpu) {
         let settings = self.settings;
         let calm = settings.calm(step);
-        // Adam descends.
+        // Adam minimizes.
         for gradients in self.gradients.chunks_exact_mut(self.len) {
             let pixels = gradients.iter_mut().zip(&self.frame);
             pixels.for_each(|(gradient, frame)| *gradient = calm * settings.pull + frame - *gradient);
@@ -475,7 +477,7 @@ impl<'a> Ascent<'a> {
         }
     }
 
-    /// Draws the coefficients of these images anew, the louder the later.
+    /// Draws new coefficients for these images, with an amplitude that grows with the step.
     fn restart(&mut self, images: &[usize], step: usize) {
         let settings = self.settings;
         for &image in images {
@@ -486,7 +488,7 @@ impl<'a> Ascent<'a> {
         }
     }
 
-    /// The images at the end.
+    /// The final images.
     fn finish(mut self, cpu: Cpu) -> Vec<f32> {
         let (size, channels) = (self.size, self.channels);
         self.spectrum.images(cpu, &self.coefficients, &mut self.images);
@@ -518,13 +520,13 @@ fn is_zero(gradient: &[f32]) -> bool {
     gradient.iter().all(|&value| value == 0.0)
 }
 
-/// The deviation of the coefficients that a silent filter is shown after a step: more and more, up to an image of strong
-/// contrast. In the end there is none, and the image of a dead filter is even.
+/// The standard deviation of the random coefficients for a silent filter: it grows up to an image of strong contrast. In
+/// the end it is zero, so that the image of a dead filter is uniform.
 fn loudness(step: usize) -> f32 {
     if step < WAKING { 0.05 * 1.083_f32.powi(step as i32) } else { 0.0 }
 }
 
-/// How far a pixel is outside the middle 20 of 28 parts of an image: 0 inside, 1 at the edge.
+/// How far a pixel is outside the middle 20/28 of an image: 0 inside, 1 at the edge.
 fn outside(row: usize, column: usize, [height, width]: [usize; 2]) -> f32 {
     let along = |at: usize, size: usize| {
         let beyond = ((at as f32 + 0.5) / size as f32 - 0.5).abs() - 10.0 / 28.0;
@@ -533,7 +535,7 @@ fn outside(row: usize, column: usize, [height, width]: [usize; 2]) -> f32 {
     along(row, height).max(along(column, width))
 }
 
-/// How far, in whole pixels (x, y), the center of an image's mass lies from its middle.
+/// The offset (x, y) of an image's center of mass from its middle, in whole pixels.
 fn off_center(image: &[f32], [height, width]: [usize; 2], channels: usize) -> [f32; 2] {
     let mass = |at: usize| image[at * channels..][..channels].iter().sum::<f32>();
     let (mut total, mut across, mut down) = (0.0_f32, 0.0_f32, 0.0_f32);
@@ -549,7 +551,7 @@ fn off_center(image: &[f32], [height, width]: [usize; 2], channels: usize) -> [f
     [off(across, width), off(down, height)]
 }
 
-/// Divides a gradient by its root mean square; one of zeros stays.
+/// Divides a gradient by its root mean square; a zero gradient stays zero.
 pub(super) fn normalize(gradient: &mut [f32]) {
     let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
     let root = (square / gradient.len() as f64).sqrt() as f32;

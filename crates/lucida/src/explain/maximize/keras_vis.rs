@@ -1,33 +1,32 @@
-//! Maximization in pixels, as the package keras-vis 0.5 does it (Kotikalapudi, 2017), so that its images can be
-//! reproduced.
+//! Activation maximization in pixels, as in the package keras-vis 0.5 (Kotikalapudi, 2017), to reproduce its images.
 //!
-//! What is minimized is, for an image `x` of `n = height * width * channels` values,
+//! The loss for an image `x` of `n = height * width * channels` values is
 //!
 //! ```text
 //! -activation + 10 (sum |x|^6)^(1/6) / n + 10 (sum of (down^2 + across^2)) / n
 //! ```
 //!
-//! with `down` and `across` the differences to the next pixels. The gradient is divided by its length and followed by
-//! RMSprop without a learning rate; each step begins by rolling the image by up to 5 % of its size. The step of the
-//! lowest loss wins, and is at last centered on mid-gray with a deviation of a tenth of the range. A first run goes
-//! without the variation, a second starts from its result.
+//! with `down` and `across` the differences to the next pixels. The gradient is divided by its norm, and RMSprop is applied
+//! without a learning rate; before each step, the image is rolled by up to 5 % of its size. The result is the image after
+//! the step with the lowest loss, normalized to a mean of mid-gray and a standard deviation of a tenth of the range. A
+//! first run omits the variation, a second starts from its result.
 
 use super::{Maximized, Objective, Run, positive};
 use crate::core::{Purpose, Rng};
 use crate::{Cpu, Result};
 
-/// The constants of keras-vis, and its defaults.
+/// Configuration, with the constants and defaults of keras-vis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KerasVis {
-    /// Steps of the first run, without the variation, and of the second.
+    /// The steps of the first run, without the variation, and of the second.
     pub steps: (usize, usize),
     /// The weight of the norm.
     pub norm_weight: f32,
     /// The weight of the total variation in the second run.
     pub variation_weight: f32,
-    /// How far the image is rolled before a step, as a part of its side.
+    /// The maximum roll before a step, relative to the image's side.
     pub jitter: f32,
-    /// The seed of the first images and of the rolling.
+    /// The seed of the initial images and of the rolls.
     pub seed: u64,
 }
 
@@ -55,7 +54,7 @@ impl KerasVis {
     }
 }
 
-/// An image that is optimized.
+/// The optimization of one image.
 struct Track {
     image: Vec<f32>,
     squares: Vec<f32>,
@@ -64,12 +63,12 @@ struct Track {
     rng: Rng,
 }
 
-/// The images of one batch.
+/// The optimizations of one batch.
 struct Tracks<'a> {
     settings: &'a KerasVis,
     /// Height, width and channels of an image.
     size: [usize; 3],
-    /// keras-vis knows no preprocessing: pixels go from 0 to 1 or from 0 to 255, as the network was trained.
+    /// The range of pixels, 0..1 or 0..255 depending on how the network was trained: keras-vis has no preprocessing.
     range: f32,
     tracks: Vec<Track>,
 }
@@ -113,7 +112,7 @@ impl Run<'_> {
             .collect())
     }
 
-    /// The values of the objectives for images of 0 to 1, which become the gradients with respect to them.
+    /// The values of the objectives for images in 0..1, which are replaced with the gradients with respect to them.
     fn gradients(&mut self, objectives: &[Objective], unit: &mut [f32]) -> Result<Vec<f32>> {
         let (pixels, mut values) = (self.pixels, vec![0.0; objectives.len()]);
         self.plan.set_batch(objectives.len());
@@ -125,7 +124,7 @@ impl Run<'_> {
 }
 
 impl Tracks<'_> {
-    /// The second run starts from the images as they are shown.
+    /// Starts the second run from the normalized images.
     fn restart(&mut self) {
         for track in &mut self.tracks {
             track.image = shown(&track.best).iter().map(|value| self.range * value).collect();
@@ -145,7 +144,7 @@ impl Tracks<'_> {
         });
     }
 
-    /// Writes an image of each track with values of 0 to 1.
+    /// Writes an image of each track scaled to 0..1.
     fn write_unit(&self, unit: &mut [f32], image: impl Fn(&Track) -> &[f32]) {
         let len = self.size.iter().product();
         for (unit, track) in unit.chunks_exact_mut(len).zip(&self.tracks) {
@@ -153,7 +152,7 @@ impl Tracks<'_> {
         }
     }
 
-    /// One step of each image, with the values of the objectives and their gradients with respect to images of 0 to 1.
+    /// One step for each image, given the values of the objectives and their gradients with respect to images in 0..1.
     fn step(&mut self, cpu: Cpu, values: &[f32], gradients: &[f32], variation_weight: f32) {
         let Self { settings, size, range, .. } = *self;
         let len: usize = size.iter().product();
@@ -178,7 +177,7 @@ impl Track {
         Self { image, squares: vec![0.0; len], least: f32::INFINITY, best: Vec::new(), rng }
     }
 
-    /// RMSprop along the gradient of length one; the image after the step with the lowest loss is kept.
+    /// An RMSprop step with the normalized gradient; the image after the step with the lowest loss is kept.
     fn step(&mut self, loss: f32, gradient: &[f32]) {
         let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
         let length = square.max(1e-12).sqrt() as f32;
@@ -194,7 +193,7 @@ impl Track {
     }
 }
 
-/// The image as it is shown: centered on mid-gray with a deviation of 0.1, clipped to 0 to 1.
+/// The result image: a mean of mid-gray, a standard deviation of 0.1, clipped to 0..1.
 fn shown(image: &[f32]) -> Vec<f32> {
     let mut shown = image.to_vec();
     standardize(&mut shown);
@@ -202,7 +201,7 @@ fn shown(image: &[f32]) -> Vec<f32> {
     shown
 }
 
-/// To mean 0 and deviation 1.
+/// Normalizes to mean 0 and standard deviation 1.
 fn standardize(values: &mut [f32]) {
     let count = values.len() as f64;
     let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
@@ -211,7 +210,7 @@ fn standardize(values: &mut [f32]) {
     values.iter_mut().for_each(|value| *value = ((f64::from(*value) - mean) * scale) as f32);
 }
 
-/// Moves all pixels down and to the right; what leaves comes back on the other side.
+/// Shifts all pixels down and to the right with wraparound.
 pub(super) fn roll(image: &[f32], [height, width, channels]: [usize; 3], [down, across]: [isize; 2]) -> Vec<f32> {
     let mut rolled = Vec::with_capacity(image.len());
     let wrap = |at: usize, by: isize, size: usize| (at as isize - by).rem_euclid(size as isize) as usize;
@@ -225,7 +224,7 @@ pub(super) fn roll(image: &[f32], [height, width, channels]: [usize; 3], [down, 
     rolled
 }
 
-/// `weight (sum |x|^6)^(1/6) / n`, with its gradient added.
+/// Returns `weight (sum |x|^6)^(1/6) / n`, and adds its gradient.
 fn norm(image: &[f32], weight: f32, gradient: &mut [f32]) -> f32 {
     let sum: f64 = image.iter().map(|&x| f64::from(x).powi(NORM)).sum();
     let (count, norm) = (image.len() as f64, sum.powf(1.0 / f64::from(NORM)));
@@ -239,8 +238,8 @@ fn norm(image: &[f32], weight: f32, gradient: &mut [f32]) -> f32 {
     (factor * norm) as f32
 }
 
-/// `weight (sum of squared differences to the next pixels) / n`, with its gradient added. As in keras-vis the last row
-/// and the last column are left out.
+/// Returns `weight (sum of squared differences to the next pixels) / n`, and adds its gradient. As in keras-vis, the last
+/// row and column are omitted.
 fn variation(image: &[f32], [height, width, channels]: [usize; 3], weight: f32, gradient: &mut [f32]) -> f32 {
     if weight == 0.0 {
         return 0.0;
@@ -287,7 +286,7 @@ mod tests {
             let expected = (moved(1e-2) - moved(-1e-2)) / 2e-2;
             assert!((gradient[at] - expected).abs() < 2e-3, "{at}: {}, not {expected}", gradient[at]);
         }
-        // By hand: one white pixel at the top left of black ones differs from two neighbors.
+        // By hand: a white pixel at the top left of black ones differs from two neighbors.
         let mut white = vec![0.0; 4];
         white[0] = 2.0;
         assert!((variation(&white, [2, 2, 1], 1.0, &mut [0.0; 4]) - 2.0).abs() < 1e-6);

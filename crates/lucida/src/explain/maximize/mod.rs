@@ -1,15 +1,16 @@
-//! Activation maximization: the images that a part of a network responds to most.
+//! Activation maximization: images that maximize the response of a part of a network.
 //!
-//! The network stays as it is and the image is trained: by gradient ascent on an [`Objective`]. Left alone that ends in
-//! noise, for patterns that no camera produces can activate a network; the methods differ in how they keep to images.
+//! The network's weights are fixed and the image is optimized by gradient ascent on an [`Objective`]. Without
+//! regularization the result is noise, because patterns that no camera produces can activate a network; the methods differ
+//! in how they regularize.
 //!
-//! - [`Fourier`] (the default): the image is described by its spatial frequencies, low ones first, in colors that vary
-//!   together as in photographs, and seen through small shifts, turns and zooms (Olah, Mordvintsev and Schubert, 2017,
-//!   "Feature visualization"). It needs no tuning for the network at hand, because the gradient is normalized.
-//! - [`KerasVis`]: the pixels themselves, with penalties on their norm and their variation, as the package keras-vis
-//!   does.
+//! - [`Fourier`] (the default): the image is parameterized by spatial frequencies, weighted towards low ones, in colors
+//!   that are correlated as in photographs, and optimized under small random shifts, rotations and zooms (Olah, Mordvintsev
+//!   and Schubert, 2017, "Feature visualization"). It needs no tuning per network, because the gradient is normalized.
+//! - [`KerasVis`]: the image is optimized in pixels, with penalties on their norm and variation, as in the package
+//!   keras-vis.
 //!
-//! All images of a layer are made together, as one batch, by a plan that ends at that layer.
+//! All images of a layer are optimized as a batch, by a plan that ends at that layer.
 
 mod competing_classes;
 mod diversity;
@@ -36,24 +37,24 @@ use objective::Seen;
 pub use objective::{Objective, Target};
 use pixels::PixelSpace;
 
-/// What the buffers of one plan may take: beyond it the images are made in several batches.
+/// The maximum memory of a plan's buffers, beyond which images are optimized in several batches.
 const PLAN_BYTES: usize = 1 << 30;
 
-/// How images are optimized.
+/// The optimization method.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Method {
-    /// In frequencies, through small movements.
+    /// In the frequency domain, with random transformations.
     Fourier(Fourier),
     /// In pixels, with penalties.
     KerasVis(KerasVis),
 }
 
-/// What a method takes for each objective.
+/// The batch size needed per objective.
 struct Extent {
-    /// Inputs for each image in a step.
+    /// Inputs per image and step.
     samples: usize,
     steps: usize,
-    /// Images for each objective.
+    /// Images per objective.
     variants: usize,
 }
 
@@ -78,18 +79,18 @@ impl Method {
 /// An image that maximizes the activation of a part of a network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Maximized {
-    /// The image, to be looked at.
+    /// The image for display.
     pub image: Image,
-    /// What the network was given at the end: (height, width, channels).
+    /// The final input of the network, `[height, width, channels]`.
     pub input: Vec<f32>,
-    /// The objective for that input.
+    /// The value of the objective for that input.
     pub value: f32,
 }
 
 /// Synthesizes the images that maximize parts of one layer: one for each of `objectives`.
 ///
-/// The images have the size of the network's input, and its channels: one (gray) or three. Without a preprocessing the
-/// network is taken to want values from 0 to 1. When `progress` stops it, the images so far are the result.
+/// The images have the size and the channels (gray or RGB) of the network's input. Without a preprocessing, inputs are
+/// assumed to be in 0..1. When `progress` requests a stop, the current images are returned.
 ///
 /// ```
 /// use lucida::explain::maximize::Method;
@@ -104,7 +105,7 @@ pub struct Maximized {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] when the layer does not exist or has no such part, or the settings are invalid;
+/// [`Error::Argument`] when the layer does not exist or does not have the part, or the settings are invalid;
 /// [`Error::Unsupported`] when the network's input is not a gray or a color image.
 pub fn maximize(
     network: &Network,
@@ -122,7 +123,7 @@ pub fn maximize(
     }
     let Extent { samples, steps, variants } = method.extent()?;
     let builder = |batch: usize| {
-        // Winograd's rounding is far below what the way to the image leaves open.
+        // The rounding error of Winograd convolutions does not matter for the optimization.
         let plan = Plan::builder(network)
             .cpu(cpu)
             .batch_size(batch)
@@ -130,7 +131,7 @@ pub fn maximize(
             .grad_output_at(seen.point.clone());
         plan.input_gradient().exact(false).build()
     };
-    // Variants of one image are pushed apart, so they stay together.
+    // Variants of an image stay in one batch, because the diversity term compares them.
     let one = builder(samples * variants)?.memory().max(1);
     let groups = (PLAN_BYTES / one).clamp(1, objectives.len());
     let batches: Vec<&[Objective]> = objectives.chunks(groups).collect();
@@ -166,13 +167,13 @@ struct Run<'a> {
     pixels: &'a PixelSpace,
     seen: &'a Seen,
     plan: Plan,
-    /// The number of the first image among all: each draws its own random numbers.
+    /// The index of the first image among all: each has its own random numbers.
     first: usize,
     progress: &'a mut dyn Progress,
-    /// Steps of the batches before, and of all.
+    /// Steps of previous batches, and of all.
     before: usize,
     total: usize,
-    /// Whether `progress` has stopped it.
+    /// Whether `progress` has requested a stop.
     stopped: bool,
 }
 
@@ -184,8 +185,8 @@ impl Run<'_> {
         flow
     }
 
-    /// The values of the objectives for the inputs in the plan, and their gradients with respect to these inputs.
-    /// What is added to the gradient at the layer is followed as well.
+    /// The values of the objectives for the inputs in the plan, and their gradients with respect to these inputs. A change
+    /// to the gradient at the layer is propagated, too.
     fn ascend(
         &mut self,
         objectives: &[Objective],
@@ -200,7 +201,7 @@ impl Run<'_> {
         Ok(self.plan.input_gradient().expect("the plan was made for it"))
     }
 
-    /// The values of the objectives for inputs.
+    /// The values of the objectives for these inputs.
     fn values(&mut self, objectives: &[Objective], inputs: &[f32]) -> Result<Vec<f32>> {
         self.plan.set_batch(objectives.len());
         self.plan.input_mut().copy_from_slice(inputs);

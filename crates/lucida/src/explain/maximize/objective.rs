@@ -1,4 +1,4 @@
-//! What is to be maximized.
+//! Objectives of activation maximization.
 
 use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, Shape, TensorRef};
@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// A part of a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Objective {
-    /// One channel (of a flat layer: one unit) at one position (row, column); in the middle by default.
+    /// One channel (of a flat layer: one unit) at one position; the center by default.
     Neuron {
         /// The channel.
         channel: usize,
@@ -23,7 +23,7 @@ pub enum Objective {
     Direction(Vec<(usize, f32)>),
 }
 
-/// The layer that objectives are about.
+/// The layer of the objectives.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -39,14 +39,14 @@ pub struct Target {
     logits: bool,
 }
 
-/// A layer's values as objectives see them.
+/// The tensor that objectives are computed from.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
-    /// Where they are read, and where gradients are put in.
+    /// Where the values are read, and where gradients are inserted.
     pub(super) point: TensorRef,
-    /// Whether they come from before a ReLU that is still to be applied.
+    /// Whether the values are those before a ReLU, which is applied here.
     rectify: bool,
-    /// Whether they are logits of classes of which only one is right.
+    /// Whether the values are logits of mutually exclusive classes.
     competing: bool,
     shape: Shape,
 }
@@ -57,7 +57,7 @@ impl Target {
         Self { layer: name.into(), logits: false }
     }
 
-    /// The classes, labels, or values of a model: what comes before its last activation, where the gradient does not vanish.
+    /// The classes, labels, or values of a model: the input of its last activation, where the gradient does not vanish.
     ///
     /// # Errors
     /// As [`Outputs::of`].
@@ -71,9 +71,9 @@ impl Target {
         &self.layer
     }
 
-    /// The layer as the objectives see it, if it has what they are about.
+    /// Checks that the layer has the parts of the objectives, and returns the tensor to optimize.
     ///
-    /// `before` asks for the values before a ReLU, where a silent filter can still be heard.
+    /// `before` selects the values before a ReLU, where the gradient of an inactive filter does not vanish.
     pub(super) fn check(&self, network: &Network, objectives: &[Objective], before: bool) -> Result<Seen> {
         let node = &network.nodes()[network.find(&self.layer)?];
         let shape = node.shape();
@@ -113,8 +113,8 @@ impl Target {
 }
 
 impl Seen {
-    /// The values of the objectives, one for each sample, and the gradients of their sum. Sample `i` follows objective
-    /// `i` modulo their number.
+    /// Computes the values of the objectives, one for each sample, and the gradients of their sum. Sample `i` follows
+    /// objective `i` modulo their number.
     pub(super) fn follow(
         &self,
         objectives: &[Objective],
@@ -136,17 +136,17 @@ impl Seen {
         samples.map(|(activations, objective)| self.one(objective, activations, None)).collect()
     }
 
-    /// The layer's output from its values here.
+    /// The layer's output, given a value of the tensor.
     pub(super) fn output(&self, value: f32) -> f32 {
         if self.rectify { value.max(0.0) } else { value }
     }
 
-    /// Whether the values are logits of classes of which only one is right.
+    /// Whether the values are logits of mutually exclusive classes.
     pub(super) fn has_competing_classes(&self) -> bool {
         self.competing
     }
 
-    /// Whether what the objectives ask for may be anywhere in an image.
+    /// Whether the objectives do not prescribe a position in the image.
     pub(super) fn is_anywhere(&self, objectives: &[Objective]) -> bool {
         let placed = |objective: &Objective| matches!(objective, Objective::Neuron { .. });
         self.shape.as_image().is_some() && !objectives.iter().any(placed)
@@ -157,10 +157,10 @@ impl Seen {
         &self.shape
     }
 
-    /// One sample's value, and its gradient.
+    /// The value for one sample, and its gradient.
     ///
-    /// Before a ReLU, a filter that is silent everywhere would give no gradient to start from: it follows the value that is
-    /// nearest to speaking instead. As soon as it speaks anywhere, the gradient is that of what it says.
+    /// A filter that is inactive everywhere has no gradient after its ReLU: the position closest to activation is followed
+    /// instead. Once it is active anywhere, the gradient is that of the activations.
     fn one(&self, objective: &Objective, activations: &[f32], gradient: Option<&mut [f32]>) -> f32 {
         let terms = match objective {
             Objective::Layer => return self.layer(activations, gradient),
@@ -179,7 +179,7 @@ impl Seen {
         terms.map(|(at, weight)| weight * self.output(activations[at])).sum()
     }
 
-    /// The values that an objective sums up, and their weights.
+    /// The indices and weights of the values that an objective sums.
     fn terms(&self, objective: &Objective) -> impl Iterator<Item = (usize, f32)> + Clone {
         let channels = self.shape.channels();
         let [rows, columns] = position_count(&self.shape).unwrap_or([1, 1]);
@@ -203,7 +203,7 @@ impl Seen {
         })
     }
 
-    /// The mean square of the layer.
+    /// The mean square of the layer, and its gradient.
     fn layer(&self, activations: &[f32], gradient: Option<&mut [f32]>) -> f32 {
         let each = 1.0 / activations.len() as f32;
         if let Some(gradient) = gradient {

@@ -1,19 +1,19 @@
-//! Between an image from 0 to 1 and a network's input.
+//! Conversion between images in 0..1 and network inputs.
 
 use crate::data::{ColorMode, Image, Preprocessing};
 use crate::nn::Network;
 use crate::{Error, Result};
 
-/// How a network scales pixels: each channel of its input is a channel of the image times a factor plus an offset.
+/// How a network scales pixels: each channel of its input is a channel of the image times a factor, plus an offset.
 ///
-/// Images are (height, width, channels) with values from 0 to 1, gray or red, green and blue.
+/// Images are `[height, width, channels]` with values from 0 to 1, gray or RGB.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PixelSpace {
     pub(super) height: usize,
     pub(super) width: usize,
-    /// For each channel of the input: the channel of the image, the factor, the offset.
+    /// For each channel of the input: the channel of the image, the factor, and the offset.
     channels: Vec<(usize, f32, f32)>,
-    /// Whether images show digits: white ink on black.
+    /// Whether images show digits: white strokes on black.
     pub(super) digit: bool,
 }
 
@@ -55,12 +55,12 @@ impl PixelSpace {
         self.height * self.width * self.channels()
     }
 
-    /// Whether the network takes pixels from 0 to 1 as they are.
+    /// Whether inputs are unscaled pixels in 0..1.
     pub(super) fn is_unit(&self) -> bool {
         self.channels.iter().all(|&(_, factor, offset)| factor == 1.0 && offset == 0.0)
     }
 
-    /// Images to inputs.
+    /// Converts images to inputs.
     pub(super) fn to_input(&self, images: &[f32], inputs: &mut [f32]) {
         let count = self.channels();
         for (image, input) in images.chunks_exact(count).zip(inputs.chunks_exact_mut(count)) {
@@ -70,7 +70,7 @@ impl PixelSpace {
         }
     }
 
-    /// Gradients of inputs to gradients of images.
+    /// Converts gradients with respect to inputs to gradients with respect to images.
     pub(super) fn gradient(&self, inputs: &[f32], images: &mut [f32]) {
         let count = self.channels();
         for (input, image) in inputs.chunks_exact(count).zip(images.chunks_exact_mut(count)) {
@@ -80,7 +80,7 @@ impl PixelSpace {
         }
     }
 
-    /// An image of 8 bits.
+    /// Converts to an 8-bit image.
     pub(super) fn image(&self, values: &[f32]) -> Image {
         let pixels = values.iter().map(|value| (value * 255.0).round() as u8).collect();
         Image::new(self.width, self.height, self.channels(), pixels).expect("as many values as pixels")
@@ -107,7 +107,7 @@ mod tests {
             for (a, b) in input.iter().zip(&expected) {
                 assert!((a - b).abs() < 1e-4 * 255.0, "{a} {b}");
             }
-            // The map is affine, so its gradient is what a step changes.
+            // The map is affine, so its gradient is the change per unit step.
             let (direction, mut back) = (vec![1.0; values.len()], vec![0.0; values.len()]);
             pixels.gradient(&direction, &mut back);
             let moved: Vec<f32> = values.iter().map(|v| v + 0.5).collect();

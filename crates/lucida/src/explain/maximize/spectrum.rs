@@ -1,9 +1,9 @@
-//! An image described by its spatial frequencies.
+//! Images parameterized by spatial frequencies.
 //!
-//! The image is `sigmoid(start + C H(s c))`: `c` are the numbers to be trained, one for each frequency and channel;
-//! `s` falls with the frequency, so that equal steps change the broad shapes most, as they dominate in photographs;
-//! `H` is the two-dimensional Hartley transform, the real-valued sibling of Fourier's and its own inverse; and `C` mixes
-//! channels as they vary together in photographs. The idea is that of Olah, Mordvintsev and Schubert (2017), section
+//! The image is `sigmoid(start + C H(s c))`: `c` are the trained coefficients, one for each frequency and channel; `s`
+//! falls with the frequency, so that equal steps change low frequencies most, which dominate in photographs; `H` is the
+//! two-dimensional Hartley transform, a real-valued relative of the Fourier transform and its own inverse; and `C`
+//! correlates the channels as in photographs. The idea is from Olah, Mordvintsev and Schubert (2017), section
 //! "Preconditioning and parameterization".
 
 use std::sync::Arc;
@@ -12,31 +12,31 @@ use lucida_kernels::Cpu;
 use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
-/// How the colors of photographs vary together: the square root of the covariance of red, green and blue (rows) over a
-/// thousand photos of cats and dogs, its columns brightness, red against blue, green against the rest, over the length of
-/// the first.
+/// The color correlation of photographs: the square root of the covariance of red, green and blue (rows) over a thousand
+/// photos of cats and dogs, with the columns brightness, red against blue, and green against the rest, divided by the norm
+/// of the first column.
 const COLORS: [[f32; 3]; 3] = [[0.580, 0.152, 0.042], [0.582, -0.003, -0.085], [0.570, -0.152, 0.044]];
 
-/// The description of images of one size.
+/// The frequency parameterization of images of one size.
 pub(super) struct Spectrum {
     height: usize,
     width: usize,
     channels: usize,
-    /// What each coefficient is multiplied with: (height, width).
+    /// The factor of each coefficient, `[height, width]`.
     scales: Vec<f32>,
-    /// The image before the sigmoid when all coefficients are zero.
+    /// The image before the sigmoid for zero coefficients.
     start: f32,
     rows: Arc<dyn Fft<f32>>,
     columns: Arc<dyn Fft<f32>>,
 }
 
 impl Spectrum {
-    /// For images of `height` x `width` pixels with `channels` of 1 or 3. The coefficient of frequency `f` (in waves
-    /// over the longer side) counts as `f` to the power of `-decay`, or as `lowest` does where it is below that.
+    /// For images of `height` x `width` pixels with 1 or 3 `channels`. The weight of frequency `f` (in waves over the
+    /// longer side) is `f^-decay`, where frequencies below `lowest` count as `lowest`.
     pub(super) fn new([height, width, channels]: [usize; 3], decay: f32, lowest: f32, start: f32) -> Self {
         let scale = |index: usize| {
             let area = (height * width) as f32;
-            // Even ground, frequency 0, is seen by every unit.
+            // Frequency 0, the constant term, is covered by every unit.
             let waves = if index == 0 { 1.0 } else { waves(index, height, width).max(lowest) };
             0.25 * area.sqrt() * waves.powf(-decay)
         };
@@ -57,18 +57,18 @@ impl Spectrum {
         waves(index, self.height, self.width)
     }
 
-    /// The number of coefficients, and of values of an image.
+    /// The number of coefficients, which is also the number of values of an image.
     pub(super) fn len(&self) -> usize {
         self.height * self.width * self.channels
     }
 
-    /// The spectrum of an image without any structure.
+    /// The pixel value of an image with zero coefficients.
     pub(super) fn background(&self) -> f32 {
         sigmoid(self.start)
     }
 
-    /// Scales the coefficients of one image down until its contrast, the root mean square of what the sigmoid is given
-    /// less `start`, is at most `limit`.
+    /// Scales the coefficients of an image down until its contrast, the root mean square deviation from `start` before the
+    /// sigmoid, is at most `limit`.
     pub(super) fn limit_contrast(&self, coefficients: &mut [f32], limit: f32) {
         let area = self.height * self.width;
         let energy: f64 = (0..area).map(|at| self.energy(coefficients, at)).sum();
@@ -79,7 +79,7 @@ impl Spectrum {
         }
     }
 
-    /// The squares of what frequency `at` gives the channels of an image (the transform keeps the sum of squares).
+    /// The energy of frequency `at` in the channels of an image (the transform preserves the sum of squares).
     fn energy(&self, coefficients: &[f32], at: usize) -> f64 {
         let area = self.height * self.width;
         let part = |channel: usize| f64::from(self.scales[at] * coefficients[channel * area + at]);
@@ -89,7 +89,7 @@ impl Spectrum {
         }
     }
 
-    /// Images (height, width, channel) with values from 0 to 1, from coefficients (channel, height, width).
+    /// Computes images `[height, width, channels]` in 0..1 from coefficients `[channels, height, width]`.
     pub(super) fn images(&self, cpu: Cpu, coefficients: &[f32], images: &mut [f32]) {
         let (len, area) = (self.len(), self.height * self.width);
         cpu.parallel_chunks(images, len, |sample, image| {
@@ -110,7 +110,7 @@ impl Spectrum {
         });
     }
 
-    /// The gradients of coefficients from those of the images they make.
+    /// Computes the gradients with respect to the coefficients from those with respect to the images.
     pub(super) fn back(&self, cpu: Cpu, images: &[f32], gradients: &[f32], coefficients: &mut [f32]) {
         let (len, area) = (self.len(), self.height * self.width);
         cpu.parallel_chunks(coefficients, len, |sample, coefficients| {
@@ -130,9 +130,9 @@ impl Spectrum {
         });
     }
 
-    /// The direction in pixels, for an image (height, width, channel), of a step along the gradient of the coefficients: its
-    /// frequencies and colors are weighted as they vary in photographs. Frequencies below `lowest` waves over the longer
-    /// side are left out.
+    /// Replaces a gradient with respect to an image `[height, width, channels]` by the pixel direction of a step along the
+    /// gradient of the coefficients: its frequencies and colors are weighted as in photographs. Frequencies below `lowest`
+    /// waves over the longer side are removed.
     pub(super) fn precondition(&self, gradient: &mut [f32], lowest: f32) {
         let count = self.channels;
         let mixed = |pixel: &mut [f32], transposed: bool| {
@@ -154,9 +154,9 @@ impl Spectrum {
         gradient.chunks_exact_mut(count).for_each(|pixel| mixed(pixel, false));
     }
 
-    /// The two-dimensional Hartley transform, orthonormal:
-    /// `h(u, v) = sum over y, x of p(y, x) cas(2 pi (u y / height + v x / width)) / sqrt(height width)` with
-    /// `cas t = cos t + sin t`; it is the real less the imaginary part of Fourier's transform.
+    /// The two-dimensional Hartley transform, orthonormal: `h(u, v) = sum over y, x of p(y, x) cas(2 pi (u y / height + v x
+    /// / width)) / sqrt(height width)` with `cas t = cos t + sin t`; it is the real minus the imaginary part of the Fourier
+    /// transform.
     fn hartley(&self, values: impl Iterator<Item = f32>) -> impl Iterator<Item = f32> {
         let (height, width) = (self.height, self.width);
         let mut values: Vec<Complex32> = values.map(|value| Complex32::new(value, 0.0)).collect();
@@ -231,7 +231,8 @@ mod tests {
     #[test]
     fn a_preconditioned_step_is_the_step_of_the_coefficients() {
         let spectrum = Spectrum::new([4, 6, 3], 1.0, 1.0, 0.0);
-        // Where all coefficients are zero, the sigmoid's slope is a quarter everywhere: once to them, once back.
+        // For zero coefficients the slope of the sigmoid is 1/4 everywhere, and it applies twice: in the gradient and in
+        // the step.
         let (gradient, zero) = (draws(72, 7), vec![0.0; 72]);
         let (mut even, mut step) = (vec![0.0; 72], vec![0.0; 72]);
         spectrum.images(Cpu::detect(), &zero, &mut even);

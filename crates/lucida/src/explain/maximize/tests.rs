@@ -17,7 +17,7 @@ fn run(network: &Network, target: &Target, objectives: &[Objective], method: &Me
     maximize(network, None, target, objectives, method, Cpu::detect(), &mut ())
 }
 
-/// The value of an objective for an input, by a plan that computes forward only.
+/// The value of an objective for an input, by a forward-only plan.
 fn value(network: &Network, layer: &str, channel: usize, input: &[f32]) -> f32 {
     let mut plan = Plan::builder(network).output(layer).build().unwrap();
     plan.input_mut().copy_from_slice(input);
@@ -27,7 +27,7 @@ fn value(network: &Network, layer: &str, channel: usize, input: &[f32]) -> f32 {
     values.iter().sum::<f32>() / values.len() as f32
 }
 
-/// Without what keeps images of photographs' networks natural: here the ascent itself is tested.
+/// Without the regularization for photographs: this tests the ascent itself.
 fn unbounded(steps: usize) -> Method {
     Method::Fourier(Fourier { steps, epsilon: 1e-12, contrast: None, wrap: false, ..Fourier::default() })
 }
@@ -52,14 +52,14 @@ fn images_excite_their_filter_more_than_the_start_and_than_other_filters_images_
                     (own.value - at(&own.input)).abs() < 1e-3 * own.value.abs().max(1.0),
                     "the value is the image's"
                 );
-                // As in the package, keras-vis finds no way to a filter that the first noise leaves silent.
+                // Like the package, this keras-vis cannot activate a filter that is inactive for the initial noise.
                 if own.value == 0.0 && matches!(method, Method::KerasVis(_)) {
                     assert_eq!(at(&gray), 0.0, "{channel}");
                     continue;
                 }
                 live += 1;
                 assert!(own.value > 1.5 * at(&gray), "{channel}: {} for gray {}", own.value, at(&gray));
-                // The pixels of keras-vis know no bounds, so an image of one filter may be the brighter one for another.
+                // keras-vis does not bound pixels, so the image of one filter may activate another one more.
                 let bounded = matches!(method, Method::Fourier(_));
                 for (other, image) in found.iter().enumerate().filter(|&(other, _)| bounded && other != channel) {
                     assert!(own.value > at(&image.input), "{channel} and {other}");
@@ -122,7 +122,7 @@ fn every_objective_grows() {
     assert!(of(60) > of(1) + 0.2, "{} to {}", of(1), of(60));
 }
 
-/// Behind a pooling there is nothing from before the ReLU to follow.
+/// After a pooling layer, there are no values before a ReLU to follow.
 #[test]
 fn silent_filters_behind_other_layers_are_woken_and_dead_ones_stay_even() {
     let layers = [
@@ -130,7 +130,7 @@ fn silent_filters_behind_other_layers_are_woken_and_dead_ones_stay_even() {
         MaxPooling2D::default().into(),
     ];
     let mut network = Network::sequential("silent", [12, 12, 1], layers, 7).unwrap();
-    // An edge finder that even ground leaves silent, and one that cannot answer at all.
+    // An edge filter that is inactive on uniform images, and a dead one.
     let kernel = network.weights_mut().iter_mut().find(|weight| weight.name() == "conv2d/kernel").unwrap();
     for (tap, values) in kernel.values_mut().chunks_exact_mut(2).enumerate() {
         values.copy_from_slice(&[[1.0, 0.0, -1.0][tap % 3], 0.0]);

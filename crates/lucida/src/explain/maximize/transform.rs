@@ -1,38 +1,38 @@
-//! Small movements of an image: it is shifted, turned and zoomed before a network sees it, differently each time, so
-//! that what activates the network does not depend on single pixels.
+//! Small random transformations of an image: shift, rotation and zoom before each pass, so that the activation does not
+//! depend on single pixels.
 
 use crate::core::Rng;
 
-/// How far an image moves at random.
+/// The ranges of random transformations.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Movement {
-    /// The largest shift, as a part of the side.
+    /// The maximum shift, relative to the side.
     pub(super) shift: f32,
-    /// The largest turn, in degrees.
+    /// The maximum rotation in degrees.
     pub(super) rotation: f32,
-    /// The largest change of size, as a part of it.
+    /// The maximum relative change of size.
     pub(super) zoom: f32,
 }
 
-/// One movement: pixel (x, y) of what the network sees is taken from the image at `matrix (x, y) + offset`, between
-/// pixels by bilinear interpolation.
+/// An affine transformation: pixel (x, y) of the result is sampled from the image at `matrix (x, y) + offset` by bilinear
+/// interpolation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Affine {
     matrix: [[f32; 2]; 2],
     offset: [f32; 2],
 }
 
-/// What lies beyond the edges of an image.
+/// The values beyond the edges of an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Edge {
     /// A constant.
     Background(f32),
-    /// The image again: it repeats itself, as its frequencies do.
+    /// The image wraps around, as its frequencies are periodic.
     Wrap,
 }
 
 impl Movement {
-    /// A part of it.
+    /// Scales the ranges.
     pub(super) fn scaled(self, by: f32) -> Self {
         Self { shift: by * self.shift, rotation: by * self.rotation, zoom: by * self.zoom }
     }
@@ -51,14 +51,14 @@ impl Movement {
 }
 
 impl Affine {
-    /// The same, of the image shifted by as many pixels to the left and up.
+    /// Additionally shifts the image to the left and up by these pixels.
     pub(super) fn moved(mut self, [across, down]: [f32; 2]) -> Self {
         self.offset[0] += across;
         self.offset[1] += down;
         self
     }
 
-    /// The four pixels that pixel (x, y) is interpolated from, and their weights. Those outside are left out, or wrap
+    /// The four pixels that pixel (x, y) is interpolated from, and their weights. Those outside are omitted, or wrap
     /// around.
     fn parts(&self, x: usize, y: usize, [height, width]: [usize; 2], edge: Edge) -> [(usize, f32); 4] {
         let (x, y) = (x as f32, y as f32);
@@ -83,7 +83,7 @@ impl Affine {
         ]
     }
 
-    /// The image as it is seen: (height, width, channels), and `edge` outside of it.
+    /// Transforms an image `[height, width, channels]`, with `edge` outside of it.
     pub(super) fn apply(&self, image: &[f32], size: [usize; 2], channels: usize, edge: Edge, seen: &mut [f32]) {
         let background = if let Edge::Background(value) = edge { value } else { 0.0 };
         for (index, seen) in seen.chunks_exact_mut(channels).enumerate() {
@@ -96,7 +96,7 @@ impl Affine {
         }
     }
 
-    /// The gradient of the image from that of what is seen, added to `image`.
+    /// Adds to `image` the gradient with respect to it, given that with respect to the transformed image.
     pub(super) fn back(&self, seen: &[f32], size: [usize; 2], channels: usize, edge: Edge, image: &mut [f32]) {
         for (index, seen) in seen.chunks_exact(channels).enumerate() {
             for (at, part) in self.parts(index % size[1], index / size[1], size, edge) {

@@ -1,11 +1,11 @@
-//! Receptive fields along one axis of an image: rows and columns are independent of each other.
+//! Receptive fields along one axis of an image; rows and columns are independent.
 
 use std::ops::Range;
 
-/// Neighboring pixels of an axis, from `start` up to but without `end`.
+/// A range of pixels along an axis, from `start` to `end` (exclusive).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// The first pixel; negative where padding before the image belongs to it.
+    /// The first pixel; negative if padding before the image is included.
     pub start: i64,
     /// The pixel after the last.
     pub end: i64,
@@ -18,13 +18,14 @@ impl Span {
         self.end - self.start
     }
 
-    /// The least span that holds both.
+    /// The smallest span that contains both.
     pub(super) fn union(self, other: Self) -> Self {
         Self { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 }
 
-/// Fields that are one another's shifts: unit `i` sees `size` pixels from `start + i * stride` on, padding included.
+/// Receptive fields that are shifted copies of each other: that of unit `i` has `size` pixels from `start + i * stride`,
+/// including padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lattice {
     pub(super) start: i64,
@@ -39,45 +40,45 @@ impl Lattice {
     }
 }
 
-/// Windows along an axis.
+/// Sliding windows along an axis.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Windows {
-    /// Units of a window.
+    /// Units per window.
     pub(super) size: usize,
     pub(super) stride: usize,
-    /// From one unit of a window to the next.
+    /// The distance between the units of a window.
     pub(super) dilation: usize,
-    /// How many units before the axis the first window begins.
+    /// The padding before the axis, where the first window starts.
     pub(super) padding: usize,
     pub(super) count: usize,
 }
 
 impl Windows {
-    /// Neighboring units, from the first of the axis on.
+    /// Windows without dilation and padding.
     fn plain(size: usize, stride: usize, count: usize) -> Self {
         Self { size, stride, dilation: 1, padding: 0, count }
     }
 }
 
-/// The fields of all units along one axis.
+/// The receptive fields of all units along one axis.
 ///
-/// Both ends of each span are pixels that the unit does see. Units that see nothing but padding have none.
+/// Both ends of each span are pixels that affect the unit. Units that only cover padding have no span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Axis {
-    /// None where branches of different strides have met.
+    /// `None` where branches with different strides were merged.
     pub(super) lattice: Option<Lattice>,
-    /// The pixels of the image that each unit sees, padding excluded.
+    /// The image pixels that affect each unit, excluding padding.
     pub(super) spans: Vec<Option<Span>>,
 }
 
 impl Axis {
-    /// Each pixel of the image sees itself.
+    /// The field of each pixel is the pixel itself.
     pub(super) fn pixels(size: usize) -> Self {
         let spans = (0..size as i64).map(|start| Some(Span { start, end: start + 1 })).collect();
         Self { lattice: Some(Lattice { start: 0, stride: 1, size: 1 }), spans }
     }
 
-    /// The fields of windows over these units.
+    /// The receptive fields of windows over these units.
     pub(super) fn windows(&self, windows: Windows) -> Self {
         let Windows { size, stride, dilation, padding, count } = windows;
         let reach = (size as i64 - 1).saturating_mul(dilation as i64);
@@ -97,8 +98,8 @@ impl Axis {
         Self { lattice, spans: (0..count).map(field).collect() }
     }
 
-    /// The fields of windows over these units, one after another. They may differ in size, so they are not shifts of
-    /// one another unless all sizes and steps are the same.
+    /// The receptive fields of windows with explicit ranges of these units. They are shifted copies of each other only if
+    /// all sizes and steps are equal.
     pub(super) fn grouped(&self, windows: &[Range<usize>]) -> Self {
         let Some(first) = windows.first() else { return Self { lattice: None, spans: Vec::new() } };
         let stride = windows.get(1).map_or(1, |second| second.start as i64 - first.start as i64);
@@ -113,7 +114,7 @@ impl Axis {
         Self { lattice, spans: windows.iter().map(|window| union_of(&self.spans[window.clone()])).collect() }
     }
 
-    /// The fields with a border of `before` and `after` units whose field is empty.
+    /// Adds `before` and `after` units with empty fields.
     pub(super) fn padded(&self, before: usize, after: usize) -> Self {
         let lattice = self.lattice.map(|axis| Lattice {
             start: axis.start.saturating_sub((before as i64).saturating_mul(axis.stride)),
@@ -123,12 +124,12 @@ impl Axis {
         Self { lattice, spans: none(before).chain(self.spans.iter().copied()).chain(none(after)).collect() }
     }
 
-    /// One unit that sees all that these see.
+    /// A single unit that covers all units.
     pub(super) fn whole(&self) -> Self {
         self.windows(Windows::plain(self.spans.len(), 1, 1))
     }
 
-    /// The fields of units that see what the units at their place in either axis see.
+    /// The elementwise union of two axes.
     pub(super) fn merged(&self, other: &Self) -> Self {
         let lattice = self.lattice.zip(other.lattice).and_then(|(a, b)| {
             let both = a.span(0).union(b.span(0));
@@ -143,7 +144,7 @@ impl Axis {
     }
 }
 
-/// The least span that holds all of these.
+/// The smallest span that contains all of these.
 fn union_of<'a>(spans: impl IntoIterator<Item = &'a Option<Span>>) -> Option<Span> {
     spans.into_iter().flatten().copied().reduce(Span::union)
 }
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn windows_of_windows() {
-        // Two convolutions of 3, the second with a stride of 2, both with a border of 1.
+        // Two convolutions of size 3, the second with stride 2, both with padding 1.
         let axis = Axis::pixels(6).windows(windows([3, 1, 1, 6])).windows(windows([3, 2, 1, 3]));
         assert_eq!(axis.lattice, Some(Lattice { start: -2, stride: 2, size: 5 }));
         assert_eq!(spans(&axis), [Some((0, 3)), Some((0, 5)), Some((2, 6))]);
@@ -172,12 +173,12 @@ mod tests {
 
     #[test]
     fn windows_with_gaps() {
-        // Three units two apart: the first and the last window reach over the border.
+        // Dilation 2, size 3: the first and the last window extend beyond the border.
         let spread = Windows { dilation: 2, padding: 1, ..Windows::plain(3, 1, 4) };
         let axis = Axis::pixels(6).windows(spread);
         assert_eq!(axis.lattice, Some(Lattice { start: -1, stride: 1, size: 5 }));
         assert_eq!(spans(&axis), [Some((1, 4)), Some((0, 5)), Some((1, 6)), Some((2, 5))]);
-        // A unit between two windows' gaps sees nothing.
+        // A window whose units are all outside the axis has an empty field.
         let none = Windows { dilation: 9, padding: 4, ..Windows::plain(2, 1, 2) };
         assert_eq!(spans(&Axis::pixels(3).windows(none)), [None, None]);
     }
@@ -188,7 +189,7 @@ mod tests {
         assert_eq!(spans(&axis), [None, None, Some((0, 1)), Some((1, 2)), Some((2, 3)), None]);
         let strided = axis.windows(windows([1, 2, 0, 3]));
         assert_eq!(spans(&strided), [None, Some((0, 1)), Some((2, 3))]);
-        // Units 0 and 1: the pixel between theirs, number 1 of the padded axis, is none of the image.
+        // Units 0 and 1: the pixel between theirs, number 1 of the padded axis, is outside the image.
         assert_eq!(spans(&strided.windows(windows([2, 1, 0, 2]))), [Some((0, 1)), Some((0, 3))]);
     }
 

@@ -1,11 +1,11 @@
-//! The effective receptive field: how much each pixel that a unit sees really matters to it.
+//! The effective receptive field: how strongly each pixel in the receptive field affects a unit.
 //!
-//! Luo, Li, Urtasun and Zemel, "Understanding the effective receptive field in deep convolutional neural networks"
-//! (2016): the gradient of the unit in the middle of a layer with respect to the image. It falls off from the center much
-//! as a Gaussian does, and the part that matters is far smaller than the receptive field.
+//! Luo, Li, Urtasun and Zemel, "Understanding the effective receptive field in deep convolutional neural networks" (2016):
+//! the gradient of a layer's central unit with respect to the image. It decays from the center approximately like a
+//! Gaussian, and the effective part is much smaller than the receptive field.
 //!
-//! All channels count alike. Each image draws a random sign for each channel, so that the channels' gradients add up
-//! without their cancelling: over many images the mean square of such a sum is the sum of the channels' mean squares.
+//! All channels have equal weight. A random sign per channel and image keeps the channels' gradients from canceling: over
+//! many images, the mean square of the signed sum is the sum of the channels' mean squares.
 
 use super::{Field, ReceptiveField, Span, receptive_field};
 use crate::core::{Purpose, Rng};
@@ -16,46 +16,46 @@ use crate::nn::{Network, Plan};
 use crate::plot::{Colormap, Normalize, box_label, float_map};
 use crate::{Cpu, Error, Result};
 
-/// The part of the greatest gradient from which on a pixel counts as seen: what a Gaussian has at two deviations and a half
-/// (1 - 0.9545, as the paper has it).
+/// The relative gradient above which a pixel counts as effective: that of a Gaussian at two and a half standard deviations
+/// (1 - 0.9545, as in the paper).
 const SEEN: f32 = 0.0455;
-/// The most memory of the plan, in bytes, as long as one image takes less.
+/// The maximum memory of the plan in bytes; a plan for a single image may exceed it.
 const MEMORY: usize = 384 << 20;
 /// The size to which small maps are enlarged.
 const MAP: usize = 224;
 
-/// The effective receptive field of the unit in the middle of a layer (Luo et al., 2016).
+/// The effective receptive field of a layer's central unit (Luo et al., 2016).
 #[derive(Debug, Clone)]
 pub struct EffectiveField {
     /// The layer.
     pub layer: String,
     /// The row and column of the unit.
     pub position: [usize; 2],
-    /// What it could see.
+    /// Its theoretical receptive field.
     pub field: Field,
-    /// The root mean square of the gradient at each pixel, over images and channels: (height, width).
+    /// The root mean square of the gradient at each pixel, over images and channels, `[height, width]`.
     pub map: Vec<f32>,
     /// Height and width of the image.
     pub size: [usize; 2],
 }
 
-/// How an effective receptive field is measured.
+/// Configuration of a measurement of the effective receptive field.
 #[derive(Debug, Clone, Copy)]
 pub struct Measurement<'a> {
     /// The network.
     pub network: &'a Network,
     /// The layer.
     pub layer: &'a str,
-    /// How many images.
+    /// The number of images.
     pub samples: usize,
-    /// What the signs are drawn from.
+    /// The seed of the random signs.
     pub seed: u64,
-    /// What to run on.
+    /// Instruction set and threads.
     pub cpu: Cpu,
 }
 
-/// Measures the effective receptive field of the unit in the middle of a layer, over images that `fill` writes: it gets the
-/// number of each and the network's input `[height, width, channels]`.
+/// Measures the effective receptive field of a layer's central unit over images written by `fill`, which receives the index
+/// of the image and the network's input `[height, width, channels]`.
 ///
 /// ```
 /// use lucida::explain::{Measurement, effective_field, noise};
@@ -72,8 +72,8 @@ pub struct Measurement<'a> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer (the nearest name is suggested), it is the input, or there are no
-/// images; [`Error::Unsupported`] when the network does not take one image; and what `fill` says.
+/// [`Error::Argument`] when the layer does not exist (the nearest name is suggested), is the input, or there are no images;
+/// [`Error::Unsupported`] when the network's input is not a single image; and errors of `fill`.
 pub fn effective_field(
     measurement: &Measurement,
     mut fill: impl FnMut(usize, &mut [f32]) -> Result<()>,
@@ -129,16 +129,16 @@ fn middle(theory: &ReceptiveField) -> Result<([usize; 3], [usize; 2], Field)> {
 }
 
 impl EffectiveField {
-    /// The side, in pixels, of a square as large as the area that matters: the pixels whose gradient is more than 4.55 % of
-    /// the greatest. Zero when there is no gradient at all.
+    /// The side in pixels of a square with the effective area: the number of pixels whose gradient exceeds 4.55 % of the
+    /// maximum. Zero without a gradient.
     pub fn side(&self) -> f64 {
         let most = self.map.iter().copied().filter(|value| value.is_finite()).fold(0.0, f32::max);
         let seen = self.map.iter().filter(|&&value| most > 0.0 && value > SEEN * most).count();
         (seen as f64).sqrt()
     }
 
-    /// The deviation of the squared gradient around its center, down and across, in pixels: for a Gaussian gradient of
-    /// deviation `s` this is `s / sqrt 2`.
+    /// The vertical and horizontal standard deviation of the squared gradient in pixels: for a Gaussian gradient with
+    /// standard deviation `s`, this is `s / sqrt 2`.
     pub fn deviation(&self) -> [f64; 2] {
         let width = self.size[1];
         let weight = |index: usize| f64::from(self.map[index]).powi(2);
@@ -153,11 +153,11 @@ impl EffectiveField {
         [along(|index, width| index / width), along(|index, width| index % width)]
     }
 
-    /// The map as an image, bright where pixels matter, with the edge of the receptive field, labeled with the layer and
-    /// the field's height and width.
+    /// Renders the map, brighter for larger gradients, with the outline of the theoretical receptive field, labeled with
+    /// the layer and the field's height and width.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the image is too large to be enlarged.
+    /// [`Error::Limit`] when the enlarged image exceeds the size limit.
     pub fn image(&self, colormap: Colormap) -> Result<Image> {
         let [height, width] = self.size;
         let zoom = zoom_to(height.max(width), MAP);
@@ -172,8 +172,8 @@ impl EffectiveField {
     }
 }
 
-/// Fills a network's input with noise: pixels of every brightness, all equally likely, as the preprocessing turns them into
-/// numbers; numbers between -1 and 1 when nothing is known of that. Equal numbers of equal seeds are equal images.
+/// Fills a network's input with noise: preprocessed pixels with uniformly distributed brightness, or numbers between -1 and
+/// 1 without a preprocessing. The same seed and number give the same image.
 pub fn noise(preprocessing: Option<&Preprocessing>, seed: u64, number: usize, input: &mut [f32]) {
     let mut random = Rng::keyed(seed, Purpose::ReceptiveField, number + 1);
     let channels = preprocessing.map_or(1, |preprocessing| preprocessing.color.channels());
@@ -201,8 +201,8 @@ mod tests {
         .unwrap()
     }
 
-    /// For random weights of mean zero the squared gradient is, in expectation, the convolution of the kernels' windows: a
-    /// window of `k` pixels has the variance `(k^2 - 1) / 12`, and variances add up. With many such windows it is Gaussian.
+    /// For random weights with mean zero, the expected squared gradient is the convolution of the kernels' windows: a
+    /// window of `k` pixels has the variance `(k^2 - 1) / 12`, and variances add up. For many windows it is a Gaussian.
     #[test]
     fn random_weights_have_the_field_that_theory_gives_them() {
         let layers = (0..6).map(|_| Layer::from(Conv2D::new(24, [3, 5])));
@@ -213,7 +213,7 @@ mod tests {
         assert!((down / expected(3.0) - 1.0).abs() < 0.05, "{down} and not {}", expected(3.0));
         assert!((across / expected(5.0) - 1.0).abs() < 0.05, "{across} and not {}", expected(5.0));
 
-        // Summed over the rows, and over both sides of the middle, it falls off as a Gaussian of that deviation.
+        // Summed over the rows and both sides of the center, it decays as a Gaussian of that standard deviation.
         let column = |at: usize| -> f64 { (0..33).map(|row| f64::from(field.map[row * 45 + at]).powi(2)).sum() };
         let middle = 10 + 12;
         for away in [2, 4, 6, 8] {

@@ -1,14 +1,14 @@
-//! Receptive fields: which pixels a unit of a layer sees.
+//! Receptive fields: the pixels that affect a unit of a layer.
 //!
-//! Windows of `k` units with stride `s` and padding `p` (dilated ones as those they reach over), over units that see `r` pixels each at a distance of `j` pixels,
-//! the first from `o` on, see `r + (k - 1) j` pixels at a distance of `s j`, the first from `o - p j` on (Araujo, Norris
-//! and Sim, "Computing receptive fields of convolutional neural networks", 2019). Where branches meet, a unit sees what
-//! either of them sees.
+//! Given units with receptive fields of `r` pixels at a distance of `j` pixels, the first starting at `o`, windows of `k`
+//! units with stride `s` and padding `p` (dilated windows by their extent) have receptive fields of `r + (k - 1) j` pixels
+//! at a distance of `s j`, the first starting at `o - p j` (Araujo, Norris and Sim, "Computing receptive fields of
+//! convolutional neural networks", 2019). Where branches merge, the receptive field is the union.
 //!
-//! These numbers count the padding as if it were image. In addition, the pixels of the image that each unit sees are
-//! kept, one span for each row and column: exact at the borders, and where branches of different strides have met, so
-//! that fields are no longer shifts of one another. A pixel outside of a unit's field has no influence on it at all; inside,
-//! a stride larger than its window may leave gaps.
+//! These numbers count padding as part of the image. In addition, the actual image pixels of each unit are stored, one span
+//! for each row and column: these are exact at the borders, and where branches with different strides merge, so that fields
+//! are not shifted copies of each other. A pixel outside of a unit's field has no influence on it; inside, a stride larger
+//! than its window may leave gaps.
 
 mod axis;
 mod effective;
@@ -25,10 +25,10 @@ use crate::nn::layers::{Extent, dilated, resolve_convolution};
 use crate::nn::{Network, Node, Shape};
 use crate::{Error, Result};
 
-/// The longest axis whose fields are computed: twice the longest side of an image that a network is given.
+/// The longest axis for which fields are computed: twice the maximum side of an input image.
 const LONGEST_AXIS: usize = 16_384;
 
-/// A receptive field, a rectangle of pixels: rows and columns.
+/// A receptive field, as a rectangle of pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
     /// The rows.
@@ -54,7 +54,7 @@ impl ReceptiveField {
         &self.layer
     }
 
-    /// The layer's kind: `Conv2D`.
+    /// The layer's class: `Conv2D`.
     pub fn class_name(&self) -> &'static str {
         self.class_name
     }
@@ -64,49 +64,49 @@ impl ReceptiveField {
         &self.shape
     }
 
-    /// Places and channels: a value of the layer's output is at (row, column, channel), the channel counted first. A
-    /// image has its own shape, a flattened image that of the image, and a vector is one place of many channels.
+    /// The shape `[rows, columns, channels]` in which a value of the layer's output is located. An image has its own shape,
+    /// a flattened image that of the image, and a vector has a single position with many channels.
     pub fn layout(&self) -> [usize; 3] {
         self.layout
     }
 
-    /// Whether there is more than one place to be at.
+    /// Whether the layer has more than one position.
     pub fn is_map(&self) -> bool {
         self.layout[0] * self.layout[1] > 1
     }
 
-    /// Height and width of a field in pixels, padding included; `None` where fields differ in more than their place.
+    /// Height and width of a field in pixels, including padding; `None` if fields are not shifted copies of each other.
     pub fn size(&self) -> Option<[i64; 2]> {
         self.both(|axis| axis.lattice.map(|lattice| lattice.size))
     }
 
-    /// The pixels, down and across, from the field of one unit to that of the next; `None` as for [`size`](Self::size).
+    /// The vertical and horizontal distance of adjacent units' fields in pixels; `None` as for [`size`](Self::size).
     pub fn stride(&self) -> Option<[i64; 2]> {
         self.both(|axis| axis.lattice.map(|lattice| lattice.stride))
     }
 
-    /// The rows and columns of padding before the image that the field of the first unit takes in; negative where it
-    /// begins inside the image.
+    /// The rows and columns of padding before the image that are in the field of the first unit; negative if it starts
+    /// inside the image.
     pub fn padding(&self) -> Option<[i64; 2]> {
         self.both(|axis| axis.lattice.map(|lattice| -lattice.start))
     }
 
-    /// The row and column of the center of the first unit's field, pixels having whole numbers.
+    /// The row and column of the center of the first unit's field, in pixel indices.
     pub fn center(&self) -> Option<[f64; 2]> {
         self.both(|axis| axis.lattice.map(|lattice| lattice.start as f64 + (lattice.size - 1) as f64 / 2.0))
     }
 
-    /// The pixels of the image that the unit at this row and column sees; `None` when it sees padding only.
+    /// The image pixels that affect the unit at this row and column; `None` if it only covers padding.
     ///
     /// # Panics
-    /// When the layer has no such place.
+    /// When the position is out of range.
     pub fn at(&self, [row, column]: [usize; 2]) -> Option<Field> {
         let (rows, columns) = (self.rows.spans[row], self.columns.spans[column]);
         rows.zip(columns).map(|(rows, columns)| Field { rows, columns })
     }
 
-    /// The same with the padding, where fields are one another's shifts: all are of one size, and may reach outside of the
-    /// image.
+    /// As [`at`](Self::at), including padding, if fields are shifted copies of each other: all have the same size, and may
+    /// extend beyond the image.
     pub fn with_padding(&self, [row, column]: [usize; 2]) -> Option<Field> {
         let (rows, columns) = self.rows.lattice.zip(self.columns.lattice)?;
         Some(Field { rows: rows.span(row), columns: columns.span(column) })
@@ -117,11 +117,11 @@ impl ReceptiveField {
     }
 }
 
-/// The receptive fields of all layers of a network, in the order of its nodes.
+/// The receptive fields of all layers of a network, in node order.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the network does not take exactly one image; [`Error::Limit`] when a side of an image on
-/// its way is longer than 16,384.
+/// [`Error::Unsupported`] when the network does not have exactly one image input; [`Error::Limit`] when an axis of an
+/// intermediate image is longer than 16,384.
 pub fn receptive_fields(network: &Network) -> Result<Vec<ReceptiveField>> {
     let input = network.input_shape()?;
     if input.as_image().is_none() {
@@ -164,7 +164,7 @@ pub fn receptive_fields(network: &Network) -> Result<Vec<ReceptiveField>> {
 /// ```
 ///
 /// # Errors
-/// As [`receptive_fields`], and [`Error::Argument`] when there is no such layer; the nearest name is suggested.
+/// As [`receptive_fields`], and [`Error::Argument`] when the layer does not exist; the nearest name is suggested.
 pub fn receptive_field(network: &Network, layer: &str) -> Result<ReceptiveField> {
     let index = network.find(layer)?;
     Ok(receptive_fields(network)?.swap_remove(index))
@@ -205,7 +205,7 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField], shapes: &[Shape]) -> Result
     })
 }
 
-/// An axis whose only unit is repeated to as many as are asked for: a gate of one position for a whole image.
+/// Broadcasts an axis with a single unit to `size` units, such as a gate with one position for a whole image.
 fn repeated(axis: &Axis, size: usize) -> Axis {
     match axis.spans.as_slice() {
         [span] if size > 1 => Axis { lattice: None, spans: vec![*span; size] },
@@ -213,7 +213,7 @@ fn repeated(axis: &Axis, size: usize) -> Axis {
     }
 }
 
-/// The fields of units that all see all of all inputs.
+/// The fields of units that depend on all units of all inputs.
 fn whole(layout: [usize; 3], inputs: &[&ReceptiveField]) -> Axes {
     let all = |pick: fn(&ReceptiveField) -> &Arc<Axis>, size: usize| {
         let axes = inputs.iter().map(|field| pick(field).whole());
@@ -223,13 +223,13 @@ fn whole(layout: [usize; 3], inputs: &[&ReceptiveField]) -> Axes {
     (layout, all(|field| &field.rows, layout[0]), all(|field| &field.columns, layout[1]))
 }
 
-/// The fields where several inputs meet.
+/// The fields of a layer that merges several inputs.
 fn joined(node: &Node, first: &ReceptiveField, rest: &[&ReceptiveField], elementwise: bool) -> Axes {
     let places = |field: &ReceptiveField| [field.layout[0], field.layout[1]];
     let alike = elementwise && rest.iter().all(|other| other.layout == first.layout);
     let is_image = node.shape().as_image().is_some();
-    // Flattened images of different sizes side by side have no places in common: each feature is then given all that any
-    // of them covers.
+    // Concatenated flattened images of different sizes have no common positions: each feature then gets the union of all
+    // fields.
     let whole = !is_image && !alike && std::iter::once(&first).chain(rest).any(|field| places(field) != [1, 1]);
     let layout = if alike { first.layout } else { layout_of(node.shape()) };
     let merge = |pick: fn(&ReceptiveField) -> &Arc<Axis>, size: usize| {

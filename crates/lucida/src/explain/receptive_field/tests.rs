@@ -1,4 +1,4 @@
-//! Receptive fields against the support of the gradient: the pixels that change a unit are those of its field.
+//! Receptive fields compared with the support of the gradient.
 
 use super::*;
 use crate::core::{Purpose, Rng};
@@ -17,7 +17,7 @@ fn noise(seed: u64) -> Rng {
     Rng::keyed(seed, Purpose::Noise, 0)
 }
 
-/// The rectangle around all pixels with a gradient of any channel at `position`, over many random images.
+/// The bounding box of the pixels with a nonzero gradient at `position`, over many random images.
 fn support(network: &Network, layer: &str, layout: [usize; 3], position: [usize; 2]) -> Option<Field> {
     let shape = network.input_shape().unwrap().as_image().unwrap();
     let mut plan = Plan::builder(network)
@@ -52,7 +52,7 @@ fn support(network: &Network, layer: &str, layout: [usize; 3], position: [usize;
     found
 }
 
-/// Compares the fields of some units of every layer with the support of their gradients.
+/// Compares the fields of some units of each layer with the support of their gradients.
 fn check(network: &Network, noise: &mut Rng) {
     for field in receptive_fields(network).unwrap() {
         let [height, width, _] = field.layout();
@@ -67,7 +67,7 @@ fn check(network: &Network, noise: &mut Rng) {
             let what =
                 format!("{} at {position:?} of {:?} in {}", field.layer(), field.layout(), network.architecture());
             assert_eq!(field.at(position), seen, "{what}");
-            // Where padding is counted, nothing else is added.
+            // Apart from padding, the padded field equals it.
             if let (Some(counted), Some(seen)) = (field.with_padding(position), seen) {
                 let [height, width, _] = network.input_shape().unwrap().as_image().unwrap();
                 let clipped = |span: Span, size: usize| (span.start.max(0), span.end.min(size as i64));
@@ -79,14 +79,14 @@ fn check(network: &Network, noise: &mut Rng) {
     }
 }
 
-/// A range of an axis, forward or backward.
+/// A slice of an axis, forward or reversed.
 fn one_of(noise: &mut Rng, size: usize) -> AxisSlice {
     let (start, step) = (noise.below(size), 1 + noise.below(2) as i64);
     let step = if noise.below(2) == 0 { step } else { -step };
     AxisSlice::Range { start: Some(start as i64), stop: None, step }
 }
 
-/// A layer of windows over an image of this size, or none that would fit.
+/// A random windowed layer for an image of this size; `None` if it does not fit.
 fn random_layer(noise: &mut Rng, [height, width, channels]: [usize; 3]) -> Option<Layer> {
     let window = [1 + noise.below(4), 1 + noise.below(4)];
     let strides = [1 + noise.below(2), 1 + noise.below(2)];
@@ -138,7 +138,7 @@ fn chains_of_random_layers_against_the_support_of_the_gradient() {
     }
 }
 
-/// A convolution with gaps, of groups, of channels alone, or transposed, or none that would fit.
+/// A random dilated, grouped, depthwise or transposed convolution; `None` if it does not fit.
 fn random_convolution(noise: &mut Rng, [height, width, channels]: [usize; 3]) -> Option<Layer> {
     let window = [1 + noise.below(3), 1 + noise.below(3)];
     let (strides, dilation) = ([1 + noise.below(2), 1 + noise.below(2)], [1 + noise.below(3), 1 + noise.below(3)]);
@@ -194,7 +194,7 @@ fn fields_of_other_convolutions() {
     let fields = receptive_fields(&network).unwrap();
     assert_eq!((fields[1].size(), fields[1].stride(), fields[1].padding()), (Some([5, 7]), Some([1, 1]), Some([2, 3])));
     assert_eq!((fields[2].size(), fields[2].stride()), (Some([7, 9]), Some([2, 2])));
-    // Two neighbors come from one unit: their fields are not one another's shifts.
+    // Two adjacent units come from one: their fields are not shifted copies of each other.
     assert_eq!(fields[3].size(), None);
     assert_eq!(fields[3].at([6, 6]), fields[2].at([3, 3]));
     assert_eq!(fields[3].at([7, 6]), fields[2].at([3, 3]));
@@ -213,7 +213,7 @@ fn branches_against_the_support_of_the_gradient() {
         let pooled = builder.add(MaxPooling2D::default(), &[sum]).unwrap();
         let strided = builder.add(Conv2D::new(2, [3, 2]).strides([2, 2]).padding(Padding::Same), &[sum]).unwrap();
         let joined = builder.add(Concatenate::new(), &[pooled, strided]).unwrap();
-        // 8x7 again, but from windows of another stride: the fields are no longer one another's shifts.
+        // 8x7 again, but from windows with another stride: the fields are no longer shifted copies of each other.
         let steep = builder.add(Conv2D::new(2, [9, 8]), &[input]).unwrap();
         let mixed = builder.add(Concatenate::new(), &[joined, steep]).unwrap();
         let last = builder.add(Conv2D::new(2, [3, 3]).padding(Padding::Same), &[mixed]).unwrap();
@@ -227,8 +227,8 @@ fn branches_against_the_support_of_the_gradient() {
     }
 }
 
-/// The table of Araujo et al. (2019) has 212 pixels for VGG16 and 1,311 for InceptionV3 (there over its last
-/// convolutions), and Dumoulin and Visin's arithmetic gives the first block by hand.
+/// The table of Araujo et al. (2019) lists 212 pixels for VGG16 and 1,311 for InceptionV3 (there after its last
+/// convolutions); the first block is computed by hand with the arithmetic of Dumoulin and Visin.
 #[test]
 fn known_networks() {
     let vgg = applications::find("vgg16").unwrap().build(&Options::without_top()).unwrap();

@@ -1,7 +1,7 @@
 //! AlexNet.
 //!
 //! A. Krizhevsky, *One weird trick for parallelizing convolutional neural networks*, 2014,
-//! <https://arxiv.org/abs/1404.5997>: the network of 2012 without its two halves, as torchvision has it.
+//! <https://arxiv.org/abs/1404.5997>: the network of 2012 without the split into two halves, as in torchvision.
 
 use super::Options;
 use super::torchvision::{adapt, classifier, padded};
@@ -10,7 +10,7 @@ use crate::nn::layers::{ActivationKind, Conv2D, Input, MaxPooling2D, Padding};
 use crate::nn::{Layer, Network};
 
 /// AlexNet: five convolutions and three dense layers, `conv1` to `conv5`, `fc1`, `fc2`, `predictions`; 61,100,840
-/// parameters for 1000 classes, at any size: before the dense layers the image is brought to 6x6 pixels.
+/// parameters for 1000 classes at any input size, since features are pooled to 6x6 pixels before the dense layers.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 63x63.

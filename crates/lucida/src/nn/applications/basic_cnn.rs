@@ -1,4 +1,4 @@
-//! A plain network for photos of two kinds.
+//! A basic network for photos of two classes.
 
 use super::Options;
 use crate::Result;
@@ -6,8 +6,7 @@ use crate::nn::layers::{ActivationKind, Conv2D, Dense, Flatten, Input, MaxPoolin
 use crate::nn::{Layer, Network};
 
 /// Convolutions of 32, 64 and 128 filters, each followed by a pooling, then dense layers of 128 and 512 units, and one
-/// sigmoid for two classes (or, for more, a softmax): 4,894,913 parameters for photos of 150x150
-/// pixels.
+/// sigmoid for two classes (or a softmax for more): 4,894,913 parameters for photos of 150x150 pixels.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 22x22.

@@ -1,8 +1,8 @@
-//! ConvNeXt as Keras has it.
+//! ConvNeXt in Keras's version.
 //!
 //! Z. Liu, H. Mao, C.-Y. Wu, C. Feichtenhofer, T. Darrell, S. Xie, *A ConvNet for the 2020s*, 2022,
-//! <https://arxiv.org/abs/2201.03545>: blocks of a 7x7 depthwise convolution, a normalization of each pixel, and two dense
-//! layers. Pixels go in raw. The layers of Keras's models within the model are named as there, without the model's name:
+//! <https://arxiv.org/abs/2201.03545>: blocks of a 7x7 depthwise convolution, a layer normalization, and two dense layers.
+//! The network takes raw pixels. Layers of nested Keras models have their names there, without the model's name:
 //! `convnext_tiny_stem_conv`, `convnext_tiny_stage_0_block_0_depthwise_conv`.
 
 use super::Options;
@@ -15,7 +15,7 @@ use crate::nn::{Network, NetworkBuilder};
 
 /// The means and standard deviations of ImageNet.
 const STATISTICS: [(f32, f32); 3] = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
-/// The first factors of the layers that scale a block's output.
+/// The initial value of layer scale.
 const FIRST_SCALE: f32 = 1e-6;
 
 macro_rules! convnexts {
@@ -70,7 +70,7 @@ fn normalization() -> LayerNormalization {
     LayerNormalization { epsilon: 1e-6, ..Default::default() }
 }
 
-/// The convolution at the start of a stage, which makes the image smaller: the stem, or after a normalization.
+/// The downsampling convolution at the start of a stage: the stem, or one after a normalization.
 fn downsampled(builder: &mut NetworkBuilder, model: &str, stage: usize, filters: usize, x: usize) -> Result<usize> {
     let conv = |size: usize| Conv2D::new(filters, [size; 2]).strides([size; 2]);
     let Some(number) = stage.checked_sub(1) else {

@@ -1,8 +1,8 @@
 //! DenseNet.
 //!
 //! G. Huang, Z. Liu, L. van der Maaten, K. Weinberger, *Densely Connected Convolutional Networks*, 2016,
-//! <https://arxiv.org/abs/1608.06993>: each layer of a block takes the outputs of all layers before it. As torchvision has
-//! them. The layers have Keras's names: `conv1_conv`, `conv2_block1_1_conv`, `conv2_block1_concat`, `pool2_conv`.
+//! <https://arxiv.org/abs/1608.06993>: each layer of a block takes the outputs of all layers before it. In torchvision's
+//! version. The layers have Keras's names: `conv1_conv`, `conv2_block1_1_conv`, `conv2_block1_concat`, `pool2_conv`.
 
 use super::Options;
 use super::torchvision::{conv, normalization, padded, predictions};
@@ -12,17 +12,17 @@ use crate::nn::layers::{
 };
 use crate::nn::{Network, NetworkBuilder};
 
-/// What PyTorch adds to the variance.
+/// The epsilon of PyTorch's batch normalization.
 const EPSILON: f32 = 1e-5;
 /// Filters of the first convolution.
 const FIRST: usize = 64;
-/// Channels that a layer of a block adds (the growth rate).
+/// The growth rate: channels added by each layer of a block.
 const GROWTH: usize = 32;
-/// A layer first brings its input to this many times the channels that it adds.
+/// The first convolution of a layer has this many times the growth rate as channels.
 const BOTTLENECK: usize = 4;
 
 /// DenseNet121: four blocks of 6, 12, 24 and 16 layers. 8,062,504 parameters for 1000 classes, 7,037,504 without the
-/// classifier, moving averages counted.
+/// classifier, including moving averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -37,7 +37,7 @@ fn densenet(name: &str, blocks: [usize; 4], options: &Options) -> Result<Network
     let first = Conv2D::new(FIRST, [7, 7]).strides([2, 2]).without_bias();
     x = conv(&mut builder, "conv1_conv", first, x)?;
     x = normalized(&mut builder, "conv1_bn", "conv1_relu", x)?;
-    // After a ReLU, a border of zeros never exceeds the maximum: as PyTorch's of minus infinity.
+    // After a ReLU, zero padding never exceeds the maximum, so it is equivalent to PyTorch's padding with minus infinity.
     x = padded(&mut builder, "pool1", MaxPooling2D::new([3, 3]).strides([2, 2]), 1, x)?;
     for (stage, &count) in (2..).zip(&blocks) {
         for number in 1..=count {
@@ -55,7 +55,7 @@ fn densenet(name: &str, blocks: [usize; 4], options: &Options) -> Result<Network
     options.build(builder, x)
 }
 
-/// A 1x1 and a 3x3 convolution, each after a normalization and a ReLU, joined to the input.
+/// A 1x1 and a 3x3 convolution, each after a normalization and a ReLU, concatenated to the input.
 fn layer(builder: &mut NetworkBuilder, name: &str, x: usize) -> Result<usize> {
     let narrow = Conv2D::new(BOTTLENECK * GROWTH, [1, 1]).without_bias();
     let mut way = normalized(builder, &format!("{name}_0_bn"), &format!("{name}_0_relu"), x)?;
@@ -65,7 +65,7 @@ fn layer(builder: &mut NetworkBuilder, name: &str, x: usize) -> Result<usize> {
     builder.add_named(format!("{name}_concat"), Concatenate::new(), &[x, way])
 }
 
-/// Halves the channels with a 1x1 convolution, and the height and width by averaging.
+/// Halves the channels with a 1x1 convolution, and the height and width by average pooling.
 fn transition(builder: &mut NetworkBuilder, name: &str, x: usize) -> Result<usize> {
     let half = Conv2D::new(builder.shape(x).channels() / 2, [1, 1]).without_bias();
     let x = normalized(builder, &format!("{name}_bn"), &format!("{name}_relu"), x)?;

@@ -1,8 +1,8 @@
-//! DenseNet as Keras has it.
+//! DenseNet in Keras's version.
 //!
 //! G. Huang, Z. Liu, L. van der Maaten, K. Weinberger, *Densely Connected Convolutional Networks*, 2016,
-//! <https://arxiv.org/abs/1608.06993>. The same layers as torchvision's but for what is added to the variance, 1.001e-5
-//! in place of 1e-5, and the layers that pad: weights of one fit the other, with outputs that differ a little.
+//! <https://arxiv.org/abs/1608.06993>. The layers are those of torchvision, except for epsilon, which is 1.001e-5 instead
+//! of 1e-5, and the padding layers: weights of one fit the other, with slightly different outputs.
 
 use super::Options;
 use super::keras::Chain;
@@ -13,10 +13,11 @@ use crate::nn::layers::{
     ZeroPadding2D,
 };
 
-/// Channels that a layer of a block adds (the growth rate).
+/// The growth rate: channels added by each layer of a block.
 const GROWTH: usize = 32;
 
-/// DenseNet121 of Keras. 8,062,504 parameters for 1000 classes, 7,037,504 without the classifier, moving averages counted.
+/// DenseNet121 of Keras. 8,062,504 parameters for 1000 classes, 7,037,504 without the classifier, including moving
+/// averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -24,7 +25,8 @@ pub fn densenet121_keras(options: &Options) -> Result<Network> {
     densenet(["densenet121-keras", "densenet121"], [6, 12, 24, 16], options)
 }
 
-/// DenseNet169 of Keras. 14,307,880 parameters for 1000 classes, 12,642,880 without the classifier, moving averages counted.
+/// DenseNet169 of Keras. 14,307,880 parameters for 1000 classes, 12,642,880 without the classifier, including moving
+/// averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -32,7 +34,8 @@ pub fn densenet169_keras(options: &Options) -> Result<Network> {
     densenet(["densenet169-keras", "densenet169"], [6, 12, 32, 32], options)
 }
 
-/// DenseNet201 of Keras. 20,242,984 parameters for 1000 classes, 18,321,984 without the classifier, moving averages counted.
+/// DenseNet201 of Keras. 20,242,984 parameters for 1000 classes, 18,321,984 without the classifier, including moving
+/// averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -61,7 +64,7 @@ fn densenet([name, model]: [&str; 2], blocks: [usize; 4], options: &Options) -> 
     net.finish(options, x)
 }
 
-/// A 1x1 and a 3x3 convolution, each after a normalization and a ReLU, joined to the input.
+/// A 1x1 and a 3x3 convolution, each after a normalization and a ReLU, concatenated to the input.
 fn layer(net: &mut Chain, name: &str, input: usize) -> Result<usize> {
     let mut x = normalized(net, &format!("{name}_0_"), input)?;
     x = net.pointwise(&format!("{name}_1_conv"), 4 * GROWTH, x)?;
@@ -71,7 +74,7 @@ fn layer(net: &mut Chain, name: &str, input: usize) -> Result<usize> {
     net.builder.add_named(format!("{name}_concat"), Concatenate::new(), &[input, x])
 }
 
-/// Halves the channels with a 1x1 convolution, and the height and width by averaging.
+/// Halves the channels with a 1x1 convolution, and the height and width by average pooling.
 fn transition(net: &mut Chain, name: &str, x: usize) -> Result<usize> {
     let half = net.builder.shape(x).channels() / 2;
     let x = normalized(net, &format!("{name}_"), x)?;

@@ -1,9 +1,9 @@
 //! EfficientNet.
 //!
 //! M. Tan, Q. V. Le, *EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks*, 2019,
-//! <https://arxiv.org/abs/1905.11946>: blocks as MobileNetV2's with squeeze and excitation, in eight sizes whose width,
-//! depth and input grow together. Pixels go in raw: the network scales them, as Keras's does with its published weights.
-//! With Keras's names: `block2a_expand_conv`, `block2a_se_reduce`.
+//! <https://arxiv.org/abs/1905.11946>: the blocks of MobileNetV2 with squeeze-and-excitation, in eight sizes with width,
+//! depth and input scaled together. The network takes raw pixels and scales them, like Keras's with its published weights.
+//! Layers have Keras's names: `block2a_expand_conv`, `block2a_se_reduce`.
 
 use super::Options;
 use super::keras::{Chain, divisible_by_8};
@@ -26,20 +26,20 @@ const STAGES: [Stage; 7] = [
     (5, 4, 192, 6, 2),
     (3, 1, 320, 6, 1),
 ];
-/// The largest probability that a block is left out in a step of training.
+/// The maximum rate of stochastic depth.
 const DROP: f32 = 0.2;
 /// The standard deviations of ImageNet.
 const DEVIATIONS: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// The size of an EfficientNet: factors of the filters and of the blocks, the input, the dropout before the classifier.
+/// The size of an EfficientNet: width and depth factors, input size, dropout rate before the classifier.
 type Scale = (f64, f64, usize, f32);
 
 macro_rules! efficientnets {
     ($($function:ident, $name:literal, $model:literal, $scale:expr, $parameters:literal, $without:literal;)*) => {
         $(
             #[doc = concat!("EfficientNet ", $name, ": ", $parameters, " parameters for 1000 classes, ", $without)]
-            /// without the classifier, moving averages counted; Keras counts one more, of images that its normalization
-            /// was adapted to.
+            /// without the classifier, including moving averages; Keras counts one more, the number of images its
+            /// normalization was adapted to.
             ///
             /// # Errors
             /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -91,13 +91,13 @@ fn efficientnet([name, model]: [&str; 2], scale: Scale, options: &Options) -> Re
         x = predictions(&mut net.builder, options, x)?;
     }
     let mut network = options.build(net.builder, x)?;
-    // Its statistics are ImageNet's, which come with the published weights; training leaves them alone.
+    // Its statistics are ImageNet's, which come with the published weights; training does not change them.
     network.set_trainable("normalization", false)?;
     Ok(network)
 }
 
-/// Scales the pixels. The published weights were trained with the standard deviation where Keras's normalization has its
-/// square root: the last layer makes up for it.
+/// Scales the pixels. The published weights were trained with the standard deviation where Keras's normalization uses its
+/// square root: the last layer compensates for it.
 fn pixels(net: &mut Chain, x: usize) -> Result<usize> {
     let x = net.builder.add(Rescaling::new(1.0 / 255.0, 0.0), &[x])?;
     let norm = BatchNormalization { epsilon: 1e-14, center: false, scale: false, ..Default::default() };
@@ -131,7 +131,7 @@ fn block(net: &mut Chain, name: &str, stage: Stage, drop: f32, input: usize) -> 
     residual(net, name, drop, [x, input])
 }
 
-/// The sum of a block's output, left out at times in training, and its input.
+/// Adds the input to a block's output, with stochastic depth in training.
 pub(super) fn residual(net: &mut Chain, name: &str, drop: f32, [mut x, input]: [usize; 2]) -> Result<usize> {
     if drop > 0.0 {
         x = net.builder.add_named(format!("{name}drop"), StochasticDepth::new(drop), &[x])?;

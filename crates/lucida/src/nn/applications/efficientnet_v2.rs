@@ -1,8 +1,8 @@
 //! EfficientNetV2.
 //!
-//! M. Tan, Q. V. Le, *EfficientNetV2: Smaller Models and Faster Training*, 2021, <https://arxiv.org/abs/2104.00298>: as
-//! EfficientNet, but the first stages have one convolution in place of a 1x1 and a depthwise one. Pixels go in raw. With
-//! Keras's names: `block2a_expand_conv`, `block4a_dwconv2`.
+//! M. Tan, Q. V. Le, *EfficientNetV2: Smaller Models and Faster Training*, 2021, <https://arxiv.org/abs/2104.00298>: like
+//! EfficientNet, but with a single convolution in place of a 1x1 and a depthwise one in the first stages. The network takes
+//! raw pixels. Layers have Keras's names: `block2a_expand_conv`, `block4a_dwconv2`.
 
 use super::Options;
 use super::efficientnet::residual;
@@ -15,8 +15,8 @@ use crate::nn::layers::{
     Rescaling,
 };
 
-/// A stage: blocks, filters, expansion, stride of the first block, whether it is fused: one 3x3 convolution, and no squeeze
-/// and excitation.
+/// A stage: blocks, filters, expansion, stride of the first block, and whether blocks are fused, with a single 3x3
+/// convolution and without squeeze-and-excitation.
 type Stage = (usize, usize, usize, usize, bool);
 
 const BASE: &[Stage] = &[
@@ -53,17 +53,17 @@ const LARGE: &[Stage] = &[
     (25, 384, 6, 2, false),
     (7, 640, 6, 1, false),
 ];
-/// The largest probability that a block is left out in a step of training.
+/// The maximum rate of stochastic depth.
 const DROP: f32 = 0.2;
 
-/// The size of a network: stages, filters of the first convolution, factors of the filters and of the blocks, input.
+/// The size of a network: stages, filters of the first convolution, width and depth factors, input size.
 type Scale = (&'static [Stage], usize, f64, f64, usize);
 
 macro_rules! efficientnets {
     ($($function:ident, $name:literal, $scale:expr, $parameters:literal, $without:literal;)*) => {
         $(
             #[doc = concat!("EfficientNetV2 ", $name, ": ", $parameters, " parameters for 1000 classes, ", $without)]
-            /// without the classifier, moving averages counted.
+            /// without the classifier, including moving averages.
             ///
             /// # Errors
             /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -87,7 +87,7 @@ efficientnets! {
 fn efficientnet_v2([name, model]: [&str; 2], scale: Scale, options: &Options) -> Result<Network> {
     let (stages, stem, widths, depths, default) = scale;
     let [height, width] = options.input(name, default, 32)?;
-    // Rounded to the nearest multiple of 8, even where that is much less.
+    // Rounded to the nearest multiple of 8, even if that is much smaller.
     let filters = |filters: usize| (8 * ((widths * filters as f64 + 4.0) / 8.0) as usize).max(8);
     let norm = BatchNormalization { momentum: 0.9, ..Default::default() };
     let mut net = Chain::new(model, norm);
@@ -95,7 +95,7 @@ fn efficientnet_v2([name, model]: [&str; 2], scale: Scale, options: &Options) ->
     x = pixels(&mut net, name.contains("-b"), x)?;
     x = conv(&mut net, "stem_conv", filters(stem), 3, 2, x)?;
     x = normalized(&mut net, "stem_", x)?;
-    // Keras counts the blocks before the depth is scaled.
+    // Keras counts the blocks before depth scaling.
     let blocks: usize = stages.iter().map(|stage| stage.0).sum();
     let mut done = 0;
     for (number, &(count, wide, expansion, stride, fused)) in (1..).zip(stages) {
@@ -116,7 +116,7 @@ fn efficientnet_v2([name, model]: [&str; 2], scale: Scale, options: &Options) ->
     options.build(net.builder, x)
 }
 
-/// Scales the pixels: the small networks take ImageNet's statistics, the others -1 to 1.
+/// Scales the pixels: the small networks standardize with ImageNet's statistics, the others scale to -1 to 1.
 fn pixels(net: &mut Chain, standardized: bool, x: usize) -> Result<usize> {
     if !standardized {
         return net.builder.add(Rescaling::new(1.0 / 128.0, -1.0), &[x]);
@@ -155,7 +155,7 @@ fn block(net: &mut Chain, name: &str, stage: Stage, drop: f32, input: usize) -> 
         x = normalized(net, name, x)?;
         x = net.squeeze_excite(name, (channels / 4).max(1), ActivationKind::Silu, x)?;
     }
-    // A fused block that does not widen its input has its only convolution here.
+    // A fused block without expansion has its only convolution here.
     let narrow = fused && expansion == 1;
     let (size, last_stride) = if narrow { (3, stride) } else { (1, 1) };
     x = conv(net, &project, filters, size, last_stride, x)?;

@@ -1,9 +1,9 @@
 //! InceptionResNetV2.
 //!
 //! C. Szegedy, S. Ioffe, V. Vanhoucke, A. Alemi, *Inception-v4, Inception-ResNet and the Impact of Residual Connections on
-//! Learning*, 2016, <https://arxiv.org/abs/1602.07261>: blocks of parallel convolutions whose output, made smaller, is
-//! added to their input. The layers are made in Keras's order, so that they get Keras's names: `conv2d` to `conv2d_202`,
-//! `block35_1_mixed`. What Keras does in one layer, `custom_scale_layer`, is a factor, `block35_1_scale`, and a sum of that
+//! Learning*, 2016, <https://arxiv.org/abs/1602.07261>: blocks of parallel convolutions whose scaled output is added to
+//! their input. The layers are created in Keras's order, so that they get Keras's names: `conv2d` to `conv2d_202`,
+//! `block35_1_mixed`. Keras's `custom_scale_layer` is split into a scaling, `block35_1_scale`, and a sum with that layer's
 //! name.
 
 use super::Options;
@@ -18,7 +18,7 @@ use crate::nn::layers::{
 /// A convolution of a chain: filters, rows, columns.
 type Conv = (usize, usize, usize);
 
-/// InceptionResNetV2. 55,873,736 parameters for 1000 classes, 54,336,736 without the classifier, moving averages counted.
+/// InceptionResNetV2. 55,873,736 parameters for 1000 classes, 54,336,736 without the classifier, including moving averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 75x75.
@@ -110,7 +110,7 @@ fn second_reduction(net: &mut Chain, x: usize) -> Result<usize> {
     net.builder.add_named("mixed_7a", Concatenate::new(), &[one, two, three, pool])
 }
 
-/// Chains side by side, brought to the channels of the input, times `scale`, plus the input. The last block, whose scale is
+/// Adds `scale` times parallel chains, projected to the channels of the input, to the input. The last block, whose scale is
 /// one, has no ReLU after it.
 fn residual(net: &mut Chain, name: &str, chains: &[&[Conv]], scale: f32, input: usize) -> Result<usize> {
     let mut branches = Vec::with_capacity(chains.len());

@@ -1,9 +1,9 @@
 //! InceptionV3.
 //!
 //! C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens, Z. Wojna, *Rethinking the Inception Architecture for Computer Vision*,
-//! 2016, <https://arxiv.org/abs/1512.00567>. Every convolution is followed by a batch normalization without a factor and
-//! a ReLU, and a block is several chains of them side by side, whose outputs are concatenated. The layers are made in
-//! Keras's order, so that they get Keras's names: `conv2d` to `conv2d_93`, `mixed0` to `mixed10`.
+//! 2016, <https://arxiv.org/abs/1512.00567>. Every convolution is followed by a batch normalization without a scale and a
+//! ReLU, and a block is several parallel chains of them, whose outputs are concatenated. The layers are created in Keras's
+//! order, so that they get Keras's names: `conv2d` to `conv2d_93`, `mixed0` to `mixed10`.
 
 use super::Options;
 use crate::Result;
@@ -55,7 +55,7 @@ pub fn inception_v3(options: &Options) -> Result<Network> {
 
 struct Inception {
     builder: NetworkBuilder,
-    /// The number of the next block.
+    /// The index of the next block.
     mixed: usize,
 }
 
@@ -83,21 +83,21 @@ impl Inception {
         Ok(x)
     }
 
-    /// The mean of each pixel's neighborhood, then a 1x1 convolution.
+    /// A 3x3 average pooling with stride one, followed by a 1x1 convolution.
     fn pooled(&mut self, x: usize, filters: usize) -> Result<usize> {
         let pool = AveragePooling2D::new([3, 3]).strides([1, 1]).padding(Padding::Same);
         let pool = self.builder.add(pool, &[x])?;
         self.chain(pool, &[(filters, 1, 1)])
     }
 
-    /// Ends a block.
+    /// Concatenates the branches of a block.
     fn mix(&mut self, branches: &[usize]) -> Result<usize> {
         let name = format!("mixed{}", self.mixed);
         self.mixed += 1;
         self.builder.add_named(name, Concatenate::new(), branches)
     }
 
-    /// Chains side by side, and a pooling.
+    /// A block of parallel chains and a pooling.
     fn block(&mut self, x: usize, chains: &[&[Conv]], pooled: usize) -> Result<usize> {
         let mut branches = Vec::with_capacity(chains.len() + 1);
         for chain in chains {

@@ -1,9 +1,8 @@
-//! InceptionV3 as torchvision has it.
+//! InceptionV3 in torchvision's version.
 //!
 //! The same blocks as [`inception_v3`](super::inception_v3()), after the same paper, with two differences: the
-//! normalizations have factors, and the poolings that average count the zeros of their border. The layers have torchvision's
-//! names in small letters, `conv2d_1a_3x3_conv`, `mixed_5b_branch1x1_conv`; the ends of the blocks have Keras's, `mixed0` to
-//! `mixed10`.
+//! normalizations have scales, and the average poolings include zero padding. The layers have torchvision's names in lower
+//! case, `conv2d_1a_3x3_conv`, `mixed_5b_branch1x1_conv`; the outputs of the blocks have Keras's, `mixed0` to `mixed10`.
 
 use super::Options;
 use super::torchvision::{normalization, predictions};
@@ -14,11 +13,11 @@ use crate::nn::layers::{
 };
 use crate::nn::{Network, NetworkBuilder};
 
-/// A convolution of a branch: its name after that of the branch, filters, rows, columns.
+/// A convolution of a branch: its name within the branch, filters, rows, columns.
 type Conv = (&'static str, usize, usize, usize);
 
-/// InceptionV3 for torchvision's weights: 23,869,000 parameters for 1000 classes, 21,820,000 without the classifier, the
-/// moving averages counted. What torchvision has for training alone (`AuxLogits`) is left out.
+/// InceptionV3 for torchvision's weights: 23,869,000 parameters for 1000 classes, 21,820,000 without the classifier,
+/// including moving averages. torchvision's auxiliary classifier for training (`AuxLogits`) is omitted.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 75x75.
@@ -77,9 +76,9 @@ pub fn inception_v3_torch(options: &Options) -> Result<Network> {
 
 struct Inception {
     builder: NetworkBuilder,
-    /// The start of the names in the block that is being made: `mixed_5b`.
+    /// The name prefix of the current block: `mixed_5b`.
     block: String,
-    /// The number of the next block.
+    /// The index of the next block.
     mixed: usize,
 }
 
@@ -112,7 +111,7 @@ impl Inception {
         Ok(x)
     }
 
-    /// The mean of each pixel's neighborhood, zeros beyond the border counted, then a 1x1 convolution.
+    /// A 3x3 average pooling with stride one that includes zero padding, followed by a 1x1 convolution.
     fn pooled(&mut self, x: usize, filters: usize) -> Result<usize> {
         let name = format!("{}_avg_pool", self.block);
         let x = self.builder.add_named(format!("{name}_pad"), ZeroPadding2D::new(1), &[x])?;
@@ -120,7 +119,7 @@ impl Inception {
         self.chain(x, &[("branch_pool", filters, 1, 1)])
     }
 
-    /// Ends a block.
+    /// Concatenates the branches of a block.
     fn mix(&mut self, branches: &[usize]) -> Result<usize> {
         let name = format!("mixed{}", self.mixed);
         self.mixed += 1;

@@ -1,4 +1,4 @@
-//! What the networks of Keras's applications have in common.
+//! Shared code of the networks of Keras's applications.
 
 use super::Options;
 use super::torchvision::predictions;
@@ -9,7 +9,7 @@ use crate::nn::layers::{
 };
 use crate::nn::{Network, NetworkBuilder};
 
-/// A network on the way: the layers are added one after the other, each with Keras's name.
+/// A network under construction: layers are added in sequence, with Keras's names.
 pub(super) struct Chain {
     pub(super) builder: NetworkBuilder,
     /// The normalization after convolutions.
@@ -36,8 +36,8 @@ impl Chain {
         self.builder.add_named(name, Conv2D::new(filters, [1, 1]).without_bias(), &[x])
     }
 
-    /// A depthwise convolution without a bias that keeps the size of the image, or, with a stride of 2, has its border
-    /// in a layer before it.
+    /// A depthwise convolution without a bias that keeps the size of the image, or, with a stride of 2, has its padding in
+    /// a separate layer.
     pub(super) fn depthwise(&mut self, names: [&str; 2], size: usize, stride: usize, x: usize) -> Result<usize> {
         let [pad, name] = names;
         let conv = DepthwiseConv2D::new([size; 2]).strides([stride; 2]).without_bias();
@@ -48,8 +48,8 @@ impl Chain {
         self.builder.add_named(name, conv, &[x])
     }
 
-    /// The border that a kernel of this size needs with a stride of 2: one less above and left where the size is even, as
-    /// TensorFlow's padding `same` has it.
+    /// The padding that a kernel of this size needs with a stride of 2: one less at the top and left if the size is even,
+    /// like TensorFlow's padding `same`.
     pub(super) fn halving_border(&mut self, name: &str, size: usize, x: usize) -> Result<usize> {
         let padding = self.halving_padding(size, x);
         self.builder.add_named(name, ZeroPadding2D { padding }, &[x])
@@ -60,8 +60,8 @@ impl Chain {
         [sizes[0], sizes[1]].map(|len| [size / 2 - (1 - len % 2), size / 2])
     }
 
-    /// Squeeze and excitation (Hu, Shen and Sun, 2018), as the EfficientNets have it: each channel times a factor that
-    /// depends on the means of all.
+    /// Squeeze-and-excitation (Hu, Shen and Sun, 2018), as in the EfficientNets: each channel times a gate computed from
+    /// the means of all channels.
     pub(super) fn squeeze_excite(
         &mut self,
         name: &str,
@@ -80,7 +80,7 @@ impl Chain {
         self.builder.add_named(format!("{name}se_excite"), Multiply::new(), &[x, se])
     }
 
-    /// The classifier, if it is wanted, and the end.
+    /// Adds the classifier, if requested, and builds the network.
     pub(super) fn finish(mut self, options: &Options, mut x: usize) -> Result<Network> {
         if options.top {
             x = self.builder.add_named("avg_pool", GlobalAveragePooling2D::new(), &[x])?;
@@ -90,7 +90,7 @@ impl Chain {
     }
 }
 
-/// The multiple of 8 nearest to a number of channels, but not a tenth less or more below it.
+/// Rounds a number of channels to the nearest multiple of 8, but not down by more than a tenth.
 pub(super) fn divisible_by_8(channels: f64) -> usize {
     let rounded = 8 * (((channels + 4.0) / 8.0) as usize).max(1);
     if (rounded as f64) < 0.9 * channels { rounded + 8 } else { rounded }

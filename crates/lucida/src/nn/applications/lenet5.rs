@@ -5,13 +5,12 @@ use crate::Result;
 use crate::nn::layers::{ActivationKind, AveragePooling2D, Conv2D, Dense, Flatten, Input, Padding};
 use crate::nn::{Layer, Network};
 
-/// LeNet-5 as it is taught: two convolutions of 5x5, each followed by the mean of 2x2 windows, and three dense layers,
-/// with hyperbolic tangents: 61,706 parameters for digits of 28x28 pixels. The first convolution pads by two pixels, as
-/// the paper's input of 32x32 does.
+/// The common textbook version of LeNet-5: two 5x5 convolutions, each followed by a 2x2 average pooling, and three dense
+/// layers, with tanh activations: 61,706 parameters for digits of 28x28 pixels. The first convolution pads by two pixels,
+/// equivalent to the paper's input of 32x32.
 ///
-/// Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, *Gradient-based learning applied to document recognition*, 1998. (The
-/// paper's sub-sampling has weights of its own, its second convolution leaves connections out, and its last layer
-/// measures distances.)
+/// Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, *Gradient-based learning applied to document recognition*, 1998. (In the
+/// paper, sub-sampling has weights, the second convolution is sparsely connected, and the last layer computes distances.)
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 16x16.

@@ -1,4 +1,4 @@
-//! The small network for digits.
+//! A small network for digits.
 
 use crate::Result;
 use crate::nn::layers::{ActivationKind, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Padding};
@@ -8,7 +8,7 @@ use crate::nn::{Layer, Network};
 /// 113,514 parameters for digits of 28x28 pixels.
 ///
 /// # Errors
-/// None in practice; the layers fit each other.
+/// None in practice: the layers are compatible.
 pub fn mnist_cnn(seed: u64) -> Result<Network> {
     let conv = |filters| -> Layer {
         Conv2D::new(filters, [3, 3]).padding(Padding::Same).activation(ActivationKind::Relu).into()

@@ -2,7 +2,8 @@
 //!
 //! A. Howard, M. Zhu, B. Chen, D. Kalenichenko, W. Wang, T. Weyand, M. Andreetto, H. Adam, *MobileNets: Efficient
 //! Convolutional Neural Networks for Mobile Vision Applications*, 2017, <https://arxiv.org/abs/1704.04861>: each 3x3
-//! convolution is a depthwise one, and a 1x1 convolution after it. With Keras's names: `conv_dw_1`, `conv_pw_1_bn`.
+//! convolution is replaced by a depthwise one followed by a 1x1 convolution. Layers have Keras's names: `conv_dw_1`,
+//! `conv_pw_1_bn`.
 
 use super::Options;
 use super::keras::Chain;
@@ -29,8 +30,8 @@ const BLOCKS: [(usize, usize); 13] = [
     (1024, 1),
 ];
 
-/// MobileNet of full width (alpha 1). 4,253,864 parameters for 1000 classes, 3,228,864 without the classifier, moving
-/// averages counted.
+/// MobileNet of full width (alpha 1). 4,253,864 parameters for 1000 classes, 3,228,864 without the classifier, including
+/// moving averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -55,13 +56,13 @@ pub fn mobilenet(options: &Options) -> Result<Network> {
     options.build(net.builder, x)
 }
 
-/// A normalization and a ReLU of at most 6.
+/// A normalization and a ReLU6.
 fn normalized(net: &mut Chain, name: &str, x: usize) -> Result<usize> {
     let x = net.norm(&format!("{name}_bn"), x)?;
     net.act(&format!("{name}_relu"), ActivationKind::Relu6, x)
 }
 
-/// The classifier, a 1x1 convolution of the means.
+/// The classifier, a 1x1 convolution after global average pooling.
 fn top(net: &mut Chain, options: &Options, x: usize) -> Result<usize> {
     let classes = options.classes.unwrap_or(1000);
     let x = net.builder.add(GlobalAveragePooling2D::keeping_dims(), &[x])?;

@@ -1,8 +1,8 @@
 //! MobileNetV2.
 //!
 //! M. Sandler, A. Howard, M. Zhu, A. Zhmoginov, L.-C. Chen, *MobileNetV2: Inverted Residuals and Linear Bottlenecks*, 2018,
-//! <https://arxiv.org/abs/1801.04381>: a block widens its input with a 1x1 convolution, filters each channel, and narrows
-//! the result without an activation. With Keras's names: `block_1_expand`, `block_1_depthwise_BN`.
+//! <https://arxiv.org/abs/1801.04381>: a block expands its input with a 1x1 convolution, applies a depthwise convolution,
+//! and projects the result without an activation. Layers have Keras's names: `block_1_expand`, `block_1_depthwise_BN`.
 
 use super::Options;
 use super::keras::Chain;
@@ -15,13 +15,13 @@ use crate::nn::layers::{
 /// The stages: filters, blocks, stride of the first block.
 const STAGES: [(usize, usize, usize); 7] =
     [(16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1)];
-/// How many times wider a block is than its input, but for the first.
+/// The expansion factor of all blocks except the first.
 const EXPANSION: usize = 6;
 /// Filters of the last convolution.
 const LAST: usize = 1280;
 
-/// MobileNetV2 of full width (alpha 1). 3,538,984 parameters for 1000 classes, 2,257,984 without the classifier, moving
-/// averages counted.
+/// MobileNetV2 of full width (alpha 1). 3,538,984 parameters for 1000 classes, 2,257,984 without the classifier, including
+/// moving averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.

@@ -1,9 +1,9 @@
 //! MobileNetV3.
 //!
 //! A. Howard, M. Sandler, G. Chu, L.-C. Chen, B. Chen, M. Tan, W. Wang, Y. Zhu, R. Pang, V. Vasudevan, Q. V. Le, H. Adam,
-//! *Searching for MobileNetV3*, 2019, <https://arxiv.org/abs/1905.02244>: blocks as MobileNetV2's, some of them with
-//! squeeze and excitation, some with hard swish. Pixels go in raw. With Keras's names: `expanded_conv_1_expand`; the
-//! names of activations (`re_lu`, `activation`) and of arithmetic (`add`, `multiply`) are counted.
+//! *Searching for MobileNetV3*, 2019, <https://arxiv.org/abs/1905.02244>: the blocks of MobileNetV2, some of them with
+//! squeeze-and-excitation, some with hard swish. The network takes raw pixels. Layers have Keras's names:
+//! `expanded_conv_1_expand`; activations (`re_lu`, `activation`) and arithmetic (`add`, `multiply`) are numbered.
 
 use super::Options;
 use super::keras::{Chain, divisible_by_8};
@@ -14,7 +14,7 @@ use crate::nn::layers::{
     Multiply, Padding, Rescaling,
 };
 
-/// A block: expansion, filters, kernel size, stride, whether it has squeeze and excitation, whether its activation is hard
+/// A block: expansion, filters, kernel size, stride, whether it has squeeze-and-excitation, whether its activation is hard
 /// swish.
 type Block = (f64, usize, usize, usize, bool, bool);
 
@@ -50,8 +50,8 @@ const LARGE: [Block; 15] = [
     (6.0, 160, 5, 1, true, true),
 ];
 
-/// MobileNetV3 Small of full width. 2,554,968 parameters for 1000 classes, 939,120 without the classifier, moving averages
-/// counted.
+/// MobileNetV3 Small of full width. 2,554,968 parameters for 1000 classes, 939,120 without the classifier, including moving
+/// averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -59,8 +59,8 @@ pub fn mobilenet_v3_small(options: &Options) -> Result<Network> {
     mobilenet_v3(["mobilenet-v3-small", "MobileNetV3Small"], &SMALL, 1024, options)
 }
 
-/// MobileNetV3 Large of full width. 5,507,432 parameters for 1000 classes, 2,996,352 without the classifier, moving
-/// averages counted.
+/// MobileNetV3 Large of full width. 5,507,432 parameters for 1000 classes, 2,996,352 without the classifier, including
+/// moving averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -93,9 +93,9 @@ fn mobilenet_v3([name, model]: [&str; 2], blocks: &[Block], last: usize, options
 
 struct MobileNetV3 {
     chain: Chain,
-    /// ReLUs so far whose names are counted.
+    /// Number of ReLUs so far, whose names are numbered.
     relus: usize,
-    /// Gates so far, whose arithmetic has counted names.
+    /// Number of gates so far, whose arithmetic has numbered names.
     gates: usize,
 }
 
@@ -139,7 +139,7 @@ impl MobileNetV3 {
         self.chain.builder.add_named(name("add"), Add::new(), &[input, x])
     }
 
-    /// Squeeze and excitation; the hard sigmoid is `relu6(x + 3) / 6` in layers of their own.
+    /// Squeeze-and-excitation; the hard sigmoid `relu6(x + 3) / 6` consists of separate layers.
     fn squeeze_excite(&mut self, name: &str, input: usize) -> Result<usize> {
         let channels = self.chain.builder.shape(input).channels();
         let squeezed = Conv2D::new(divisible_by_8(0.25 * channels as f64), [1, 1]);
@@ -158,7 +158,7 @@ impl MobileNetV3 {
         self.chain.builder.add_named(format!("{name}_mul"), Multiply::new(), &[input, x])
     }
 
-    /// The classifier, two 1x1 convolutions of the means.
+    /// The classifier, two 1x1 convolutions after global average pooling.
     fn top(&mut self, last: usize, options: &Options, x: usize) -> Result<usize> {
         let classes = options.classes.unwrap_or(1000);
         let x = self.chain.builder.add(GlobalAveragePooling2D::keeping_dims(), &[x])?;

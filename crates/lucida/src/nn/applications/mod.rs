@@ -1,4 +1,4 @@
-//! Known networks: as functions, and as a table ([`ALL`], [`find`]) from which programs can list and build them by name.
+//! Well-known networks: as functions, and as a table ([`ALL`], [`find`]) for listing and building them by name.
 
 mod alexnet;
 mod architecture;

@@ -1,9 +1,9 @@
 //! NASNet-A.
 //!
 //! B. Zoph, V. Vasudevan, J. Shlens, Q. V. Le, *Learning Transferable Architectures for Scalable Image Recognition*, 2017,
-//! <https://arxiv.org/abs/1707.07012>: two kinds of cells that were found by a search, each of which takes the outputs of
-//! the two cells before it. With Keras's names: `normal_conv_1_0`, `separable_conv_1_normal_left1_0`; those of
-//! activations (`activation`) are counted.
+//! <https://arxiv.org/abs/1707.07012>: two kinds of cells, found by architecture search, each of which takes the outputs of
+//! the two cells before it. Layers have Keras's names: `normal_conv_1_0`, `separable_conv_1_normal_left1_0`; activations
+//! (`activation`) are numbered.
 
 use super::Options;
 use super::keras::Chain;
@@ -15,12 +15,12 @@ use crate::nn::layers::{
     GlobalAveragePooling2D, Input, MaxPooling2D, Padding, SeparableConv2D, ZeroPadding2D,
 };
 
-/// The size of a network: filters of the first convolution, of the first normal cells, and normal cells of a stage; whether
-/// cells after a reduction take the output before the one before.
+/// The size of a network: filters of the first convolution, of the first normal cells, and normal cells per stage; whether
+/// the cell after a reduction takes the output of the third cell before it instead of the second.
 type Scale = (usize, usize, usize, bool);
 
-/// NASNet Mobile, 4 @ 1056. 5,326,716 parameters for 1000 classes, 4,269,716 without the classifier, moving averages
-/// counted.
+/// NASNet Mobile, 4 @ 1056. 5,326,716 parameters for 1000 classes, 4,269,716 without the classifier, including moving
+/// averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -28,8 +28,8 @@ pub fn nasnet_mobile(options: &Options) -> Result<Network> {
     nasnet(["nasnet-mobile", "nasnet_mobile"], 224, (32, 44, 4, false), options)
 }
 
-/// NASNet Large, 6 @ 4032. 88,949,818 parameters for 1000 classes, 84,916,818 without the classifier, moving averages
-/// counted.
+/// NASNet Large, 6 @ 4032. 88,949,818 parameters for 1000 classes, 84,916,818 without the classifier, including moving
+/// averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -59,7 +59,7 @@ fn nasnet([name, model]: [&str; 2], default: usize, scale: Scale, options: &Opti
             x = reduced;
         }
         for number in 0..cells {
-            // Keras leaves out a number between stages.
+            // Keras skips a number between stages.
             let id = stage * cells + number + usize::from(stage > 0);
             (x, before) = (normal_cell(&mut net, &id.to_string(), wide, x, before)?, x);
         }
@@ -76,7 +76,7 @@ fn relu(net: &mut Chain, x: usize) -> Result<usize> {
     net.builder.add(Activation::new(ActivationKind::Relu), &[x])
 }
 
-/// Twice a ReLU, a separable convolution and a normalization.
+/// Two times a ReLU, a separable convolution and a normalization.
 fn separable(net: &mut Chain, id: &str, filters: usize, size: usize, stride: usize, x: usize) -> Result<usize> {
     let mut x = relu(net, x)?;
     let conv = SeparableConv2D::new(filters, [size; 2]).without_bias();
@@ -92,7 +92,7 @@ fn separable(net: &mut Chain, id: &str, filters: usize, size: usize, stride: usi
     net.norm(&format!("separable_conv_2_bn_{id}"), x)
 }
 
-/// The output of the cell before the one before, in the size of the input of a cell.
+/// The output of the cell two before, adjusted to the shape of a cell's input.
 fn adjusted(net: &mut Chain, id: &str, filters: usize, before: Option<usize>, input: usize) -> Result<usize> {
     let Some(before) = before else { return Ok(input) };
     let columns = |node: usize| net.builder.shape(node).sizes()[1];
@@ -107,7 +107,7 @@ fn adjusted(net: &mut Chain, id: &str, filters: usize, before: Option<usize>, in
     net.norm(&format!("adjust_bn_{id}"), x)
 }
 
-/// Every other pixel, and those a row and a column further, each with a convolution of their own.
+/// Every second pixel, and every second pixel shifted by a row and a column, each with its own convolution.
 fn halved(net: &mut Chain, id: &str, filters: usize, x: usize) -> Result<usize> {
     let x = net.act(&format!("adjust_relu_1_{id}"), ActivationKind::Relu, x)?;
     let thin = AveragePooling2D::new([1, 1]).strides([2, 2]);
@@ -128,7 +128,7 @@ fn squeezed(net: &mut Chain, kind: &str, id: &str, filters: usize, x: usize) -> 
     net.norm(&format!("{kind}_bn_1_{id}"), x)
 }
 
-/// A mean over 3x3 pixels that keeps the size.
+/// A 3x3 average pooling that keeps the size.
 fn mean(net: &mut Chain, name: String, x: usize) -> Result<usize> {
     net.builder.add_named(name, AveragePooling2D::new([3, 3]).strides([1, 1]).padding(Padding::Same), &[x])
 }

@@ -1,19 +1,19 @@
-//! What can be chosen about a known network.
+//! Options of the networks.
 
 use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, NetworkBuilder};
 use crate::{Error, Result};
 
-/// The weights of a network that is built.
+/// The initial weights of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InitialWeights {
-    /// Drawn from this seed, to be trained.
+    /// Initialized from this seed, for training.
     Random(u64),
-    /// Zero, to be read from a file: of large networks these take no time to make.
+    /// Zeros, to be read from a file: allocating them takes no time, even for large networks.
     Zeros,
 }
 
-/// What can be chosen about a network of the table.
+/// Options for building a network of the table.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -28,62 +28,62 @@ pub enum InitialWeights {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Height and width of the input in pixels; the network's default when there are none.
+    /// Height and width of the input in pixels; by default those of the network.
     pub size: Option<[usize; 2]>,
-    /// Channels of the input; the network's default when there are none. Networks whose weights are for images in color
-    /// alone take no others.
+    /// Channels of the input; by default those of the network. Networks with weights for color images do not support
+    /// others.
     pub channels: Option<usize>,
-    /// Whether the classifier at the end is wanted. Without it the output is the image of features before it.
+    /// Whether to include the classifier at the end. Without it the output is the feature map before it.
     pub top: bool,
-    /// The number of classes; the network's default when there is none. Matters with the top only.
+    /// Number of classes; by default that of the network. Only used with the top.
     pub classes: Option<usize>,
-    /// The first weights.
+    /// The initial weights.
     pub initial_weights: InitialWeights,
 }
 
 impl Default for Options {
-    /// The network as it was published, with weights of zero.
+    /// The network as published, with zero weights.
     fn default() -> Self {
         Self { size: None, channels: None, top: true, classes: None, initial_weights: InitialWeights::Zeros }
     }
 }
 
 impl Options {
-    /// The network as it was published but for the classifier, with weights of zero.
+    /// The network as published, without its classifier, with zero weights.
     pub fn without_top() -> Self {
         Self { top: false, ..Self::default() }
     }
 
-    /// With an input of this size.
+    /// Sets the input size.
     #[must_use]
     pub fn size(self, height: usize, width: usize) -> Self {
         Self { size: Some([height, width]), ..self }
     }
 
-    /// With an input of this many channels.
+    /// Sets the number of input channels.
     #[must_use]
     pub fn channels(self, channels: usize) -> Self {
         Self { channels: Some(channels), ..self }
     }
 
-    /// The activation of the classifier: one output is the sigmoid of two classes.
+    /// The activation of the classifier: a single output is a sigmoid for two classes.
     pub(super) fn top_activation(&self) -> ActivationKind {
         if self.classes == Some(1) { ActivationKind::Sigmoid } else { ActivationKind::Softmax }
     }
 
-    /// With this many classes.
+    /// Sets the number of classes.
     #[must_use]
     pub fn classes(self, classes: usize) -> Self {
         Self { classes: Some(classes), ..self }
     }
 
-    /// With weights drawn from this seed.
+    /// Initializes the weights from this seed.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         Self { initial_weights: InitialWeights::Random(seed), ..self }
     }
 
-    /// The size of the input: the one chosen, or `default`.
+    /// The input size: `self.size` or `default`.
     pub(super) fn input(&self, name: &str, default: usize, smallest: usize) -> Result<[usize; 2]> {
         let [height, width] = self.size.unwrap_or([default; 2]);
         if height.min(width) < smallest {

@@ -1,9 +1,9 @@
 //! ResNet.
 //!
 //! K. He, X. Zhang, S. Ren, J. Sun, *Deep Residual Learning for Image Recognition*, 2015,
-//! <https://arxiv.org/abs/1512.03385>: each block adds the output of a few convolutions to its input. As torchvision
-//! has them: where a block halves the image, its 3x3 convolution does (Keras's ResNet50 halves in the 1x1 before), and
-//! convolutions have no bias. The layers have Keras's names: `conv1_conv`, `conv2_block1_1_conv`, `conv2_block1_out`.
+//! <https://arxiv.org/abs/1512.03385>: each block adds the output of a few convolutions to its input. In torchvision's
+//! version: blocks downsample in their 3x3 convolution (Keras's ResNet50 does in the 1x1 before it), and convolutions have
+//! no bias. The layers have Keras's names: `conv1_conv`, `conv2_block1_1_conv`, `conv2_block1_out`.
 
 use super::Options;
 use super::torchvision::{conv, normalization, padded, predictions};
@@ -11,11 +11,11 @@ use crate::Result;
 use crate::nn::layers::{Activation, ActivationKind, Add, Conv2D, GlobalAveragePooling2D, Input, MaxPooling2D};
 use crate::nn::{Network, NetworkBuilder};
 
-/// What PyTorch adds to the variance.
+/// The epsilon of PyTorch's batch normalization.
 const EPSILON: f32 = 1e-5;
 
 /// ResNet18: eight blocks of two 3x3 convolutions. 11,699,112 parameters for 1000 classes, 11,186,112 without the
-/// classifier, moving averages counted.
+/// classifier, including moving averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -24,7 +24,7 @@ pub fn resnet18(options: &Options) -> Result<Network> {
 }
 
 /// ResNet34: sixteen blocks of two 3x3 convolutions. 21,814,696 parameters for 1000 classes, 21,301,696 without the
-/// classifier, moving averages counted.
+/// classifier, including moving averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -33,7 +33,7 @@ pub fn resnet34(options: &Options) -> Result<Network> {
 }
 
 /// ResNet50: sixteen blocks of a 1x1, a 3x3 and a 1x1 convolution. 25,610,152 parameters for 1000 classes, 23,561,152
-/// without the classifier, moving averages counted.
+/// without the classifier, including moving averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -41,8 +41,8 @@ pub fn resnet50(options: &Options) -> Result<Network> {
     resnet("resnet50", [3, 4, 6, 3], bottleneck, options)
 }
 
-/// ResNet101: 33 blocks as ResNet50's. 44,654,504 parameters for 1000 classes, 42,605,504 without the classifier, moving
-/// averages counted.
+/// ResNet101: 33 blocks like those of ResNet50. 44,654,504 parameters for 1000 classes, 42,605,504 without the classifier,
+/// including moving averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -50,8 +50,8 @@ pub fn resnet101(options: &Options) -> Result<Network> {
     resnet("resnet101", [3, 4, 23, 3], bottleneck, options)
 }
 
-/// ResNet152: 50 blocks as ResNet50's. 60,344,232 parameters for 1000 classes, 58,295,232 without the classifier, moving
-/// averages counted.
+/// ResNet152: 50 blocks like those of ResNet50. 60,344,232 parameters for 1000 classes, 58,295,232 without the classifier,
+/// including moving averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -67,7 +67,7 @@ fn basic(width: usize, stride: usize) -> Vec<Conv> {
     vec![(width, 3, stride), (width, 3, 1)]
 }
 
-/// The convolutions of a block of the deeper ones.
+/// The convolutions of a block of the deeper networks.
 fn bottleneck(width: usize, stride: usize) -> Vec<Conv> {
     vec![(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)]
 }
@@ -78,8 +78,7 @@ fn resnet(name: &str, blocks: [usize; 4], convs: fn(usize, usize) -> Vec<Conv>, 
     let mut x = builder.add(Input::new([height, width, 3]), &[])?;
     x = normalized(&mut builder, "conv1", (64, 7, 2), x)?;
     x = builder.add_named("conv1_relu", Activation::new(ActivationKind::Relu), &[x])?;
-    // Zeros around what comes from a ReLU are never more than the maximum: PyTorch's own border, of minus infinity,
-    // gives the same.
+    // After a ReLU, zero padding never exceeds the maximum, so it is equivalent to PyTorch's padding with minus infinity.
     x = padded(&mut builder, "pool1", MaxPooling2D::new([3, 3]).strides([2, 2]), 1, x)?;
     for (stage, &count) in blocks.iter().enumerate() {
         for number in 1..=count {
@@ -95,8 +94,8 @@ fn resnet(name: &str, blocks: [usize; 4], convs: fn(usize, usize) -> Vec<Conv>, 
     options.build(builder, x)
 }
 
-/// Convolutions with ReLUs between, added to the input, and a ReLU. Where the shape changes, a 1x1 convolution brings the
-/// input to it (`_0_conv`).
+/// Convolutions with ReLUs between, added to the input, and a ReLU. If the shape changes, a 1x1 convolution projects the
+/// input (`_0_conv`).
 fn block(builder: &mut NetworkBuilder, name: &str, convs: &[Conv], x: usize) -> Result<usize> {
     let relu = || Activation::new(ActivationKind::Relu);
     let mut way = x;

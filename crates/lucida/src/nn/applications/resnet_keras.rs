@@ -1,10 +1,10 @@
-//! ResNet as Keras has it, and ResNetV2.
+//! ResNet in Keras's version, and ResNetV2.
 //!
 //! K. He, X. Zhang, S. Ren, J. Sun, *Deep Residual Learning for Image Recognition*, 2015,
 //! <https://arxiv.org/abs/1512.03385>, and *Identity Mappings in Deep Residual Networks*, 2016,
-//! <https://arxiv.org/abs/1603.05027>. In contrast to torchvision's ResNet, convolutions have biases, and where a stage
-//! halves the image, the first 1x1 convolution of its first block does. In the second version, normalization and ReLU come
-//! before the convolutions, and the last block of a stage halves the image.
+//! <https://arxiv.org/abs/1603.05027>. Unlike in torchvision's ResNet, convolutions have biases, and a stage downsamples in
+//! the first 1x1 convolution of its first block. In the second version, normalization and ReLU come before the
+//! convolutions, and the last block of a stage downsamples.
 
 use super::Options;
 use super::keras::Chain;
@@ -16,7 +16,7 @@ macro_rules! resnets {
     ($($function:ident, $name:literal, $model:literal, $build:ident, $blocks:expr, $parameters:literal, $without:literal;)*) => {
         $(
             #[doc = concat!("Keras's `", $model, "`: ", $parameters, " parameters for 1000 classes, ", $without)]
-            /// without the classifier, moving averages counted.
+            /// without the classifier, including moving averages.
             ///
             /// # Errors
             /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
@@ -64,7 +64,7 @@ fn resnet_v2([name, model]: [&str; 2], blocks: [usize; 4], options: &Options) ->
     net.finish(options, x)
 }
 
-/// The 7x7 convolution.
+/// The stem with the 7x7 convolution.
 fn start(name: &str, model: &str, options: &Options) -> Result<(Chain, usize)> {
     let [height, width] = options.input(name, 224, 32)?;
     let norm = BatchNormalization { epsilon: 1.001e-5, ..Default::default() };
@@ -80,13 +80,13 @@ fn halved(net: &mut Chain, x: usize) -> Result<usize> {
     net.builder.add_named("pool1_pool", MaxPooling2D::new([3, 3]).strides([2, 2]), &[x])
 }
 
-/// `name_bn`, `name_relu`.
+/// A normalization and a ReLU: `name_bn`, `name_relu`.
 fn norm_and_relu(net: &mut Chain, name: &str, x: usize) -> Result<usize> {
     let x = net.norm(&format!("{name}_bn"), x)?;
     net.act(&format!("{name}_relu"), ActivationKind::Relu, x)
 }
 
-/// Three convolutions, added to the input, or to a 1x1 convolution of it at the start of a stage.
+/// Three convolutions, added to the input, or at the start of a stage to a 1x1 convolution of it.
 fn block(net: &mut Chain, name: &str, filters: usize, stride: usize, first: bool, input: usize) -> Result<usize> {
     let layer = |part: &str| format!("{name}_{part}");
     let mut shortcut = input;
@@ -105,7 +105,8 @@ fn block(net: &mut Chain, name: &str, filters: usize, stride: usize, first: bool
     net.act(&layer("out"), ActivationKind::Relu, x)
 }
 
-/// As [`block`], with normalization and ReLU before. Where it halves the image, the input is thinned out.
+/// As [`block`], with normalization and ReLU before the convolutions. If it downsamples, the shortcut does so by max
+/// pooling with a 1x1 window.
 fn block_v2(net: &mut Chain, name: &str, filters: usize, stride: usize, first: bool, input: usize) -> Result<usize> {
     let layer = |part: &str| format!("{name}_{part}");
     let before = norm_and_relu(net, &layer("preact"), input)?;

@@ -1,8 +1,8 @@
 //! SqueezeNet.
 //!
 //! F. Iandola et al., *SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size*, 2016,
-//! <https://arxiv.org/abs/1602.07360>. A fire module is a convolution of 1x1 to few channels (`fire2_squeeze`), then one
-//! of 1x1 and one of 3x3 side by side (`fire2_expand1x1`, `fire2_expand3x3`), whose outputs are joined (`fire2`).
+//! <https://arxiv.org/abs/1602.07360>. A fire module is a 1x1 convolution to few channels (`fire2_squeeze`), followed by a
+//! parallel 1x1 and 3x3 convolution (`fire2_expand1x1`, `fire2_expand3x3`), whose outputs are concatenated (`fire2`).
 
 use super::Options;
 use crate::Result;
@@ -12,7 +12,7 @@ use crate::nn::layers::{
 };
 use crate::nn::{Network, NetworkBuilder};
 
-/// Channels of the fire modules: squeezed, and of each expansion.
+/// Channels of the fire modules: of the squeeze, and of each expand convolution.
 const FIRES: [(usize, usize); 8] =
     [(16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256)];
 
@@ -25,7 +25,7 @@ pub fn squeezenet1_0(options: &Options) -> Result<Network> {
     squeezenet("squeezenet1_0", size, Conv2D::new(96, [7, 7]), &[4, 8], options)
 }
 
-/// SqueezeNet 1.1, which takes 2.4 times less work: 1,235,496 parameters for 1000 classes.
+/// SqueezeNet 1.1, with 2.4 times less computation: 1,235,496 parameters for 1000 classes.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 17x17.
@@ -34,7 +34,7 @@ pub fn squeezenet1_1(options: &Options) -> Result<Network> {
     squeezenet("squeezenet1_1", size, Conv2D::new(64, [3, 3]), &[3, 5], options)
 }
 
-/// `poolings` are the fire modules, counted from two, that a pooling follows; one follows `conv1` always.
+/// `poolings` are the fire modules, numbered from two, that are followed by a pooling; `conv1` always is.
 fn squeezenet(
     name: &str,
     [height, width]: [usize; 2],
@@ -67,8 +67,8 @@ fn squeezenet(
     options.build(builder, x)
 }
 
-/// A pooling over 3x3 pixels with a stride of 2 that covers all pixels (`ceil_mode`): its last windows may reach over
-/// the bottom and right by a pixel. What is there is zero, which after a ReLU is never more than the maximum.
+/// A 3x3 max pooling with a stride of 2 that covers all pixels (`ceil_mode`): its last windows may extend beyond the bottom
+/// and right by a pixel. The zeros there never exceed the maximum, since the input comes from a ReLU.
 fn pool(builder: &mut NetworkBuilder, number: usize, x: usize) -> Result<usize> {
     let [height, width, _] = builder.shape(x).as_image().unwrap_or_default();
     let missing = |size: usize| if size < 3 { 3 - size } else { (size - 3) % 2 };

@@ -1,4 +1,4 @@
-//! The table of known networks.
+//! The table of networks.
 
 use super::architecture::{Architecture, PixelFormat, Publisher};
 use super::modules::{Library, NETWORKS, TIMM, joined};
@@ -18,10 +18,10 @@ use crate::nn::Network;
 use crate::similar::nearest_names;
 use crate::{Error, Result};
 
-/// All known networks.
+/// All networks.
 pub const ALL: &[Architecture] = &joined::<{ OWN.len() + NETWORKS.len() }>(OWN);
 
-/// The networks that have files of their own.
+/// The networks with a separate file.
 const OWN: &[Architecture] = &[
     Architecture {
         name: "mnist-cnn",
@@ -754,9 +754,9 @@ const OWN: &[Architecture] = &[
     },
 ];
 
-/// The network of this name, or of the one that its library has for it: a class of Keras (`MobileNetV2`), a function of
-/// torchvision (`mobilenet_v2`), a model of timm (`mobilenetv3_large_100`). Otherwise, `_` may stand for `-`, and capitals
-/// for small letters.
+/// The network with this name, or the name that its library uses: a class of Keras (`MobileNetV2`), a function of
+/// torchvision (`mobilenet_v2`), a model of timm (`mobilenetv3_large_100`). In other names, `_` may stand for `-`, and case
+/// is ignored.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -769,12 +769,12 @@ const OWN: &[Architecture] = &[
 /// ```
 ///
 /// # Errors
-/// [`Error::UnknownNetwork`] suggests the nearest names.
+/// [`Error::UnknownNetwork`] suggests the most similar names.
 pub fn find(name: &str) -> Result<&'static Architecture> {
     Ok(find_of(name)?.0)
 }
 
-/// As [`find`], and which of timm's networks with the same tensors it is, if the name is timm's.
+/// As [`find`]; if the name is timm's, also returns which of timm's variants with the same tensors it is.
 pub(crate) fn find_of(name: &str) -> Result<(&'static Architecture, Option<Library>)> {
     let of_timm = TIMM.iter().find(|(timm, _)| name.strip_prefix("tf_").unwrap_or(name) == *timm);
     if let Some((_, ours)) = of_timm {
@@ -790,7 +790,7 @@ pub(crate) fn find_of(name: &str) -> Result<(&'static Architecture, Option<Libra
     Err(Error::UnknownNetwork { name: name.to_owned(), near, file: false })
 }
 
-/// The network that Keras has as the class of this name, or torchvision as the function.
+/// The network that is a class of this name in Keras, or a function in torchvision.
 fn of_library(name: &str) -> Option<&'static Architecture> {
     if name.contains('-') {
         return None;
@@ -804,7 +804,7 @@ fn of_library(name: &str) -> Option<&'static Architecture> {
 }
 
 impl Architecture {
-    /// Whether it was trained on the middle of images, rather than on images that were stretched.
+    /// Whether it was trained on center crops, instead of stretched images.
     pub(crate) fn crops(&self) -> bool {
         matches!(self.publisher, Publisher::Torchvision | Publisher::TensorFlow)
     }

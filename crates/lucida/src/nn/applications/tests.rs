@@ -56,7 +56,7 @@ fn names_are_found_and_near_ones_suggested() {
 fn inception_has_keras_names_and_shapes() {
     let network = inception_v3(&Options::without_top().size(150, 150)).unwrap();
     let shape = |name: &str| network.nodes()[network.find(name).unwrap()].shape().sizes().to_vec();
-    // What `keras.applications.InceptionV3(weights=None, include_top=False, input_shape=(150, 150, 3))` has.
+    // The shapes of `keras.applications.InceptionV3(weights=None, include_top=False, input_shape=(150, 150, 3))`.
     for (name, expected) in [
         ("conv2d", [74, 74, 32]),
         ("conv2d_93", [3, 3, 192]),

@@ -1,4 +1,4 @@
-//! What the networks of torchvision have in common.
+//! Shared code of the networks of torchvision.
 
 use super::Options;
 use crate::Result;
@@ -8,13 +8,13 @@ use crate::nn::layers::{
 };
 use crate::nn::{Layer, NetworkBuilder};
 
-/// PyTorch's normalization: it keeps 0.9 of the moving averages in a step, and adds this to the variance.
+/// PyTorch's batch normalization: a momentum of 0.9 in Keras's convention, and this epsilon.
 pub(super) fn normalization(epsilon: f32) -> BatchNormalization {
     BatchNormalization { momentum: 0.9, epsilon, ..Default::default() }
 }
 
-/// A layer over an image with a border of zeros. With a stride, the padding `same` of TensorFlow would put
-/// more of it to the bottom and right; PyTorch has as much on all sides.
+/// A layer after zero padding. With a stride, TensorFlow's padding `same` would add more of it at the bottom and right;
+/// PyTorch pads equally on all sides.
 pub(super) fn padded(
     builder: &mut NetworkBuilder,
     name: &str,
@@ -37,7 +37,7 @@ pub(super) fn conv(builder: &mut NetworkBuilder, name: &str, conv: Conv2D, x: us
     }
 }
 
-/// Brings an image to a size, if it has another.
+/// Pools an image to a size, if it has a different one.
 pub(super) fn adapt(builder: &mut NetworkBuilder, size: [usize; 2], x: usize) -> Result<usize> {
     match builder.shape(x).as_image() {
         Some([height, width, _]) if [height, width] == size => Ok(x),
@@ -45,7 +45,7 @@ pub(super) fn adapt(builder: &mut NetworkBuilder, size: [usize; 2], x: usize) ->
     }
 }
 
-/// The dense layers of AlexNet, whose dropouts come before the layers, and of VGG, whose come after.
+/// The dense layers of AlexNet, with dropout before each layer, and of VGG, with dropout after.
 pub(super) fn classifier(builder: &mut NetworkBuilder, before: bool, options: &Options, x: usize) -> Result<usize> {
     let mut x = builder.add_named("flatten", Flatten::new(), &[x])?;
     for name in ["fc1", "fc2"] {
@@ -60,7 +60,7 @@ pub(super) fn classifier(builder: &mut NetworkBuilder, before: bool, options: &O
     predictions(builder, options, x)
 }
 
-/// The last layer.
+/// The classification layer.
 pub(super) fn predictions(builder: &mut NetworkBuilder, options: &Options, x: usize) -> Result<usize> {
     let dense = Dense::new(options.classes.unwrap_or(1000)).activation(options.top_activation());
     builder.add_named("predictions", dense, &[x])

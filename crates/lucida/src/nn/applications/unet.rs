@@ -1,9 +1,9 @@
 //! U-Net, for segmentation.
 //!
 //! O. Ronneberger, P. Fischer, T. Brox, *U-Net: Convolutional Networks for Biomedical Image Segmentation*, 2015,
-//! <https://arxiv.org/abs/1505.04597>: four halvings of the image, four doublings back, and at each size a connection from
-//! the first half to the second. Unlike there, convolutions keep the size of the image (padding `same`), so that each
-//! pixel of the input gets its class.
+//! <https://arxiv.org/abs/1505.04597>: four downsampling and four upsampling stages, with a skip connection from the first
+//! half to the second at each size. Unlike in the paper, convolutions keep the size of the image (padding `same`), so that
+//! each input pixel is classified.
 
 use super::Options;
 use crate::nn::layers::{ActivationKind, Concatenate, Conv2D, Conv2DTranspose, Dropout, Input, MaxPooling2D, Padding};
@@ -12,11 +12,11 @@ use crate::{Error, Result};
 
 /// Filters at the full size of the image; each halving doubles them.
 const FILTERS: usize = 64;
-/// How often the image is halved.
+/// Number of downsampling stages.
 const DEPTH: usize = 4;
 
-/// U-Net. 31,031,745 parameters. The output is `[height, width, classes]`: the probabilities of the classes for each pixel. One
-/// class, which is the default, stands for two: one sigmoid for each pixel.
+/// U-Net. 31,031,745 parameters. The output is `[height, width, classes]`: class probabilities for each pixel. One class,
+/// the default, stands for two: one sigmoid per pixel.
 ///
 /// # Errors
 /// [`Error::Argument`] when the height or the width of the input is not a multiple of 16.
@@ -54,7 +54,7 @@ pub fn unet(options: &Options) -> Result<Network> {
     options.build(builder, x)
 }
 
-/// Two 3x3 convolutions with ReLUs; their weights start as in the paper.
+/// Two 3x3 convolutions with ReLUs, initialized as in the paper.
 fn convolutions(builder: &mut NetworkBuilder, name: &str, filters: usize, mut x: usize) -> Result<usize> {
     for number in 1..=2 {
         let conv = Conv2D::new(filters, [3, 3]).padding(Padding::Same).activation(ActivationKind::Relu);

@@ -1,11 +1,11 @@
 //! VGG.
 //!
 //! K. Simonyan, A. Zisserman, *Very Deep Convolutional Networks for Large-Scale Image Recognition*, 2014,
-//! <https://arxiv.org/abs/1409.1556>: five blocks of 3x3 convolutions, each ended by a pooling. The layers have Keras's
+//! <https://arxiv.org/abs/1409.1556>: five blocks of 3x3 convolutions, each followed by a pooling. The layers have Keras's
 //! names, `block1_conv1` to `block5_pool`, `fc1`, `fc2`, `predictions`.
 //!
-//! VGG16 and VGG19 are Keras's, whose dense layers are as large as the image makes them. The others are those of
-//! torchvision, which brings the image before the dense layers to 7x7 pixels, so that they are the same at any size.
+//! VGG16 and VGG19 are Keras's, with dense layers whose size depends on the input size. The others are torchvision's, which
+//! pool features to 7x7 pixels before the dense layers, so that these do not depend on the input size.
 
 use super::Options;
 use super::torchvision::{adapt, classifier, normalization, predictions};
@@ -68,10 +68,10 @@ macro_rules! torchvision {
 }
 
 torchvision! {
-    /// VGG11, as torchvision has it: blocks of 1, 1, 2, 2 and 2 convolutions. 132,863,336 parameters for 1000 classes,
+    /// VGG11 in torchvision's version: blocks of 1, 1, 2, 2 and 2 convolutions. 132,863,336 parameters for 1000 classes,
     /// 9,220,480 without the classifier.
     vgg11: "vgg11", [1, 1, 2, 2, 2], false;
-    /// VGG13, as torchvision has it: blocks of 2 convolutions. 133,047,848 parameters for 1000 classes, 9,404,992 without
+    /// VGG13 in torchvision's version: blocks of 2 convolutions. 133,047,848 parameters for 1000 classes, 9,404,992 without
     /// the classifier.
     vgg13: "vgg13", [2; 5], false;
     /// VGG11 with batch normalization after each convolution: 132,874,344 parameters for 1000 classes, 9,231,488 without
@@ -88,7 +88,7 @@ torchvision! {
     vgg19_bn: "vgg19-bn", [2, 2, 4, 4, 4], true;
 }
 
-/// The first three blocks of VGG16, with weights of zero.
+/// The first three blocks of VGG16, with zero weights.
 pub(crate) fn vgg16_start([height, width]: [usize; 2]) -> Result<Network> {
     let options = Options::default().size(height, width);
     let [height, width] = options.input("vgg16-builtin", 224, 8)?;
@@ -97,8 +97,7 @@ pub(crate) fn vgg16_start([height, width]: [usize; 2]) -> Result<Network> {
     options.build(builder, last)
 }
 
-/// The first blocks, each of the given number of convolutions and a pooling; returns the index of the last layer as
-/// well.
+/// The first blocks, each with the given number of convolutions and a pooling; also returns the index of the last layer.
 fn blocks(
     name: &str,
     [height, width, channels]: [usize; 3],

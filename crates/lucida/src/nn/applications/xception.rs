@@ -1,8 +1,8 @@
 //! Xception.
 //!
 //! F. Chollet, *Xception: Deep Learning with Depthwise Separable Convolutions*, 2016, <https://arxiv.org/abs/1610.02357>:
-//! modules of separable convolutions, each added to its input. With Keras's names: `block2_sepconv1`; those of the 1x1
-//! convolutions around modules (`conv2d`) and of the sums (`add`) are counted.
+//! modules of separable convolutions, each added to its input. Layers have Keras's names: `block2_sepconv1`; the 1x1
+//! convolutions of shortcuts (`conv2d`) and the sums (`add`) are numbered.
 
 use super::Options;
 use super::keras::Chain;
@@ -12,7 +12,7 @@ use crate::nn::layers::{
     ActivationKind, Add, BatchNormalization, Conv2D, Input, MaxPooling2D, Padding, SeparableConv2D,
 };
 
-/// Xception. 22,910,480 parameters for 1000 classes, 20,861,480 without the classifier, moving averages counted.
+/// Xception. 22,910,480 parameters for 1000 classes, 20,861,480 without the classifier, including moving averages.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 71x71.
@@ -58,7 +58,7 @@ fn separable(net: &mut Chain, block: usize, number: usize, filters: usize, x: us
     net.norm(&format!("{name}_bn"), x)
 }
 
-/// A module that halves the image: two separable convolutions and a pooling, added to a 1x1 convolution of the input.
+/// A downsampling module: two separable convolutions and a pooling, added to a 1x1 convolution of the input.
 fn halving(net: &mut Chain, block: usize, filters: [usize; 2], input: usize) -> Result<usize> {
     let short = Conv2D::new(filters[1], [1, 1]).strides([2, 2]).padding(Padding::Same).without_bias();
     let short = net.builder.add(short, &[input])?;

@@ -1,4 +1,4 @@
-//! Activations as layers, and as operations after other layers.
+//! Activations as layers, and as operations fused into or following other layers.
 
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{
@@ -18,7 +18,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
-/// An activation as a layer of its own; the shape stays.
+/// An activation as a separate layer; the shape is unchanged.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -32,7 +32,7 @@ use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Activation {
-    /// Which one.
+    /// The activation function.
     pub activation: ActivationKind,
 }
 
@@ -53,14 +53,14 @@ impl LayerSpec for Activation {
         self.activation
     }
 
-    /// Before its activation the layer is its input.
+    /// Before its activation, the value of the layer is its input.
     fn is_view(&self, _training: bool) -> bool {
         true
     }
 
     fn extent(&self, inputs: &[Shape]) -> Extent {
         match self.activation {
-            // Over a vector, even one that was an image, it takes in every feature.
+            // Over a vector, even a flattened image, it depends on every feature.
             ActivationKind::Softmax | ActivationKind::LogSoftmax if inputs[0].as_flat().is_some() => Extent::Whole,
             _ => Extent::Same,
         }
@@ -75,14 +75,14 @@ impl LayerSpec for Activation {
     }
 }
 
-/// An activation, ready to compute.
+/// An activation prepared to compute.
 pub(crate) struct ActivationOp {
     cpu: Cpu,
     kind: ActivationKind,
     rule: BackwardRule,
     /// The length of the last axis.
     classes: usize,
-    /// The gradient on its way, where it has to be added to another.
+    /// Temporary gradient, where it is added to another.
     scratch: Vec<f32>,
 }
 
@@ -124,13 +124,13 @@ impl Op for ActivationOp {
     }
 
     fn backward_needs(&self) -> BackwardNeeds {
-        // A rule may read the output of any kind.
+        // A rule may read the output of any activation.
         let output = !self.kind.backward_reads_input() || self.rule != BackwardRule::Gradient;
         BackwardNeeds { inputs: self.reads_input(), output }
     }
 
-    /// Most derivatives are functions of the input; these are of the output `y`: `y > 0`, `y (1 - y)`, `1 - y^2`, `min < y < max`, and for the
-    /// softmax `dx = y (dy - sum(dy y))`, for its logarithm `dx = dy - exp(y) sum(dy)`.
+    /// Most derivatives are functions of the input; these are functions of the output `y`: `y > 0`, `y (1 - y)`, `1 - y^2`,
+    /// `min < y < max`, for the softmax `dx = y (dy - sum(dy y))`, and for the log-softmax `dx = dy - exp(y) sum(dy)`.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         if !accumulate {
             grad_input.copy_from_slice(pass.grad_output);
@@ -146,8 +146,8 @@ impl Op for ActivationOp {
     }
 }
 
-/// Layers of Keras that do nothing outside of training. They change images; what they do then is left to this program's own
-/// augmentation.
+/// Keras layers that are the identity in inference. In training they augment images, which Lucida's own augmentation does
+/// instead.
 const AUGMENTATION: &[&str] = &[
     "RandomFlip",
     "RandomRotation",
@@ -176,18 +176,18 @@ const AUGMENTATION: &[&str] = &[
     "Identity",
 ];
 
-/// Whether the activation of Keras is a gated linear unit, which halves the channels: not one of each value.
+/// Whether the Keras activation is a gated linear unit, which halves the channels and so is not elementwise.
 fn gates(config: &KerasConfig) -> bool {
     let activation = config.options().get("activation");
     activation.is_some_and(|value| value == "glu" || value["config"] == "glu")
 }
 
-/// Whether Keras's layers of a class do nothing outside of training.
+/// Whether a Keras class is an augmentation layer, the identity in inference.
 pub(crate) fn augments(class: &str) -> bool {
     AUGMENTATION.contains(&class)
 }
 
-/// What a layer that augments does, and what Lucida's trainer has for it.
+/// A note on an augmentation layer, with the equivalent option of Lucida's trainer.
 fn augmentation_note(class: &str, config: &mut KerasConfig) -> String {
     match augmentation(class, config).filter(|augment| !augment.is_empty()) {
         Some(augment) => format!("{class}: identity in inference; to train with it: --augment {augment}"),
@@ -198,9 +198,9 @@ fn augmentation_note(class: &str, config: &mut KerasConfig) -> String {
     }
 }
 
-/// The augmentation of Lucida that a layer of Keras is, as `--augment` takes it.
+/// The `--augment` option of Lucida equivalent to a Keras augmentation layer.
 fn augmentation(class: &str, config: &mut KerasConfig) -> Option<String> {
-    // The largest change; Keras has it as one number or as a lower and an upper one.
+    // The largest change; in Keras a single number or a lower and an upper bound.
     let mut most = |name: &'static str| {
         let values = config.get(name).is_some().then(|| config.values(name, 0.0).ok()).flatten()?;
         let most = values.into_iter().fold(0.0_f32, |most, value| most.max(value.abs()));
@@ -216,7 +216,7 @@ fn augmentation(class: &str, config: &mut KerasConfig) -> Option<String> {
             Some("vertical") => "vflip".into(),
             _ => "flip,vflip".into(),
         }),
-        // A factor of 1 is a whole turn; Lucida's value is in degrees.
+        // A factor of 1 is a full rotation; Lucida's value is in degrees.
         "RandomRotation" => most("factor").map(|turns| format!("rotation={}", (turns * 360_000.0).round() / 1000.0)),
         "RandomZoom" => most("height_factor").map(|factor| format!("zoom={factor}")),
         "RandomTranslation" => Some(listed([("height", most("height_factor")), ("width", most("width_factor"))])),
@@ -267,7 +267,7 @@ impl BuiltInLayer for Activation {
 
     fn keras_class(&self) -> &'static str {
         match self.activation {
-            // Powers are operations there.
+            // In Keras powers are operations.
             ActivationKind::Power { exponent: 0.5 } => "Sqrt",
             ActivationKind::Power { exponent: -1.0 } => "Reciprocal",
             ActivationKind::Power { .. } => "Power",
@@ -292,7 +292,7 @@ impl BuiltInLayer for Activation {
         }
     }
 
-    /// Before its activation the layer is its input.
+    /// Before its activation, the value of the layer is its input.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         layer.output = layer.input();
     }
@@ -318,7 +318,7 @@ mod tests {
             ActivationKind::LeakyRelu { negative_slope: 0.3 },
             ActivationKind::LeakyRelu { negative_slope: 0.0 },
             ActivationKind::Relu6,
-            // No value of the test comes closer to these bounds than its step.
+            // No test value is within a finite-difference step of these bounds.
             ActivationKind::Clip { min: -0.5, max: 0.4 },
         ] {
             check_layer(Activation::new(kind), &[[3, 4, 5].into()]);

@@ -1,4 +1,4 @@
-//! The functions that follow a layer's sums.
+//! Activation functions.
 
 use lucida_kernels::ops::Pointwise;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::nn::backward_rule::{BackwardRule, map_gradient};
 use crate::nn::keras_config::{KerasConfig, short};
 use crate::similar::nearest_names;
 
-/// Activation functions. Softmax and log-softmax are over the last axis, the others of each value alone.
+/// Activation functions. Softmax and log-softmax are over the last axis, the others are elementwise.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -25,7 +25,7 @@ use crate::similar::nearest_names;
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivationKind {
-    /// The value itself.
+    /// The identity.
     #[default]
     Linear,
     /// `max(x, 0)`
@@ -40,43 +40,43 @@ pub enum ActivationKind {
     LogSoftmax,
     /// `x` where it is positive, `negative_slope x` elsewhere (Maas, Hannun and Ng, 2013).
     LeakyRelu {
-        /// The slope for negative values: a finite number, not negative itself.
+        /// The slope for negative values, finite and not negative.
         negative_slope: f32,
     },
     /// `min(max(x, 0), 6)`
     Relu6,
     /// `min(max(x, min), max)`
     Clip {
-        /// The least value: finite, and less than the largest.
+        /// The lower bound: finite, and less than the upper bound.
         min: f32,
-        /// The largest value, finite.
+        /// The upper bound, finite.
         max: f32,
     },
-    /// Keras's layer `ReLU` with all its options: `max_value` from there on, `x` from the threshold on, and
-    /// `negative_slope (x - threshold)` below.
+    /// Keras's layer `ReLU` with all its options: `max_value` where `x >= max_value`, `x` between the threshold and there,
+    /// and `negative_slope (x - threshold)` below.
     GeneralRelu {
         /// The slope below the threshold, not negative.
         negative_slope: f32,
-        /// Where the values begin to pass.
+        /// The threshold from which values pass unchanged.
         threshold: f32,
-        /// The largest value, above the threshold; none if it is absent.
+        /// The upper bound, above the threshold; unbounded if absent.
         max_value: Option<f32>,
     },
     /// `x` where it is positive, `alpha (exp(x) - 1)` elsewhere (Clevert, Unterthiner and Hochreiter, 2016).
     Elu {
-        /// Minus the least value.
+        /// The negative of the lower bound.
         alpha: f32,
     },
-    /// ELU with the factors that keep mean 0 and variance 1 (Klambauer et al., 2017).
+    /// ELU, scaled to preserve mean 0 and variance 1 (Klambauer et al., 2017).
     Selu,
     /// `x` where it is positive, `alpha (exp(x / alpha) - 1)` elsewhere (Barron, 2017).
     Celu {
-        /// Minus the least value; not zero.
+        /// The negative of the lower bound; not zero.
         alpha: f32,
     },
     /// `x P(X <= x)` for a standard normal `X` (Hendrycks and Gimpel, 2016).
     Gelu,
-    /// GELU by the hyperbolic tangent: Keras's and PyTorch's `approximate`.
+    /// GELU with the tanh approximation: `approximate` in Keras and PyTorch.
     GeluTanh,
     /// `x sigmoid(x)`, or swish (Ramachandran, Zoph and Le, 2017).
     Silu,
@@ -91,9 +91,9 @@ pub enum ActivationKind {
     },
     /// `ln(1 + exp(beta x)) / beta`, and `x` where `beta x` is above the threshold.
     Softplus {
-        /// How sharp the bend is: above 0.
+        /// The sharpness of the bend, above 0.
         beta: f32,
-        /// PyTorch's: from 20 on it changes nothing of a float.
+        /// PyTorch's `threshold`: from 20 on it does not change any float.
         threshold: f32,
     },
     /// `x / (1 + |x|)`
@@ -118,29 +118,29 @@ pub enum ActivationKind {
     },
     /// The error function.
     Erf,
-    /// `x^exponent`: a square root, a reciprocal. Where there is none, the result is not a number.
+    /// `x^exponent`: a square root, a reciprocal. NaN where undefined.
     Power {
         /// The exponent: finite, and neither 0 nor 1.
         exponent: f32,
     },
-    /// `ln(x)`. Below zero, the result is not a number.
+    /// `ln(x)`; NaN below zero.
     Logarithm,
 }
 
 /// The factors of SELU.
 const SELU: [f32; 2] = [1.050_701, 1.673_263_2];
 
-/// How PyTorch, Keras 3 and ONNX's `HardSwish` have it.
+/// As in PyTorch, Keras 3 and ONNX's `HardSwish`.
 const HARD_SIGMOID: ActivationKind = ActivationKind::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 };
 
-/// How Keras 2 and ONNX have it.
+/// As in Keras 2 and ONNX.
 const OLD_HARD_SIGMOID: ActivationKind = ActivationKind::HardSigmoid { slope: 0.2, offset: 0.5 };
 
-/// Softplus as everybody but PyTorch has it.
+/// Softplus as defined everywhere but in PyTorch.
 const SOFTPLUS: ActivationKind = ActivationKind::Softplus { beta: 1.0, threshold: 20.0 };
 
 impl ActivationKind {
-    /// Its value at zero, where it works on each value alone: its output where the sum is zero.
+    /// The value of an elementwise activation at zero.
     pub(crate) fn at_zero(self) -> f32 {
         match self {
             Self::Sigmoid => 0.5,
@@ -156,7 +156,7 @@ impl ActivationKind {
         }
     }
 
-    /// Whether none of its values is below zero, whatever it is of.
+    /// Whether its values are never negative.
     pub(crate) fn is_never_negative(self) -> bool {
         match self {
             Self::Relu | Self::Relu6 | Self::Sigmoid | Self::Softmax | Self::Exponential => true,
@@ -167,7 +167,7 @@ impl ActivationKind {
         }
     }
 
-    /// Whether none of its values is below zero where it is of none that is.
+    /// Whether its values are not negative for inputs that are not negative.
     pub(crate) fn keeps_sign(self) -> bool {
         match self {
             Self::LogSoftmax | Self::LogSigmoid | Self::Logarithm => false,
@@ -178,7 +178,7 @@ impl ActivationKind {
         }
     }
 
-    /// The function of each value alone that it is.
+    /// The elementwise kernel, if it is elementwise and not the identity.
     pub(in crate::nn) fn pointwise(self) -> Option<Pointwise> {
         Some(match self {
             Self::Linear | Self::Softmax | Self::LogSoftmax => return None,
@@ -213,7 +213,7 @@ impl ActivationKind {
         })
     }
 
-    /// Whether its backward pass reads the input, and not the output.
+    /// Whether its backward pass reads the input instead of the output.
     pub(super) fn backward_reads_input(self) -> bool {
         self.pointwise().is_some_and(Pointwise::backward_reads_input)
     }
@@ -221,7 +221,7 @@ impl ActivationKind {
     /// Checks the function's parameters.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// A description of an invalid parameter.
     pub(crate) fn check(self) -> Result<(), String> {
         match self {
             Self::LeakyRelu { negative_slope } if !(0.0..=f32::MAX).contains(&negative_slope) => {
@@ -258,14 +258,14 @@ impl ActivationKind {
         }
     }
 
-    /// Whether the rule's backward pass reads the input too: the output does not say where a clipped sum has been.
+    /// Whether the rule's backward pass reads the input too: the output does not determine the input of a clipped value.
     pub(super) fn rule_reads_input(self, rule: BackwardRule) -> bool {
         matches!((rule, self), (BackwardRule::Relevance { .. }, Self::Relu6 | Self::Clip { .. }))
             || (rule != BackwardRule::Gradient && self.backward_reads_input())
     }
 
-    /// Takes a gradient through an activation with this output, in place, if the rule differs from the gradient there.
-    /// `input` is read only where [`rule_reads_input`](Self::rule_reads_input) says so.
+    /// Propagates a gradient through an activation with this output, in place, if the rule differs from the gradient there.
+    /// `input` is only read if [`rule_reads_input`](Self::rule_reads_input).
     pub(super) fn backward_by_rule(
         self,
         rule: BackwardRule,
@@ -290,13 +290,13 @@ impl ActivationKind {
             (BackwardRule::Relevance { epsilon }, _)
                 if matches!(self, Self::Relu6 | Self::Clip { .. }) || self.backward_reads_input() =>
             {
-                // A reciprocal or a logarithm has no value there.
+                // A reciprocal or a logarithm is undefined there.
                 let start = Some(self.at_zero()).filter(|start| start.is_finite()).unwrap_or(0.0);
                 for ((dy, &y), &z) in gradient.iter_mut().zip(output).zip(input) {
                     *dy *= share(y - start, z, epsilon);
                 }
             }
-            // A rectifier with a ceiling: beyond it nothing passes, as in its gradient.
+            // A bounded rectifier: beyond the upper bound nothing passes, as with its gradient.
             (BackwardRule::GuidedBackprop, Self::Relu6) => {
                 map_gradient(output, gradient, |y, dy| if y > 0.0 && y < 6.0 { dy.max(0.0) } else { 0.0 });
             }
@@ -318,16 +318,16 @@ fn share(y: f32, z: f32, epsilon: f32) -> f32 {
     y / (z + epsilon.copysign(z))
 }
 
-/// What it is in the files of Keras and ONNX.
+/// Conversion from and to Keras.
 impl ActivationKind {
-    /// The option `activation` of a layer.
+    /// Reads the option `activation` of a layer.
     ///
     /// # Errors
-    /// What cannot be represented.
+    /// A description of what is not supported.
     pub(super) fn from_keras(layer: &mut KerasConfig) -> Result<Self, String> {
         let Some(value) = layer.get("activation") else { return Ok(Self::Linear) };
         let config = &value["config"];
-        // A layer in place of a function.
+        // A layer instead of a function.
         if let (Some(class), Some(config)) = (value["class_name"].as_str(), config.as_object())
             && let Some(kind) = Self::from_keras_layer(class, config)
         {
@@ -346,7 +346,7 @@ impl ActivationKind {
         })
     }
 
-    /// The function that Keras calls by this name.
+    /// The activation with this Keras name.
     pub(super) fn of_keras_name(name: &str, keras_2: bool) -> Option<Self> {
         match name {
             "swish" => Some(Self::Silu),
@@ -356,10 +356,10 @@ impl ActivationKind {
         }
     }
 
-    /// The layers of Keras that are an activation with parameters.
+    /// Reads a Keras layer that is an activation with parameters.
     ///
     /// # Errors
-    /// What cannot be represented.
+    /// A description of what is not supported.
     pub(super) fn from_keras_layer(class: &str, config: &Map<String, Value>) -> Option<Result<Self, String>> {
         match class {
             "ReLU" | "LeakyReLU" => Some(Self::from_keras_rectifier(class, config)),
@@ -376,14 +376,15 @@ impl ActivationKind {
         }
     }
 
-    /// The layers ReLU (`max_value`, `negative_slope`, `threshold`) and LeakyReLU (`negative_slope`, `alpha` in Keras 2).
+    /// Reads the layers ReLU (`max_value`, `negative_slope`, `threshold`) and LeakyReLU (`negative_slope`, `alpha` in Keras
+    /// 2).
     ///
     /// # Errors
-    /// What cannot be represented.
+    /// A description of what is not supported.
     pub(super) fn from_keras_rectifier(class: &str, config: &Map<String, Value>) -> Result<Self, String> {
         let most = number_of(config, "max_value")?;
         let slope = number_of(config, "negative_slope")?.or(number_of(config, "alpha")?);
-        // PyTorch has 0.01 here, Keras 0.3.
+        // PyTorch's default is 0.01, Keras's 0.3.
         let slope = slope.unwrap_or(if class == "LeakyReLU" { 0.3 } else { 0.0 });
         let threshold = number_of(config, "threshold")?.unwrap_or(0.0);
         let kind = match most {
@@ -396,13 +397,13 @@ impl ActivationKind {
         kind.check().map(|()| kind)
     }
 
-    /// The option `activation` of a layer, as Keras stores it.
+    /// The option `activation` of a layer in Keras's format.
     ///
     /// # Errors
-    /// What Keras cannot say.
+    /// A description of what Keras does not support.
     pub(super) fn to_keras(self) -> Result<Value, String> {
         if let Some((class, mut config)) = self.to_keras_layer() {
-            // A layer in place of a function.
+            // A layer instead of a function.
             config["name"] = class.to_lowercase().into();
             config["trainable"] = true.into();
             config["dtype"] = "float32".into();
@@ -418,14 +419,14 @@ impl ActivationKind {
         })
     }
 
-    /// Whether it clips as no activation or layer of Keras does, but the operation `clip`.
+    /// Whether it clips in a way that only Keras's operation `clip` supports, not an activation or layer.
     pub(super) fn is_clip_of_keras(self) -> bool {
         matches!(self, Self::Clip { .. })
             && self.to_keras_layer().is_none()
             && KERAS_NAMES.iter().all(|&(_, kind)| kind != self)
     }
 
-    /// The layer of Keras that an activation with parameters is, and its configuration.
+    /// The Keras layer equivalent to an activation with parameters, and its configuration.
     pub(super) fn to_keras_layer(self) -> Option<(&'static str, Value)> {
         match self {
             Self::LeakyRelu { negative_slope } => {
@@ -448,7 +449,7 @@ impl ActivationKind {
     }
 }
 
-/// The names of Keras 3. (`leaky_relu` is written as a layer, since its slope has several defaults.)
+/// The names of Keras 3. (`leaky_relu` is written as a layer, since its default slope varies.)
 const KERAS_NAMES: &[(&str, ActivationKind)] = &[
     ("linear", ActivationKind::Linear),
     ("relu", ActivationKind::Relu),
@@ -476,7 +477,7 @@ const KERAS_NAMES: &[(&str, ActivationKind)] = &[
     ("log_softmax", ActivationKind::LogSoftmax),
 ];
 
-/// A number of a layer's configuration.
+/// Reads a number from a layer's configuration.
 fn number_of(config: &Map<String, Value>, name: &str) -> Result<Option<f32>, String> {
     match config.get(name) {
         None | Some(Value::Null) => Ok(None),

@@ -1,10 +1,10 @@
-//! Activations as operators of ONNX, in version 17 of its operators: what that lacks is written in terms of others.
+//! Activations as ONNX operators of opset 17; functions that it lacks are composed of other operators.
 
 use super::activation_kind::ActivationKind;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes, OnnxLayer};
 
 impl ActivationKind {
-    /// Adds the function to a graph, from [`OnnxLayer::output`] to this tensor; nothing if it is the value itself.
+    /// Adds the function to a graph, from [`OnnxLayer::output`] to the tensor `output`; adds nothing for the identity.
     pub(crate) fn to_onnx(self, layer: &mut OnnxLayer, output: &str) {
         if self == Self::Linear {
             return;
@@ -15,7 +15,7 @@ impl ActivationKind {
         layer.graph.node(&name, op, inputs, output, attributes);
     }
 
-    /// The last operator of the function of a tensor; those before it are added.
+    /// The last operator of the function; adds those before it.
     fn operator(self, layer: &mut OnnxLayer, input: String) -> (&'static str, Vec<String>, OnnxAttributes) {
         let float = |name, value| vec![(name, OnnxAttribute::Float(value))];
         let axis = || vec![("axis", OnnxAttribute::Int(1))];
@@ -52,7 +52,7 @@ impl ActivationKind {
         (op, vec![input], attributes)
     }
 
-    /// The functions that take several operators.
+    /// Functions composed of several operators.
     fn composed(self, layer: &mut OnnxLayer, x: String) -> (&'static str, Vec<String>, OnnxAttributes) {
         let node = |layer: &mut OnnxLayer, label: &str, op, inputs: &[&String]| {
             layer.intermediate(label, op, inputs.iter().map(|&name| name.clone()).collect(), vec![])

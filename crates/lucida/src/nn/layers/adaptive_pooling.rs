@@ -1,4 +1,4 @@
-//! Adaptive pooling: as many windows as the output has pixels, whatever the size of the input.
+//! Adaptive pooling: one window per output pixel, for any input size.
 //!
 //! Window `i` of `n` over `size` pixels goes from `floor(i size / n)` to `ceil((i + 1) size / n)`, so windows may overlap
 //! by a pixel and differ in size by one. PyTorch and Keras have the same rule.
@@ -29,7 +29,7 @@ macro_rules! adaptive_pooling_layer {
         }
 
         impl $name {
-            /// An output of this height and width.
+            /// Pools to an output of this height and width.
             pub fn new(output_size: [usize; 2]) -> Self {
                 Self { output_size }
             }
@@ -110,7 +110,7 @@ adaptive_pooling_layer! {
     AdaptiveMaxPooling2D, |config, map| Box::new(MaxWindows::new(config, map)), "MaxPool"
 }
 
-/// The windows of each axis, each pixel with its share of the mean.
+/// The windows along each axis, with the weight of each pixel in the mean.
 fn windows(output: [usize; 2], sizes: [usize; 2]) -> ImageMap {
     let axis = |axis: usize| {
         let (size, count) = (sizes[axis], output[axis]);
@@ -124,8 +124,8 @@ fn windows(output: [usize; 2], sizes: [usize; 2]) -> ImageMap {
     ImageMap { rows: axis(0), columns: axis(1) }
 }
 
-/// Windows of equal size are a pooling. Means of others are those of a matrix over the rows times the image times a matrix
-/// over the columns; maxima are taken row by row and column by column, and put side by side.
+/// Windows of equal size are a plain pooling. Otherwise means are a matrix over the rows times the image times a matrix
+/// over the columns; maxima are computed row by row and column by column, and concatenated.
 fn pool_to_onnx(layer: &mut OnnxLayer, op: &'static str, output: [usize; 2]) {
     let sizes = sides(&[layer.shapes[0].clone()]);
     if (0..2).all(|axis| sizes[axis].is_multiple_of(output[axis])) {
@@ -184,7 +184,7 @@ mod tests {
         for (got, expected) in output.iter().zip([3.0, 4.5, 6.0]) {
             assert!((got - expected).abs() < 1e-6, "{output:?}");
         }
-        // As many windows as pixels change nothing.
+        // One window per pixel is the identity.
         let same = run_training(AdaptiveAveragePooling2D::new([2, 5]), &[2, 5, 1].into(), &input, 1, 0);
         assert_eq!(same, input);
     }

@@ -14,7 +14,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// The element-wise sum of several inputs, the end of a residual block. Axes of one position are repeated.
+/// The elementwise sum of several inputs, the end of a residual block. Axes of size 1 are broadcast.
 ///
 /// ```
 /// use lucida::nn::layers::Input;
@@ -31,7 +31,7 @@ use crate::nn::op::{Backward, Forward, Op, OpConfig};
 pub struct Add {}
 
 impl Add {
-    /// The layer.
+    /// Creates the layer.
     #[must_use]
     pub fn new() -> Self {
         Self {}
@@ -59,7 +59,7 @@ impl LayerSpec for Add {
     }
 }
 
-/// The sum of inputs of one shape, which needs nothing of the forward pass.
+/// The sum of inputs of equal shape, which needs no value of the forward pass.
 struct Addition {
     cpu: Cpu,
 }
@@ -71,7 +71,7 @@ impl Op for Addition {
         }
     }
 
-    /// A sum passes its gradient on to each of its terms unchanged.
+    /// A sum propagates its gradient unchanged to each of its terms.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         transfer(self.cpu, pass.grad_output, grad_input, accumulate);
     }

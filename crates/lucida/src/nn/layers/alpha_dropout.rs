@@ -1,4 +1,4 @@
-//! Alpha dropout (Klambauer et al., 2017): dropout for networks of SELU, which keeps mean and variance.
+//! Alpha dropout (Klambauer et al., 2017): dropout for networks with SELU that preserves mean and variance.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,8 +10,7 @@ use crate::files::decimal;
 use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 
-/// Sets values to SELU's least value at random in training, and brings mean and variance back to 0 and 1; does nothing
-/// otherwise.
+/// In training, sets values to SELU's lower bound at random, and restores mean 0 and variance 1; the identity in inference.
 ///
 /// ```
 /// use lucida::nn::layers::AlphaDropout;
@@ -26,7 +25,7 @@ use crate::nn::onnx_graph::OnnxLayer;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AlphaDropout {
-    /// The probability that a value is dropped, from 0 up to but not including 1.
+    /// The probability that a value is dropped, in [0, 1).
     pub rate: f32,
 }
 
@@ -55,7 +54,7 @@ impl BuiltInLayer for AlphaDropout {
         Ok(json!({ "rate": decimal(self.rate), "seed": null, "noise_shape": null }))
     }
 
-    /// Outside of training it is its input.
+    /// The identity in inference.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         layer.output = layer.input();
     }

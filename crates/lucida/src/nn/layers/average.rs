@@ -1,10 +1,10 @@
-//! Means of inputs.
+//! The elementwise mean of inputs.
 
 use serde::{Deserialize, Serialize};
 
 use super::merge::{Merge, merge_layer};
 
-/// The mean of several inputs, value by value. Axes of one position are repeated.
+/// The elementwise mean of several inputs. Axes of size 1 are broadcast.
 ///
 /// ```
 /// use lucida::nn::layers::{Average, Input};

@@ -1,14 +1,14 @@
-//! Batch normalization (Ioffe and Szegedy, 2015): each channel is brought to mean zero and variance one, then scaled and
-//! shifted by learned amounts.
+//! Batch normalization (Ioffe and Szegedy, 2015): normalizes each channel to mean zero and variance one, then scales and
+//! shifts it by learned amounts.
 //!
-//! In training the mean `m` and the variance `v` are those of the batch, and moving averages of both are kept; otherwise
-//! the moving averages are used:
+//! In training the mean `m` and the variance `v` are those of the batch, and moving averages of both are updated; in
+//! inference the moving averages are used:
 //!
 //! ```text
 //! y = gamma (x - m) / sqrt(v + epsilon) + beta
 //! ```
 //!
-//! In distributed training the batch is that of all processes: they sum their statistics.
+//! In distributed training the batch is that of all processes, which sum their statistics.
 
 use lucida_kernels::ops::{affine, channel_workspace, combine, gradient_moments, moments};
 use lucida_kernels::{Buffer, Cpu};
@@ -24,7 +24,7 @@ use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Op, OpConfig};
 use crate::nn::{Initializer, Shape, Shard, Weight, WeightSpec};
 
-/// Batch normalization of each channel (the last axis); the shape stays.
+/// Batch normalization of each channel (the last axis); the shape is unchanged.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -41,16 +41,16 @@ use crate::nn::{Initializer, Shape, Shard, Weight, WeightSpec};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BatchNormalization {
-    /// The share of the moving averages that a step keeps.
+    /// The fraction of the moving averages that is kept in each step.
     #[serde(default = "momentum")]
     pub momentum: f32,
     /// Added to the variance.
     #[serde(default = "epsilon")]
     pub epsilon: f32,
-    /// Whether there is a shift, `beta`.
+    /// Whether to add an offset, `beta`.
     #[serde(default = "yes")]
     pub center: bool,
-    /// Whether there is a factor, `gamma`.
+    /// Whether to multiply by a scale, `gamma`.
     #[serde(default = "yes")]
     pub scale: bool,
 }
@@ -68,15 +68,15 @@ fn yes() -> bool {
 }
 
 impl Default for BatchNormalization {
-    /// Keras's defaults: momentum 0.99, epsilon 1e-3, with factor and shift.
+    /// Keras's defaults: momentum 0.99, epsilon 1e-3, with scale and offset.
     fn default() -> Self {
         Self { momentum: momentum(), epsilon: epsilon(), center: true, scale: true }
     }
 }
 
 impl BatchNormalization {
-    /// Folds the four numbers of a channel into a factor and a shift: gamma and beta are the first of `weights`, if it has
-    /// them.
+    /// Folds the four parameters of each channel into a factor and a shift: gamma and beta are the first of `weights`, if
+    /// present.
     fn fold(&self, weights: &[Weight], mean: &[f32], variance: &[f32], factor: &mut [f32], shift: &mut [f32]) {
         let gamma = self.scale.then(|| weights[0].values());
         let beta = self.center.then(|| weights[usize::from(self.scale)].values());
@@ -133,7 +133,7 @@ impl LayerSpec for BatchNormalization {
 }
 
 impl ChannelAffine for BatchNormalization {
-    /// With fixed statistics: `gamma / sqrt(v + epsilon)` and `beta - m gamma / sqrt(v + epsilon)`.
+    /// For fixed statistics: `gamma / sqrt(v + epsilon)` and `beta - m gamma / sqrt(v + epsilon)`.
     fn factor_and_shift(&self, weights: &[Weight], factor: &mut [f32], shift: &mut [f32]) {
         let [.., mean, variance] = weights else { return };
         self.fold(weights, mean.values(), variance.values(), factor, shift);
@@ -167,7 +167,7 @@ impl FusingSpec for BatchNormalization {
     }
 }
 
-/// Batch normalization, ready to compute. All buffers have one value a channel.
+/// Batch normalization prepared to compute. All buffers have one value per channel.
 struct Normalization {
     cpu: Cpu,
     config: BatchNormalization,
@@ -185,7 +185,7 @@ struct Normalization {
     products: Buffer,
     coefficients: [Buffer; 3],
     workspace: Buffer,
-    /// The values of a channel in the batch: of all processes.
+    /// Number of values per channel in the batch, over all processes.
     count: f32,
 }
 
@@ -195,7 +195,7 @@ impl Normalization {
         config.fold(weights, mean, variance, factor, shift);
     }
 
-    /// Makes mean and variance of one process's part those of the whole batch.
+    /// Merges mean and variance of one process's part into those of the whole batch.
     fn join(&mut self, shard: Shard<'_>) {
         let channels = self.mean.len();
         let count = if shard.counts { f64::from(self.count) } else { 0.0 };
@@ -217,7 +217,7 @@ impl Normalization {
         }
     }
 
-    /// Makes the sums over one process's part those over the whole batch.
+    /// Adds up the sums over the parts of all processes.
     fn join_gradients(&mut self, shard: Shard<'_>) {
         let channels = self.sums.len();
         let mut sums: Vec<f64> = self.sums.iter().chain(self.products.iter()).map(|&value| f64::from(value)).collect();
@@ -288,7 +288,7 @@ impl Op for Normalization {
                 constant[c] = slope * self.mean[c] - factor * self.sums[c] / count;
             }
         }
-        // Samples that do not count have no part in mean and variance, so none in their gradients.
+        // Samples that do not count contribute neither to mean and variance, nor to their gradients.
         if self.training && pass.shard.is_some_and(|shard| !shard.counts) {
             [&mut *of_grad, of_input, constant].into_iter().for_each(|row| row.fill(0.0));
         }
@@ -361,7 +361,7 @@ impl BuiltInLayer for BatchNormalization {
         }))
     }
 
-    /// ONNX always has a factor and a shift.
+    /// ONNX requires a scale and an offset.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         let channels = layer.shapes[0].channels();
         let mut inputs = layer.inputs_and_weights();

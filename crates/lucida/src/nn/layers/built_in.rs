@@ -1,6 +1,6 @@
-//! What a built-in layer has in addition to any layer: what it is in the files of Keras and ONNX.
+//! Built-in layers: the conversion from and to Keras and ONNX, in addition to the specification of any layer.
 //!
-//! Only what few layers have has a default, so that the compiler names what a new kind is missing.
+//! Only methods that few layers override have a default, so that the compiler reports what a new layer lacks.
 
 use serde_json::Value;
 
@@ -12,18 +12,18 @@ use crate::nn::onnx_graph::OnnxLayer;
 
 /// A built-in layer.
 pub(crate) trait BuiltInLayer: LayerSpec + Sized {
-    /// The classes of Keras that [`from_keras`](Self::from_keras) reads, as messages list them; first the layer's own.
+    /// The Keras classes that [`from_keras`](Self::from_keras) reads, as listed in messages; the layer's own comes first.
     const KERAS_CLASSES: &'static [&'static str];
-    /// Other names of these, and what else it reads, which messages do not list.
+    /// Aliases and other classes that it reads, which messages do not list.
     const KERAS_ALIASES: &'static [&'static str] = &[];
 
-    /// The layer that a layer of Keras is. What is left unread of its configuration is refused.
+    /// Converts a Keras layer. Options that remain unread are rejected.
     ///
     /// # Errors
-    /// What cannot be represented, without the layer's name.
+    /// A description of what is not supported, without the layer's name.
     fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String>;
 
-    /// The class of Keras that it is written as.
+    /// The Keras class that it is written as.
     fn keras_class(&self) -> &'static str {
         Self::KERAS_CLASSES[0]
     }
@@ -33,43 +33,43 @@ pub(crate) trait BuiltInLayer: LayerSpec + Sized {
         "keras.layers"
     }
 
-    /// Its configuration as Keras stores it, without what all layers have: name, type, whether it is trained.
+    /// Its configuration in Keras's format, without what all layers have: name, dtype, trainability.
     ///
     /// # Errors
-    /// What Keras cannot say.
+    /// A description of what Keras does not support.
     fn to_keras(&self) -> Result<Value, String>;
 
-    /// Its border, if that is neither `valid` nor `same`, which is all that Keras knows.
+    /// Its explicit padding, if it is neither `valid` nor `same`, which is all that Keras supports.
     fn explicit_border(&self) -> Option<ExplicitBorder> {
         None
     }
 
-    /// Adds the layer, without its activation, to a graph: its values to [`OnnxLayer::output`].
+    /// Adds the layer, without its activation, to a graph, with its values in [`OnnxLayer::output`].
     fn to_onnx(&self, layer: &mut OnnxLayer);
 
-    /// The activation at its end, to be changed.
+    /// The activation at its end, mutable.
     fn activation_mut(&mut self) -> Option<&mut ActivationKind> {
         None
     }
 }
 
-/// A border of a number of pixels on each side of an image.
+/// Padding by a number of pixels on each side of an image.
 #[derive(Debug)]
 pub(crate) struct ExplicitBorder {
     /// `[[top, bottom], [left, right]]`, in pixels.
     pub(crate) padding: [[usize; 2]; 2],
-    /// What the border holds.
+    /// The value of the padding.
     pub(crate) value: BorderValue,
-    /// The layer without its border.
+    /// The layer without its padding.
     pub(crate) without: Layer,
 }
 
-/// The values in a border.
+/// The value of padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BorderValue {
     Zero,
-    /// A maximum is always of a value inside.
+    /// For max pooling: the maximum is always a value of the image.
     NegativeInfinity,
-    /// A mean is over the values inside.
+    /// For average pooling: the mean is over values of the image only.
     LeftOut,
 }

@@ -1,5 +1,5 @@
-//! Channel shuffle: the channels of several groups in turn, as in
-//! [ShuffleNet](https://arxiv.org/abs/1707.01083) between convolutions of groups.
+//! Channel shuffle: interleaves the channels of several groups, as in [ShuffleNet](https://arxiv.org/abs/1707.01083)
+//! between grouped convolutions.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Op, OpConfig};
 
-/// The first channel of each group, then the second of each, and so on; the shape stays.
+/// The first channel of each group, then the second of each, and so on; the shape is unchanged.
 ///
 /// ```
 /// use lucida::nn::layers::ChannelShuffle;
@@ -33,12 +33,12 @@ pub struct ChannelShuffle {
 }
 
 impl ChannelShuffle {
-    /// Of this many groups of channels.
+    /// Creates the layer for this number of groups.
     pub fn new(groups: usize) -> Self {
         Self { groups }
     }
 
-    /// The view of the input that the output is.
+    /// The output as a strided view of the input.
     pub(crate) fn axes(&self, input: &Shape) -> [(usize, isize); 3] {
         let channels = input.channels();
         let group = channels / self.groups;
@@ -87,7 +87,7 @@ impl BuiltInLayer for ChannelShuffle {
         Err("Keras has no layer that shuffles channels".into())
     }
 
-    /// As PyTorch's exporter writes it.
+    /// The same operators as PyTorch's exporter.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         let shape = layer.shapes[0];
         let pixels = shape.as_image().map_or(vec![], |[height, width, _]| vec![height as i64, width as i64]);

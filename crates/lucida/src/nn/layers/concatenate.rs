@@ -13,7 +13,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// Concatenates several inputs along an axis, by default the last one, the channels; their other sizes are the same.
+/// Concatenates several inputs along an axis, by default the last one, the channels; the other axes must have equal sizes.
 ///
 /// ```
 /// use lucida::nn::layers::Input;
@@ -29,7 +29,7 @@ use crate::nn::op::{Backward, Forward, Op, OpConfig};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Concatenate {
-    /// The axis, counted with the batch as Keras does: 1 is the height of an image, -1 or 3 are its channels.
+    /// The axis, including the batch axis as in Keras: 1 is the height of an image, -1 or 3 are its channels.
     #[serde(default = "last", skip_serializing_if = "is_last")]
     pub axis: isize,
 }
@@ -50,26 +50,26 @@ impl Default for Concatenate {
 }
 
 impl Concatenate {
-    /// Along the channels.
+    /// Concatenates along the channels.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Along this axis, counted with the batch.
+    /// Concatenates along this axis, which includes the batch axis.
     #[must_use]
     pub fn along(axis: isize) -> Self {
         Self { axis }
     }
 
-    /// The axis of a sample of this shape.
+    /// The corresponding axis of a sample of this shape.
     fn axis_of(self, shape: &Shape) -> Option<usize> {
         let rank = shape.sizes().len();
         let axis = if self.axis < 0 { self.axis + rank as isize } else { self.axis - 1 };
         usize::try_from(axis).ok().filter(|&axis| axis < rank)
     }
 
-    /// Values from one position along the axis to the next.
+    /// The stride of the axis in values.
     fn stride(self, shape: &Shape) -> usize {
         self.axis_of(shape).map_or(1, |axis| shape.sizes()[axis + 1..].iter().product())
     }
@@ -99,7 +99,8 @@ impl LayerSpec for Concatenate {
     }
 
     fn extent(&self, inputs: &[Shape]) -> Extent {
-        // Side by side in space, a position depends on one of the inputs alone; all of each is the nearest that there is.
+        // Concatenated along a spatial axis, each position depends on only one of the inputs; `Whole` is the closest
+        // available description.
         match self.axis_of(&inputs[0]).is_some_and(|axis| axis + 1 == inputs[0].sizes().len()) {
             true => Extent::Joined { elementwise: false },
             false => Extent::Whole,
@@ -128,11 +129,11 @@ impl LayerSpec for Concatenate {
 
 struct Concatenation {
     cpu: Cpu,
-    /// Rows of a sample, each a part of every input: the pixels, where channels are concatenated.
+    /// Number of rows per sample, each with a part of every input: the pixels, when channels are concatenated.
     rows: usize,
-    /// Values of a row of the output.
+    /// Length of a row of the output.
     width: usize,
-    /// Where each input begins in a row, and how many values of a row are its.
+    /// Start and length of each input's part of a row.
     blocks: Vec<(usize, usize)>,
 }
 
@@ -145,7 +146,7 @@ impl Op for Concatenation {
         }
     }
 
-    /// Each input gets back the gradient of its own values.
+    /// The gradient of each input is that of its part of the output.
     fn backward_input(&mut self, pass: &Backward, index: usize, grad_input: &mut [f32], accumulate: bool) {
         let (start, width) = self.blocks[index];
         let from = (pass.grad_output, Columns { start, stride: self.width });
@@ -174,7 +175,7 @@ impl BuiltInLayer for Concatenate {
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         let shape = layer.shapes[0];
         let axis = self.axis_of(shape).expect("the shape rule has accepted the inputs");
-        // The channels of an image come first there.
+        // In ONNX the channels of an image come first.
         let axis = if shape.as_image().is_some() { [2, 3, 1][axis] } else { axis as i64 + 1 };
         layer.result("Concat", layer.inputs.clone(), vec![("axis", OnnxAttribute::Int(axis))]);
     }

@@ -7,11 +7,11 @@
 //! Y[y, x, f] = b[f] + sum over i, j, c of X[s y + i - p, s x + j - p, c] K[i, j, c, f]
 //! ```
 //!
-//! With a dilation `d` the window has gaps, `d i` and `d j` in place of `i` and `j`. With `g` groups the channels and the
-//! filters are cut into `g` parts each, in order, and a filter sums over the channels of its part alone.
+//! With a dilation `d` the window has gaps: `d i` and `d j` replace `i` and `j`. With `g` groups the channels and the
+//! filters are split into `g` parts each, in order, and a filter sums only over the channels of its own part.
 //!
-//! The sum is linear in `X` and in `K`, so each gradient is again a sum of products: of the gradient of the output with
-//! the kernel (for the input) or with the input (for the kernel).
+//! The sum is linear in `X` and in `K`, so each gradient is again a sum of products of the gradient of the output: with the
+//! kernel (for the input) or with the input (for the kernel).
 
 use lucida_kernels::ops::{Pointwise, sum_rows_workspace};
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, ConvFinish};
@@ -31,7 +31,7 @@ use crate::nn::op::{
 };
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
-/// A convolution over the height and width of an image, `[height, width, channels]` to `[height, width, filters]`.
+/// A 2D convolution, `[height, width, channels]` to `[height, width, filters]`.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -53,22 +53,22 @@ pub struct Conv2D {
     /// Vertical and horizontal stride.
     #[serde(default = "ones")]
     pub strides: [usize; 2],
-    /// What happens at the border.
+    /// The padding.
     #[serde(default)]
     pub padding: Padding,
-    /// Rows and columns from one tap of the kernel to the next.
+    /// Vertical and horizontal dilation.
     #[serde(default = "ones", skip_serializing_if = "are_ones")]
     pub dilation_rate: [usize; 2],
-    /// Parts of the channels, each with filters of its own: the kernel has `channels / groups` channels.
+    /// Number of groups, each with its own filters: the kernel has `channels / groups` channels.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub groups: usize,
-    /// What follows the sum.
+    /// The activation.
     #[serde(default)]
     pub activation: ActivationKind,
-    /// Whether there is a bias.
+    /// Whether to add a bias.
     #[serde(default = "yes")]
     pub use_bias: bool,
-    /// How the kernel starts.
+    /// The initializer of the kernel.
     #[serde(default = "glorot")]
     pub kernel_initializer: Initializer,
 }
@@ -113,37 +113,37 @@ impl Conv2D {
         }
     }
 
-    /// With these strides.
+    /// Sets the strides.
     pub fn strides(self, strides: [usize; 2]) -> Self {
         Self { strides, ..self }
     }
 
-    /// With this padding.
+    /// Sets the padding.
     pub fn padding(self, padding: Padding) -> Self {
         Self { padding, ..self }
     }
 
-    /// With this dilation: rows and columns from one tap to the next.
+    /// Sets the dilation: the distance between taps in rows and columns.
     pub fn dilation_rate(self, dilation_rate: [usize; 2]) -> Self {
         Self { dilation_rate, ..self }
     }
 
-    /// In this number of groups.
+    /// Sets the number of groups.
     pub fn groups(self, groups: usize) -> Self {
         Self { groups, ..self }
     }
 
-    /// With this activation.
+    /// Sets the activation.
     pub fn activation(self, activation: ActivationKind) -> Self {
         Self { activation, ..self }
     }
 
-    /// Without a bias.
+    /// Removes the bias.
     pub fn without_bias(self) -> Self {
         Self { use_bias: false, ..self }
     }
 
-    /// ONNX's attributes for an image of this shape.
+    /// The ONNX attributes for an image of this shape.
     pub(super) fn onnx_attributes(&self, image: &Shape) -> OnnxAttributes {
         let reach = dilated(self.kernel_size, self.dilation_rate).unwrap_or(self.kernel_size);
         let mut attributes = onnx_window(image, reach, self.strides, self.padding);
@@ -211,7 +211,7 @@ impl FusingSpec for Conv2D {
             relu: true,
             activation: true,
             max_pooling: self.groups == 1,
-            // The shift takes the place of a bias.
+            // The shift replaces a bias.
             affine: !self.use_bias,
             residual: true,
             padding: true,
@@ -230,7 +230,7 @@ impl FusingSpec for Conv2D {
     }
 }
 
-/// Refuses groups that do not divide channels and filters.
+/// Rejects groups that do not divide channels and filters.
 pub(super) fn check_groups(groups: usize, channels: usize, filters: usize) -> Result<(), String> {
     if groups > 0 && channels.is_multiple_of(groups) && filters.is_multiple_of(groups) {
         return Ok(());
@@ -238,7 +238,7 @@ pub(super) fn check_groups(groups: usize, channels: usize, filters: usize) -> Re
     Err(format!("{groups} groups do not divide {channels} channels and {filters} filters"))
 }
 
-/// Those of ONNX's attributes that most convolutions do without.
+/// The ONNX attributes that most convolutions omit.
 pub(super) fn onnx_dilations_and_groups(dilation_rate: [usize; 2], groups: usize) -> OnnxAttributes {
     let mut attributes = Vec::new();
     if dilation_rate != [1, 1] {
@@ -265,7 +265,7 @@ pub(super) fn kernel_and_bias(
     weights
 }
 
-/// A convolution, or a dense layer (the 1x1 convolution of a 1x1 image), ready to compute.
+/// A convolution, or a dense layer (the 1x1 convolution of a 1x1 image), prepared to compute.
 pub(super) struct Convolution {
     kernel: lucida_kernels::Conv2d,
     use_bias: bool,
@@ -278,7 +278,7 @@ pub(super) struct Convolution {
     workspace: Buffer,
 }
 
-/// The shape of a convolution whose input comes without its border of zeros.
+/// The shape of a convolution whose input does not include its zero padding.
 fn with_border(shape: Conv2dShape, [[top, bottom], [left, right]]: [[usize; 2]; 2]) -> Conv2dShape {
     Conv2dShape {
         height: shape.height - top - bottom,
@@ -288,7 +288,7 @@ fn with_border(shape: Conv2dShape, [[top, bottom], [left, right]]: [[usize; 2]; 
     }
 }
 
-/// A factor and a shift for each filter's sums, that follow with fixed weights.
+/// A fused scale and shift per filter, with fixed weights.
 struct Folded {
     affine: Box<dyn ChannelAffine>,
     factor: Vec<f32>,
@@ -333,7 +333,7 @@ impl Op for Convolution {
         }
     }
 
-    /// Factor, shift or bias, residual and activation are applied to the sums while they are still in registers.
+    /// Scale, shift or bias, residual and activation are applied to the sums while they are in registers.
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let (scale, bias) = match &self.folded {
             Some(folded) => (Some(&folded.factor[..]), Some(&folded.shift[..])),
@@ -348,8 +348,8 @@ impl Op for Convolution {
         BackwardNeeds { inputs: self.grad_weights || self.relu_before, output: false }
     }
 
-    /// `dX` is the full convolution of `dY` with the kernel turned by 180 degrees:
-    /// `dX[y, x, c] = sum over i, j, f of dY[y - i + p, x - j + p, f] K[i, j, c, f]` for stride 1.
+    /// `dX` is the full convolution of `dY` with the kernel rotated by 180 degrees:
+    /// `dX[y, x, c] = sum over i, j, f of dY[y - i + p, x - j + p, f] K[i, j, f, c]` for stride 1.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         let (batch, grad_output) = (pass.batch, pass.grad_output);
         if let Some(map) = pass.linear_gradient {
@@ -372,8 +372,9 @@ impl Op for Convolution {
         OpStats { forward, backward_input, backward_weights, operations, product_rates }
     }
 
-    /// `dK` is the convolution of the input with `dY`: `dK[i, j, c, f] = sum over y, x of X[s y + i - p, s x + j - p, c]
-    /// dY[y, x, f]`, and `db[f]` the sum of `dY[., ., f]`.
+    /// `dK` is the correlation of the input with `dY`,
+    /// `dK[i, j, c, f] = sum over y, x of X[s y + i - p, s x + j - p, c] dY[y, x, f]`, and `db[f]` is the sum of
+    /// `dY[., ., f]`.
     fn backward_weights(&mut self, pass: &Backward, gradients: &mut [Vec<f32>]) {
         weight_gradients(&mut self.kernel, pass, gradients, &mut self.workspace);
     }
@@ -405,7 +406,7 @@ pub(super) fn bias_gradient(
     }
 }
 
-/// Keras's options of kernels and biases that matter to training alone.
+/// Keras's options of kernels and biases that only affect training.
 pub(super) const TRAINING_OPTIONS: [&str; 6] = [
     "bias_initializer",
     "kernel_regularizer",

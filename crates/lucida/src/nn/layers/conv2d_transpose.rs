@@ -1,15 +1,15 @@
 //! Transposed convolution.
 //!
-//! Each input pixel adds its value times the kernel to a window of the output: with strides `s` and `p` rows and columns cut
-//! off at the top and left
+//! Each input pixel adds its value times the kernel to a window of the output: with strides `s`, and with `p` rows and
+//! columns cropped at the top and left,
 //!
 //! ```text
 //! Y[s y + i - p, s x + j - p, f] += sum over c of X[y, x, c] K[i, j, f, c],   from b[f]
 //! ```
 //!
-//! That is the backward pass to the input of a convolution from `Y` to `X` with the same kernel. So backward it is the
-//! convolution itself, `dX[y, x, c] = sum over i, j, f of dY[s y + i - p, s x + j - p, f] K[i, j, f, c]`, and
-//! `dK[i, j, f, c]` the sum over pixels of `dY[s y + i - p, s x + j - p, f] X[y, x, c]`.
+//! This is the input gradient of a convolution from `Y` to `X` with the same kernel. So its own input gradient is that
+//! convolution, `dX[y, x, c] = sum over i, j, f of dY[s y + i - p, s x + j - p, f] K[i, j, f, c]`, and `dK[i, j, f, c]` is
+//! the sum over pixels of `dY[s y + i - p, s x + j - p, f] X[y, x, c]`.
 
 use lucida_kernels::ops::{sum_rows, sum_rows_workspace};
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, Cpu};
@@ -49,36 +49,36 @@ pub struct Conv2DTranspose {
     pub filters: usize,
     /// Height and width of the kernel.
     pub kernel_size: [usize; 2],
-    /// Vertical and horizontal stride: rows and columns of the output from one input pixel to the next.
+    /// Vertical and horizontal stride: rows and columns of the output between neighboring input pixels.
     #[serde(default = "ones")]
     pub strides: [usize; 2],
-    /// What is cut off at the border of the output: nothing (`valid`); all but `size * stride` pixels (`same`); or these
-    /// numbers of pixels, as PyTorch has it.
+    /// How the output is cropped: not at all (`valid`); to `size * stride` pixels (`same`); or by these numbers of pixels,
+    /// as in PyTorch.
     #[serde(default)]
     pub padding: Padding,
-    /// Rows and columns added at the bottom and right. With `same` padding Keras counts them from the smallest size on that
-    /// comes to the input's, and without them the output has `size * stride` pixels.
+    /// Rows and columns added at the bottom and right. With `same` padding, Keras adds them to the smallest output that
+    /// corresponds to the input size; without the option the output has `size * stride` pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_padding: Option<[usize; 2]>,
-    /// Rows and columns from one tap of the kernel to the next.
+    /// Vertical and horizontal dilation.
     #[serde(default = "ones", skip_serializing_if = "are_ones")]
     pub dilation_rate: [usize; 2],
-    /// Parts of the channels, each with filters of its own: the kernel has `filters / groups` filters.
+    /// Number of groups, each with its own filters: the kernel has `filters / groups` filters.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub groups: usize,
-    /// What follows the sum.
+    /// The activation.
     #[serde(default)]
     pub activation: ActivationKind,
-    /// Whether there is a bias.
+    /// Whether to add a bias.
     #[serde(default = "yes")]
     pub use_bias: bool,
-    /// How the kernel starts.
+    /// The initializer of the kernel.
     #[serde(default = "glorot")]
     pub kernel_initializer: Initializer,
 }
 
 impl Conv2DTranspose {
-    /// A transposed convolution with Keras's defaults: stride 1, nothing cut off, bias, no activation.
+    /// A transposed convolution with Keras's defaults: stride 1, no cropping, bias, no activation.
     pub fn new(filters: usize, kernel_size: [usize; 2]) -> Self {
         Self {
             filters,
@@ -94,42 +94,42 @@ impl Conv2DTranspose {
         }
     }
 
-    /// With these strides.
+    /// Sets the strides.
     pub fn strides(self, strides: [usize; 2]) -> Self {
         Self { strides, ..self }
     }
 
-    /// With this padding.
+    /// Sets the padding.
     pub fn padding(self, padding: Padding) -> Self {
         Self { padding, ..self }
     }
 
-    /// With this output padding.
+    /// Sets the output padding.
     pub fn output_padding(self, output_padding: [usize; 2]) -> Self {
         Self { output_padding: Some(output_padding), ..self }
     }
 
-    /// With this dilation: rows and columns from one tap to the next.
+    /// Sets the dilation: the distance between taps in rows and columns.
     pub fn dilation_rate(self, dilation_rate: [usize; 2]) -> Self {
         Self { dilation_rate, ..self }
     }
 
-    /// In this number of groups.
+    /// Sets the number of groups.
     pub fn groups(self, groups: usize) -> Self {
         Self { groups, ..self }
     }
 
-    /// With this activation.
+    /// Sets the activation.
     pub fn activation(self, activation: ActivationKind) -> Self {
         Self { activation, ..self }
     }
 
-    /// Without a bias.
+    /// Removes the bias.
     pub fn without_bias(self) -> Self {
         Self { use_bias: false, ..self }
     }
 
-    /// Along an axis of `size` pixels: what is cut off before the output, and the output's size.
+    /// For an axis of `size` pixels: the number of pixels cropped before the output, and the output's size.
     fn resolve(&self, axis: usize, size: usize, reach: usize) -> Option<(usize, usize)> {
         let (stride, added) = (self.strides[axis], self.output_padding.map(|added| added[axis]));
         let whole = size.checked_sub(1)?.checked_mul(stride)?.checked_add(reach)?;
@@ -183,7 +183,7 @@ impl Conv2DTranspose {
         })
     }
 
-    /// The rows or columns of the input, from the first to the last, that each of the output takes.
+    /// The range of input rows or columns that each output row or column depends on.
     fn sources(&self, shape: &Conv2dShape, axis: usize) -> Vec<std::ops::Range<usize>> {
         let (output, input) = ([shape.height, shape.width][axis], shape.output[axis]);
         let sources_of = |position: usize| {
@@ -199,10 +199,10 @@ impl Conv2DTranspose {
         (0..output).map(sources_of).collect()
     }
 
-    /// The padding and output padding that Keras has for the same, whatever the size of the input.
+    /// The equivalent padding and output padding of Keras, for any input size.
     ///
     /// # Errors
-    /// That it has none.
+    /// A message if there are none.
     pub(crate) fn keras_border(&self) -> Result<(Padding, Option<[usize; 2]>), String> {
         const SIZE: usize = 9; // any: input and output grow by the same steps
         let resolved = |layer: &Self| {
@@ -234,7 +234,7 @@ impl Conv2DTranspose {
 }
 
 impl Conv2DTranspose {
-    /// Without the border that it cuts off, and that border, where Keras has no name for it.
+    /// The layer without cropping, and the cropping, if Keras has no equivalent padding.
     pub(crate) fn uncropped(&self) -> Option<(Self, [[usize; 2]; 2])> {
         let border = self.padding.explicit().filter(|_| self.keras_border().is_err())?;
         let output_padding = Some(self.output_padding.unwrap_or_default());
@@ -258,7 +258,8 @@ impl LayerSpec for Conv2DTranspose {
         self.activation
     }
 
-    /// With a stride of one it is a convolution with the turned kernel; else neighbors take different numbers of pixels.
+    /// With a stride of one it is a convolution with the rotated kernel; otherwise neighbors depend on different numbers of
+    /// pixels.
     fn extent(&self, inputs: &[Shape]) -> Extent {
         let Some(Ok(shape)) = inputs[0].as_image().map(|image| self.shape(image)) else { return Extent::Whole };
         let reach = dilated(self.kernel_size, self.dilation_rate).unwrap_or(self.kernel_size);
@@ -311,7 +312,7 @@ impl FusingSpec for Conv2DTranspose {
     }
 }
 
-/// A transposed convolution, ready to compute.
+/// A transposed convolution prepared to compute.
 struct TransposedConvolution {
     cpu: Cpu,
     kernel: lucida_kernels::Conv2dTranspose,
@@ -409,7 +410,7 @@ impl BuiltInLayer for Conv2DTranspose {
         let image = layer.shapes[0].as_image().expect("the shape rule accepts images only");
         let shape = self.shape(image).expect("the shape rule has accepted this input");
         let reach = dilated(self.kernel_size, self.dilation_rate).unwrap_or(self.kernel_size);
-        // What is cut off at the end, or added there.
+        // Number of pixels cropped, or added, at the end.
         let ends = [0, 1].map(|axis| {
             let whole = (shape.output[axis] - 1) * self.strides[axis] + reach[axis];
             let reached = [shape.height, shape.width][axis] + shape.padding[axis];

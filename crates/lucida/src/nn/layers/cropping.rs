@@ -1,4 +1,4 @@
-//! Cropping: an image without its border.
+//! Cropping: removes the borders of an image.
 
 use lucida_kernels::{AxisMap, ImageMap};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxLayer, OnnxValues};
 use crate::nn::op::{Op, OpConfig};
 
-/// Leaves out pixels on each side of `[height, width, channels]`.
+/// Removes pixels on each side of `[height, width, channels]`.
 ///
 /// ```
 /// use lucida::nn::layers::Cropping2D;
@@ -31,7 +31,7 @@ pub struct Cropping2D {
 }
 
 impl Cropping2D {
-    /// Leaves out these pixels: `[[top, bottom], [left, right]]`.
+    /// Removes these numbers of pixels: `[[top, bottom], [left, right]]`.
     pub fn new(cropping: [[usize; 2]; 2]) -> Self {
         Self { cropping }
     }
@@ -48,7 +48,7 @@ pub(super) fn cropped(sizes: [usize; 2], from: [usize; 2], to: [usize; 2]) -> Im
     ImageMap { rows: axis(0), columns: axis(1) }
 }
 
-/// Adds the rectangle of an image to a graph.
+/// Adds a crop to a rectangle of an image to a graph.
 pub(super) fn crop_to_onnx(layer: &mut OnnxLayer, from: [usize; 2], to: [usize; 2]) {
     let ints = |values: [usize; 2]| OnnxValues::Ints(values.map(|value| value as i64).to_vec());
     let starts = layer.constant("starts", &[2], ints(from));

@@ -1,8 +1,8 @@
-//! A user's own layer.
+//! User-defined layers.
 //!
-//! Whatever implements [`CustomLayer`] goes into a network as the built-in layers do: it trains, and it can be explained.
-//! A model with such a layer is saved under the layer's class name, and loaded by programs that have called
-//! [`Custom::register`] with it.
+//! A type that implements [`CustomLayer`] can be used in a network like a built-in layer, including training and
+//! explanations. A model with such a layer is saved with the layer's class name, and can be loaded by programs that have
+//! registered the class with [`Custom::register`].
 //!
 //! ```
 //! use lucida::nn::layers::{Custom, CustomLayer, Extent, Input, LayerSpec};
@@ -67,42 +67,41 @@ use super::spec::LayerSpec;
 
 /// A layer that is not built in.
 pub trait CustomLayer: LayerSpec + Debug + Send + Sync {
-    /// The name of its kind, as in `Swish`: stored with a model, and what [`Custom::register`] knows it by.
+    /// Its class name, such as `Swish`: stored with a model, and the key of [`Custom::register`].
     fn class_name(&self) -> &'static str;
 
-    /// The name of such a layer in a network, by default `custom`; further ones get numbers.
+    /// The default name of such a layer in a network; further ones are numbered.
     fn default_name(&self) -> &'static str {
         "custom"
     }
 
-    /// Its configuration, to be stored with a model: an object, from which the registered function makes the layer again.
+    /// Its configuration, stored with a model: an object from which the registered function recreates the layer.
     fn config(&self) -> Value {
         Value::Object(serde_json::Map::new())
     }
 }
 
-/// Makes a layer from its stored configuration; what is wrong with it otherwise.
+/// Creates a layer from its stored configuration; the error describes what is wrong with it.
 pub type FromConfig = fn(&Value) -> Result<Custom, String>;
 
 static REGISTERED: RwLock<BTreeMap<&'static str, FromConfig>> = RwLock::new(BTreeMap::new());
 
-/// A layer that is not built in, in a network.
+/// A user-defined layer in a network.
 #[derive(Debug, Clone)]
 pub struct Custom(Arc<dyn CustomLayer>);
 
 impl Custom {
-    /// A layer of a network.
+    /// Creates a layer for a network.
     pub fn new(layer: impl CustomLayer + 'static) -> Self {
         Self(Arc::new(layer))
     }
 
-    /// Makes stored models with layers of this class name loadable in this program. A name that is registered again is
-    /// replaced.
+    /// Makes stored models with layers of this class name loadable in this program. Registering a name again replaces it.
     pub fn register(class_name: &'static str, from_config: FromConfig) {
         REGISTERED.write().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(class_name, from_config);
     }
 
-    /// The name of its kind.
+    /// The class name.
     pub fn class_name(&self) -> &'static str {
         self.0.class_name()
     }
@@ -111,7 +110,7 @@ impl Custom {
         self.0.default_name()
     }
 
-    /// That a format does not have it.
+    /// The message that a format does not support it.
     pub(super) fn unknown_to(&self, format: &str) -> String {
         format!("{} is a custom layer, which {format} does not have", self.class_name())
     }
@@ -122,13 +121,13 @@ impl Custom {
 }
 
 impl PartialEq for Custom {
-    /// Two are equal if they are stored alike.
+    /// Layers are equal if they are stored identically.
     fn eq(&self, other: &Self) -> bool {
         self.class_name() == other.class_name() && self.0.config() == other.0.config()
     }
 }
 
-/// What is stored of a layer.
+/// The stored form of a layer.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     class_name: String,
@@ -165,7 +164,7 @@ mod tests {
     use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
     use crate::nn::{Initializer, Network, Plan, Shape, WeightSpec, check_gradients};
 
-    /// `y = factor w x`, with a learned `w`; its gradients are `slip` times what they should be.
+    /// `y = factor w x`, with a learned `w`; its gradients are `slip` times the correct ones.
     #[derive(Debug)]
     struct Scale {
         factor: f32,
@@ -248,7 +247,7 @@ mod tests {
         assert!(problem.to_string().contains("NaN"), "{problem}");
     }
 
-    /// The only test that registers the name: others would run at the same time.
+    /// The only test that registers the name: tests run in parallel.
     #[test]
     fn a_stored_network_has_the_layer_again_where_it_is_registered() {
         let layer = Custom::new(Scale { factor: 2.5, slip: 1.0 });

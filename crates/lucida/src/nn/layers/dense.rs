@@ -15,8 +15,8 @@ use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
-/// A fully connected layer, `[features]` to `[units]`: the product with a kernel, plus a bias, then an activation. With more
-/// axes it is applied to each position: `[height, width, channels]` to `[height, width, units]`.
+/// A fully connected layer, `[features]` to `[units]`: the product with a kernel, plus a bias, followed by an activation.
+/// With more axes it is applied to each position: `[height, width, channels]` to `[height, width, units]`.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -32,15 +32,15 @@ use crate::nn::{Initializer, Shape, WeightSpec};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[must_use]
 pub struct Dense {
-    /// Outputs.
+    /// Number of outputs.
     pub units: usize,
-    /// What follows the sum.
+    /// The activation.
     #[serde(default)]
     pub activation: ActivationKind,
-    /// Whether there is a bias.
+    /// Whether to add a bias.
     #[serde(default = "yes")]
     pub use_bias: bool,
-    /// How the kernel starts.
+    /// The initializer of the kernel.
     #[serde(default = "glorot")]
     pub kernel_initializer: Initializer,
 }
@@ -59,12 +59,12 @@ impl Dense {
         Self { units, activation: ActivationKind::Linear, use_bias: true, kernel_initializer: glorot() }
     }
 
-    /// With this activation.
+    /// Sets the activation.
     pub fn activation(self, activation: ActivationKind) -> Self {
         Self { activation, ..self }
     }
 
-    /// Without a bias.
+    /// Removes the bias.
     pub fn without_bias(self) -> Self {
         Self { use_bias: false, ..self }
     }
@@ -116,8 +116,8 @@ impl FusingSpec for Dense {
         }
     }
 
-    /// A dense layer is the 1x1 convolution of a 1x1 image, in all passes: `dx = dy W^T`, `dW = x^T dy`, `db = sum dy`. With
-    /// more axes, of an image whose only row holds all positions.
+    /// A dense layer is the 1x1 convolution of a 1x1 image in all passes: `dx = dy W^T`, `dW = x^T dy`, `db = sum dy`. With
+    /// more axes, the image is a single row of all positions.
     fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op> {
         let channels = config.inputs[0].channels();
         let positions = config.inputs[0].len() / channels;
@@ -130,15 +130,15 @@ impl FusingSpec for Dense {
     }
 }
 
-/// Weights from which on it matters that they are not packed: 1 MiB, half of a usual L2 cache.
+/// Number of weights from which on skipping the packing pays off: 1 MiB, half of a typical L2 cache.
 const MANY_WEIGHTS: usize = 1 << 18;
-/// Units for each sample of the batch from which on packing takes longer than what it saves.
+/// Number of units per sample of the batch from which on packing takes longer than it saves.
 const UNITS_PER_SAMPLE: usize = 4;
 
-/// A dense layer in training, whose weights are others at each step: they are not packed.
+/// A dense layer in training: its weights change at each step, so they are not packed.
 struct UnpackedDense {
     dense: lucida_kernels::Dense,
-    /// For the gradients of the weights.
+    /// Computes the gradients of the weights.
     gradients: lucida_kernels::Conv2d,
     use_bias: bool,
     relu: bool,
@@ -230,7 +230,7 @@ impl BuiltInLayer for Dense {
         }))
     }
 
-    /// The kernel's rows are the channels, which come last in a product, and first in a graph's images.
+    /// The kernel's rows are the channels, which come last in a matrix product, but first in the images of a graph.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         if layer.shapes[0].as_flat().is_some() {
             return layer.result("Gemm", layer.inputs_and_weights(), vec![]);
@@ -267,7 +267,7 @@ mod tests {
         check_layer(Dense::new(4).without_bias(), &[[3, 6].into()]);
     }
 
-    /// A plan for few samples packs no weights, one for many does.
+    /// A plan for few samples does not pack weights, one for many samples does.
     #[test]
     fn packed_or_not_all_passes_agree() {
         let mut builder = Network::builder("two");
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// The optimizer's step made block by block with the gradient is the one made after the pass.
+    /// The block-by-block optimizer step, fused with the gradient, is equal to the separate one.
     #[test]
     fn an_update_on_the_way_is_the_step_after_it() {
         let network = || {
@@ -316,7 +316,7 @@ mod tests {
                 let builder = Plan::builder(network).batch_size(5).training().weight_gradients();
                 let mut plan = builder.grad_output_at(last.as_str()).build().unwrap();
                 let mut state = OptimizerState::new(optimizer, network);
-                // The smaller rate of a frozen start.
+                // A smaller learning rate for some weights.
                 let rate = |weight: usize| if weight < 2 { 1e-4 } else { 1e-3 };
                 for step in 0..4 {
                     // The last batch is smaller.

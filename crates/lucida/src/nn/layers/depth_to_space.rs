@@ -1,4 +1,4 @@
-//! Pixels from channels and back: `DepthToSpace` (PyTorch's `PixelShuffle`) and `SpaceToDepth` (`PixelUnshuffle`).
+//! Rearranges channels to pixels and back: `DepthToSpace` (PyTorch's `PixelShuffle`) and `SpaceToDepth` (`PixelUnshuffle`).
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,14 +12,14 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Op, OpConfig};
 
-/// Which channels the pixels of a block come from.
+/// The order of the pixels of a block in the channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DepthOrder {
-    /// All channels of the first pixel, then all of the second: TensorFlow's, ONNX's `DCR`.
+    /// All channels of the first pixel, then all of the second: TensorFlow, ONNX's `DCR`.
     #[default]
     DepthFirst,
-    /// All pixels of the first channel, then all of the second: PyTorch's, ONNX's `CRD`.
+    /// All pixels of the first channel, then all of the second: PyTorch, ONNX's `CRD`.
     ColumnFirst,
 }
 
@@ -30,18 +30,18 @@ macro_rules! depth_layer {
         pub struct $name {
             /// The side of a block in pixels.
             pub block_size: usize,
-            /// Which channels the pixels of a block have.
+            /// The order of the pixels of a block in the channels.
             #[serde(default)]
             pub order: DepthOrder,
         }
 
         impl $name {
-            /// Blocks of this side, in TensorFlow's order.
+            /// Creates the layer with this block size, in TensorFlow's order.
             pub fn new(block_size: usize) -> Self {
                 Self { block_size, order: DepthOrder::default() }
             }
 
-            /// With the channels in this order.
+            /// Sets the order of the channels.
             #[must_use]
             pub fn order(self, order: DepthOrder) -> Self {
                 Self { order, ..self }
@@ -78,7 +78,7 @@ macro_rules! depth_layer {
         impl BuiltInLayer for $name {
             const KERAS_CLASSES: &'static [&'static str] = &[stringify!($name)];
 
-            /// An operation of Keras, whose order is TensorFlow's.
+            /// A Keras operation, with TensorFlow's order.
             fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
                 config.channels_last()?;
                 Ok(Self::new(config.sizes::<1>("block_size")?[0]).into())
@@ -138,7 +138,7 @@ impl DepthToSpace {
         Some([height.checked_mul(block)?, width.checked_mul(block)?, channels / pixels])
     }
 
-    /// The view of the input that the output is.
+    /// The output as a strided view of the input.
     pub(crate) fn axes(&self, [height, width, channels]: [usize; 3]) -> [(usize, isize); 5] {
         let block = self.block_size;
         let depth = channels / (block * block);
@@ -176,7 +176,7 @@ impl SpaceToDepth {
         fits.then(|| [height / block, width / block, channels * block * block])
     }
 
-    /// The view of the input that the output is.
+    /// The output as a strided view of the input.
     pub(crate) fn axes(&self, [height, width, channels]: [usize; 3]) -> [(usize, isize); 5] {
         let block = self.block_size;
         let (line, pixel) = ((width * channels) as isize, channels as isize);
@@ -195,7 +195,7 @@ impl SpaceToDepth {
         Extent::UnevenWindows(sizes.map(|size| axis(size).collect()))
     }
 
-    /// ONNX has TensorFlow's order alone.
+    /// ONNX only supports TensorFlow's order.
     fn add_to_onnx(&self, layer: &mut OnnxLayer) {
         let block = self.block_size as i64;
         if self.order == DepthOrder::DepthFirst {

@@ -1,13 +1,13 @@
 //! Depthwise convolution.
 //!
-//! Each channel is convolved alone, with `m` filters of its own; nothing is summed over channels:
+//! Each channel is convolved separately with `m` filters; nothing is summed over channels:
 //!
 //! ```text
 //! Y[y, x, m c + j] = b[m c + j] + sum over i, k of X[s y + i - p, s x + k - p, c] K[i, k, c, j]
 //! ```
 //!
-//! It is a convolution in as many groups as there are channels, whose kernel is stored by channels. So the gradients are those
-//! of a convolution: `dX[., ., c]` is the sum over `j` of `dY[., ., m c + j]` correlated with the turned kernel, and
+//! It is a convolution with one group per channel, whose kernel is stored by channel. So the gradients are those of a
+//! convolution: `dX[., ., c]` is the sum over `j` of `dY[., ., m c + j]` correlated with the rotated kernel, and
 //! `dK[i, k, c, j]` the sum over pixels of `X[s y + i - p, s x + k - p, c] dY[y, x, m c + j]`.
 
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,8 @@ use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Fused, Fusible, Op, OpConfig};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
-/// A convolution of each channel alone, `[height, width, channels]` to `[height, width, channels * depth_multiplier]`. Output
-/// channel `c * depth_multiplier + j` is filter `j` over input channel `c`.
+/// A depthwise convolution, `[height, width, channels]` to `[height, width, channels * depth_multiplier]`. Output channel
+/// `c * depth_multiplier + j` is filter `j` over input channel `c`.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -45,28 +45,28 @@ pub struct DepthwiseConv2D {
     /// Vertical and horizontal stride.
     #[serde(default = "ones")]
     pub strides: [usize; 2],
-    /// What happens at the border.
+    /// The padding.
     #[serde(default)]
     pub padding: Padding,
-    /// Filters for each channel.
+    /// Number of filters per channel.
     #[serde(default = "one")]
     pub depth_multiplier: usize,
-    /// Rows and columns from one tap of the kernel to the next.
+    /// Vertical and horizontal dilation.
     #[serde(default = "ones", skip_serializing_if = "are_ones")]
     pub dilation_rate: [usize; 2],
-    /// What follows the sum.
+    /// The activation.
     #[serde(default)]
     pub activation: ActivationKind,
-    /// Whether there is a bias.
+    /// Whether to add a bias.
     #[serde(default = "yes")]
     pub use_bias: bool,
-    /// How the kernel starts.
+    /// The initializer of the kernel.
     #[serde(default = "glorot")]
     pub depthwise_initializer: Initializer,
 }
 
 impl DepthwiseConv2D {
-    /// A depthwise convolution with Keras's defaults: stride 1, no padding, one filter for each channel, bias, no activation.
+    /// A depthwise convolution with Keras's defaults: stride 1, no padding, one filter per channel, bias, no activation.
     pub fn new(kernel_size: [usize; 2]) -> Self {
         Self {
             kernel_size,
@@ -80,37 +80,37 @@ impl DepthwiseConv2D {
         }
     }
 
-    /// With these strides.
+    /// Sets the strides.
     pub fn strides(self, strides: [usize; 2]) -> Self {
         Self { strides, ..self }
     }
 
-    /// With this padding.
+    /// Sets the padding.
     pub fn padding(self, padding: Padding) -> Self {
         Self { padding, ..self }
     }
 
-    /// With this number of filters for each channel.
+    /// Sets the number of filters per channel.
     pub fn depth_multiplier(self, depth_multiplier: usize) -> Self {
         Self { depth_multiplier, ..self }
     }
 
-    /// With this dilation: rows and columns from one tap to the next.
+    /// Sets the dilation: the distance between taps in rows and columns.
     pub fn dilation_rate(self, dilation_rate: [usize; 2]) -> Self {
         Self { dilation_rate, ..self }
     }
 
-    /// With this activation.
+    /// Sets the activation.
     pub fn activation(self, activation: ActivationKind) -> Self {
         Self { activation, ..self }
     }
 
-    /// Without a bias.
+    /// Removes the bias.
     pub fn without_bias(self) -> Self {
         Self { use_bias: false, ..self }
     }
 
-    /// The same convolution in groups of one channel.
+    /// The equivalent convolution with one group per channel.
     pub(super) fn grouped(&self, channels: usize) -> Result<Conv2D, String> {
         let filters = channels.checked_mul(self.depth_multiplier).filter(|&filters| filters > 0);
         let filters = filters.ok_or_else(|| format!("{} filters for each channel", self.depth_multiplier))?;
@@ -125,7 +125,7 @@ impl DepthwiseConv2D {
         })
     }
 
-    /// The weight of the kernel under this name.
+    /// The specification of the kernel under this name.
     pub(super) fn kernel(&self, name: &'static str, channels: usize) -> WeightSpec {
         let [rows, columns] = self.kernel_size;
         let shape = vec![rows, columns, channels, self.depth_multiplier];
@@ -133,8 +133,8 @@ impl DepthwiseConv2D {
     }
 }
 
-/// The shape of a layer's weight as other formats count it: the kernel of a depthwise convolution (row, column, channel,
-/// multiplier) is (row, column, 1, filter) there, with the same values in the same order.
+/// The shape of a layer's weight in other formats: there the kernel of a depthwise convolution (row, column, channel,
+/// multiplier) is (row, column, 1, filter), with the same values in the same order.
 pub(crate) fn shape_in_groups(layer: &Layer, weight: &Weight) -> Vec<usize> {
     let depthwise = match layer {
         Layer::DepthwiseConv2D(_) => true,
@@ -177,7 +177,7 @@ impl LayerSpec for DepthwiseConv2D {
 }
 
 impl FusingSpec for DepthwiseConv2D {
-    /// As a convolution, but for the maximum: that is only where sums run over channels.
+    /// As for a convolution, except max pooling, which is only fused where sums run over channels.
     fn fusible(&self) -> Fusible {
         let grouped = Conv2D { use_bias: self.use_bias, ..Conv2D::new(1, self.kernel_size) };
         Fusible { max_pooling: false, ..grouped.fusible() }
@@ -190,8 +190,8 @@ impl FusingSpec for DepthwiseConv2D {
     }
 }
 
-/// Keras's options of depthwise kernels and biases that matter to training alone. What is called after a plain kernel is
-/// written by Keras 2, and belongs to nothing.
+/// Keras's options of depthwise kernels and biases that only affect training. Keras 2 also writes options of a plain
+/// kernel, which have no effect.
 pub(super) const DEPTHWISE_TRAINING_OPTIONS: [&str; 8] = [
     "bias_initializer",
     "depthwise_regularizer",
@@ -295,7 +295,7 @@ mod tests {
             (plan.profile().len(), last)
         };
         let (steps, fused) = run(Plan::builder(&network).output("activation"));
-        // What is wanted of the layers before cannot be left out.
+        // Layers whose outputs are requested cannot be fused.
         let wanted =
             Plan::builder(&network).output("activation").output("depthwise_conv2d").output("batch_normalization");
         let (more, apart) = run(wanted);

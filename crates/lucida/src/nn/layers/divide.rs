@@ -1,10 +1,10 @@
-//! Quotients of two inputs.
+//! The elementwise quotient of two inputs.
 
 use serde::{Deserialize, Serialize};
 
 use super::merge::{Merge, merge_layer};
 
-/// The first input divided by the second, value by value. Axes of one position are repeated.
+/// The elementwise quotient of two inputs. Axes of size 1 are broadcast.
 ///
 /// ```
 /// use lucida::nn::layers::{Divide, Input};

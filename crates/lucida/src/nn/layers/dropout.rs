@@ -1,5 +1,5 @@
-//! Dropout (Srivastava et al., 2014): in training each value is dropped with probability `rate`, and the others are
-//! divided by `1 - rate`, so that nothing has to change when the network is used.
+//! Dropout (Srivastava et al., 2014): in training each value is dropped with probability `rate`, and the others are divided
+//! by `1 - rate`, so that inference needs no scaling.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Op, OpConfig};
 
-/// Sets values to zero at random in training, and scales the others up by `1 / (1 - rate)`; does nothing otherwise.
+/// In training, sets values to zero at random, and scales the others by `1 / (1 - rate)`; the identity in inference.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -30,7 +30,7 @@ use crate::nn::op::{Op, OpConfig};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Dropout {
-    /// The probability that a value is dropped, from 0 up to but not including 1.
+    /// The probability that a value is dropped, in [0, 1).
     pub rate: f32,
 }
 
@@ -74,7 +74,7 @@ impl BuiltInLayer for Dropout {
     fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
         config.ignore(&["seed"]);
         let rate = config.number("rate", 0.5)?;
-        // The values along an axis of 1 are dropped together.
+        // Values along an axis of size 1 are dropped together.
         let Some(shape) = config.get("noise_shape") else { return Ok(Self::new(rate).into()) };
         let sizes = config.input().sizes();
         let own = shape.as_array().filter(|own| own.len() == sizes.len() + 1 && own[0].is_null());

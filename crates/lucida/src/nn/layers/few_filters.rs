@@ -1,15 +1,15 @@
-//! A convolution of few filters and wide kernels, as at the end of a network that makes images: 9x9 to red, green, and blue.
+//! Convolution with few filters and a wide kernel, as at the end of an image generator: 9x9 to red, green, and blue.
 //!
-//! Its filters fill a fraction of a vector register. So each column of the kernel becomes a filter of its own: a convolution
-//! whose kernel is one pixel wide computes all columns' sums for each pixel of the input, and a pixel of the output adds those
-//! of its neighbors.
+//! Such filters fill only a fraction of a vector register. So each column of the kernel becomes a separate filter: a
+//! convolution with a kernel that is one pixel wide computes the sums of all columns for each input pixel, and an output
+//! pixel adds those of its neighbors.
 //!
 //! ```text
 //! P[y, x, j f] = sum over i, c of X[y + i, x, c] K[i, j, c, f]        Y[y, x, f] = sum over j of P[y, x + j, j f]
 //! ```
 //!
-//! 9x9 with 32 channels and 3 filters at 512x512 pixels: 27 of 32 lanes are in use rather than 3 of 16, and the layer takes
-//! a sixth of the time.
+//! 9x9 with 32 channels and 3 filters at 512x512 pixels: 27 of 32 lanes are used instead of 3 of 16, and the layer takes a
+//! sixth of the time.
 
 use lucida_kernels::ops::{Pointwise, pointwise};
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, ConvFinish, Cpu};
@@ -17,29 +17,30 @@ use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, ConvFinish, Cpu};
 use crate::nn::Weight;
 use crate::nn::op::{Backward, Forward, Fused, Op, OpConfig, OpStats, WantedGradients};
 
-/// Rows of the output that are computed at a time: their sums stay in the cache.
+/// Output rows computed at a time: their sums stay in the cache.
 const BAND: usize = 16;
-/// Filters at most: those of a vector register are many.
+/// Maximum number of filters: more fill a vector register well enough.
 const MOST_FILTERS: usize = 4;
-/// The narrowest kernel that gains.
+/// Minimum kernel width for which this is faster.
 const NARROWEST: usize = 5;
 
-/// A convolution of few filters, ready to compute the forward pass.
+/// A convolution with few filters, prepared for the forward pass.
 pub(super) struct FewFilters {
     cpu: Cpu,
     shape: Conv2dShape,
-    /// For a band of rows.
+    /// The convolution of a band of rows.
     columns: lucida_kernels::Conv2d,
     band: usize,
     use_bias: bool,
     activation: Option<Pointwise>,
-    /// The sums of all columns of a band, and the output of one before its activation.
+    /// The sums of all columns of a band, and the band's output before its activation.
     parts: Buffer,
     sums: Buffer,
 }
 
 impl FewFilters {
-    /// For a convolution that gains from it: only its forward pass is wanted, and nothing is fused but an activation.
+    /// Creates the operation if it is faster for this convolution: only the forward pass is needed, and only an activation
+    /// is fused.
     pub(super) fn of(config: &OpConfig, fused: &Fused, shape: Conv2dShape, use_bias: bool) -> Option<Self> {
         let plain = fused.affine.is_none() && !fused.residual && !fused.max_pooling && fused.padding.is_none();
         let dense = shape.strides == [1, 1] && shape.dilation == [1, 1] && shape.groups == 1 && shape.padding == [0, 0];
@@ -99,7 +100,7 @@ impl Op for FewFilters {
         let images = pass.inputs.get(0).chunks_exact(shape.height * row_len);
         for (image, output) in images.zip(output.chunks_exact_mut(height * out_len)) {
             for start in (0..height).step_by(*band) {
-                // The last band reaches back over rows that the one before has computed.
+                // The last band overlaps rows computed by the one before.
                 let start = start.min(height - *band);
                 let rows = &image[start * row_len..(start + *band + kernel[0] - 1) * row_len];
                 columns.forward_finished(1, rows, ConvFinish::default(), parts);
@@ -126,7 +127,7 @@ impl Op for FewFilters {
     }
 }
 
-/// Adds the columns' sums of a row of pixels.
+/// Adds the column sums of a row of pixels.
 fn add_columns(parts: &[f32], bias: &[f32], columns: usize, sums: &mut [f32]) {
     match bias.len() {
         1 => add_columns_of::<1>(parts, bias, columns, sums),
@@ -137,7 +138,7 @@ fn add_columns(parts: &[f32], bias: &[f32], columns: usize, sums: &mut [f32]) {
 }
 
 fn add_columns_of<const F: usize>(parts: &[f32], bias: &[f32], columns: usize, sums: &mut [f32]) {
-    // From the sums of column j of pixel x to those of column j + 1 of pixel x + 1.
+    // The distance from the sums of column j of pixel x to those of column j + 1 of pixel x + 1.
     let step = (columns + 1) * F;
     for (x, sums) in sums.chunks_exact_mut(F).enumerate() {
         let mut sum: [f32; F] = std::array::from_fn(|filter| bias[filter]);

@@ -1,4 +1,4 @@
-//! Flatten: an image as a vector. The values stay where they are.
+//! Flattens an image to a vector, without moving values.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 
-/// `[height, width, channels]` to `[height * width * channels]`: rows first, then columns, then channels.
+/// `[height, width, channels]` to `[height * width * channels]`, in row-major order.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -24,7 +24,7 @@ use crate::nn::op::{Op, OpConfig};
 pub struct Flatten {}
 
 impl Flatten {
-    /// The layer.
+    /// Creates the layer.
     #[must_use]
     pub fn new() -> Self {
         Self {}
@@ -68,7 +68,7 @@ impl BuiltInLayer for Flatten {
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         let mut input = layer.input();
         if layer.shapes[0].as_image().is_some() {
-            // A vector has the channels of each pixel side by side.
+            // In a vector the channels of a pixel are contiguous.
             let order = vec![("perm", OnnxAttribute::ints([0, 2, 3, 1]))];
             input = layer.intermediate("nhwc", "Transpose", vec![input], order);
         }

@@ -1,4 +1,4 @@
-//! Gaussian dropout (Srivastava et al., 2014): multiplicative noise of the variance that dropout has.
+//! Gaussian dropout (Srivastava et al., 2014): multiplicative noise with the variance of dropout.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,8 +10,8 @@ use crate::files::decimal;
 use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 
-/// Multiplies each value by a normal number of mean one and deviation `sqrt(rate / (1 - rate))` in training; does nothing
-/// otherwise.
+/// In training, multiplies each value by a normal random number with mean one and standard deviation
+/// `sqrt(rate / (1 - rate))`; the identity in inference.
 ///
 /// ```
 /// use lucida::nn::layers::GaussianDropout;
@@ -26,7 +26,7 @@ use crate::nn::onnx_graph::OnnxLayer;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GaussianDropout {
-    /// The rate of the dropout that it stands for, from 0 up to but not including 1.
+    /// The rate of the equivalent dropout, in [0, 1).
     pub rate: f32,
 }
 
@@ -54,7 +54,7 @@ impl BuiltInLayer for GaussianDropout {
         Ok(json!({ "rate": decimal(self.rate), "seed": null }))
     }
 
-    /// Outside of training it is its input.
+    /// The identity in inference.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         layer.output = layer.input();
     }

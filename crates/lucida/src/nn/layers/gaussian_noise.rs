@@ -10,7 +10,7 @@ use crate::files::decimal;
 use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 
-/// Adds a normal number to each value in training; does nothing otherwise.
+/// In training, adds a normal random number to each value; the identity in inference.
 ///
 /// ```
 /// use lucida::nn::layers::GaussianNoise;
@@ -56,7 +56,7 @@ impl BuiltInLayer for GaussianNoise {
         Ok(json!({ "stddev": decimal(self.stddev), "seed": null }))
     }
 
-    /// Outside of training it is its input.
+    /// The identity in inference.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         layer.output = layer.input();
     }

@@ -1,4 +1,4 @@
-//! Global pooling: one window over the whole image, so that one value is left of each channel.
+//! Global pooling: one window over the whole image, with one output value per channel.
 
 use lucida_kernels::{Pool2dShape, Pooling};
 use serde::{Deserialize, Serialize};
@@ -18,19 +18,19 @@ macro_rules! global_pooling_layer {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
         pub struct $name {
-            /// Whether the output is an image of one pixel, in place of a vector.
+            /// Whether the output is an image of one pixel instead of a vector.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             pub keepdims: bool,
         }
 
         impl $name {
-            /// The layer, whose output is a vector.
+            /// Creates the layer with a vector as output.
             #[must_use]
             pub fn new() -> Self {
                 Self { keepdims: false }
             }
 
-            /// The layer, whose output is an image of one pixel.
+            /// Creates the layer with an image of one pixel as output.
             #[must_use]
             pub fn keeping_dims() -> Self {
                 Self { keepdims: true }
@@ -62,7 +62,7 @@ macro_rules! global_pooling_layer {
             const KERAS_CLASSES: &'static [&'static str] = &[stringify!($name)];
             const KERAS_ALIASES: &'static [&'static str] = &[$alias, $operation];
 
-            /// The layer, or an operation over the rows and columns of an image.
+            /// Reads the layer, or an operation over the rows and columns of an image.
             fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
                 config.channels_last()?;
                 if class == $operation {
@@ -78,7 +78,7 @@ macro_rules! global_pooling_layer {
                 Ok(json!({ "data_format": "channels_last", "keepdims": self.keepdims }))
             }
 
-            /// ONNX keeps the axes of the image.
+            /// ONNX keeps the spatial axes.
             fn to_onnx(&self, layer: &mut OnnxLayer) {
                 if self.keepdims {
                     return layer.result($onnx, layer.inputs.clone(), vec![]);

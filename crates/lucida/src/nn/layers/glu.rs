@@ -1,4 +1,4 @@
-//! The gated linear unit (Dauphin et al., 2017): half of the channels decide how much of the other half passes.
+//! The gated linear unit (Dauphin et al., 2017): half of the channels gate the other half.
 //!
 //! ```text
 //! y = a sigmoid(b)
@@ -39,7 +39,7 @@ use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 pub struct Glu {}
 
 impl Glu {
-    /// The layer.
+    /// Creates the layer.
     #[must_use]
     pub fn new() -> Self {
         Self {}
@@ -58,7 +58,7 @@ impl LayerSpec for Glu {
     }
 
     fn extent(&self, inputs: &[Shape]) -> Extent {
-        // A vector's feature depends on another one, far from it.
+        // In a vector, a feature depends on another one that is not at the same position.
         if inputs[0].as_flat().is_some() { Extent::Whole } else { Extent::Same }
     }
 
@@ -81,9 +81,9 @@ impl LayerSpec for Glu {
 
 struct Gating {
     cpu: Cpu,
-    /// Channels of the output.
+    /// Number of output channels.
     channels: usize,
-    /// Relevance propagation: the gate is a factor that was found elsewhere, and what it lets pass is the value's.
+    /// Relevance propagation: the gate is treated as a constant factor, and all relevance goes to the value.
     hands_all_to_value: bool,
     /// `sigmoid(b)`
     gate: Vec<f32>,
@@ -91,14 +91,14 @@ struct Gating {
     wide: Vec<f32>,
 }
 
-/// Copies half of the channels out of rows of all of them.
+/// Copies half of the channels out of rows with all of them.
 fn half_of(cpu: Cpu, channels: usize, second: bool, wide: &[f32], half: &mut [f32]) {
     let from = Columns { start: if second { channels } else { 0 }, stride: 2 * channels };
     let rows = half.len() / channels;
     transfer_columns(cpu, (rows, channels), (wide, from), (half, Columns { start: 0, stride: channels }), false);
 }
 
-/// Copies half of the channels into rows of all of them.
+/// Copies half of the channels into rows with all of them.
 fn into_half(cpu: Cpu, channels: usize, second: bool, half: &[f32], wide: &mut [f32]) {
     let to = Columns { start: if second { channels } else { 0 }, stride: 2 * channels };
     let rows = half.len() / channels;
@@ -139,13 +139,13 @@ impl Op for Gating {
     }
 }
 
-/// No broadcast of values as long as these.
+/// The identity broadcast of this many values.
 fn same(values: &[f32]) -> Broadcast {
     Broadcast::new(&[values.len()], &[values.len()]).expect("a shape fits itself")
 }
 
 impl BuiltInLayer for Glu {
-    /// Read as the activation `glu`.
+    /// Read as the activation `glu`, not as a layer.
     const KERAS_CLASSES: &'static [&'static str] = &[];
 
     fn from_keras(_class: &str, _config: &mut KerasConfig) -> Result<Layer, String> {

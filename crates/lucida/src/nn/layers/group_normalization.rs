@@ -1,12 +1,12 @@
-//! Group normalization (Wu and He, 2018): the channels of an image are divided into groups, and each is brought to mean
-//! zero and variance one over all pixels, then scaled and shifted by learned amounts.
+//! Group normalization (Wu and He, 2018): splits the channels of an image into groups, normalizes each to mean zero and
+//! variance one over all pixels, then scales and shifts it by learned amounts.
 //!
 //! ```text
 //! y = gamma (x - m) / sqrt(v + epsilon) + beta
 //! ```
 //!
-//! A group for each channel is instance normalization (Ulyanov, Vedaldi and Lempitsky, 2016), one group for all of them
-//! layer normalization with factors per channel. Relevance propagation takes `v` as a constant, as for
+//! One group per channel is instance normalization (Ulyanov, Vedaldi and Lempitsky, 2016); a single group is layer
+//! normalization with scales per channel. Relevance propagation treats `v` as a constant, as for
 //! [`LayerNormalization`](super::LayerNormalization).
 
 use lucida_kernels::ops::{affine, block_moments, block_workspace, combine, gradient_moments};
@@ -24,7 +24,7 @@ use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
-/// Group normalization of the channels (the last axis); the shape stays.
+/// Group normalization of the channels (the last axis); the shape is unchanged.
 ///
 /// ```
 /// use lucida::nn::layers::GroupNormalization;
@@ -41,16 +41,16 @@ use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GroupNormalization {
-    /// The number of groups; none: one for each channel.
+    /// The number of groups; `None` for one per channel.
     #[serde(default)]
     pub groups: Option<usize>,
     /// Added to the variance.
     #[serde(default = "epsilon")]
     pub epsilon: f32,
-    /// Whether there is a shift, `beta`, for each channel.
+    /// Whether to add an offset, `beta`, per channel.
     #[serde(default = "yes")]
     pub center: bool,
-    /// Whether there is a factor, `gamma`, for each channel.
+    /// Whether to multiply by a scale, `gamma`, per channel.
     #[serde(default = "yes")]
     pub scale: bool,
 }
@@ -64,12 +64,12 @@ fn yes() -> bool {
 }
 
 impl GroupNormalization {
-    /// This number of groups, and Keras's defaults: epsilon 1e-3, with factor and shift.
+    /// This number of groups, with Keras's defaults: epsilon 1e-3, with scale and offset.
     pub fn new(groups: usize) -> Self {
         Self { groups: Some(groups), ..Self::per_channel() }
     }
 
-    /// Instance normalization: a group for each channel, with Keras's defaults.
+    /// Instance normalization: one group per channel, with Keras's defaults.
     pub fn per_channel() -> Self {
         Self { groups: None, epsilon: epsilon(), center: true, scale: true }
     }
@@ -141,17 +141,17 @@ impl FusingSpec for GroupNormalization {
     }
 }
 
-/// Group normalization, ready to compute. Rows have one value a channel.
+/// Group normalization prepared to compute. Rows have one value per channel.
 struct Grouped {
     cpu: Cpu,
     config: GroupNormalization,
-    /// Whether a ReLU follows.
+    /// Whether a ReLU is fused.
     relu: bool,
     channels: usize,
-    /// Channels of a group.
+    /// Number of channels per group.
     width: usize,
     pixels: usize,
-    /// Relevance propagation: the variance counts as a constant.
+    /// Relevance propagation: the variance is treated as a constant.
     fixed: bool,
     gamma: Vec<f32>,
     beta: Vec<f32>,
@@ -169,8 +169,8 @@ struct Grouped {
 }
 
 impl Grouped {
-    /// Makes mean and variance of each channel those of its group: the variance of a group is the mean of its channels'
-    /// plus that of their means.
+    /// Merges mean and variance of each channel into those of its group: the variance of a group is the mean of its
+    /// channels' variances plus the variance of their means.
     fn join(width: usize, epsilon: f32, means: &mut [f32], variances: &[f32], inverses: &mut [f32]) {
         let groups = means.chunks_exact_mut(width).zip(variances.chunks_exact(width));
         for ((means, variances), inverses) in groups.zip(inverses.chunks_exact_mut(width)) {
@@ -183,7 +183,7 @@ impl Grouped {
         }
     }
 
-    /// The sums of the gradient of a sample.
+    /// Computes the gradient sums of a sample.
     fn gradient_sums(&mut self, pass: &Backward, sample: usize) {
         let range = sample * self.pixels * self.channels..(sample + 1) * self.pixels * self.channels;
         let Self { cpu, means, sums, products, workspace, channels, .. } = self;
@@ -284,7 +284,7 @@ impl Op for Grouped {
 
 impl BuiltInLayer for GroupNormalization {
     const KERAS_CLASSES: &'static [&'static str] = &["GroupNormalization"];
-    /// That of TensorFlow Addons.
+    /// The layer of TensorFlow Addons.
     const KERAS_ALIASES: &'static [&'static str] = &["InstanceNormalization"];
 
     fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
@@ -319,7 +319,7 @@ impl BuiltInLayer for GroupNormalization {
         }))
     }
 
-    /// An instance normalization of groups, in which each is one channel, then factor and shift; so PyTorch writes it.
+    /// An instance normalization with groups as channels, followed by scale and offset, as PyTorch exports it.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         let shape = layer.shapes[0];
         let channels = shape.channels();

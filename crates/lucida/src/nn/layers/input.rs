@@ -11,7 +11,7 @@ use crate::nn::keras_config::{KerasConfig, with_batch};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 
-/// An input of the network, as Keras's `Input`.
+/// An input of the network, like Keras's `Input`.
 ///
 /// ```
 /// use lucida::nn::layers::Input;
@@ -26,7 +26,7 @@ use crate::nn::op::{Op, OpConfig};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// The shape of one sample, without the batch: `[height, width, channels]` of an image.
+    /// The shape of one sample, without the batch axis: `[height, width, channels]` for an image.
     pub shape: Shape,
 }
 
@@ -60,7 +60,7 @@ impl LayerSpec for Input {
 impl BuiltInLayer for Input {
     const KERAS_CLASSES: &'static [&'static str] = &["InputLayer"];
 
-    /// What reads the model makes its inputs, for it knows what an open height or width is to be.
+    /// Inputs are created by the model reader, which resolves an open height or width.
     fn from_keras(class: &str, _config: &mut KerasConfig) -> Result<Layer, String> {
         Err(format!("an {class} cannot follow other layers"))
     }

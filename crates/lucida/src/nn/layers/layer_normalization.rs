@@ -1,14 +1,14 @@
-//! Layer normalization (Ba, Kiros and Hinton, 2016): the last axes of each sample are brought to mean zero and variance
-//! one, then scaled and shifted by learned amounts.
+//! Layer normalization (Ba, Kiros and Hinton, 2016): normalizes the last axes of each sample to mean zero and variance one,
+//! then scales and shifts them by learned amounts.
 //!
 //! ```text
 //! y = gamma (x - m) / sqrt(v + epsilon) + beta
 //! ```
 //!
-//! `m` and `v` are the mean and the variance of the values that are normalized together: the channels of a pixel, or
-//! everything. Unlike those of a batch normalization they are always those of the sample itself.
+//! `m` and `v` are the mean and the variance of the values that are normalized together: the channels of a pixel, or all
+//! values. Unlike in batch normalization they are always those of the sample itself.
 //!
-//! Relevance propagation takes `v` as a constant (Ali et al., 2022, "XAI for Transformers"): the layer is then linear.
+//! Relevance propagation treats `v` as a constant (Ali et al., 2022, "XAI for Transformers"), which makes the layer linear.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
-/// Layer normalization of the last axes; the shape stays.
+/// Layer normalization of the last axes; the shape is unchanged.
 ///
 /// ```
 /// use lucida::nn::layers::LayerNormalization;
@@ -39,16 +39,16 @@ use crate::nn::{Initializer, Shape, WeightSpec};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LayerNormalization {
-    /// How many axes, the last ones, are normalized together: 1 for the channels.
+    /// Number of last axes that are normalized together: 1 for the channels.
     #[serde(default = "one")]
     pub axes: usize,
     /// Added to the variance.
     #[serde(default = "epsilon")]
     pub epsilon: f32,
-    /// Whether there is a shift, `beta`, for each value of these axes.
+    /// Whether to add an offset, `beta`, for each value of these axes.
     #[serde(default = "yes")]
     pub center: bool,
-    /// Whether there is a factor, `gamma`, for each value of these axes.
+    /// Whether to multiply by a scale, `gamma`, for each value of these axes.
     #[serde(default = "yes")]
     pub scale: bool,
 }
@@ -66,7 +66,7 @@ fn yes() -> bool {
 }
 
 impl Default for LayerNormalization {
-    /// Keras's defaults: the channels, epsilon 1e-3, with factor and shift.
+    /// Keras's defaults: the channels, epsilon 1e-3, with scale and offset.
     fn default() -> Self {
         Self { axes: 1, epsilon: epsilon(), center: true, scale: true }
     }
@@ -129,7 +129,7 @@ impl BuiltInLayer for LayerNormalization {
         }))
     }
 
-    /// The operator wants the normalized axes last.
+    /// The operator requires the normalized axes to be last.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         let shape = layer.shapes[0];
         let image = shape.as_image().is_some();
@@ -142,7 +142,7 @@ impl BuiltInLayer for LayerNormalization {
         let mut inputs = vec![input];
         inputs.extend(layer.weights.iter().cloned());
         if !self.scale {
-            // The values that are normalized together, all of one factor.
+            // Scales of one for the values that are normalized together.
             let gamma = layer.filled("gamma", 1.0, len);
             let gamma = reshaped(layer, gamma, &shape.sizes()[shape.sizes().len() - self.axes..]);
             inputs.insert(1, gamma);
@@ -158,7 +158,7 @@ impl BuiltInLayer for LayerNormalization {
     }
 }
 
-/// A weight in another shape, where that has several axes.
+/// Reshapes a weight, if the new shape has several axes.
 fn reshaped(layer: &mut OnnxLayer, weight: String, sizes: &[usize]) -> String {
     if sizes.len() == 1 {
         return weight;

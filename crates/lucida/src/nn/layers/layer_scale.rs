@@ -1,5 +1,5 @@
-//! Layer scale (Touvron et al., 2021, "Going deeper with image transformers"): a learned factor for each channel, small at
-//! first, at the end of a residual branch.
+//! Layer scale (Touvron et al., 2021, "Going deeper with image transformers"): a learned scale per channel, initially
+//! small, at the end of a residual branch.
 //!
 //! ```text
 //! y = gamma x
@@ -19,7 +19,7 @@ use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
-/// A learned factor for each channel (the last axis); the shape stays.
+/// A learned scale per channel (the last axis); the shape is unchanged.
 ///
 /// ```
 /// use lucida::nn::layers::LayerScale;
@@ -31,14 +31,14 @@ use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LayerScale {
-    /// What all factors start as.
+    /// The initial value of all scales.
     pub init_values: f32,
     /// The number of channels.
     pub projection_dim: usize,
 }
 
 impl LayerScale {
-    /// The layer for this number of channels, its factors starting as `init_values`.
+    /// Creates the layer for this number of channels, with scales initialized to `init_values`.
     pub fn new(init_values: f32, projection_dim: usize) -> Self {
         Self { init_values, projection_dim }
     }
@@ -87,7 +87,7 @@ struct ChannelScale {
     zeros: Buffer,
     sums: Buffer,
     products: Buffer,
-    /// The gradient where it has to be added to another.
+    /// Temporary gradient, where it is added to another.
     scratch: Buffer,
     workspace: Buffer,
     grad_weights: bool,

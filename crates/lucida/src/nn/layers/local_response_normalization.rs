@@ -1,11 +1,11 @@
-//! Local response normalization (Krizhevsky, Sutskever and Hinton, 2012): a value is damped by its neighbors among the
-//! channels of its pixel, as in AlexNet and GoogLeNet.
+//! Local response normalization (Krizhevsky, Sutskever and Hinton, 2012): divides a value by a function of the neighboring
+//! channels at the same pixel, as in AlexNet and GoogLeNet.
 //!
 //! ```text
 //! y = x / (bias + alpha / size sum(x^2))^beta
 //! ```
 //!
-//! The sum is over the `size` channels around that of `x`. Relevance propagation takes it as a constant.
+//! The sum is over the `size` channels around that of `x`. Relevance propagation treats it as a constant.
 
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{LocalResponse, local_response, local_response_backward};
@@ -21,7 +21,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
-/// Damps each value by its neighbors among the channels; the shape stays.
+/// Normalizes each value by its neighboring channels; the shape is unchanged.
 ///
 /// ```
 /// use lucida::nn::layers::LocalResponseNormalization;
@@ -37,9 +37,9 @@ use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LocalResponseNormalization {
-    /// Channels that count, an odd number, its own in the middle.
+    /// Number of channels in the window, an odd number, centered on the channel itself.
     pub size: usize,
-    /// Of the sum of squares.
+    /// The factor of the sum of squares.
     pub alpha: f32,
     /// The exponent.
     pub beta: f32,
@@ -48,7 +48,7 @@ pub struct LocalResponseNormalization {
 }
 
 impl Default for LocalResponseNormalization {
-    /// AlexNet's: five channels, alpha 1e-4, beta 0.75, bias 1, as PyTorch and ONNX have it.
+    /// The parameters of AlexNet: five channels, alpha 1e-4, beta 0.75, bias 1, as in PyTorch and ONNX.
     fn default() -> Self {
         Self { size: 5, alpha: 1e-4, beta: 0.75, bias: 1.0 }
     }
@@ -60,7 +60,7 @@ impl LayerSpec for LocalResponseNormalization {
         if size.is_multiple_of(2) {
             return Err(format!("over {size} channels is not supported, only an odd number of them"));
         }
-        // The sum must stay above zero.
+        // The denominator must stay above zero.
         let fits = alpha >= 0.0 && bias >= 0.0 && alpha + bias > 0.0 && (alpha + bias + beta).is_finite();
         if !fits {
             return Err(format!("alpha {alpha}, beta {beta} and bias {bias} are invalid"));
@@ -99,7 +99,7 @@ impl Op for Damping {
         BackwardNeeds { inputs: true, output: false }
     }
 
-    /// With `s` the sum and the bias, `dx = dy / s^beta - 2 alpha beta / size x sum(dy x / s^(beta + 1))`.
+    /// With `s` as the denominator before the power, `dx = dy / s^beta - 2 alpha beta / size x sum(dy x / s^(beta + 1))`.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         let passes = (pass.grad_output, pass.inputs.get(0));
         local_response_backward(self.cpu, self.norm, passes, self.fixed, grad_input, accumulate);

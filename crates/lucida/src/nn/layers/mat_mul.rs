@@ -13,8 +13,8 @@ use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
-/// The matrix product of two inputs: `[rows, depth]` by `[depth, columns]` to `[rows, columns]`, for each sample. Axes before
-/// these are those of a list of matrices, and are broadcast as in NumPy; of two vectors it is their dot product, `[1]`.
+/// The matrix product of two inputs: `[rows, depth]` by `[depth, columns]` to `[rows, columns]`, for each sample. Leading
+/// axes form a batch of matrices, and are broadcast as in NumPy; for two vectors it is their dot product, `[1]`.
 ///
 /// ```
 /// use lucida::nn::layers::{Input, MatMul};
@@ -31,13 +31,13 @@ use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MatMul {
-    /// Whether the last two axes of the first input are swapped before.
+    /// Whether to swap the last two axes of the first input before the product.
     pub transpose_a: bool,
-    /// Whether those of the second are.
+    /// Whether to swap the last two axes of the second input before the product.
     pub transpose_b: bool,
 }
 
-/// The matrices of an input: how they are listed, and their size.
+/// The matrices of an input: the leading axes, and their size.
 struct Matrices {
     list: Vec<usize>,
     rows: usize,
@@ -45,13 +45,13 @@ struct Matrices {
 }
 
 impl MatMul {
-    /// The product of the inputs as they are.
+    /// The product of the inputs without transposition.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Both inputs with their transpositions done, a vector as a row or a column.
+    /// Both inputs after transposition, with vectors as a row or a column.
     fn matrices(self, inputs: &[Shape]) -> Result<[Matrices; 2], String> {
         let [a, b] = inputs else { return Err(format!("takes two inputs, got {}", inputs.len())) };
         let matrices = |shape: &Shape, transpose: bool, row: bool| match *shape.sizes() {
@@ -69,7 +69,7 @@ impl MatMul {
         Ok([matrices(a, self.transpose_a, true)?, matrices(b, self.transpose_b, false)?])
     }
 
-    /// The list of matrices that both inputs are broadcast to.
+    /// The leading axes that both inputs are broadcast to.
     fn list(a: &Matrices, b: &Matrices) -> Option<Vec<usize>> {
         let rank = a.list.len().max(b.list.len());
         let size = |list: &[usize], axis: usize| (axis + list.len()).checked_sub(rank).map_or(1, |axis| list[axis]);
@@ -106,7 +106,7 @@ impl LayerSpec for MatMul {
         Extent::Whole
     }
 
-    /// A sum of products.
+    /// Sums of products preserve the sign.
     fn keeps_sign(&self) -> bool {
         true
     }
@@ -118,7 +118,7 @@ impl LayerSpec for MatMul {
         let vectors = config.inputs[0].as_flat().is_some();
         let [swapped_a, swapped_b] = [self.transpose_a && !vectors, self.transpose_b && !vectors];
         let product = |sizes, transposed| Product::new(config.cpu, sizes, transposed);
-        // dA = dC B^T and dB = A^T dC, transposed where the inputs are.
+        // dA = dC B^T and dB = A^T dC, transposed like the inputs.
         let backward_a = match swapped_a {
             false => product([rows, columns, depth], [false, !swapped_b]),
             true => product([depth, columns, rows], [swapped_b, true]),
@@ -137,7 +137,7 @@ impl LayerSpec for MatMul {
     }
 }
 
-/// For each matrix of a list, which one of a list that is broadcast to it is there.
+/// For each matrix of a broadcast batch, the index of the corresponding matrix in the original batch.
 fn places(from: &[usize], to: &[usize]) -> Vec<usize> {
     let place = |mut index: usize| {
         let (mut at, mut stride) = (0, 1);
@@ -152,21 +152,21 @@ fn places(from: &[usize], to: &[usize]) -> Vec<usize> {
     (0..to.iter().product()).map(place).collect()
 }
 
-/// Ready to compute.
+/// A matrix product prepared to compute.
 struct Products {
     forward: Product,
-    /// For each input: the product that is its gradient, and whether the gradient of the output is its right side.
+    /// For each input: the product that computes its gradient, and whether the output gradient is its right side.
     backward: [(Product, bool); 2],
-    /// For each matrix of the output, the matrix of each input.
+    /// For each matrix of the output, the index of the matrix of each input.
     places: [Vec<usize>; 2],
-    /// Values of a matrix of either input and of the output.
+    /// Number of values in a matrix of either input and of the output.
     sizes: [usize; 3],
-    /// Relevance propagation: the factors share the relevance of their product equally.
+    /// Relevance propagation: both factors get an equal share of the relevance of their product.
     relevance: bool,
 }
 
 impl Products {
-    /// Matrices of a sample of an input.
+    /// Number of matrices per sample of an input.
     fn count(&self, input: usize) -> usize {
         self.places[input].iter().max().map_or(1, |most| most + 1)
     }
@@ -190,7 +190,7 @@ impl Op for Products {
         BackwardNeeds { inputs: true, output: false }
     }
 
-    /// `dA = dC B^T` and `dB = A^T dC`; a matrix that is repeated gets the sum over its places.
+    /// `dA = dC B^T` and `dB = A^T dC`; a broadcast matrix gets the sum over its uses.
     fn backward_input(&mut self, pass: &Backward, index: usize, grad_input: &mut [f32], accumulate: bool) {
         if !accumulate {
             grad_input.fill(0.0);
@@ -210,8 +210,8 @@ impl Op for Products {
             let to = &mut grad_input[(sample * own_count + self.places[index][matrix]) * own_len..][..own_len];
             let with = &values[(sample * other_count + self.places[other][matrix]) * other_len..][..other_len];
             let (product, swapped) = &mut self.backward[index];
-            // Of the first input the gradient of the output is the left side, of the second the right one, and the other
-            // way round where the input is transposed.
+            // The output gradient is the left side for the first input and the right side for the second, and the other way
+            // around if the input is transposed.
             match (index == 0) != *swapped {
                 true => product.run(gradient, with, to, true),
                 false => product.run(with, gradient, to, true),
@@ -221,7 +221,7 @@ impl Op for Products {
 }
 
 impl BuiltInLayer for MatMul {
-    /// The operation `keras.ops.matmul`, and the layer of two tensors of two axes after the batch.
+    /// The operation `keras.ops.matmul`, and the layer `Dot` for tensors with two axes after the batch.
     const KERAS_CLASSES: &'static [&'static str] = &["Matmul", "Dot"];
 
     fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
@@ -234,7 +234,7 @@ impl BuiltInLayer for MatMul {
             Some(axis) => Some([axis, axis]),
             None => serde_json::from_value(axes.clone()).ok(),
         };
-        // Which axis is summed over, of a matrix: 1 or -2 are its rows, 2 or -1 its columns.
+        // The contracted axis of a matrix: 1 or -2 are its rows, 2 or -1 its columns.
         let place = |axis: i64| match axis {
             1 | -2 => Some(0),
             2 | -1 => Some(1),
@@ -306,7 +306,7 @@ mod tests {
         check_layer(with(false, true), &[[3, 4].into(), [5, 4].into()]);
         check_layer(with(true, true), &[[4, 3].into(), [5, 4].into()]);
         check_layer(with(false, false), &[[2, 3, 4].into(), [2, 4, 2].into()]);
-        // Lists of matrices that are broadcast, both ways at once.
+        // Batches of matrices that are broadcast in both directions at once.
         check_layer(with(false, false), &[[2, 1, 2, 3].into(), [3, 3, 2].into()]);
         check_layer(with(true, false), &[[7].into(), [7].into()]);
     }

@@ -1,10 +1,10 @@
-//! Maxima of inputs.
+//! The elementwise maximum of inputs.
 
 use serde::{Deserialize, Serialize};
 
 use super::merge::{Merge, merge_layer};
 
-/// The largest of several inputs, value by value. Axes of one position are repeated.
+/// The elementwise maximum of several inputs. Axes of size 1 are broadcast.
 ///
 /// ```
 /// use lucida::nn::layers::{Maximum, Input};
@@ -36,7 +36,7 @@ mod tests {
     fn gradients() {
         let (output, gradients) = merged(Maximum::new(), [&[6.0, -2.0, -3.0, -4.0], &[2.0, -4.0]]);
         assert_eq!(output, [6.0, -2.0, 2.0, -4.0]);
-        // dy = 1, 2, 3, 4; of equal values the first is the one.
+        // dy = 1, 2, 3, 4; of equal values the first one counts.
         assert_eq!(gradients[0], [1.0, 2.0, 0.0, 4.0]);
         assert_eq!(gradients[1], [3.0, 0.0]);
         refuses(Maximum::new(), &[[5].into(), [4].into()], &["(5)", "(4)"]);

@@ -1,6 +1,5 @@
-//! What the layers that join several inputs value by value share. Inputs with one position along an axis, or without
-//! that axis at their front, are repeated along it, as NumPy does: a gate `[1, 1, channels]` or a map `[height, width, 1]`
-//! goes with an image.
+//! Shared code of the layers that merge several inputs elementwise. Inputs are broadcast as in NumPy along axes of size 1
+//! and missing leading axes: a gate `[1, 1, channels]` or a map `[height, width, 1]` can be combined with an image.
 
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Arithmetic, Broadcast, arithmetic, clear_where, merge, sum_broadcast};
@@ -11,7 +10,7 @@ use crate::nn::backward_rule::BackwardRule;
 use crate::nn::onnx_graph::{OnnxLayer, OnnxValues};
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
-/// How inputs are joined.
+/// How inputs are merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Merge {
     Sum,
@@ -36,12 +35,12 @@ impl Merge {
         broadcast_shape(inputs)
     }
 
-    /// The place of a value is the same in all inputs.
+    /// Each output value depends on the value at the same position of each input.
     pub(super) fn extent(self) -> Extent {
         Extent::Joined { elementwise: true }
     }
 
-    /// Prepares it to compute.
+    /// Prepares the operation.
     pub(super) fn prepare(self, config: &OpConfig) -> Box<dyn Op> {
         let sizes = config.output.sizes();
         let map = |input: &Shape| Broadcast::new(input.sizes(), sizes).expect("the shape rule has accepted the inputs");
@@ -56,7 +55,7 @@ impl Merge {
         })
     }
 
-    /// Adds it to a graph, in which the channels of an image come first.
+    /// Adds the operation to a graph, in which the channels of an image come first.
     pub(super) fn to_onnx(self, layer: &mut OnnxLayer) {
         let mut inputs = merged_on_images(layer);
         match self {
@@ -101,7 +100,7 @@ pub(super) fn broadcast_shape(inputs: &[Shape]) -> Result<Shape, String> {
     Ok(Shape::from(&sizes[..]))
 }
 
-/// The inputs of a layer that joins them, in a graph in which the channels of an image come first.
+/// The inputs of a merge layer in a graph, in which the channels of an image come first.
 pub(super) fn merged_on_images(layer: &mut OnnxLayer) -> Vec<String> {
     let image = layer.shapes.iter().any(|shape| shape.as_image().is_some());
     let shapes = layer.shapes.clone();
@@ -117,17 +116,17 @@ pub(super) fn merged_on_images(layer: &mut OnnxLayer) -> Vec<String> {
     inputs
 }
 
-/// A join of inputs, ready to compute.
+/// A merge of inputs prepared to compute.
 struct Merging {
     cpu: Cpu,
     merge: Merge,
-    /// How each input is repeated.
+    /// How each input is broadcast.
     maps: Vec<Broadcast>,
-    /// Relevance propagation: factors share the relevance of their product equally, and a divisor gets none.
+    /// Relevance propagation: factors get equal shares of the relevance of their product, and a divisor gets none.
     relevance: bool,
-    /// One value for each sample.
+    /// A broadcast of one value per sample.
     each: Broadcast,
-    /// The gradient of an input that is repeated, before its sums are taken.
+    /// The gradient of a broadcast input, before it is summed.
     scratch: Vec<f32>,
 }
 
@@ -136,7 +135,7 @@ impl Merging {
         arithmetic(self.cpu, Arithmetic::Multiply, &self.each, &vec![factor; batch], values);
     }
 
-    /// Turns the gradient of the output into that of input `index`, before it is summed over what is repeated.
+    /// Turns the gradient of the output into that of input `index`, before it is summed over broadcast axes.
     fn backward(&self, pass: &Backward, index: usize, values: &mut [f32]) {
         let combine = |op: Arithmetic, input: usize, values: &mut [f32]| {
             arithmetic(self.cpu, op, &self.maps[input], pass.inputs.get(input), values);
@@ -163,7 +162,7 @@ impl Merging {
                 combine(Arithmetic::Divide, 1, values);
                 self.scale(-1.0, pass.batch, values);
             }
-            // Of equal values the first is the one.
+            // Of equal values the first one counts.
             Merge::Maximum | Merge::Minimum => {
                 for other in 0..=index {
                     let (map, input) = (&self.maps[other], pass.inputs.get(other));
@@ -196,8 +195,9 @@ impl Op for Merging {
         BackwardNeeds { inputs: chosen || matches!(self.merge, Merge::Product | Merge::Quotient), output: chosen }
     }
 
-    /// A product passes `dy` times the other factors, `a / b` passes `dy / b` and `-dy a / b^2`, a mean of `n` passes `dy /
-    /// n`, a maximum `dy` to the input that it is; an input that is repeated gets the sum over its places.
+    /// The gradient of a factor is `dy` times the other factors, those of `a / b` are `dy / b` and `-dy a / b^2`, that of a
+    /// mean of `n` is `dy / n`, and a maximum propagates `dy` to the input that holds it; a broadcast input gets the sum
+    /// over its uses.
     fn backward_input(&mut self, pass: &Backward, index: usize, grad_input: &mut [f32], accumulate: bool) {
         if self.maps[index].is_identity() && !accumulate {
             grad_input.copy_from_slice(pass.grad_output);
@@ -212,11 +212,11 @@ impl Op for Merging {
     }
 }
 
-/// Makes a type a layer that joins its inputs.
+/// Defines a merge layer.
 macro_rules! merge_layer {
     ($kind:ident, $merge:expr, keeps_sign: $keeps_sign:literal, keras: [$($class:literal),*], to_keras: $to_keras:expr) => {
         impl $kind {
-            /// The layer.
+            /// Creates the layer.
             #[must_use]
             pub fn new() -> Self {
                 Self {}

@@ -1,12 +1,12 @@
-//! The kinds of layers.
+//! Layers.
 //!
-//! Each is one file that shows the layer's mechanics whole, in this order: configuration, shape rule, forward, backward to
-//! the input, backward to the weights, what it is in the files of Keras and ONNX, tests. The names, the defaults and the
-//! conventions are Keras's.
+//! Each layer is one self-contained file, in this order: configuration, shape inference, forward pass, gradient of the
+//! input, gradient of the weights, conversion to and from Keras and ONNX, tests. Names, defaults and conventions are
+//! Keras's.
 //!
-//! A layer is a description (its configuration, which can be stored as JSON): a [`LayerSpec`]. To compute, it is
-//! prepared for an [`OpConfig`](super::OpConfig) and becomes an [`Op`](super::Op), which owns whatever it needs in
-//! addition to its inputs and outputs: packed weights, workspace, masks.
+//! A layer is a [`LayerSpec`]: its configuration, which can be stored as JSON. To compute, it is prepared for an
+//! [`OpConfig`](super::OpConfig) and becomes an [`Op`](super::Op), which owns everything it needs in addition to its inputs
+//! and outputs: packed weights, workspace, masks.
 
 mod activation;
 mod activation_kind;
@@ -146,7 +146,7 @@ pub use zero_padding::ZeroPadding2D;
 
 macro_rules! layers {
     ($($kind:ident => $name:literal),* $(,)?) => {
-        /// A layer of any kind.
+        /// Any layer.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "class_name", content = "config")]
         #[allow(missing_docs)] // each variant is documented as its type
@@ -156,10 +156,10 @@ macro_rules! layers {
         }
 
         impl Layer {
-            /// The names of all built-in kinds, as Keras calls the classes.
+            /// The class names of all built-in layers, as in Keras.
             pub const KINDS: &[&str] = &[$(stringify!($kind)),*];
 
-            /// The name of its kind, as Keras calls the class: `Conv2D`.
+            /// The class name, as in Keras: `Conv2D`.
             pub fn class_name(&self) -> &'static str {
                 match self {
                     $(Self::$kind(_) => stringify!($kind),)*
@@ -167,7 +167,7 @@ macro_rules! layers {
                 }
             }
 
-            /// What a layer of this kind is called by default: `conv2d`.
+            /// The default name of a layer of this class: `conv2d`.
             pub fn default_name(&self) -> &'static str {
                 match self {
                     $(Self::$kind(_) => $name,)*
@@ -175,7 +175,7 @@ macro_rules! layers {
                 }
             }
 
-            /// What it has as any layer has.
+            /// The layer's specification.
             pub fn spec(&self) -> &dyn LayerSpec {
                 match self {
                     $(Self::$kind(layer) => layer,)*
@@ -183,13 +183,12 @@ macro_rules! layers {
                 }
             }
 
-            /// The classes of Keras that become a layer, for messages.
+            /// The supported Keras classes, for messages.
             pub(crate) fn keras_classes() -> Vec<&'static str> {
                 [$($kind::KERAS_CLASSES),*].concat()
             }
 
-            /// The layer that a layer of Keras is, or what of it cannot be represented; `None` for a class that has no
-            /// counterpart.
+            /// Converts a Keras layer, or describes what is not supported; `None` for an unknown class.
             pub(crate) fn from_keras(class: &str, config: &mut KerasConfig) -> Option<Result<Self, String>> {
                 $(if $kind::KERAS_CLASSES.contains(&class) || $kind::KERAS_ALIASES.contains(&class) {
                     return Some($kind::from_keras(class, config));
@@ -197,7 +196,7 @@ macro_rules! layers {
                 None
             }
 
-            /// The class of Keras that it is written as.
+            /// The Keras class that it is written as.
             pub(crate) fn keras_class(&self) -> &'static str {
                 match self {
                     $(Self::$kind(layer) => layer.keras_class(),)*
@@ -205,7 +204,7 @@ macro_rules! layers {
                 }
             }
 
-            /// The module of that class.
+            /// The module of its Keras class.
             pub(crate) fn keras_module(&self) -> &'static str {
                 match self {
                     $(Self::$kind(layer) => layer.keras_module(),)*
@@ -213,7 +212,7 @@ macro_rules! layers {
                 }
             }
 
-            /// What is particular to it of its configuration in Keras, or what Keras cannot say.
+            /// Its class-specific configuration in Keras's format, or a description of what Keras does not support.
             pub(crate) fn to_keras(&self) -> Result<Value, String> {
                 match self {
                     $(Self::$kind(layer) => layer.to_keras(),)*
@@ -221,7 +220,7 @@ macro_rules! layers {
                 }
             }
 
-            /// Its border, if that is neither `valid` nor `same`.
+            /// Its explicit padding, if it is neither `valid` nor `same`.
             pub(crate) fn explicit_border(&self) -> Option<ExplicitBorder> {
                 match self {
                     $(Self::$kind(layer) => layer.explicit_border(),)*
@@ -229,7 +228,7 @@ macro_rules! layers {
                 }
             }
 
-            /// Adds it, without its activation, to a graph, or says that ONNX does not have it.
+            /// Adds the layer, without its activation, to a graph; an error if ONNX does not support it.
             pub(crate) fn to_onnx(&self, graph: &mut OnnxLayer) -> Result<(), String> {
                 match self {
                     $(Self::$kind(layer) => layer.to_onnx(graph),)*
@@ -238,7 +237,7 @@ macro_rules! layers {
                 Ok(())
             }
 
-            /// The activation at its end, where it can be changed.
+            /// The activation at its end, mutable, if it has that option.
             pub(crate) fn activation_mut(&mut self) -> Option<&mut ActivationKind> {
                 match self {
                     $(Self::$kind(layer) => layer.activation_mut(),)*
@@ -332,7 +331,7 @@ layers! {
 }
 
 impl Layer {
-    /// Whether it is a convolution of an image, of whatever kind.
+    /// Whether it is a 2D convolution of any kind.
     pub fn is_convolution(&self) -> bool {
         matches!(self, Self::Conv2D(_) | Self::DepthwiseConv2D(_) | Self::SeparableConv2D(_) | Self::Conv2DTranspose(_))
     }

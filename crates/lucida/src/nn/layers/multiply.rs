@@ -1,11 +1,11 @@
-//! Products of inputs: the gate of a squeeze-and-excitation block (Hu, Shen and Sun, 2018).
+//! The elementwise product of inputs, such as the gate of a squeeze-and-excitation block (Hu, Shen and Sun, 2018).
 
 use serde::{Deserialize, Serialize};
 
 use super::merge::{Merge, merge_layer};
 
-/// The product of several inputs, value by value. Axes of one position are repeated: `[1, 1, channels]` gates the channels
-/// of an image.
+/// The elementwise product of several inputs. Axes of size 1 are broadcast: `[1, 1, channels]` gates the channels of an
+/// image.
 ///
 /// ```
 /// use lucida::nn::layers::{Multiply, Input};

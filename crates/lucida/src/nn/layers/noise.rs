@@ -1,5 +1,5 @@
-//! What the layers that act at random in training share: each value becomes `factor x + shift`, with random factors and
-//! shifts, and its gradient is multiplied by the same factor. Outside of training they are their input.
+//! Shared code of the layers that are random in training: each value becomes `factor x + shift`, with random factors and
+//! shifts, and its gradient is multiplied by the same factor. In inference they are the identity.
 
 use lucida_kernels::ops::{multiply, transfer};
 use lucida_kernels::{Buffer, Cpu};
@@ -7,35 +7,34 @@ use lucida_kernels::{Buffer, Cpu};
 use crate::core::Rng;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// What is drawn.
+/// The distribution of the noise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Noise {
-    /// A normal number of this deviation is added to each value.
+    /// Adds a normal random number with this standard deviation to each value.
     Add(f32),
-    /// Each value is multiplied by a normal number of mean one and this deviation.
+    /// Multiplies each value by a normal random number with mean one and this standard deviation.
     Scale(f32),
-    /// Values are dropped with this probability, alone or together, and the others scaled up by `1 / (1 - rate)`.
+    /// Drops values with this probability, individually or together, and scales the others by `1 / (1 - rate)`.
     Drop(f32, Together),
-    /// Values become SELU's least value with this probability, and all are brought back to the mean and the variance that
-    /// they had.
+    /// Sets values to SELU's lower bound with this probability, and transforms all values to restore mean and variance.
     Alpha(f32),
 }
 
-/// The values that share what is drawn.
+/// The values that share a random number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Together {
-    /// None.
+    /// No sharing.
     Values,
-    /// Those of a channel.
+    /// All values of a channel.
     Channels,
-    /// Those of a sample.
+    /// All values of a sample.
     Samples,
 }
 
-/// Checks the probability of a drop.
+/// Checks a dropout rate.
 ///
 /// # Errors
-/// It is not one below 1.
+/// A message if it is not in [0, 1).
 pub(super) fn check_rate(rate: f32) -> Result<(), String> {
     match (0.0..1.0).contains(&rate) {
         true => Ok(()),
@@ -43,11 +42,11 @@ pub(super) fn check_rate(rate: f32) -> Result<(), String> {
     }
 }
 
-/// The least value of SELU: minus the product of its factors.
+/// SELU's lower bound: the negative product of its factors.
 const SELU_LEAST: f32 = -1.758_099_3;
 
 impl Noise {
-    /// Prepares it to compute, in training.
+    /// Prepares the operation for training.
     pub(super) fn prepare(self, config: &OpConfig) -> Box<dyn Op> {
         let features = config.inputs[0].len();
         let of = |used: bool| Buffer::zeroed(if used { config.batch * features } else { 0 });
@@ -61,10 +60,10 @@ impl Noise {
         })
     }
 
-    /// Words of 32 bits that a sample draws.
+    /// Number of 32-bit words that a sample draws.
     fn words(self, features: usize, channels: usize) -> usize {
         match self {
-            // Normal numbers come in pairs, of two uniform ones of 64 bits.
+            // Normal numbers are generated in pairs, from two uniform 64-bit numbers.
             Self::Add(_) | Self::Scale(_) => 4 * features.div_ceil(2),
             Self::Drop(_, Together::Values) | Self::Alpha(_) => features,
             Self::Drop(_, Together::Channels) => channels,
@@ -78,14 +77,14 @@ struct Noising {
     noise: Noise,
     features: usize,
     channels: usize,
-    /// What each value of the batch is multiplied with; empty where that is one.
+    /// The factor of each value of the batch; empty if all are one.
     factors: Buffer,
-    /// What is added to it; empty where that is zero.
+    /// The shift of each value of the batch; empty if all are zero.
     shifts: Buffer,
 }
 
 impl Noising {
-    /// Draws for one sample.
+    /// Draws the random numbers of one sample.
     fn draw(noise: Noise, channels: usize, rng: &mut Rng, factors: &mut [f32], shifts: &mut [f32]) {
         let threshold = |rate: f32| (f64::from(rate) * 2.0_f64.powi(32)) as u32;
         match noise {
@@ -147,7 +146,7 @@ impl Op for Noising {
         }
     }
 
-    /// The gradient takes the same factors.
+    /// The gradient is multiplied by the same factors.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         match self.factors.is_empty() {
             true => transfer(self.cpu, pass.grad_output, grad_input, accumulate),
@@ -158,11 +157,11 @@ impl Op for Noising {
     }
 }
 
-/// Makes a type with a method `noise`, of what it draws, and a field a layer that is its input outside of training.
+/// Defines a layer that is the identity in inference, from a type with a field and a method `noise`.
 macro_rules! noise_layer {
     ($kind:ident, $field:ident, keeps_sign: $keeps_sign:literal) => {
         impl $kind {
-            /// The layer.
+            /// Creates the layer.
             pub fn new($field: f32) -> Self {
                 Self { $field }
             }

@@ -1,9 +1,9 @@
-//! The layers of sequences: Keras's `Conv1D`, `MaxPooling1D` and their like.
+//! Layers for sequences: Keras's `Conv1D`, `MaxPooling1D` and so on.
 //!
-//! A sequence `[length, channels]` is an image `[1, length, channels]`, and a layer of sequences is the layer of images whose
-//! windows have one row. So all kinds are one wrapper around the kind for images, which shares its kernels and their
-//! gradients; only shapes and Keras's options differ. Weights have Keras's shapes, without the axis of rows: `[length,
-//! inputs, filters]`.
+//! A sequence `[length, channels]` is an image `[1, length, channels]`, and a layer for sequences is the layer for images
+//! with windows of one row. So they are all one wrapper around the layer for images, and share its kernels and gradients;
+//! only shapes and Keras's options differ. Weights have Keras's shapes, without the axis of rows:
+//! `[length, inputs, filters]`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -21,8 +21,8 @@ use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Fused, Fusible, Op, OpConfig};
 use crate::nn::{Shape, WeightSpec};
 
-/// A layer of sequences, `[length, channels]` to `[length, channels]`: a layer of images, applied to images of one row. Its
-/// windows, strides, and borders are those of one row: `[1, length]`.
+/// A layer for sequences, `[length, channels]` to `[length, channels]`: a layer for images, applied to images of one row.
+/// Its windows, strides, and padding have one row: `[1, length]`.
 ///
 /// ```
 /// use lucida::nn::layers::{Conv1D, Conv2D, GlobalMaxPooling1D, GlobalMaxPooling2D};
@@ -45,7 +45,7 @@ pub struct OneDimensional<L> {
 }
 
 impl<L> OneDimensional<L> {
-    /// Applies this layer of images to sequences.
+    /// Applies a layer for images to sequences.
     pub fn new(layer: L) -> Self {
         Self { layer }
     }
@@ -59,7 +59,7 @@ fn image(input: &Shape) -> Result<Shape, String> {
     }
 }
 
-/// An image of one row as a sequence; vectors stay.
+/// An image of one row as a sequence; vectors are unchanged.
 fn sequence(output: &Shape) -> Result<Shape, String> {
     match *output.sizes() {
         [1, length, channels] => Ok([length, channels].into()),
@@ -68,12 +68,12 @@ fn sequence(output: &Shape) -> Result<Shape, String> {
     }
 }
 
-/// The inputs of a layer whose shape rule has accepted them.
+/// The inputs as images; the shape rule has accepted them.
 fn images(inputs: &[Shape]) -> Vec<Shape> {
     inputs.iter().map(|input| image(input).expect("the shape rule accepts sequences only")).collect()
 }
 
-/// What the layer of images is prepared for.
+/// The configuration of the layer for images.
 fn with_images<T>(config: &OpConfig, prepare: impl FnOnce(&OpConfig) -> T) -> T {
     let inputs = images(config.inputs);
     let output = image(config.output).unwrap_or_else(|_| config.output.clone());
@@ -125,7 +125,7 @@ impl<L: OfImages> LayerSpec for OneDimensional<L> {
 }
 
 impl<L: OfImages> FusingSpec for OneDimensional<L> {
-    /// Windows of 2x2 have two rows.
+    /// 2x2 windows need two rows, so max pooling is not fused.
     fn fusible(&self) -> Fusible {
         let fusible = self.layer.fusing().map(FusingSpec::fusible).unwrap_or_default();
         Fusible { max_pooling: false, ..fusible }
@@ -137,19 +137,19 @@ impl<L: OfImages> FusingSpec for OneDimensional<L> {
     }
 }
 
-/// A layer of images that Keras has for sequences too.
+/// A layer for images that Keras also has for sequences.
 pub(crate) trait OfImages: BuiltInLayer {
-    /// Keras's class for sequences.
+    /// Keras's classes for sequences.
     const CLASSES: &'static [&'static str];
-    /// Other names of it.
+    /// Aliases of these classes.
     const ALIASES: &'static [&'static str];
-    /// Options of the class for images that this one does not have.
+    /// Options of the class for images that the class for sequences lacks.
     const LACKS: &'static [&'static str];
 
-    /// The layer of this kind, if it is one.
+    /// The layer, if it is of this type.
     fn of(layer: Layer) -> Option<Self>;
 
-    /// For a convolution: what is at its border, and the pixels that its kernel reaches over.
+    /// For a convolution: its padding, and the number of pixels that its kernel covers.
     fn border_mut(&mut self) -> Option<(&mut Padding, usize)> {
         None
     }
@@ -178,7 +178,7 @@ macro_rules! layers_of_sequences {
         )*
 
         impl Layer {
-            /// Whether it is a layer of sequences.
+            /// Whether it is a layer for sequences.
             pub(crate) fn is_one_dimensional(&self) -> bool {
                 matches!(self, $(Self::$name(_))|*)
             }
@@ -212,12 +212,12 @@ fn reach(kernel_size: [usize; 2], dilation_rate: [usize; 2]) -> Option<usize> {
     dilated(kernel_size, dilation_rate).ok().map(|reach| reach[1])
 }
 
-/// Options that are a size along each axis.
+/// Options that are a size per axis.
 const SIZES: [&str; 6] = ["kernel_size", "strides", "dilation_rate", "pool_size", "size", "output_padding"];
-/// Options that are the pixels on each side of each axis.
+/// Options that are numbers of pixels on each side of each axis.
 const SIDES: [&str; 2] = ["padding", "cropping"];
 
-/// Keras's options of a layer of sequences as those of the layer of images.
+/// Converts Keras's options of a layer for sequences to those of the layer for images.
 fn for_images(options: &Map<String, Value>) -> Result<Map<String, Value>, String> {
     let mut options = options.clone();
     for (name, value) in &mut options {
@@ -241,13 +241,13 @@ fn for_images(options: &Map<String, Value>) -> Result<Map<String, Value>, String
     Ok(options)
 }
 
-/// The border of a causal convolution: before the sequence alone, so that no output depends on what comes after it.
+/// The padding of a causal convolution: only before the sequence, so that no output depends on later values.
 fn causal_border<L: OfImages>(layer: &mut L) -> Option<(&mut Padding, Padding)> {
     let (padding, reach) = layer.border_mut()?;
     Some((padding, Padding::Explicit([[0, 0], [reach.checked_sub(1)?, 0]])))
 }
 
-/// The layer without its border, if it is a causal convolution.
+/// The layer without its padding, if it is a causal convolution.
 fn without_causal_border<L: OfImages + Clone>(layer: &L) -> Option<L> {
     let mut layer = layer.clone();
     let (padding, causal) = causal_border(&mut layer)?;
@@ -313,7 +313,7 @@ where
         Some(ExplicitBorder { padding, value, without })
     }
 
-    /// A sequence is an image of one row in a graph.
+    /// In a graph a sequence is an image of one row.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         self.layer.to_onnx(layer);
     }

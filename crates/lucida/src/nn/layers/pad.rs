@@ -1,4 +1,4 @@
-//! Padding with a border of any kind, or with a negative one, which crops.
+//! Padding with various modes; negative padding crops.
 
 use lucida_kernels::{AxisMap, ImageMap};
 use serde::{Deserialize, Serialize};
@@ -14,24 +14,25 @@ use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Op, OpConfig};
 
-/// What a border holds.
+/// The padding mode: how the values outside the image are determined.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PadMode {
-    /// This value.
+    /// A constant value.
     Constant(f32),
-    /// The image mirrored, the pixels at its edge not repeated: `c b | a b c | b a`.
+    /// Mirrored without repeating the edge pixels: `c b | a b c | b a`.
     Reflect,
-    /// The image mirrored with its edge: `b a | a b c | c b`.
+    /// Mirrored including the edge pixels: `b a | a b c | c b`.
     Symmetric,
-    /// The pixels at the edge: `a a | a b c | c c`.
+    /// The edge pixels repeated: `a a | a b c | c c`.
     Replicate,
-    /// The image once more: `b c | a b c | a b`.
+    /// The image repeated: `b c | a b c | a b`.
     Circular,
 }
 
 impl PadMode {
-    /// The pixel, of `size` along an axis, that stands at a place, perhaps outside; `None` for the constant.
+    /// The pixel, of `size` along an axis, whose value is used at position `place`, possibly outside; `None` for the
+    /// constant.
     fn pixel(self, place: i64, size: i64) -> Option<usize> {
         if (0..size).contains(&place) {
             return Some(place as usize);
@@ -50,7 +51,7 @@ impl PadMode {
         Some(at as usize)
     }
 
-    /// Its name in the files of Keras (NumPy's).
+    /// Its name in Keras (NumPy's).
     fn keras(self) -> &'static str {
         match self {
             Self::Constant(_) => "constant",
@@ -62,7 +63,7 @@ impl PadMode {
     }
 }
 
-/// Pads `[height, width, channels]` on each side, or crops it where the padding is negative.
+/// Pads `[height, width, channels]` on each side; negative padding crops.
 ///
 /// ```
 /// use lucida::nn::layers::{Pad2D, PadMode};
@@ -80,12 +81,12 @@ impl PadMode {
 pub struct Pad2D {
     /// `[[top, bottom], [left, right]]`, in pixels.
     pub padding: [[i64; 2]; 2],
-    /// What the border holds.
+    /// The padding mode.
     pub mode: PadMode,
 }
 
 impl Pad2D {
-    /// The size of an axis of `size` pixels with its border.
+    /// The padded size of an axis of `size` pixels.
     fn padded(&self, axis: usize, size: usize) -> Option<usize> {
         let [before, after] = self.padding[axis];
         let padded = i64::try_from(size).ok()?.checked_add(before)?.checked_add(after)?;
@@ -104,7 +105,7 @@ impl Pad2D {
         ImageMap { rows: axis(0), columns: axis(1) }
     }
 
-    /// The rows and the columns that its output consists of, where each pixel is one of the input's.
+    /// The row and column indices that the output consists of, if each output pixel is an input pixel.
     pub(crate) fn gathered(&self, sizes: [usize; 2]) -> Option<[Vec<usize>; 2]> {
         let map = self.map(sizes);
         let pixels = |axis: &AxisMap| -> Option<Vec<usize>> {
@@ -113,7 +114,8 @@ impl Pad2D {
         Some([pixels(&map.rows)?, pixels(&map.columns)?])
     }
 
-    /// Whether Keras's operation pads so with every backend: TensorFlow knows three modes, which mirror no more than there is.
+    /// Whether every backend of Keras pads like this: TensorFlow supports three modes, and mirrors at most the size of the
+    /// image.
     pub(crate) fn is_of_keras(&self, sizes: [usize; 2]) -> bool {
         let most = |axis: usize| match self.mode {
             PadMode::Constant(_) => i64::MAX,
@@ -124,7 +126,7 @@ impl Pad2D {
         (0..2).all(|axis| self.padding[axis].iter().all(|&pixels| (0..=most(axis)).contains(&pixels)))
     }
 
-    /// What its output is where its input is zero: the border of an image of these sizes.
+    /// The output for an input of zeros: the padding of an image of these sizes.
     pub(crate) fn border(&self, sizes: [usize; 2], channels: usize) -> Vec<f32> {
         let PadMode::Constant(value) = self.mode else { return vec![0.0] };
         let map = self.map(sizes);
@@ -214,7 +216,7 @@ impl BuiltInLayer for Pad2D {
         Ok(config)
     }
 
-    /// ONNX has symmetric padding not at all, and circular padding from version 19 on: these are gathered.
+    /// ONNX does not support symmetric padding, and circular padding only from opset 19 on: these are gathered.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         if matches!(self.mode, PadMode::Symmetric | PadMode::Circular) {
             let [rows, columns] = self.gathered(sides(&[layer.shapes[0].clone()])).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The border of an image: padding, and how many windows fit.
+//! Padding of images, and the resulting number of windows.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::nn::Shape;
 use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes};
 
-/// How an image is padded before windows are laid over it.
+/// How an image is padded before windows are applied.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -23,20 +23,20 @@ use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Padding {
-    /// Windows lie wholly inside: the output is smaller.
+    /// No padding: windows lie entirely inside, and the output is smaller.
     #[default]
     Valid,
-    /// The output has `ceil(size / stride)` pixels. As TensorFlow has it, an odd pixel of padding goes to the bottom and
+    /// The output has `ceil(size / stride)` pixels. As in TensorFlow, an odd pixel of padding is added at the bottom and
     /// right.
     Same,
-    /// Rows at the top and bottom, columns at the left and right: `[[top, bottom], [left, right]]`. A maximum and a mean
-    /// take only what is inside, and have no window outside the image; a convolution takes zeros. Keras has no name for
-    /// it; PyTorch's pooling layers need it.
+    /// Rows at the top and bottom, columns at the left and right: `[[top, bottom], [left, right]]`. Max and average pooling
+    /// only use pixels of the image, and must not have a window entirely outside; a convolution pads with zeros. Keras does
+    /// not support it; PyTorch's pooling layers need it.
     Explicit([[usize; 2]; 2]),
 }
 
 impl Padding {
-    /// `[[top, bottom], [left, right]]` pixels, where they are given.
+    /// `[[top, bottom], [left, right]]` in pixels, if explicit.
     pub(super) fn explicit(self) -> Option<[[usize; 2]; 2]> {
         match self {
             Self::Explicit(border) => Some(border),
@@ -44,15 +44,15 @@ impl Padding {
         }
     }
 
-    /// The padding before, and the output size, of windows of `window` pixels with a stride over `size` pixels of an axis
-    /// (0 for rows, 1 for columns). `None` where they do not fit, or one lies outside the image.
+    /// The padding before, and the output size, for windows of `window` pixels with a stride over `size` pixels of an axis
+    /// (0 for rows, 1 for columns). `None` if they do not fit, or one lies outside the image.
     pub fn resolve(self, axis: usize, size: usize, window: usize, stride: usize) -> Option<(usize, usize)> {
         let (before, output) = self.resolve_zeros(axis, size, window, stride)?;
         // The first and the last window must overlap the image.
         (before < window && (output - 1) * stride < before + size).then_some((before, output))
     }
 
-    /// As [`resolve`](Self::resolve), for a convolution: it may have windows that lie outside the image, over zeros alone.
+    /// As [`resolve`](Self::resolve), for a convolution: windows may lie outside the image, over zeros only.
     pub(crate) fn resolve_zeros(
         self,
         axis: usize,
@@ -77,10 +77,10 @@ impl Padding {
     }
 }
 
-/// Height and width that a kernel reaches over whose taps are `dilation` pixels apart.
+/// Height and width of a kernel whose taps are `dilation` pixels apart.
 ///
 /// # Errors
-/// A dilation of zero.
+/// A message for a dilation of zero.
 pub(crate) fn dilated(size: [usize; 2], dilation: [usize; 2]) -> Result<[usize; 2], String> {
     if dilation.contains(&0) {
         return Err(format!("a dilation of {dilation:?} pixels is zero"));
@@ -111,7 +111,7 @@ pub(crate) fn resolve_convolution(
     both_axes(along, image, window, strides, padding)
 }
 
-/// Both axes together, or why they cannot be.
+/// Combines both axes, or describes why a window does not fit.
 fn both_axes(
     along: [Option<(usize, usize)>; 2],
     image: [usize; 3],
@@ -139,12 +139,12 @@ fn both_axes(
     }
 }
 
-/// What it is in the files of Keras.
+/// Conversion from and to Keras.
 impl Padding {
-    /// The option `padding` of a layer.
+    /// Reads the option `padding` of a layer.
     ///
     /// # Errors
-    /// What cannot be represented.
+    /// A description of what is not supported.
     pub(super) fn from_keras(config: &mut KerasConfig) -> Result<Self, String> {
         match config.get("padding").map(|value| (value, value.as_str())) {
             None | Some((_, Some("valid"))) => Ok(Self::Valid),
@@ -153,10 +153,10 @@ impl Padding {
         }
     }
 
-    /// The option `padding` of a layer, as Keras stores it.
+    /// The option `padding` of a layer in Keras's format.
     ///
     /// # Errors
-    /// What Keras cannot say.
+    /// A description of what Keras does not support.
     pub(super) fn to_keras(self) -> Result<&'static str, String> {
         match self {
             Self::Valid => Ok("valid"),
@@ -166,7 +166,7 @@ impl Padding {
     }
 }
 
-/// ONNX's `kernel_shape`, `strides` and `pads` of a window over an image.
+/// The ONNX attributes `kernel_shape`, `strides` and `pads` of a window over an image.
 pub(super) fn onnx_window(image: &Shape, size: [usize; 2], strides: [usize; 2], padding: Padding) -> OnnxAttributes {
     let sizes = image.sizes();
     let pads = [0, 1].map(|axis| match padding {

@@ -1,4 +1,4 @@
-//! Permute: the axes of the input in another order.
+//! Permutes the axes of the input.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,18 +25,18 @@ use crate::nn::op::{Op, OpConfig};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permute {
-    /// For each axis of the output that of the input, from 1 on.
+    /// For each axis of the output, the axis of the input, starting from 1.
     pub dims: Vec<usize>,
 }
 
 impl Permute {
-    /// With these axes of the input, from 1 on.
+    /// Creates the layer with these axes of the input, starting from 1.
     pub fn new(dims: impl Into<Vec<usize>>) -> Self {
         Self { dims: dims.into() }
     }
 }
 
-/// For each axis of an array how far its positions are from one another, in values.
+/// The strides of a row-major array, in values.
 pub(super) fn strides(sizes: &[usize]) -> Vec<isize> {
     (0..sizes.len()).map(|axis| sizes[axis + 1..].iter().product::<usize>() as isize).collect()
 }
@@ -56,7 +56,7 @@ impl LayerSpec for Permute {
     fn extent(&self, _inputs: &[Shape]) -> Extent {
         match self.dims[..] {
             [1, 2, 3] | [1] => Extent::Same,
-            // Fields of rows and columns are kept apart: one that moves from either to the other is any.
+            // Extents treat rows and columns separately; a permutation between them cannot be expressed.
             _ => Extent::Whole,
         }
     }
@@ -79,7 +79,7 @@ impl LayerSpec for Permute {
 
 impl BuiltInLayer for Permute {
     const KERAS_CLASSES: &'static [&'static str] = &["Permute"];
-    /// The operation `keras.ops.transpose`, whose axes begin with the batch.
+    /// The operation `keras.ops.transpose`, whose axes include the batch.
     const KERAS_ALIASES: &'static [&'static str] = &["Transpose"];
 
     fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {

@@ -1,4 +1,4 @@
-//! Pooling: each output is the maximum, or the mean, of a window of its channel.
+//! Pooling: each output is the maximum, or the mean, of a window of one channel.
 
 use lucida_kernels::{
     AxisMap, Cpu, ImageMap, Pool2dShape, PoolBackward, Pooling, average_pool2d_backward, max_pool2d_backward,
@@ -18,7 +18,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes, OnnxLayer};
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, ReluBefore};
 
-/// What max and average pooling have in common.
+/// The configuration shared by max and average pooling.
 struct Geometry {
     pool: [usize; 2],
     strides: [usize; 2],
@@ -28,7 +28,7 @@ struct Geometry {
 }
 
 impl Geometry {
-    /// Pixels that a window of an axis reaches over, those between its own counted.
+    /// Number of pixels covered by a window along an axis, including gaps.
     fn reach(&self, axis: usize) -> Option<usize> {
         self.pool[axis].checked_sub(1)?.checked_mul(self.dilation[axis])?.checked_add(1)
     }
@@ -45,7 +45,7 @@ impl Geometry {
                 let (start, stride) = (output[axis] * self.strides[axis], self.strides[axis]);
                 let after = self.padding.explicit().map_or(0, |padding| padding[axis][1]);
                 let end = padding[axis] + image[axis];
-                // One more window, which reaches over the end, if it starts before it.
+                // One more window, which extends beyond the end, if it starts before the end.
                 if start < end && !(end + after - reach[axis]).is_multiple_of(stride) {
                     output[axis] += 1;
                 }
@@ -60,14 +60,14 @@ impl Geometry {
         Ok((padding, output))
     }
 
-    /// The pixels of a window along an axis.
+    /// The pixels of a window along an axis, clipped to the image.
     fn pixels(&self, axis: usize, index: usize, before: usize, size: usize) -> impl Iterator<Item = usize> {
         let (start, step) = (index * self.strides[axis], self.dilation[axis]);
         let places = (0..self.pool[axis]).map(move |tap| start + tap * step);
         places.filter_map(move |place| place.checked_sub(before).filter(|&pixel| pixel < size))
     }
 
-    /// The windows along both axes; `share(axis, index, pixels)` is what each pixel of a window counts.
+    /// The windows along both axes; `share(axis, index, pixels)` is the weight of each pixel of a window.
     fn map(&self, image: [usize; 3], share: impl Fn(usize, usize, usize) -> f32) -> Result<ImageMap, String> {
         let (padding, output) = self.resolve(image)?;
         let axis = |axis: usize| {
@@ -81,7 +81,7 @@ impl Geometry {
         Ok(ImageMap { rows: axis(0), columns: axis(1) })
     }
 
-    /// Windows of pixels side by side that count alike, which the fast kernels know.
+    /// The shape for the fast kernels, whose windows are contiguous and have equal weights.
     fn shape(&self, image: [usize; 3]) -> Result<Pool2dShape, String> {
         let (padding, output) = self.resolve(image)?;
         let [height, width, channels] = image;
@@ -103,7 +103,7 @@ impl Geometry {
         extent_of(&self.map(image, |_, _, _| 1.0).expect("the shape rule has accepted this input"))
     }
 
-    /// Keras's options, and what it lacks.
+    /// Keras's options; an error for what Keras does not support.
     fn to_keras(&self) -> Result<Value, String> {
         if self.dilation != [1, 1] || self.ceil_mode {
             return Err("Keras has no pooling with a dilation or with ceil_mode".into());
@@ -155,20 +155,20 @@ macro_rules! pooling_layer {
             pub pool_size: [usize; 2],
             /// Vertical and horizontal stride.
             pub strides: [usize; 2],
-            /// What happens at the border.
+            /// The padding.
             #[serde(default)]
             pub padding: Padding,
-            /// From one pixel of a window to the next, down and across.
+            /// Vertical and horizontal distance between neighboring pixels of a window.
             #[serde(default = "undilated", skip_serializing_if = "is_undilated")]
             pub dilation: [usize; 2],
-            /// Whether a window that starts inside and reaches over the end counts (PyTorch's `ceil_mode`).
+            /// Whether a window that starts inside and extends beyond the end counts (PyTorch's `ceil_mode`).
             #[serde(default, skip_serializing_if = "is_false")]
             pub ceil_mode: bool,
             $($(#[$field_doc])* pub $field: $type,)*
         }
 
         impl $name {
-            /// Windows of this size, side by side.
+            /// Windows of this size with an equal stride.
             pub fn new(pool_size: [usize; 2]) -> Self {
                 Self {
                     pool_size,
@@ -180,12 +180,12 @@ macro_rules! pooling_layer {
                 }
             }
 
-            /// With these strides.
+            /// Sets the strides.
             pub fn strides(self, strides: [usize; 2]) -> Self {
                 Self { strides, ..self }
             }
 
-            /// With this padding.
+            /// Sets the padding.
             pub fn padding(self, padding: Padding) -> Self {
                 Self { padding, ..self }
             }
@@ -197,7 +197,7 @@ macro_rules! pooling_layer {
         }
 
         impl Default for $name {
-            /// Windows of 2x2 pixels, side by side.
+            /// 2x2 windows with stride two.
             fn default() -> Self {
                 Self::new([2, 2])
             }
@@ -259,7 +259,7 @@ macro_rules! pooling_layer {
 }
 
 pooling_layer! {
-    /// The maximum of each window, for each channel of `[height, width, channels]`.
+    /// The maximum of each window, per channel of `[height, width, channels]`.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -314,7 +314,7 @@ impl FusingSpec for MaxPooling2D {
 }
 
 pooling_layer! {
-    /// The mean of each window, for each channel of `[height, width, channels]`; padding does not count by default.
+    /// The mean of each window, per channel of `[height, width, channels]`; padding is excluded by default.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -327,10 +327,10 @@ pooling_layer! {
     /// # Ok::<(), lucida::Error>(())
     /// ```
     AveragePooling2D, "AvgPool2D", {
-        /// Whether pixels of the padding count in a mean, as zeros.
+        /// Whether the mean includes padding, as zeros.
         #[serde(default, skip_serializing_if = "is_false")]
         count_include_pad: bool = false,
-        /// What sums are divided by, in place of the number of pixels.
+        /// A fixed divisor of the sums, instead of the number of pixels.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         divisor_override: Option<usize> = None,
     }
@@ -355,12 +355,12 @@ impl AveragePooling2D {
         if self.count_include_pad && !self.ceil_mode { BorderValue::Zero } else { BorderValue::LeftOut }
     }
 
-    /// The number of pixels along an axis that window `index` divides by, `inside` of which are not padding.
+    /// The number of pixels along an axis by which window `index` is divided, of which `inside` are not padding.
     fn count(&self, image: [usize; 3], axis: usize, index: usize, inside: usize) -> usize {
         if !self.count_include_pad {
             return inside;
         }
-        // Padding counts, what `ceil_mode` adds behind it does not.
+        // Padding counts, but not the pixels that `ceil_mode` adds after it.
         let end = match self.padding {
             Padding::Valid => image[axis],
             Padding::Same => usize::MAX,
@@ -370,7 +370,7 @@ impl AveragePooling2D {
         (0..self.pool_size[axis]).filter(|tap| start + tap * self.dilation[axis] < end).count()
     }
 
-    /// Whether each window is divided by the number of its pixels that are not padding, all of them side by side.
+    /// Whether each window is contiguous and divided by the number of its pixels that are not padding.
     fn is_plain(&self, image: [usize; 3]) -> bool {
         if self.dilation != [1, 1] || self.divisor_override.is_some() {
             return false;
@@ -401,7 +401,7 @@ impl AveragePooling2D {
 
     fn add_to_onnx(&self, layer: &mut OnnxLayer) {
         let image = layer.shapes[0].as_image().unwrap_or_default();
-        // A divisor, a dilation (from version 19 on) and padding that `same` counts are not in ONNX.
+        // ONNX does not support a divisor, a dilation (before opset 19), or counted padding of `same`.
         let odd = self.divisor_override.is_some() || self.dilation != [1, 1];
         if odd && let Ok(map) = self.map(image) {
             return map_to_onnx(layer, &map);
@@ -428,7 +428,7 @@ impl FusingSpec for AveragePooling2D {
     }
 }
 
-/// Pooling, ready to compute.
+/// Pooling prepared to compute.
 pub(super) struct PoolingOp {
     cpu: Cpu,
     kind: Pooling,
@@ -452,8 +452,8 @@ impl Op for PoolingOp {
         BackwardNeeds { inputs: switches, output: switches }
     }
 
-    /// Maximum: the gradient goes to the pixel that held the maximum (the first, if several do). Mean: to all pixels of
-    /// the window in equal parts.
+    /// Max pooling: the gradient goes to the pixel that held the maximum (the first one, in case of ties). Average pooling:
+    /// it is distributed equally over all pixels of the window.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         let Self { cpu, shape, relu_before, .. } = self;
         match self.kind {
@@ -469,7 +469,7 @@ impl Op for PoolingOp {
     }
 }
 
-/// The maxima of windows that the fast kernel does not know.
+/// Max pooling with windows that the fast kernel does not support.
 pub(super) struct MaxWindows {
     cpu: Cpu,
     map: ImageMap,

@@ -1,4 +1,4 @@
-//! Powers of two inputs.
+//! Elementwise powers of two inputs.
 
 use lucida_kernels::ops::{Arithmetic, Broadcast, arithmetic, sum_broadcast};
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,8 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
-/// The first input to the power of the second, value by value. Axes of one position are repeated. A negative base has a power
-/// only where the exponent is a whole number; elsewhere the result is not a number.
+/// The first input to the power of the second, elementwise. Axes of size 1 are broadcast. For a negative base the power is
+/// NaN unless the exponent is an integer.
 ///
 /// ```
 /// use lucida::nn::layers::{Input, Power};
@@ -36,7 +36,7 @@ use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 pub struct Power {}
 
 impl Power {
-    /// The layer.
+    /// Creates the layer.
     #[must_use]
     pub fn new() -> Self {
         Self {}
@@ -45,7 +45,7 @@ impl Power {
 
 impl LayerSpec for Power {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        // Bases and exponents are broadcast as the sides of a quotient are.
+        // Base and exponent are broadcast like the operands of a quotient.
         Merge::Quotient.output_shape(inputs)
     }
 
@@ -70,11 +70,11 @@ impl LayerSpec for Power {
     }
 }
 
-/// Ready to compute.
+/// The power prepared to compute.
 struct Powers {
     cpu: lucida_kernels::Cpu,
     maps: [Broadcast; 2],
-    /// Both inputs, repeated.
+    /// Both inputs after broadcasting.
     bases: Vec<f32>,
     exponents: Vec<f32>,
 }
@@ -99,12 +99,12 @@ impl Op for Powers {
         BackwardNeeds { inputs: true, output: false }
     }
 
-    /// `a^b` passes `dy b a^(b-1)` and `dy a^b ln a`, the latter where `a` is positive, as in TensorFlow; an input that is
-    /// repeated gets the sum over its places.
+    /// The gradients of `a^b` are `dy b a^(b-1)` and `dy a^b ln a`, the latter where `a` is positive, as in TensorFlow; a
+    /// broadcast input gets the sum over its uses.
     fn backward_input(&mut self, pass: &Backward, index: usize, grad_input: &mut [f32], accumulate: bool) {
         let len = pass.grad_output.len();
         self.repeat(pass.inputs, len);
-        // The gradients take the place of the bases.
+        // The gradients overwrite the bases.
         for ((a, &b), &dy) in self.bases.iter_mut().zip(&self.exponents).zip(pass.grad_output) {
             *a = dy
                 * match index {

@@ -1,4 +1,4 @@
-//! The parametric ReLU (He et al., 2015): a ReLU that learns its slope for negative values.
+//! The parametric ReLU (He et al., 2015): a ReLU with a learned slope for negative values.
 //!
 //! ```text
 //! y = x where x > 0, else alpha x
@@ -17,7 +17,7 @@ use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
-/// A ReLU with learned slopes: one for each value of a sample, less the axes that share theirs. The shape stays.
+/// A ReLU with learned slopes: one per value of a sample, shared along some axes. The shape is unchanged.
 ///
 /// ```
 /// use lucida::nn::layers::PReLU;
@@ -30,18 +30,18 @@ use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PReLU {
-    /// The axes along which slopes are shared, in order; the first of a sample is 0.
+    /// The axes along which slopes are shared, in order; the first axis of a sample is 0.
     #[serde(default)]
     pub shared_axes: Vec<usize>,
 }
 
 impl PReLU {
-    /// A slope for each value of a sample.
+    /// One slope per value of a sample.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Slopes that are shared along these axes.
+    /// Slopes shared along these axes.
     pub fn shared(shared_axes: Vec<usize>) -> Self {
         Self { shared_axes }
     }
@@ -64,7 +64,7 @@ impl LayerSpec for PReLU {
     }
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-        // Keras starts at 0, PyTorch at 0.25.
+        // Keras initializes with 0, PyTorch with 0.25.
         let shape = self.slopes(&inputs[0]);
         vec![WeightSpec { name: "alpha", shape, initializer: Initializer::Zeros, trainable: true }]
     }
@@ -76,7 +76,7 @@ impl LayerSpec for PReLU {
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
         let slopes = self.slopes(config.output);
         let (sizes, len) = (config.output.sizes(), config.output.len());
-        // Where all axes but the last share their slopes, a row of channels is enough.
+        // If all axes but the last share their slopes, a row of channels is sufficient.
         let period = if slopes.iter().rev().skip(1).all(|&size| size == 1) { config.output.channels() } else { len };
         let place = |mut index: usize| {
             let (mut at, mut stride) = (0, 1);
@@ -103,7 +103,7 @@ impl LayerSpec for PReLU {
 
 struct Slopes {
     cpu: Cpu,
-    /// For each value of a row: which slope is its.
+    /// For each value of a row: the index of its slope.
     places: Vec<usize>,
     /// The slope of each value of a row.
     slopes: Buffer,

@@ -1,5 +1,5 @@
-//! Layers that resample images: each pixel of the output is a weighted sum of pixels of the input, with weights that are
-//! those of its row times those of its column. What they share: the weights of interpolations, the shape, the passes.
+//! Layers that resample images: each output pixel is a weighted sum of input pixels, with weights that are the product of a
+//! row weight and a column weight. Shared code: interpolation weights, shapes, passes.
 
 use lucida_kernels::{AxisMap, Cpu, ImageMap, Resample, resample};
 use serde::{Deserialize, Serialize};
@@ -8,53 +8,54 @@ use super::spec::{Extent, one_image};
 use crate::nn::Shape;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// The longest side of an output: a network that asks for more is damaged.
+/// Maximum side of an output: a network with a larger one is considered damaged.
 pub(super) const LONGEST_SIDE: usize = 1 << 16;
 
-/// How values between pixels are found.
+/// The interpolation between pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
-    /// The value of one pixel.
+    /// Nearest neighbor.
     Nearest,
-    /// A line between two pixels of each axis.
+    /// Linear between two pixels along each axis.
     #[default]
     Bilinear,
-    /// A cubic through four pixels of each axis ([Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711)).
+    /// Cubic through four pixels along each axis ([Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711)).
     Bicubic,
 }
 
-/// Where a pixel of the output lies in the input. ONNX has these names.
+/// How output pixels map to input coordinates, with ONNX's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Coordinates {
-    /// The corners of both images meet, and pixels have their centers at halves: `(i + 0.5) / scale - 0.5`.
+    /// The corners of both images are aligned, with pixel centers at halves: `(i + 0.5) / scale - 0.5`.
     #[default]
     HalfPixel,
-    /// The same, and the first pixel where the output has one.
+    /// As [`HalfPixel`](Self::HalfPixel), but the first pixel if the output has only one.
     PytorchHalfPixel,
-    /// The same, and the centers of both images meet where the scale does not make the output's size.
+    /// As [`HalfPixel`](Self::HalfPixel), with the centers of both images aligned even if the scale does not match the
+    /// output size.
     HalfPixelSymmetric,
-    /// The centers of the pixels in the corners meet: `i (size - 1) / (output - 1)`.
+    /// The centers of the corner pixels are aligned: `i (size - 1) / (output - 1)`.
     AlignCorners,
     /// `i / scale`.
     Asymmetric,
-    /// TensorFlow's for the nearest pixel: `(i + 0.5) / scale`.
+    /// TensorFlow's for nearest neighbor: `(i + 0.5) / scale`.
     TfHalfPixelForNn,
 }
 
-/// Which pixel is the nearest.
+/// How coordinates are rounded for nearest neighbor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NearestMode {
-    /// The nearest, the first of two.
+    /// To the nearest pixel, ties down.
     #[default]
     RoundPreferFloor,
-    /// The nearest, the second of two.
+    /// To the nearest pixel, ties up.
     RoundPreferCeil,
-    /// The one before.
+    /// Down.
     Floor,
-    /// The one after.
+    /// Up.
     Ceil,
 }
 
@@ -64,18 +65,18 @@ pub(super) struct Kernel {
     pub(super) interpolation: Interpolation,
     pub(super) coordinates: Coordinates,
     pub(super) nearest: NearestMode,
-    /// Keys's `a`.
+    /// The coefficient `a` of Keys's kernel.
     pub(super) cubic_coefficient: f64,
-    /// Drop the weights of pixels outside, in place of repeating the border.
+    /// Drop the weights of pixels outside the image, instead of repeating the border.
     pub(super) exclude_outside: bool,
-    /// Widen the kernel where the image shrinks.
+    /// Widen the kernel when downsampling.
     pub(super) antialias: bool,
-    /// Round the position between two pixels to 1/1024 in a bicubic interpolation, as TensorFlow's table does.
+    /// Round the fractional position of bicubic interpolation to 1/1024, like TensorFlow's lookup table.
     pub(super) cubic_table: bool,
 }
 
 impl Kernel {
-    /// As Keras, on TensorFlow, resizes.
+    /// Keras's resizing on the TensorFlow backend.
     pub(super) fn keras(interpolation: Interpolation, antialias: bool) -> Self {
         let (coordinates, nearest) = match interpolation {
             Interpolation::Nearest => (Coordinates::TfHalfPixelForNn, NearestMode::Floor),
@@ -85,7 +86,7 @@ impl Kernel {
         Self { interpolation, coordinates, nearest, cubic_coefficient: -0.5, exclude_outside, antialias, cubic_table }
     }
 
-    /// The map of an axis of `input` pixels to `output`; `scale` is how many input pixels an output pixel is wide.
+    /// The map of an axis from `input` to `output` pixels; `scale` is the width of an output pixel in input pixels.
     pub(super) fn axis(&self, input: usize, output: usize, scale: f64) -> AxisMap {
         let row = |index: usize| {
             let position = self.position(index, input, output, scale);
@@ -114,7 +115,7 @@ impl Kernel {
     }
 
     fn position(&self, index: usize, input: usize, output: usize, scale: f64) -> f64 {
-        // One division of exact numbers, so that what lies halfway between two pixels is found there.
+        // A single division of exact numbers, so that positions halfway between two pixels are exact.
         let half = |index: usize| {
             if scale == input as f64 / output as f64 {
                 ((2 * index + 1) * input) as f64 / (2 * output) as f64
@@ -147,7 +148,7 @@ impl Kernel {
         (rounded.max(0.0) as usize).min(input - 1)
     }
 
-    /// The weights of the pixels from `first` on, those outside of the image added to the border or left out.
+    /// The weights of the pixels from `first` on; those outside the image are added to the border or dropped.
     fn gathered(&self, input: usize, first: i64, weights: &[f64]) -> Vec<(usize, f32)> {
         let last = input as i64 - 1;
         let mut sums: Vec<(usize, f64)> = Vec::with_capacity(weights.len());
@@ -179,7 +180,7 @@ impl Kernel {
         normalized((first.min(last)..=last).map(|pixel| (pixel, weight(pixel))).collect(), true)
     }
 
-    /// Keys's kernel at a distance of `x`.
+    /// Keys's kernel at distance `x`.
     fn cubic(&self, x: f64) -> f64 {
         let a = self.cubic_coefficient;
         match x {
@@ -202,23 +203,23 @@ pub(super) fn resized(inputs: &[Shape], [height, width]: [usize; 2]) -> Result<S
     if fits { Ok(Shape::image(height, width, channels)) } else { Err(format!("an output of {height}x{width} pixels")) }
 }
 
-/// The pixels that each row and each column of the output is a sum of.
+/// The input pixels that each row and each column of the output depends on.
 pub(super) fn extent_of(map: &ImageMap) -> Extent {
     let spans = |axis: &AxisMap| (0..axis.output_len()).map(|index| axis.span(index)).collect();
     Extent::UnevenWindows([spans(&map.rows), spans(&map.columns)])
 }
 
-/// Height and width of the only input, which the shape rule has accepted.
+/// Height and width of the single input, which the shape rule has accepted.
 pub(super) fn sides(inputs: &[Shape]) -> [usize; 2] {
     let [height, width, _] = inputs[0].as_image().expect("the shape rule accepts images only");
     [height, width]
 }
 
-/// Ready to compute.
+/// Resampling prepared to compute.
 pub(super) struct ResampleOp {
     cpu: Cpu,
     map: ImageMap,
-    /// The map of the gradients, if they are wanted.
+    /// The map of the gradients, if requested.
     back: Option<ImageMap>,
     channels: usize,
     fill: f32,
@@ -226,7 +227,7 @@ pub(super) struct ResampleOp {
 }
 
 impl ResampleOp {
-    /// Resamples by a map, with `fill` in pixels that are a sum of nothing.
+    /// Resamples by a map, with `fill` for pixels that are an empty sum.
     pub(super) fn new(config: &OpConfig, map: ImageMap, fill: f32) -> Self {
         let (cpu, channels) = (config.cpu, config.output.channels());
         let back = config.gradients.inputs.then(|| map.transposed());

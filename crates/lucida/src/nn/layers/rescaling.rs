@@ -1,4 +1,4 @@
-//! Rescaling: a fixed factor and a fixed offset, as Keras's models that take raw pixels begin with.
+//! Rescaling by a fixed scale and offset, the first layer of Keras models that take raw pixels.
 
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::affine;
@@ -17,8 +17,7 @@ use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// `output = scale * input + offset`, with one value for all channels or one per channel (the last axis).
 ///
-/// It has no weights: what training learns per channel is a
-/// [`BatchNormalization`](super::BatchNormalization).
+/// It has no weights: a learned scale and offset per channel is a [`BatchNormalization`](super::BatchNormalization).
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -33,19 +32,19 @@ use crate::nn::op::{Backward, Forward, Op, OpConfig};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rescaling {
-    /// The factor: one value, or one per channel.
+    /// The scale: one value, or one per channel.
     pub scale: Vec<f32>,
-    /// What is added to the product: one value, or one per channel.
+    /// The offset: one value, or one per channel.
     pub offset: Vec<f32>,
 }
 
 impl Rescaling {
-    /// The same factor and offset for all channels.
+    /// The same scale and offset for all channels.
     pub fn new(scale: f32, offset: f32) -> Self {
         Self { scale: vec![scale], offset: vec![offset] }
     }
 
-    /// A value per channel of a [`scale`](Self::scale) or an [`offset`](Self::offset).
+    /// Expands a [`scale`](Self::scale) or an [`offset`](Self::offset) to one value per channel.
     pub(crate) fn per_channel(values: &[f32], channels: usize) -> Vec<f32> {
         if values.len() == 1 { vec![values[0]; channels] } else { values.to_vec() }
     }
@@ -82,13 +81,13 @@ impl LayerSpec for Rescaling {
     }
 }
 
-/// Values per channel.
+/// A scale and offset per channel, prepared to compute.
 struct ScaleAndOffset {
     cpu: Cpu,
     scale: Vec<f32>,
     offset: Vec<f32>,
     zeros: Vec<f32>,
-    /// The gradient where it has to be added to another.
+    /// Temporary gradient, where it is added to another.
     scratch: Vec<f32>,
 }
 
@@ -142,10 +141,10 @@ impl BuiltInLayer for Rescaling {
     }
 }
 
-/// `(x - mean) / max(sqrt(variance), epsilon)`: with the statistics in the configuration a rescaling, with those of
-/// `adapt()` in the weights a batch normalization that no training changes.
+/// `(x - mean) / max(sqrt(variance), epsilon)`: a rescaling if the statistics are in the configuration, or a frozen batch
+/// normalization if they are weights from `adapt()`.
 fn normalization(config: &mut KerasConfig) -> Result<Layer, String> {
-    /// That of Keras's backend: so small that it matters to a variance of zero alone.
+    /// Epsilon of the Keras backend, which only matters for a variance of zero.
     const EPSILON: f32 = 1e-14;
     let none = config.options().get("axis") == Some(&Value::Null);
     let whole = config.get("axis").is_some_and(|axis| axis.as_array().is_some_and(Vec::is_empty));

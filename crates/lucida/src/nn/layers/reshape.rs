@@ -1,4 +1,4 @@
-//! Reshape: the same values under another shape. They stay where they are.
+//! Changes the shape, without moving values.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,10 +11,10 @@ use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Op, OpConfig};
 
-/// Axes of an output: more are a damaged file.
+/// Maximum rank of an output: a file with more axes is considered damaged.
 const MAX_RANK: usize = 16;
 
-/// The values of the input, in their order, under another shape.
+/// The values of the input, in order, with another shape.
 ///
 /// ```
 /// use lucida::nn::layers::Reshape;
@@ -26,12 +26,12 @@ const MAX_RANK: usize = 16;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reshape {
-    /// The sizes without the batch; one of them may be -1, for whatever is left.
+    /// The sizes without the batch axis; one of them may be -1, and is inferred.
     pub target_shape: Vec<i64>,
 }
 
 impl Reshape {
-    /// To these sizes, without the batch.
+    /// Reshapes to these sizes, without the batch axis.
     pub fn new(target_shape: impl Into<Vec<i64>>) -> Self {
         Self { target_shape: target_shape.into() }
     }
@@ -63,7 +63,7 @@ impl LayerSpec for Reshape {
 
     fn extent(&self, inputs: &[Shape]) -> Extent {
         let output = self.target(inputs[0].len());
-        // A flattened image is still one.
+        // Flattening preserves positions.
         let flat = output.as_ref().is_some_and(|output| output.as_flat().is_some());
         if flat || output.as_ref() == Some(&inputs[0]) { Extent::Same } else { Extent::Whole }
     }
@@ -84,17 +84,17 @@ impl LayerSpec for Reshape {
 impl BuiltInLayer for Reshape {
     const KERAS_CLASSES: &'static [&'static str] = &["Reshape"];
 
-    /// Operations that add an axis or leave some out.
+    /// Operations that add or remove axes of size 1.
     const KERAS_ALIASES: &'static [&'static str] = &["Squeeze", "ExpandDims"];
 
-    /// The layer, or the operation `keras.ops.reshape`, whose sizes begin with the batch.
+    /// The layer, or the operation `keras.ops.reshape`, whose sizes include the batch.
     fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
         if class != "Reshape" {
             return with_axes(class, config);
         }
         let operation = config.get("newshape").is_some();
         let value = config.required(if operation { "newshape" } else { "target_shape" })?;
-        // An open size is written as null by some versions.
+        // Some versions write an open size as null.
         let size = |value: &Value| if value.is_null() { Some(-1) } else { value.as_i64() };
         let sizes: Option<Vec<i64>> = value.as_array().and_then(|sizes| sizes.iter().map(size).collect());
         match sizes.as_deref() {
@@ -112,7 +112,7 @@ impl BuiltInLayer for Reshape {
         let target = self.target(layer.shapes[0].len());
         let target = target.as_ref().map_or(&[][..], Shape::sizes);
         let input = channels_last(layer);
-        // Zero keeps the batch.
+        // Zero keeps the batch size.
         let sizes: Vec<i64> = std::iter::once(0).chain(target.iter().map(|&size| size as i64)).collect();
         let sizes = layer.constant("shape", &[sizes.len()], OnnxValues::Ints(sizes));
         if target.len() == 3 {
@@ -124,7 +124,7 @@ impl BuiltInLayer for Reshape {
     }
 }
 
-/// `Squeeze` and `ExpandDims`, whose axes count the batch.
+/// Reads `Squeeze` and `ExpandDims`, whose axes include the batch.
 fn with_axes(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
     let value = config.required("axis")?;
     let axes: Option<Vec<i64>> = match value.as_i64() {
@@ -150,7 +150,7 @@ fn with_axes(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
     if sizes.is_empty() { Err(bad()) } else { Ok(Reshape::new(sizes).into()) }
 }
 
-/// The input with its axes as the network has them: ONNX's images have their channels first.
+/// The input with channels last, as in the network: ONNX's images have channels first.
 pub(super) fn channels_last(layer: &mut OnnxLayer) -> String {
     let input = layer.input();
     match layer.shapes[0].as_image() {

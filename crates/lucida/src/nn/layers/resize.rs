@@ -1,4 +1,4 @@
-//! Resizing in the words of PyTorch's `interpolate` and ONNX's `Resize`.
+//! Resizing with the options of PyTorch's `interpolate` and ONNX's `Resize`.
 
 use lucida_kernels::{AxisMap, ImageMap};
 use serde::{Deserialize, Serialize};
@@ -13,18 +13,18 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Op, OpConfig};
 
-/// How large the output is.
+/// The size of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizeTo {
     /// Height and width in pixels.
     Size([usize; 2]),
-    /// As many times the input's height and width, rounded down. Pixels lie as the factor has them, not as the rounded
-    /// sizes do.
+    /// Factors of the input's height and width, rounded down. Coordinates use the factor, not the ratio of the rounded
+    /// sizes.
     Scale([f32; 2]),
 }
 
-/// Resizes `[height, width, channels]`. By default bilinear, where the corners of both images meet.
+/// Resizes `[height, width, channels]`; by default bilinear, with the corners of both images aligned.
 ///
 /// ```
 /// use lucida::nn::layers::{Coordinates, Resize};
@@ -38,24 +38,24 @@ pub enum ResizeTo {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Resize {
-    /// How large the output is.
+    /// The size of the output.
     pub to: ResizeTo,
-    /// How values between pixels are found.
+    /// The interpolation between pixels.
     pub interpolation: Interpolation,
-    /// Where a pixel of the output lies in the input.
+    /// How output pixels map to input coordinates.
     pub coordinates: Coordinates,
-    /// Which pixel is the nearest.
+    /// How coordinates are rounded for nearest neighbor.
     pub nearest: NearestMode,
-    /// The coefficient of a bicubic interpolation: -0.75 in PyTorch, -0.5 in Keras, Pillow, and in PyTorch with `antialias`.
+    /// The coefficient of bicubic interpolation: -0.75 in PyTorch; -0.5 in Keras, Pillow, and PyTorch with `antialias`.
     pub cubic_coefficient: f32,
-    /// Leave out the weights of pixels outside of the image, and divide by the sum of the rest.
+    /// Drop the weights of pixels outside the image, and normalize the others.
     pub exclude_outside: bool,
-    /// Take the mean of what a pixel of a smaller output covers.
+    /// Average the input pixels under each output pixel when downsampling.
     pub antialias: bool,
 }
 
 impl Resize {
-    /// Bilinear, to this height and width.
+    /// Bilinear resizing to this height and width.
     pub fn to_size(size: [usize; 2]) -> Self {
         Self {
             to: ResizeTo::Size(size),
@@ -68,7 +68,7 @@ impl Resize {
         }
     }
 
-    /// Bilinear, by these factors of height and width.
+    /// Bilinear resizing by these factors of height and width.
     pub fn by(scale: [f32; 2]) -> Self {
         Self { to: ResizeTo::Scale(scale), ..Self::to_size([1, 1]) }
     }
@@ -89,12 +89,12 @@ impl Resize {
     fn size(&self, sizes: [usize; 2]) -> [usize; 2] {
         match self.to {
             ResizeTo::Size(size) => size,
-            // A factor such as 1.1 is less in 32 bits than it says: the float nearest to the product is rounded down.
+            // A factor such as 1.1 is inexact in 32 bits: the product is rounded to the nearest float, and then down.
             ResizeTo::Scale(scale) => [0, 1].map(|axis| (sizes[axis] as f32 * scale[axis]) as usize),
         }
     }
 
-    /// The map of an image of this height and width.
+    /// The map for an image of this height and width.
     pub(crate) fn map(&self, sizes: [usize; 2]) -> ImageMap {
         let size = self.size(sizes);
         let axis = |axis: usize| -> AxisMap {
@@ -150,7 +150,7 @@ impl BuiltInLayer for Resize {
         "Resizing"
     }
 
-    /// What Keras's own layer computes too.
+    /// Supported if Keras's own layer computes the same.
     fn to_keras(&self) -> Result<Value, String> {
         let half = matches!(self.coordinates, Coordinates::HalfPixel | Coordinates::PytorchHalfPixel);
         let plain = match self.interpolation {
@@ -176,7 +176,7 @@ impl BuiltInLayer for Resize {
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         let sizes = sides(&[layer.shapes[0].clone()]);
         let size = self.size(sizes);
-        // ONNX Runtime refuses a bicubic resize to a smaller image next to a transposition.
+        // ONNX Runtime rejects bicubic downsampling next to a transposition.
         let shrinks = (0..2).any(|axis| size[axis] < sizes[axis]);
         let refused = shrinks && self.interpolation == Interpolation::Bicubic;
         let unknown = matches!(self.coordinates, Coordinates::TfHalfPixelForNn | Coordinates::HalfPixelSymmetric);
@@ -188,11 +188,11 @@ impl BuiltInLayer for Resize {
     }
 }
 
-/// Adds ONNX's `Resize` (version 13) to a size.
+/// Adds ONNX's `Resize` (version 13) to a fixed size.
 pub(super) fn resize_to_onnx(layer: &mut OnnxLayer, kernel: &Kernel, size: [usize; 2]) {
     let channels = layer.shapes[0].channels();
-    // The batch keeps its size only by a factor, which stands for what the sizes do: it is rounded to a float, and the
-    // product to a size. ONNX Runtime takes positions from the factor.
+    // Only a factor leaves the batch size open; it stands for the sizes, but is rounded to a float, and the product to a
+    // size. ONNX Runtime computes coordinates from the factor.
     let factor = |axis: usize| size[axis] as f32 / layer.shapes[0].sizes()[axis] as f32;
     let exact = (0..2).all(|axis| size[axis].is_multiple_of(layer.shapes[0].sizes()[axis]));
     let mut inputs = vec![layer.input(), String::new()];
@@ -200,7 +200,7 @@ pub(super) fn resize_to_onnx(layer: &mut OnnxLayer, kernel: &Kernel, size: [usiz
         let scales = OnnxValues::Floats(vec![1.0, 1.0, factor(0), factor(1)]);
         inputs.push(layer.constant("scales", &[4], scales));
     } else {
-        // The size of the batch is read from the input.
+        // The batch size is read from the input.
         let input = layer.input();
         let shape = layer.intermediate("shape", "Shape", vec![input], vec![]);
         let first = layer.constant("first", &[1], OnnxValues::Ints(vec![0]));
@@ -243,7 +243,7 @@ pub(super) fn resize_to_onnx(layer: &mut OnnxLayer, kernel: &Kernel, size: [usiz
     layer.result("Resize", inputs, attributes);
 }
 
-/// Adds a map that ONNX has no operator for: a matrix over the rows times the image times a matrix over the columns.
+/// Adds a map without an ONNX operator: a matrix over the rows times the image times a matrix over the columns.
 pub(super) fn map_to_onnx(layer: &mut OnnxLayer, map: &ImageMap) {
     let mut matrix = |label: &str, axis: &AxisMap, columns_first: bool| {
         let dims =

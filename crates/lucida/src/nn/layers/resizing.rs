@@ -15,21 +15,21 @@ use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Op, OpConfig};
 
-/// What becomes of an image whose sides are in another proportion.
+/// How an image with a different aspect ratio is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AspectRatio {
-    /// It is stretched.
+    /// Stretched.
     #[default]
     Stretch,
-    /// The largest part of the right proportion, in the center, is resized.
+    /// Center-cropped to the aspect ratio.
     Crop,
-    /// It is padded with zeros on both sides first.
+    /// Padded with zeros to the aspect ratio.
     Pad,
 }
 
-/// Resizes `[height, width, channels]` as Keras's layer `Resizing` does: the corners of both images meet, a bicubic
-/// interpolation has a coefficient of -0.5, and pixels outside do not count.
+/// Resizes `[height, width, channels]` like Keras's layer `Resizing`: the corners of both images are aligned, bicubic
+/// interpolation has a coefficient of -0.5, and pixels outside the image do not count.
 ///
 /// ```
 /// use lucida::nn::layers::Resizing;
@@ -45,27 +45,27 @@ pub struct Resizing {
     pub height: usize,
     /// Width of the output in pixels.
     pub width: usize,
-    /// How values between pixels are found.
+    /// The interpolation between pixels.
     #[serde(default)]
     pub interpolation: Interpolation,
-    /// Take the mean of what a pixel of a smaller output covers.
+    /// Average the input pixels under each output pixel when downsampling.
     #[serde(default)]
     pub antialias: bool,
-    /// What becomes of an image whose sides are in another proportion.
+    /// How an image with a different aspect ratio is fitted.
     #[serde(default)]
     pub aspect_ratio: AspectRatio,
 }
 
 impl Resizing {
-    /// Bilinear, stretched to this height and width.
+    /// Bilinear resizing, stretched to this height and width.
     pub fn new(height: usize, width: usize) -> Self {
         let (interpolation, aspect_ratio) = (Interpolation::Bilinear, AspectRatio::Stretch);
         Self { height, width, interpolation, antialias: false, aspect_ratio }
     }
 
-    /// For each axis of an image: the first pixel of the part that is resized, negative for padding, and its length.
+    /// For each axis of an image: the first pixel of the resized part, negative for padding, and its length.
     fn window(&self, [height, width]: [usize; 2]) -> [(i64, usize); 2] {
-        // In 32 bits, as Keras computes it.
+        // In 32 bits, as in Keras.
         let fitting = |other: usize, own: usize, others: usize| ((other * own) as f32 / others as f32) as usize;
         let lengths = [fitting(width, self.height, self.width), fitting(height, self.width, self.height)];
         [(height, lengths[0]), (width, lengths[1])].map(|(size, fitting)| match self.aspect_ratio {
@@ -121,7 +121,7 @@ impl LayerSpec for Resizing {
 impl BuiltInLayer for Resizing {
     /// The layer and the operation `keras.ops.image.resize`.
     const KERAS_CLASSES: &'static [&'static str] = &["Resizing"];
-    /// `RandomCrop` crops in training alone; its documentation has it resize otherwise.
+    /// `RandomCrop` only crops in training; its documentation says that it resizes in inference.
     const KERAS_ALIASES: &'static [&'static str] = &["Resize", "RandomCrop"];
 
     fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
@@ -175,7 +175,7 @@ impl BuiltInLayer for Resizing {
     }
 }
 
-/// Keras's interpolations in ONNX's words; its bicubic one, which rounds positions, is not among them.
+/// Keras's interpolations as ONNX options; excludes bicubic, which rounds positions.
 fn keras_to_onnx(interpolation: Interpolation) -> Option<Kernel> {
     let kernel = Kernel::keras(interpolation, false);
     let (coordinates, nearest) = (Coordinates::HalfPixel, NearestMode::RoundPreferCeil);
@@ -194,7 +194,7 @@ fn keras_interpolation(config: &mut KerasConfig, default: Interpolation) -> Resu
     }
 }
 
-/// The center of an image, cut to a size. An image that is smaller is resized first, as Keras has it.
+/// A center crop. A smaller image is resized first, as in Keras.
 ///
 /// ```
 /// use lucida::nn::layers::CenterCrop;
@@ -213,12 +213,12 @@ pub struct CenterCrop {
 }
 
 impl CenterCrop {
-    /// Cuts to this height and width.
+    /// Crops to this height and width.
     pub fn new(height: usize, width: usize) -> Self {
         Self { height, width }
     }
 
-    /// The first row and column, where the image is large enough.
+    /// The first row and column, if the image is large enough.
     fn start(&self, [height, width]: [usize; 2]) -> Option<[usize; 2]> {
         Some([height.checked_sub(self.height)? / 2, width.checked_sub(self.width)? / 2])
     }
@@ -277,7 +277,7 @@ impl BuiltInLayer for CenterCrop {
     }
 }
 
-/// Enlarges `[height, width, channels]` by whole factors.
+/// Upsamples `[height, width, channels]` by integer factors.
 ///
 /// ```
 /// use lucida::nn::layers::UpSampling2D;
@@ -291,23 +291,23 @@ impl BuiltInLayer for CenterCrop {
 pub struct UpSampling2D {
     /// Vertical and horizontal factor.
     pub size: [usize; 2],
-    /// How values between pixels are found.
+    /// The interpolation between pixels.
     pub interpolation: Interpolation,
 }
 
 impl UpSampling2D {
-    /// Repeats each pixel.
+    /// Upsamples by repeating each pixel.
     pub fn new(size: [usize; 2]) -> Self {
         Self { size, interpolation: Interpolation::Nearest }
     }
 
-    /// With this interpolation.
+    /// Sets the interpolation.
     #[must_use]
     pub fn interpolation(self, interpolation: Interpolation) -> Self {
         Self { interpolation, ..self }
     }
 
-    /// The map of an image of this height and width.
+    /// The map for an image of this height and width.
     pub(crate) fn map(&self, sizes: [usize; 2]) -> ImageMap {
         self.resizing(sizes).map(sizes)
     }

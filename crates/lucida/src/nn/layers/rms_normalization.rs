@@ -1,4 +1,4 @@
-//! RMS normalization (Zhang and Sennrich, 2019): as layer normalization, without the mean.
+//! RMS normalization (Zhang and Sennrich, 2019): layer normalization without subtracting the mean.
 //!
 //! ```text
 //! y = scale x / sqrt(mean(x^2) + epsilon)
@@ -17,7 +17,7 @@ use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
-/// RMS normalization of the channels (the last axis), with a factor for each; the shape stays.
+/// RMS normalization of the channels (the last axis), with a learned scale for each; the shape is unchanged.
 ///
 /// ```
 /// use lucida::nn::layers::RMSNormalization;

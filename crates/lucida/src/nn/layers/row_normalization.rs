@@ -1,4 +1,4 @@
-//! What layer, RMS and unit normalization share: the last axes of a sample are a row, which is normalized by its own
+//! Shared code of layer, RMS and unit normalization: the last axes of a sample are a row, which is normalized by its own
 //! moments.
 
 use lucida_kernels::ops::{
@@ -12,10 +12,10 @@ use crate::nn::backward_rule::BackwardRule;
 use crate::nn::keras_config::KerasConfig;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
-/// The number of axes that Keras's option `axis` names, which must be the last ones.
+/// Number of axes in Keras's option `axis`, which must be the last ones.
 ///
 /// # Errors
-/// They are others.
+/// A message if they are not.
 pub(super) fn trailing_axes(config: &mut KerasConfig) -> Result<usize, String> {
     let rank = config.input().sizes().len();
     let axes = config.axes("axis")?.unwrap_or_else(|| vec![rank.saturating_sub(1)]);
@@ -27,14 +27,14 @@ pub(super) fn trailing_axes(config: &mut KerasConfig) -> Result<usize, String> {
     Ok(axes.len())
 }
 
-/// A normalization of rows, ready to compute.
+/// A normalization of rows prepared to compute.
 pub(super) struct RowNormalization {
     cpu: Cpu,
     norm: RowNorm,
-    /// Whether the first weight is a factor for each value of a row, and the last a shift.
+    /// Whether the first weight is a scale per value of a row, and the last an offset.
     scale: bool,
     center: bool,
-    /// Relevance propagation: the variance counts as a constant.
+    /// Relevance propagation: the variance is treated as a constant.
     fixed: bool,
     factors: Buffer,
     shifts: Buffer,
@@ -46,8 +46,8 @@ pub(super) struct RowNormalization {
 }
 
 impl RowNormalization {
-    /// Without factor and shift, over the last `axes` axes. `centered`: by the mean and the variance, rather than by the
-    /// mean square.
+    /// A normalization over the last `axes` axes, without scale and offset. `centered` normalizes by mean and variance,
+    /// instead of the mean square.
     pub(super) fn new(config: &OpConfig, axes: usize, epsilon: f32, centered: bool) -> Self {
         let sizes = config.output.sizes();
         let len: usize = sizes[sizes.len() - axes..].iter().product();
@@ -71,12 +71,12 @@ impl RowNormalization {
         }
     }
 
-    /// With a factor, and a shift, for each value of a row: its weights.
+    /// Adds a scale, and an offset, per value of a row: the layer's weights.
     pub(super) fn with_weights(self, scale: bool, center: bool) -> Self {
         Self { scale, center, ..self }
     }
 
-    /// With the same factor for all values.
+    /// Uses the same scale for all values.
     pub(super) fn with_factor(mut self, factor: f32) -> Self {
         self.factors.fill(factor);
         self
@@ -108,7 +108,7 @@ impl Op for RowNormalization {
     /// dx = (g - mean(g) - h mean(g h)) / sqrt(v + epsilon)
     /// ```
     ///
-    /// and where nothing is centered, without `mean(g)`.
+    /// or, if not centered, without `mean(g)`.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         let Self { cpu, norm, fixed, factors, stats, .. } = self;
         let of_forward = RowNormBackward { input: pass.inputs.get(0), scale: factors, stats, fixed: *fixed };

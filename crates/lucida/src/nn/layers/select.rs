@@ -1,4 +1,4 @@
-//! A choice between two inputs by a third, value by value.
+//! Elementwise selection between two inputs by a third.
 
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Arithmetic, Broadcast, arithmetic, sum_broadcast};
@@ -14,7 +14,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
-/// The second input where the first is above a threshold, the third elsewhere. Axes of one position are repeated. The first
+/// The second input where the first is above a threshold, the third elsewhere. Axes of size 1 are broadcast. The first
 /// input has no gradient.
 ///
 /// ```
@@ -35,7 +35,7 @@ use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Select {
-    /// Above it the second input is chosen; not NaN.
+    /// The second input is selected above this; not NaN.
     pub threshold: f32,
 }
 
@@ -72,12 +72,12 @@ impl LayerSpec for Select {
     }
 }
 
-/// Ready to compute.
+/// A selection prepared to compute.
 struct Selection {
     cpu: Cpu,
     threshold: f32,
     maps: Vec<Broadcast>,
-    /// The first input, repeated.
+    /// The first input after broadcasting.
     gates: Vec<f32>,
     scratch: Vec<f32>,
 }
@@ -98,7 +98,7 @@ impl Op for Selection {
         BackwardNeeds { inputs: true, output: false }
     }
 
-    /// `dy` goes to the input that was chosen; one that is repeated gets the sum over its places.
+    /// `dy` goes to the selected input; a broadcast input gets the sum over its uses.
     fn backward_input(&mut self, pass: &Backward, index: usize, grad_input: &mut [f32], accumulate: bool) {
         let len = pass.grad_output.len();
         let Self { cpu, threshold, maps, gates, scratch } = self;
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn gradients() {
-        // No value of the test comes closer to the threshold than its step.
+        // No test value is within a finite-difference step of the threshold.
         let select = Select { threshold: -0.05 };
         check_layer(select, &[[3, 2, 2].into(), [3, 2, 2].into(), [3, 2, 2].into()]);
         check_layer(select, &[[3, 2, 2].into(), [1, 1, 2].into(), [1].into()]);

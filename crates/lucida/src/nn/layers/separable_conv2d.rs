@@ -1,14 +1,14 @@
 //! Separable convolution.
 //!
-//! A depthwise convolution `D`, then a 1x1 convolution `P` over the channels that it makes, with nothing in between:
+//! A depthwise convolution `D`, followed by a 1x1 convolution `P` over the resulting channels, with nothing in between:
 //!
 //! ```text
 //! M[y, x, m c + j] = sum over i, k of X[s y + i - p, s x + k - p, c] D[i, k, c, j]
 //! Y[y, x, f]       = b[f] + sum over q of M[y, x, q] P[q, f]
 //! ```
 //!
-//! The gradient goes back through the second and then through the first: `dP` is the product of `M`, kept from the forward
-//! pass, with `dY`; `dM` that of `dY` with `P`; and `dD` and `dX` are those of a depthwise convolution whose output has the
+//! The gradient is propagated through the second and then through the first: `dP` is the product of `M`, kept from the
+//! forward pass, with `dY`; `dM` that of `dY` with `P`; `dD` and `dX` are those of a depthwise convolution with the output
 //! gradient `dM`.
 
 use lucida_kernels::ops::sum_rows_workspace;
@@ -28,7 +28,7 @@ use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, OpStats};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
-/// A depthwise convolution and a 1x1 convolution in one, `[height, width, channels]` to `[height, width, filters]`.
+/// A depthwise convolution followed by a 1x1 convolution, `[height, width, channels]` to `[height, width, filters]`.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -49,25 +49,25 @@ pub struct SeparableConv2D {
     /// Vertical and horizontal stride.
     #[serde(default = "ones")]
     pub strides: [usize; 2],
-    /// What happens at the border.
+    /// The padding.
     #[serde(default)]
     pub padding: Padding,
-    /// Channels between the two convolutions for each of the input's.
+    /// Number of depthwise filters per input channel.
     #[serde(default = "one")]
     pub depth_multiplier: usize,
-    /// Rows and columns from one tap of the depthwise kernel to the next.
+    /// Vertical and horizontal dilation of the depthwise kernel.
     #[serde(default = "ones", skip_serializing_if = "are_ones")]
     pub dilation_rate: [usize; 2],
-    /// What follows the sum.
+    /// The activation.
     #[serde(default)]
     pub activation: ActivationKind,
-    /// Whether there is a bias.
+    /// Whether to add a bias.
     #[serde(default = "yes")]
     pub use_bias: bool,
-    /// How the depthwise kernel starts.
+    /// The initializer of the depthwise kernel.
     #[serde(default = "glorot")]
     pub depthwise_initializer: Initializer,
-    /// How the kernel of the 1x1 convolution starts.
+    /// The initializer of the 1x1 kernel.
     #[serde(default = "glorot")]
     pub pointwise_initializer: Initializer,
 }
@@ -89,37 +89,37 @@ impl SeparableConv2D {
         }
     }
 
-    /// With these strides.
+    /// Sets the strides.
     pub fn strides(self, strides: [usize; 2]) -> Self {
         Self { strides, ..self }
     }
 
-    /// With this padding.
+    /// Sets the padding.
     pub fn padding(self, padding: Padding) -> Self {
         Self { padding, ..self }
     }
 
-    /// With this number of channels between the two convolutions for each of the input's.
+    /// Sets the number of depthwise filters per input channel.
     pub fn depth_multiplier(self, depth_multiplier: usize) -> Self {
         Self { depth_multiplier, ..self }
     }
 
-    /// With this dilation: rows and columns from one tap to the next.
+    /// Sets the dilation: the distance between taps in rows and columns.
     pub fn dilation_rate(self, dilation_rate: [usize; 2]) -> Self {
         Self { dilation_rate, ..self }
     }
 
-    /// With this activation.
+    /// Sets the activation.
     pub fn activation(self, activation: ActivationKind) -> Self {
         Self { activation, ..self }
     }
 
-    /// Without a bias.
+    /// Removes the bias.
     pub fn without_bias(self) -> Self {
         Self { use_bias: false, ..self }
     }
 
-    /// The first convolution.
+    /// The depthwise convolution.
     fn depthwise(&self) -> DepthwiseConv2D {
         DepthwiseConv2D {
             use_bias: false,
@@ -132,13 +132,13 @@ impl SeparableConv2D {
         }
     }
 
-    /// The second convolution.
+    /// The 1x1 convolution.
     fn pointwise(&self) -> Conv2D {
         let pointwise = Conv2D::new(self.filters, [1, 1]).activation(self.activation);
         Conv2D { use_bias: self.use_bias, kernel_initializer: self.pointwise_initializer, ..pointwise }
     }
 
-    /// The sizes of both.
+    /// The shapes of both convolutions.
     fn shapes(&self, input: [usize; 3]) -> Result<[Conv2dShape; 2], String> {
         let first = self.depthwise().grouped(input[2])?.shape(input)?;
         let second = self.pointwise().shape([first.output[0], first.output[1], first.filters])?;
@@ -189,7 +189,7 @@ impl FusingSpec for SeparableConv2D {
     }
 }
 
-/// A separable convolution, ready to compute.
+/// A separable convolution prepared to compute.
 struct Separable {
     depthwise: lucida_kernels::Conv2d,
     pointwise: lucida_kernels::Conv2d,
@@ -199,7 +199,7 @@ struct Separable {
     /// The values between the two convolutions, and their gradient.
     between: Buffer,
     grad_between: Buffer,
-    /// Whether the pass to the weights has computed that gradient for the pass to the input.
+    /// Whether the gradient of the weights has already computed that gradient for the gradient of the input.
     has_gradient: bool,
     workspace: Buffer,
 }
@@ -227,12 +227,12 @@ impl Separable {
         }
     }
 
-    /// Values between the convolutions in a batch.
+    /// Number of values between the convolutions in a batch.
     fn between_len(&self, batch: usize) -> usize {
         batch * self.depthwise.shape().output_len()
     }
 
-    /// Computes the gradient of the values between the convolutions, unless that is done.
+    /// Computes the gradient of the values between the convolutions, unless it has already been computed.
     fn back_to_between(&mut self, pass: &Backward) {
         if !self.has_gradient {
             let len = self.between_len(pass.batch);
@@ -287,7 +287,7 @@ impl Op for Separable {
         self.pointwise.set_timed(timed);
     }
 
-    /// The algorithms are those of the 1x1 convolution, which takes most of the time.
+    /// The algorithms are those of the 1x1 convolution, which dominates the time.
     fn stats(&self) -> OpStats {
         let [forward, backward_input, backward_weights] = self.pointwise.algorithms();
         let operations = self.depthwise.operations() + self.pointwise.operations();
@@ -343,7 +343,7 @@ impl BuiltInLayer for SeparableConv2D {
         self.padding.explicit().map(border)
     }
 
-    /// ONNX has no such operator: two convolutions.
+    /// ONNX has no such operator: exported as two convolutions.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         let image = layer.shapes[0];
         let grouped = self.depthwise().grouped(image.channels()).expect("the shape rule has accepted this input");

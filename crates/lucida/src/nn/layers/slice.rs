@@ -1,4 +1,4 @@
-//! Slice: part of the input, as `x[:, 1:-1, ::2, 0]` in Python.
+//! Slices of the input, like `x[:, 1:-1, ::2, 0]` in Python.
 
 use std::ops::Range;
 
@@ -16,21 +16,21 @@ use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Op, OpConfig};
 
-/// What is taken along an axis. Positions below zero count from the end.
+/// The slice of an axis. Negative positions count from the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AxisSlice {
-    /// Every `step`-th position from `start` up to but without `stop`, from one end to the other by default. A step below
-    /// zero goes backward.
+    /// Every `step`-th position from `start` to `stop` (exclusive), by default over the whole axis. A negative step
+    /// reverses the order.
     Range {
         /// The first position.
         start: Option<i64>,
         /// The position after the last.
         stop: Option<i64>,
-        /// The positions from one to the next; not zero.
+        /// The distance between positions; not zero.
         step: i64,
     },
-    /// One position; the axis is gone.
+    /// A single position; removes the axis.
     At(i64),
 }
 
@@ -40,7 +40,7 @@ impl AxisSlice {
         Self::Range { start: None, stop: None, step: 1 }
     }
 
-    /// The first position of an axis of `size`, how many are taken, and the step.
+    /// For an axis of `size`: the first position, the number of positions, and the step.
     fn resolve(self, size: usize) -> Option<(usize, usize, i64)> {
         let len = i64::try_from(size).ok()?;
         let from_end = |at: i64| if at < 0 { at.saturating_add(len) } else { at };
@@ -59,7 +59,7 @@ impl AxisSlice {
     }
 }
 
-/// Part of each axis of the input.
+/// A slice of each axis of the input.
 ///
 /// ```
 /// use lucida::nn::layers::{AxisSlice, Slice};
@@ -75,24 +75,24 @@ impl AxisSlice {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
-    /// For each axis after the batch; those that are not listed are taken whole.
+    /// The slice of each axis after the batch; axes that are not listed are taken whole.
     pub axes: Vec<AxisSlice>,
 }
 
 impl Slice {
-    /// These parts of the axes after the batch.
+    /// Slices the axes after the batch.
     pub fn new(axes: impl Into<Vec<AxisSlice>>) -> Self {
         Self { axes: axes.into() }
     }
 
-    /// A part of one axis, the first after the batch being 0.
+    /// Slices one axis, the first after the batch being 0.
     pub fn of_axis(axis: usize, part: AxisSlice) -> Self {
         let mut axes = vec![AxisSlice::all(); axis];
         axes.push(part);
         Self { axes }
     }
 
-    /// For each axis of the input: first position, number of positions, step, and whether it stays.
+    /// For each axis of the input: first position, number of positions, step, and whether the axis is kept.
     fn resolve(&self, sizes: &[usize]) -> Option<Vec<(usize, usize, i64, bool)>> {
         let rest = sizes.len().checked_sub(self.axes.len())?;
         let parts = self.axes.iter().copied().chain(std::iter::repeat_n(AxisSlice::all(), rest));
@@ -198,7 +198,7 @@ impl BuiltInLayer for Slice {
         let input = channels_last(layer);
         let mut ints = |label: &str, values: Vec<i64>| layer.constant(label, &[values.len()], OnnxValues::Ints(values));
         let starts = ints("starts", parts.iter().map(|part| part.0 as i64).collect());
-        // Before the first position is what is far below zero.
+        // A stop before the first position must be far below zero.
         let end = |&(start, count, step, _): &(usize, usize, i64, bool)| match start as i64 + count as i64 * step {
             end if end < 0 => i64::MIN / 2,
             end => end,

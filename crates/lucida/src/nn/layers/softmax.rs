@@ -13,7 +13,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
-/// `exp(x) / sum exp(x)`, or its logarithm, over some axes; the shape stays.
+/// `exp(x) / sum exp(x)`, or its logarithm, over some axes; the shape is unchanged.
 ///
 /// ```
 /// use lucida::nn::layers::Softmax;
@@ -28,9 +28,9 @@ use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Softmax {
-    /// The axes, in order, the first of a sample being 0: `[0, 1]` are height and width.
+    /// The axes, in order, the first axis of a sample being 0: `[0, 1]` are height and width.
     pub axes: Vec<usize>,
-    /// Whether it is the logarithm, `x - log sum exp(x)`.
+    /// Whether to return the logarithm, `x - log sum exp(x)`.
     #[serde(default)]
     pub log: bool,
 }
@@ -72,7 +72,7 @@ impl LayerSpec for Softmax {
 }
 
 impl Softmax {
-    /// Where the values that are normalized together are in a sample: one set after another.
+    /// The indices, in a sample, of the values that are normalized together, one set after another.
     fn places(&self, shape: &Shape) -> Vec<usize> {
         let sizes = shape.sizes();
         let stride = |axis: usize| sizes[axis + 1..].iter().product::<usize>();
@@ -122,7 +122,7 @@ impl Op for Normalized {
         BackwardNeeds { inputs: false, output: false }
     }
 
-    /// `dx = y (dy - sum(dy y))`, and of the logarithm `dx = dy - exp(y) sum(dy)`.
+    /// `dx = y (dy - sum(dy y))`; for the logarithm `dx = dy - exp(y) sum(dy)`.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         let Self { cpu, log, classes, places, probabilities, scratch } = self;
         let scratch = &mut scratch[..grad_input.len()];
@@ -138,7 +138,7 @@ impl Op for Normalized {
 }
 
 impl BuiltInLayer for Softmax {
-    /// Read along with the other activations that Keras has as layers.
+    /// Read with the other activations that are layers in Keras.
     const KERAS_CLASSES: &'static [&'static str] = &[];
 
     fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
@@ -157,11 +157,11 @@ impl BuiltInLayer for Softmax {
         Ok(json!({ "axis": self.axes.iter().map(|axis| axis + 1).collect::<Vec<_>>() }))
     }
 
-    /// The axes become the last one, and are put back.
+    /// The axes are moved to the end, and back.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         let shape = layer.shapes[0];
         let rank = shape.sizes().len();
-        // An image's axes in the graph: its channels come first.
+        // In the graph the channels of an image come first.
         let place = |axis: usize| if rank != 3 { axis + 1 } else { [2, 3, 1][axis] };
         let kept = (0..rank).filter(|axis| !self.axes.contains(axis));
         let order: Vec<i64> =

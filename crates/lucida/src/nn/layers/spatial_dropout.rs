@@ -1,4 +1,4 @@
-//! Spatial dropout (Tompson et al., 2015): whole channels are dropped, since neighboring pixels say the same.
+//! Spatial dropout (Tompson et al., 2015): drops whole channels, since neighboring pixels are correlated.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,7 +10,8 @@ use crate::files::decimal;
 use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 
-/// Sets whole channels to zero at random in training, and scales the others up by `1 / (1 - rate)`; does nothing otherwise.
+/// In training, sets whole channels to zero at random, and scales the others by `1 / (1 - rate)`; the identity in
+/// inference.
 ///
 /// ```
 /// use lucida::nn::layers::SpatialDropout2D;
@@ -25,7 +26,7 @@ use crate::nn::onnx_graph::OnnxLayer;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SpatialDropout2D {
-    /// The probability that a channel is dropped, from 0 up to but not including 1.
+    /// The probability that a channel is dropped, in [0, 1).
     pub rate: f32,
 }
 
@@ -54,7 +55,7 @@ impl BuiltInLayer for SpatialDropout2D {
         Ok(json!({ "rate": decimal(self.rate), "seed": null, "data_format": "channels_last" }))
     }
 
-    /// Outside of training it is its input.
+    /// The identity in inference.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         layer.output = layer.input();
     }

@@ -1,4 +1,4 @@
-//! What every kind of layer has.
+//! The interface of all layers.
 
 use std::ops::Range;
 
@@ -7,12 +7,12 @@ use super::padding::Padding;
 use crate::nn::op::{ChannelAffine, Fused, Fusible, Op, OpConfig};
 use crate::nn::{Shape, WeightSpec};
 
-/// The description of a layer: its shape rule, its weights, and how it is prepared to compute.
+/// The specification of a layer: its shape inference, its weights, and how it is prepared to compute.
 pub trait LayerSpec {
     /// The shape of the output for inputs of these shapes.
     ///
     /// # Errors
-    /// What does not fit, with the shapes; the caller adds the layer's name.
+    /// A description of the mismatch, with the shapes; the caller adds the layer's name.
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String>;
 
     /// The weights for inputs of these shapes, which [`output_shape`](Self::output_shape) has accepted.
@@ -20,26 +20,26 @@ pub trait LayerSpec {
         Vec::new()
     }
 
-    /// The activation at the layer's end.
+    /// The activation at the end of the layer.
     fn activation(&self) -> ActivationKind {
         ActivationKind::Linear
     }
 
-    /// Whether the output is the input itself, perhaps under another shape: then nothing is computed.
+    /// Whether the output is the input itself, possibly with another shape: then nothing is computed.
     fn is_view(&self, _training: bool) -> bool {
         false
     }
 
-    /// The positions of the inputs, of these shapes, that a position of the output depends on.
+    /// The input positions that an output position depends on, for inputs of these shapes.
     fn extent(&self, inputs: &[Shape]) -> Extent;
 
-    /// Whether no value of the output is below zero, before the activation, where none of the inputs is.
+    /// Whether the output, before the activation, is never negative if no input is.
     fn keeps_sign(&self) -> bool {
         false
     }
 
-    /// Whether each value of the output is one of the input, or the mean or maximum of some: it has nothing of its own to
-    /// show, as a dropout or a pooling.
+    /// Whether each output value is an input value, or the mean or maximum of several, as for a dropout or a pooling: such
+    /// a layer has no features of its own to visualize.
     fn only_resamples(&self) -> bool {
         false
     }
@@ -47,26 +47,26 @@ pub trait LayerSpec {
     /// Prepares the layer, without its activation, to compute.
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op>;
 
-    /// The layer as one that can compute its neighbors too.
+    /// The layer as one that can fuse its neighbors.
     fn fusing(&self) -> Option<&dyn FusingSpec> {
         None
     }
 
-    /// The border of zeros `[[top, bottom], [left, right]]`, in pixels, if that is all that the layer adds.
+    /// The zero padding `[[top, bottom], [left, right]]` in pixels, if that is all the layer does.
     fn zero_padding(&self) -> Option<[[usize; 2]; 2]> {
         None
     }
 
-    /// The factor and the shift of each channel, if that is all that the layer does outside of training.
+    /// The scale and shift per channel, if that is all the layer does in inference.
     fn channel_affine(&self) -> Option<Box<dyn ChannelAffine>> {
         None
     }
 }
 
-/// The positions (rows and columns) of the inputs that a position of the output depends on.
+/// The input positions (rows and columns) that an output position depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extent {
-    /// Its own.
+    /// The same position.
     Same,
     /// A window.
     Windows {
@@ -74,34 +74,35 @@ pub enum Extent {
         size: [usize; 2],
         /// Vertical and horizontal stride.
         strides: [usize; 2],
-        /// Rows and columns from one position of the window to the next.
+        /// Vertical and horizontal dilation.
         dilation: [usize; 2],
-        /// At the border.
+        /// The padding.
         padding: Padding,
     },
-    /// Windows of different sizes, perhaps empty: the rows of each row of the output, the columns of each column.
+    /// Windows of different sizes, possibly empty: the input rows of each output row, the input columns of each output
+    /// column.
     UnevenWindows([Vec<Range<usize>>; 2]),
-    /// Its own, behind a border of `[[top, bottom], [left, right]]` positions.
+    /// The same position, after padding by `[[top, bottom], [left, right]]` positions.
     Padded([[usize; 2]; 2]),
-    /// All.
+    /// All positions.
     Whole,
-    /// Its own, of every input: in each the same value (a sum), or values side by side (a concatenation).
+    /// The same position of every input, for elementwise operations (a sum) or a concatenation of channels.
     Joined {
         /// Whether each value of the output depends on the same value of each input.
         elementwise: bool,
     },
 }
 
-/// A layer that can compute its neighbors too, while values are in registers.
+/// A layer that can fuse its neighbors, while values are in registers.
 pub trait FusingSpec {
-    /// Which ones.
+    /// The neighbors that it can fuse.
     fn fusible(&self) -> Fusible;
 
-    /// Prepares the layer, without its activation, to compute them as well.
+    /// Prepares the layer, without its activation, with fused neighbors.
     fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op>;
 }
 
-/// The only input of a layer that takes one.
+/// The single input of a layer with one input.
 pub(crate) fn one_input(inputs: &[Shape]) -> Result<&Shape, String> {
     match inputs {
         [input] => Ok(input),
@@ -109,7 +110,7 @@ pub(crate) fn one_input(inputs: &[Shape]) -> Result<&Shape, String> {
     }
 }
 
-/// The only input of a layer that takes one image.
+/// The single input of a layer for images.
 pub(crate) fn one_image(inputs: &[Shape]) -> Result<[usize; 3], String> {
     let input = one_input(inputs)?;
     match input.as_image() {

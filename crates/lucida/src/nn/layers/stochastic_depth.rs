@@ -1,4 +1,4 @@
-//! Stochastic depth (Huang et al., 2016): the branch of a residual block is dropped whole, for some samples.
+//! Stochastic depth (Huang et al., 2016): drops the branch of a residual block for some samples.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,8 +10,8 @@ use crate::files::decimal;
 use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 
-/// Sets whole samples to zero at random in training, and scales the others up by `1 / (1 - rate)`; does nothing otherwise.
-/// At the end of a residual branch, the block is then its shortcut alone.
+/// In training, sets whole samples to zero at random, and scales the others by `1 / (1 - rate)`; the identity in inference.
+/// At the end of a residual branch, this reduces the block to its shortcut.
 ///
 /// ```
 /// use lucida::nn::layers::StochasticDepth;
@@ -26,7 +26,7 @@ use crate::nn::onnx_graph::OnnxLayer;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StochasticDepth {
-    /// The probability that a sample is dropped, from 0 up to but not including 1.
+    /// The probability that a sample is dropped, in [0, 1).
     pub rate: f32,
 }
 
@@ -58,7 +58,7 @@ impl BuiltInLayer for StochasticDepth {
         Ok(json!({ "drop_path_rate": decimal(self.rate) }))
     }
 
-    /// Outside of training it is its input.
+    /// The identity in inference.
     fn to_onnx(&self, layer: &mut OnnxLayer) {
         layer.output = layer.input();
     }

@@ -1,17 +1,17 @@
-//! Layers whose output is values of the input in other places: each a view with strides, copied.
+//! Shared code of layers that move values: each copies a strided view of the input.
 
 use lucida_kernels::{Cpu, StridedView, gather, scatter};
 
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// Ready to compute.
+/// A strided copy prepared to compute.
 pub(super) struct StridedOp {
     cpu: Cpu,
     view: StridedView,
 }
 
 impl StridedOp {
-    /// Copies from the axes of a view of the input, the slowest first: (size, stride in values), from the value `offset` on.
+    /// Copies a view of the input with these axes, the slowest first: (size, stride in values), starting at value `offset`.
     pub(super) fn new(config: &OpConfig, offset: usize, axes: &[(usize, isize)]) -> Self {
         Self { cpu: config.cpu, view: StridedView::new(offset, axes) }
     }

@@ -1,10 +1,10 @@
-//! Differences of two inputs.
+//! The elementwise difference of two inputs.
 
 use serde::{Deserialize, Serialize};
 
 use super::merge::{Merge, merge_layer};
 
-/// The first input less the second, value by value. Axes of one position are repeated.
+/// The first input minus the second, elementwise. Axes of size 1 are broadcast.
 ///
 /// ```
 /// use lucida::nn::layers::{Subtract, Input};

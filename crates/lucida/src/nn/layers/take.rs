@@ -1,4 +1,4 @@
-//! Take: positions of an axis, in any order and any number of times.
+//! Selects positions of an axis, in any order and with repetition.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// Positions of one axis of the input, as `x[:, :, [0, 3, 3]]` in Python. Equal steps are a [`Slice`](super::Slice) too,
-/// which is faster.
+/// Selects positions of one axis of the input, like `x[:, :, [0, 3, 3]]` in Python. For equal steps, a
+/// [`Slice`](super::Slice) is faster.
 ///
 /// ```
 /// use lucida::nn::layers::Take;
@@ -34,7 +34,7 @@ pub struct Take {
 }
 
 impl Take {
-    /// These positions of an axis, the first after the batch being 0.
+    /// Selects these positions of an axis, the first after the batch being 0.
     pub fn new(axis: usize, indices: impl Into<Vec<usize>>) -> Self {
         Self { axis, indices: indices.into() }
     }
@@ -83,12 +83,12 @@ impl LayerSpec for Take {
     }
 }
 
-/// Ready to compute.
+/// The selection prepared to compute.
 struct Taking {
     indices: Vec<usize>,
-    /// Positions of the axis.
+    /// Number of positions of the axis.
     size: usize,
-    /// Values of a position.
+    /// Number of values per position.
     run: usize,
 }
 
@@ -103,7 +103,7 @@ impl Op for Taking {
         }
     }
 
-    /// A position gets the sum of the gradients of its places.
+    /// A position gets the sum of the gradients of all its uses.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         let Self { indices, size, run } = self;
         if !accumulate {
@@ -138,7 +138,7 @@ impl BuiltInLayer for Take {
     }
 
     fn to_onnx(&self, layer: &mut OnnxLayer) {
-        // The channels of an image come first there.
+        // In ONNX the channels of an image come first.
         let image = layer.shapes[0].as_image().is_some();
         let axis = if image { [2, 3, 1][self.axis] } else { self.axis as i64 + 1 };
         let indices = self.indices.iter().map(|&index| index as i64).collect();

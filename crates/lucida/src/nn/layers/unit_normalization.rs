@@ -1,4 +1,4 @@
-//! Unit normalization: each pixel's channels become a vector of length one.
+//! Unit normalization: normalizes the channels of each pixel to a vector of length one.
 //!
 //! ```text
 //! y = x / max(|x|, 1e-12)
@@ -16,7 +16,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 
-/// Divides the channels (the last axis) by their Euclidean norm; the shape stays.
+/// Divides the channels (the last axis) by their Euclidean norm; the shape is unchanged.
 ///
 /// ```
 /// use lucida::nn::layers::UnitNormalization;
@@ -33,7 +33,7 @@ use crate::nn::op::{Op, OpConfig};
 pub struct UnitNormalization {}
 
 impl UnitNormalization {
-    /// The layer.
+    /// Creates the layer.
     #[must_use]
     pub fn new() -> Self {
         Self {}
@@ -57,7 +57,7 @@ impl LayerSpec for UnitNormalization {
         true
     }
 
-    /// `x / |x|` is an RMS normalization with the factor `1 / sqrt(channels)`.
+    /// `x / |x|` is an RMS normalization with the scale `1 / sqrt(channels)`.
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
         let channels = config.output.channels() as f32;
         Box::new(RowNormalization::new(config, 1, 1e-24 / channels, false).with_factor(channels.sqrt().recip()))

@@ -1,4 +1,4 @@
-//! Zero padding: a border of zeros around an image.
+//! Zero padding of images.
 
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Columns, transfer_columns};
@@ -77,7 +77,7 @@ impl LayerSpec for ZeroPadding2D {
     }
 }
 
-/// Row lengths in floats.
+/// Zero padding prepared to compute. Row lengths are in floats.
 struct ZeroBorder {
     cpu: Cpu,
     height: usize,
@@ -110,7 +110,7 @@ impl Op for ZeroBorder {
         }
     }
 
-    /// The gradient of the inner pixels; the border's goes nowhere.
+    /// The gradient of the inner pixels; that of the padding is dropped.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         for image in 0..pass.batch {
             let inner = &pass.grad_output[self.inner_rows(image)];
@@ -144,7 +144,7 @@ impl BuiltInLayer for ZeroPadding2D {
     }
 }
 
-/// Keras's `n`, `[rows, columns]` or `[[top, bottom], [left, right]]`.
+/// Reads Keras's `n`, `[rows, columns]` or `[[top, bottom], [left, right]]`.
 pub(super) fn border(value: &Value) -> Option<[[usize; 2]; 2]> {
     if let Some([rows, columns]) = sizes::<2>(value) {
         return Some([[rows; 2], [columns; 2]]);

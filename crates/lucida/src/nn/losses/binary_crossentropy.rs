@@ -5,8 +5,8 @@ use lucida_kernels::ops::sigmoid;
 use super::loss::Loss;
 use crate::nn::layers::ActivationKind;
 
-/// `-t log sigmoid(z) - (1 - t) log(1 - sigmoid(z))`, the mean over the units: two classes with one output, or several
-/// labels of which any number can hold, as Keras's `BinaryCrossentropy` with `from_logits`.
+/// `-t log sigmoid(z) - (1 - t) log(1 - sigmoid(z))`, averaged over the units: two classes with one output, or multi-label
+/// classification, as Keras's `BinaryCrossentropy` with `from_logits`.
 ///
 /// Label smoothing by `s` trains on `(1 - s) t + s / 2`.
 ///
@@ -25,7 +25,7 @@ use crate::nn::layers::ActivationKind;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct BinaryCrossentropy {
-    /// The fraction of each target that is moved to one half, from 0 up and below 1.
+    /// The fraction of each target that is moved to one half, in [0, 1).
     pub label_smoothing: f32,
 }
 

@@ -21,7 +21,7 @@ use crate::nn::layers::ActivationKind;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct CategoricalCrossentropy {
-    /// The fraction of each target that is distributed over all classes, from 0 up and below 1.
+    /// The fraction of each target that is distributed over all classes, in [0, 1).
     pub label_smoothing: f32,
 }
 

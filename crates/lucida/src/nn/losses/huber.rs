@@ -1,11 +1,12 @@
-//! Huber's loss.
+//! Huber loss.
 
 use super::loss::Loss;
 
-/// `e^2 / 2` for an error `e = y - t` up to `delta`, `delta (|e| - delta / 2)` beyond it, the mean over the units: squared
-/// near the target, absolute far from it (Huber, "Robust Estimation of a Location Parameter", 1964), as Keras's `Huber`.
+/// `e^2 / 2` for an error `e = y - t` with `|e| <= delta`, `delta (|e| - delta / 2)` otherwise, averaged over the units:
+/// quadratic near the target, linear far from it (Huber, "Robust Estimation of a Location Parameter", 1964), as Keras's
+/// `Huber`.
 ///
-/// Both parts have the same value and the same slope at `|e| = delta`.
+/// Both parts have the same value and slope at `|e| = delta`.
 ///
 /// # Shapes
 /// Values and targets: `[batch, units]`.

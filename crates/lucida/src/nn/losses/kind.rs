@@ -1,4 +1,4 @@
-//! Losses by their names.
+//! Losses by name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use super::mean_squared_error::MeanSquaredError;
 use super::sparse_categorical_crossentropy::SparseCategoricalCrossentropy;
 use crate::{Error, Result};
 
-/// One of the [losses](super), as a configuration names it; in text and in files by Keras's name.
+/// One of the [losses](super), for configurations; in text and in files by Keras's name.
 ///
 /// ```
 /// use lucida::nn::losses::LossKind;
@@ -36,7 +36,7 @@ pub enum LossKind {
     MeanSquaredError,
     /// [`MeanAbsoluteError`], `mae` for short.
     MeanAbsoluteError,
-    /// [`Huber`]; in text `huber`, or `huber:DELTA` for another delta than 1.
+    /// [`Huber`]; in text `huber`, or `huber:DELTA` for a delta other than 1.
     Huber {
         /// The error from which the loss grows linearly, above 0.
         delta: f32,
@@ -44,7 +44,7 @@ pub enum LossKind {
 }
 
 impl LossKind {
-    /// One of each, Huber's with a delta of 1.
+    /// One of each; Huber's has a delta of 1.
     pub const ALL: [Self; 6] = [
         Self::CategoricalCrossentropy,
         Self::SparseCategoricalCrossentropy,
@@ -66,12 +66,12 @@ impl LossKind {
         }
     }
 
-    /// Whether the loss has label smoothing.
+    /// Whether the loss supports label smoothing.
     pub fn smooths_labels(self) -> bool {
         matches!(self, Self::CategoricalCrossentropy | Self::BinaryCrossentropy)
     }
 
-    /// The loss; one that [smooths labels](Self::smooths_labels) with this fraction.
+    /// Creates the loss; one that [smooths labels](Self::smooths_labels) uses this fraction.
     pub fn build(self, label_smoothing: f32) -> Box<dyn Loss> {
         match self {
             Self::CategoricalCrossentropy => Box::new(CategoricalCrossentropy { label_smoothing }),
@@ -83,7 +83,7 @@ impl LossKind {
         }
     }
 
-    /// Checks the values of the loss.
+    /// Checks the parameters of the loss.
     ///
     /// # Errors
     /// [`Error::Argument`] when Huber's delta is not a positive number.

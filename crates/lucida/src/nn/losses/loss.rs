@@ -1,30 +1,30 @@
-//! What all losses have in common.
+//! The trait of all losses.
 
 use std::fmt;
 
 use crate::nn::layers::ActivationKind;
 
-/// A loss: the mean over a batch of a distance between the values of a network and its targets.
+/// A loss: the mean over a batch of a distance between the outputs of a network and its targets.
 ///
-/// A loss is one row's distance and its gradient; batches and sample weights are the same for all.
+/// An implementation provides the distance of one row and its gradient; batches and sample weights are handled here.
 pub trait Loss: fmt::Debug + Send + Sync {
-    /// Whether the loss is computed from the values before this activation of the last layer, a softmax or a sigmoid. The
-    /// cross-entropies are: they stay exact where a probability rounds to zero.
+    /// Whether the loss is computed from the values before this activation of the last layer, a softmax or a sigmoid.
+    /// Cross-entropies are: they stay exact where a probability rounds to zero.
     fn takes_logits_of(&self, _activation: ActivationKind) -> bool {
         false
     }
 
-    /// The length of a target row for `units` values.
+    /// The length of a row of targets for `units` values.
     fn target_units(&self, units: usize) -> usize {
         units
     }
 
-    /// The loss of one row of values `[units]` against its targets [`[target_units]`](Self::target_units). The gradient with
-    /// respect to the values, divided by `batch`, is written over `gradient` `[units]`, if there is one.
+    /// Computes the loss of one row of values `[units]` with its targets [`[target_units]`](Self::target_units). Writes the
+    /// gradient with respect to the values, divided by `batch`, to `gradient` `[units]`, if given.
     fn row(&self, values: &[f32], targets: &[f32], batch: usize, gradient: Option<&mut [f32]>) -> f64;
 
-    /// The mean loss over the rows of `values` `[batch, units]` against `targets` `[batch, target_units]`, and its gradient
-    /// with respect to `values` in `gradient` `[batch, units]`, if there is one.
+    /// Computes the mean loss over the rows of `values` `[batch, units]` with `targets` `[batch, target_units]`, and writes
+    /// its gradient with respect to `values` to `gradient` `[batch, units]`, if given.
     ///
     /// # Panics
     /// When a length does not fit.
@@ -32,8 +32,8 @@ pub trait Loss: fmt::Debug + Send + Sync {
         self.evaluate_weighted(units, values, targets, &[], gradient)
     }
 
-    /// As [`evaluate`](Self::evaluate), each row times a weight of its own, `weights` being `[batch]`, or empty for 1
-    /// everywhere. The mean is over the rows, not over the weights, as Keras's with `sample_weight`.
+    /// As [`evaluate`](Self::evaluate), with each row multiplied by its weight; `weights` is `[batch]`, or empty for 1
+    /// everywhere. The mean is over the rows, not over the weights, as with Keras's `sample_weight`.
     ///
     /// # Panics
     /// When a length does not fit.

@@ -2,9 +2,9 @@
 
 use super::loss::Loss;
 
-/// `|y - t|`, the mean over the units, as Keras's `MeanAbsoluteError`: a target that is far off pulls no harder than others.
+/// `|y - t|`, averaged over the units, as Keras's `MeanAbsoluteError`: outliers do not have larger gradients.
 ///
-/// Where `y` is `t` the gradient is 0, as Keras has it.
+/// Where `y` equals `t` the gradient is 0, as in Keras.
 ///
 /// # Shapes
 /// Values and targets: `[batch, units]`.
@@ -24,7 +24,7 @@ impl Loss for MeanAbsoluteError {
         let units = values.len() as f32;
         if let Some(gradient) = gradient {
             for ((g, &y), &t) in gradient.iter_mut().zip(values).zip(targets) {
-                // `signum` of 0 is 1; NaN stays NaN, so that a training that diverges is noticed.
+                // `signum` of 0 is 1; NaN stays NaN, so that diverging training is noticed.
                 let sign = if y == t { 0.0 } else { (y - t).signum() };
                 *g = sign / (units * batch as f32);
             }

@@ -2,7 +2,7 @@
 
 use super::loss::Loss;
 
-/// `(y - t)^2`, the mean over the units, as Keras's `MeanSquaredError`.
+/// `(y - t)^2`, averaged over the units, as Keras's `MeanSquaredError`.
 ///
 /// # Shapes
 /// Values and targets: `[batch, units]`.

@@ -1,4 +1,4 @@
-//! Losses: what training minimizes, one file each.
+//! Losses, one file each.
 //!
 //! | loss | targets | values |
 //! | --- | --- | --- |
@@ -7,7 +7,7 @@
 //! | [`BinaryCrossentropy`] | rows of 0 and 1 | logits of sigmoids |
 //! | [`MeanSquaredError`], [`MeanAbsoluteError`], [`Huber`] | rows of numbers | outputs |
 //!
-//! [`LossKind`] names one of them, as a configuration or a command line does.
+//! [`LossKind`] names one of them in a configuration or on the command line.
 
 mod binary_crossentropy;
 mod categorical_crossentropy;

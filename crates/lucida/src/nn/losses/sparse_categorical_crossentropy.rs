@@ -4,7 +4,7 @@ use super::loss::Loss;
 use crate::nn::layers::ActivationKind;
 
 /// `-log softmax(z)[t]` for the index `t` of the true class, as Keras's `SparseCategoricalCrossentropy` with `from_logits`:
-/// [`CategoricalCrossentropy`](super::CategoricalCrossentropy) without a row of zeros for each sample.
+/// [`CategoricalCrossentropy`](super::CategoricalCrossentropy) without one-hot rows.
 ///
 /// # Shapes
 /// Values: logits `[batch, units]`. Targets: class indices from 0 to `units - 1`, `[batch, 1]`.

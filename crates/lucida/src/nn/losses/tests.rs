@@ -1,4 +1,4 @@
-//! All losses: Keras's numbers, finite differences, weights.
+//! Tests of all losses: values of Keras, finite differences, sample weights.
 
 use super::*;
 use crate::nn::layers::ActivationKind;
@@ -74,7 +74,7 @@ fn weighted_losses_are_those_of_keras() {
     }
 }
 
-/// As above, for errors of exactly 0 and of exactly the delta: 1, 0, -0.5 and -0.5.
+/// As above, for errors of exactly 0 and of exactly delta: 1, 0, -0.5 and -0.5.
 #[test]
 fn kinks_are_those_of_keras() {
     let (values, targets) = ([1.0, 0.5, -0.5, 2.0], [0.0, 0.5, 0.0, 2.5]);
@@ -92,7 +92,7 @@ fn kinks_are_those_of_keras() {
 
 #[test]
 fn gradients_agree_with_finite_differences() {
-    // A power of two, so that adding it rounds little.
+    // A power of two, so that adding it causes little rounding.
     let step = 2.0_f32.powi(-10);
     // Targets that are not one-hot, and no error at a kink.
     let soft = [0.0, 1.0, 0.0, 0.2, 0.3, 0.5];
@@ -114,7 +114,7 @@ fn gradients_agree_with_finite_differences() {
     }
 }
 
-/// Training takes one for the other.
+/// Training may replace one by the other.
 #[test]
 fn class_indices_are_one_hot_rows_to_the_bit() {
     let (mut sparse, mut dense) = ([f32::NAN; 6], [f32::NAN; 6]);

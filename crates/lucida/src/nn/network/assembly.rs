@@ -1,11 +1,11 @@
-//! What importers ask of a network that is being put together.
+//! Queries by importers on a network that is being built.
 
 use super::{Network, NetworkBuilder, Node};
 use crate::Result;
 use crate::nn::Shape;
 
 impl Network {
-    /// The first call of a layer that may be shared: itself, if it is not.
+    /// The first call of a shared layer; the layer itself if it is not shared.
     pub(crate) fn first_call(&self, node: usize) -> usize {
         let Some(owner) = self.nodes[node].weights_of() else { return node };
         let is_call = |other: &Node| other.name == owner || other.weights_of() == Some(owner);
@@ -14,10 +14,10 @@ impl Network {
 }
 
 impl NetworkBuilder {
-    /// The layer of this index.
+    /// The layer with this index.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not exist.
     pub(crate) fn node(&self, index: usize) -> &Node {
         &self.nodes[index]
     }
@@ -27,7 +27,7 @@ impl NetworkBuilder {
         self.names.contains(name)
     }
 
-    /// The number of weights of the layers so far; the largest number when it is larger than that.
+    /// Number of weights of the layers so far, saturating.
     pub(crate) fn parameters(&self) -> u64 {
         self.nodes.iter().map(|node| self.parameters_of(node)).fold(0, u64::saturating_add)
     }
@@ -44,8 +44,7 @@ impl NetworkBuilder {
         sizes.fold(0, u64::saturating_add)
     }
 
-    /// Finishes the network with weights of zero, which are to be read from a file. Much memory that is not written to
-    /// costs nothing.
+    /// Builds the network with zero weights, to be read from a file. Memory that is never written to costs nothing.
     ///
     /// # Errors
     /// As [`NetworkBuilder::build`].

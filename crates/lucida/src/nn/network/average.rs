@@ -1,15 +1,15 @@
-//! A network with average pooling in place of max-pooling.
+//! Replaces max pooling with average pooling.
 
 use super::{Layer, Network};
 use crate::Result;
 use crate::nn::layers::{AveragePooling2D, MaxPooling2D};
 
 impl Network {
-    /// The same network with each max-pooling replaced by an average pooling of the same windows. Weights are moved, not
+    /// The same network with each max pooling replaced by an average pooling over the same windows. Weights are moved, not
     /// copied.
     ///
     /// # Errors
-    /// None in practice: the shapes stay.
+    /// None in practice: shapes do not change.
     pub fn with_average_pooling(self) -> Result<Self> {
         let mut builder = Self::builder(self.name.clone());
         for node in &self.nodes {

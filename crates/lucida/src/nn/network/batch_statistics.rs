@@ -1,17 +1,17 @@
-//! A network with batch normalizations in place of its instance normalizations.
+//! Replaces instance normalizations with batch normalizations.
 
 use super::{Layer, Network, Node};
 use crate::nn::layers::{BatchNormalization, GroupNormalization};
 use crate::{Error, Result};
 
 impl Network {
-    /// The same network with each instance normalization replaced by a batch normalization of the same name, factor, and
-    /// shift. A plan for training takes statistics over a whole batch and leaves them in the network, with which another
-    /// plan computes each part of an image as within the whole.
+    /// The same network with each instance normalization replaced by a batch normalization with the same name, scale, and
+    /// offset. A training plan computes statistics over a whole batch and stores them in the network, with which another
+    /// plan processes parts of an image as within the whole.
     ///
     /// # Errors
-    /// [`Error::Layer`] when a normalization is called several times, each with statistics of its own; or when there are batch
-    /// normalizations already, which would lose theirs.
+    /// [`Error::Layer`] when a normalization is called several times, each time with different statistics, or when the
+    /// network already has batch normalizations, whose statistics would be lost.
     pub(crate) fn with_batch_statistics(&self) -> Result<Self> {
         let other = self.nodes.iter().find(|node| matches!(node.layer, Layer::BatchNormalization(_)));
         if let Some(other) = other.filter(|_| self.normalizes_instances()) {
@@ -29,7 +29,7 @@ impl Network {
                         ));
                     }
                     let GroupNormalization { epsilon, center, scale, .. } = *norm;
-                    // What was measured before does not count.
+                    // Zero momentum: earlier statistics are discarded.
                     BatchNormalization { epsilon, center, scale, momentum: 0.0 }.into()
                 }
                 None => node.layer.clone(),

@@ -1,11 +1,11 @@
-//! The first part of a network.
+//! Truncates a network after a layer.
 
 use super::{Layer, Network};
 use crate::Result;
 
 impl Network {
-    /// The subnetwork up to a layer, whose output becomes the only one: a feature extractor. Weights are moved,
-    /// not copied.
+    /// The subnetwork up to a layer, whose output becomes the only output: a feature extractor. Weights are moved, not
+    /// copied.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -17,7 +17,7 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) when there is no such layer.
+    /// [`Error::Argument`](crate::Error::Argument) when the layer does not exist.
     pub fn cut(self, layer: &str) -> Result<Self> {
         let end = self.find(layer)?;
         let mut needed = vec![false; self.nodes.len()];

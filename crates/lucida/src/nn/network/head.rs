@@ -1,19 +1,19 @@
-//! A new head on a network that has learned something else, and the part of a network behind a layer.
+//! Replaces the head of a trained network, and extracts the part of a network after a layer.
 //!
-//! Transfer learning: the first layers are kept as they are and say what is in an image; a few new layers classify
-//! by that. As long as the first layers do not change, what they say about an image does not either, so that the
-//! rest can be [taken out](Network::tail) and trained on their remembered outputs.
+//! Transfer learning: the first layers are kept and compute features of an image; a few new layers classify these features.
+//! As long as the first layers do not change, neither do the features of an image, so that the rest can be
+//! [extracted](Network::tail) and trained on cached features.
 
 use super::{Layer, Network};
 use crate::nn::layers::{Activation, ActivationKind, Flatten, Input, Rescaling};
 use crate::{Error, Result};
 
-/// How far from 0 and 1 limits may be that keep probabilities: they are there against logarithms of zero.
+/// Tolerance around 0 and 1 for limits that clip probabilities, which are there to avoid logarithms of zero.
 const TINY: f32 = 1e-6;
 
 impl Network {
-    /// Appends layers, one after another, to the only output: the head of transfer learning. Their weights are zero until
-    /// [`initialize`](Self::initialize); returns the index of the first of them as well.
+    /// Appends layers, in sequence, to the single output: the head of transfer learning. Their weights are zero until
+    /// [`initialize`](Self::initialize). Also returns the index of the first of them.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -27,7 +27,7 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Layer`](crate::Error::Layer) names the first layer that does not fit.
+    /// [`Error::Layer`](crate::Error::Layer) names the first layer that does not accept its input.
     pub fn with_head(self, layers: impl IntoIterator<Item = Layer>) -> Result<(Self, usize)> {
         let end = self.find(self.output()?.name())?;
         let mut builder = Self::builder(self.name.clone());
@@ -39,16 +39,16 @@ impl Network {
             last = builder.add(layer, &[last])?;
         }
         let mut whole = builder.finish(&[last])?;
-        // The weights are in the order of the layers: those of the head come behind.
+        // Weights are in the order of the layers: those of the head come last.
         whole.weights.splice(..self.weights.len(), self.weights);
         Ok((whole, first))
     }
 
-    /// The network with this activation at its only output, in place of one that makes probabilities of logits, else behind
-    /// what is there.
+    /// The network with this activation at its single output: replaces an activation that turns logits into probabilities,
+    /// and is otherwise appended.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when it has several outputs.
+    /// [`Error::Unsupported`] when there are several outputs.
     pub(crate) fn with_output_activation(mut self, activation: ActivationKind) -> Result<Self> {
         let end = self.find(self.output()?.name())?;
         let shared = self.nodes.iter().any(|node| node.inputs.contains(&end));
@@ -66,11 +66,11 @@ impl Network {
         Ok(self.with_head([Activation::new(activation).into()])?.0)
     }
 
-    /// The network with its softmax or sigmoid as the last layer, where only layers follow it that change nothing of
-    /// probabilities: dropout, flattening, pooling over one pixel, limits at 0 and 1. Other networks stay as they are.
+    /// The network with its softmax or sigmoid moved to the last layer, if only layers follow it that leave probabilities
+    /// unchanged: dropout, flattening, pooling over one pixel, limits at 0 and 1. Other networks are returned unchanged.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when it has several outputs.
+    /// [`Error::Unsupported`] when there are several outputs.
     pub(crate) fn with_activation_last(mut self) -> Result<Self> {
         let end = self.find(self.output()?.name())?;
         let Some((found, passed)) = self.activation_behind(end) else { return Ok(self) };
@@ -80,7 +80,7 @@ impl Network {
             None => return Ok(self),
         }
         for node in passed {
-            // Of logits, these would change the values.
+            // These would change logits, so they become the identity.
             if let layer @ (Layer::Activation(_) | Layer::Rescaling(_)) = &mut self.nodes[node].layer {
                 *layer = Activation::new(ActivationKind::Linear).into();
             }
@@ -88,7 +88,7 @@ impl Network {
         self.with_output_activation(kind)
     }
 
-    /// The softmax or sigmoid before the output, and the layers after it, none of which changes probabilities.
+    /// The softmax or sigmoid before the output, and the layers after it, if none of these changes probabilities.
     fn activation_behind(&self, end: usize) -> Option<(usize, Vec<usize>)> {
         let (mut at, mut passed) = (end, Vec::new());
         loop {
@@ -131,19 +131,19 @@ impl Network {
         }
     }
 
-    /// The network with its only output flattened.
+    /// The network with its single output flattened.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when it has several outputs.
+    /// [`Error::Unsupported`] when there are several outputs.
     pub(crate) fn with_flat_output(self) -> Result<Self> {
         Ok(self.with_head([Flatten::new().into()])?.0)
     }
 
-    /// The network with another layer, of the same name, in place of its only output. The new layer's weights are zero, the
-    /// others are moved.
+    /// The network with its single output layer replaced by another layer of the same name. The weights of the new layer
+    /// are zero; the others are moved.
     ///
     /// # Errors
-    /// [`Error::Layer`](crate::Error::Layer) when it does not fit.
+    /// [`Error::Layer`](crate::Error::Layer) when the layer does not accept its input.
     pub fn with_output_layer(self, layer: Layer) -> Result<Self> {
         let end = self.find(self.output()?.name())?;
         let mut builder = Self::builder(self.name.clone());
@@ -163,7 +163,7 @@ impl Network {
         Ok(changed)
     }
 
-    /// Draws the weights of the layers from number `first` on, as each layer's initializers say.
+    /// Initializes the weights of the layers from index `first` on with each layer's initializers.
     pub fn initialize(&mut self, first: usize, seed: u64) {
         let mut index = 0;
         for node in first..self.nodes.len() {
@@ -176,11 +176,11 @@ impl Network {
         }
     }
 
-    /// The last layer before number `first` through which all goes that the layers from `first` on take: there the
-    /// network can be cut.
+    /// The last layer before index `first` that the layers from `first` on depend on exclusively: the network can be split
+    /// there.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the network has not exactly one input.
+    /// [`Error::Unsupported`] when the network does not have exactly one input.
     pub fn cut_point(&self, first: usize) -> Result<usize> {
         self.input_shape()?;
         let mut cut_point = first.min(self.nodes.len()).saturating_sub(1);
@@ -190,7 +190,7 @@ impl Network {
         Ok(cut_point)
     }
 
-    /// The lowest layer under `cut_point` whose output, or whose weights, are taken above it.
+    /// The lowest layer before `cut_point` whose output or weights are used after it.
     fn taken_across(&self, cut_point: usize) -> Option<usize> {
         let above = &self.nodes[cut_point + 1..];
         let outputs = above.iter().flat_map(|node| &node.inputs).copied().filter(|&input| input < cut_point);
@@ -201,7 +201,7 @@ impl Network {
         outputs.chain(shared).min()
     }
 
-    /// The layers behind number `cut_point`, as a network whose input is that layer's output. Weights are copied.
+    /// The layers after index `cut_point`, as a network whose input is that layer's output. Weights are copied.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -214,7 +214,7 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] when other layers' outputs are taken behind it too: see [`Network::cut_point`].
+    /// [`Error::Argument`] when it depends on outputs of other layers too: see [`Network::cut_point`].
     pub fn tail(&self, cut_point: usize) -> Result<Self> {
         if cut_point + 1 >= self.nodes.len() || self.taken_across(cut_point).is_some() {
             return Err(Error::argument(format!("network {} cannot be split behind layer {cut_point}", self.name)));
@@ -232,10 +232,10 @@ impl Network {
         Ok(tail)
     }
 
-    /// Takes over the weights of a part of this network, by their names.
+    /// Loads the weights of a part of this network, by name.
     ///
     /// # Errors
-    /// [`Error::Argument`] when this network has no weight of a name, or one of another shape.
+    /// [`Error::Argument`] when this network lacks a weight, or it has a different shape.
     pub fn load_weights_from(&mut self, part: Self) -> Result<()> {
         let mut part = part.weights.into_iter().peekable();
         for weight in &mut self.weights {
@@ -250,8 +250,8 @@ impl Network {
         }
     }
 
-    /// Freezes the layers below number `first`, and thaws the others. Batch normalizations below `kept` stay frozen,
-    /// statistics and all: a few photos would ruin what many have taught.
+    /// Freezes the layers below index `first`, and unfreezes the others. Batch normalizations below `kept` stay frozen,
+    /// including their statistics: a few images would ruin statistics learned from many.
     pub fn freeze_below(&mut self, first: usize, kept: usize) {
         for node in 0..self.nodes.len() {
             let normalizes = matches!(self.nodes[node].layer, Layer::BatchNormalization(_));
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(tail.input_shape().unwrap(), &Shape::from([7, 7, 288]));
         assert_eq!(output(&tail, &remembered), output(&whole, &input));
         let mut changed = tail.clone();
-        // A weight of a value that is not zero.
+        // A weight for an input that is not zero.
         let alive = remembered.iter().position(|&value| value > 1e-3).unwrap();
         changed.weights_mut()[0].values_mut()[alive] += 1.0;
         whole.load_weights_from(changed).unwrap();
@@ -312,7 +312,7 @@ mod tests {
     fn a_seam_is_where_a_single_line_leads_on() {
         let network = base();
         let at = |name: &str| network.find(name).unwrap();
-        // Within a block of four branches there is none: only before it.
+        // Inside a block of four branches there is no cut point: only before it.
         let inside = (0..network.nodes().len()).rfind(|&i| i < at("mixed1") && network.nodes()[i].name() != "mixed0");
         assert_eq!(network.cut_point(inside.unwrap()).unwrap(), at("mixed0"));
         assert_eq!(network.cut_point(at("mixed0") + 1).unwrap(), at("mixed0"));

@@ -1,4 +1,4 @@
-//! A network for images of another size.
+//! Changes the input size of a network.
 
 use std::collections::HashMap;
 
@@ -7,8 +7,8 @@ use crate::nn::Shape;
 use crate::{Error, Result};
 
 impl Network {
-    /// The same network for images of another height and width. Convolutions and poolings do not care; a dense layer
-    /// behind a flattened image does. Weights are moved, not copied.
+    /// The same network for images of another height and width. Convolutions and poolings do not depend on the size; a
+    /// dense layer after a flattened image does. Weights are moved, not copied.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -20,7 +20,7 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] when the network takes no images, or names the weight whose shape depends on their size;
+    /// [`Error::Argument`] when the network does not take images, or names the weight whose shape depends on their size;
     /// [`Error::Layer`] when they are too small for a layer.
     pub fn with_input_size(self, height: usize, width: usize) -> Result<Self> {
         let Some([old_height, old_width, channels]) = self.input_shape()?.as_image() else {
@@ -44,10 +44,10 @@ impl Network {
         Ok(resized)
     }
 
-    /// Takes over the weights of another network that has layers of the same names, and perhaps more.
+    /// Moves the weights of another network, which has at least the same layers by name, into this one.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first weight that is missing there or has another shape.
+    /// [`Error::Argument`] names the first weight that is missing there or has a different shape.
     pub(crate) fn replace_with(&mut self, other: Self) -> Result<()> {
         let name = other.name;
         let mut held: HashMap<String, Weight> =

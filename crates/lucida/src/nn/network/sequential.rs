@@ -1,10 +1,10 @@
-//! A network in which each layer takes the output of the one before.
+//! Networks in which each layer takes the output of the previous one.
 
 use super::Network;
 use crate::Result;
 use crate::nn::{Layer, Shape};
 
-/// Builds a network layer by layer, as Keras's `Sequential`.
+/// Builds a network layer by layer, like Keras's `Sequential`.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -27,23 +27,23 @@ pub struct Sequential {
 }
 
 impl Sequential {
-    /// A network of this name for inputs of this shape, without the batch: `[height, width, channels]`.
+    /// Starts a network for inputs of this shape, without the batch axis: `[height, width, channels]`.
     pub fn new(name: impl Into<String>, input: impl Into<Shape>) -> Self {
         Self { name: name.into(), input: input.into(), layers: Vec::new() }
     }
 
     /// Adds a layer.
-    // `Add` is for sums; Keras calls this `add`.
+    // Not the trait `Add`, which is for sums; Keras calls this `add`.
     #[allow(clippy::should_implement_trait)]
     pub fn add(mut self, layer: impl Into<Layer>) -> Self {
         self.layers.push(layer.into());
         self
     }
 
-    /// Builds the network, its weights drawn from `seed`.
+    /// Builds the network, with weights initialized from `seed`.
     ///
     /// # Errors
-    /// [`Error::Layer`](crate::Error::Layer) names the first layer that does not fit.
+    /// [`Error::Layer`](crate::Error::Layer) names the first layer that does not accept its input.
     pub fn build(self, seed: u64) -> Result<Network> {
         Network::sequential(self.name, self.input, self.layers, seed)
     }

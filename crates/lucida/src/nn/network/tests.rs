@@ -145,10 +145,10 @@ fn shared_layers_keep_their_weights_through_every_change() {
     let stored = network.architecture();
     let read = Network::from_architecture(&stored).unwrap();
     assert_eq!((read.weights().len(), read.architecture()), (4, stored));
-    // Behind the first call there is no place to cut: training what is behind would change what is before.
+    // There is no cut point after the first call: training the layers after it would change those before.
     assert_eq!(network.cut_point(second).unwrap(), 0);
     assert_eq!(network.cut_point(dense).unwrap(), flat);
-    // Of what remains of a network, the second call may be the only one.
+    // After a cut, the second call may be the only one left.
     let tail = network.tail(0).unwrap();
     assert_eq!(tail.weights().len(), 4);
     let cut = network.clone().cut("again").unwrap();

@@ -1,13 +1,13 @@
-//! What the gradient of an operation's output passes before the operation takes it.
+//! The backward pass of a fused activation, before that of the operation.
 
 use crate::nn::BackwardRule;
 
-/// What happens to the gradient of an operation's output before the operation takes it.
+/// How the gradient of an operation's output is changed before the operation uses it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum ActivationBackward {
-    /// It passes the fused ReLU by the rule.
+    /// The fused ReLU, by the rule.
     Rectifier(BackwardRule),
-    /// A sum with weights, without a fused ReLU, in relevance propagation.
+    /// A weighted sum without a fused ReLU, in relevance propagation.
     Sum { epsilon: f32 },
 }
 

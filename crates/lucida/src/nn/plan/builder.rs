@@ -1,4 +1,4 @@
-//! Making a plan.
+//! Building a plan.
 
 use lucida_kernels::Cpu;
 
@@ -10,7 +10,7 @@ use super::scheduler::Scheduler;
 use crate::nn::{BackwardRule, Network};
 use crate::{Error, Result};
 
-/// A value in a network: the output of a layer, or what it is before the layer's activation.
+/// A value in a network: the output of a layer, or its value before the layer's activation.
 ///
 /// ```
 /// use lucida::nn::TensorRef;
@@ -28,7 +28,7 @@ use crate::{Error, Result};
 pub struct TensorRef {
     /// The layer's name.
     pub layer: String,
-    /// Whether the value before the activation is meant: the logits of a layer that ends in a softmax.
+    /// Whether to take the value before the activation: the logits of a layer that ends in a softmax.
     pub before_activation: bool,
 }
 
@@ -38,7 +38,7 @@ impl TensorRef {
         Self { layer: layer.into(), before_activation: false }
     }
 
-    /// What a layer computes before its activation.
+    /// The value of a layer before its activation.
     pub fn before_activation(layer: impl Into<String>) -> Self {
         Self { layer: layer.into(), before_activation: true }
     }
@@ -93,54 +93,55 @@ impl<'a> PlanBuilder<'a> {
         }
     }
 
-    /// The network that the plan is for.
+    /// The network of the plan.
     pub fn network(&self) -> &'a Network {
         self.network
     }
 
-    /// What to run on; by default the best this machine has.
+    /// The processor to run on; by default the best this machine supports.
     pub fn cpu(self, cpu: Cpu) -> Self {
         Self { cpu: Some(cpu), ..self }
     }
 
-    /// The largest batch; by default one.
+    /// The maximum batch size; by default one.
     pub fn batch_size(self, batch: usize) -> Self {
         Self { batch, ..self }
     }
 
-    /// Behave as in training.
+    /// Run in training mode.
     pub fn training(self) -> Self {
         Self { training: true, ..self }
     }
 
-    /// Keep this value. Wanted values are numbered in the order of these calls; without any, the outputs of the network
-    /// are wanted.
+    /// Adds an output of the plan. Outputs are numbered in the order of these calls; by default they are those of the
+    /// network.
     pub fn output(mut self, tensor: impl Into<TensorRef>) -> Self {
         self.outputs.push(tensor.into());
         self
     }
 
-    /// A gradient will be put in here: see [`Plan::grad_output_mut`]. They are numbered in the order of these calls.
+    /// Adds a value whose gradient the caller provides: see [`Plan::grad_output_mut`]. They are numbered in the order of
+    /// these calls.
     pub fn grad_output_at(mut self, tensor: impl Into<TensorRef>) -> Self {
         self.grad_outputs.push(tensor.into());
         self
     }
 
-    /// The gradient that comes in here is a linear function of the value, the same at each pixel: see
-    /// [`Plan::set_linear_gradient`]. It need not be written down where a convolution follows, which adds it to the gradient
-    /// of its input. Linear gradients are numbered in the order of these calls.
+    /// Adds a value with a gradient that is a linear function of it, the same at each pixel: see
+    /// [`Plan::set_linear_gradient`]. The gradient is not stored if a convolution follows, which adds it to the gradient of
+    /// its input. Linear gradients are numbered in the order of these calls.
     pub fn linear_gradient_at(mut self, tensor: impl Into<TensorRef>) -> Self {
         self.linear_gradients.push(tensor.into());
         self
     }
 
-    /// The gradient of this value is wanted. Such gradients are numbered in the order of these calls.
+    /// Requests the gradient of this value. Requested gradients are numbered in the order of these calls.
     pub fn gradient(mut self, tensor: impl Into<TensorRef>) -> Self {
         self.gradients.push(tensor.into());
         self
     }
 
-    /// The gradient of the input is wanted.
+    /// Requests the gradient of the input.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -159,7 +160,7 @@ impl<'a> PlanBuilder<'a> {
         Self { input_gradient: true, ..self }
     }
 
-    /// The gradients of all trainable weights are wanted.
+    /// Requests the gradients of all trainable weights.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -177,28 +178,28 @@ impl<'a> PlanBuilder<'a> {
         Self { weight_gradients: WeightGradients::Trainable, ..self }
     }
 
-    /// The gradients of the biases and of the shifts of batch normalizations are wanted, of frozen layers too, and those
-    /// of no other weights.
+    /// Requests the gradients of the biases and of the offsets of batch normalizations, including frozen layers, and of no
+    /// other weights.
     pub fn shift_gradients(self) -> Self {
         Self { weight_gradients: WeightGradients::Shifts, ..self }
     }
 
-    /// Whether equal patches of an image must give equal sums to the bit, which rules out Winograd's convolution.
+    /// Whether equal patches of an image must give bitwise equal sums, which excludes Winograd convolution.
     ///
-    /// It matters where a maximum decides which way a gradient takes. Over the blank background of a digit all values of
-    /// a pooling window are equal; rounding that differs from pixel to pixel picks another one than the first, and the
-    /// gradient of the image moves to its neighbor. So by default plans are exact when the gradient of the
-    /// input is wanted, and take the faster algorithm when not: sums over a batch do not notice.
+    /// This matters where a maximum decides which path a gradient takes. Over the blank background of a digit all values of
+    /// a pooling window are equal; if rounding differs from pixel to pixel, another value than the first may become the
+    /// maximum, and the gradient of the image moves to a neighboring pixel. So by default plans are exact if the gradient
+    /// of the input is requested, and use the faster algorithm otherwise: sums over a batch are not affected.
     pub fn exact(self, exact: bool) -> Self {
         Self { exact: Some(exact), ..self }
     }
 
-    /// How the backward pass goes through rectifiers; by default as the gradient does.
+    /// How the backward pass treats rectifiers; by default as the gradient does.
     pub fn rule(self, rule: BackwardRule) -> Self {
         Self { rule, ..self }
     }
 
-    /// Makes the plan for the largest batch of up to `most` samples that `memory` bytes are enough for, and at least of one.
+    /// Builds the plan with the largest batch size of up to `most` samples that fits in `memory` bytes, at least one.
     ///
     /// # Errors
     /// As [`build`](Self::build).
@@ -212,11 +213,11 @@ impl<'a> PlanBuilder<'a> {
         self.batch_size(batch).build()
     }
 
-    /// Makes the plan.
+    /// Builds the plan.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a name is not a layer's, the batch is empty, or there is a gradient to compute and
-    /// nowhere to put one in; [`Error::Limit`] when the tensors are larger than memory can be addressed.
+    /// [`Error::Argument`] when a name is not a layer's, the batch is empty, or gradients are requested and none is
+    /// provided; [`Error::Limit`] when the tensors exceed the address space.
     pub fn build(self) -> Result<Plan> {
         if self.batch == 0 {
             return Err(Error::argument("a batch of 0 samples"));
@@ -233,12 +234,12 @@ impl<'a> PlanBuilder<'a> {
         let wanted: Wanted = kept.copied().chain(apart).collect();
         let fusions = Fusions {
             max_pooling: request.rule == BackwardRule::Gradient,
-            // A backward pass goes through each layer by itself.
+            // The backward pass needs each layer separately.
             inference: !request.training && !is_backward,
         };
         let mut lowered = lower(request.network, &wanted, request.training);
         fuse(request.network, &wanted, fusions, &mut lowered);
-        // Different names may be the same value.
+        // Different names may refer to the same value.
         let values: Vec<usize> = request.linear_gradients.iter().map(|&value| lowered.at(value)).collect();
         if let Some(twice) = (1..values.len()).find(|&at| values[..at].contains(&values[at])) {
             let layer = &self.linear_gradients[twice].layer;
@@ -278,8 +279,9 @@ impl<'a> PlanBuilder<'a> {
     }
 }
 
-/// What must be wanted along with a value whose gradient is wanted: a fused ReLU turns the gradient of its output into
-/// that of its input in place, so there must be none, neither in the layer nor in one that it is a mere view of.
+/// The values that must exist along with one whose gradient is requested: a fused ReLU replaces the gradient of its output
+/// by that of its input in place, so it must not be fused, neither in the layer nor in one that the layer is a mere view
+/// of.
 fn unfused(network: &Network, value: NodeValue, training: bool) -> Vec<NodeValue> {
     let mut node = value.0;
     let mut values = vec![value, (node, true)];

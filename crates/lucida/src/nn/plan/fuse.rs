@@ -1,23 +1,23 @@
-//! Lets an operation compute the layers around it, while values are in registers.
+//! Fuses layers into neighboring operations, so that values stay in registers.
 //!
-//! A layer says what it can take along ([`Fusible`]). The value between two operations then never exists, so they stay
-//! apart where it is wanted or another operation reads it.
+//! A layer declares what it can fuse ([`Fusible`]). The value between two fused operations never exists, so they are not
+//! fused if it is requested or another operation reads it.
 
 use super::lower::{LoweredOps, OpDraft, Wanted};
 use crate::nn::Network;
 use crate::nn::layers::{ActivationKind, Layer, Padding};
 use crate::nn::op::Fusible;
 
-/// Which kinds of layers may be computed along with the one before them.
+/// The kinds of layers that may be fused.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fusions {
     pub(super) max_pooling: bool,
-    /// Those through which no gradient could come back.
+    /// Fuse kinds that have no backward pass when fused, too.
     pub(super) inference: bool,
 }
 
-/// Rewrites the list of operations, in the order in which the layers follow each other: a border of zeros, then, after the
-/// operation, factor and shift, a residual, an activation, maxima.
+/// Rewrites the list of operations, fusing in the order of the layers: zero padding before an operation, then, after it,
+/// scale and shift, a residual, an activation, max pooling.
 pub(super) fn fuse(network: &Network, wanted: &Wanted, fusions: Fusions, lowered: &mut LoweredOps) {
     let mut fusion = Fusion { network, wanted, lowered };
     fusion.take_borders();
@@ -50,7 +50,7 @@ pub(super) fn fuse(network: &Network, wanted: &Wanted, fusions: Fusions, lowered
     }
 }
 
-/// What the operation of a draft can take along.
+/// The layers that the operation of a draft can fuse.
 pub(super) fn fusible(network: &Network, draft: &OpDraft) -> Fusible {
     let fusing = network.nodes()[draft.node].layer().spec().fusing();
     fusing.filter(|_| draft.activation.is_none()).map(|layer| layer.fusible()).unwrap_or_default()
@@ -63,7 +63,7 @@ struct Fusion<'a> {
 }
 
 impl Fusion<'_> {
-    /// Offers each operation with the one that alone reads its output; where that is taken along, it is removed.
+    /// Calls `fuse` for each operation and the only reader of its output, and removes the latter if it is fused.
     fn each_pair(&mut self, fuse: impl Fn(&mut Self, usize, usize) -> Option<()>) {
         let mut first = 0;
         while first < self.lowered.drafts.len() {
@@ -75,7 +75,7 @@ impl Fusion<'_> {
         }
     }
 
-    /// The operation that alone reads a value, which is not wanted.
+    /// The only operation that reads a value, if the value is not requested.
     fn only_reader(&self, value: usize) -> Option<usize> {
         let drafts = self.lowered.drafts.iter().enumerate();
         let mut readers = drafts.filter(|(_, draft)| draft.inputs.contains(&value)).map(|(index, _)| index);
@@ -84,21 +84,21 @@ impl Fusion<'_> {
         (!wanted).then_some(reader)
     }
 
-    /// Removes operation `second`, whose output `first` computes now, and the value between them.
+    /// Removes operation `second`, whose output `first` now computes, and the value between them.
     fn remove(&mut self, second: usize, value: usize, first: usize) {
         let removed = self.lowered.drafts.remove(second);
         self.lowered.drafts[first].output = removed.output;
         self.forget(value);
     }
 
-    /// Notes that a value is never computed.
+    /// Marks a value as never computed.
     fn forget(&mut self, value: usize) {
         for at in self.lowered.outputs.iter_mut().chain(&mut self.lowered.before) {
             at.take_if(|at| *at == value);
         }
     }
 
-    /// What operation `first` can fuse in addition to what it has fused already.
+    /// The layers that operation `first` can fuse in addition to those already fused.
     fn fusible(&self, first: usize) -> Fusible {
         let draft = &self.lowered.drafts[first];
         let able = fusible(self.network, draft);
@@ -116,7 +116,7 @@ impl Fusion<'_> {
         }
     }
 
-    /// Lets operations compute the borders of zeros around their inputs.
+    /// Fuses zero padding into the operations after it.
     fn take_borders(&mut self) {
         let mut first = 0;
         while first < self.lowered.drafts.len() {
@@ -135,7 +135,7 @@ impl Fusion<'_> {
         }
     }
 
-    /// The value that operation `second` adds to that of `first`, if it is there before.
+    /// The value that operation `second` adds to that of `first`, if it is computed before `first`.
     fn residual_of(&self, first: usize, second: usize) -> Option<usize> {
         let (draft, value) = (&self.lowered.drafts[second], self.lowered.drafts[first].output);
         let node = &self.network.nodes()[draft.node];
@@ -148,7 +148,7 @@ impl Fusion<'_> {
         (is_sum && earlier).then_some(other)
     }
 
-    /// Whether operation `second` gives each channel a factor and a shift, with weights right after those of `first`.
+    /// Whether operation `second` scales and shifts each channel, with weights that directly follow those of `first`.
     fn is_affine_of(&self, first: usize, second: usize) -> bool {
         let [first, second] = [first, second].map(|at| &self.lowered.drafts[at]);
         let [before, after] = [first, second].map(|draft| &self.network.nodes()[draft.node]);
@@ -157,7 +157,7 @@ impl Fusion<'_> {
             && before.weights().end == after.weights().start
     }
 
-    /// Whether an operation takes the maxima of windows of 2x2, side by side, and leaves out what does not fill one.
+    /// Whether an operation is a 2x2 max pooling with stride two that drops incomplete windows.
     fn is_pairing(&self, second: usize) -> bool {
         let draft = &self.lowered.drafts[second];
         let Layer::MaxPooling2D(pooling) = self.network.nodes()[draft.node].layer() else { return false };

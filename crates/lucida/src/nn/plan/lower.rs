@@ -1,25 +1,25 @@
-//! From a graph of layers to a list of operations.
+//! Lowers a graph of layers to a list of operations.
 
 use std::collections::HashSet;
 
 use crate::nn::layers::{ActivationKind, Layer};
 use crate::nn::{Network, Shape};
 
-/// An operation before its buffers are known. Values are numbered.
+/// An operation without buffers. Values are identified by numbers.
 #[derive(Debug)]
 pub(super) struct OpDraft {
     pub(super) node: usize,
-    /// The activation alone; otherwise the layer without it.
+    /// The activation, for an operation that computes only that; otherwise it is the layer without its activation.
     pub(super) activation: Option<ActivationKind>,
-    /// The activation that it also computes.
+    /// The fused activation.
     pub(super) fused_activation: Option<ActivationKind>,
-    /// Whether it also takes the maximum of windows of 2x2, as the layer that follows does.
+    /// Whether a 2x2 max pooling, the layer that follows, is fused.
     pub(super) max_pooling: bool,
-    /// The node whose factor and shift of each channel it also computes.
+    /// The node whose scale and shift per channel are fused.
     pub(super) affine: Option<usize>,
-    /// The node whose addition of input 1 it also computes.
+    /// The node whose addition of input 1 is fused.
     pub(super) residual: Option<usize>,
-    /// The node whose border of zeros around input 0 it also computes.
+    /// The node whose zero padding of input 0 is fused.
     pub(super) padding: Option<usize>,
     pub(super) inputs: Vec<usize>,
     pub(super) output: usize,
@@ -40,27 +40,27 @@ impl OpDraft {
         }
     }
 
-    /// Whether it also computes the ReLU that follows.
+    /// Whether the fused activation is a ReLU.
     pub(super) fn relu(&self) -> bool {
         self.fused_activation == Some(ActivationKind::Relu)
     }
 }
 
-/// The operations of the layers that are needed, and the values between them.
+/// The operations of the needed layers, and the values between them.
 #[derive(Debug, Default)]
 pub(super) struct LoweredOps {
     pub(super) drafts: Vec<OpDraft>,
     /// The shape of each value.
     pub(super) values: Vec<Shape>,
-    /// For each node: the value of its output, and the value before its activation where that exists.
+    /// For each node: the value of its output, and the value before its activation, if it exists.
     pub(super) outputs: Vec<Option<usize>>,
     pub(super) before: Vec<Option<usize>>,
 }
 
-/// What must exist: nodes, and whether before or after the activation.
+/// The values that must exist: nodes, and whether before the activation.
 pub(super) type Wanted = HashSet<(usize, bool)>;
 
-/// An operation for each layer that is needed and is not just a view of its input, and one for its activation.
+/// Creates an operation for each needed layer that is not just a view of its input, and one for its activation.
 pub(super) fn lower(network: &Network, wanted: &Wanted, training: bool) -> LoweredOps {
     let nodes = network.nodes();
     let needed = needed(network, wanted);
@@ -102,14 +102,14 @@ impl LoweredOps {
         output
     }
 
-    /// The value at a wanted point.
+    /// The value of a requested node.
     pub(super) fn at(&self, (node, before): (usize, bool)) -> usize {
         let values = if before { &self.before } else { &self.outputs };
         values[node].expect("what is wanted is lowered")
     }
 }
 
-/// The nodes on the way to what is wanted.
+/// The nodes that the requested values depend on.
 fn needed(network: &Network, wanted: &Wanted) -> Vec<bool> {
     let mut needed = vec![false; network.nodes().len()];
     for &(node, _) in wanted {
@@ -120,12 +120,12 @@ fn needed(network: &Network, wanted: &Wanted) -> Vec<bool> {
             network.nodes()[index].inputs().iter().for_each(|&input| needed[input] = true);
         }
     }
-    // The inputs of the network are always there to be filled.
+    // The inputs of the network always exist, so that they can be filled.
     network.inputs().for_each(|input| needed[input] = true);
     needed
 }
 
-/// Whether the value after a node's activation is used: a plan that trains on logits leaves the softmax out.
+/// Whether the value after a node's activation is used: a plan that trains on logits omits the softmax.
 fn used_after_activation(network: &Network, needed: &[bool], wanted: &Wanted, node: usize) -> bool {
     wanted.contains(&(node, false))
         || network.nodes().iter().enumerate().any(|(index, user)| needed[index] && user.inputs().contains(&node))

@@ -1,6 +1,6 @@
-//! Which tensors share a buffer.
+//! Memory planning: which tensors share a buffer.
 
-/// A tensor's live range: the first and the last moment at which it is in use.
+/// A tensor's live range: the first and the last time at which it is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LiveRange {
     pub(super) first: usize,
@@ -8,11 +8,11 @@ pub(super) struct LiveRange {
     pub(super) len: usize,
 }
 
-/// Gives each tensor a buffer so that no two that live at the same moment share one. Returns the buffer of each tensor,
-/// and the lengths of the buffers.
+/// Assigns a buffer to each tensor, such that no two tensors with overlapping live ranges share one. Returns the buffer of
+/// each tensor, and the lengths of the buffers.
 ///
-/// In the order of their first use, each tensor takes the free buffer that fits best: the smallest that is large enough,
-/// else the largest, which grows.
+/// In the order of first use, each tensor takes the best-fitting free buffer: the smallest that is large enough, or else
+/// the largest, which grows.
 pub(super) fn assign(ranges: &[LiveRange]) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..ranges.len()).collect();
     order.sort_by_key(|&index| (ranges[index].first, std::cmp::Reverse(ranges[index].len), index));

@@ -1,20 +1,20 @@
 //! A network prepared to run.
 //!
-//! A plan is made for one network, one largest batch, the values that are wanted and the gradients that are wanted. It
-//! leaves out the layers that none of these needs, fuses layers that one operation computes together, decides what each
-//! layer keeps for its backward pass, and owns every buffer; buffers whose lifetimes do not overlap share memory. A step
-//! then allocates nothing.
+//! A plan is made for one network, one maximum batch size, and the requested outputs and gradients. It omits layers that
+//! none of these needs, fuses layers that one operation can compute together, determines what each layer keeps for its
+//! backward pass, and owns every buffer; buffers whose lifetimes do not overlap share memory. After that a step allocates
+//! nothing.
 //!
-//! It is made in this order: `lower` lists the operations and the values between them, `fuse` lets an operation
-//! compute its neighbors, `scheduler` traces the gradients, cuts the steps into `sections` of the batch, prepares the operations
-//! and gives each tensor a buffer (`memory`); `run` executes the result.
+//! The stages: `lower` lists the operations and the values between them, `fuse` merges operations with their neighbors,
+//! `scheduler` traces the gradients, splits the steps into `sections` of the batch, prepares the operations and assigns a
+//! buffer to each tensor (`memory`); `run` executes the result.
 //!
-//! Everything above is a loop over a plan: training (forward, loss, backward to the weights), activation maximization
-//! (forward, a gradient at one neuron, backward to the image), style transfer (forward, gradients at six layers, backward
-//! to the image).
+//! Everything else is a loop over a plan: training (forward, loss, gradients of the weights), activation maximization
+//! (forward, a gradient at one neuron, gradient of the image), style transfer (forward, gradients at six layers, gradient
+//! of the image).
 //!
-//! The weights stay in the network, which is handed to each pass: a plan packs those that have changed since the last
-//! one, so frozen weights are packed once.
+//! The weights stay in the network, which is passed to each run: a plan repacks those that have changed since the last one,
+//! so frozen weights are packed once.
 
 mod activation_backward;
 mod builder;

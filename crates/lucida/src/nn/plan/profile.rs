@@ -1,43 +1,43 @@
-//! How long the steps of a plan take.
+//! Profiling of the steps of a plan.
 
 use super::run::Plan;
 use super::step::{Step, StepTimes};
 
-/// A pass of a step.
+/// The timing of a pass of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PassTime {
-    /// The algorithm, where there is a choice.
+    /// The algorithm, if there is a choice.
     pub algorithm: Option<&'static str>,
-    /// The median of its times, in seconds.
+    /// The median time in seconds.
     pub seconds: f64,
-    /// Multiplications and additions by the definition, for the batch at hand; zero where they do not matter.
+    /// Multiplications and additions for the current batch, by definition; zero if negligible.
     pub operations: f64,
-    /// How fast its matrix products are, where they are timed apart from the transforms around them (Winograd's algorithm):
-    /// those that are computed, not those of the definition, in multiplications and additions a second. A mean.
+    /// Mean speed of its matrix products, if they are timed separately from the transforms around them (Winograd), in
+    /// multiplications and additions per second; counts the operations performed, not those of the definition.
     pub product_rate: Option<f64>,
 }
 
-/// A step of a plan: a layer, with those that are fused into it.
+/// A step of a plan: a layer with the layers fused into it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepProfile {
     /// The names of its layers, joined by `+`.
     pub name: String,
-    /// The length of its output for one sample.
+    /// The length of its output per sample.
     pub output_len: usize,
-    /// Taking note of changed weights, in seconds: the median; zero if it never happened.
+    /// Median time in seconds to pack changed weights; zero if that never happened.
     pub pack: f64,
     /// The forward pass.
     pub forward: PassTime,
-    /// A ReLU's backward pass that is in no other pass, in seconds; zero if there is none.
+    /// Time in seconds of the backward pass of a ReLU that no other pass includes; zero if there is none.
     pub activation_backward: f64,
-    /// The backward pass to the inputs, if there is one.
+    /// The gradient of the inputs, if computed.
     pub backward_input: Option<PassTime>,
-    /// The backward pass to the weights, if there is one.
+    /// The gradient of the weights, if computed.
     pub backward_weights: Option<PassTime>,
 }
 
 impl Plan {
-    /// From now on, whether the passes of each step are timed; times taken before are forgotten.
+    /// Enables or disables timing of the passes of each step, and resets the times.
     pub fn set_timed(&mut self, timed: bool) {
         self.timed = timed;
         for step in &mut self.steps {
@@ -46,7 +46,7 @@ impl Plan {
         }
     }
 
-    /// The steps in their order, with the medians of their times since [`set_timed`](Self::set_timed).
+    /// The steps in order, with their median times since [`set_timed`](Self::set_timed).
     pub fn profile(&self) -> Vec<StepProfile> {
         let profile = |step: &Step| {
             let stats = step.op.stats();
@@ -114,7 +114,7 @@ mod tests {
         assert!(passes().filter(by_winograd).count() >= 2);
         for pass in passes() {
             assert_eq!(pass.product_rate.is_some(), by_winograd(&pass), "{pass:?}");
-            // It needs two ninths of the definition's multiplications at least, and the pass's time at most.
+            // It performs at least two ninths of the definition's multiplications, and takes at most the time of the pass.
             let least = pass.operations / pass.seconds * 2.0 / 9.0;
             assert!(pass.product_rate.is_none_or(|rate| rate > least), "{pass:?}");
         }

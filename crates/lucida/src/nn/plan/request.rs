@@ -1,13 +1,13 @@
-//! What a plan is asked for.
+//! The request for a plan.
 
 use lucida_kernels::Cpu;
 
 use crate::nn::{BackwardRule, Network, Weight};
 
-/// A value of a network: the number of a layer, and whether the value before its activation is meant.
+/// A value of a network: the index of a layer, and whether it is the value before the activation.
 pub(super) type NodeValue = (usize, bool);
 
-/// What a plan is for, its layers known by their numbers.
+/// What a plan must compute, with layers as indices.
 pub(super) struct Request<'a> {
     pub(super) network: &'a Network,
     pub(super) cpu: Cpu,
@@ -15,26 +15,26 @@ pub(super) struct Request<'a> {
     pub(super) training: bool,
     pub(super) exact: bool,
     pub(super) rule: BackwardRule,
-    /// The values that are kept.
+    /// The outputs of the plan.
     pub(super) outputs: Vec<NodeValue>,
-    /// Where gradients are put in.
+    /// The values whose gradients the caller provides.
     pub(super) grad_outputs: Vec<NodeValue>,
-    /// Where gradients come in that are linear functions of the value.
+    /// The values with linear gradients.
     pub(super) linear_gradients: Vec<NodeValue>,
-    /// The values whose gradients are wanted.
+    /// The values whose gradients are requested.
     pub(super) gradients: Vec<NodeValue>,
     pub(super) input_gradient: bool,
     pub(super) weight_gradients: WeightGradients,
 }
 
-/// The weights whose gradients are wanted.
+/// The weights whose gradients are requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WeightGradients {
     /// None.
     None,
-    /// All that training changes.
+    /// All trainable weights.
     Trainable,
-    /// Biases and the shifts of batch normalizations, frozen or not.
+    /// Biases and the offsets of batch normalizations, frozen or not.
     Shifts,
 }
 

@@ -1,4 +1,4 @@
-//! Running a plan: forward, and backward.
+//! Running a plan: the forward and backward passes.
 
 use std::ops::Range;
 
@@ -12,8 +12,8 @@ use crate::nn::op::{Backward, Forward, Inputs, LayerSeed, Samples, StepSeed, Ste
 use crate::nn::{BackwardRule, Network, OptimizerState, Shape, Shard, Weight};
 use crate::{Error, Result};
 
-/// Is told for which weights the gradients are there, and gets all gradients; those it may take away, and leave others as
-/// long.
+/// Called with the range of weights whose gradients are complete, and with all gradients; it may take complete ones and
+/// leave others of the same length in their place.
 pub(crate) type Ready<'a> = dyn FnMut(Range<usize>, &mut [Vec<f32>]) + 'a;
 
 /// A network prepared to run for a batch size, a set of outputs and a set of gradients. It owns every buffer: a step
@@ -39,41 +39,41 @@ pub struct Plan {
     /// Whether the passes of each step are timed.
     pub(super) timed: bool,
     pub(super) steps: Vec<Step>,
-    /// Whoever computes gradients has a single one.
+    /// A single section if gradients are computed.
     pub(super) sections: Vec<Section>,
     pub(super) buffers: Vec<Buffer>,
     /// The inputs of the network.
     pub(super) inputs: Vec<BufferSlot>,
-    /// The values that were asked for.
+    /// The requested outputs.
     pub(super) outputs: Vec<BufferSlot>,
-    /// Where gradients are put in.
+    /// The gradients that the caller provides.
     pub(super) grad_outputs: Vec<BufferSlot>,
     pub(super) linear_gradients: Vec<LinearGradient>,
-    /// The gradients of values that were asked for, where there are any.
+    /// The requested gradients of values, if any provided gradient reaches them.
     pub(super) gradients: Vec<Option<BufferSlot>>,
-    /// The gradients of the inputs, if wanted.
+    /// The gradients of the inputs, if requested.
     pub(super) input_gradients: Vec<Option<BufferSlot>>,
-    /// One for each weight of the network; empty where none is wanted.
+    /// One per weight of the network; empty if not requested.
     pub(super) weight_gradients: Vec<Vec<f32>>,
 }
 
 impl Plan {
-    /// What the plan runs on.
+    /// The processor the plan runs on.
     pub fn cpu(&self) -> Cpu {
         self.cpu
     }
 
-    /// The largest batch.
+    /// The maximum batch size.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// The size of the batch at hand; the largest at first.
+    /// The current batch size; initially the maximum.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Sets the size of the batch at hand, for the inputs, outputs and gradients that follow.
+    /// Sets the current batch size, for the inputs, outputs and gradients that follow.
     ///
     /// # Panics
     /// When it is zero or larger than the capacity.
@@ -87,7 +87,7 @@ impl Plan {
         self.buffers.iter().map(|buffer| 4 * buffer.len()).sum()
     }
 
-    /// The network's only input, to be filled before a pass: (batch, ...). It is kept until the next forward pass.
+    /// The network's single input (batch, ...), to be filled before a pass. It is preserved until the next forward pass.
     ///
     /// # Panics
     /// When the plan has several inputs.
@@ -102,34 +102,34 @@ impl Plan {
         &mut self.buffers[slot.buffer][..self.batch * slot.len]
     }
 
-    /// Wanted value number `index` after a pass: (batch, ...).
+    /// Output `index` after a pass: (batch, ...).
     pub fn output(&self, index: usize) -> &[f32] {
         let slot = &self.outputs[index];
         &self.buffers[slot.buffer][..self.batch * slot.len]
     }
 
-    /// The shape of wanted value number `index`, without the batch.
+    /// The shape of output `index`, without the batch axis.
     pub fn output_shape(&self, index: usize) -> &Shape {
         &self.outputs[index].shape
     }
 
-    /// The gradient that is put in at number `index` of [`PlanBuilder::grad_output_at`](super::PlanBuilder::grad_output_at),
-    /// to be filled between the passes: (batch, ...).
+    /// The gradient of value `index` of [`PlanBuilder::grad_output_at`](super::PlanBuilder::grad_output_at), to be filled
+    /// between the passes: (batch, ...).
     pub fn grad_output_mut(&mut self, index: usize) -> &mut [f32] {
         let slot = &self.grad_outputs[index];
         &mut self.buffers[slot.buffer][..self.batch * slot.len]
     }
 
-    /// Sets linear gradient number `index`: at each pixel the gradient
-    /// `sum over channels i of value[i] matrix[i][j] + shift[j]` for channel `j`; zero until then. An empty `shift` is none.
+    /// Sets linear gradient number `index`: at each pixel the gradient of channel `j` is
+    /// `sum over channels i of value[i] matrix[i][j] + shift[j]`; zero until set. An empty `shift` means zero.
     ///
     /// # Panics
-    /// When `matrix` has not the square of the value's channels, or `shift` another number than these.
+    /// When the length of `matrix` is not the square of the value's channels, or that of `shift` is not their number.
     pub fn set_linear_gradient(&mut self, index: usize, matrix: &[f32], shift: &[f32]) {
         self.linear_gradients[index].map.set(matrix, shift);
     }
 
-    /// A wanted value and a gradient that is put in, together: what a loss reads and writes.
+    /// An output and a provided gradient together: what a loss reads and writes.
     ///
     /// # Panics
     /// When the plan keeps both in one buffer, which it never does.
@@ -142,35 +142,34 @@ impl Plan {
         (&value[..self.batch * output.len], &mut gradient[..self.batch * grad.len])
     }
 
-    /// The gradient of the network's only (or first) input after a backward pass, if it was asked for.
+    /// The gradient of the network's single (or first) input after a backward pass, if requested.
     pub fn input_gradient(&self) -> Option<&[f32]> {
         self.input_gradient_at(0)
     }
 
-    /// The gradient of input number `index` after a backward pass, if it was asked for and there is one.
+    /// The gradient of input `index` after a backward pass, if requested and if any provided gradient reaches it.
     pub fn input_gradient_at(&self, index: usize) -> Option<&[f32]> {
         let slot = self.input_gradients.get(index)?.as_ref()?;
         Some(&self.buffers[slot.buffer][..self.batch * slot.len])
     }
 
-    /// Wanted gradient number `index` after a backward pass: (batch, ...), if any gradient that is put in leads there.
+    /// Requested gradient `index` after a backward pass: (batch, ...), if any provided gradient reaches it.
     pub fn gradient(&self, index: usize) -> Option<&[f32]> {
         let slot = self.gradients.get(index)?.as_ref()?;
         Some(&self.buffers[slot.buffer][..self.batch * slot.len])
     }
 
-    /// The gradients of the weights after a backward pass: one for each weight of the network, empty where none is
-    /// wanted.
+    /// The gradients of the weights after a backward pass: one per weight of the network, empty if not requested.
     pub fn weight_gradients(&self) -> &[Vec<f32>] {
         &self.weight_gradients
     }
 
-    /// The same gradients, to be changed before an optimizer sees them.
+    /// The same gradients, mutable, for changes before the optimizer step.
     pub fn weight_gradients_mut(&mut self) -> &mut [Vec<f32>] {
         &mut self.weight_gradients
     }
 
-    /// Computes the wanted values from the inputs.
+    /// Computes the outputs from the inputs.
     ///
     /// # Errors
     /// [`Error::Argument`] when the plan was made for another network, or for training.
@@ -181,8 +180,8 @@ impl Plan {
         self.pass(network, None, None)
     }
 
-    /// Computes the wanted values from the inputs as in training: dropout drops, batch normalization uses the batch and
-    /// brings the moving statistics in `network` up to date.
+    /// Computes the outputs from the inputs in training mode: dropout is active, batch normalization uses batch statistics
+    /// and updates the moving statistics in `network`.
     ///
     /// # Errors
     /// [`Error::Argument`] when the plan was made for another network, or not for training.
@@ -190,7 +189,8 @@ impl Plan {
         self.forward_shared(network, seed, None)
     }
 
-    /// The same for a process of a group, whose batch is a part of that of all: batch normalization uses the whole batch.
+    /// As [`forward_training`](Self::forward_training), for a process whose batch is a part of the group's: batch
+    /// normalization uses the whole batch.
     ///
     /// # Errors
     /// As [`forward_training`](Self::forward_training).
@@ -223,7 +223,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The forward pass of a step for some samples.
+    /// Runs the forward pass of a step for some samples.
     fn step_forward(
         &mut self,
         index: usize,
@@ -238,7 +238,7 @@ impl Plan {
             step.versions.extend(weights.iter().map(|weight| weight.version()));
             timed(self.timed, &mut step.times.pack, || step.op.set_weights(weights));
         }
-        // The output leaves its place while the others are borrowed; moving a buffer moves a pointer.
+        // The output is taken out while the others are borrowed; moving a buffer moves only a pointer.
         let mut output = std::mem::take(&mut self.buffers[step.output.buffer]);
         let inputs = Inputs { buffers: &self.buffers, slots: &step.inputs, samples };
         let seed = seed.map(|step_seed| LayerSeed { step: step_seed, layer: step.node });
@@ -250,15 +250,15 @@ impl Plan {
 }
 
 impl Plan {
-    /// Propagates the gradients that were put in back to the weights and inputs whose gradients are wanted.
+    /// Propagates the provided gradients back to the weights and inputs whose gradients are requested.
     ///
-    /// It belongs to the forward pass before it: the values of that pass are read, and some are overwritten.
+    /// It must follow a forward pass: it reads the values of that pass, and overwrites some.
     pub fn backward(&mut self, network: &Network) {
         self.backward_shared(network, None, &mut |_, _| ());
     }
 
-    /// The same for a process of a group. `ready` is told of the weights of each layer, as soon as their gradients are
-    /// there; it gets all gradients.
+    /// As [`backward`](Self::backward), for a process of a group. `ready` is called with the weights of each layer as soon
+    /// as their gradients are complete, and with all gradients.
     pub(crate) fn backward_shared(&mut self, network: &Network, shard: Option<Shard<'_>>, ready: &mut Ready<'_>) {
         self.write_linear_gradients();
         for index in (0..self.steps.len()).rev() {
@@ -273,11 +273,11 @@ impl Plan {
         }
     }
 
-    /// [`backward`](Self::backward), and a step of the optimizer, with a learning rate for each weight by its number.
+    /// [`backward`](Self::backward) followed by an optimizer step, with a learning rate per weight, by its index.
     ///
-    /// Large dense layers are changed as soon as their gradient is there, block by block, so that it is never whole:
-    /// [`weight_gradients`](Self::weight_gradients) does not have it. Whoever needs it, to clip it for instance, calls
-    /// [`backward`](Self::backward) and [`OptimizerState::apply_at`] instead, which make the same step.
+    /// Large dense layers are updated while their gradient is computed, block by block, so that it is never stored as a
+    /// whole: [`weight_gradients`](Self::weight_gradients) does not contain it. If you need it, to clip it for instance,
+    /// call [`backward`](Self::backward) and [`OptimizerState::apply_at`] instead, which perform the same step.
     ///
     /// # Panics
     /// When the state was made for another network.
@@ -300,7 +300,7 @@ impl Plan {
                 self.back_to_inputs(index, network.weights(), None);
                 continue;
             };
-            // The pass to the inputs goes through the weights as they were.
+            // The gradient of the inputs uses the weights before the update.
             self.back_to_inputs(index, network.weights(), None);
             self.back_to_update(index, &mut network.weights_mut()[weight], optimizer, (weight, rate(weight)));
             changed[weight] = true;
@@ -320,7 +320,7 @@ impl Plan {
         }
     }
 
-    /// The gradient of a step's output through what belongs to it: a ReLU, another activation.
+    /// Propagates the gradient of a step's output through the step's ReLU or other activation.
     fn back_through_activation(&mut self, index: usize) {
         let step = &mut self.steps[index];
         let Some((back, activation)) = step.backward.as_ref().and_then(|back| Some((back, back.activation?))) else {
@@ -343,7 +343,7 @@ impl Plan {
         self.steps[index].backward.as_ref().is_some_and(|back| back.weights)
     }
 
-    /// The weight of the network on which a step can make the optimizer's step itself, if its gradient is wanted.
+    /// The weight of the network that a step can update itself, if its gradient is requested.
     fn updated_weight(&self, index: usize) -> Option<usize> {
         let step = &self.steps[index];
         let weight = step.weights.start + step.op.updates()?;
@@ -360,7 +360,7 @@ impl Plan {
         let sums = step.backward.as_mut().and_then(|back| back.shared.as_mut()).map(|shared| &mut shared.sums);
         timed(*is_timed, &mut step.times.backward_weights, || {
             let sums = sums.map_or(&mut [][..], |sums| sums);
-            // An operation writes over the gradients.
+            // An operation overwrites the gradients.
             gradients.iter_mut().zip(&mut *sums).for_each(|(gradient, sum)| std::mem::swap(gradient, sum));
             step.op.backward_weights(&pass, gradients);
             for (gradient, sum) in gradients.iter_mut().zip(sums) {
@@ -373,7 +373,7 @@ impl Plan {
         self.steps[index].backward.as_ref()?.shared.as_ref()
     }
 
-    /// The same, and the optimizer's step on one of the weights.
+    /// As above, with the optimizer step on one of the weights.
     fn back_to_update(
         &mut self,
         index: usize,
@@ -410,7 +410,7 @@ impl Plan {
     }
 }
 
-/// What a step's backward pass gets: `slots` are those of its inputs, of its output, and the gradient's buffer.
+/// The arguments of a step's backward pass: the slots of its inputs and of its output, and the buffer of the gradient.
 fn pass<'a>(
     buffers: &'a [Buffer],
     (inputs, StepSlot { buffer: output, len, .. }, gradient): (&'a [StepSlot], StepSlot, usize),

@@ -1,4 +1,4 @@
-//! From the list of operations to a plan: which gradients flow where, and which tensors share a buffer.
+//! From the list of operations to a plan: which gradients are computed, and which tensors share a buffer.
 
 use std::ops::Range;
 
@@ -16,17 +16,18 @@ use crate::nn::layers::{ActivationKind, ActivationOp};
 use crate::nn::op::{Fused, Op, OpConfig, ReluBefore, StepSlot, WantedGradients};
 use crate::nn::{BackwardRule, Shape};
 
-/// A plan in the making: which gradient flows where.
+/// A plan under construction.
 pub(super) struct Scheduler<'a> {
     request: Request<'a>,
     lowered: LoweredOps,
     /// For each value: whether its gradient is computed.
     gradient: Vec<bool>,
-    /// For each step, if it takes part in the backward pass: for each input, whether its gradient is computed and if so
-    /// whether it is added to one that has been written before.
+    /// For each step in the backward pass: for each input, whether its gradient is computed, and if so whether it is added
+    /// to one written before.
     flow: Vec<Option<Vec<Option<bool>>>>,
     sections: Vec<Section>,
-    /// For each value: whether it is kept for the whole batch, rather than for the samples that a section takes at a time.
+    /// For each value: whether it is kept for the whole batch, instead of for the samples that a section processes at a
+    /// time.
     whole: Vec<bool>,
 }
 
@@ -45,7 +46,7 @@ impl<'a> Scheduler<'a> {
         draft.activation.is_none() && self.request.network.weights()[weights].iter().any(wanted)
     }
 
-    /// A gradient flows where it comes from one that is put in and leads to one that is wanted.
+    /// A gradient is computed where it depends on a provided one and a requested one depends on it.
     fn trace_gradients(&mut self) {
         let mut leads = vec![false; self.lowered.values.len()];
         for input in self.request.network.inputs() {
@@ -59,7 +60,7 @@ impl<'a> Scheduler<'a> {
             useful.push(self.has_wanted_weights(draft) || draft.inputs.iter().any(|&input| leads[input]));
             leads[draft.output] |= useful[useful.len() - 1];
         }
-        // Where gradients come from, last first: a step's output is behind its inputs.
+        // Traverse the steps backward: the output of a step comes after its inputs.
         let mut comes = vec![false; leads.len()];
         for &point in self.request.grad_outputs.iter().chain(&self.request.linear_gradients) {
             comes[self.lowered.at(point)] = true;
@@ -85,7 +86,7 @@ impl<'a> Scheduler<'a> {
                 }
             }
         }
-        // A gradient that is put in has its buffer even when it leads nowhere.
+        // A provided gradient has a buffer even if nothing depends on it.
         self.gradient = comes;
     }
 
@@ -102,7 +103,7 @@ impl<'a> Scheduler<'a> {
             true => Section::of(&drafts.iter().map(traffic).collect::<Vec<_>>(), batch),
             false => Section::whole(drafts.len(), batch),
         };
-        // A value is whole unless one section alone writes and reads it.
+        // A value is kept whole unless a single section writes and reads it.
         let mut within: Vec<Option<usize>> = vec![None; self.lowered.values.len()];
         self.whole = vec![false; within.len()];
         let inputs = self.request.network.inputs().map(|input| self.lowered.at((input, false)));
@@ -117,12 +118,12 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// The section of a step.
+    /// The section that contains a step.
     fn section(&self, step: usize) -> &Section {
         self.sections.iter().find(|section| section.steps.contains(&step)).expect("each step is in a section")
     }
 
-    /// The samples that a value's buffer holds.
+    /// Number of samples that a value's buffer holds.
     fn samples_of(&self, value: usize) -> usize {
         let steps = self.lowered.drafts.iter().position(|draft| draft.output == value);
         match steps {
@@ -131,13 +132,14 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// The values whose gradients are written before the backward pass begins.
+    /// The values whose gradients are written before the backward pass starts.
     fn written_gradients(&self) -> impl Iterator<Item = usize> + '_ {
         let linear = self.request.linear_gradients.iter().filter(|&&point| self.adds_linear_gradient(point).is_none());
         self.request.grad_outputs.iter().chain(linear).map(|&point| self.lowered.at(point))
     }
 
-    /// The step that adds a linear gradient to that of its input, if there is one: it is able to, and alone reads the value.
+    /// The step that adds a linear gradient to that of its input, if any: it supports that, and is the only reader of the
+    /// value.
     fn adds_linear_gradient(&self, point: NodeValue) -> Option<usize> {
         let value = self.lowered.at(point);
         let mut consumers = self.consumers(value);
@@ -148,7 +150,7 @@ impl<'a> Scheduler<'a> {
         (able && sends).then_some(step)
     }
 
-    /// The linear gradient that a step adds to that of this input.
+    /// The linear gradient that a step adds to the gradient of this input.
     fn linear_gradient(&self, step: usize, input: usize) -> Option<usize> {
         self.request
             .linear_gradients
@@ -161,9 +163,9 @@ impl<'a> Scheduler<'a> {
         self.lowered.drafts.iter().enumerate().filter_map(takes)
     }
 
-    /// Whether a step does the backward pass of the ReLU before it as well, which saves a pass over the tensor: a
-    /// max-pooling drops the gradient of maxima that are not positive, a convolution takes its sums to zero where its input
-    /// is not positive, and with them what was there before.
+    /// Whether a step includes the backward pass of the ReLU before it, which saves a pass over the tensor: a max pooling
+    /// drops the gradient of maxima that are not positive, a convolution sets its gradient, including accumulated values,
+    /// to zero where its input is not positive.
     fn passes_relu(&self, step: usize) -> bool {
         let draft = &self.lowered.drafts[step];
         let able = fusible(self.request.network, draft).relu_before;
@@ -178,17 +180,18 @@ impl<'a> Scheduler<'a> {
         from_relu && alone && self.consumers(value).count() == 1
     }
 
-    /// Whether the step's own ReLU is left to the one that follows, which takes part in the backward pass.
+    /// Whether the backward pass of the step's own ReLU is left to the step after it, which takes part in the backward
+    /// pass.
     fn left_to_consumer(&self, step: usize) -> bool {
         let back = |step: usize| self.flow[step].as_ref().is_some_and(|inputs| inputs.iter().any(Option::is_some));
         self.consumers(self.lowered.drafts[step].output).any(|consumer| self.passes_relu(consumer) && back(consumer))
     }
 
-    /// What the gradient of a step's output passes before the step takes it.
+    /// How the gradient of a step's output is changed before the step uses it.
     fn activation_backward(&self, step: usize) -> Option<ActivationBackward> {
         let draft = &self.lowered.drafts[step];
         match self.request.rule {
-            // A fused maximum goes through the ReLU as well.
+            // A fused max pooling includes the backward pass of the ReLU.
             _ if draft.relu() && (draft.max_pooling || self.left_to_consumer(step)) => None,
             rule if draft.relu() => Some(ActivationBackward::Rectifier(rule)),
             BackwardRule::Relevance { epsilon } if draft.activation.is_none() => {
@@ -199,7 +202,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// The weights of a step in the network.
+    /// The range of a step's weights in the network.
     fn weights(&self, draft: &OpDraft) -> Range<usize> {
         let of = |node: usize| self.request.network.nodes()[node].weights();
         match (draft.activation, draft.affine) {
@@ -213,7 +216,7 @@ impl<'a> Scheduler<'a> {
         let draft = &self.lowered.drafts[step];
         let nodes = self.request.network.nodes();
         let node = &nodes[draft.node];
-        // The values of views keep the shape they were computed in; the layer counts on its own.
+        // The values of views keep the shape they were computed in; the layer needs its own.
         let inputs: Vec<Shape> = match draft.activation {
             Some(_) => draft.inputs.iter().map(|&input| self.lowered.values[input].clone()).collect(),
             None => node.inputs().iter().map(|&input| nodes[input].shape().clone()).collect(),
@@ -253,8 +256,9 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// When all values, and then all their gradients, are in use. The moments: the inputs are filled at 0, step `i` runs
-    /// at `i + 1`, the loss at `steps + 1`, the backward pass of step `i` at `2 steps + 1 - i`, and at last all is read.
+    /// The live ranges of all values, followed by those of all their gradients. Times: the inputs are filled at 0, step `i`
+    /// runs at `i + 1`, the loss at `steps + 1`, the backward pass of step `i` at `2 steps + 1 - i`, and outputs are read
+    /// at the end.
     fn live_ranges(&self, ops: &[Box<dyn Op>]) -> Vec<LiveRange> {
         let steps = self.lowered.drafts.len();
         let (loss, end) = (steps + 1, 2 * steps + 2);
@@ -274,7 +278,7 @@ impl<'a> Scheduler<'a> {
         for input in self.request.network.inputs() {
             let value = self.lowered.at((input, false));
             touch(value, 0);
-            // An input stays for the next pass, so that whoever optimizes it can change it in place.
+            // An input is kept for the next pass, so that an optimizer of the input can update it in place.
             touch(value, end);
             if self.request.input_gradient && self.gradient[value] {
                 touch(values + value, end);
@@ -295,7 +299,7 @@ impl<'a> Scheduler<'a> {
         for (step, draft) in self.lowered.drafts.iter().enumerate() {
             let Section { steps: section, samples } = self.section(step);
             for &value in draft.inputs.iter().chain([&draft.output]) {
-                // What a section that runs several times does not keep for itself must outlast all of them.
+                // A whole value that a section reads or writes in several runs must outlast all of them.
                 let lasts = self.whole[value] && *samples < self.request.batch;
                 let moments = if lasts { [section.start + 1, section.end] } else { [step + 1; 2] };
                 moments.into_iter().for_each(|moment| touch(value, moment));
@@ -378,7 +382,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// The buffer of each tensor that is used, and the length of each buffer.
+    /// The buffer of each used tensor, and the length of each buffer.
     fn assign_buffers(&self, ops: &[Box<dyn Op>]) -> (Vec<Option<usize>>, Vec<usize>) {
         let live_ranges = self.live_ranges(ops);
         let used: Vec<usize> = (0..live_ranges.len()).filter(|&index| live_ranges[index].first != usize::MAX).collect();
@@ -390,7 +394,7 @@ impl<'a> Scheduler<'a> {
         (buffer_of, lens)
     }
 
-    /// Space for the gradients of the weights that are wanted; empty for the others.
+    /// Allocates the gradients of the weights that are requested; empty for the others.
     fn weight_gradients(&self) -> Vec<Vec<f32>> {
         let weights = self.request.network.weights();
         let mut gradients = vec![Vec::new(); weights.len()];
@@ -404,7 +408,7 @@ impl<'a> Scheduler<'a> {
         gradients
     }
 
-    /// What a step does with the gradients of its weights, if other steps compute gradients of the same ones.
+    /// How a step handles the gradients of its weights, if other steps compute gradients of the same ones.
     fn shared_gradients(&self, step: usize) -> Option<SharedGradients> {
         let draft = &self.lowered.drafts[step];
         let range = self.weights(draft);
@@ -426,7 +430,7 @@ impl<'a> Scheduler<'a> {
         })
     }
 
-    /// A step of the plan.
+    /// Builds a step of the plan.
     fn step(&self, step: usize, op: Box<dyn Op>, slot: &dyn Fn(usize) -> BufferSlot) -> Step {
         let values = self.lowered.values.len();
         let at = |value: usize| {
@@ -462,7 +466,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// What a step is called: its layer, and what is fused into it.
+    /// The name of a step: its layer, and the layers fused into it.
     fn step_name(&self, step: usize) -> String {
         let draft = &self.lowered.drafts[step];
         let nodes = [draft.padding, Some(draft.node), draft.affine, draft.residual];

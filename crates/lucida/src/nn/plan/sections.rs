@@ -1,43 +1,43 @@
-//! In which parts of the batch a plan for inference runs its steps.
+//! Splits an inference plan into sections that process a few samples at a time.
 //!
-//! A layer of MobileNetV2 has 5 MB of values for an image of 224x224, and 154 MB for 32 of them: what one step writes and the
-//! next reads goes through memory, which takes longer than the arithmetic. So steps that follow each other form a section,
-//! which takes a few images at a time through all its steps. Where layers are small or weights are many a section takes many
-//! images, because each part reads all weights:
+//! A layer of MobileNetV2 has 5 MB of values for an image of 224x224, and 154 MB for 32 of them: what one step writes and
+//! the next reads goes through memory, which takes longer than the arithmetic. So consecutive steps form a section, which
+//! takes a few images at a time through all its steps. If layers are small or have many weights, a section processes many
+//! images at a time, because every pass reads all weights:
 //!
 //! ```text
 //!   section 0, 1 image at a time      section 1, 8 images at a time
 //!   112x112 ... 56x56                 28x28 ... 7x7
 //! ```
 //!
-//! What crosses from one section to another is kept for the whole batch. Results do not depend on it: a sample's values are
-//! the same, to the bit, in any batch.
+//! Values passed between sections are kept for the whole batch. Results do not depend on the sections: the values of a
+//! sample are bitwise the same in any batch.
 
 use std::ops::Range;
 
-/// Floats of a step's inputs and output that a section keeps in the cache: 4 MiB, an eighth of the L3 cache of the machine
-/// this was measured on.
+/// Floats of a step's inputs and output that should stay in the cache: 4 MiB, an eighth of the L3 cache of the measured
+/// machine.
 const CACHE: usize = 1 << 20;
-/// How much larger or smaller the parts of the batch must be for another section.
+/// Minimum ratio of the numbers of samples of two steps that starts a new section.
 const RATIO: usize = 4;
 
-/// Steps in a row, and the samples that they take at a time.
+/// Consecutive steps, and the number of samples that they process at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Section {
     pub(super) steps: Range<usize>,
     pub(super) samples: usize,
 }
 
-/// What a step reads and writes, in floats.
+/// The memory traffic of a step, in floats.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Traffic {
-    /// Its inputs and its output, for a sample.
+    /// Its inputs and its output, per sample.
     pub(super) values: usize,
     pub(super) weights: usize,
 }
 
 impl Traffic {
-    /// The samples that it should take at a time: as many as the cache holds, or more where that makes their values outweigh
+    /// The number of samples to process at a time: as many as the cache holds, or more if that makes their values outweigh
     /// the weights.
     fn samples(self, batch: usize) -> usize {
         (CACHE.max(self.weights) / self.values.max(1)).clamp(1, batch)
@@ -45,12 +45,12 @@ impl Traffic {
 }
 
 impl Section {
-    /// All steps at once.
+    /// A single section with all steps.
     pub(super) fn whole(steps: usize, batch: usize) -> Vec<Self> {
         vec![Self { steps: 0..steps, samples: batch }]
     }
 
-    /// The sections of steps with this traffic.
+    /// Groups steps with this traffic into sections.
     pub(super) fn of(steps: &[Traffic], batch: usize) -> Vec<Self> {
         let mut sections: Vec<Self> = Vec::new();
         for (step, traffic) in steps.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The steps of a plan and what they read and write.
+//! The steps of a plan with their inputs and outputs.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -12,15 +12,14 @@ use crate::nn::op::{Op, StepSlot};
 /// An operation with its buffers.
 pub(super) struct Step {
     pub(super) op: Box<dyn Op>,
-    /// The layers that it computes, joined by `+`, and how long each pass took.
+    /// The names of its layers, joined by `+`, and the time of each pass.
     pub(super) name: String,
     pub(super) times: StepTimes,
-    /// The number of its layer in the network.
+    /// The index of its layer in the network.
     pub(super) node: usize,
     pub(super) inputs: Vec<StepSlot>,
     pub(super) output: StepSlot,
-    /// Its weights in the network, those of fused layers among them, and the versions of them that the operation was last
-    /// given.
+    /// Its weights in the network, including those of fused layers, and the versions last passed to the operation.
     pub(super) weights: Range<usize>,
     pub(super) versions: Vec<u64>,
     pub(super) backward: Option<StepBackward>,
@@ -28,21 +27,21 @@ pub(super) struct Step {
 
 /// The backward passes of a step.
 pub(super) struct StepBackward {
-    /// The buffer with the gradient of the output.
+    /// The buffer of the gradient of the output.
     pub(super) gradient: usize,
-    /// What that gradient has yet to pass.
+    /// The activation through which that gradient must be propagated first.
     pub(super) activation: Option<ActivationBackward>,
-    /// Whether gradients of weights are wanted.
+    /// Whether gradients of weights are requested.
     pub(super) weights: bool,
-    /// Of a layer that is called several times: the gradients of its weights are sums over the calls.
+    /// For a layer that is called several times: the gradients of its weights are sums over the calls.
     pub(super) shared: Option<SharedGradients>,
     pub(super) inputs: Vec<InputGradient>,
 }
 
-/// What a call of a shared layer does with the gradients of the weights.
+/// How a call of a shared layer handles the gradients of the weights.
 #[derive(Debug, Default)]
 pub(super) struct SharedGradients {
-    /// Room for what later calls, which are first in the backward pass, have summed; empty where there is none.
+    /// Space for the sums of later calls, which run first in the backward pass; empty if there are none.
     pub(super) sums: Vec<Vec<f32>>,
     /// Whether an earlier call adds to them.
     pub(super) unfinished: bool,
@@ -57,7 +56,7 @@ pub(super) struct InputGradient {
     pub(super) linear_gradient: Option<usize>,
 }
 
-/// A tensor in a buffer: its length is that of one sample.
+/// A tensor in a buffer, with its length per sample.
 #[derive(Debug, Clone)]
 pub(super) struct BufferSlot {
     pub(super) buffer: usize,
@@ -70,13 +69,13 @@ pub(super) struct BufferSlot {
 pub(super) struct LinearGradient {
     pub(super) map: ChannelMap,
     pub(super) value: BufferSlot,
-    /// The buffer it is written to before the backward pass; none where a step adds it to the gradient of its input.
+    /// The buffer it is written to before the backward pass; `None` if a step adds it to the gradient of its input.
     pub(super) gradient: Option<usize>,
-    /// Whether that buffer has a gradient already.
+    /// Whether that buffer already contains a gradient.
     pub(super) accumulate: bool,
 }
 
-/// The seconds that each pass of a step took, one entry a time.
+/// The times of each pass of a step in seconds, one entry per run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StepTimes {
     pub(super) pack: Vec<f64>,
@@ -86,7 +85,7 @@ pub(super) struct StepTimes {
     pub(super) backward_weights: Vec<f64>,
 }
 
-/// Runs a part of a pass, and adds its time to that of the pass, which the first part begins.
+/// Runs a part of a pass, and adds its time to that of the pass, which starts with the first part.
 pub(super) fn timed_part(wanted: bool, first: bool, times: &mut Vec<f64>, run: impl FnOnce()) {
     timed(wanted, times, run);
     if wanted && !first {
@@ -95,7 +94,7 @@ pub(super) fn timed_part(wanted: bool, first: bool, times: &mut Vec<f64>, run: i
     }
 }
 
-/// Runs a pass, and takes its time if it is wanted.
+/// Runs a pass, and records its time if `wanted`.
 pub(super) fn timed(wanted: bool, times: &mut Vec<f64>, run: impl FnOnce()) {
     if !wanted {
         return run();

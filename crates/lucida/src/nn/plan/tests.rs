@@ -14,8 +14,8 @@ fn conv(filters: usize) -> Conv2D {
     Conv2D::new(filters, [3, 3]).padding(Padding::Same)
 }
 
-/// A network with branches that join by concatenation and addition, batch normalization followed by a ReLU of its own,
-/// and a value with three consumers.
+/// A network with branches that join by concatenation and addition, batch normalization followed by a separate ReLU, and a
+/// value with three consumers.
 fn branches() -> Network {
     let mut b = Network::builder("branches");
     let relu = || Activation::new(ActivationKind::Relu);
@@ -33,7 +33,7 @@ fn branches() -> Network {
     b.build(&[out], 9).unwrap()
 }
 
-/// The value at one point when nothing else is asked for.
+/// The value at one point when nothing else is requested.
 fn value_at(network: &Network, point: TensorRef, input: &[f32], batch: usize) -> Vec<f32> {
     let mut plan = Plan::builder(network).batch_size(batch).output(point).build().unwrap();
     plan.input_mut().copy_from_slice(input);
@@ -90,7 +90,7 @@ fn gradients_through_branches_agree_with_finite_differences() {
     plan.backward(&network);
     let gradient = plan.input_gradient().unwrap().to_vec();
     let weight_gradients = plan.weight_gradients().to_vec();
-    // Some ReLU or maximum may switch within a step: nearly all must agree, not every single one.
+    // A ReLU or maximum may switch within a step: nearly all gradients must agree, not every single one.
     let mut outliers = 0;
     let mut judge = |g: f32, slope: f64| {
         outliers += usize::from((f64::from(g) - slope).abs() > 2e-3 * (0.1 + slope.abs()));
@@ -162,7 +162,7 @@ fn only_what_is_needed_is_computed_and_kept() {
     let first = Plan::builder(&network).batch_size(4).output("conv2d").build().unwrap();
     assert_eq!(first.steps.len(), 1);
     let whole = Plan::builder(&network).batch_size(4).build().unwrap();
-    // The input stays, and the chain of layers takes two buffers in turn.
+    // The input is preserved, and the chain of layers alternates between two buffers.
     assert_eq!(whole.buffers.len(), 3);
     assert!(whole.memory() <= 4 * 4 * (784 + 784 * 24 + 784 * 24 / 4));
 }
@@ -181,7 +181,7 @@ fn frozen_layers_get_no_gradient_and_stop_its_way() {
     assert_eq!(plan.steps.iter().filter(|step| step.backward.is_some()).count(), 2);
 }
 
-/// The gradient of a bias is the sum of the gradient of the value that it is added to, over the places and the batch.
+/// The gradient of a bias is the sum, over the pixels and the batch, of the gradient of the value that it is added to.
 #[test]
 fn gradients_between_the_layers() {
     let mut network = branches();
@@ -212,12 +212,12 @@ fn gradients_between_the_layers() {
     let through = whole.gradient(1).unwrap().iter().zip(whole.output(0));
     assert!(through.zip(stem).all(|((&after, &y), &before)| before == if y > 0.0 { after } else { 0.0 }));
     assert!(whole.gradient(1).unwrap() != stem, "some unit of the stem is closed");
-    // Nothing but biases and shifts, whether frozen or not.
+    // Only biases and offsets, frozen or not.
     for (weight, gradient) in network.weights().iter().zip(whole.weight_gradients()) {
         let shift = weight.name().ends_with("/bias") || weight.name().ends_with("/beta");
         assert_eq!(gradient.is_empty(), !shift, "{}", weight.name());
     }
-    // One alone is the same, and what lies before it is left out.
+    // A single gradient is the same, and earlier layers are omitted.
     for (index, point) in points.iter().enumerate() {
         let alone = gradients(Plan::builder(&network).exact(true).gradient(point.clone()));
         assert_eq!(alone.gradient(0), whole.gradient(index), "{point:?}");
@@ -307,8 +307,8 @@ fn a_convolution_computes_the_normalization_that_follows_to_the_same_bits() {
     }
 }
 
-/// Convolutions in a row; `c1` is followed by a convolution, `c2` by a pooling, `c3` by nothing.
-/// Large layers take a sample at a time, small ones several; what crosses, a residual among it, is kept for all.
+/// Large layers process one sample at a time, small ones several; values that cross sections, including a residual, are
+/// kept for the whole batch.
 #[test]
 fn sections_give_what_single_samples_give() {
     let mut b = Network::builder("sections");
@@ -342,7 +342,7 @@ fn sections_give_what_single_samples_give() {
     }
 }
 
-/// A block with borders of zeros, activations of several kinds, and two residuals: one of the block's input, one of a branch
+/// A block with zero padding, activations of several kinds, and two residuals: one of the block's input, one of a branch
 /// that is computed after the main one.
 fn blocks() -> Network {
     let mut b = Network::builder("blocks");
@@ -362,7 +362,7 @@ fn blocks() -> Network {
     let x = b.add_named("second_sum", Add::new(), &[main, side]).unwrap();
     let x = b.add_named("gelu", Activation::new(ActivationKind::Gelu), &[x]).unwrap();
     let mut network = b.build(&[x], 9).unwrap();
-    // Moments that are not zero and one.
+    // Moments other than zero and one.
     for weight in network.weights_mut().iter_mut().filter(|weight| weight.name().contains("_bn/")) {
         let values = (0..weight.values().len()).map(|i| 0.5 + i as f32 / 10.0).collect::<Vec<_>>();
         weight.values_mut().copy_from_slice(&values);
@@ -379,7 +379,7 @@ fn what_is_fused_computes_the_same() {
     let expected =
         ["depthwise+silu", "project+project_bn+first_sum+relu6", "pad+main", "side_pad+side+side_bn+second_sum+gelu"];
     assert_eq!(names, expected);
-    // Where every value is wanted nothing is fused.
+    // Nothing is fused if every value is requested.
     let mut all = Plan::builder(&network).batch_size(batch);
     for node in network.nodes() {
         all = all.output(node.name()).output(TensorRef::before_activation(node.name()));
@@ -399,7 +399,7 @@ fn what_is_fused_computes_the_same() {
     );
 }
 
-/// A gradient goes back through each layer, but for a border of zeros.
+/// A gradient is propagated through each layer, except for zero padding.
 #[test]
 fn little_is_fused_where_a_gradient_comes_back() {
     let network = blocks();
@@ -409,6 +409,7 @@ fn little_is_fused_where_a_gradient_comes_back() {
     assert!(names.iter().any(|name| name == "first_sum") && names.iter().any(|name| name == "side_bn"), "{names:?}");
 }
 
+/// A chain of convolutions; `c1` is followed by a convolution, `c2` by a pooling, `c3` is the last.
 fn chain() -> Network {
     let mut b = Network::builder("chain");
     let relu = |filters| conv(filters).activation(ActivationKind::Relu);
@@ -428,7 +429,7 @@ fn a_linear_seed_is_what_it_stands_for() {
         [(chain(), vec!["c1", "c2", "c3"]), (chain(), vec!["c1"]), (branches(), vec!["stem", "sum"])]
     {
         for exact in [false, true] {
-            // An ordinary seed at the last of them as well.
+            // The last one has an additional provided gradient.
             let last = linear[linear.len() - 1];
             let maps: Vec<_> = linear
                 .iter()
@@ -512,7 +513,7 @@ fn the_gradient_of_a_shared_layer_is_the_sum_over_its_calls() {
         let mut plan =
             Plan::builder(network).batch_size(2).weight_gradients().grad_output_at("second").build().unwrap();
         let mut ready = Vec::new();
-        // Twice: the second pass must not see the first.
+        // Twice: the second pass must not depend on the first.
         for _ in 0..2 {
             plan.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i % 11) as f32 / 5.0 - 1.0);
             plan.forward(network).unwrap();

@@ -1,4 +1,4 @@
-//! What a section of a report holds.
+//! The content of a report's section.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use crate::Result;
 use crate::data::Image;
 use crate::plot::{Figure, jpeg_bytes, png_bytes};
 
-/// The content of a section, built part after part. All text is plain: it is escaped on the way in.
+/// The content of a section, as a builder. All text is plain and gets escaped.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Content {
@@ -16,7 +16,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// Nothing yet.
+    /// Empty content.
     pub fn new() -> Self {
         Self::default()
     }
@@ -31,7 +31,7 @@ impl Content {
         self.add(format!("<h3>{}</h3>\n", escape(text)))
     }
 
-    /// Adds facts, each a name and a value, as cards.
+    /// Adds facts, each with a name and a value, as cards.
     pub fn facts<N: AsRef<str>, V: AsRef<str>>(self, facts: impl IntoIterator<Item = (N, V)>) -> Self {
         let mut html = "<dl class=\"facts\">\n".to_owned();
         for (name, value) in facts {
@@ -41,8 +41,8 @@ impl Content {
         self.add(html + "</dl>\n")
     }
 
-    /// Adds text in a fixed-width font, its lines and spaces kept: a network's summary. `label` names it to readers
-    /// who cannot see that it scrolls.
+    /// Adds monospaced text with its line breaks and spaces, such as a network's summary. `label` is its accessible name,
+    /// which a scrollable region needs.
     pub fn preformatted(self, label: &str, text: &str) -> Self {
         let (label, text) = (escape(label), escape(text));
         self.add(format!(
@@ -55,9 +55,9 @@ impl Content {
         self.add(table.html())
     }
 
-    /// Adds a drawing, with its label as the alternative text and `caption` under it, if any.
+    /// Adds a figure, with its label as text alternative, and `caption` under it if it is not empty.
     pub fn figure(self, figure: &Figure, caption: &str) -> Self {
-        // What is wider than a phone scrolls rather than shrinks until nothing can be read.
+        // A figure wider than a phone scrolls, because shrinking would make it illegible.
         let wide = if figure.width() > 560.0 { " wide" } else { "" };
         let (svg, caption, label) = (figure.inline_svg(), figcaption(caption), escape(figure.label()));
         self.add(format!(
@@ -66,8 +66,8 @@ impl Content {
         ))
     }
 
-    /// Adds an image, shown with `zoom` pixels of the page to each of its own; `alternative` says in words what it
-    /// shows, and `caption` stands under it, if any.
+    /// Adds an image enlarged `zoom` times, with `alternative` as its text alternative, and `caption` under it if it is not
+    /// empty.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when the image is empty.
@@ -76,7 +76,7 @@ impl Content {
         Ok(self.add(format!("<figure class=\"figure\">{image}{caption}</figure>\n")))
     }
 
-    /// Adds many small images that fill the width and wrap.
+    /// Adds a gallery of small images that wraps at the page width.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when an image is empty.
@@ -85,7 +85,7 @@ impl Content {
         Ok(self.add(html))
     }
 
-    /// Adds a confusion matrix whose cells open their images.
+    /// Adds a confusion matrix whose cells link to their images.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when an image is empty.
@@ -94,13 +94,13 @@ impl Content {
         Ok(self.add(html))
     }
 
-    /// Adds parts side by side where there is room, and below each other where there is none.
+    /// Places parts side by side where there is room, otherwise below each other.
     pub fn beside(self, parts: impl IntoIterator<Item = Self>) -> Self {
         let parts: String = parts.into_iter().map(|part| format!("<div>{}</div>\n", part.html)).collect();
         self.add(format!("<div class=\"beside\">\n{parts}</div>\n"))
     }
 
-    /// Adds a part that is folded away behind `summary`.
+    /// Adds a collapsed part with `summary` as its heading.
     pub fn details(self, summary: &str, part: Self) -> Self {
         let (summary, html) = (escape(summary), part.html);
         self.add(format!("<details><summary>{summary}</summary>\n{html}</details>\n"))
@@ -134,7 +134,7 @@ fn image_as(format: &str, bytes: &[u8], image: &Image, zoom: usize, alternative:
     ))
 }
 
-/// A table of text. A column in which every cell is a number is set to the right.
+/// A table of text. A column with only numbers is right-aligned.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Table {
@@ -149,13 +149,13 @@ impl Table {
         Self { caption: String::new(), head: head.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
-    /// Text above the table.
+    /// Sets the text above the table.
     pub fn caption(mut self, caption: impl Into<String>) -> Self {
         self.caption = caption.into();
         self
     }
 
-    /// Adds a row; one that is shorter than the head is filled with empty cells.
+    /// Adds a row; a row that is shorter than the header is padded with empty cells.
     pub fn row<S: Into<String>>(mut self, cells: impl IntoIterator<Item = S>) -> Self {
         self.rows.push(cells.into_iter().map(Into::into).collect());
         self
@@ -185,13 +185,13 @@ impl Table {
     }
 }
 
-/// Whether a cell is a number, with a unit or not: `1,024`, `99.1 %`, `-3.5e-4`, `–`.
+/// Whether a cell is a number, with or without a unit: `1,024`, `99.1 %`, `-3.5e-4`, `–`.
 fn is_number(cell: &str) -> bool {
     let bare = cell.trim_start_matches(['-', '−', '+', '±']).trim_end_matches(['%', ' ']);
     cell == "–" || bare.starts_with(|c: char| c.is_ascii_digit()) && bare.chars().all(|c| "0123456789.,e-+".contains(c))
 }
 
-/// Many small images, each with a caption, some flagged as wrong.
+/// A gallery of small images with captions, some flagged as wrong.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Gallery {
@@ -201,17 +201,17 @@ pub struct Gallery {
 }
 
 impl Gallery {
-    /// An empty gallery that shows each pixel as `zoom` by `zoom` pixels of the page (at least one).
+    /// An empty gallery that enlarges images `zoom` times (at least 1).
     pub fn new(zoom: usize) -> Self {
         Self { zoom: zoom.max(1), photos: false, items: Vec::new() }
     }
 
-    /// Stores the images as JPEG, a quarter the size: for photos.
+    /// Stores the images as JPEG, a quarter of the size; for photos.
     pub fn photos(self) -> Self {
         Self { photos: true, ..self }
     }
 
-    /// Adds an image. Its caption, which is its alternative text too, may have several lines; a wrong one is red.
+    /// Adds an image. The caption, which is also its text alternative, may have several lines; that of a wrong one is red.
     pub fn item(mut self, image: Image, caption: impl Into<String>, wrong: bool) -> Self {
         self.items.push((image, caption.into(), wrong));
         self

@@ -1,7 +1,6 @@
-//! The small parts of HTML: escaping and data URIs.
+//! HTML escaping and data URIs.
 
-/// Text for HTML and XML, in an element or in an attribute in double or single quotes. Characters that XML forbids
-/// become U+FFFD.
+/// Escapes text for HTML and XML, for an element or a quoted attribute. Characters that XML forbids become U+FFFD.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -19,7 +18,7 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
-/// Bytes in the base64 of RFC 4648, with padding.
+/// Encodes bytes in base64 (RFC 4648), with padding.
 pub(in crate::plot) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);

@@ -1,4 +1,4 @@
-//! A confusion matrix whose cells open.
+//! A confusion matrix with linked images.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,8 @@ use super::content::Gallery;
 use super::html::escape;
 use crate::Result;
 
-/// A confusion matrix as a table: each cell that holds something opens its images below. It needs no script: a cell is a
-/// link to its images, which are shown while they are its target.
+/// A confusion matrix as a table: each nonempty cell is a link to its images, which CSS shows below while they are the link
+/// target. No script is needed.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct CellMatrix {
@@ -17,16 +17,16 @@ pub struct CellMatrix {
 }
 
 impl CellMatrix {
-    /// A matrix of `names.len()` rows, the true classes, and as many columns, the predicted ones.
+    /// A matrix with the true classes as rows and the predicted ones as columns, `names.len()` each.
     ///
     /// # Panics
-    /// When there is not a count for each cell.
+    /// When `counts` does not have one value per cell.
     pub fn new(names: Vec<String>, counts: Vec<u64>) -> Self {
         assert_eq!(counts.len(), names.len() * names.len(), "a count for each cell");
         Self { names, counts, cells: Vec::new() }
     }
 
-    /// Gives a cell its images, under a line of text.
+    /// Sets the images of a cell, and a text above them.
     pub fn cell(mut self, truth: usize, predicted: usize, text: impl Into<String>, images: Gallery) -> Self {
         self.cells.push((truth, predicted, text.into(), images));
         self
@@ -48,7 +48,7 @@ impl CellMatrix {
             for (predicted, &count) in row.iter().enumerate() {
                 let share = count as f64 / sum;
                 let (kind, shown) = if truth == predicted { ("right", share) } else { ("wrong", share.sqrt()) };
-                // Ten shades of each kind, so that the style sheet may choose them.
+                // Ten shades of each kind, whose colors the style sheet defines.
                 let shade = if count == 0 { 0 } else { (shown * 9.0).ceil() as usize };
                 let opens = self.cells.iter().any(|(t, p, ..)| (*t, *p) == (truth, predicted));
                 let text = match opens {

@@ -1,7 +1,7 @@
-//! The report: one HTML file that opens anywhere, without a network, scripts or other files.
+//! The report: one self-contained HTML file that needs no network, scripts or other files.
 //!
-//! Images are `data:` URIs, drawings are inline SVG, the style sheet is inside. A content security policy in the
-//! page forbids everything else, so that even a mistake in the escaping could neither run nor fetch anything.
+//! Images are `data:` URIs, figures are inline SVG, and the style sheet is embedded. A content security policy forbids
+//! everything else, so that even a mistake in the escaping could neither run nor fetch anything.
 
 mod content;
 mod html;
@@ -21,7 +21,7 @@ use crate::{Result, files};
 const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
-/// A report: a title, sections with a table of contents, a footer.
+/// A report: a title, a table of contents, sections, a footer.
 ///
 /// ```
 /// use lucida::plot::{Content, Report, Table};
@@ -46,7 +46,7 @@ impl Report {
         Self { title: title.into(), subtitle: String::new(), sections: Vec::new(), footer: String::new() }
     }
 
-    /// Text under the title.
+    /// Sets the text under the title.
     pub fn subtitle(mut self, subtitle: impl Into<String>) -> Self {
         self.subtitle = subtitle.into();
         self
@@ -58,13 +58,13 @@ impl Report {
         self
     }
 
-    /// Text at the end.
+    /// Sets the text at the end.
     pub fn footer(mut self, footer: impl Into<String>) -> Self {
         self.footer = footer.into();
         self
     }
 
-    /// The whole page.
+    /// The complete HTML document.
     pub fn html(&self) -> String {
         let title = escape(&self.title);
         let mut html = format!(
@@ -100,10 +100,10 @@ impl Report {
         html
     }
 
-    /// Writes the page.
+    /// Writes the HTML file atomically.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) names `path`; what was there before stays.
+    /// [`Error::Io`](crate::Error::Io) names `path`; an existing file is then unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         files::write_bytes(path, self.html().as_bytes())

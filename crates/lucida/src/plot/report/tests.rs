@@ -2,7 +2,7 @@ use super::*;
 use crate::data::Image;
 use crate::plot::{Bars, Confusion, Curves};
 
-/// Checks that every element is closed in order, and that text and attributes hold no bare markup.
+/// Checks that elements are nested and closed correctly, and that text and attributes contain no unescaped markup.
 fn assert_well_formed(markup: &str) {
     const VOID: [&str; 4] = ["meta", "link", "img", "br"];
     let mut open: Vec<&str> = Vec::new();
@@ -16,7 +16,7 @@ fn assert_well_formed(markup: &str) {
                 assert!(["amp", "lt", "gt", "quot", "#39"].contains(&name), "&{name}; in {text:?}");
             }
         }
-        // An attribute's value may hold anything but its quote, which the escaping leaves out, and `<`.
+        // An attribute value may contain anything except its quote and `<`, which are escaped.
         let end = start + rest[start..].find('>').expect("a tag ends");
         let tag = &rest[start + 1..end];
         assert!(!tag.contains('<'), "{tag}");
@@ -91,7 +91,7 @@ fn saving_is_all_or_nothing() {
     assert!(message.contains("missing"), "{message}");
 }
 
-/// The style sheet's colors of text against what they are set on, in both themes.
+/// Checks the contrast of text colors with their backgrounds in both themes.
 #[test]
 fn texts_can_be_read_in_both_themes() {
     let (light, dark) = STYLE.split_once("prefers-color-scheme: dark").unwrap();

@@ -30,7 +30,7 @@ fn points_lie_where_they_belong() {
     let scatter = map();
     let (first, right, above) = (scatter.points[0], scatter.points[1], scatter.points[2]);
     assert!(right.0 - first.0 > 1000.0 && (right.1 - first.1).abs() < 1e-9);
-    // Both axes have one scale, and up is up.
+    // Both axes have the same scale, and y points up.
     assert!((above.0 - first.0).abs() < 1e-9 && ((first.1 - above.1) * 2.0 - (right.0 - first.0)).abs() < 1e-6);
     let image = scatter.image(&thumbnails(&scatter)).unwrap();
     let at = |(x, y): (f64, f64)| image.pixel((PADDING + x) as usize, (scatter.top() + y) as usize).to_vec();
@@ -71,7 +71,7 @@ fn odd_maps() {
     assert!(Scatter::new(&[], vec![], names()).is_err());
     assert!(Scatter::new(&[[0.0; 2]], vec![1], names()).is_err());
     assert!(Scatter::new(&[[0.0, f64::NAN]], vec![0], names()).is_err());
-    // One point, and points in one place.
+    // A single point, and several at the same position.
     for count in [1, 5] {
         let scatter = Scatter::new(&vec![[3.0; 2]; count], vec![0; count], names()).unwrap();
         assert_eq!(scatter.with_room(), [0]);

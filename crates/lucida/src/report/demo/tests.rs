@@ -5,7 +5,7 @@ use super::*;
 use crate::core::{Detail, Step};
 use crate::train::Callback;
 
-/// Few digits and one epoch, so that the test is quick without optimization.
+/// Few digits and one epoch, so that the test is fast in debug builds.
 fn small() -> Demo {
     let mut demo = Demo::new(42).unwrap();
     demo.parts.train.truncate(256);
@@ -54,8 +54,8 @@ fn a_demonstration_writes_its_files() {
 
     let page = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
     // Ten predictions, 24 kernels, and the mistakes of 64 digits, at most 20 of which are shown; then ten classes, 60
-    // filters, one sheet of maps, two of explanations (of no mistake, one), one figure, one of the cat explained, two of
-    // the cat in VGG16 and its filters, three of the stylized image.
+    // filters, one sheet of feature maps, two of explanations (one if there are no mistakes), one figure, one of the cat
+    // explained, two of the cat in VGG16 and its filters, three of the stylized image.
     let images = page.matches("<img").count();
     let wrong = result.evaluation.mistakes(&result.held_out().unwrap()).len();
     let right = 64 - wrong;

@@ -7,9 +7,9 @@ use crate::plot::{Content, Gallery, Heat, HeatOverlay};
 use crate::train::Evaluation;
 use crate::{Error, Result};
 
-/// How many images are shown.
+/// The number of images shown.
 const WORST: usize = 12;
-/// Pixels between an image and its map.
+/// Pixels between an image and its heatmap.
 const GAP: usize = 4;
 
 pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Content> {
@@ -33,7 +33,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
         report.set().fill(index, preprocessing, &mut input)?;
         let seen = preprocessing.to_image(&input)?;
         let map = match &mut explainer {
-            // A network without a layer of spatial extent has no such map.
+            // Grad-CAM needs a layer with spatial extent.
             Some(explainer) => match explainer.explain(&input, predicted, Method::GradCam) {
                 Ok(map) => Some(map),
                 Err(Error::Argument(_) | Error::Unsupported(_)) => None,
@@ -62,7 +62,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
     Content::new().paragraph(&intro).gallery(&gallery)
 }
 
-/// Two RGB images of one height, side by side.
+/// Joins two RGB images of the same height side by side.
 fn side_by_side(left: &Image, right: &Image) -> Result<Image> {
     let (height, widths) = (left.height().min(right.height()), [left.width(), right.width()]);
     let mut pixels = Vec::with_capacity(3 * height * (widths[0] + GAP + widths[1]));

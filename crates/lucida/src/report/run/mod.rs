@@ -1,4 +1,4 @@
-//! The report of a training on a folder of images.
+//! The report of a training run.
 
 mod losses;
 mod problems;
@@ -15,25 +15,25 @@ use crate::train::{Confusion as Counts, Evaluation, History, Origin, evaluate};
 use crate::weights::Model;
 use crate::{Cpu, Result};
 
-/// Images of a cell of the confusion matrix, and of all cells together.
+/// The maximum number of images in a cell of the confusion matrix, and in all cells together.
 const IN_CELL: usize = 24;
 const IN_MATRIX: usize = 240;
 /// The longer side of a thumbnail in pixels.
 const THUMBNAIL: usize = 112;
-/// Augmented images: how many, and how often each.
+/// The number of augmented images, and the number of variants of each.
 const AUGMENTED: usize = 4;
 const EXAMPLES: usize = 7;
 
 /// The images of a run.
 #[derive(Clone, Copy)]
 pub struct RunData<'a> {
-    /// To train on.
+    /// Training set.
     pub train: &'a dyn Dataset,
-    /// To choose the best epoch with.
+    /// Validation set, for choosing the best epoch.
     pub validation: &'a dyn Dataset,
-    /// Neither trained on nor chosen with, where there are such.
+    /// Test set, if any, used neither for training nor for choosing the epoch.
     pub test: Option<&'a dyn Dataset>,
-    /// The folder that they are files of, with what is wrong with it; digits are in none.
+    /// The image folder that the sets belong to, with its problems; `None` for other data sets such as MNIST.
     pub folder: Option<&'a Folder>,
 }
 
@@ -48,12 +48,12 @@ impl<'a> RunData<'a> {
         }
     }
 
-    /// The images that a report is about.
+    /// The images that the report covers.
     fn set(&self) -> &'a dyn Dataset {
         self.test.unwrap_or(self.validation)
     }
 
-    /// What to call one of them: its file, without the folder of the set, or its number.
+    /// The name of an image: its file, relative to the folder of the set, or its index.
     fn name(&self, index: usize) -> String {
         match self.folder {
             Some(folder) => {
@@ -66,7 +66,7 @@ impl<'a> RunData<'a> {
     }
 }
 
-/// How many images of each class a set has.
+/// The number of images of each class.
 fn counts(set: &dyn Dataset) -> Vec<usize> {
     let mut counts = vec![0; set.class_names().len()];
     set.labels().into_iter().for_each(|label| counts[label] += 1);
@@ -159,13 +159,13 @@ impl RunReport<'_> {
         self.data.set()
     }
 
-    /// The epoch that was kept, from the model file; without a record, the one with the lowest loss.
+    /// The saved epoch, from the model file; if not recorded, the one with the lowest loss.
     fn best_epoch(&self) -> Option<usize> {
         let said = self.model.training["best"]["epoch"].as_u64().map(|epoch| epoch as usize);
         said.or_else(|| self.history.best().map(|best| best.epoch))
     }
 
-    /// The class names of the model, else those of its training data.
+    /// The class names of the model, or else those of the training data.
     fn class_names(&self) -> &[String] {
         if self.model.class_names.is_empty() { self.data.train.class_names() } else { &self.model.class_names }
     }
@@ -202,12 +202,12 @@ impl RunReport<'_> {
         self.with_times(Content::new().facts(facts.into_iter().chain(self.facts())))
     }
 
-    /// The time that the epochs took, in seconds.
+    /// The total duration of the epochs in seconds.
     fn seconds(&self) -> f64 {
         self.history.epochs.iter().map(|epoch| epoch.seconds).sum()
     }
 
-    /// What there is to say in short of every run.
+    /// The summary of a run.
     fn facts(&self) -> Vec<(&'static str, String)> {
         let best =
             self.best_epoch().map_or("–".to_owned(), |best| format!("{best} of {}", self.history.epochs.len()));
@@ -224,7 +224,7 @@ impl RunReport<'_> {
         facts
     }
 
-    /// Adds which part of the training time the frozen layers took, where there were any.
+    /// Adds how much time was spent on computing the features of frozen layers, if there were any.
     fn with_times(&self, facts: Content) -> Content {
         match self.origin.feature_seconds {
             None => facts,
@@ -252,7 +252,7 @@ impl RunReport<'_> {
                      first.";
         let mut matrix = CellMatrix::new(self.class_names().to_vec(), confusion.counts().to_vec());
         let mut left = IN_MATRIX;
-        // Mistakes first, in case there are too many cells for all.
+        // Mistakes first, in case there are too many cells.
         let mut cells: Vec<(usize, usize)> = (0..n * n).map(|cell| (cell / n, cell % n)).collect();
         cells
             .sort_by_key(|&(truth, predicted)| (truth == predicted, std::cmp::Reverse(confusion.at(truth, predicted))));
@@ -350,7 +350,7 @@ impl RunReport<'_> {
     fn augmentation(&self) -> Result<Content> {
         let train = self.data.train;
         let preprocessing = self.model.preprocessing()?;
-        // Some of every class, if there are not too many.
+        // Evenly spaced over the set, which covers many classes.
         let step = (train.len() / AUGMENTED).max(1);
         let some: Vec<usize> = (0..train.len()).step_by(step).take(AUGMENTED).collect();
         let images = some.iter().map(|&index| train.image(index)).collect::<Result<Vec<_>>>()?;
@@ -375,7 +375,7 @@ impl RunReport<'_> {
         Content::new().paragraph(&intro).image(&sheet, 1, alternative, "The first image in each row is the original.")
     }
 
-    /// The class of an image, its labels, or its values.
+    /// The true class, labels or values of an image, as text.
     fn said_of(&self, set: &dyn Dataset, index: usize) -> String {
         let columns = self.class_names().iter().zip(set.target(index));
         match set.targets() {
@@ -397,7 +397,7 @@ impl RunReport<'_> {
             .details("Training configuration", Content::new().preformatted("Training configuration", &training))
     }
 
-    /// The settings of the run, and the command that repeats it.
+    /// The settings of the run, and the command to repeat it.
     fn settings(&self) -> Table {
         let origin = self.origin;
         let labels = origin.labels.clone().unwrap_or_default();

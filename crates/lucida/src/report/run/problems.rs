@@ -1,4 +1,4 @@
-//! Counts of the data, and problems in them.
+//! Statistics of the data, and problems in them.
 
 use super::{RunData, RunReport, counts};
 use crate::data::{Dataset, Folder, Targets};
@@ -6,15 +6,15 @@ use crate::nn::thousands;
 use crate::plot::{Content, Table};
 use crate::train::Evaluation;
 
-/// Rows of a table of problems.
+/// Maximum rows of a table of problems.
 const ROWS: usize = 200;
 
-/// A class with fewer training images has few; so has an evaluation set with fewer than twice as many.
+/// The number of training images below which a class counts as small; for an evaluation set, the limit is twice that.
 const FEW: usize = 100;
 /// Classes are imbalanced if the largest has at least this many times the images of the smallest.
 const IMBALANCE: usize = 3;
 
-/// Problems that make the metrics less reliable than they look, one sentence each.
+/// Problems that make the metrics less reliable than they seem, one sentence each.
 fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
     let confusion = &evaluation.confusion;
     let counts = counts(report.data.train);
@@ -58,7 +58,7 @@ fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
     }
     let tried = confusion.total() as f64;
     if tried < 2.0 * FEW as f64 {
-        // The normal approximation of a 95 % interval, with the accuracy kept away from 0 and 1.
+        // The normal approximation of the 95 % interval, with the accuracy clamped away from 0 and 1.
         let share = evaluation.accuracy.clamp(1.0 / (tried + 2.0), (tried + 1.0) / (tried + 2.0));
         let half = 196.0 * (share * (1.0 - share) / tried).sqrt();
         found.push(format!(
@@ -86,7 +86,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Content {
     of_folder(content, folder, &problems(report, evaluation))
 }
 
-/// The same of labels or values.
+/// As [`content`], for labels or values.
 pub(super) fn content_of_targets(report: &RunReport) -> Content {
     let RunData { train, validation, test, folder } = report.data;
     let labels = matches!(train.targets(), Targets::Labels(_));
@@ -111,7 +111,7 @@ pub(super) fn content_of_targets(report: &RunReport) -> Content {
     of_folder(Content::new().table(&table), folder, &[])
 }
 
-/// The problems, and what a folder says about itself.
+/// The problems, and the notes of an image folder.
 fn of_folder(mut content: Content, folder: Option<&Folder>, problems: &[String]) -> Content {
     let Some(folder) = folder else {
         return problems.iter().fold(content, |content, problem| content.paragraph(problem));

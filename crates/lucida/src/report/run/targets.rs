@@ -1,4 +1,4 @@
-//! The report of labels or values, which have no confusion matrix.
+//! Reports for labels or values, which have no confusion matrix.
 
 use super::{RunReport, counted, percent, problems, share, thousands};
 use crate::Result;
@@ -6,9 +6,9 @@ use crate::data::Targets;
 use crate::plot::{Chart, Content, Gallery, Report, Table};
 use crate::train::{TargetEvaluation, evaluate_targets};
 
-/// How many images are shown.
+/// The number of images shown.
 const WORST: usize = 12;
-/// Charts of values, and curves of labels in one chart.
+/// The maximum number of charts of values, and of curves of labels in one chart.
 const CHARTS: usize = 8;
 
 pub(super) fn make(report: &RunReport) -> Result<Report> {
@@ -55,7 +55,7 @@ fn in_short(report: &RunReport, evaluation: &TargetEvaluation) -> Content {
     report.with_times(Content::new().facts(metrics.chain(loss).chain(facts)))
 }
 
-/// `mean_absolute_error` as `Mean absolute error`.
+/// Formats a metric's name: `mean_absolute_error` as `Mean absolute error`.
 fn in_words(name: &str) -> String {
     let text = name.replace('_', " ").replace("r2", "R²").replace("f1", "F1");
     let mut letters = text.chars();
@@ -116,7 +116,7 @@ fn figures(report: &RunReport, evaluation: &TargetEvaluation) -> Content {
     Content::new().paragraph(intro).figure(&chart.figure(), "")
 }
 
-/// Mean true value and mean prediction of each tenth of the images, in the order of their true values.
+/// The mean true value and mean prediction in each decile of the images, by true value.
 fn deciles(evaluation: &TargetEvaluation, value: usize) -> Vec<(f64, f64)> {
     let mut pairs: Vec<(f32, f32)> = evaluation
         .truths
@@ -133,15 +133,14 @@ fn deciles(evaluation: &TargetEvaluation, value: usize) -> Vec<(f64, f64)> {
     pairs.chunks(pairs.len().div_ceil(10).max(1)).map(mean).collect()
 }
 
-/// The images with the largest errors: of labels the lowest probability of what holds, of values the error in standard
-/// deviations.
+/// The images with the largest errors: the absolute error of a label's probability, or that of a value divided by its RMSE.
 fn errors(report: &RunReport, evaluation: &TargetEvaluation) -> Result<Content> {
     let names = report.class_names();
     let scale: Vec<f32> = match of_values(evaluation) {
         true => (0..names.len()).map(|at| (evaluation.value(at).rmse as f32).max(f32::MIN_POSITIVE)).collect(),
         false => vec![1.0; names.len()],
     };
-    // The column that is furthest off, and by how much.
+    // The column with the largest error, and that error.
     let worst = |index: usize| {
         let (outputs, truths) = (&evaluation.outputs[index], &evaluation.truths[index]);
         let errors =

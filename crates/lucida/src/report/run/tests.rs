@@ -2,7 +2,7 @@ use super::*;
 use crate::nn::applications::{self, Options};
 use crate::train::{EpochRecord, Origin};
 
-/// Images of two colors, with a copy and a damaged file among them.
+/// Images of two colors, including a duplicate and a damaged file.
 fn images(folder: &std::path::Path) {
     for (class, color) in [("<cats>", [200, 40, 30]), ("dogs", [30, 60, 210])] {
         std::fs::create_dir_all(folder.join(class)).unwrap();
@@ -68,7 +68,7 @@ fn everything_is_on_the_page() {
         "copy.png",
         "Calibration",
         "ROC",
-        // The features of a frozen base took time, too.
+        // The time for the features of a frozen base is included.
         "106 s",
         "features of the frozen layers took 16 s",
         "Most confident mistakes",
@@ -85,7 +85,7 @@ fn everything_is_on_the_page() {
     assert!(report(&Augment::default()).html().contains("They were not augmented"));
 }
 
-/// A network that calls everything the first class, tried on imbalanced images with a leak.
+/// A network that predicts the first class for every image, evaluated on imbalanced images with leakage.
 #[test]
 fn what_makes_numbers_misleading_is_a_problem() {
     let data = tempfile::tempdir().unwrap();
@@ -119,12 +119,12 @@ fn what_makes_numbers_misleading_is_a_problem() {
         "Leakage: 2 validation or test images are exact copies",
         "Few training images: 12 of cats, 3 of dogs.",
         "counts as 0: dogs.",
-        // 0.8 of cats, 0 of dogs.
+        // Precision is 0.8 for cats, 0 for dogs.
         "40.0 %",
     ] {
         assert!(html.contains(part), "{part}");
     }
-    // What is right is not listed among the mistakes.
+    // Correct predictions are not listed among the mistakes.
     let mistakes = html.split("Most confident mistakes").last().unwrap().split("<section").next().unwrap();
     assert!(mistakes.contains("dogs → cats") && !mistakes.contains("cats/0.png"), "{mistakes}");
 }

@@ -1,8 +1,7 @@
-//! HDF5, as far as files of weights need it: groups, attributes that are strings, and tensors of floats.
+//! The part of HDF5 that files of weights need: groups, string attributes, and float tensors.
 //!
-//! The structure is read by the `hdf5-reader` crate, which is given the file through a [`Window`] that limits what a
-//! damaged or malicious file can make it read. A tensor that lies in one piece, as all that Keras writes do, is read
-//! straight into its destination.
+//! The structure is read by the `hdf5-reader` crate, through a [`Window`] that limits what a damaged or malicious file can
+//! make it read. A contiguous tensor, like all that Keras writes, is read directly into its destination.
 
 mod window;
 
@@ -22,26 +21,25 @@ use super::floats::Float;
 use crate::{Error, Result, guard};
 use window::Window;
 
-/// What an HDF5 file begins with.
+/// The magic bytes of an HDF5 file.
 pub(crate) const MAGIC: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
-/// What errors call it.
+/// The format's name in errors.
 const FORMAT: &str = "HDF5";
-/// Groups within groups. Keras nests a group for each model in a model.
+/// Maximum nesting of groups. Keras nests a group for each nested model.
 const MAX_DEPTH: usize = 40;
-/// Groups and tensors of a file, and names in its lists of them. InceptionV3 has 875.
+/// Maximum number of groups, tensors, and names in lists of them. InceptionV3 has 875.
 const MAX_OBJECTS: usize = 50_000;
-/// Bytes of all attributes and names that are read of a file.
+/// Maximum bytes of all attributes and names read from a file.
 const MAX_TEXT: usize = 64 << 20;
-/// Numbered parts of an attribute. 1,000 parts hold 60 MiB of names.
+/// Maximum number of parts of an attribute. 1,000 parts hold 60 MiB of names.
 const MAX_PARTS: usize = 1000;
 
-/// An HDF5 file, or a part of a file that is one.
+/// An HDF5 file, which may be embedded in another file.
 pub(crate) struct Hdf5 {
     path: PathBuf,
     window: Arc<Window>,
     file: Hdf5File,
-    /// Groups and tensors that were looked at, and bytes of text that were read: a list may name the same thing again and
-    /// again.
+    /// The number of groups and tensors visited, and of text bytes read: a list may name the same object repeatedly.
     objects: Cell<usize>,
     text: Cell<usize>,
 }
@@ -49,22 +47,22 @@ pub(crate) struct Hdf5 {
 /// A tensor in an HDF5 file.
 #[derive(Debug, Clone)]
 pub(crate) struct Tensor {
-    /// Its path in the file, without a slash before it.
+    /// Its path in the file, without a leading slash.
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
     pub(crate) dtype: String,
-    /// How its values are read, if they are floating-point numbers.
+    /// The type of its values, if they are floats.
     float: Option<Float>,
-    /// Where it lies if it is in one piece and of floats in little-endian order.
+    /// Its offset, if it is contiguous and consists of little-endian floats.
     at: Option<u64>,
 }
 
-/// A group of an HDF5 file: what [`Hdf5::walk`] finds.
+/// A group with tensors, found by [`Hdf5::walk`].
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    /// Its path in the file, without a slash before it; empty for the root.
+    /// Its path in the file, without a leading slash; empty for the root.
     pub(crate) path: String,
-    /// Its tensors, by name.
+    /// Its tensors, sorted by name.
     pub(crate) tensors: Vec<Tensor>,
 }
 
@@ -80,7 +78,7 @@ impl Hdf5 {
         Self::in_window(path, Window::of_file(file, 0, metadata.len()))
     }
 
-    /// Opens the part of a file from `start` on that is an HDF5 file of its own, as in an archive.
+    /// Opens an HDF5 file that is embedded in a file from `start` on, as in an archive.
     pub(crate) fn open_part(path: &Path, file: File, start: u64, len: u64) -> Result<Self> {
         Self::in_window(path, Window::of_file(file, start, len))
     }
@@ -111,17 +109,17 @@ impl Hdf5 {
         Error::file(&self.path, problem.to_string())
     }
 
-    /// An error of the reader about this file.
+    /// Converts an error of the reader.
     fn damaged(&self, problem: &hdf5_reader::error::Error) -> Error {
         self.bad(format_args!("is a damaged HDF5 file: {problem}"))
     }
 
-    /// Runs a part of the reader on this file.
+    /// Runs a step of the reader with protection against panics.
     fn guarded<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
         guard::decoder(&self.path, FORMAT, read)
     }
 
-    /// Counts groups and tensors, and bytes of text.
+    /// Counts visited groups and tensors, and text bytes, against the limits.
     fn count(&self, objects: usize, text: usize) -> Result<()> {
         for (so_far, more, limit, what) in [
             (&self.objects, objects, MAX_OBJECTS, "groups and tensors"),
@@ -137,12 +135,12 @@ impl Hdf5 {
         Ok(())
     }
 
-    /// The group of this path; empty for the root.
+    /// The group at this path; empty for the root.
     fn group(&self, path: &str) -> Result<Group> {
         self.file.group(path).map_err(|problem| self.damaged(&problem))
     }
 
-    /// Whether there is a group of this name in the root.
+    /// Whether the root has a group with this name.
     pub(crate) fn has_group(&self, name: &str) -> Result<bool> {
         self.guarded(|| {
             let (groups, _) = self.group("")?.member_names().map_err(|problem| self.damaged(&problem))?;
@@ -150,7 +148,7 @@ impl Hdf5 {
         })
     }
 
-    /// The attributes of a group that are strings, each with all its values.
+    /// The string attributes of a group with their values.
     pub(crate) fn attributes(&self, group: &str) -> Result<Vec<(String, Vec<String>)>> {
         self.guarded(|| self.attributes_of(group))
     }
@@ -161,15 +159,15 @@ impl Hdf5 {
         let mut found = Vec::new();
         for attribute in attributes {
             let scalar = attribute.shape.is_empty();
-            // A list of names takes far more memory than it has bytes.
+            // A list of names takes much more memory than its bytes in the file.
             let len = attribute.shape.iter().fold(1, |len: u64, &size| len.saturating_mul(size));
             if len > MAX_OBJECTS as u64 {
                 let what = format!("{}: values of attribute {:?}", self.path.display(), attribute.name);
                 return Err(Error::Limit { what, got: len, limit: MAX_OBJECTS as u64 });
             }
             let values = if scalar { attribute.read_string().map(|text| vec![text]) } else { attribute.read_strings() };
-            // An attribute that is not a string (the empty list of names of a layer without weights is of floats) holds
-            // nothing here.
+            // An attribute that is not a string has no values here, such as the empty float list for a layer without
+            // weights.
             let values = values.unwrap_or_default();
             self.count(0, attribute.name.len() + values.iter().map(String::len).sum::<usize>())?;
             found.push((attribute.name, values));
@@ -177,12 +175,12 @@ impl Hdf5 {
         Ok(found)
     }
 
-    /// The tensors of a group whose names an attribute lists, in its order.
+    /// The tensors of a group that are listed in an attribute, in its order.
     pub(crate) fn listed_tensors(&self, group: &str, names: &[String]) -> Result<Vec<Tensor>> {
         self.guarded(|| names.iter().map(|name| self.tensor(&format!("{group}/{name}"))).collect())
     }
 
-    /// The tensor of this path.
+    /// The tensor at this path.
     fn tensor(&self, path: &str) -> Result<Tensor> {
         let dataset = self.file.dataset(path).map_err(|problem| self.damaged(&problem))?;
         self.describe(path.trim_start_matches('/').to_owned(), &dataset)
@@ -211,7 +209,7 @@ impl Hdf5 {
                 };
                 (float, float.is_some() && *byte_order == ByteOrder::LittleEndian)
             }
-            // HDF5 has no bfloat16: h5py writes Keras's as two bytes without a meaning.
+            // HDF5 has no bfloat16: h5py stores Keras's as opaque values of two bytes.
             Datatype::Opaque { size: 2, .. } => (Some(Float::BF16), true),
             _ => (None, false),
         };
@@ -233,7 +231,7 @@ impl Hdf5 {
         Ok(Tensor { name, shape, dtype: type_name(dataset.dtype()), float, at })
     }
 
-    /// All groups below (and with) `start` that hold tensors, in the order of their names.
+    /// All groups with tensors at or below `start`, sorted by name.
     pub(crate) fn walk(&self, start: &str) -> Result<Vec<Node>> {
         let mut walk = Walk { seen: HashSet::new(), nodes: Vec::new() };
         self.guarded(|| self.visit(&self.group(start)?, start.trim_matches('/'), 0, &mut walk))?;
@@ -263,7 +261,7 @@ impl Hdf5 {
         Ok(())
     }
 
-    /// A list of strings that Keras stored as an attribute: whole, or in numbered parts when it would not fit into 64 KiB.
+    /// A list of strings that Keras stored as an attribute: whole, or in numbered parts if it exceeds 64 KiB.
     pub(crate) fn list(attributes: &[(String, Vec<String>)], name: &str) -> Option<Vec<String>> {
         let get = |name: &str| attributes.iter().find(|(key, _)| key == name).map(|(_, values)| values);
         if let Some(whole) = get(name) {
@@ -273,7 +271,7 @@ impl Hdf5 {
         (!parts.is_empty()).then(|| parts.into_iter().flatten().cloned().collect())
     }
 
-    /// Reads a tensor of floats of 16, 32 or 64 bits.
+    /// Reads a tensor of 16-, 32- or 64-bit floats.
     pub(crate) fn read(&self, tensor: &Tensor, values: &mut [f32]) -> Result<()> {
         let kind = tensor.float.ok_or_else(|| {
             self.bad(format_args!("tensor {:?} is of type {}, not of floats", tensor.name, tensor.dtype))
@@ -300,7 +298,7 @@ impl Hdf5 {
     }
 }
 
-/// Whether a file is HDF5: the signature is at its start or, behind a user block, at byte 512, 1024, 2048 and so on.
+/// Whether a file is HDF5: the signature is at its start or, after a user block, at byte 512, 1024, 2048 and so on.
 pub(crate) fn is_hdf5(file: &mut File, len: u64) -> std::io::Result<bool> {
     let places = std::iter::once(0).chain((0..55).map(|power| 512_u64 << power));
     for at in places.take_while(|at| at + MAGIC.len() as u64 <= len) {
@@ -319,7 +317,7 @@ struct Walk {
     nodes: Vec<Node>,
 }
 
-/// The type of a tensor's values, as NumPy calls it, or `bfloat16`.
+/// The type of a tensor's values, by its NumPy name, or `bfloat16`.
 fn type_name(datatype: &Datatype) -> String {
     match datatype {
         Datatype::FloatingPoint { size, .. } => format!("float{}", 8 * u32::from(*size)),

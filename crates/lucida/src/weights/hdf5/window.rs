@@ -1,4 +1,4 @@
-//! A part of a file, read in pieces and within a budget.
+//! A window on a part of a file, with a budget for reads.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,16 +9,16 @@ use hdf5_reader::{Storage, StorageBuffer};
 
 use crate::weights::floats::Float;
 
-/// Bytes that describing a file may take beyond its size: a structure that sends its reader round and round ends here.
+/// Bytes that may be read beyond the file size: a cyclic structure ends here.
 const SPARE_BYTES: u64 = 64 << 20;
-/// Reads that describing a file may take. InceptionV3 takes 20,000.
+/// Maximum number of reads. InceptionV3 needs 20,000.
 const MAX_READS: u64 = 4_000_000;
-/// Bytes of one read; all structures are smaller.
+/// Maximum bytes of a read; all structures are smaller.
 const MAX_READ: usize = 64 << 20;
-/// Bytes of a tensor read at once.
+/// Bytes of a tensor per read.
 const PIECE: usize = 1 << 18;
 
-/// A part of a file, or bytes in memory, that a reader of structures sees as a whole.
+/// A part of a file, or bytes in memory, that appears as a whole file to the reader.
 pub(super) struct Window {
     source: Source,
     start: u64,
@@ -72,7 +72,7 @@ impl Window {
         }
     }
 
-    /// Reads little-endian floats of a type from `at` on, in pieces: there is no second copy of a tensor.
+    /// Reads little-endian floats from offset `at`, in chunks, without a second copy of the tensor.
     pub(super) fn floats(&self, at: u64, kind: Float, values: &mut [f32]) -> io::Result<()> {
         let most = PIECE / kind.size();
         let mut bytes = vec![0; kind.size() * most.min(values.len())];

@@ -1,47 +1,47 @@
-//! The files that can be fetched.
+//! The catalogue of published weights.
 
 use std::sync::LazyLock;
 
 use crate::nn::applications::{self, Architecture};
 use crate::{Error, Result};
 
-/// A file of weights that Keras or torchvision publishes.
+/// A file of weights published by Keras or torchvision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
     /// The network, by its name in [`applications::ALL`].
     pub network: &'static str,
-    /// Whether the classifier is in it.
+    /// Whether it includes the classifier.
     pub with_top: bool,
-    /// The address of its publisher.
+    /// The base URL of its publisher.
     pub address: &'static str,
-    /// Its path below that address, or below that of a mirror.
+    /// Its path relative to that URL, or to that of a mirror.
     pub path: &'static str,
-    /// Its checksum; none where the publisher names none.
+    /// Its checksum, if the publisher lists one.
     pub checksum: Option<Checksum>,
-    /// Its size in bytes, where it is known without asking the server.
+    /// Its size in bytes, if known in advance.
     pub size: Option<u64>,
-    /// Its size in bytes, or one that is near.
+    /// Its size in bytes, exact or approximate.
     pub about: u64,
 }
 
-/// What must come out when the bytes of a file are hashed, in lower-case hexadecimal.
+/// The expected hash of a file, in lower-case hexadecimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksum {
-    /// An MD5, which Keras names for most of its files.
+    /// An MD5, which Keras lists for most of its files.
     Md5(&'static str),
-    /// A SHA-256, or its first digits: eight or ten in the names of torchvision's files.
+    /// A SHA-256 or its first digits: the names of torchvision's files have eight or ten.
     Sha256(&'static str),
 }
 
 impl Checksum {
-    /// The digits that are known.
+    /// The known digits.
     pub fn digits(self) -> &'static str {
         match self {
             Self::Md5(digits) | Self::Sha256(digits) => digits,
         }
     }
 
-    /// The name of the hash: `MD5`.
+    /// The name of the hash function: `MD5`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Md5(_) => "MD5",
@@ -61,12 +61,12 @@ impl Checksum {
 
 static PUBLISHED: LazyLock<Vec<Published>> = LazyLock::new(|| read(include_str!("catalogue.txt")));
 
-/// All files that can be fetched, those of a network one after the other.
+/// All published files, grouped by network.
 pub fn all_published() -> &'static [Published] {
     &PUBLISHED
 }
 
-/// The files of a catalogue. Lines that are not one are left out: a test counts them.
+/// Parses the catalogue. Invalid lines are skipped: a test counts them.
 fn read(text: &'static str) -> Vec<Published> {
     let (mut files, mut publisher) = (Vec::new(), "");
     for line in text.lines() {
@@ -96,28 +96,28 @@ fn read_line(line: &'static str, address: &'static str) -> Option<Published> {
 }
 
 impl Published {
-    /// The name of the file, in the cache as at the server.
+    /// The name of the file, in the cache and on the server.
     pub fn file_name(&self) -> &'static str {
         self.path.rsplit('/').next().unwrap_or(self.path)
     }
 
-    /// The command that fetches it.
+    /// The command to fetch it.
     pub fn command(&self) -> String {
         let top = if self.with_top && !self.is_only() { " --with-top" } else { "" };
         format!("lucida weights fetch {}{top}", self.network)
     }
 
-    /// What it is, for people: `vgg16 without its classifier`.
+    /// A description: `vgg16 without its classifier`.
     pub fn title(&self) -> String {
         format!("{} {} its classifier", self.network, if self.with_top { "with" } else { "without" })
     }
 
-    /// Who publishes it.
+    /// The publisher.
     pub fn publisher(&self) -> &'static str {
         if self.address.contains("pytorch.org") { "torchvision" } else { "Keras" }
     }
 
-    /// Its size for people: `58.9 MB`, `about 102.5 MB`.
+    /// Its size in text form: `58.9 MB`, `about 102.5 MB`.
     pub fn size_text(&self) -> String {
         match self.size {
             Some(size) => megabytes(size),
@@ -125,12 +125,13 @@ impl Published {
         }
     }
 
-    /// Its size to the byte, or one that is near: `58889256`, `about 102530810`.
+    /// Its size in bytes, exact or approximate: `58889256`, `about 102530810`.
     pub fn bytes_text(&self) -> String {
         if self.size.is_some() { self.about.to_string() } else { format!("about {}", self.about) }
     }
 
-    /// Whether a file of this length, in bytes, can be it. Where the size is only near, HDF5's structure may add to it.
+    /// Whether a file with this length in bytes can be the published one. If the size is approximate, HDF5's structure may
+    /// add to it.
     pub(super) fn fits(&self, len: u64) -> bool {
         match self.size {
             Some(size) => len == size,
@@ -138,21 +139,21 @@ impl Published {
         }
     }
 
-    /// The bytes that it has at most.
+    /// The maximum size in bytes.
     pub(super) fn largest(&self) -> u64 {
         self.size.unwrap_or(self.about + self.about / 4 + (1 << 20))
     }
 
-    /// Whether its network has no other file: torchvision publishes no weights without the classifier.
+    /// Whether it is its network's only file: torchvision publishes no weights without the classifier.
     fn is_only(&self) -> bool {
         all_published().iter().filter(|file| file.network == self.network).count() == 1
     }
 }
 
-/// The published weights of a network: without its classifier those with it, where there are no others.
+/// The published weights of a network, or those with the classifier if there are none without it.
 ///
 /// # Errors
-/// [`Error::Argument`] when there are none.
+/// [`Error::Argument`] when none are published.
 pub fn published(network: &Architecture, with_top: bool) -> Result<&'static Published> {
     let mut files = all_published().iter().filter(|file| file.network == network.name);
     files
@@ -162,7 +163,7 @@ pub fn published(network: &Architecture, with_top: bool) -> Result<&'static Publ
         .ok_or_else(|| Error::argument(format!("there are no published weights of {}", network.name)))
 }
 
-/// The published weights whose absence is the reason of an error.
+/// The published weights whose absence caused an error.
 pub fn published_for(error: &Error) -> Option<&'static Published> {
     let (network, with_top) = match error {
         Error::NotFetched { network, with_top, .. } => (network, *with_top),
@@ -172,13 +173,13 @@ pub fn published_for(error: &Error) -> Option<&'static Published> {
     published(applications::find(network).ok()?, with_top).ok()
 }
 
-/// The names of the networks whose weights are published.
+/// The names of networks with published weights.
 pub fn networks() -> Vec<&'static str> {
     let has = |network: &&Architecture| all_published().iter().any(|file| file.network == network.name);
     applications::ALL.iter().filter(has).map(|network| network.name).collect()
 }
 
-/// A number of bytes for people: `58.9 MB`.
+/// Formats a number of bytes: `58.9 MB`.
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn every_file_is_of_a_known_network_and_of_its_size() {
-        // Torchvision's files have parts for training alone, or values of 16 bits.
+        // Torchvision's files contain training-only parts, or 16-bit values.
         let other_sizes = ["inception-v3-torch", "googlenet", "wide-resnet50-2", "wide-resnet101-2"];
         for file in all_published() {
             let network = applications::find(file.network).unwrap();
@@ -213,7 +214,7 @@ mod tests {
             }
             let digits = file.checksum.map_or("", Checksum::digits);
             assert!(digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)), "{file:?}");
-            // Four bytes for each parameter, and a few per cent of structure.
+            // Four bytes per parameter, plus a few percent for the structure.
             let parameters = if file.with_top { Some(network.parameters) } else { network.parameters_without_top };
             let floats = 4 * parameters.unwrap() as u64;
             let about = if file.size.is_some() {
@@ -225,7 +226,7 @@ mod tests {
             assert!(file.fits(file.about) && !file.fits(file.about / 2) && !file.fits(2 * file.about + (1 << 20)));
             let says_so = ["notop", "no_top", "no-top"].iter().any(|part| file.path.contains(part));
             assert_eq!(says_so, !file.with_top, "{file:?}");
-            // Torchvision's names end in the first digits of the checksum.
+            // Torchvision's file names end with the first digits of the checksum.
             if file.publisher() == "torchvision" {
                 assert!(file.path.ends_with(&format!("-{digits}.pth")), "{file:?}");
             }
@@ -256,7 +257,7 @@ mod tests {
         assert_eq!(networks().len(), applications::ALL.len() - without.len());
         let message = published(applications::find("lenet5").unwrap(), true).unwrap_err().to_string();
         assert!(message.contains("lenet5"), "{message}");
-        // The only file, whichever is asked for, needs no option.
+        // A network's only file needs no option, whichever variant is requested.
         let resnet = published(applications::find("resnet50").unwrap(), false).unwrap();
         assert_eq!((resnet.with_top, resnet.command().as_str()), (true, "lucida weights fetch resnet50"));
         assert_eq!(resnet.size_text(), "about 102.5 MB");

@@ -1,10 +1,10 @@
-//! HTTP, with or without TLS.
+//! An HTTP client, with or without TLS.
 //!
-//! TLS is rustls with the arithmetic of Graviola. The usual choices, *ring* and AWS-LC, are C and assembler, and need a C
-//! compiler wherever Lucida is built; OpenSSL would have to be there as well. Graviola is Rust and formally verified
-//! assembler within Rust, needs nothing but cargo, and compiles in a second. Its price: x86-64 processors of 2014 and
-//! later and 64-bit ARM only. Elsewhere a download is an ordinary error that says what to do by hand. (The provider of
-//! RustCrypto runs everywhere, but has stayed an alpha version, with sixty crates behind it.)
+//! TLS is rustls with the cryptography of Graviola. The usual choices, *ring* and AWS-LC, are written in C and assembly,
+//! and need a C compiler wherever Lucida is built; OpenSSL would have to be installed as well. Graviola is written in Rust
+//! with formally verified assembly, needs only cargo, and compiles in a second. Its price: it only supports x86-64
+//! processors from 2014 on and 64-bit ARM. Elsewhere a download is an ordinary error that explains how to do it manually.
+//! (RustCrypto's provider runs everywhere, but is still an alpha version with sixty dependencies.)
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -18,35 +18,35 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use super::RetryPolicy;
 use crate::{Error, Result, files};
 
-/// How often a server may point elsewhere.
+/// Maximum number of redirects.
 const MAX_REDIRECTS: u32 = 5;
-/// Bytes of a file of certificates.
+/// Maximum bytes of a certificate file.
 const MAX_CERTIFICATES: u64 = 16 << 20;
-/// What is said of a name that no server has, or that cannot be looked up.
+/// The message for a host name that cannot be resolved.
 const NO_ADDRESS: &str = "the server's address cannot be found; is there a network?";
 
-/// Why nothing, or nothing more, arrives.
+/// Why a download failed.
 #[derive(Debug)]
 pub(super) enum FetchError {
-    /// It may be otherwise soon.
+    /// A temporary failure: retry.
     Passing(String),
-    /// Trying again does not help.
+    /// A permanent failure.
     Lasting(String),
 }
 
-/// The start of what a server answers.
+/// The start of a server's response.
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// The bytes that are to come, if the server says.
+    /// The length of the body, if known.
     pub(super) len: Option<u64>,
-    /// The first byte of the part, and the size of the whole, as `Content-Range` has them.
+    /// The first byte of the range, and the total size, from `Content-Range`.
     pub(super) range: Option<(u64, Option<u64>)>,
-    /// What tells versions of the file apart.
+    /// Identifies the version of the file.
     pub(super) tag: Option<String>,
     pub(super) body: Body,
 }
 
-/// The rest of it.
+/// The body of a response.
 pub(super) struct Body {
     reader: ureq::BodyReader<'static>,
     patience: Duration,
@@ -58,7 +58,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// For this address and what it leads to: from https never to http.
+    /// Creates a client for this URL and its redirects, which may not lead from https to http.
     pub(super) fn new(url: &str, patience: &RetryPolicy, certificates: Option<&Path>) -> Result<Self> {
         let secure = url.starts_with("https://");
         let tls = match tls() {
@@ -72,7 +72,7 @@ impl Client {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .https_only(secure)
-            // Without TLS, nothing may lead to an address that needs it.
+            // Without TLS, redirects could lead to URLs that need it.
             .max_redirects(if tls.is_some() { MAX_REDIRECTS } else { 0 })
             .user_agent(concat!("lucida/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(patience.connect))
@@ -89,7 +89,7 @@ impl Client {
         Ok(Self { agent: config.build().new_agent(), patience: patience.clone() })
     }
 
-    /// Asks for a file from its byte `from` on, if the version is still that of `tag`.
+    /// Requests a file from byte `from` on, if its version still matches `tag`.
     pub(super) fn get(&self, url: &str, from: u64, tag: Option<&str>) -> Result<Answer, FetchError> {
         let mut request = self.agent.get(url);
         if from > 0 {
@@ -100,7 +100,7 @@ impl Client {
         }
         let response = request.call().map_err(|error| trouble(&error, self.patience.read))?;
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        // A weak tag promises less than the same bytes.
+        // A weak tag does not guarantee identical bytes.
         let tag = header(ETAG).filter(|tag| !tag.starts_with("W/")).or_else(|| header(LAST_MODIFIED));
         Ok(Answer {
             status: response.status().as_u16(),
@@ -113,7 +113,7 @@ impl Client {
 }
 
 impl Body {
-    /// Reads some of it; 0 at its end.
+    /// Reads some bytes; 0 at the end.
     pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, FetchError> {
         self.reader.read(into).map_err(|error| {
             let within = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
@@ -145,14 +145,14 @@ fn trouble(error: &ureq::Error, patience: Duration) -> FetchError {
 
 fn io_trouble(error: &io::Error, patience: Duration) -> FetchError {
     match error.kind() {
-        // So are certificates refused.
+        // Rejected certificates are also reported like this.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
             FetchError::Lasting(format!("the connection cannot be trusted: {}", line(&error.to_string())))
         }
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => FetchError::Passing(slow(patience)),
         io::ErrorKind::UnexpectedEof => FetchError::Passing("the connection was cut off".into()),
         _ => match line(&error.to_string()) {
-            // The standard library has no kind for it.
+            // The standard library has no error kind for this.
             text if text.contains("lookup address") => FetchError::Passing(NO_ADDRESS.into()),
             text => FetchError::Passing(format!("the connection failed: {text}")),
         },
@@ -163,27 +163,27 @@ fn slow(patience: Duration) -> String {
     format!("nothing arrived within {} s", patience.as_secs_f64())
 }
 
-/// What others say, in one line of moderate length.
+/// An external message, reduced to one line of moderate length.
 fn line(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `bytes 500-999/1000`: the first byte and the size of the whole, which may be `*`.
+/// Parses `bytes 500-999/1000` to the first byte and the total size, which may be `*`.
 fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, _) = range.split_once('-')?;
     Some((first.trim().parse().ok()?, whole.trim().parse().ok()))
 }
 
-/// Whether a server runs on this machine, where no proxy leads.
+/// Whether a server runs on this machine, which is not reached by a proxy.
 pub(super) fn is_own_machine(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
     host == "localhost" || host == "[::1]" || host.starts_with("127.")
 }
 
-/// TLS, if this processor has the instructions that its library assumes.
+/// The TLS configuration, if this processor has the instructions that the library requires.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn tls() -> Option<ureq::tls::TlsConfigBuilder> {
     #[cfg(target_arch = "x86_64")]
@@ -209,7 +209,7 @@ fn tls() -> Option<ureq::tls::TlsConfigBuilder> {
     None
 }
 
-/// Whom to trust: those on Mozilla's list, or those of a file.
+/// The trusted root certificates: Mozilla's list, or those of a file.
 fn roots(certificates: Option<&Path>) -> Result<RootCerts> {
     let Some(path) = certificates else { return Ok(RootCerts::WebPki) };
     let pem = files::read_limited(path, MAX_CERTIFICATES)?;

@@ -1,4 +1,4 @@
-//! One file, from a server to its place.
+//! Downloading a file.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,10 +11,10 @@ use super::{Published, RetryPolicy};
 use crate::core::progress::{Progress, Step, report};
 use crate::{Error, Result};
 
-/// The longest pause between two attempts.
+/// The longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// What to fetch, and what it must be.
+/// A file to download, and where to.
 pub(super) struct Job<'a> {
     pub(super) url: &'a str,
     pub(super) target: &'a Path,
@@ -22,7 +22,7 @@ pub(super) struct Job<'a> {
     pub(super) patience: &'a RetryPolicy,
 }
 
-/// How an attempt ends that does not bring the whole file.
+/// Why an attempt did not complete the file.
 enum Stop {
     FetchError(FetchError),
     Failed(Error),
@@ -49,7 +49,7 @@ fn lasting<T>(problem: impl Into<String>) -> Result<T, Stop> {
 }
 
 impl Job<'_> {
-    /// Fetches what is missing, verifies the whole and moves it into place.
+    /// Downloads the missing bytes, verifies the file and moves it into place.
     pub(super) fn run(&self, client: &Client, part: &Part, progress: &mut dyn Progress) -> Result<()> {
         let mut resumed = part.len() > 0;
         loop {
@@ -60,7 +60,7 @@ impl Job<'_> {
                 return part.finish(self.target);
             }
             part.discard()?;
-            // Bytes of an earlier day may be to blame: once more, all from the server.
+            // Bytes from an earlier download may be to blame: download everything once more.
             if !std::mem::take(&mut resumed) {
                 return Err(self.network(format!(
                     "the checksum of what arrived is wrong ({} {}, not {}); it was removed",
@@ -72,7 +72,7 @@ impl Job<'_> {
         }
     }
 
-    /// Attempts until all bytes are there, or as often as patience lasts without any more of them.
+    /// Makes attempts until all bytes have arrived, or the retries without progress are used up.
     fn complete(&self, client: &Client, part: &Part, progress: &mut dyn Progress) -> Result<()> {
         let mut most = part.len();
         let mut failures = 0;
@@ -103,9 +103,9 @@ impl Job<'_> {
         }
     }
 
-    /// Asks for what is missing, and takes what comes.
+    /// Requests the missing bytes and receives them.
     fn attempt(&self, client: &Client, part: &Part, progress: &mut dyn Progress) -> Result<(), Stop> {
-        // Without a checksum, only its tag tells that a part is of the version that the server has now.
+        // Without a checksum, only the tag shows that the partial file belongs to the server's current version.
         let is_of_any_version = self.file.checksum.is_none() && part.tag().is_none();
         if part.len() > self.file.largest() || is_of_any_version {
             part.discard()?;
@@ -141,7 +141,7 @@ impl Job<'_> {
         }
     }
 
-    /// Takes the bytes of an answer, from `from` to the end of the whole.
+    /// Receives the bytes of a response, from `from` to the end of the file.
     fn receive(
         &self,
         mut answer: Answer,
@@ -170,7 +170,7 @@ impl Job<'_> {
             Some(whole) if done < whole => {
                 return passing(format!("the server stopped after {done} of {whole} bytes"));
             }
-            // Nobody has said how long the file is: too short is all that can be found out.
+            // The length is unknown: only a file that is too short can be detected.
             None if !self.file.fits(done) => return lasting(self.other_size(done)),
             _ => {}
         }
@@ -178,7 +178,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Whether a size that the server names can be the right one.
+    /// Checks a size reported by the server.
     fn check_size(&self, found: Option<u64>) -> Result<(), Stop> {
         match found {
             Some(found) if !self.file.fits(found) => lasting(self.other_size(found)),

@@ -1,4 +1,4 @@
-//! What is at an address, in memory.
+//! Downloads to memory.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use super::RetryPolicy;
 use super::client::{Client, FetchError};
 use crate::{Error, Result};
 
-/// Gets what is at an address, of at most `limit` bytes. What is likely to pass is tried again, as patience allows.
+/// Downloads at most `limit` bytes from a URL. Temporary failures are retried.
 ///
 /// # Errors
 /// [`Error::Network`] when the download fails, [`Error::Limit`] when it is larger.

@@ -1,4 +1,4 @@
-//! Published weights: fetched once, verified, and kept in a cache folder.
+//! Published weights: downloaded once, verified, and kept in a cache folder.
 //!
 //! ```text
 //! <cache>/weights/NAME.h5        a file whose checksum was found to be right
@@ -7,12 +7,12 @@
 //! <cache>/weights/NAME.h5.lock   held by the process that is fetching it
 //! ```
 //!
-//! A file appears under its name only when it is complete and its checksum is right, so whoever finds it there can use
-//! it. Of a few files, Keras names no checksum: they are fetched over https alone, and their length must be that of the
-//! network's parameters. One process fetches a file at a time; others wait for it.
+//! A file appears under its name only when it is complete and its checksum is correct, so it can be used without further
+//! checks. For a few files, Keras lists no checksum: they are only downloaded over https, and their length must match the
+//! network's parameters. One process downloads a file at a time; others wait for it.
 //!
-//! The environment variable `LUCIDA_CACHE` names the folder, `LUCIDA_HUB` another server with the same files (a mirror
-//! within a company, or one for tests).
+//! The environment variable `LUCIDA_CACHE` sets the folder, `LUCIDA_HUB` another server with the same files (a company
+//! mirror, or a test server).
 
 mod catalogue;
 mod client;
@@ -35,66 +35,66 @@ use download::Job;
 pub(crate) use fetch::fetch;
 use part::Part;
 
-/// How long to wait for a server, and how often to try.
+/// Timeouts and retries for a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// For a connection.
+    /// Timeout for connecting.
     pub connect: Duration,
-    /// For the next bytes.
+    /// Timeout for the next bytes.
     pub read: Duration,
-    /// How often to try again when nothing more arrives.
+    /// The number of retries without progress.
     pub retries: u32,
-    /// Before the first of these; it doubles each time.
+    /// The pause before the first retry; it doubles each time.
     pub pause: Duration,
 }
 
 impl Default for RetryPolicy {
-    /// 20 s for a connection, 30 s for the next bytes, four retries after 0.5, 1, 2 and 4 s.
+    /// 20 s to connect, 30 s for the next bytes, four retries after 0.5, 1, 2 and 4 s.
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self { connect: seconds(20), read: seconds(30), retries: 4, pause: Duration::from_millis(500) }
     }
 }
 
-/// What is in the cache of a file.
+/// The state of a file in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// Nothing.
+    /// Not present.
     Missing,
-    /// The first bytes, this many of them.
+    /// Partially downloaded, with this number of bytes.
     Partial(u64),
-    /// The file.
+    /// Present.
     Present,
-    /// A file of its name, but of another size, in bytes. Somebody has put it there.
+    /// A file with its name but another size, in bytes, which was not downloaded by this program.
     Foreign(u64),
 }
 
 /// How a file came to be in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fetched {
-    /// It was there, and its checksum, if one is published, is right.
+    /// It was already present, and its checksum, if published, is correct.
     BeforeNow,
     /// It was downloaded.
     Now,
 }
 
-/// A server with published weights, and the folder that keeps them.
+/// A server with published weights, and the cache folder.
 #[derive(Debug, Clone)]
 pub struct Hub {
     folder: PathBuf,
-    /// The address of a mirror; without one, files come from their publishers.
+    /// The URL of a mirror; `None` for the publishers' servers.
     mirror: Option<String>,
     patience: RetryPolicy,
     certificates: Option<PathBuf>,
 }
 
 impl Hub {
-    /// The servers of the publishers and the cache of this user, or what the environment variables `LUCIDA_HUB` (a mirror)
-    /// and `LUCIDA_CACHE` say instead; `SSL_CERT_FILE` names the certificates to trust, as it does for other programs.
+    /// The publishers' servers and the user's cache, unless the environment variables `LUCIDA_HUB` (a mirror) and
+    /// `LUCIDA_CACHE` override them; `SSL_CERT_FILE` sets the trusted certificates, as for other programs.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a variable cannot be used, or this user has no folder of their own.
+    /// [`Error::Argument`] when a variable is invalid, or the user has no home folder.
     pub fn from_env() -> Result<Self> {
         let folder = cache_folder()?.join("weights");
         let hub = match std::env::var_os("LUCIDA_HUB").filter(|value| !value.is_empty()) {
@@ -110,11 +110,11 @@ impl Hub {
         Ok(Self { certificates: certificates.map(PathBuf::from), ..hub })
     }
 
-    /// The mirror at an address, `https://...` (or `http://...`, for a server nearby: the checksums hold anyway), with
-    /// files kept in `folder`. It has the files of all publishers, at their paths.
+    /// A mirror at `https://...` (or `http://...`, for a local server: the checksums still protect), with `folder` as the
+    /// cache. It serves the files of all publishers, at their paths.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the address is none of these.
+    /// [`Error::Argument`] for another kind of address.
     pub fn new(folder: impl AsRef<Path>, address: &str) -> Result<Self> {
         let folder = folder.as_ref();
         let rest = ["https://", "http://"].iter().find_map(|scheme| address.strip_prefix(scheme));
@@ -129,34 +129,34 @@ impl Hub {
         Self { folder: folder.to_path_buf(), mirror, patience: RetryPolicy::default(), certificates: None }
     }
 
-    /// The same with another patience.
+    /// Sets timeouts and retries.
     #[must_use]
     pub fn with_patience(self, patience: RetryPolicy) -> Self {
         Self { patience, ..self }
     }
 
-    /// The same, trusting the certificates of a PEM file and no others. By default, those on Mozilla's list are trusted.
+    /// Trusts only the certificates in a PEM file. By default, those on Mozilla's list are trusted.
     #[must_use]
     pub fn with_certificates(self, file: impl AsRef<Path>) -> Self {
         Self { certificates: Some(file.as_ref().to_path_buf()), ..self }
     }
 
-    /// The folder of the files.
+    /// The cache folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where a file is, or will be.
+    /// The path of a file in the cache, whether present or not.
     pub fn path(&self, file: &Published) -> PathBuf {
         self.folder.join(file.file_name())
     }
 
-    /// Where a file comes from.
+    /// The URL of a file.
     pub fn url(&self, file: &Published) -> String {
         format!("{}/{}", self.mirror.as_deref().unwrap_or(file.address), file.path)
     }
 
-    /// What is in the cache of a file, by its size.
+    /// The state of a file in the cache, by its size.
     pub fn state(&self, file: &Published) -> State {
         let path = self.path(file);
         match path.metadata() {
@@ -169,18 +169,18 @@ impl Hub {
         }
     }
 
-    /// The bytes in the cache of a file, or of its part.
+    /// The bytes of a file, or of its partial download, in the cache.
     pub fn bytes(&self, file: &Published) -> u64 {
         let path = self.path(file);
         path.metadata().map_or_else(|_| Part::of(&path).len(), |found| found.len())
     }
 
-    /// Removes a file from the cache, or what has arrived of it; one of its name but of another size stays, as somebody has
-    /// put it there. Returns how many bytes that frees; with `dry_run` nothing is removed.
+    /// Removes a file or its partial download from the cache; a file with another size is kept, because it was not
+    /// downloaded by this program. Returns the number of bytes freed; with `dry_run` nothing is removed.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be removed; [`Error::Interrupted`] when `progress` stops it, which is told while
-    /// another process fetches the file.
+    /// [`Error::Io`] when it cannot be removed; [`Error::Interrupted`] when `progress`, called while another process
+    /// downloads the file, requests a stop.
     pub fn remove(&self, file: &Published, dry_run: bool, progress: &mut dyn Progress) -> Result<u64> {
         let target = self.path(file);
         let part = Part::of(&target);
@@ -197,10 +197,10 @@ impl Hub {
         Ok(freed)
     }
 
-    /// The file of a network's weights in the cache.
+    /// The path of a network's weights in the cache.
     ///
     /// # Errors
-    /// [`Error::NotFetched`] when it is not there; [`Error::Argument`] when none is published.
+    /// [`Error::NotFetched`] when the file is not there; [`Error::Argument`] when none is published.
     pub fn locate(&self, network: &Architecture, with_top: bool) -> Result<PathBuf> {
         let file = published(network, with_top)?;
         match self.state(file) {
@@ -212,16 +212,16 @@ impl Hub {
         }
     }
 
-    /// Makes sure that a file is in the cache: verifies what is there, and downloads it if it is not there or not right.
+    /// Makes sure that a file is in the cache: verifies an existing one, and downloads it if it is missing or invalid.
     ///
-    /// Progress is in bytes of the file: those that have arrived, in earlier attempts too; then, as stage `checksum`, those
-    /// that were verified. A wait is a [`Detail::Waiting`](crate::core::Detail::Waiting).
+    /// Progress is in bytes of the file: those downloaded, including earlier attempts; then, in stage `checksum`, those
+    /// verified. Waiting is reported as [`Detail::Waiting`](crate::core::Detail::Waiting).
     ///
     /// # Errors
-    /// [`Error::Network`] when the server cannot be reached, or does not give the file of this size and checksum, or over
-    /// plain HTTP one without a checksum: it says what to download by hand, and to where. [`Error::Io`] when the cache
-    /// cannot be written, [`Error::Interrupted`] when `progress` stops it: what has arrived is kept, and the next call
-    /// resumes from there.
+    /// [`Error::Network`] when the server cannot be reached, or does not serve a file of this size and checksum, or serves
+    /// a file without a checksum over plain HTTP: the message explains what to download manually, and to where.
+    /// [`Error::Io`] when the cache cannot be written, [`Error::Interrupted`] when `progress` requests a stop: received
+    /// bytes are kept, and the next call resumes the download.
     pub fn fetch(&self, file: &Published, progress: &mut dyn Progress) -> Result<Fetched> {
         let (target, url) = (self.path(file), self.url(file));
         let with_advice = |error| match error {
@@ -234,7 +234,7 @@ impl Hub {
         files::create_folder(&self.folder)?;
         let part = Part::of(&target);
         let _lock = part.lock(progress)?;
-        // Perhaps by the process that was waited for.
+        // The process that held the lock may have downloaded it.
         if self.state(file) == State::Present && is_right(file, &target, progress)? {
             return Ok(Fetched::BeforeNow);
         }
@@ -249,7 +249,7 @@ impl Hub {
     }
 }
 
-/// Whether the checksum of what is there is the published one, if one is published.
+/// Whether a file's checksum is the published one, if there is one.
 fn is_right(file: &Published, path: &Path, progress: &mut dyn Progress) -> Result<bool> {
     match file.checksum {
         Some(checksum) => Ok(part::hash(path, checksum, progress)?.starts_with(checksum.digits())),
@@ -257,11 +257,11 @@ fn is_right(file: &Published, path: &Path, progress: &mut dyn Progress) -> Resul
     }
 }
 
-/// The folder of this program for what can be fetched again: `LUCIDA_CACHE`, else the one that the platform has for it
-/// (`~/.cache/lucida`, `~/Library/Caches/lucida`, `%LOCALAPPDATA%\lucida`).
+/// The cache folder of this program: `LUCIDA_CACHE`, or else the platform's (`~/.cache/lucida`, `~/Library/Caches/lucida`,
+/// `%LOCALAPPDATA%\lucida`).
 ///
 /// # Errors
-/// [`Error::Argument`] when this user has no folder of their own.
+/// [`Error::Argument`] when the user has no home folder.
 pub fn cache_folder() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os("LUCIDA_CACHE").filter(|folder| !folder.is_empty()) {
         return Ok(folder.into());

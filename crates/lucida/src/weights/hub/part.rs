@@ -1,4 +1,4 @@
-//! A file that has arrived in part.
+//! A partially downloaded file.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -13,12 +13,12 @@ use super::Checksum;
 use crate::core::progress::{Progress, Step, report};
 use crate::{Error, Result, files};
 
-/// How often a wait looks whether it is over, or broken off.
+/// The polling interval of a wait.
 pub(super) const GLANCE: Duration = Duration::from_millis(100);
-/// Bytes that a tag may have.
+/// Maximum bytes of a tag.
 const MAX_TAG: u64 = 1024;
 
-/// The files next to a target while it arrives.
+/// The files next to a target during its download.
 #[derive(Debug)]
 pub(super) struct Part {
     path: PathBuf,
@@ -36,20 +36,20 @@ impl Part {
         Self { path: with(".part"), tag: with(".tag"), lock: with(".lock") }
     }
 
-    /// The bytes that are there.
+    /// The number of bytes received.
     pub(super) fn len(&self) -> u64 {
         self.path.metadata().map_or(0, |found| found.len())
     }
 
-    /// What the server calls the version that they are of, if it has said.
+    /// The server's tag of the partial version, if known.
     pub(super) fn tag(&self) -> Option<String> {
         let tag = String::from_utf8(files::read_limited(&self.tag, MAX_TAG).ok()?).ok()?;
         (!tag.is_empty() && tag.bytes().all(|b| b == b' ' || b.is_ascii_graphic())).then_some(tag)
     }
 
-    /// Starts anew with a version of this tag.
+    /// Starts over with the version of this tag.
     pub(super) fn restart(&self, tag: Option<&str>) -> Result<File> {
-        // The tag of an older version must not stand next to bytes of the new one, whenever this is cut short.
+        // The old tag must not remain next to bytes of the new version, even after an interruption.
         remove(&self.tag)?;
         let file = File::create(&self.path).map_err(|source| Error::io(&self.path, "write", source))?;
         if let Some(tag) = tag.filter(|tag| tag.len() as u64 <= MAX_TAG) {
@@ -58,22 +58,22 @@ impl Part {
         Ok(file)
     }
 
-    /// Appends to what is there.
+    /// Opens the partial file for appending.
     pub(super) fn append(&self) -> Result<File> {
         OpenOptions::new().append(true).open(&self.path).map_err(|source| Error::io(&self.path, "write", source))
     }
 
-    /// An error of writing it.
+    /// An error while writing it.
     pub(super) fn failed(&self, source: io::Error) -> Error {
         Error::io(&self.path, "write", source)
     }
 
-    /// The hash of what is there, of the kind of a checksum.
+    /// The hash of the partial file, by the hash function of a checksum.
     pub(super) fn hash(&self, like: Checksum, progress: &mut dyn Progress) -> Result<String> {
         hash(&self.path, like, progress)
     }
 
-    /// Makes it the target.
+    /// Moves it to the target.
     pub(super) fn finish(&self, target: &Path) -> Result<()> {
         fs::rename(&self.path, target).map_err(|source| Error::io(target, "write", source))?;
         remove(&self.tag)
@@ -85,7 +85,7 @@ impl Part {
         remove(&self.tag)
     }
 
-    /// Waits until no other process works on it. The lock ends with the file that is returned.
+    /// Waits until no other process downloads the file. The lock is held until the returned file is closed.
     pub(super) fn lock(&self, progress: &mut dyn Progress) -> Result<File> {
         let failed = |source| Error::io(&self.lock, "write", source);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.lock).map_err(failed)?;
@@ -93,14 +93,14 @@ impl Part {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) => wait(GLANCE, "another process is fetching this file", progress)?,
-                // Some network file systems have no locks. The checksum finds what two processes spoil.
+                // Some network file systems do not support locks. The checksum detects corruption by two processes.
                 Err(TryLockError::Error(_)) => return Ok(file),
             }
         }
     }
 }
 
-/// Waits for a time, or until `progress` stops it.
+/// Waits, unless `progress` requests a stop.
 pub(super) fn wait(time: Duration, why: &str, progress: &mut dyn Progress) -> Result<()> {
     let mut left = time;
     loop {
@@ -114,7 +114,7 @@ pub(super) fn wait(time: Duration, why: &str, progress: &mut dyn Progress) -> Re
     }
 }
 
-/// The hash of a file in hexadecimal, of the kind of a checksum.
+/// The hash of a file in hexadecimal, by the hash function of a checksum.
 pub(super) fn hash(path: &Path, like: Checksum, progress: &mut dyn Progress) -> Result<String> {
     match like {
         Checksum::Md5(_) => hash_with::<Md5>(path, progress),
@@ -143,7 +143,7 @@ fn hash_with<D: Digest>(path: &Path, progress: &mut dyn Progress) -> Result<Stri
     Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Removes a file that may be missing.
+/// Removes a file if it exists.
 pub(super) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path, "remove", error)),

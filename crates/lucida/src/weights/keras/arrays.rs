@@ -1,29 +1,29 @@
-//! The NumPy arrays in a pickled dictionary of variables, as Keras writes them.
+//! The NumPy arrays in a pickled dictionary of variables, as written by Keras.
 //!
-//! They are found by the form that NumPy gives them: `_reconstruct(...)` with the state
-//! `(version, shape, dtype, order, bytes)`.
+//! They are recognized by NumPy's pickled form: `_reconstruct(...)` with the state `(version, shape, dtype, order, bytes)`.
 
 use crate::weights::floats::Float;
 use crate::weights::pickle::{Call, Node, Pickle, Rules, Value};
 
-/// What a pickle may hold. That of a batch normalization has 500 opcodes. Any function may be named: it is not called.
+/// The limits on a pickle. That of a batch normalization has 500 opcodes. Any function may be named, because none is
+/// called.
 const RULES: Rules = Rules { opcodes: 2_000, allowed: |_, _| true };
-/// Values that are looked at for an array. Values that share parts are looked at again and again.
+/// Maximum number of values visited in the search for an array. Shared values are visited repeatedly.
 const MAX_STEPS: usize = 100_000;
-/// How deep values are searched.
+/// Maximum depth of the search.
 const MAX_DEPTH: usize = 100;
 
-/// An array of a file.
+/// An array in a file.
 #[derive(Debug, Clone)]
 pub(super) struct Array {
     pub(super) shape: Vec<usize>,
     pub(super) dtype: String,
-    /// How its values are read, if they are floating-point numbers in little-endian order.
+    /// The type of its values, if they are little-endian floats.
     pub(super) float: Option<Float>,
     pub(super) bytes: Vec<u8>,
 }
 
-/// The arrays of a pickled dictionary, in the order of their keys, which are numbers.
+/// The arrays of a pickled dictionary, sorted by their numeric keys.
 ///
 /// # Errors
 /// What cannot be read.
@@ -45,7 +45,7 @@ pub(super) fn arrays(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     Ok(found)
 }
 
-/// A search through values, which may share parts, or contain themselves.
+/// A search through values, which may be shared or cyclic.
 struct Search<'p, 'a> {
     pickle: &'p Pickle<'a>,
     left: usize,
@@ -57,7 +57,7 @@ impl<'p, 'a> Search<'p, 'a> {
         Self { pickle, left: MAX_STEPS, depth: 0 }
     }
 
-    /// Looks at a value and, where that is not what is looked for, at what is in it.
+    /// Searches a value and, if it does not match, its parts.
     fn find<T>(&mut self, value: Value<'a>, wanted: fn(&Pickle<'a>, Value<'a>) -> Option<T>) -> Option<T> {
         self.left = self.left.checked_sub(1)?;
         if self.depth > MAX_DEPTH {
@@ -81,7 +81,7 @@ impl<'p, 'a> Search<'p, 'a> {
     }
 }
 
-/// The call that a value is.
+/// The value as a call.
 fn call<'p, 'a>(pickle: &'p Pickle<'a>, value: Value<'a>) -> Option<&'p Call<'a>> {
     match pickle.node(value)? {
         Node::Call(call) => Some(call),
@@ -89,7 +89,7 @@ fn call<'p, 'a>(pickle: &'p Pickle<'a>, value: Value<'a>) -> Option<&'p Call<'a>
     }
 }
 
-/// An array: what NumPy would reconstruct, with the state that says what is in it.
+/// An array: a call of NumPy's reconstruction function, with its state.
 fn array<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<Array> {
     let call = call(pickle, value)?;
     match pickle.node(call.function)? {
@@ -98,7 +98,7 @@ fn array<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<Array> {
     }
 }
 
-/// The array of a state of NumPy's.
+/// The array with this pickled state.
 fn array_of_state<'a>(pickle: &Pickle<'a>, state: Value<'a>) -> Option<Array> {
     let &[Value::Int(_), shape, dtype, Value::Bool(false), Value::Bytes(bytes)] = pickle.list(state)? else {
         return None;
@@ -116,7 +116,7 @@ fn array_of_state<'a>(pickle: &Pickle<'a>, state: Value<'a>) -> Option<Array> {
     Some(Array { shape, dtype, float, bytes: bytes.to_vec() })
 }
 
-/// `dtype('f4', ...)` with the state `(3, '<', ...)`.
+/// Parses `dtype('f4', ...)` with the state `(3, '<', ...)`.
 fn dtype_of<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<(String, Option<Float>)> {
     let call = call(pickle, value)?;
     let Some(Value::Text(code)) = pickle.list(call.arguments)?.first() else { return None };
@@ -138,14 +138,14 @@ mod tests {
 
     #[test]
     fn nothing_is_called() {
-        // What would run a command, were it run: `posix.system("touch x")` as the only variable.
+        // This pickle would run a command if it were executed: its only variable is `posix.system("touch x")`.
         let pickle = b"\x80\x04}\x8c\x010cposix\nsystem\nX\x07\0\0\0touch x\x85Rs.";
         assert!(arrays(pickle).unwrap_err().contains("variable 0 contains no array"));
     }
 
     #[test]
     fn values_that_share_their_parts_are_not_searched_for_ever() {
-        // Each list holds the one before twice: 2^60 paths.
+        // Each list holds the previous one twice: 2^60 paths.
         let mut pickle = b"\x80\x04}\x8c\x010]\x94".to_vec();
         for memo in 0..60_u8 {
             pickle.extend([b'h', memo, b'h', memo, 0x86, 0x94, b'0', b'h', memo + 1]);

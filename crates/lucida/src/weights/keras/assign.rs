@@ -1,4 +1,4 @@
-//! Which tensor of a file is which weight of a network.
+//! Matching the tensors of a file to the weights of a network.
 
 use std::collections::HashMap;
 
@@ -6,24 +6,24 @@ use super::order::keras_order;
 use crate::nn::{Network, counted};
 use crate::weights::TensorInfo;
 
-/// The tensors that a file holds for one layer, in Keras's order.
+/// The tensors of one layer in a file, in Keras's order.
 #[derive(Debug, Clone, Default)]
 pub(in crate::weights) struct Stored {
-    /// The name of the layer, as the file has it.
+    /// The layer's name in the file.
     pub(in crate::weights) layer: String,
-    /// What else may identify the layer: the path of its group in version 3 of the format.
+    /// A further identification of the layer: the path of its group in version 3 of the format.
     pub(in crate::weights) path: String,
     pub(in crate::weights) tensors: Vec<TensorInfo>,
 }
 
-/// For each weight of a network: the index of its layer in the file, and of the tensor there.
+/// For each weight of a network: the index of its layer in the file, and of the tensor in that layer.
 pub(in crate::weights) type Places = Vec<(usize, usize)>;
 
-/// Finds the tensors of all weights, and that nothing is left over: by the names of the layers, else, when the names
-/// differ, by their order, as Keras does.
+/// Finds the tensors of all weights, and checks that none is left over: by layer names or, if these differ, in layer order,
+/// as in Keras.
 ///
 /// # Errors
-/// What does not fit, with both shapes.
+/// What does not match, with both shapes.
 pub(in crate::weights) fn assign(stored: &[Stored], network: &Network) -> Result<Places, String> {
     let wanted = with_weights(network, keras_order(network));
     let held: Vec<usize> = (0..stored.len()).filter(|&layer| !stored[layer].tensors.is_empty()).collect();
@@ -45,15 +45,15 @@ pub(in crate::weights) fn assign(stored: &[Stored], network: &Network) -> Result
     place(stored, network, &wanted, &named.unwrap_or(held))
 }
 
-/// Whether each layer of a network is among those of a file by its name.
+/// Whether a file has layers with the names of all layers of a network.
 pub(in crate::weights) fn has_all_names(stored: &[Stored], network: &Network) -> bool {
     let held: Vec<usize> = (0..stored.len()).filter(|&layer| !stored[layer].tensors.is_empty()).collect();
     by_names(stored, network, &with_weights(network, keras_order(network)), &held).is_some()
 }
 
-/// The layers of a file that have the names of these nodes. Keras counts the names that it makes up over a whole session, so
-/// that the only `normalization` of a second model is `normalization_1`: such a layer is taken where both have a single one of
-/// its kind. Of several the order decides, and not the names.
+/// The layers of a file with the names of these nodes. Keras numbers generated names over a whole session, so that the only
+/// `normalization` of a second model is `normalization_1`: such a layer matches if file and network have a single one of
+/// its kind. If there are several, the order decides rather than the names.
 fn by_names(stored: &[Stored], network: &Network, wanted: &[usize], held: &[usize]) -> Option<Vec<usize>> {
     let by_name: HashMap<&str, usize> = held.iter().map(|&layer| (stored[layer].layer.as_str(), layer)).collect();
     let name = |node: usize| network.nodes()[node].name();
@@ -66,7 +66,7 @@ fn by_names(stored: &[Stored], network: &Network, wanted: &[usize], held: &[usiz
     wanted.iter().map(|&node| by_name.get(name(node)).copied().or_else(|| counted(node))).collect()
 }
 
-/// `normalization` of `normalization_2`.
+/// `normalization` for `normalization_2`.
 fn without_count(name: &str) -> &str {
     match name.rsplit_once('_') {
         Some((base, count)) if !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()) => base,
@@ -74,7 +74,7 @@ fn without_count(name: &str) -> &str {
     }
 }
 
-/// Finds the tensors of all weights by the paths of their layers' groups.
+/// Finds the tensors of all weights by their layers' group paths.
 ///
 /// # Errors
 /// As [`assign`].
@@ -101,15 +101,15 @@ pub(in crate::weights) fn assign_by_path(
     place(stored, network, &wanted, &layers)
 }
 
-/// The paths that version 3 of the format gives the layers of a network that has no models within: they are counted by
-/// their class, whatever their names.
+/// The paths in version 3 of the format for the layers of a network without nested models: they are numbered by class,
+/// independent of their names.
 pub(in crate::weights) fn flat_paths(network: &Network) -> Vec<(usize, String)> {
     let mut counts = Counts::default();
     let order = keras_order(network).into_iter();
     order.map(|node| (node, counts.path("layers", network.nodes()[node].layer().keras_class()))).collect()
 }
 
-/// Counts layers of a class, as `conv2d`, `conv2d_1`.
+/// Numbers layers by class, like `conv2d`, `conv2d_1`.
 #[derive(Debug, Default)]
 pub(super) struct Counts(HashMap<String, usize>);
 
@@ -124,20 +124,20 @@ impl Counts {
     }
 }
 
-/// The paths that version 3 of the format gives to layers, models within models too, in the order of Keras's `layers`.
+/// The paths of layers in version 3 of the format, including nested models, in the order of Keras's `layers`.
 #[derive(Debug, Default)]
 pub(in crate::weights) struct KerasPaths {
-    /// The path of each model around the next layer, and its counts.
+    /// The path of each model around the next layer, and its numbering.
     models: Vec<(String, Counts)>,
 }
 
 impl KerasPaths {
-    /// The path of the next layer, which has `depth` models around it, the outermost not counted.
+    /// The path of the next layer, which is inside `depth` models, not counting the outermost one.
     pub(in crate::weights) fn next(&mut self, depth: usize, class: &str) -> String {
         if self.models.is_empty() {
             self.models.push(("layers".to_owned(), Counts::default()));
         }
-        // The layer before may have been a model, which was pushed below: at most one deeper than that.
+        // The previous layer may have been a model, which was pushed below: at most one level deeper.
         let level = depth.min(self.models.len() - 1);
         self.models.truncate(level + 1);
         let (parent, counts) = &mut self.models[level];
@@ -147,8 +147,8 @@ impl KerasPaths {
     }
 }
 
-/// `MaxPooling2D` as `max_pooling2d`, by the two rules of Keras: an underscore goes before a capital that is followed by
-/// a small letter, and between a small letter or a digit and a capital.
+/// Converts `MaxPooling2D` to `max_pooling2d` by Keras's two rules: an underscore before a capital that is followed by a
+/// lower-case letter, and between a lower-case letter or digit and a capital.
 fn snake_case(class: &str) -> String {
     let letters: Vec<char> = class.chars().filter(|c| c.is_alphanumeric()).collect();
     let mut name = String::new();
@@ -170,7 +170,7 @@ fn with_weights(network: &Network, order: Vec<usize>) -> Vec<usize> {
     order.into_iter().filter(|&node| !network.nodes()[node].weights().is_empty()).collect()
 }
 
-/// Checks the shapes of pairs of layers.
+/// Pairs the tensors of matched layers, and checks their shapes.
 fn place(stored: &[Stored], network: &Network, nodes: &[usize], layers: &[usize]) -> Result<Places, String> {
     let mut places = vec![(usize::MAX, 0); network.weights().len()];
     for (&node, &layer) in nodes.iter().zip(layers) {
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn classes_are_named_as_keras_names_them() {
-        // What `keras.src.utils.naming.to_snake_case` of Keras 3.15 gives.
+        // The results of `keras.src.utils.naming.to_snake_case` in Keras 3.15.
         for (class, expected) in [
             ("Conv2D", "conv2d"),
             ("Conv2DTranspose", "conv2d_transpose"),

@@ -1,4 +1,4 @@
-//! Operations of Keras that become several layers.
+//! Keras operations that become several layers.
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,7 @@ use crate::nn::{Layer, Shape};
 use crate::{Error, Result};
 
 impl Reader {
-    /// Adds the layers of an operation that takes several and returns the last one; `None` if it is not such.
+    /// Adds the layers of a composed operation and returns the last one; `None` for other operations.
     pub(super) fn composed(
         &mut self,
         name: &str,
@@ -35,7 +35,7 @@ impl Reader {
                     return Err(bad(format!("{class} over all axes, the batch among them, is not supported")));
                 };
                 let keepdims = config.flag("keepdims", false).map_err(bad)?;
-                // Over the pixels of an image they are layers.
+                // Over the pixels of an image, these are layers.
                 if matches!(class, "Mean" | "Max") && shape.as_image().is_some() && axes == [0, 1] {
                     return Ok(None);
                 }
@@ -56,7 +56,7 @@ impl Reader {
                 let variance = self.reduced(&format!("{name}_variance"), "Mean", square, &axes, keepdims)?;
                 self.last(name, Activation::new(ActivationKind::Power { exponent: 0.5 }), &[variance])
             }
-            // Vectors of length one: the product is the cosine of their angle.
+            // Vectors of length one: their product is the cosine similarity.
             ("Dot", &[a, b]) if options.get("normalize") == Some(&Value::Bool(true)) => {
                 let flat = |node: usize| self.builder.shape(node).as_flat().is_some();
                 if !(flat(a) && flat(b)) {
@@ -70,7 +70,7 @@ impl Reader {
         }
     }
 
-    /// Tensors side by side along a new axis, which is counted in the result and with the batch.
+    /// Stacks tensors along a new axis, which is an index into the result's axes, including the batch.
     fn stacked(&mut self, name: &str, axis: Option<&Value>, inputs: &[usize]) -> Result<usize> {
         let sizes = self.builder.shape(inputs[0]).sizes().to_vec();
         let (axis, rank) = (axis.and_then(Value::as_i64).unwrap_or(0), sizes.len() as i64 + 1);
@@ -89,7 +89,8 @@ impl Reader {
         }
     }
 
-    /// A mean, maximum, minimum or sum over some axes of a sample: a global pooling of an image whose pixels are these axes.
+    /// A mean, maximum, minimum or sum over some axes of a sample: a global pooling of an image whose pixels are these
+    /// axes.
     fn reduced(&mut self, name: &str, kind: &str, input: usize, axes: &[usize], keepdims: bool) -> Result<usize> {
         let sizes = self.builder.shape(input).sizes().to_vec();
         let kept: Vec<usize> = (0..sizes.len()).filter(|axis| !axes.contains(axis)).collect();
@@ -117,7 +118,7 @@ impl Reader {
             true => (0..sizes.len()).map(|axis| if axes.contains(&axis) { 1 } else { sizes[axis] }).collect(),
             false => kept.iter().map(|&axis| sizes[axis]).collect(),
         };
-        // A number for each sample is a vector of one.
+        // One number per sample is a vector of length one.
         let left = if left.is_empty() { vec![1] } else { left };
         let sizes: Vec<i64> = left.iter().map(|&size| size as i64).collect();
         let name = self.free_name(name);
@@ -132,7 +133,7 @@ impl Reader {
         self.part(name, Reshape::new(sizes), &[node])
     }
 
-    /// One of the layers before the last, under a name of its own.
+    /// Adds an intermediate layer with its own name.
     pub(super) fn part(&mut self, name: &str, layer: impl Into<Layer>, inputs: &[usize]) -> Result<usize> {
         let name = self.free_name(&format!("{name}_part"));
         self.builder.add_named(name, layer, inputs)

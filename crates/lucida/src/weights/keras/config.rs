@@ -1,7 +1,7 @@
-//! Keras's description of a model as JSON, as a network.
+//! Building a network from Keras's JSON config.
 //!
-//! Both ways of writing it are read: that of Keras 3 (`config.json` of a `.keras` file, `model_config` of an `.h5`) and
-//! that of Keras 2 and `tf.keras`. A model within a model becomes the layers it consists of.
+//! Both variants are supported: that of Keras 3 (`config.json` of a `.keras` file, `model_config` of an `.h5`), and that of
+//! Keras 2 and `tf.keras`. A nested model is replaced by its layers.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -17,28 +17,28 @@ use crate::nn::{Layer, Network, NetworkBuilder, Shape};
 use crate::weights::topology::topological_order;
 use crate::{Error, Result};
 
-/// Models within models.
+/// Maximum nesting of models.
 const MAX_DEPTH: usize = 16;
-/// Layers of a model, all models within counted. InceptionV3 has 313.
+/// Maximum number of layers, including nested models. InceptionV3 has 313.
 const MAX_LAYERS: usize = 20_000;
 
-/// A model as its description has it; the weights are zero.
+/// A model built from its config, with zero weights.
 #[derive(Debug)]
 pub(in crate::weights) struct Described {
     pub(in crate::weights) network: Network,
     /// For each layer of the network: the path of its group in version 3 of the format.
     pub(in crate::weights) paths: Vec<(usize, String)>,
-    /// What of the description has no counterpart and does not change the predictions.
+    /// Settings without a counterpart that do not affect predictions.
     pub(in crate::weights) notes: Vec<String>,
-    /// Whether the height or the width of an input is open, so that the size asked for, or the default, was taken.
+    /// Whether the height or the width of an input is open, so that the requested size or the default was used.
     pub(in crate::weights) any_size: bool,
 }
 
-/// Builds the network that a description says. `most` is the number of parameters that the file can hold, `size` the height
-/// and width of inputs that leave theirs open.
+/// Builds the network of a config. `most` is the maximum number of parameters that the file can hold, `size` the height and
+/// width for inputs that leave theirs open.
 ///
 /// # Errors
-/// [`Error::Layer`] names the layer that cannot be represented; [`Error::Argument`] says what else is wrong.
+/// [`Error::Layer`] names the layer that cannot be represented; [`Error::Argument`] for other problems.
 pub(in crate::weights) fn describe(description: &Value, most: u64, size: [usize; 2]) -> Result<Described> {
     let class = description["class_name"].as_str().unwrap_or_default();
     let config = &description["config"];
@@ -54,7 +54,7 @@ pub(in crate::weights) fn describe(description: &Value, most: u64, size: [usize;
         any_size: false,
         keras_2: is_keras_2(description),
     };
-    // Where the input of a Sequential is written when its layers do not say.
+    // Where the input shape of a Sequential is stored if its layers do not have it.
     let built = [&config["build_input_shape"], &description["build_config"]["input_shape"]];
     let built = built.into_iter().find(|shape| !shape.is_null());
     let outputs = reader.model(class, config, None, "layers", built, 0)?;
@@ -74,7 +74,7 @@ pub(in crate::weights) fn describe(description: &Value, most: u64, size: [usize;
 pub(super) struct Reader {
     pub(super) builder: NetworkBuilder,
     paths: Vec<(usize, String)>,
-    /// The calls so far of each layer with weights, by its path.
+    /// The calls so far of each layer with weights, by path.
     calls: HashMap<String, Vec<usize>>,
     notes: Vec<String>,
     frozen: Vec<String>,
@@ -84,21 +84,21 @@ pub(super) struct Reader {
     keras_2: bool,
 }
 
-/// Whether a class is that of a model of layers that are connected, which a subclass keeps in its description too.
+/// Whether a class is a model of connected layers, which subclasses also keep in their config.
 fn is_model(class: &str, config: &Value) -> bool {
     let functional = config["layers"].is_array() && !config["output_layers"].is_null();
     matches!(class, "Sequential" | "Functional" | "Model") || functional
 }
 
-/// What an item of a model's list of layers becomes.
+/// The result of converting an item of a model's list of layers.
 enum Made {
-    /// A layer that is yet to be added, and the nodes that it is of.
+    /// A layer yet to be added, and its input nodes.
     Layer(Layer, Vec<usize>),
     /// The outputs of layers that were added.
     Nodes(Vec<usize>),
 }
 
-/// Whether Keras 2 has written a description: it calls the shape of an input `batch_input_shape`.
+/// Whether a config is from Keras 2, which names the shape of an input `batch_input_shape`.
 fn is_keras_2(description: &Value) -> bool {
     match description {
         Value::Object(map) => map.contains_key("batch_input_shape") || map.values().any(is_keras_2),
@@ -139,7 +139,7 @@ impl Reader {
         built: Option<&Value>,
         depth: usize,
     ) -> Result<Vec<usize>> {
-        // The first versions wrote the list alone.
+        // The first versions stored only the list.
         let layers = config["layers"].as_array().or_else(|| config.as_array());
         let layers = layers.ok_or_else(|| Error::argument("a Sequential model without a list of layers"))?;
         let mut last = inputs.map(<[usize]>::to_vec);
@@ -166,12 +166,12 @@ impl Reader {
         last.ok_or_else(|| Error::argument("a Sequential model without layers"))
     }
 
-    /// The input of a Sequential whose first layer is not an InputLayer: the layer says the shape, or the model does.
+    /// The input of a Sequential whose first layer is not an InputLayer: its shape is stored in the layer or in the model.
     fn first_input(&mut self, item: &Item, built: Option<&Value>) -> Result<Option<Vec<usize>>> {
         let mut first = item.config;
         let own = loop {
             let own = ["batch_shape", "batch_input_shape"].into_iter().map(|key| &first[key]).find(|s| !s.is_null());
-            // The first layer may be a model, whose first layer says it.
+            // The first layer may be a model, whose own first layer has the shape.
             match (own, first["layers"].get(0)) {
                 (None, Some(inner)) => first = &inner["config"],
                 _ => break own,
@@ -214,7 +214,7 @@ impl Reader {
         wanted.iter().map(|wanted| find(&outputs, wanted).map_err(Error::argument)).collect()
     }
 
-    /// Adds a layer, or the layers of a model.
+    /// Adds a layer, or the layers of a nested model.
     fn item(&mut self, item: &Item, inputs: &[usize], path: &str, frozen: bool, depth: usize) -> Result<Vec<usize>> {
         self.layers += 1;
         if self.layers > MAX_LAYERS {
@@ -249,7 +249,7 @@ impl Reader {
             self.calls.insert(path.to_owned(), vec![node]);
         }
         self.notes.extend(notes.into_iter().map(|note| format!("{name}: {note}")));
-        // Keras's Normalization has statistics of its own, which no training changes.
+        // Keras's Normalization has statistics that training does not change.
         if options.get("trainable") == Some(&Value::Bool(false)) || item.class == "Normalization" {
             self.frozen.push(name);
         }
@@ -260,7 +260,7 @@ impl Reader {
         Ok(vec![node])
     }
 
-    /// What an item of the list becomes: one layer, and what it is of, or the outputs of layers that were added.
+    /// Converts an item of the list: to a layer and its inputs, or to the outputs of layers that were added.
     fn layer_of(
         &mut self,
         item: &Item,
@@ -292,7 +292,7 @@ impl Reader {
         Ok(Made::Layer(layer.map_err(|problem| Error::layer(item.name, problem))?, inputs.to_vec()))
     }
 
-    /// Adds the parts that an input is split into along an axis: a slice for each.
+    /// Splits an input along an axis: adds a slice for each part.
     fn split(&mut self, name: &str, options: &Map<String, Value>, inputs: &[usize]) -> Result<Vec<usize>> {
         let shape = self.builder.shape(inputs[0]).clone();
         let mut notes = Vec::new();
@@ -315,7 +315,7 @@ impl Reader {
         Ok(node)
     }
 
-    /// A batch normalization that is called with `training=False` always uses its moving statistics: as a frozen one.
+    /// A batch normalization called with `training=False` always uses its moving statistics, like a frozen one.
     fn freeze_statistics(&mut self, node: usize) {
         let node = self.builder.node(node);
         let name = node.name();
@@ -343,7 +343,7 @@ impl Reader {
         let sizes = value.as_array().filter(|sizes| sizes.len() > 1);
         let sizes = &sizes.ok_or_else(|| format!("the shape of the input is {}", short(value)))?[1..];
         let fixed = |index: usize| match &sizes[index] {
-            // Of an image, height and width may be open.
+            // Height and width of an image may be open.
             Value::Null if sizes.len() == 3 && index < 2 => Some(self.size[index]),
             size => usize::try_from(size.as_u64()?).ok(),
         };
@@ -353,7 +353,7 @@ impl Reader {
         Ok(Shape::from(&shape[..]))
     }
 
-    /// The name, or one like it when a layer of another model has it.
+    /// This name, or a similar one if it is already taken by a layer of another model.
     pub(super) fn free_name(&self, name: &str) -> String {
         let numbered = (1..).map(|n| format!("{name}_{n}"));
         let mut names = std::iter::once(name.to_owned()).chain(numbered);
@@ -361,7 +361,7 @@ impl Reader {
     }
 }
 
-/// The axis and the positions of each part that an operation `Split` gives.
+/// The axis and the range of each part of an operation `Split`.
 fn parts(config: &mut KerasConfig, shape: &Shape) -> Result<Vec<(usize, [usize; 2])>, String> {
     let axes = config.axes("axis")?.unwrap_or_default();
     let &[axis] = axes.as_slice() else { return Err("has no axis that is split".into()) };
@@ -394,7 +394,7 @@ struct Item<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reference<'a> {
     layer: &'a str,
-    /// Which call of the layer: a shared layer has several.
+    /// The index of the call: a shared layer has several.
     call: usize,
     output: usize,
 }
@@ -403,14 +403,14 @@ pub(super) struct Reference<'a> {
 struct Call<'a> {
     /// The index of the layer in the list.
     layer: usize,
-    /// Which of its calls this is.
+    /// The index among the layer's calls.
     number: usize,
     sources: Vec<Reference<'a>>,
     /// Whether it is called with `training=False`.
     frozen: bool,
 }
 
-/// The nodes that the outputs of a call of a layer are.
+/// The nodes for the outputs of a layer's call.
 type Outputs<'a> = HashMap<(&'a str, usize), Vec<usize>>;
 
 impl<'a> Item<'a> {
@@ -425,7 +425,7 @@ impl<'a> Item<'a> {
         Ok(Self { whole, class, name, config })
     }
 
-    /// Its options. An operation of Keras 3 is given some of them when it is called.
+    /// Its options. Some options of Keras 3's operations are arguments of their call.
     fn options(&self) -> Option<Cow<'a, Map<String, Value>>> {
         let options = self.config.as_object()?;
         let call = self.calls().first().unwrap_or(&Value::Null);
@@ -439,18 +439,18 @@ impl<'a> Item<'a> {
         Some(Cow::Owned(options))
     }
 
-    /// The calls as the description has them.
+    /// The calls as stored in the config.
     fn calls(&self) -> &'a [Value] {
         self.whole["inbound_nodes"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    /// A bare operation, such as `x / 255.0`: what it computes and of what.
+    /// A bare operation, such as `x / 255.0`, with its operands.
     fn operation(&self) -> Option<Operation<'a>> {
         let [call] = self.calls() else { return None };
         Operation::new(self.whole, call)
     }
 
-    /// The outputs that a call takes, and whether it is called with `training=False`.
+    /// The outputs that a call uses as inputs, and whether it has `training=False`.
     fn sources(&self, call: &'a Value) -> Result<(Vec<Reference<'a>>, bool)> {
         let bad = |problem: String| Error::layer(self.name, problem);
         if let Some(operation) = self.operation() {
@@ -460,7 +460,7 @@ impl<'a> Item<'a> {
         let mut options = Vec::new();
         match (call.as_array(), call.as_object()) {
             (Some(old), _) => {
-                // [[name, call, output, options], ...], or one of them alone.
+                // [[name, call, output, options], ...], or a single one of these.
                 let alone = old.first().is_some_and(Value::is_string);
                 for source in if alone { std::slice::from_ref(call) } else { old.as_slice() } {
                     sources.push(reference(source).ok_or_else(|| bad(format!("has a connection {}", short(source))))?);
@@ -477,8 +477,8 @@ impl<'a> Item<'a> {
         }
         let frozen = options.iter().any(|options| options.get("training") == Some(&Value::Bool(false)));
         for (name, value) in options.into_iter().flat_map(Map::iter) {
-            // Layers that augment are called with training=True by default. Keras 3 overrules it for any layer in predict()
-            // and evaluate(); Keras 2, whose calls are lists, does not.
+            // Augmentation layers are called with training=True by default. Keras 3 overrides this for any layer in
+            // predict() and evaluate(); Keras 2, whose calls are lists, does not.
             let trained = *value == true && (call.is_object() || augments(self.class) || self.class == "RandomCrop");
             let read = self.class == "Pad" && name == "constant_values";
             let harmless = read || value.is_null() || (name == "training" && (*value == false || trained));
@@ -490,7 +490,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// All calls of all layers, in the order of the list. An input is called once.
+/// All calls of all layers, in list order. An input is called once.
 fn calls<'a>(items: &[Item<'a>]) -> Result<Vec<Call<'a>>> {
     let mut calls = Vec::new();
     let mut names = HashSet::new();
@@ -513,8 +513,7 @@ fn calls<'a>(items: &[Item<'a>]) -> Result<Vec<Call<'a>>> {
     Ok(calls)
 }
 
-/// An order in which each call comes after those that it takes outputs of: the later calls of a shared layer take those
-/// of layers that are listed after it.
+/// A topological order of the calls: later calls of a shared layer use outputs of layers listed after it.
 fn order(items: &[Item], calls: &[Call]) -> Result<Vec<usize>> {
     let places: HashMap<(&str, usize), usize> =
         calls.iter().enumerate().map(|(place, call)| ((items[call.layer].name, call.number), place)).collect();
@@ -540,7 +539,7 @@ fn unknown(source: &Reference) -> String {
     }
 }
 
-/// Finds the tensors among the arguments of a call.
+/// Collects the tensors among the arguments of a call.
 fn tensors<'a>(value: &'a Value, found: &mut Vec<Reference<'a>>) -> Result<(), String> {
     match value {
         Value::Null => Ok(()),
@@ -560,14 +559,14 @@ fn tensors<'a>(value: &'a Value, found: &mut Vec<Reference<'a>>) -> Result<(), S
     }
 }
 
-/// `[name, call, output]`.
+/// Parses `[name, call, output]`.
 pub(super) fn reference(value: &Value) -> Option<Reference<'_>> {
     let layer = value.get(0)?.as_str()?;
     let number = |place: usize| usize::try_from(value.get(place)?.as_u64()?).ok();
     Some(Reference { layer, call: number(1)?, output: number(2)? })
 }
 
-/// One reference, a list of them, or an object whose values are such.
+/// Parses one reference, a list of them, or an object with references as values.
 fn references(value: &Value) -> Result<Vec<Reference<'_>>> {
     if let Some(one) = reference(value) {
         return Ok(vec![one]);
@@ -618,7 +617,7 @@ mod tests {
 
     #[test]
     fn a_shared_layer_without_weights_is_a_layer_for_each_call() {
-        // As Keras lists them: the second call of the ReLU takes a layer that is listed after it.
+        // In Keras's order: the second call of the ReLU uses a layer that is listed after it.
         let layers = [
             layer("Conv2D", "one", conv(), &[call(&[("in", 0)])]),
             layer("ReLU", "relu", json!({}), &[call(&[("one", 0)]), call(&[("two", 0)])]),
@@ -667,7 +666,7 @@ mod tests {
         );
     }
 
-    /// What a network of operations on an input of 6x6 pixels and 2 channels gives for pixels of 1, 2, 3, ...
+    /// The output of an operation's network for an input of 6x6 pixels and 2 channels with the values 1, 2, 3, ...
     fn computed(class: &str, config: Value, args: Value) -> Result<(Vec<usize>, Vec<f32>)> {
         let mut operation = layer(class, "end", config, &[json!({ "args": args, "kwargs": {} })]);
         operation["module"] = "keras.src.ops.numpy".into();
@@ -776,7 +775,7 @@ mod tests {
         assert!(split(json!([4, 4]), 0).is_err() && split(json!(0), 0).is_err());
     }
 
-    /// Keras writes `training=True` for layers that augment. Its own `predict` overrules it in version 3 alone.
+    /// Keras stores `training=True` for augmentation layers. Its own `predict` overrides it only in version 3.
     #[test]
     fn called_as_in_training() {
         let trained =
@@ -805,7 +804,7 @@ mod tests {
         let weights: Vec<&str> = found.network.weights().iter().map(|weight| weight.name()).collect();
         assert_eq!(weights, ["conv/kernel", "conv/bias", "other/kernel", "other/bias"]);
         assert_eq!(found.paths.iter().map(|(node, _)| *node).collect::<Vec<_>>(), [1, 3]);
-        // So has a model that is called twice.
+        // The same holds for a model that is called twice.
         let inner = json!({ "name": "block", "layers": [layer("Conv2D", "deep", same, &[])] });
         let twice = [call(&[("in", 0)]), call(&[("block", 0)])];
         let found = described(&[layer("Sequential", "block", inner, &twice)], ("block", 1)).unwrap();

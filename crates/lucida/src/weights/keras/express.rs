@@ -1,12 +1,12 @@
-//! A network in the layers and names that Keras has.
+//! Converting a network to layers and names that Keras supports.
 //!
-//! Keras's convolutions and poolings know the borders `valid` and `same` alone. One of a number of pixels on each side,
-//! as PyTorch has, becomes a `ZeroPadding2D` of its own before the layer. Convolutions have zeros in their border
-//! anyway. Max pooling has minus infinity there, to which zeros come to the same where no value is below zero, as after
-//! a ReLU: every window reaches a value, which is then the maximum or equal to the border. Average pooling leaves its
-//! border out of the mean, which zeros cannot say. What a transposed convolution cuts off becomes a `Cropping2D` after it.
+//! Keras's convolutions and poolings only support the paddings `valid` and `same`. Explicit padding, as in PyTorch, becomes
+//! a `ZeroPadding2D` before the layer. For convolutions, this is exact. Max pooling pads with minus infinity, to which
+//! zeros are equivalent if no value is negative, as after a ReLU: every window contains a value, so the maximum is the
+//! same. Average pooling excludes its padding from the mean, which zeros cannot express. The cropping of a transposed
+//! convolution becomes a `Cropping2D` after it.
 //!
-//! What Keras accepts and then cannot run becomes other layers, too: see [`Expression`].
+//! Layers that Keras accepts but cannot run are also replaced: see [`Expression`].
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -19,7 +19,7 @@ use crate::nn::layers::{
 use crate::nn::{Layer, Network, Node, Shape};
 use crate::{Error, Result};
 
-/// The network that Keras computes the same with. Names that Keras does not allow are changed: a `/` becomes a `_`.
+/// An equivalent network for Keras. Names that Keras does not allow are changed: a `/` becomes a `_`.
 ///
 /// # Errors
 /// [`Error::Unsupported`] names the layer that Keras has no counterpart for.
@@ -43,7 +43,7 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
     };
     let mut builder = Network::builder(network.name());
     let mut places = Vec::with_capacity(network.nodes().len());
-    // Of each node: the one that has its weights.
+    // For each node, the one that has its weights.
     let mut layers = Vec::with_capacity(network.nodes().len());
     for node in network.nodes() {
         let name =
@@ -85,7 +85,7 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
     Ok(Cow::Owned(with_weights(builder.build_zeroed(&outputs)?, network)))
 }
 
-/// The layers with weights are the same ones in the same order, under perhaps other names.
+/// Copies the weights: the layers with weights are the same, in the same order, possibly renamed.
 fn with_weights(mut expressed: Network, network: &Network) -> Network {
     for (to, from) in expressed.weights_mut().iter_mut().zip(network.weights()) {
         to.values_mut().copy_from_slice(from.values());
@@ -94,7 +94,7 @@ fn with_weights(mut expressed: Network, network: &Network) -> Network {
     expressed
 }
 
-/// Zeros around an input of this shape, on each side.
+/// Zero padding for an input of this shape.
 fn padded(padding: [[usize; 2]; 2], input: &Shape) -> Layer {
     let layer = ZeroPadding2D { padding };
     if input.as_image().is_some() { layer.into() } else { ZeroPadding1D::new(layer).into() }
@@ -104,22 +104,22 @@ fn shapes_of(network: &Network, node: &Node) -> Vec<Shape> {
     node.inputs().iter().map(|&input| network.nodes()[input].shape().clone()).collect()
 }
 
-/// A layer that Keras cannot compute as it is, in several.
+/// An equivalent sequence for a layer that Keras does not support directly.
 struct Expression {
-    /// What comes before the layer, with the number of the input that it is of.
+    /// Layers before it, each with the index of the input that it applies to.
     before: Vec<(usize, Layer)>,
     layer: Layer,
-    /// What comes after it, with the ends of the names.
+    /// Layers after it, with the suffixes of their names.
     after: Vec<(&'static str, Layer)>,
 }
 
 impl Expression {
-    /// That of a layer on inputs of these shapes, if it needs one.
+    /// The sequence for a layer with inputs of these shapes, if it needs one.
     fn of(layer: &Layer, shapes: &[Shape]) -> Option<Self> {
         let after =
             |layer: Layer, suffix, after: Layer| Some(Self { before: vec![], layer, after: vec![(suffix, after)] });
         match layer {
-            // A border that is cut off, which Keras cannot say.
+            // Keras does not support explicit cropping here.
             Layer::Conv2DTranspose(layer) => {
                 let (whole, border) = layer.uncropped()?;
                 after(whole.into(), "crop", Cropping2D::new(border).into())
@@ -128,7 +128,7 @@ impl Expression {
                 let (whole, border) = layer.layer.uncropped()?;
                 after(Conv1DTranspose::new(whole).into(), "crop", Cropping1D::new(Cropping2D::new(border)).into())
             }
-            // Keras has either strides or a dilation: every few pixels of what is computed at each one.
+            // Keras supports either strides or dilation: compute every position, then subsample.
             Layer::Conv2D(conv) => {
                 let padding = unstrided(conv, shapes)?;
                 after(conv.clone().strides([1, 1]).padding(padding).into(), "strides", every(conv.strides).into())
@@ -148,7 +148,7 @@ impl Expression {
     }
 }
 
-/// Keras's `Dot` is a product of two matrices, or of two vectors, and `matmul` one of any that are not transposed.
+/// Keras's `Dot` multiplies two matrices or two vectors; its `matmul` supports any shapes, but no transposition.
 fn of_product(product: MatMul, shapes: &[Shape]) -> Option<Expression> {
     let dot = MatMul { transpose_a: true, transpose_b: false };
     let rank = |shape: &Shape| shape.sizes().len();
@@ -169,7 +169,7 @@ fn of_product(product: MatMul, shapes: &[Shape]) -> Option<Expression> {
     Some(Expression { before, layer: MatMul::new().into(), after: vec![] })
 }
 
-/// The border of a convolution without its strides, if it has a dilation as well.
+/// The padding for a convolution without its strides, if it has both strides and dilation.
 fn unstrided(conv: &Conv2D, shapes: &[Shape]) -> Option<Padding> {
     let Conv2D { strides, dilation_rate: dilation, kernel_size: kernel, padding, .. } = *conv;
     if strides == [1, 1] || dilation == [1, 1] {
@@ -186,13 +186,13 @@ fn unstrided(conv: &Conv2D, shapes: &[Shape]) -> Option<Padding> {
     Some(if border == [[0; 2]; 2] { Padding::Valid } else { Padding::Explicit(border) })
 }
 
-/// Every few rows and columns of an image.
+/// Subsamples the rows and columns of an image.
 fn every(strides: [usize; 2]) -> Slice {
     Slice::new(strides.map(|step| AxisSlice::Range { start: None, stop: None, step: step as i64 }))
 }
 
-/// Whether zeros around the input are the same as the layer's own border. `below_zero` is the layer before it, if its
-/// values may be less than zero.
+/// Whether zeros around the input are equivalent to the layer's own padding. `below_zero` is the previous layer, if its
+/// values may be negative.
 fn check_border(border: &ExplicitBorder, below_zero: Option<&str>) -> Result<(), String> {
     let padding = border.padding;
     match (border.value, below_zero) {
@@ -208,7 +208,7 @@ fn check_border(border: &ExplicitBorder, below_zero: Option<&str>) -> Result<(),
     }
 }
 
-/// For each layer, whether none of its values can be below zero.
+/// For each layer, whether its values are never negative.
 fn not_below_zero(network: &Network) -> Vec<bool> {
     let mut found: Vec<bool> = Vec::with_capacity(network.nodes().len());
     for node in network.nodes() {
@@ -263,7 +263,7 @@ mod tests {
         }
     }
 
-    /// Values to compare with: what is expressed computes the same.
+    /// Checks that the converted network has these layers and computes the same values.
     fn expressed_as(layers: Vec<(&str, Layer)>, expected: &[&str]) {
         let network = chain(layers);
         let expressed = expressible(&network, Path::new("x.keras")).unwrap();
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(names, ["input_layer", "a_b_1_pad", "a_b_1", "a_b", "pool_pad", "pool"]);
         assert!(expressed.nodes().iter().all(|node| node.layer().explicit_border().is_none()));
         assert_eq!(output(&expressed), output(&network));
-        // What Keras has already stays as it is.
+        // A supported network is not changed.
         assert!(matches!(expressible(&expressed, path).unwrap(), Cow::Borrowed(_)));
 
         let refused = |layers, expected: &str| {

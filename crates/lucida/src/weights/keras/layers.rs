@@ -1,4 +1,4 @@
-//! The layer that a layer of Keras becomes.
+//! Converting Keras's layers.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::{Layer, Shape};
 use crate::similar::nearest_names;
 
-/// What a class of Keras that is not supported may be, for messages.
+/// Suggestions for an unsupported Keras class, for messages.
 fn instead(class: &str) -> String {
     let plain = class.to_lowercase();
     let recurrent = ["lstm", "gru", "rnn", "bidirectional"].iter().any(|kind| plain.contains(kind));
@@ -23,10 +23,10 @@ fn instead(class: &str) -> String {
     }
 }
 
-/// The layer of this class and these options, as Keras 2 or 3 means them, for inputs of this shape (without the batch).
+/// The layer for this class and these options of Keras 2 or 3, for inputs of this shape (without the batch).
 ///
 /// # Errors
-/// What cannot be represented, without the layer's name.
+/// What is not supported, without the layer's name.
 pub(super) fn layer(
     class: &str,
     options: &Map<String, Value>,

@@ -1,5 +1,5 @@
-//! What Keras's formats have in common: the description of a model as JSON, the order of its layers, and how tensors
-//! find their layers.
+//! Common parts of Keras's formats: the JSON config of a model, the order of its layers, and the matching of tensors to
+//! layers.
 
 mod arrays;
 mod assign;

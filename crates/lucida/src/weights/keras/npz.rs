@@ -1,7 +1,7 @@
-//! Weights as an archive of NumPy arrays, as `.keras` files may hold them.
+//! Weights as an archive of NumPy arrays, a variant of `.keras` files.
 //!
-//! Keras puts the variables of a layer into one member as a pickled dictionary. A pickle is a program; it is not run
-//! here, but read for the arrays in it, see [`pickle`](crate::weights::pickle).
+//! Keras stores the variables of a layer in one member as a pickled dictionary. A pickle is a program; it is not executed
+//! here, but only parsed for its arrays, see [`pickle`](crate::weights::pickle).
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::weights::archive::Archive;
 use crate::weights::{Inspection, TensorInfo};
 use crate::{Error, Result};
 
-/// Weights of a model.
+/// The weights of a model.
 pub(in crate::weights) struct Npz {
     path: PathBuf,
     layers: Vec<Stored>,
@@ -21,18 +21,18 @@ pub(in crate::weights) struct Npz {
 }
 
 impl Npz {
-    /// Reads an archive within the file `path`.
+    /// Reads an archive that is embedded in the file `path`.
     ///
     /// # Errors
-    /// [`Error::File`] when it is none, or holds what Keras does not write.
+    /// [`Error::File`] when it is not an archive, or has members that Keras does not write.
     pub(in crate::weights) fn new(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let mut archive = Archive::open_bytes(path, bytes)?;
-        // Of all members together: each of very many may be small enough for one.
+        // The limit applies to all members together, because each of very many could be within a limit of its own.
         let mut left = archive.unpacked_bytes();
         let mut npz = Self { path: path.to_path_buf(), layers: Vec::new(), arrays: Vec::new() };
         for name in archive.names() {
             let Some(layer) = name.strip_suffix(".npy") else { continue };
-            // The optimizer's variables and the states of random generators are not weights.
+            // Skip the optimizer's variables and the states of random generators.
             if !layer.starts_with("layers/") || layer.ends_with("/seed_generator") {
                 continue;
             }
@@ -52,7 +52,7 @@ impl Npz {
         Ok(npz)
     }
 
-    /// Reads all weights of a network, whose layers are at these paths.
+    /// Reads all weights of a network, whose layers have these paths.
     pub(in crate::weights) fn fill(&self, network: &mut Network, paths: &[(usize, String)]) -> Result<()> {
         let misfit =
             |problem: String| Error::file(&self.path, format!("does not fit network {}: {problem}", network.name()));
@@ -65,7 +65,7 @@ impl Npz {
         Ok(())
     }
 
-    /// What is in it.
+    /// The contents of the archive.
     pub(in crate::weights) fn inspection(&self) -> Inspection {
         Inspection {
             format: "NumPy archive",
@@ -76,7 +76,7 @@ impl Npz {
     }
 }
 
-/// The pickle in an array of one object. The header is a length and a Python dictionary as text:
+/// The pickle in an array with one object. The header is a length and a Python dictionary as text:
 /// <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 fn pickled(bytes: &[u8]) -> Result<&[u8], String> {
     let rest = bytes.strip_prefix(NPY_MAGIC).ok_or("not a NumPy array")?;

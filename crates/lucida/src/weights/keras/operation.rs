@@ -1,6 +1,6 @@
-//! Bare operations: what is computed with tensors of a functional model outside of its layers.
+//! Bare operations on the tensors of a functional model, outside of its layers.
 //!
-//! Keras 3 stores `x / 255` as an operation of the class `TrueDivide` that is called on a tensor and a number, Keras 2 as a
+//! Keras 3 stores `x / 255` as an operation of class `TrueDivide` that is called on a tensor and a number, Keras 2 as a
 //! `TFOpLambda` of the function `math.truediv` whose argument `y` is the number.
 
 use serde_json::{Map, Value, json};
@@ -11,22 +11,22 @@ use crate::nn::layers::{
     Activation, ActivationKind, Add, Divide, Maximum, Minimum, Multiply, Power, Rescaling, Subtract,
 };
 
-/// An operation as a layer.
+/// An operation, converted to layers.
 pub(super) struct Operation<'a> {
     pub(super) computes: Computes,
     pub(super) sources: Vec<Reference<'a>>,
 }
 
-/// What an operation computes.
+/// The computation of an operation.
 #[derive(Debug, PartialEq)]
 pub(super) enum Computes {
-    /// Layers one after another.
+    /// A sequence of layers.
     Layers(Vec<Layer>),
-    /// What a layer or an operation of this class of Keras 3 does with these options.
+    /// A layer or operation of this Keras 3 class with these options.
     Class(&'static str, Map<String, Value>),
 }
 
-/// What an operation is called on.
+/// An operand of an operation.
 enum Operand<'a> {
     Tensor(Reference<'a>),
     /// A number, or one for each channel.
@@ -34,8 +34,8 @@ enum Operand<'a> {
 }
 
 impl<'a> Operation<'a> {
-    /// The operation that an item of a model's list of layers is, if it is one, on numbers at least in part: the class of
-    /// an operation on tensors alone may be that of a layer, which does the same.
+    /// Parses an item of a model's list of layers as an operation with constant operands, if it is one. Operations on
+    /// tensors alone are usually handled as the layer of the same class.
     pub(super) fn new(whole: &'a Value, call: &'a Value) -> Option<Self> {
         let class = whole["class_name"].as_str()?;
         if let Some(operation) = Self::with_options(whole, call).or_else(|| Self::take(whole, call)) {
@@ -64,7 +64,7 @@ impl<'a> Operation<'a> {
         Some(Self { computes: Computes::Layers(layers?), sources: operands.into_iter().filter_map(tensor).collect() })
     }
 
-    /// `keras.ops.take`, whose positions are an argument.
+    /// `keras.ops.take`, whose indices are an argument.
     fn take(whole: &'a Value, call: &'a Value) -> Option<Self> {
         if whole["class_name"] != "Take" {
             return None;
@@ -75,7 +75,7 @@ impl<'a> Operation<'a> {
         Some(Self { computes: computes("Take", options), sources: vec![source] })
     }
 
-    /// An operation that a class of Keras does under another name.
+    /// An operation that corresponds to a Keras class with another name.
     fn with_options(whole: &'a Value, call: &'a Value) -> Option<Self> {
         let class = whole["class_name"].as_str()?;
         if class == "TFOpLambda" {
@@ -101,7 +101,7 @@ impl<'a> Operation<'a> {
             "Square" => ("Square", json!({})),
             "Cast" if option("dtype") == "float32" => ("Cast", json!({})),
             "Absolute" | "Abs" => ("Absolute", json!({})),
-            // Of a vector of zeros Keras has no direction either.
+            // For a zero vector, Keras's result is not normalized either.
             "Normalize" if config.get("order").is_none_or(|order| *order == 2) => {
                 ("UnitNormalization", json!({ "axis": option("axis") }))
             }
@@ -114,7 +114,7 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// A class, or the layer of an operation that has none.
+/// A class, or the layer for an operation without a class.
 fn computes(class: &'static str, options: Value) -> Computes {
     match class {
         "Square" => Computes::Layers(vec![Multiply::new().into()]),
@@ -128,7 +128,7 @@ fn computes(class: &'static str, options: Value) -> Computes {
     }
 }
 
-/// The tensors of a call of Keras 2, and its other arguments: `["x", 0, 0, {"axis": -1}]`, or a list of such.
+/// The tensors of a Keras 2 call, and its other arguments: `["x", 0, 0, {"axis": -1}]`, or a list of these.
 fn tensors_of_keras_2(call: &Value) -> Option<(Vec<Reference<'_>>, Map<String, Value>)> {
     let alone = call.get(0)?.is_string();
     let calls = if alone { std::slice::from_ref(call) } else { call.as_array()?.as_slice() };
@@ -142,8 +142,7 @@ fn tensors_of_keras_2(call: &Value) -> Option<(Vec<Reference<'_>>, Map<String, V
     Some((sources, options))
 }
 
-/// The class of Keras 3 that does what a function of TensorFlow does with these arguments, and its options; `None` for an
-/// argument without a counterpart.
+/// The Keras 3 class and options for a TensorFlow function with these arguments; `None` if an argument has no counterpart.
 fn class_of_tensorflow(function: &str, arguments: &Map<String, Value>) -> Option<(&'static str, Value)> {
     let (class, names): (&str, &[(&str, &str)]) = match function {
         "math.reduce_mean" => ("Mean", &[("axis", "axis"), ("keepdims", "keepdims")]),
@@ -178,7 +177,7 @@ fn class_of_tensorflow(function: &str, arguments: &Map<String, Value>) -> Option
         options.insert((*ours).into(), value);
     }
     match class {
-        // A list has sizes in TensorFlow, and positions in Keras.
+        // A list contains sizes in TensorFlow, but indices in Keras.
         "Split" if !options.get("indices_or_sections")?.is_u64() => return None,
         "Split" => _ = options.entry("axis").or_insert(0.into()),
         "LeakyReLU" => _ = options.entry("negative_slope").or_insert(0.2.into()),
@@ -187,15 +186,15 @@ fn class_of_tensorflow(function: &str, arguments: &Map<String, Value>) -> Option
     Some((class, options.into()))
 }
 
-/// Whether an item is one of Keras 3's functions, rather than a layer: by its module, which `.h5` does not say, or by a name
-/// that no layer has.
+/// Whether an item is a function of Keras 3 rather than a layer: by its module, which `.h5` files omit, or by a name that
+/// no layer has.
 fn is_function(whole: &Value) -> bool {
     let module = whole["module"].as_str();
     module.is_some_and(|module| module.starts_with("keras.src.ops") || module == "keras.ops")
         || matches!(whole["class_name"].as_str(), Some("Sqrt" | "Reciprocal" | "Log" | "Clip" | "Take"))
 }
 
-/// The class of Keras 3 that a function of TensorFlow is.
+/// The Keras 3 class for a TensorFlow function.
 fn of_tensorflow(function: &str) -> Option<&'static str> {
     Some(match function {
         "math.add" | "__operators__.add" => "Add",
@@ -234,7 +233,7 @@ fn of_keras_3(call: &Value) -> Option<Vec<Operand<'_>>> {
     operands.collect()
 }
 
-/// `["layer", 0, 0, {"y": 2.0}]`, `["_CONSTANT_VALUE", -1, 2.0, {"y": ["layer", 0, 0]}]`, or a list of one of these.
+/// Parses `["layer", 0, 0, {"y": 2.0}]`, `["_CONSTANT_VALUE", -1, 2.0, {"y": ["layer", 0, 0]}]`, or a list of one of these.
 fn of_keras_2(call: &Value) -> Option<Vec<Operand<'_>>> {
     let call = if call.get(0)?.is_string() { call } else { call.get(0)? };
     let operand = |value| match reference(value) {
@@ -257,8 +256,8 @@ fn of_keras_2(call: &Value) -> Option<Vec<Operand<'_>>> {
     Some(operands)
 }
 
-/// A number, or one for each channel: a list, in lists of one as `[[[[1, 2, 3]]]]`, which Keras 3 also stores as a tensor
-/// or as an array of NumPy.
+/// Parses a number, or one for each channel: a list, possibly nested as in `[[[[1, 2, 3]]]]`, which Keras 3 also stores as
+/// a tensor or as a NumPy array.
 fn numbers(value: &Value) -> Option<Vec<f32>> {
     let number = |value: &Value| value.as_f64().map(|value| value as f32);
     match value {
@@ -274,12 +273,12 @@ fn numbers(value: &Value) -> Option<Vec<f32>> {
     }
 }
 
-/// The values of an argument that is not computed, a tensor or an array of NumPy, as nested lists.
+/// The values of a constant argument, a tensor or a NumPy array, as nested lists.
 pub(super) fn constant_array(value: &Value) -> Option<&Value> {
     matches!(value["class_name"].as_str(), Some("__tensor__" | "__numpy__")).then(|| &value["config"]["value"])
 }
 
-/// The sizes of nested lists.
+/// The shape of nested lists.
 pub(super) fn sizes_of_lists(mut value: &Value) -> Vec<usize> {
     let mut sizes = Vec::new();
     while let Some(values) = value.as_array() {
@@ -292,7 +291,8 @@ pub(super) fn sizes_of_lists(mut value: &Value) -> Vec<usize> {
     sizes
 }
 
-/// With a number, or one for each channel: a rescaling or a limit. `flipped`: the numbers come first.
+/// An operation with a number, or one for each channel: a rescaling or a limit. `flipped`: the numbers are the first
+/// operand.
 fn with_numbers(name: &str, numbers: &[f32], flipped: bool) -> Option<Vec<Layer>> {
     let all = |value: f32| vec![value; numbers.len()];
     let limits = |min: f32, max: f32| {
@@ -319,7 +319,7 @@ fn with_numbers(name: &str, numbers: &[f32], flipped: bool) -> Option<Vec<Layer>
     Some(vec![Rescaling { scale, offset }.into()])
 }
 
-/// A power with a number.
+/// A power with a constant exponent.
 fn power(exponent: f32) -> Option<Layer> {
     let kind = ActivationKind::Power { exponent };
     kind.check().ok().map(|()| Activation::new(kind).into())
@@ -360,7 +360,7 @@ fn of_one(name: &str, config: &Value) -> Option<Layer> {
         "Elu" if config["alpha"].is_null() || config["alpha"] == 1.0 => ActivationKind::Elu { alpha: 1.0 },
         "Mish" => ActivationKind::Mish,
         "LogSigmoid" => ActivationKind::LogSigmoid,
-        // The function approximates by default, where the activation of this name does not.
+        // This function uses the approximation by default, unlike the activation with the same name.
         "Gelu" if config["approximate"] == false => ActivationKind::Gelu,
         "Gelu" => ActivationKind::GeluTanh,
         _ => return None,
@@ -428,7 +428,7 @@ mod tests {
         assert_eq!(operation("Subtract", json!([1.0, tensor])), Some(Rescaling::new(-1.0, 1.0).into()));
         let least = ActivationKind::Clip { min: -2.0, max: f32::MAX };
         assert_eq!(operation("Maximum", json!([tensor, -2.0])), Some(Activation::new(least).into()));
-        // Constants are lists in lists, tensors, or arrays of NumPy.
+        // Constants are nested lists, tensors, or NumPy arrays.
         let constant = |class: &str, value: Value| json!({ "class_name": class, "config": { "value": value } });
         let shifted = Some(Rescaling { scale: vec![1.0; 3], offset: vec![-1.0, -2.0, -3.0] }.into());
         for given in [
@@ -442,14 +442,14 @@ mod tests {
             operation("Add", json!([tensor, constant("__tensor__", json!(2.0))])),
             Some(Rescaling::new(1.0, 2.0).into())
         );
-        // One for each column is not one for each channel.
+        // One number per column is not one per channel.
         assert_eq!(operation("Add", json!([tensor, constant("__tensor__", json!([[1.0], [2.0]]))])), None);
         assert_eq!(operation("TrueDivide", json!([3.0, tensor])), Some(Rescaling::new(3.0, 0.0).into()));
         let reciprocal = ActivationKind::Power { exponent: -1.0 };
         assert_eq!(operation("TrueDivide", json!([1.0, tensor])), Some(Activation::new(reciprocal).into()));
         assert_eq!(operation("Log", json!([tensor])), Some(Activation::new(ActivationKind::Logarithm).into()));
         assert_eq!(operation("Gelu", json!([tensor])), Some(Activation::new(ActivationKind::GeluTanh).into()));
-        // Of tensors alone: the layer of the same name does it.
+        // Operations on tensors alone are handled as the layer with the same name.
         assert_eq!(operation("Add", json!([tensor, tensor])), None);
     }
 }

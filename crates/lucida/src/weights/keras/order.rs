@@ -1,16 +1,16 @@
-//! The order in which Keras lists the layers of a model, which is the order of the weights in its files.
+//! The order of layers in a Keras model, which is the order of the weights in its files.
 
 use crate::nn::Network;
 
-/// The indices of all nodes in the order of Keras's `model.layers`: by falling distance from the outputs, and among
-/// layers of the same distance in the order in which a search from the outputs, depth first, meets them. A shared layer is
-/// listed once, by its first call; the call that is farthest from the outputs counts.
+/// The indices of all nodes in the order of Keras's `model.layers`: by decreasing distance from the outputs, and for equal
+/// distances in the order of a depth-first search from the outputs. A shared layer is listed once, by its first call; its
+/// call with the largest distance counts.
 pub(super) fn keras_order(network: &Network) -> Vec<usize> {
     let nodes = network.nodes();
     let mut first_met = vec![usize::MAX; nodes.len()];
     let mut met = 0;
     for &output in network.outputs() {
-        // The next input to look at, of each node on the way down.
+        // A stack of nodes, each with the index of its next input.
         let mut way = vec![(output, 0)];
         while let Some(&mut (node, ref mut next)) = way.last_mut() {
             if *next == 0 && first_met[node] == usize::MAX {
@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn layers_are_in_the_order_of_keras() {
-        // `[layer.name for layer in keras.applications.InceptionV3(weights=None, include_top=False).layers]`, Keras 3.15.
+        // The result of `[layer.name for layer in keras.applications.InceptionV3(weights=None, include_top=False).layers]`
+        // in Keras 3.15.
         const FIRST: &str = "conv2d batch_normalization activation conv2d_1 batch_normalization_1 activation_1 conv2d_2 batch_normalization_2 activation_2 max_pooling2d conv2d_3 batch_normalization_3 \
              activation_3 conv2d_4 batch_normalization_4 activation_4 max_pooling2d_1 conv2d_8 batch_normalization_8 activation_8 conv2d_6 \
              conv2d_9 batch_normalization_6 batch_normalization_9 activation_6 activation_9 average_pooling2d conv2d_5 conv2d_7 conv2d_10 conv2d_11";

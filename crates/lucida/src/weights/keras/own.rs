@@ -1,4 +1,4 @@
-//! What Keras has no place for, and Lucida's models have: it is kept as JSON under a name of its own.
+//! Properties of Lucida's models that Keras has no place for, stored as JSON under their own name.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ struct Own {
     training: Value,
 }
 
-/// The preprocessing, the names of the classes and the record of the training.
+/// The preprocessing, class names and training record.
 pub(in crate::weights) fn own(model: &Model) -> Value {
     let mut own = json!({
         "preprocessing": model.preprocessing,
@@ -33,10 +33,10 @@ pub(in crate::weights) fn own(model: &Model) -> Value {
     own
 }
 
-/// Takes over what [`own`] has written.
+/// Restores what [`own`] has stored.
 ///
 /// # Errors
-/// What cannot be used of it.
+/// What is invalid in it.
 pub(in crate::weights) fn adopt(model: &mut Model, own: Value) -> Result<(), String> {
     let own: Own = serde_json::from_value(own).map_err(|problem| problem.to_string())?;
     model.preprocessing = own.preprocessing;

@@ -1,4 +1,4 @@
-//! Writing what Keras 3 reads: the description of a network as JSON, and its weights as HDF5.
+//! Writing what Keras 3 reads: a network's config as JSON, and its weights as HDF5.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// The weights of a network as the bytes of a `.weights.h5` file.
 ///
 /// # Errors
-/// [`Error::Bug`] when the writer refuses what a network can be.
+/// [`Error::Bug`] when the HDF5 writer fails.
 pub(in crate::weights) fn weights(network: &Network) -> Result<Vec<u8>> {
     let encode = || -> hdf5_writer::Result<Vec<u8>> {
         let mut file = Hdf5Builder::new();
@@ -32,10 +32,10 @@ pub(in crate::weights) fn weights(network: &Network) -> Result<Vec<u8>> {
     encode().map_err(|problem| Error::Bug(format!("weights that cannot be written as HDF5: {problem}")))
 }
 
-/// The description of a network as Keras 3 writes it, once it is [`expressible`](super::expressible).
+/// The Keras 3 config of a network that was made [`expressible`](super::expressible).
 ///
 /// # Errors
-/// [`Error::Unsupported`] when a layer has an option that Keras has not.
+/// [`Error::Unsupported`] when a layer has an option without a counterpart in Keras.
 pub(in crate::weights) fn description(network: &Network, path: &Path) -> Result<Value> {
     let order = keras_order(network);
     let calls = Calls::of(network);
@@ -60,7 +60,7 @@ pub(in crate::weights) fn description(network: &Network, path: &Path) -> Result<
             "name": network.name(),
             "trainable": true,
             "layers": layers,
-            // A model of one input takes a tensor, not a list of one.
+            // A model with one input takes a tensor, not a list.
             "input_layers": if inputs.len() == 1 { inputs[0].clone() } else { inputs.into() },
             "output_layers": if outputs.len() == 1 { outputs[0].clone() } else { outputs.into() },
         },
@@ -69,9 +69,9 @@ pub(in crate::weights) fn description(network: &Network, path: &Path) -> Result<
     }))
 }
 
-/// The calls of each layer. All but shared layers have one.
+/// The calls of each layer. Only shared layers have more than one.
 struct Calls {
-    /// For each node: the first call of its layer, and which of its calls it is.
+    /// For each node, the first call of its layer, and its index among the calls.
     of: Vec<(usize, usize)>,
 }
 
@@ -86,28 +86,28 @@ impl Calls {
         Self { of }
     }
 
-    /// The output of a node: its layer, the call, the number of the output.
+    /// The output of a node: its layer, the call, the output index.
     fn reference(&self, network: &Network, node: usize) -> Value {
         let (first, number) = self.of[node];
         json!([network.nodes()[first].name(), number, 0])
     }
 
-    /// All calls of a layer by its first.
+    /// All calls of a layer, given by its first call.
     fn nodes(&self, first: usize) -> impl Iterator<Item = usize> + '_ {
         (0..self.of.len()).filter(move |&node| self.of[node].0 == first)
     }
 }
 
-/// A layer, its configuration and its connections.
+/// A layer with its configuration and connections.
 ///
 /// # Errors
-/// What Keras cannot say of it.
+/// What Keras does not support.
 fn item(network: &Network, first: usize, calls: &Calls) -> Result<Value, String> {
     let node = &network.nodes()[first];
     let mut config = node.layer().to_keras()?;
     config["name"] = node.name().into();
     config["dtype"] = "float32".into();
-    // Keras's spatial dropout takes no `trainable`.
+    // Keras's spatial dropout has no `trainable`.
     if !matches!(node.layer(), Layer::Input(_) | Layer::SpatialDropout2D(_)) {
         config["trainable"] = (!frozen(network, node)).into();
     }
@@ -141,7 +141,7 @@ fn item(network: &Network, first: usize, calls: &Calls) -> Result<Value, String>
     Ok(item)
 }
 
-/// The tensors that a call of a layer takes.
+/// The tensors that a layer is called on.
 fn call(network: &Network, node: usize, calls: &Calls) -> Value {
     let tensors = network.nodes()[node].inputs().iter().map(|&input| {
         json!({
@@ -154,14 +154,14 @@ fn call(network: &Network, node: usize, calls: &Calls) -> Value {
         })
     });
     let mut tensors: Vec<Value> = tensors.collect();
-    // What joins tensors takes a list of them.
+    // Merging layers take a list of tensors.
     if tensors.len() > 1 {
         tensors = vec![tensors.into()];
     }
     json!({ "args": tensors, "kwargs": {} })
 }
 
-/// Makes an operation of what is not a layer in Keras: it has no type, and some of its options are arguments of its call.
+/// Converts an item that is an operation in Keras: it has no dtype, and some of its options become arguments of the call.
 fn as_operation(item: &mut Value) -> bool {
     let class = item["class_name"].as_str().unwrap_or_default().to_owned();
     let module = match class.as_str() {
@@ -177,7 +177,7 @@ fn as_operation(item: &mut Value) -> bool {
     config.retain(|name, _| !matches!(name.as_str(), "dtype" | "trainable"));
     let argument = ["key", "indices", "exponent"].iter().find_map(|name| config.remove(*name));
     let constant = config.remove("constant_values");
-    // An operation on two tensors takes them one by one.
+    // An operation on two tensors takes them as separate arguments.
     let calls = item["inbound_nodes"].as_array_mut();
     for call in calls.into_iter().flatten().filter(|call| call["args"][0].is_array()) {
         call["args"] = call["args"][0].take();
@@ -191,7 +191,7 @@ fn as_operation(item: &mut Value) -> bool {
     true
 }
 
-/// Whether training would change the layer's weights but is not to.
+/// Whether a layer's trainable weights are frozen.
 fn frozen(network: &Network, node: &Node) -> bool {
     let weights = &network.weights()[node.weights()];
     weights.iter().any(|weight| !weight.name().contains("/moving_")) && !weights.iter().any(|weight| weight.trainable())

@@ -1,4 +1,5 @@
-//! Writing Keras's legacy whole-model HDF5 (`.h5`): what Keras 2 and `tf.keras` wrote, and Keras 3 still reads and writes.
+//! Writing Keras's legacy whole-model HDF5 format (`.h5`), written by Keras 2 and `tf.keras`, and still supported by Keras
+//! 3.
 
 use std::path::Path;
 
@@ -16,26 +17,26 @@ use crate::nn::Network;
 use crate::weights::Model;
 use crate::{Error, Result};
 
-/// The version of Keras whose format is written.
+/// The version of Keras stored in the file.
 const WRITTEN_FOR: &str = "3.15.0";
-/// Bytes of an attribute: the header of an HDF5 object has room for 64 KiB. Longer texts lie in the heap of the file.
+/// Maximum bytes of an attribute: an HDF5 object header is limited to 64 KiB. Longer text is stored in the file's heap.
 const MAX_ATTRIBUTE: usize = 64_000;
-/// Names of a list in one attribute, each a reference to the heap of 16 bytes. Keras, too, cuts longer lists into parts.
+/// Maximum number of names per attribute, each a heap reference of 16 bytes. Keras splits longer lists in the same way.
 const MAX_NAMES: usize = MAX_ATTRIBUTE / 16;
-/// The attribute that puts a text into the heap, next to the one that refers to it.
+/// The suffix of the attribute that puts a text into the heap, for the one that refers to it.
 pub(in crate::weights) const IN_HEAP: &str = "_text";
-/// The group of the weights.
+/// The group with the weights.
 const WEIGHTS: &str = "model_weights";
 
-/// A model as the bytes of a legacy `.h5` file.
+/// Encodes a model as a legacy `.h5` file.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when Keras has no counterpart for a layer, or does not load it from this format.
+/// [`Error::Unsupported`] when Keras has no counterpart for a layer, or cannot load it from this format.
 pub(in crate::weights) fn legacy(model: &Model, path: &Path) -> Result<Vec<u8>> {
     let network = expressible(&model.network, path)?;
     let network = network.as_ref();
     let mut config = description(network, path)?;
-    // Layers are told by their class alone, in the module of the time.
+    // Layers are identified only by their class, without a module.
     for layer in config["config"]["layers"].as_array_mut().into_iter().flatten() {
         drop_samples(layer);
         loadable(layer).map_err(|problem| Error::Unsupported(format!("{}: {problem}", path.display())))?;
@@ -51,8 +52,8 @@ pub(in crate::weights) fn legacy(model: &Model, path: &Path) -> Result<Vec<u8>> 
     encode(network, &texts, Some(&bytes)).map_err(bug)
 }
 
-/// Whether Keras loads a layer from this format: not one of its operations, nor a layer of its applications, which are
-/// told by more than their class, nor the shapes of normalizations over several axes.
+/// Checks that Keras can load a layer from this format. It cannot load operations and layers of its applications, which
+/// need more than a class name, nor normalizations over several axes.
 fn loadable(layer: &Value) -> std::result::Result<(), String> {
     let axes = layer["config"]["axis"].as_array().map_or(1, Vec::len);
     let class = layer["class_name"].as_str().unwrap_or_default();
@@ -65,8 +66,7 @@ fn loadable(layer: &Value) -> std::result::Result<(), String> {
     Err(format!("layer {name}: Keras loads {what} from .keras alone; write the model as .keras"))
 }
 
-/// The bytes of the file. Texts that lie in the heap are referred to by what `before`, the same file without the references,
-/// says of their places.
+/// Encodes the file. Heap references are taken from `before`, the same file encoded without them.
 fn encode(network: &Network, texts: &[(&str, String)], before: Option<&[u8]>) -> hdf5_writer::Result<Vec<u8>> {
     let order = keras_order(network);
     let names: Vec<&str> = order.iter().map(|&node| network.nodes()[node].name()).collect();
@@ -101,10 +101,10 @@ fn encode(network: &Network, texts: &[(&str, String)], before: Option<&[u8]>) ->
     file.into_plan()?.encode(WriteOptions::default())
 }
 
-/// A list of names, in numbered parts where it is too long for one attribute.
+/// A list of names as attributes, in numbered parts if it is too long for one.
 fn list_attributes(name: &str, values: &[&str]) -> hdf5_writer::Result<Vec<AttributeBuilder>> {
     match values.len() {
-        // An empty list has no type; Keras, too, writes one of numbers.
+        // An empty list has no type; Keras also writes an empty list of floats.
         0 => Ok(vec![AttributeBuilder::vector::<f32>(name, &[])?]),
         1..=MAX_NAMES => Ok(vec![AttributeBuilder::vlen_strings(name, values)?]),
         _ => {
@@ -114,8 +114,8 @@ fn list_attributes(name: &str, values: &[&str]) -> hdf5_writer::Result<Vec<Attri
     }
 }
 
-/// A text as an attribute. Keras reads it as a single text, but the writer puts lists alone into the heap: a long text is a
-/// list of one, and the attribute itself a single reference to the same place.
+/// A text as attributes. Keras expects a scalar string, but the writer can only store lists in the heap: a long text is
+/// stored as a list of one, and the attribute itself as a reference to the same heap entry.
 fn text_attributes(name: &str, text: &str, before: Option<&[u8]>) -> hdf5_writer::Result<Vec<AttributeBuilder>> {
     if text.len() <= MAX_ATTRIBUTE {
         return Ok(vec![AttributeBuilder::fixed_string(name, text)]);
@@ -132,8 +132,8 @@ fn text_attributes(name: &str, text: &str, before: Option<&[u8]>) -> hdf5_writer
     ])
 }
 
-/// The reference of an attribute's only text to the heap: 16 bytes after its name, its type and its shape, whose sizes are in
-/// front of the name.
+/// The heap reference of an attribute with a single text: 16 bytes after its name, type and shape, whose sizes precede the
+/// name.
 fn reference(file: &[u8], attribute: &str) -> Vec<u8> {
     let name = [attribute.as_bytes(), &[0]].concat();
     let at = file.windows(name.len()).position(|window| window == name);
@@ -146,8 +146,8 @@ fn reference(file: &[u8], attribute: &str) -> Vec<u8> {
     found.map_or_else(|| vec![0; 16], <[u8]>::to_vec)
 }
 
-/// Keras finds its layer `StochasticDepth` in a module that the legacy format does not name: a dropout of whole samples
-/// does the same, as in `keras.applications.EfficientNetB0`.
+/// Keras's layer `StochasticDepth` is in a module that the legacy format does not store: replace it with an equivalent
+/// dropout of whole samples, as in `keras.applications.EfficientNetB0`.
 fn drop_samples(item: &mut Value) {
     if item["class_name"] != "StochasticDepth" {
         return;
@@ -161,7 +161,7 @@ fn drop_samples(item: &mut Value) {
     }
 }
 
-/// Takes away what the legacy format does not have.
+/// Removes what the legacy format does not support.
 fn simplify(item: &mut Value) {
     if let Some(item) = item.as_object_mut() {
         for key in ["module", "registered_name", "build_config"] {

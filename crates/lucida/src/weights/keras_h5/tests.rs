@@ -43,7 +43,7 @@ fn layers_of_other_names_are_matched_by_their_order() {
     assert_eq!(other.weight("z/bias").unwrap().values(), first.weight("c/bias").unwrap().values());
 }
 
-/// Keras counts the names that it makes up over a session; that of the second model's only normalization has a number.
+/// Keras numbers generated names over a session; the only normalization of a second model has a number.
 #[test]
 fn a_made_up_name_may_have_another_number() {
     let folder = tempfile::tempdir().unwrap();
@@ -56,7 +56,7 @@ fn a_made_up_name_may_have_another_number() {
         last = builder.add_named("b", Conv2D::new(2, [2, 2]), &[last]).unwrap();
         builder.build(&[last], seed).unwrap()
     };
-    // In the file of another class than here, as Keras's Normalization is: its path does not help.
+    // The file has another class for the layer, as for Keras's Normalization, so its path does not match.
     let first = network("normalization_2", LayerNormalization::default().into(), 1);
     save_weights(&first, &path).unwrap();
     let norm = BatchNormalization { center: false, scale: false, ..Default::default() };
@@ -67,7 +67,7 @@ fn a_made_up_name_may_have_another_number() {
     assert_eq!(values(&other, "a/kernel"), values(&first, "a/kernel"));
 }
 
-/// As Keras writes a class of one's own: groups have the names of attributes.
+/// A file of a custom class, as Keras writes it: groups are named after attributes.
 #[test]
 fn a_subclassed_model_is_explained() {
     use hdf5_writer::{DatasetBuilder, Hdf5Builder, WriteOptions};
@@ -126,7 +126,7 @@ fn the_name_of_a_layer_within_a_model() {
 fn texts_and_lists_may_be_longer_than_an_attribute() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep.h5");
-    // A description of more than a megabyte, and more names than one list has room for.
+    // A config of more than a megabyte, and more names than fit into one list.
     let layers = (0..4100).map(|_| crate::nn::layers::Activation::new(ActivationKind::Relu).into());
     let network = Network::sequential("deep", [2], layers, 1).unwrap();
     let model = Model { training: serde_json::json!({ "log": "x".repeat(100_000) }), ..Model::new(network) };

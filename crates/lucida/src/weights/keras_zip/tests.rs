@@ -87,7 +87,7 @@ fn a_model_of_all_layers_survives_a_round_to_the_bit() {
     let (folder, path) = saved();
     let (first, again) = (model(), weights::load_model(&path).unwrap());
     let layers = |network: &Network| {
-        // The order of nodes is Keras's after a round; the layers are the same.
+        // After a round trip, the nodes are in Keras's order; the layers are the same.
         let mut layers = network.architecture()["layers"].as_array().unwrap().clone();
         layers.sort_by_key(|layer| layer["name"].to_string());
         layers
@@ -104,7 +104,7 @@ fn a_model_of_all_layers_survives_a_round_to_the_bit() {
     assert_eq!(fs::read(&path).unwrap(), fs::read(&second).unwrap());
 }
 
-/// The other convolutions, each with options of its own.
+/// The other convolutions, with various options.
 fn convolutions() -> Network {
     let relu = ActivationKind::Relu;
     let layers = [
@@ -169,14 +169,14 @@ fn what_keras_2_writes_of_a_depthwise_convolution_is_read() {
     assert_eq!(notes, ["depthwise_initializer VarianceScaling"]);
 }
 
-/// The description, changed, in an archive with the same weights.
+/// Modifies the config, in an archive with the same weights.
 fn changed(path: &Path, change: impl FnOnce(&mut Value)) -> Result<Model> {
     let mut file = KerasZip::open(path)?;
     let mut config = file.config()?;
     change(&mut config);
     let weights = file.archive.read(H5, u64::MAX)?;
     let mut archive = zip::ZipWriter::new(fs::File::create(path.with_extension("changed")).unwrap());
-    // Compressed, which Keras does not do but a person may.
+    // Compressed, which Keras does not do but a user may.
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
     for (name, bytes) in [("config.json", config.to_string().into_bytes()), (H5, weights)] {
         archive.start_file(name, options).unwrap();
@@ -269,7 +269,7 @@ fn archives_of_something_else_are_told_apart() {
     };
     assert!(write(&[("a.txt", b"a")]).contains("no config.json"));
     assert!(write(&[("config.json", b"{")]).contains("config.json cannot be read"));
-    // A name that would lead out of the archive is a name like any other, and not one that is looked for.
+    // A member name that would escape the archive is not accessed.
     assert!(write(&[("../../config.json", b"{}")]).contains("no config.json"));
     let description = keras::description(&every_layer(), &path).unwrap().to_string();
     assert!(write(&[("config.json", description.as_bytes())]).contains("neither model.weights.h5 nor"));
@@ -315,7 +315,7 @@ fn what_keras_cannot_say_is_refused() {
     let conv = |min, max| Conv2D::new(2, [1, 1]).activation(ActivationKind::Clip { min, max }).into();
     refused(conv(-2.0, 1.0), "clips to -2 to 1");
     refused(conv(1e-6, f32::MAX), "clips from 0.000001 up;");
-    // By itself it is an operation.
+    // On its own, it is an operation.
     for (min, max) in [(-2.0, 1.0), (1e-6, f32::MAX)] {
         let clip = Activation::new(ActivationKind::Clip { min, max });
         let network = Network::sequential("clipped", [4, 4, 1], [clip.into()], 5).unwrap();
@@ -334,7 +334,7 @@ fn inputs_of_any_size_get_the_size_asked_for_or_a_default() {
     assert_eq!(model.notes, [Note::Size([224, 224])]);
     let model = load_model_at(path.with_extension("changed"), Some([64, 48])).unwrap();
     assert_eq!((model.network.input_shape().unwrap(), model.notes.len()), (&[64, 48, 3].into(), 0));
-    // Height alone.
+    // Only the height is open.
     let half = |c: &mut Value| layer(c, "input_layer")["config"]["batch_shape"] = json!([null, null, 40, 3]);
     assert_eq!(changed(&path, half).unwrap().network.input_shape().unwrap(), &[224, 40, 3].into());
 }

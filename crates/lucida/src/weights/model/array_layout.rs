@@ -1,41 +1,41 @@
-//! How a model's file has its inputs and outputs, where that is not how the network here has them.
+//! The layout of inputs and outputs in a model's file, if it differs from the network's.
 //!
-//! A network's images are `[height, width, channels]` here, and its names are those of its layers. An ONNX graph has names of
-//! its own and mostly has the channels first, and PyTorch always has. A layout says how one becomes the other, so that what the
-//! original program was given can be given to the network, and the outputs compared.
+//! Here, images are `[height, width, channels]`, and inputs and outputs are named after layers. An ONNX graph has its own
+//! names and mostly channels-first images; PyTorch is always channels-first. A layout describes the conversion, so that the
+//! inputs of the original program can be given to the network, and the outputs compared.
 
 use crate::core::array::permute;
 use crate::nn::{Network, Node, Shape};
 
-/// How a file has an input or an output: its name, and the order of its axes.
+/// The layout of an input or output in a file: its name and axis order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArrayLayout {
     /// The name in the file.
     pub(crate) name: String,
-    /// The layer of the network that it belongs to; none for an input that no output depends on.
+    /// The layer of the network that it belongs to; `None` for an input that no output depends on.
     pub(crate) layer: Option<String>,
-    /// The sizes of the values in the order of the layer's memory; they count where the layer's shape has another number of
-    /// axes, as that of a flattened image.
+    /// The sizes of the axes in the layer's memory order; needed if the layer's shape has another number of axes, such as
+    /// that of a flattened image.
     pub(crate) sizes: Vec<usize>,
-    /// For each axis of the file but the batch: the axes in memory that it consists of, the slowest first. Those of one value
-    /// may be left out.
+    /// For each axis of the file except the batch: the memory axes that it consists of, slowest first. Axes of size one may
+    /// be omitted.
     pub(crate) axes: Vec<Vec<usize>>,
     /// Whether the first axis in the file is the batch. An input without one is the same for all samples.
     pub(crate) batched: bool,
-    /// Where the file has whole numbers: what they stand for.
+    /// The quantization of integer tensors in the file.
     pub(crate) quantization: Option<Quantization>,
 }
 
-/// What whole numbers of 8 bits stand for: `scale (number - zero)`.
+/// The affine quantization of 8-bit integers: `scale (number - zero)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quantization {
-    /// The difference of two values that are next to each other.
+    /// The difference between adjacent values.
     pub scale: f32,
-    /// The number that stands for 0.
+    /// The integer that represents 0.
     pub zero: f32,
 }
 
-/// The layouts of all inputs and outputs of a file, in its order; empty where the file has them as the network.
+/// The layouts of all inputs and outputs of a file, in its order; empty if they are the same as in the network.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ArrayLayouts {
     pub(crate) inputs: Vec<ArrayLayout>,
@@ -43,7 +43,7 @@ pub struct ArrayLayouts {
 }
 
 impl ArrayLayout {
-    /// As the network has it.
+    /// The layout of the network itself.
     fn of_node(node: &Node) -> Self {
         let sizes = node.shape().sizes().to_vec();
         let axes = (0..sizes.len()).map(|axis| vec![axis]).collect();
@@ -51,14 +51,14 @@ impl ArrayLayout {
         Self { name, layer, sizes, axes, batched: true, quantization: None }
     }
 
-    /// An image with its channels first; all else as the network has it.
+    /// Images channels-first; otherwise the layout of the network.
     fn channels_first(node: &Node) -> Self {
         let layout = Self::of_node(node);
         let is_image = node.shape().as_image().is_some();
         if is_image { Self { axes: vec![vec![2], vec![0], vec![1]], ..layout } } else { layout }
     }
 
-    /// The layout of values of this shape, which may be another than when the file was read: that of larger images.
+    /// The layout for values of this shape, which may differ from that in the file, for images of another size.
     pub(crate) fn of_shape(&self, shape: &Shape) -> Self {
         let same_axes = self.sizes.len() == shape.sizes().len();
         let sizes = if same_axes { shape.sizes().to_vec() } else { self.sizes.clone() };
@@ -70,7 +70,7 @@ impl ArrayLayout {
         self.axes.iter().map(|axes| axes.iter().map(|&axis| self.sizes[axis]).product()).collect()
     }
 
-    /// The axes in memory in the order in which the file has them.
+    /// The memory axes in the order of the file.
     fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = self.axes.concat();
         let left_out: Vec<usize> = (0..self.sizes.len()).filter(|axis| !order.contains(axis)).collect();
@@ -78,7 +78,7 @@ impl ArrayLayout {
         order
     }
 
-    /// Puts values of `count` samples into the order of the network's memory.
+    /// Converts values of `count` samples to the network's memory order.
     pub(crate) fn to_network(&self, count: usize, from: &[f32], to: &mut [f32]) {
         let order = self.order();
         let sizes: Vec<usize> = [count].into_iter().chain(order.iter().map(|&axis| self.sizes[axis])).collect();
@@ -87,14 +87,14 @@ impl ArrayLayout {
         permute(&sizes, &places, from, to);
     }
 
-    /// Puts values of `count` samples into the order of the file.
+    /// Converts values of `count` samples to the order of the file.
     pub(crate) fn to_file(&self, count: usize, from: &[f32], to: &mut [f32]) {
         let sizes: Vec<usize> = [count].into_iter().chain(self.sizes.iter().copied()).collect();
         let order: Vec<usize> = [0].into_iter().chain(self.order().iter().map(|&axis| axis + 1)).collect();
         permute(&sizes, &order, from, to);
     }
 
-    /// The order of the axes of an image, or of channels along a length: `NCHW`, `NHWC`, `NCL`.
+    /// The axis order of an image, or of a 1D input: `NCHW`, `NHWC`, `NCL`.
     pub(crate) fn axis_order(&self) -> Option<&'static str> {
         let is = |places: &[usize]| {
             let alone = |(axes, &place): (&Vec<usize>, &usize)| {
@@ -112,7 +112,7 @@ impl ArrayLayout {
 }
 
 impl ArrayLayouts {
-    /// The layouts of PyTorch, whose images have their channels first.
+    /// The layouts of PyTorch, whose images are channels-first.
     pub fn channels_first(network: &Network) -> Self {
         let layout = |index: usize| ArrayLayout::channels_first(&network.nodes()[index]);
         Self {
@@ -121,7 +121,7 @@ impl ArrayLayouts {
         }
     }
 
-    /// Those of the inputs of a network: the file's, if the network still has its inputs.
+    /// The layouts of a network's inputs: those of the file, if the network still has these inputs.
     pub(crate) fn of_inputs(&self, network: &Network) -> Vec<ArrayLayout> {
         let nodes: Vec<&Node> = network.inputs().map(|index| &network.nodes()[index]).collect();
         let layouts =
@@ -137,7 +137,7 @@ impl ArrayLayouts {
         self.inputs.iter().map(shaped).collect()
     }
 
-    /// Those of the outputs of a network: the file's for each that is still the same layer.
+    /// The layouts of a network's outputs: that of the file for each one that is still the same layer.
     pub(crate) fn of_outputs(&self, network: &Network) -> Vec<ArrayLayout> {
         let nodes = network.outputs().iter().map(|&index| &network.nodes()[index]);
         let same = self.outputs.len() == network.outputs().len();
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(network[12..14], [12.0, 18.0]);
         channels_first.to_file(2, &network, &mut back);
         assert_eq!((back, channels_first.file_sizes()), (file.clone(), vec![2, 2, 3]));
-        // The same, flattened, and with an axis of one value.
+        // The same, flattened, and with an axis of size one.
         let flat = layout(&[2, 3, 2, 1], &[&[], &[2, 0, 1]]);
         flat.to_file(2, &network, &mut network.clone());
         let mut back = vec![0.0; 24];

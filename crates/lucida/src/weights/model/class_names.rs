@@ -1,4 +1,4 @@
-//! Names of classes from a file of their own.
+//! Reading class names from separate files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,18 +10,18 @@ use crate::nn::counted;
 use crate::weights::json;
 use crate::{Error, Result};
 
-/// Files next to a model that name its classes, in the order in which they are looked for.
+/// Class name files next to a model, in search order.
 const NAME_FILES: [&str; 4] = ["labels.txt", "classes.txt", "class_indices.json", "metadata.json"];
-/// The longest file that is read: a thousand names take some 20 KB.
+/// Maximum bytes of a file: a thousand names take about 20 KB.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// Reads the names of classes: one name per line, a JSON list, or a JSON object from name to index (as Keras's
-/// `class_indices`) or from index to name (as `imagenet_class_index.json`), or one with a list of `labels` (as Teachable
-/// Machine's `metadata.json`). Lines may begin with their number, as Teachable Machine writes them (`0 cat`).
+/// Reads class names: one per line, a JSON list, or a JSON object from name to index (like Keras's `class_indices`) or from
+/// index to name (like `imagenet_class_index.json`), or with a list of `labels` (like Teachable Machine's `metadata.json`).
+/// Lines may start with their number, as in Teachable Machine's files (`0 cat`).
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be read; [`Error::File`] says what is wrong with it: no names, an index that is missing or
-/// twice, a name twice.
+/// [`Error::Io`] when it cannot be read; [`Error::File`] when it has no names, a missing or duplicate index, or a duplicate
+/// name.
 pub fn read_class_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
     let path = path.as_ref();
     let failed = |source| Error::io(path, "read", source);
@@ -35,7 +35,7 @@ pub fn read_class_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
     names_in(&text).map_err(|problem| Error::file(path, problem))
 }
 
-/// The names of classes in a text, in any of the forms that [`read_class_names`] reads.
+/// Parses class names in any of the forms supported by [`read_class_names`].
 ///
 /// ```
 /// use lucida::weights::parse_class_names;
@@ -111,7 +111,7 @@ fn of_json(text: &str) -> Result<Vec<String>, String> {
 }
 
 impl Model {
-    /// Takes the names of the classes from a file next to the model file, if there is one that fits.
+    /// Sets the class names from a file next to the model file, if one matches.
     pub(in crate::weights) fn find_class_names(&mut self, model_file: &Path) {
         let Ok(expected) = self.classes_by_shape() else { return };
         let own = model_file.with_extension("labels.txt");
@@ -136,10 +136,10 @@ impl Model {
         self.notes.extend(ignored.map(Note::ClassNames));
     }
 
-    /// Takes the names of the classes from this file.
+    /// Sets the class names from this file.
     ///
     /// # Errors
-    /// As [`read_class_names`]; [`Error::File`] when their number does not fit.
+    /// As [`read_class_names`]; [`Error::File`] when their number does not match.
     pub(in crate::weights) fn set_class_names(&mut self, path: &Path) -> Result<()> {
         let names = read_class_names(path)?;
         let expected = self.classes_by_shape()?;
@@ -180,7 +180,7 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap(), ["cat", "dog"], "{text}");
         }
-        // Numbers that do not count are a part of the name.
+        // Numbers that are not consecutive are part of the name.
         assert_eq!(read("7 up\n8 mile").unwrap(), ["7 up", "8 mile"]);
         assert_eq!(read("great white shark\ntiger shark").unwrap(), ["great white shark", "tiger shark"]);
     }

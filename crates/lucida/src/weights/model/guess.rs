@@ -1,15 +1,15 @@
-//! How images are prepared for a network that does not say so: by what its first layers do, by its name, else from 0 to 1.
+//! Guessing the preprocessing of a network that does not store it: from its first layers, from its name, or else 0..1.
 
 use super::{Model, Note};
 use crate::nn::applications::{self, PixelFormat};
 use crate::nn::layers::{Activation, ActivationKind, Layer, Rescaling};
 use crate::nn::{Network, Node};
 
-/// The widest plausible range of the outputs of a network's first layers for pixel values from 0 to 255. Scaled pixels
-/// span 1 to 5; pixels that were scaled already and are scaled once more would span hundreds.
+/// The widest plausible range of the first layers' outputs for pixel values from 0 to 255. Scaled pixels span 1 to 5;
+/// pixels that are scaled twice the wrong way would span hundreds.
 const WIDEST: f32 = 40.0;
 
-/// The names of Keras's networks, and what they take (`keras.applications.*.preprocess_input`).
+/// The names of Keras's networks and their preprocessing (`keras.applications.*.preprocess_input`).
 const BY_NAME: [(&str, PixelFormat); 20] = [
     ("vgg16", PixelFormat::Caffe),
     ("vgg19", PixelFormat::Caffe),
@@ -34,7 +34,7 @@ const BY_NAME: [(&str, PixelFormat); 20] = [
 ];
 
 impl Model {
-    /// Sets the preprocessing of a model that has none, and notes where it was only assumed.
+    /// Sets the preprocessing of a model that has none, and adds a note if it is only an assumption.
     pub(in crate::weights) fn guess_preprocessing(&mut self) {
         let shape = self.network.input_shape().ok().and_then(|shape| shape.as_image());
         let Some(shape @ [_, _, 1 | 3]) = shape else { return };
@@ -47,7 +47,7 @@ impl Model {
     }
 }
 
-/// By a factor and an offset at the start of the network: Keras's `Rescaling` and `Normalization`, constants of an ONNX
+/// By a scale and an offset at the start of the network: Keras's `Rescaling` and `Normalization`, constants of an ONNX
 /// graph.
 fn by_first_layers(network: &Network) -> Option<PixelFormat> {
     let mut at = network.inputs().next()?;
@@ -56,7 +56,7 @@ fn by_first_layers(network: &Network) -> Option<PixelFormat> {
         let node = &network.nodes()[next];
         match node.layer() {
             Layer::Dropout(_) | Layer::ZeroPadding2D(_) => {}
-            // What augments images in training alone is a linear activation here.
+            // Augmentation layers are imported as a linear activation.
             Layer::Activation(Activation { activation: ActivationKind::Linear }) => {}
             _ => match Affine::of(network, node) {
                 Some(next) => first = Some(first.map_or(next, |first| first.then(next))),
@@ -68,7 +68,7 @@ fn by_first_layers(network: &Network) -> Option<PixelFormat> {
     first?.pixels()
 }
 
-/// What the first layers do to pixel values, on average over the channels.
+/// The effect of the first layers on pixel values, averaged over the channels.
 #[derive(Debug, Clone, Copy)]
 struct Affine {
     scale: f32,
@@ -76,7 +76,7 @@ struct Affine {
 }
 
 impl Affine {
-    /// That of a layer that only scales and shifts, and does not learn to.
+    /// The effect of a layer that only applies a fixed scale and offset.
     fn of(network: &Network, node: &Node) -> Option<Self> {
         let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len().max(1) as f32;
         match node.layer() {
@@ -101,7 +101,7 @@ impl Affine {
         Self { scale: self.scale * next.scale, offset: self.offset * next.scale + next.offset }
     }
 
-    /// The pixel values that this makes small ones of. What is subtracted is the middle of the values that are meant.
+    /// The pixel format for which the outputs are small. The subtracted mean indicates the middle of the expected range.
     fn pixels(self) -> Option<PixelFormat> {
         if self.scale.abs() < f32::EPSILON || (self.scale == 1.0 && self.offset == 0.0) {
             return None;
@@ -116,14 +116,14 @@ impl Affine {
     }
 }
 
-/// The only layer that takes a layer's output.
+/// The only consumer of a layer's output.
 fn only_consumer(network: &Network, at: usize) -> Option<usize> {
     let mut consumers = (0..network.nodes().len()).filter(|&node| network.nodes()[node].inputs().contains(&at));
     consumers.next().filter(|_| consumers.next().is_none())
 }
 
-/// The layer after those that only move the values of a layer, such as its channels that are taken one by one and put together
-/// in another order, from RGB to BGR.
+/// Skips layers that only rearrange the output of a layer, such as slicing the channels and concatenating them in another
+/// order, from RGB to BGR.
 fn past_moves(network: &Network, mut at: usize) -> usize {
     let consumers =
         |at: usize| (0..network.nodes().len()).filter(move |&node| network.nodes()[node].inputs().contains(&at));
@@ -164,7 +164,7 @@ fn past_moves(network: &Network, mut at: usize) -> usize {
 
 fn by_name(name: &str) -> Option<PixelFormat> {
     let name = name.to_ascii_lowercase();
-    // Keras's names of networks that both have are without a hyphen: its `resnet50` is not torchvision's.
+    // For networks in both libraries, Keras's names have no hyphen: its `resnet50` is not torchvision's.
     if let (true, Ok(known)) = (name.contains('-'), applications::find(&name)) {
         return Some(known.pixels);
     }
@@ -212,15 +212,15 @@ mod tests {
         let raw = || Some("raw".to_owned());
         assert_eq!(guessed("a", vec![Rescaling::new(1.0 / 255.0, 0.0).into()], 3), (raw(), 0));
         assert_eq!(guessed("vgg16", vec![Rescaling::new(1.0 / 127.5, -1.0).into()], 3), (raw(), 0));
-        // EfficientNet: by 255, then by the means and deviations of ImageNet.
+        // EfficientNet: divide by 255, then standardize with the means and standard deviations of ImageNet.
         let std = Rescaling { scale: vec![4.37, 4.46, 4.44], offset: vec![-2.1, -2.0, -1.8] };
         assert_eq!(guessed("a", vec![Rescaling::new(1.0 / 255.0, 0.0).into(), std.clone().into()], 3), (raw(), 0));
         let flip = Activation::new(ActivationKind::Linear).into();
         assert_eq!(guessed("a", vec![flip, Rescaling::new(1.0 / 255.0, 0.0).into()], 3), (raw(), 0));
-        // A second scaling alone takes pixels that are scaled already.
+        // The second scaling alone expects pixels that are already scaled.
         assert_eq!(guessed("a", vec![std.into()], 3), (Some("unit".to_owned()), 0));
         assert_eq!(guessed("a", vec![Rescaling::new(2.0, -1.0).into()], 1), (Some("unit".to_owned()), 0));
-        // The means of ImageNet alone; values from -1 to 1 whose mean is a little below zero; nothing at all.
+        // Only the means of ImageNet; values from -1 to 1 with a mean slightly below zero; no scaling.
         let caffe = Rescaling { scale: vec![1.0; 3], offset: vec![-123.68, -116.78, -103.94] };
         assert_eq!(guessed("a", vec![caffe.into()], 3), (raw(), 0));
         assert_eq!(guessed("a", vec![Rescaling::new(2.1, 0.2).into()], 3), (Some("tf".to_owned()), 0));
@@ -238,7 +238,7 @@ mod tests {
         ] {
             assert_eq!(guessed(name, vec![], 3), (Some(expected.to_owned()), 0), "{name}");
         }
-        // The names that Keras gives its models, with what it does to the pixel (10, 100, 250).
+        // The names of Keras's models, with the results of its preprocessing for the pixel (10, 100, 250).
         for line in include_str!("../../../tests/preprocessing/networks.tsv").lines() {
             let columns: Vec<&str> = line.split('\t').collect();
             let expected = match columns[5] {
@@ -254,14 +254,14 @@ mod tests {
                     .ok_or(crate::Error::argument("another mode")),
             };
             let name = if columns[1] == "-" { columns[0] } else { columns[1] };
-            // Keras has networks of these names too, and its layers have other names.
+            // Keras also has networks with these names, which have other layer names.
             if columns[1] == "-" && !name.contains('-') && by_keras(name) {
                 continue;
             }
             assert_eq!(guessed(name, vec![], 3), (Some(expected.unwrap().to_string()), 0), "{name}");
         }
         assert_eq!(guessed("sequential", vec![], 3), (Some("unit".to_owned()), 1));
-        // What a known name means has no form for one channel.
+        // The preprocessing of a known name is not defined for one channel.
         assert_eq!(guessed("vgg16", vec![], 1), (Some("unit".to_owned()), 1));
         assert_eq!(guessed("sequential", vec![], 4), (None, 0));
     }

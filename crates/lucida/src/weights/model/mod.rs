@@ -1,4 +1,4 @@
-//! A network with all that is needed to use it.
+//! A network with everything needed to use it.
 
 mod array_layout;
 mod class_names;
@@ -23,10 +23,10 @@ pub(crate) use outputs::{check_finite, is_finite, softmax};
 pub use settings::{ModelSettings, settings_file};
 pub use task::Task;
 
-/// The input size of a network that takes images of any size, in pixels, when nobody says one.
+/// The default input size of a network that accepts any image size, in pixels.
 pub(crate) const DEFAULT_SIZE: [usize; 2] = [224, 224];
 
-/// A network, how its images are prepared, and what its outputs mean.
+/// A network with its preprocessing and the meaning of its outputs.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -42,33 +42,33 @@ pub(crate) const DEFAULT_SIZE: [usize; 2] = [224, 224];
 pub struct Model {
     /// The network and its weights.
     pub network: Network,
-    /// How an image becomes its input; `None` when that is unknown.
+    /// The preprocessing of images; `None` if unknown.
     pub preprocessing: Option<Preprocessing>,
-    /// The names of the classes, in the order of the outputs; empty when they are unknown.
+    /// The names of the classes, in the order of the outputs; empty if unknown.
     pub class_names: Vec<String>,
-    /// What the network is for, where that is known; else it follows from its last layers.
+    /// The task of the network, if known; otherwise it is inferred from the last layers.
     pub task: Option<Task>,
-    /// How it was trained: settings and results, for people to read.
+    /// The training record: settings and results, for information.
     pub training: Value,
-    /// What was assumed or changed when it was opened.
+    /// Assumptions and changes made when it was opened.
     pub notes: Vec<Note>,
-    /// How its file has inputs and outputs, where that is not as the network has them: see [`run`](Self::run).
+    /// The layouts of inputs and outputs in the file, if they differ from the network's: see [`run`](Self::run).
     pub layouts: ArrayLayouts,
 }
 
-/// What was assumed about a model, or changed, when it was opened.
+/// An assumption or change made when a model was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note {
-    /// How images are prepared is unknown: pixel values from 0 to 1 are assumed.
+    /// The preprocessing is unknown: pixel values from 0 to 1 are assumed.
     Preprocessing,
-    /// The network takes images of any size: this height and width is assumed.
+    /// The network accepts any image size: this height and width is assumed.
     Size([usize; 2]),
-    /// What was done to the outputs so that they are probabilities.
+    /// How the outputs were changed to probabilities.
     Task(String),
-    /// Why a file of class names next to the model is not used.
+    /// Why a file of class names next to the model was ignored.
     ClassNames(String),
-    /// What else there is to say.
+    /// Any other note.
     Other(String),
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for Note {
 }
 
 impl Model {
-    /// A network of which nothing else is known.
+    /// A network without further information.
     pub fn new(network: Network) -> Self {
         Self {
             network,
@@ -100,7 +100,7 @@ impl Model {
         }
     }
 
-    /// A known network, with the preprocessing it is meant for.
+    /// A known network with its preprocessing.
     ///
     /// # Errors
     /// As [`Architecture::build`].
@@ -112,7 +112,7 @@ impl Model {
         Ok(Self { preprocessing: Some(preprocessing), ..Self::new(network) })
     }
 
-    /// Notes that an input of any size was given the default one.
+    /// Notes that an input of open size was given the default size.
     pub(in crate::weights) fn note_default_size(&mut self) {
         self.notes.push(Note::Size(DEFAULT_SIZE));
     }
@@ -120,7 +120,7 @@ impl Model {
     /// Checks that preprocessing and class names fit the network.
     ///
     /// # Errors
-    /// [`Error::Argument`] says what does not fit.
+    /// [`Error::Argument`] when they do not.
     pub fn check(&self) -> Result<()> {
         if let Some(preprocessing) = &self.preprocessing {
             preprocessing.check()?;
@@ -146,7 +146,7 @@ impl Model {
         Ok(())
     }
 
-    /// The number of names that the outputs could have: one output stands for two classes, or for one number.
+    /// The number of class names that fit the outputs: one output can represent two classes, or one value.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when the network has several outputs.
@@ -156,11 +156,11 @@ impl Model {
         Ok(if outputs == 1 && !one { 2 } else { outputs })
     }
 
-    /// How an image becomes the network's input.
+    /// The preprocessing of images.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the network takes no images, or images of a number of channels that none has; else when the
-    /// model was not [opened](super::open) and does not say.
+    /// [`Error::Argument`] when the network's input is not an image, or has an unsupported number of channels, or when the
+    /// model was not [opened](super::open) and has no preprocessing.
     pub fn preprocessing(&self) -> Result<&Preprocessing> {
         let missing = || {
             let name = self.network.name();

@@ -1,4 +1,4 @@
-//! What the outputs of a network mean, and how they are read: whatever predicts, explains or synthesizes inputs asks here.
+//! The meaning of a network's outputs, and how to read them: used by prediction, explanation and maximization.
 
 use super::task::task_of;
 use super::{Model, Task};
@@ -6,16 +6,16 @@ use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, TensorRef};
 use crate::{Error, Result, Unfit};
 
-/// The kinds of outputs that can be read one by one.
+/// The kinds of outputs that can be interpreted individually.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputKind {
     /// One of several classes: a softmax.
     Classes,
     /// One of two classes: one sigmoid, the probability of the second.
     TwoClasses,
-    /// Labels of which any number can hold at once: a sigmoid for each.
+    /// Labels, which are not exclusive: a sigmoid for each.
     Labels,
-    /// Numbers, as they are.
+    /// Values of a regression.
     Values,
 }
 
@@ -35,20 +35,21 @@ pub struct Outputs {
     units: usize,
     network: String,
     layer: String,
-    /// Whether the network leaves the softmax or sigmoid to its user.
+    /// Whether the outputs are logits, without a softmax or sigmoid.
     bare: bool,
 }
 
 impl Outputs {
-    /// Those of a model.
+    /// The outputs of a model.
     ///
     /// # Errors
-    /// [`Error::Outputs`] when they are not flat, or are features; [`Error::Argument`] when the network has several.
+    /// [`Error::Outputs`] when they are not flat, or are features; [`Error::Argument`] when the network has several
+    /// outputs.
     pub fn of(model: &Model) -> Result<Self> {
         Self::find(&model.network, model.task, !model.class_names.is_empty())
     }
 
-    /// Those of a model whose answers are to be compared with classes. Of several labels, the most probable one is the
+    /// The outputs of a model whose predictions are compared with classes. For several labels, the most probable one is the
     /// class.
     ///
     /// # Errors
@@ -61,7 +62,7 @@ impl Outputs {
         Err(Error::Outputs { network: outputs.network, found: Unfit::Values(outputs.units) })
     }
 
-    /// Whether they are features, which have no meaning one by one.
+    /// Whether the outputs are features, which have no individual meaning.
     ///
     /// # Errors
     /// [`Error::Argument`] when the network has several outputs.
@@ -71,7 +72,7 @@ impl Outputs {
         Ok(task == Task::Features)
     }
 
-    /// Those of a network of which nothing else is known.
+    /// The outputs of a network without further information.
     ///
     /// # Errors
     /// As [`Outputs::of`].
@@ -103,7 +104,7 @@ impl Outputs {
         &self.network
     }
 
-    /// What they are.
+    /// The kind of outputs.
     pub fn kind(&self) -> OutputKind {
         self.kind
     }
@@ -118,7 +119,7 @@ impl Outputs {
         if self.kind == OutputKind::TwoClasses { 2 } else { self.units }
     }
 
-    /// What the number of an output means: `class`, `label`, or `value`.
+    /// The noun for an output: `class`, `label`, or `value`.
     pub fn noun(&self) -> &'static str {
         match self.kind {
             OutputKind::Classes | OutputKind::TwoClasses => "class",
@@ -127,7 +128,7 @@ impl Outputs {
         }
     }
 
-    /// As [`noun`](Self::noun), of several.
+    /// The plural of [`noun`](Self::noun).
     pub fn nouns(&self) -> &'static str {
         match self.noun() {
             "class" => "classes",
@@ -136,13 +137,13 @@ impl Outputs {
         }
     }
 
-    /// The network's output, to be read by [`read`](Self::read).
+    /// The network's output tensor, to be read by [`read`](Self::read).
     pub fn point(&self) -> TensorRef {
         TensorRef::output(&self.layer)
     }
 
-    /// Where scores are: before the softmax or sigmoid, to be read by [`of_scores`](Self::of_scores). Values are their own
-    /// scores.
+    /// The tensor of scores: before the softmax or sigmoid, to be read by [`of_scores`](Self::of_scores). For values, it is
+    /// the output.
     pub fn score_point(&self) -> TensorRef {
         match self.kind {
             OutputKind::Values => self.point(),
@@ -159,7 +160,7 @@ impl Outputs {
         }
     }
 
-    /// The same from one row of scores.
+    /// As [`read`](Self::read), from one row of scores.
     pub fn of_scores(&self, row: &[f32]) -> Vec<f32> {
         let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
         match (self.kind, row) {
@@ -170,22 +171,22 @@ impl Outputs {
         }
     }
 
-    /// The most probable class or label; the first of several values, of which none is better than another.
+    /// The index of the most probable class or label; for values, the first one, because none is better than another.
     pub fn best(&self, found: &[f32]) -> usize {
         if self.kind == OutputKind::Values { 0 } else { argmax(found) }
     }
 }
 
-/// Whether all values are numbers, neither NaN nor infinity.
+/// Whether no value is NaN or infinite.
 pub(crate) fn is_finite(values: &[f32]) -> bool {
     values.iter().all(|value| value.is_finite())
 }
 
-/// Refuses outputs of a network that are not numbers: the first layer whose weights are none is named. `finite_input` says
-/// whether the input [is](is_finite); pixels always are.
+/// Refuses outputs that are not finite; the error names the first layer with weights that are not finite. `finite_input` is
+/// whether the input is [finite](is_finite), as pixels always are.
 ///
 /// # Errors
-/// [`Error::Argument`] when the input is the cause; [`Error::Unsupported`] says whether the weights are, or an overflow.
+/// [`Error::Argument`] when the input is the cause; [`Error::Unsupported`] when the weights or an overflow are.
 pub(crate) fn check_finite(network: &Network, outputs: &[f32], finite_input: bool) -> Result<()> {
     if is_finite(outputs) {
         return Ok(());
@@ -208,7 +209,7 @@ pub(crate) fn check_finite(network: &Network, outputs: &[f32], finite_input: boo
     Err(Error::Unsupported(format!("the outputs of network {} are not finite: {cause}", network.name())))
 }
 
-/// The softmax of one row of logits, summed in 64 bits.
+/// The softmax of one row of logits, summed in double precision.
 pub(crate) fn softmax(row: &[f32]) -> Vec<f32> {
     let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f64> = row.iter().map(|&x| f64::from(x - most).exp()).collect();
@@ -216,7 +217,7 @@ pub(crate) fn softmax(row: &[f32]) -> Vec<f32> {
     powers.into_iter().map(|power| (power / sum) as f32).collect()
 }
 
-/// The position of the greatest value; the first of equal ones.
+/// The index of the maximum; the first one if several are equal.
 pub fn argmax(values: &[f32]) -> usize {
     let mut best = 0;
     for (at, value) in values.iter().enumerate() {
@@ -260,7 +261,7 @@ mod tests {
         for activation in [Softmax, Linear] {
             close(&outputs(3, activation, None).of_scores(&[1000.0, 1000.0, -1000.0]), &[0.5, 0.5, 0.0]);
         }
-        // Outputs that are logits still are read as probabilities.
+        // Logits are read as probabilities.
         close(&outputs(2, Linear, None).read(&[3.0, 3.0]), &[0.5, 0.5]);
         close(&outputs(1, Linear, None).read(&[0.0]), &[0.5, 0.5]);
         for (units, activation) in [(1, Linear), (2, Linear), (1, Sigmoid)] {

@@ -1,5 +1,5 @@
-//! What a user says of a model whose file does not say it, in a small file next to the model: it is found again at the
-//! next opening, and the model's own file stays as it is.
+//! User-provided settings for a model whose file does not have them, in a small file next to the model: they are applied
+//! when it is opened again, and the model's own file is not changed.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,25 +11,25 @@ use crate::data::Preprocessing;
 use crate::weights::json;
 use crate::{Error, Result, files};
 
-/// The longest file that is read.
+/// Maximum bytes of a settings file.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// The contents of the file next to a model.
+/// The contents of a settings file.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSettings {
-    /// How images are prepared.
+    /// The preprocessing of images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preprocessing: Option<Preprocessing>,
     /// The names of the classes, in the order of the outputs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
-    /// What the network is for.
+    /// The task of the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 }
 
-/// The file of the settings of a model file: `model.keras` has `model.keras.lucida.json`.
+/// The path of the settings file for a model file: for `model.keras`, it is `model.keras.lucida.json`.
 pub fn settings_file(model_file: impl AsRef<Path>) -> PathBuf {
     let model_file = model_file.as_ref();
     let mut name: OsString = model_file.file_name().unwrap_or_default().to_owned();
@@ -38,7 +38,7 @@ pub fn settings_file(model_file: impl AsRef<Path>) -> PathBuf {
 }
 
 impl ModelSettings {
-    /// Reads the settings next to a model file; `None` when there are none.
+    /// Reads the settings next to a model file; `None` if there are none.
     ///
     /// # Errors
     /// [`Error::Io`] when they cannot be read, [`Error::File`] when they are damaged.
@@ -75,10 +75,10 @@ impl ModelSettings {
         Ok(path)
     }
 
-    /// Gives a model what is in the settings.
+    /// Applies the settings to a model.
     ///
     /// # Errors
-    /// [`Error::Argument`] when it does not fit the model.
+    /// [`Error::Argument`] when they do not fit the model.
     pub(in crate::weights) fn apply(self, model: &mut Model) -> Result<()> {
         if let Some(preprocessing) = self.preprocessing {
             let [height, width, _] = model.network.input_shape()?.as_image().unwrap_or_default();

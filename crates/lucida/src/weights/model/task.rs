@@ -1,8 +1,8 @@
-//! What the outputs of a network mean, and the activation that makes probabilities of them.
+//! The task of a network, and the activation that turns its outputs into probabilities.
 //!
-//! Frameworks end a classifier in different ways: Keras mostly in a softmax, PyTorch in logits, some in log-probabilities or
-//! one logit for two classes. Here every classifier gets the activation that is missing, so that whatever asks it
-//! (prediction, evaluation, attribution, class images, the studio) sees probabilities, and scores before them.
+//! Frameworks end a classifier in different ways: Keras mostly with a softmax, PyTorch with logits, some with
+//! log-probabilities or one logit for two classes. Here every classifier gets the missing activation, so that all users
+//! (prediction, evaluation, attribution, class images, the studio) see probabilities, and scores before them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use crate::nn::layers::{ActivationKind, Layer};
 use crate::nn::{Network, Node};
 use crate::{Error, Result};
 
-/// The task of a network, which decides how its outputs are read.
+/// The task of a network, which determines how its outputs are interpreted.
 ///
 /// ```
 /// use lucida::weights::Task;
@@ -30,9 +30,9 @@ pub enum Task {
     Classify,
     /// Any number of several labels: a sigmoid for each.
     Multilabel,
-    /// Numbers, as they are.
+    /// Values of a regression.
     Regress,
-    /// Features for another use, as they are.
+    /// Features for another use.
     Features,
 }
 
@@ -65,15 +65,16 @@ impl fmt::Display for Task {
 }
 
 impl Model {
-    /// Gives the network the activation that its task needs; which task that is follows from the network when `task` is
-    /// `None`. What was added is noted, and a task that is given is kept.
+    /// Adds the activation required by the task; `None` infers the task from the network. An added activation is noted, and
+    /// a given task is stored.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the network has several outputs, or an output that is not flat, and a task needs one.
+    /// [`Error::Unsupported`] when the task needs a single, flat output, and the network has several outputs or one that is
+    /// not flat.
     pub(in crate::weights) fn set_task(mut self, task: Option<Task>) -> Result<Self> {
         self.task = task;
         if let Err(problem) = self.network.output() {
-            // Of several outputs none can be read as classes; what asks for them says so.
+            // Several outputs cannot be interpreted as classes; functions that need classes report it.
             return if task.is_some() { Err(problem) } else { Ok(self) };
         }
         self.network = self.network.with_activation_last()?;
@@ -126,22 +127,22 @@ fn name_of(activation: ActivationKind) -> &'static str {
     }
 }
 
-/// What a network is for, by its end. `named`: its classes have names.
+/// Infers the task of a network from its last layers. `named`: its classes have names.
 pub(super) fn task_of(network: &Network, output: &Node, named: bool) -> Task {
     let units = output.shape().len();
     match (output.activation(), units) {
         (ActivationKind::Softmax | ActivationKind::LogSoftmax, 2..) | (ActivationKind::Sigmoid, 1) => Task::Classify,
         (ActivationKind::Sigmoid, _) => Task::Multilabel,
         (ActivationKind::Linear, _) if named || ends_in_classifier(network, output) => Task::Classify,
-        // SqueezeNet has a ReLU after its last convolution, so that its logits are not negative.
+        // SqueezeNet has a ReLU after its last convolution, so that its logits are nonnegative.
         (ActivationKind::Relu, 2..) if named => Task::Classify,
         (_, 1) => Task::Regress,
         _ => Task::Features,
     }
 }
 
-/// Whether linear outputs are those of a layer that classifies: a dense layer, or a 1x1 convolution with a bias whose maps
-/// are averaged, which is what NiN and SqueezeNet end in. A base without its classifier ends in pooled maps of other layers.
+/// Whether linear outputs are those of a classifier: a dense layer, or a 1x1 convolution with a bias followed by global
+/// average pooling, as in NiN and SqueezeNet. A base without its classifier ends with pooled feature maps of other layers.
 fn ends_in_classifier(network: &Network, output: &Node) -> bool {
     let (mut node, mut rectified) = (output, false);
     loop {
@@ -252,7 +253,7 @@ mod tests {
                 found.iter().zip(&expected).for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{number}"));
             }
         }
-        // The mean of the probabilities of several places is not a softmax.
+        // The mean of softmax probabilities over several positions is not a softmax.
         let mean = model(vec![
             Conv2D::new(3, [1, 1]).activation(ActivationKind::Softmax).into(),
             GlobalAveragePooling2D::new().into(),

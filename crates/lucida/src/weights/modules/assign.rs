@@ -1,4 +1,4 @@
-//! Which tensor of a file is which weight of a network.
+//! Matching the tensors of a file to the weights of a network.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -11,21 +11,21 @@ use crate::nn::applications::modules::Library;
 use crate::nn::{Layer, Network, counted};
 use crate::{Error, Result};
 
-/// How many modules around a network its names are read without: `DataParallel` puts `module.` before all names,
-/// `torch.compile` `_orig_mod.`, Lightning and one's own classes `model.`, `net.`, `backbone.`.
+/// Maximum number of wrapper modules that are removed from names: `DataParallel` prefixes all names with `module.`,
+/// `torch.compile` with `_orig_mod.`, Lightning and custom classes with `model.`, `net.`, `backbone.`.
 const MAX_WRAPPERS: usize = 4;
-/// What the classifier of a network is called whose backbone is a module of its own, with a classifier next to it.
+/// The names given to a separate classifier next to a backbone module.
 const HEADS: [&str; 2] = ["fc", "classifier"];
-/// What a classifier of one layer is called in the published networks.
+/// The names of a single-layer classifier in the published networks.
 const PLACES: [&str; 3] = ["fc", "classifier", "classifier.1"];
-/// What the last layer of a classifier of several is called there.
+/// The names of the last layer of a multi-layer classifier in the published networks.
 const LAST: [&str; 3] = ["classifier.2", "classifier.3", "classifier.6"];
-/// What the names of a classifier's tensors begin with, in networks whose layers have the names of their modules.
+/// The prefixes of a classifier's tensors in networks whose layers are named after modules.
 const OWN_HEADS: [&str; 3] = ["classifier.", "fc.", "_fc."];
-/// What torchvision's InceptionV3 and GoogLeNet have for their training alone.
+/// The prefixes of the training-only parts of torchvision's InceptionV3 and GoogLeNet.
 const AUXILIARY: [&str; 3] = ["AuxLogits.", "aux1.", "aux2."];
 
-/// Weights, each with the index of the tensor that it is read from.
+/// Weights, each with the index of its tensor.
 pub(super) type Places = Vec<(Entry, usize)>;
 
 /// The names of a file's tensors.
@@ -33,14 +33,14 @@ pub(super) struct Names {
     /// For each tensor, its name within the network.
     names: Vec<String>,
     by_name: HashMap<String, usize>,
-    /// Whose names they were before they were turned into torchvision's.
+    /// The library whose names were converted to torchvision's.
     library: Library,
 }
 
 impl Names {
-    /// All ways to read the names of a file: as they are, and without the modules around the network, one after
-    /// another. Where the backbone is one module and the classifier another (`backbone.conv1.weight`, `head.weight`),
-    /// also with both as parts of one network, and the classifier under each of [`HEADS`].
+    /// All interpretations of a file's names: unchanged, and with wrapper modules removed one by one. If the backbone and
+    /// the classifier are separate modules (`backbone.conv1.weight`, `head.weight`), they are also combined, with the
+    /// classifier named as in each of [`HEADS`].
     pub(super) fn readings(file: &dyn Tensors) -> Vec<Self> {
         let mut names: Vec<&str> = file.infos().iter().map(|tensor| tensor.name.as_str()).collect();
         let mut readings = vec![Self::new(names.iter().map(|name| (*name).to_owned()).collect())];
@@ -68,7 +68,7 @@ impl Names {
         readings
     }
 
-    /// The names of a backbone and of a classifier of one module next to it, as those of one network.
+    /// Combines the names of a backbone and of a separate single-layer classifier into those of one network.
     fn with_backbone(names: &[&str]) -> Vec<Self> {
         let first = |name: &str| name.split_once('.').map_or(name.to_owned(), |(first, _)| first.to_owned());
         let outer: BTreeSet<String> = names.iter().map(|name| first(name)).collect();
@@ -90,8 +90,8 @@ impl Names {
         HEADS.iter().map(|as_head| rename(as_head)).collect()
     }
 
-    /// The names with a classifier that has another place in its module than the published one: a single layer within
-    /// `fc` (`fc.1`, after a dropout), within or as the whole of `classifier`, or within the last layer of one of several.
+    /// Renames a classifier that is at another position in its module than the published one: a single layer within `fc`
+    /// (`fc.1`, after a dropout), within or directly as `classifier`, or within the last layer of a multi-layer classifier.
     fn with_replaced_head(&self) -> Vec<Self> {
         let replaced = HEADS.iter().flat_map(|head| {
             let modules: BTreeSet<&str> = self
@@ -115,7 +115,7 @@ impl Names {
         replaced.collect()
     }
 
-    /// The names with a module under another name.
+    /// Renames a module.
     fn with_module(&self, module: &str, renamed: &str) -> Self {
         let rename = |name: &String| match name.rsplit_once('.') {
             Some((of, leaf)) if of == module => format!("{renamed}.{leaf}"),
@@ -129,7 +129,7 @@ impl Names {
         Self { names, by_name, library: Library::Torchvision }
     }
 
-    /// The tensors that may be weights: floating-point numbers, and not there for training alone.
+    /// The tensors that may be weights: floats that are not training-only.
     pub(super) fn weights<'a>(&'a self, file: &'a dyn Tensors) -> impl Iterator<Item = usize> + 'a {
         (0..self.names.len()).filter(|&index| {
             file.is_float(index) && !AUXILIARY.iter().any(|auxiliary| self.names[index].starts_with(auxiliary))
@@ -141,24 +141,24 @@ impl Names {
         &self.names[tensor]
     }
 
-    /// Whose names they are in the file.
+    /// The library whose naming the file uses.
     pub(super) fn library(&self) -> Library {
         self.library
     }
 
-    /// The tensor of a name.
+    /// The tensor with this name.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 }
 
-/// Reads the tensors of a file into a network: by the names that torchvision or timm have for its layers, by the names
-/// of its layers, or in the order of the file.
+/// Reads the tensors of a file into a network: by the layers' names in torchvision or timm, by the network's own layer
+/// names, or in file order.
 ///
-/// Returns the names of the tensors that were left out: those of the classifier, if the network has none.
+/// Returns the names of ignored tensors: those of the classifier, if the network has none.
 ///
 /// # Errors
-/// [`Error::File`] says what does not fit; the network is unchanged then.
+/// [`Error::File`] when they do not match; the network is then unchanged.
 pub(in crate::weights) fn fill(file: &mut dyn Tensors, network: &mut Network) -> Result<Vec<String>> {
     let readings = Names::readings(file);
     let (names, places) = places(file, &readings, network)
@@ -178,7 +178,7 @@ pub(super) fn read(file: &mut dyn Tensors, places: &[(Entry, usize)], network: &
     Ok(())
 }
 
-/// For each weight the tensor that it is read from, and the reading of the names that has led to it.
+/// For each weight its tensor, and the interpretation of the names that led to it.
 fn places<'n>(file: &dyn Tensors, readings: &'n [Names], network: &Network) -> Result<(&'n Names, Places), String> {
     let mut best: Option<(usize, &Names, Vec<Entry>)> = None;
     for modules in namings(network) {
@@ -198,8 +198,8 @@ fn places<'n>(file: &dyn Tensors, readings: &'n [Names], network: &Network) -> R
     Ok((names, match_names(file, names, by_name, network, &heads)?))
 }
 
-/// What the names of the head's tensors begin with, if the network has none. The file of a whole network may be read
-/// into one without its head.
+/// The prefixes of the head's tensors, if the network has none. The file of a whole network may be read into one without
+/// its head.
 fn missing_head(network: &Network) -> Vec<&'static str> {
     if network.find("predictions").is_ok() || network.find("conv10").is_ok() {
         return Vec::new();
@@ -211,7 +211,7 @@ fn missing_head(network: &Network) -> Vec<&'static str> {
     known.iter().flat_map(|(heads, _)| heads.iter().copied()).collect()
 }
 
-/// Finds the tensor of each entry and that nothing is left over but what begins in one of `spare`.
+/// Finds the tensor of each entry, and checks that nothing is left over, except names with a prefix in `spare`.
 pub(super) fn match_names(
     file: &dyn Tensors,
     names: &Names,
@@ -252,7 +252,7 @@ fn check(file: &dyn Tensors, entry: &Entry, tensor: usize, network: &Network) ->
     Ok(())
 }
 
-/// The tensors of a chain of layers by their order: the modules of the file are its layers, one by one.
+/// Matches the tensors to a chain of layers by order: the modules of the file are its layers, one by one.
 fn in_order(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Places, String> {
     let first = own(network).first().map(|(node, _)| network.nodes()[*node].name().to_owned()).unwrap_or_default();
     if !network.nodes().iter().enumerate().skip(1).all(|(index, node)| node.inputs() == [index - 1]) {
@@ -282,7 +282,7 @@ fn in_order(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Plac
     let modules: Modules =
         layers.iter().zip(&modules).map(|((node, _), module)| (*node, (*module).to_owned())).collect();
     for (node, module) in &modules {
-        // A normalization has a mean, other layers have none: distinguished before their shapes are compared.
+        // Only a normalization has a mean: check the kind of layer before comparing shapes.
         let normalizes = matches!(network.nodes()[*node].layer(), Layer::BatchNormalization(_));
         if normalizes != names.find(&format!("{module}.running_mean")).is_some() {
             let layer = &network.nodes()[*node];

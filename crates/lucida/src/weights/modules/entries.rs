@@ -1,27 +1,27 @@
-//! The tensors of PyTorch's modules that the weights of a network are.
+//! The tensors of PyTorch's modules that correspond to the weights of a network.
 
 use super::layout::Layout;
 use crate::nn::layers::{Extent, shape_in_groups};
 use crate::nn::{Layer, Network, Shape};
 
-/// A tensor, and the weight that it is.
+/// A tensor and the corresponding weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::weights) struct Entry {
     /// Its name: `features.0.weight`.
     pub(in crate::weights) name: String,
-    /// The shapes that it may have: first the one that is written, then what others write for the same.
+    /// Its possible shapes: first the one that is written, then equivalent ones by other writers.
     pub(in crate::weights) shapes: Vec<Vec<usize>>,
-    /// The index of the weight in its network.
+    /// The index of the weight in the network.
     pub(in crate::weights) weight: usize,
     pub(in crate::weights) layout: Layout,
 }
 
-/// The name in a module of a layer's weight.
+/// The name of a layer's weight within its module.
 fn leaf(weight: &str) -> &str {
     match weight.rsplit('/').next() {
         Some("kernel" | "gamma") => "weight",
         Some("beta") => "bias",
-        // PyTorch has no such layer: two modules, by the names that most have for them.
+        // PyTorch has no separable convolution: two modules, with the most common names for them.
         Some("depthwise_kernel") => "depthwise.weight",
         Some("pointwise_kernel") => "pointwise.weight",
         Some("moving_mean") => "running_mean",
@@ -31,10 +31,10 @@ fn leaf(weight: &str) -> &str {
     }
 }
 
-/// All weights of a network as tensors of these modules: pairs of a node and its module's name.
+/// All weights of a network as tensors of these modules, given as pairs of a node and its module's name.
 ///
 /// # Errors
-/// A layer that PyTorch has otherwise.
+/// An incompatible layer.
 pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::with_capacity(network.weights().len());
     let orders = orders(network);
@@ -58,7 +58,7 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
                 (_, &[height, width, channels, outputs]) => {
                     shapes = vec![vec![outputs, channels, height, width]];
                     if [height, width] == [1, 1] {
-                        // A linear layer over the channels of each pixel is the same.
+                        // Equivalent to a linear layer over the channels of each pixel.
                         let place = usize::from(!is_linear(network, module));
                         shapes.insert(place, vec![outputs, channels]);
                     }
@@ -68,7 +68,7 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
                     shapes = vec![vec![outputs, features]];
                     let [height, width] = image()?.unwrap_or([1, 1]);
                     let (pixels, channels) = (height * width, features / (height * width));
-                    // A convolution that sees the whole image is the same, and timm's choice.
+                    // Equivalent to a convolution over the whole image, as in timm.
                     shapes.push(vec![outputs, channels, height, width]);
                     Layout::Turned { outputs, channels, pixels }
                 }
@@ -77,7 +77,7 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
                     shapes = vec![vec![channels, 1, 1], vec![channels]];
                     Layout::Same
                 }
-                // The normalization of a flattened image.
+                // Normalization of a flattened image.
                 (Layer::BatchNormalization(_), &[features]) => match image()? {
                     Some([height, width]) => {
                         let pixels = height * width;
@@ -101,24 +101,24 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
     Ok(entries)
 }
 
-/// Whether a convolution is a linear layer in PyTorch: two in each block of a ConvNeXt are.
+/// Whether a convolution is a linear layer in PyTorch, like two in each block of a ConvNeXt.
 fn is_linear(network: &Network, module: &str) -> bool {
     let block = module.strip_suffix(".block.3").or_else(|| module.strip_suffix(".block.5"));
     block.is_some_and(|block| network.find(&format!("{block}.layer_scale")).is_ok())
 }
 
-/// How the values of a layer's output are ordered.
+/// The order of the values in a layer's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// As in PyTorch, or an image.
+    /// Same as in PyTorch, or an image.
     Plain,
-    /// Those of an image of this height and width, flattened.
+    /// A flattened image of this height and width.
     Flattened([usize; 2]),
-    /// Those of several flattened images, put together by this layer.
+    /// Several flattened images, concatenated by this layer.
     Joined(usize),
 }
 
-/// The order of the values of each layer's output.
+/// The order of the values in each layer's output.
 fn orders(network: &Network) -> Vec<Order> {
     let mut orders: Vec<Order> = Vec::with_capacity(network.nodes().len());
     for (index, node) in network.nodes().iter().enumerate() {
@@ -128,11 +128,11 @@ fn orders(network: &Network) -> Vec<Order> {
         let spec = node.layer().spec();
         let order = match (spec.extent(&inputs), inputs.first().and_then(Shape::as_image)) {
             _ if node.shape().as_flat().is_none() => Order::Plain,
-            // Flattened, unless each channel has one value.
+            // Flattened, unless each channel has a single value.
             (Extent::Same, Some([height, width, _])) if height * width > 1 => Order::Flattened([height, width]),
             (Extent::Same, Some(_)) => Order::Plain,
             (Extent::Same, None) => before,
-            // A softmax takes in all values, and leaves each in its place.
+            // A softmax depends on all values, but keeps their order.
             _ if spec.is_view(false) => before,
             (Extent::Joined { elementwise }, _) if same && (elementwise || before == Order::Plain) => before,
             (Extent::Joined { .. }, _) => Order::Joined(index),

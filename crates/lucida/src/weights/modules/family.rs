@@ -1,8 +1,8 @@
-//! The network of a family that a state dictionary is of.
+//! Identifying the network of a family from a state dict.
 //!
-//! Tensors say nothing of strides, activations, and what is added to a variance. A file is opened if all its shapes are
-//! those of a published network; or if they differ from one in what the class of its authors leaves free: the widths, and
-//! in some families the depth. What else differs is refused, unless the network is asserted.
+//! Tensors do not contain strides, activations, or the epsilon of normalizations. A file is accepted if all its shapes are
+//! those of a published network, or if they differ only in what the authors' class leaves free: the widths, and in some
+//! families the depth. Any other difference is refused, unless the caller asserts the network.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,12 +16,12 @@ use crate::nn::applications::{self, Architecture, Options, PixelFormat};
 use crate::weights::{ArrayLayouts, Model, Note};
 use crate::{Error, Result};
 
-/// How the problem begins of a file that has the marks of a family, and is of none of its networks.
+/// The start of the error for a file that has a family's names, but none of its networks.
 const UNFIT: &str = "has the names of a network of ";
-/// How such a file is opened after all.
+/// How to convert such a file.
 const EXPORT: &str = "export it with torch.onnx.export(model, torch.randn(1, 3, 224, 224), \"model.onnx\")";
 
-/// Whether an error is that of a file of a family which could not be read.
+/// Whether an error is about a file of a family that could not be read.
 pub(in crate::weights) fn is_unfit(error: &Error) -> bool {
     match error {
         Error::File { problem, .. } => problem.starts_with(UNFIT),
@@ -29,7 +29,7 @@ pub(in crate::weights) fn is_unfit(error: &Error) -> bool {
     }
 }
 
-/// The networks of the table that timm has with weights from TensorFlow alone.
+/// The networks of the table for which timm only has weights converted from TensorFlow.
 const OF_TENSORFLOW: [&str; 5] = [
     "efficientnet-b6-torch",
     "efficientnet-b7-torch",
@@ -38,11 +38,11 @@ const OF_TENSORFLOW: [&str; 5] = [
     "efficientnet-v2-l-torch",
 ];
 
-/// The model of a file that has the marks of a family under one of the readings of its names.
+/// The model of a file that has a family's names under one of the interpretations.
 ///
 /// # Errors
-/// [`Error::WeightsOnly`] names the family of a file that is of none of its networks; [`Error::File`] what of it no network
-/// of the family has.
+/// [`Error::WeightsOnly`] names the family of a file that is none of its networks; [`Error::File`] when a part does not
+/// occur in any network of the family.
 pub(super) fn recognize_family(
     file: &mut dyn Tensors,
     readings: &[Names],
@@ -67,7 +67,7 @@ pub(super) fn recognize_family(
     unfit.map_or(Ok(None), Err)
 }
 
-/// The shapes of a file under these names; `None` when its first kernel is not that of an image.
+/// The shapes of a file under these names; `None` if its first kernel is not for images.
 fn shapes(file: &dyn Tensors, names: &Names, family: &Family) -> Option<TensorShapes> {
     let named = |tensor| (names.name(tensor).to_owned(), file.infos()[tensor].shape.clone());
     let shapes: HashMap<String, Vec<usize>> = names.weights(file).map(named).collect();
@@ -79,11 +79,11 @@ fn shapes(file: &dyn Tensors, names: &Names, family: &Family) -> Option<TensorSh
 #[derive(Clone, Copy)]
 struct Template {
     known: &'static Architecture,
-    /// Whether all shapes but those of the classifier and of the input are its own.
+    /// Whether all shapes match, except those of the classifier and the input.
     exact: bool,
 }
 
-/// A file under one reading of its names, as one of a family.
+/// A file under one interpretation of its names, as a member of a family.
 struct Reading<'a> {
     names: &'a Names,
     family: &'static Family,
@@ -92,7 +92,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// The published network whose strides, activations, and normalization are the file's.
+    /// The published network that determines strides, activations and normalization.
     fn template(&self) -> Result<Template, Problem> {
         self.check_stem()?;
         let members = self.family.members.iter().map(|name| applications::find(name));
@@ -110,7 +110,7 @@ impl Reading<'_> {
             (None, Some(asserted)) => return Ok(Template { known: asserted.known, exact: false }),
             (None, None) => {}
         }
-        // timm has many EfficientNets that differ in their widths alone, and in what no tensor says.
+        // timm has many EfficientNets that differ only in their widths, and in properties that tensors do not show.
         let of_timm = self.shapes.library != Library::Torchvision && self.family.name == "efficientnet";
         let like = match self.family.free {
             Free::WidthsAndDepth => members.first(),
@@ -125,8 +125,8 @@ impl Reading<'_> {
         })
     }
 
-    /// Refuses another first convolution than the published one: a ResNet for images of 32x32 pixels has one of 3x3 without
-    /// a stride and without the pooling, and the same tensors otherwise.
+    /// Refuses a first convolution that differs from the published one: a ResNet for images of 32x32 pixels has a 3x3
+    /// convolution without a stride and no pooling, but otherwise the same tensors.
     fn check_stem(&self) -> Result<(), Problem> {
         let found = &self.shapes.shapes[self.family.stem][2..];
         match self.family.stem_kernel {
@@ -139,7 +139,7 @@ impl Reading<'_> {
         }
     }
 
-    /// The parameters but for the classifier, for images of three channels.
+    /// The number of parameters without the classifier, for three input channels.
     fn parameters(&self) -> usize {
         let counted = self.shapes.shapes.iter().filter(|(name, _)| !name.starts_with(self.family.head));
         let parameters = |(name, shape): (&String, &Vec<usize>)| -> usize {
@@ -149,8 +149,8 @@ impl Reading<'_> {
         counted.map(parameters).sum()
     }
 
-    /// Whether a published network has tensors of the same names with shapes that are alike, but for the classifier and the
-    /// channels of the input.
+    /// Whether a published network has tensors with the same names and similar shapes, except for the classifier and the
+    /// input channels.
     fn is_like(&self, known: &Architecture, alike: impl Fn(&[usize], &[usize]) -> bool) -> Result<bool> {
         let network = known.build(&Options::without_top())?;
         let published = entries(&network, &own_or_torchvision(&network)).map_err(Error::argument)?;
@@ -197,7 +197,7 @@ impl Reading<'_> {
         Ok(with_logits(model)?)
     }
 
-    /// What is assumed of a network that is not published.
+    /// What was assumed about an unpublished network.
     fn note_on_sizes(&self, known: &Architecture, exact: bool) -> Option<String> {
         let what = match self.shapes.library {
             Library::Torchvision => "strides, activations, and normalization are taken from it",
@@ -210,7 +210,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Which of two networks of timm with the same tensors was taken.
+    /// Which of two timm networks with the same tensors was chosen.
     fn note_on_timm(&self, known: &Architecture, library: Library) -> Option<String> {
         if self.asserted.is_some_and(|asserted| asserted.library.is_some()) {
             return None;
@@ -227,7 +227,7 @@ impl Reading<'_> {
         ))
     }
 
-    /// Refuses a classifier of several layers: which activations lie between them is not in the file.
+    /// Refuses a multi-layer classifier: the activations between its layers are not in the file.
     fn check_head(&self) -> Result<(), Problem> {
         let of_head =
             self.shapes.shapes.iter().filter(|(name, shape)| {
@@ -246,7 +246,7 @@ impl Reading<'_> {
 
     fn unfit(&self, file: &dyn Tensors, problem: Problem) -> Error {
         let path = file.path().to_path_buf();
-        // Which family it is, the names of timm do not say.
+        // timm's names do not identify the family.
         let of = match self.shapes.library {
             Library::Torchvision => format!("{UNFIT}the family {}", self.family.name),
             _ => format!("{UNFIT}timm"),
@@ -267,9 +267,9 @@ impl Reading<'_> {
     }
 }
 
-/// Why a file is not read as a network of a family.
+/// Why a file cannot be read as a network of a family.
 enum Problem {
-    /// What no name of a network would mend.
+    /// Asserting a network would not help.
     Unknowable(String),
     Other(Error),
 }
@@ -280,7 +280,7 @@ impl From<Error> for Problem {
     }
 }
 
-/// Whether two shapes differ in their channels alone.
+/// Whether two shapes differ only in their channels.
 fn same_kernels(a: &[usize], b: &[usize]) -> bool {
     match (a, b) {
         ([_, a_channels, a @ ..], [_, b_channels, b @ ..]) if a.len() == 2 => {
@@ -290,7 +290,7 @@ fn same_kernels(a: &[usize], b: &[usize]) -> bool {
     }
 }
 
-/// How images are prepared; that of colors says nothing of gray images or other channels.
+/// The preprocessing of images. That of RGB images does not apply to gray images or other channels.
 fn preprocessing(
     known: &Architecture,
     library: Library,

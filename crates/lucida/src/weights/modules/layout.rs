@@ -1,4 +1,4 @@
-//! The order of values: PyTorch's, channels first, and Keras's, channels last.
+//! Axis orders: channels-first in PyTorch, channels-last in Keras.
 //!
 //! | | PyTorch | here |
 //! | --- | --- | --- |
@@ -8,26 +8,26 @@
 //! | kernel of a dense layer | (unit, feature) | (feature, unit) |
 //! | features of a flattened image | channel, row, column | row, column, channel |
 //!
-//! So a kernel is a matrix that is turned over, (output, input) to (input, output), and its inputs, where they are the
-//! values of an image or of a window of one, are turned over in themselves, (channel, pixel) to (pixel, channel). A large
-//! kernel passes through a piece at a time: it is never in memory twice.
+//! So a kernel matrix is transposed, (output, input) to (input, output), and if its inputs are the values of an image or of
+//! a window, they are transposed as well, (channel, pixel) to (pixel, channel). A large kernel is converted in pieces, so
+//! that it is never in memory twice.
 
-/// Values that are kept until a piece can be turned over.
+/// Maximum number of values buffered for a piece.
 const PIECE: usize = 1 << 21;
-/// Outputs of a piece, if there is room: their values are written side by side.
+/// Maximum number of outputs per piece, whose values are written next to each other.
 const MOST_ROWS: usize = 64;
 
-/// How the values of a PyTorch tensor are ordered here.
+/// The order of the values of a PyTorch tensor here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::weights) enum Layout {
-    /// As there.
+    /// Unchanged.
     Same,
-    /// (output, channel, pixel) there, (pixel, channel, output) here.
+    /// (output, channel, pixel) in PyTorch, (pixel, channel, output) here.
     Turned { outputs: usize, channels: usize, pixels: usize },
 }
 
 impl Layout {
-    /// The outputs that are turned over at once, and the values of each.
+    /// The number of outputs converted at once, and of values for each.
     fn piece(self) -> (usize, usize) {
         match self {
             Self::Same => (1, 1),
@@ -38,12 +38,12 @@ impl Layout {
         }
     }
 
-    /// For the inputs in PyTorch's order: where they are here, in a row of inputs.
+    /// For the inputs in PyTorch's order, their positions here in a row of inputs.
     fn inputs(channels: usize, pixels: usize) -> impl Iterator<Item = usize> {
         (0..channels).flat_map(move |channel| (0..pixels).map(move |pixel| pixel * channels + channel))
     }
 
-    /// Hands values over in PyTorch's order, in pieces.
+    /// Passes on values in PyTorch's order, in pieces.
     pub(in crate::weights) fn to_torch<E>(
         self,
         values: &[f32],
@@ -66,13 +66,13 @@ impl Layout {
     }
 }
 
-/// Takes values in PyTorch's order, in pieces, and puts them where they belong.
+/// Receives values in PyTorch's order, in pieces, and stores them in the order used here.
 pub(super) struct Filling<'a> {
     layout: Layout,
     to: &'a mut [f32],
-    /// Values that are in their place.
+    /// The number of values stored.
     done: usize,
-    /// Values that wait for the rest of their piece.
+    /// Values waiting for the rest of their piece.
     waiting: Vec<f32>,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Filling<'a> {
         Self { layout, to, done: 0, waiting: Vec::new() }
     }
 
-    /// Takes the next values. Those that are too many are left out.
+    /// Receives the next values; excess ones are ignored.
     pub(super) fn take(&mut self, mut values: &[f32]) {
         let Layout::Turned { outputs, .. } = self.layout else {
             let len = values.len().min(self.to.len() - self.done);
@@ -101,7 +101,7 @@ impl<'a> Filling<'a> {
         }
     }
 
-    /// Puts a piece of `count` outputs in its place.
+    /// Stores a piece of `count` outputs.
     fn turn(&mut self, count: usize, row: usize) {
         let Layout::Turned { outputs, channels, pixels } = self.layout else { return };
         let first = self.done / row;

@@ -1,12 +1,12 @@
-//! Files whose tensors have the names that PyTorch's modules give them: `features.0.weight`, `layer1.0.bn1.running_mean`.
+//! Files whose tensors are named after PyTorch's modules: `features.0.weight`, `layer1.0.bn1.running_mean`.
 //!
-//! Such a file does not describe its network. What belongs to which layer is found by the names: those that torchvision
-//! or timm use for a network of the zoo ([`naming`]), or those of the network's own layers with PyTorch's names for
-//! the tensors (`conv2d.weight`); and where the file has kept the order and the network is a plain chain, by the order
-//! ([`assign`]). The set of names and shapes also tells which network of the zoo a file is of ([`recognize`]), or which
-//! other one of a family ([`family`]). Names of timm are turned into torchvision's ([`renaming`]).
+//! Such a file does not describe its network. Tensors are matched to layers by name: the names used by torchvision or timm
+//! for a known network ([`naming`]), or the network's own layer names with PyTorch's names for the tensors
+//! (`conv2d.weight`); and if the file is in module order and the network is a plain chain, by order ([`assign`]). The set
+//! of names and shapes also identifies the known network of a file ([`recognize`]), or another member of a family
+//! ([`family`]). timm's names are converted to torchvision's ([`renaming`]).
 //!
-//! PyTorch's images have their channels first, so kernels have another order of axes: see [`layout`].
+//! PyTorch's images are channels-first, so kernels have another axis order: see [`layout`].
 
 mod assign;
 mod entries;
@@ -32,15 +32,15 @@ use crate::nn::applications::Architecture;
 use crate::nn::applications::modules::Library;
 use crate::nn::layers::ActivationKind;
 
-/// The network that a caller says a file is of.
+/// The network that a file belongs to, as asserted by the caller.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asserted {
     pub(super) known: &'static Architecture,
-    /// Which of timm's networks with the same tensors it is, where the name says that.
+    /// Which of timm's networks with the same tensors it is, if the name determines that.
     pub(super) library: Option<Library>,
 }
 
-/// A network of PyTorch ends in logits: the softmax is left to the loss.
+/// Removes the softmax: PyTorch's networks end with logits, and the softmax is part of the loss.
 fn with_logits(mut model: Model) -> Result<Model> {
     if let ActivationKind::Softmax | ActivationKind::Sigmoid = model.network.output()?.activation() {
         model.network = model.network.with_output_activation(ActivationKind::Linear)?;
@@ -53,16 +53,16 @@ pub(super) trait Tensors {
     /// The file.
     fn path(&self) -> &Path;
 
-    /// All tensors, under the names that the file gives them.
+    /// All tensors, with their names in the file.
     fn infos(&self) -> &[TensorInfo];
 
-    /// Whether a tensor is of floating-point numbers, which can be read.
+    /// Whether a tensor is of a supported floating-point type.
     fn is_float(&self, index: usize) -> bool;
 
-    /// Whether the tensors are in the order in which their modules were made.
+    /// Whether the tensors are in the order in which their modules were created.
     fn in_order(&self) -> bool;
 
-    /// Reads a tensor of floating-point numbers and hands it over in pieces.
+    /// Reads a floating-point tensor and passes it on in pieces.
     ///
     /// # Errors
     /// [`Error::File`](crate::Error::File) when it is damaged, [`Error::Io`](crate::Error::Io) when it cannot be read.
@@ -75,7 +75,7 @@ pub(super) fn save_plain(network: &crate::nn::Network, path: &Path) {
     save_plain_with(network, path, &[]);
 }
 
-/// As [`save_plain`], with additional tensors of zeros.
+/// As [`save_plain`], with additional zero tensors.
 #[cfg(test)]
 pub(super) fn save_plain_with(network: &crate::nn::Network, path: &Path, more: &[(&str, &[usize])]) {
     let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
@@ -92,7 +92,7 @@ pub(super) fn save_plain_with(network: &crate::nn::Network, path: &Path, more: &
     let zeros =
         |(name, shape): &(&str, &[usize])| (name.to_string(), shape.to_vec(), vec![0.0; shape.iter().product()]);
     tensors.extend(more.iter().map(zeros));
-    // As the library of the format sorts them: the bias of the classifier is rarely the last.
+    // Sorted like by the safetensors library: the classifier's bias is rarely the last tensor.
     tensors.sort_by(|(a, ..), (b, ..)| a.cmp(b));
     let tensors: Vec<_> =
         tensors.iter().map(|(name, shape, values)| (name.clone(), shape.as_slice(), values.as_slice())).collect();

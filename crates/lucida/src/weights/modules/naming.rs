@@ -1,4 +1,4 @@
-//! The names of the modules that the layers of a network are.
+//! The module names that correspond to the layers of a network.
 //!
 //! | network | layer here | module in torchvision |
 //! | --- | --- | --- |
@@ -21,31 +21,31 @@
 //! | | `mixed_5b_branch1x1_conv` ... | `Mixed_5b.branch1x1.conv` ... |
 //! | | `predictions` | `fc` |
 //!
-//! timm has torchvision's names for the others.
+//! Otherwise, timm uses torchvision's names.
 
 use crate::nn::Network;
 
-/// Pairs of a node that has weights and the name of its module.
+/// Pairs of a node with weights and the name of its module.
 pub(in crate::weights) type Modules = Vec<(usize, String)>;
 
-/// What the names of a network's layers may be in a file, the likeliest first.
+/// The possible names of a network's layers in a file, most likely first.
 pub(super) fn namings(network: &Network) -> Vec<Modules> {
     let mut namings: Vec<Modules> = published(network).into_iter().map(|(_, modules)| modules).collect();
     namings.push(own(network));
     namings
 }
 
-/// The names with which a network is written: torchvision's for what torchvision has, else those of its own layers.
+/// The names used for writing a network: torchvision's if available, or else its own layer names.
 pub(in crate::weights) fn own_or_torchvision(network: &Network) -> Modules {
     namings(network).swap_remove(0)
 }
 
-/// A family of networks, under the names of one library.
+/// A family of networks, with the names of one library.
 struct Family {
-    /// A layer that all of them have.
+    /// A layer that all of its networks have.
     mark: &'static str,
     naming: fn(&Network) -> Naming,
-    /// What the names of the head's modules begin with.
+    /// The prefixes of the head's modules.
     heads: &'static [&'static str],
 }
 
@@ -64,13 +64,12 @@ const FAMILIES: [Family; 8] = [
     Family { mark: "fire2_squeeze", naming: squeezenet, heads: &["classifier."] },
     Family { mark: "conv1_conv", naming: |_| Box::new(resnet), heads: &["fc."] },
     Family { mark: "pool2_conv", naming: |_| Box::new(|layer| densenet(layer, "")), heads: &["classifier."] },
-    // The weights that torchvision publishes.
+    // The weights published by torchvision.
     Family { mark: "pool2_conv", naming: |_| Box::new(|layer| densenet(layer, ".")), heads: &["classifier."] },
     Family { mark: "conv2d_1a_3x3_conv", naming: |_| Box::new(inception), heads: &["fc."] },
 ];
 
-/// The names of torchvision and timm, and in what those of their heads begin: for networks whose layers all have such a
-/// name.
+/// The names in torchvision and timm, with the prefixes of the head's modules, if all layers have such a name.
 pub(super) fn published(network: &Network) -> Vec<(&'static [&'static str], Modules)> {
     let name_all = |family: &Family| -> Option<Modules> {
         network.nodes().iter().find(|node| node.name() == family.mark)?;
@@ -87,10 +86,10 @@ pub(super) fn own(network: &Network) -> Modules {
     weighted.map(|(index, node)| (index, node.name().to_owned())).collect()
 }
 
-/// The module of the layer of a name.
+/// Maps the name of a layer to that of its module.
 type Naming = Box<dyn Fn(&str) -> Option<String>>;
 
-/// VGG: the modules of a chain are counted. Each convolution has a ReLU after it, and a normalization between if the
+/// VGG: the modules of a chain are numbered. Each convolution is followed by a ReLU, with a normalization in between if the
 /// network has any.
 fn vgg(network: &Network, [fc1, fc2, predictions]: [&str; 3]) -> Naming {
     let mut modules = Vec::new();
@@ -99,7 +98,7 @@ fn vgg(network: &Network, [fc1, fc2, predictions]: [&str; 3]) -> Naming {
         let name = node.name();
         let Some((_, part)) = name.strip_prefix("block").and_then(|rest| rest.split_once('_')) else { continue };
         if part.starts_with("conv") || part.starts_with("bn") {
-            // The ReLU of the convolution before gives way to its normalization and comes after that.
+            // The normalization takes the number of the previous convolution's ReLU, which comes after it.
             next -= usize::from(part.starts_with("bn"));
             modules.push((name.to_owned(), format!("features.{next}")));
             next += 2;
@@ -127,7 +126,7 @@ fn alexnet(layer: &str) -> Option<&'static str> {
     })
 }
 
-/// SqueezeNet: a convolution and its ReLU are two modules, a fire module one, a pooling one.
+/// SqueezeNet: a convolution and its ReLU are two modules, a fire module and a pooling one each.
 fn squeezenet(network: &Network) -> Naming {
     let mut fires: Vec<(String, usize)> = Vec::new();
     let mut next = 2;
@@ -173,7 +172,7 @@ fn resnet(layer: &str) -> Option<String> {
     Some(format!("layer{}.{}.{part}", stage - 1, block - 1))
 }
 
-/// DenseNet; `dot` stands between the kind of a module in a layer of a block and its number.
+/// DenseNet; `dot` is between the kind of a module in a block's layer and its number.
 fn densenet(layer: &str, dot: &str) -> Option<String> {
     let kind_of = |kind: &str| match kind {
         "conv" => Some("conv"),
@@ -195,7 +194,7 @@ fn densenet(layer: &str, dot: &str) -> Option<String> {
     let &[stage, block, number, kind] = parts.as_slice() else { return None };
     let stage = stage.parse::<usize>().ok()?.checked_sub(1)?;
     let block: usize = block.strip_prefix("block")?.parse().ok()?;
-    // Here a normalization has the number of the convolution before it, there of the one after it.
+    // Here a normalization has the number of the previous convolution, there of the next one.
     let number = number.parse::<usize>().ok()? + usize::from(kind == "bn");
     let kind = kind_of(kind)?;
     Some(format!("features.denseblock{stage}.denselayer{block}.{kind}{dot}{number}"))

@@ -1,4 +1,4 @@
-//! Which network of the zoo a file of torchvision's or timm's is of.
+//! Recognizing the known network of a file from torchvision or timm.
 
 use super::assign::{Names, match_names, read};
 use super::entries::{Entry, entries};
@@ -12,14 +12,14 @@ use crate::nn::applications::modules::FAMILIES;
 use crate::nn::applications::{self, Options, PixelFormat};
 use crate::weights::{ArrayLayouts, Model, Note};
 
-/// A network of the zoo that torchvision has, and what its files can be told by before it is built.
+/// A known network from torchvision, with the properties that identify its files before it is built.
 struct Known {
     name: &'static str,
-    /// The tensor that comes first.
+    /// The name of the first tensor.
     first: &'static str,
-    /// How many tensors there are.
+    /// The number of tensors.
     tensors: usize,
-    /// How many of them are those of the classifier.
+    /// The number of those in the classifier.
     head: usize,
 }
 
@@ -54,22 +54,22 @@ pub(in crate::weights) fn known() -> String {
         .join(", ")
 }
 
-/// timm's networks of other arithmetic that have the same tensors: their filters against aliasing are not stored.
+/// timm's networks that have the same tensors but compute differently: their anti-aliasing filters are not stored.
 const TWINS: [(&str, &str); 2] = [("resnet18", "resnetblur18"), ("resnet50", "resnetaa50 and resnetblur50")];
 
-/// The network of the zoo whose tensors, by names and shapes, a file has: at its default size, with as many classes as
-/// the file, its weights and torchvision's preprocessing; else another network of a family. It ends in logits. `None` when
-/// it is of none.
+/// The known network whose tensors, by names and shapes, a file has: at its default size, with the file's number of
+/// classes, its weights and torchvision's preprocessing; otherwise another member of a family. It ends with logits. `None`
+/// if there is no match.
 ///
 /// # Errors
-/// As [`fill`](super::fill); [`Error::WeightsOnly`](crate::Error::WeightsOnly) when it has the names of a family and does
-/// not fit.
+/// As [`fill`](super::fill); [`Error::WeightsOnly`](crate::Error::WeightsOnly) when it has a family's names but does not
+/// fit.
 pub(in crate::weights) fn recognize(file: &mut dyn Tensors) -> Result<Option<Model>> {
     recognize_among(file, None)
 }
 
-/// As [`recognize`], if the file can be of this network: one of the family that differs from it in its sizes has its
-/// strides and activations.
+/// As [`recognize`], for a file that is asserted to be of this network: a family member with other sizes gets its strides
+/// and activations.
 ///
 /// # Errors
 /// As [`recognize`].
@@ -104,7 +104,7 @@ fn recognize_among(file: &mut dyn Tensors, asserted: Option<Asserted>) -> Result
     recognize_family(file, &readings, asserted)
 }
 
-/// The model, if the file has the tensors of this network under these names.
+/// The model, if the file has the tensors of this network with these names.
 fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Result<Option<Model>> {
     let tensors = names.weights(file).count();
     let known = applications::find(network.name)?;
@@ -116,7 +116,7 @@ fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Resul
         let Some(&[_, channels, _, _]) = first else { return Ok(None) };
         let channels = (channels != 3).then_some(channels);
         let options = Options { top: !without_top, channels, ..Options::default() };
-        // Some are built for images in color alone; their families have them for others too.
+        // Some networks can only be built for RGB images; their families also support others.
         let Ok(plain) = known.build(&options) else { continue };
         for (number, (_, modules)) in published(&plain).into_iter().enumerate() {
             let Ok(wanted) = entries(&plain, &modules) else { continue };
@@ -126,10 +126,10 @@ fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Resul
             let Ok(wanted) = entries(&model.network, &modules) else { continue };
             let Ok(places) = match_names(file, names, wanted, &model.network, &[]) else { continue };
             if channels.is_some() {
-                // What is known of colors says nothing of other channels.
+                // The preprocessing of RGB images does not apply to other channels.
                 model.preprocessing = None;
             } else if known.pixels == PixelFormat::Caffe {
-                // The zoo's own is Keras's.
+                // The architecture's own preprocessing is Keras's.
                 let [height, width, _] = known.input;
                 let torchvision = Preprocessing::torchvision(height).with_size(height, width);
                 model.preprocessing = Some(torchvision.with_fit(Fit::Crop, Filter::Bilinear));
@@ -141,8 +141,8 @@ fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Resul
     Ok(None)
 }
 
-/// The options with the number of classes that a file has. `None` when its tensors cannot be those of the network: the
-/// first and the last are missing or of another kind.
+/// The options with the file's number of classes. `None` if its tensors cannot be those of the network: the first and the
+/// last are missing or of another kind.
 fn with_classes(
     file: &dyn Tensors,
     names: &Names,
@@ -158,7 +158,7 @@ fn with_classes(
     if !options.top {
         return Some(options.clone());
     }
-    // The last weights are those of the classifier: a kernel, and a bias as long as there are classes.
+    // The last weights are those of the classifier: a kernel, and a bias with one value per class.
     let &[classes] = shape_of(last)? else { return None };
     let features = network.weights()[last.weight].shape().len() == 1;
     (features && classes > 0).then(|| options.clone().classes(classes))

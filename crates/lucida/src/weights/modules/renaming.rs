@@ -1,4 +1,4 @@
-//! Other names for the modules of torchvision's networks: timm's, and those of DenseNets from before 2018.
+//! Alternative names for the modules of torchvision's networks: timm's, and those of DenseNets from before 2018.
 //!
 //! | here | MobileNet V2, V3 | EfficientNet |
 //! | --- | --- | --- |
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::nn::applications::modules::Library;
 
-/// All names as torchvision has them, and whose they are, if they are of another kind.
+/// Converts names to torchvision's, if they are of another kind, and returns the library they are from.
 pub(super) fn renamed(names: &[String]) -> Option<(Vec<String>, Library)> {
     if names.iter().any(|name| name.contains(".denselayer1.norm.1.")) {
         let renamed = |name: &String| {
@@ -35,14 +35,14 @@ enum Kind {
     EfficientNet,
 }
 
-/// What a file of timm's has.
+/// The properties of a timm file.
 struct Timm {
     kind: Kind,
-    /// For each block, by its stage and its number in it: the modules in it.
+    /// For each block, given by stage and number: the modules in it.
     blocks: BTreeMap<(usize, usize), BTreeSet<String>>,
 }
 
-/// Stage, number, and the rest of the name of a block's tensor.
+/// The stage, the number, and the rest of the name of a block's tensor.
 fn block_of(name: &str) -> Option<((usize, usize), &str)> {
     let mut parts = name.strip_prefix("blocks.")?.splitn(3, '.');
     Some(((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?), parts.next()?))
@@ -87,7 +87,7 @@ impl Timm {
         Some(format!("{renamed}.{leaf}"))
     }
 
-    /// The name of a module of a block.
+    /// Converts the name of a module in a block.
     fn in_block(&self, name: &str) -> Option<String> {
         let (at, module) = block_of(name)?;
         let (modules, index) = (self.blocks.get(&at)?, self.blocks.keys().position(|key| *key == at)?);
@@ -97,7 +97,7 @@ impl Timm {
             Kind::MobileNetV3 => format!("features.{}.block", index + 1),
             Kind::EfficientNet => format!("features.{}.{}.block", at.0 + 1, at.1),
         };
-        // The convolutions of a block in their order, each with its normalization.
+        // The convolutions of a block in order, each with its normalization.
         let convs: Vec<&str> = if has("conv_pwl") && has("conv_dw") {
             vec!["conv_pw", "conv_dw", "conv_pwl"]
         } else if has("conv_dw") {
@@ -105,7 +105,7 @@ impl Timm {
         } else if has("conv_exp") {
             vec!["conv_exp", "conv_pwl"]
         } else if self.kind == Kind::MobileNetV3 {
-            // The last stage is one convolution, and no block.
+            // The last stage is a convolution rather than a block.
             return Some(format!("features.{}.{}", index + 1, usize::from(module == "bn1")));
         } else {
             vec!["conv"]
@@ -120,7 +120,7 @@ impl Timm {
         let part = usize::from(number.is_some());
         let shifted = place + usize::from(has("se.conv_reduce") && place == squeeze);
         Some(match self.kind {
-            // The last convolution and its normalization are modules of their own.
+            // The last convolution and its normalization are separate modules.
             Kind::MobileNetV2 if place == squeeze => format!("{block}.{}", place + part),
             _ => format!("{block}.{shifted}.{part}"),
         })

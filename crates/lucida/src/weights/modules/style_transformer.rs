@@ -1,8 +1,8 @@
-//! The image transformation network of PyTorch's examples (`fast_neural_style`), by the names of its tensors.
+//! The image transformation network of PyTorch's examples (`fast_neural_style`), recognized by its tensor names.
 //!
 //! J. Johnson, A. Alahi, L. Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution" (2016), with
-//! instance normalization, mirrored borders, and nearest upsampling before a convolution. A file tells widths, kernels, and
-//! the number of residual blocks; strides and upsampling are the same in all.
+//! instance normalization, reflection padding, and nearest-neighbor upsampling before a convolution. A file determines
+//! widths, kernels, and the number of residual blocks; strides and upsampling are always the same.
 
 use super::Tensors;
 use super::assign::{Names, match_names, read};
@@ -15,19 +15,19 @@ use crate::nn::{Network, NetworkBuilder};
 use crate::weights::{ArrayLayouts, Model};
 use crate::{Error, Result};
 
-/// What the network is called.
+/// The name of the network.
 pub(crate) const NAME: &str = "fast_neural_style";
 /// Tensors that every such file has.
 const MARKS: [&str; 5] =
     ["conv1.conv2d.weight", "in1.weight", "res1.conv1.conv2d.weight", "deconv1.conv2d.weight", "deconv3.conv2d.weight"];
-/// The side of its images by default: that of its training.
+/// The default image size, as in training.
 const SIZE: usize = 256;
-/// Residual blocks at most: the published network has five.
+/// Maximum number of residual blocks: the published network has five.
 const MAX_BLOCKS: usize = 64;
-/// What PyTorch's `InstanceNorm2d` adds to the variance.
+/// The default epsilon of PyTorch's `InstanceNorm2d`.
 const EPSILON: f32 = 1e-5;
 
-/// The model, if a file has its tensors under one of the readings of its names: for pixel values from 0 to 255.
+/// The model, if a file has its tensors under one of the interpretations of its names; for pixel values from 0 to 255.
 ///
 /// # Errors
 /// [`Error::File`] when it has the names, and a tensor is missing, left over, or of another shape.
@@ -38,7 +38,7 @@ pub(super) fn recognize(file: &mut dyn Tensors, readings: &[Names]) -> Result<Op
     let unfit = |problem: String| Error::file(&path, format!("has the names of PyTorch's {NAME}, but {problem}"));
     let network = build(file, names).map_err(|problem| unfit(problem.to_string()))?;
     let wanted = entries(&network, &own(&network)).map_err(&unfit)?;
-    // Versions of PyTorch before 0.4 stored statistics, which an instance normalization does not use.
+    // PyTorch before 0.4 stored running statistics, which an instance normalization does not use.
     let norms = network.nodes().iter().filter(|node| matches!(node.layer(), Layer::GroupNormalization(_)));
     let stale: Vec<String> = norms.map(|norm| format!("{}.running_", norm.name())).collect();
     let stale: Vec<&str> = stale.iter().map(String::as_str).collect();
@@ -69,7 +69,7 @@ fn build(file: &dyn Tensors, names: &Names) -> Result<Network> {
     builder.build_zeroed(&[last])
 }
 
-/// The network, layer by layer.
+/// Builds the network layer by layer.
 struct Layers<'a> {
     file: &'a dyn Tensors,
     names: &'a Names,
@@ -83,7 +83,7 @@ impl Layers<'_> {
         Ok(())
     }
 
-    /// A convolution with the filters and the kernel of the file, and a mirrored border that keeps the size.
+    /// A convolution with the file's filters and kernel size, and reflection padding that keeps the size.
     fn convolution(&mut self, name: &str, stride: usize) -> Result<()> {
         let tensor = format!("{name}.conv2d.weight");
         let shape = self.names.find(&tensor).map(|index| self.file.infos()[index].shape.as_slice());

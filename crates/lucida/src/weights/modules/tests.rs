@@ -9,8 +9,8 @@ use crate::nn::layers::{
 };
 use crate::nn::{Layer, Network};
 
-/// For each network of torchvision: how many tensors it has, and the sum of their names and shapes, as
-/// `tests/torch/fixtures.py` prints them (torchvision 0.29).
+/// For each network of torchvision: the number of tensors, and a checksum of their names and shapes, as printed by
+/// `tests/torch/fixtures.py` (torchvision 0.29).
 const TORCHVISION: [(&str, usize, u64); 18] = [
     ("vgg11", 22, 0x288d104ae091ee95),
     ("vgg13", 26, 0x202f819ed780229c),
@@ -32,13 +32,13 @@ const TORCHVISION: [(&str, usize, u64); 18] = [
     ("inception_v3", 472, 0x59b1ee96dc814f7f),
 ];
 
-/// The name in the zoo.
+/// The name of the known network here.
 fn ours(torchvision: &str) -> String {
     let name = torchvision.replace('_', "-");
     if name == "inception-v3" { "inception-v3-torch".to_owned() } else { name }
 }
 
-/// As PyTorch has it: the softmax is left to the loss.
+/// As in PyTorch: without the softmax, which is part of the loss.
 fn with_logits(network: &Network) -> Network {
     super::with_logits(Model::new(network.clone())).unwrap().network
 }
@@ -60,7 +60,7 @@ fn names_and_shapes_are_those_of_torchvision() {
     }
 }
 
-/// A file that has these tensors, all zero.
+/// A file with these tensors, all zero.
 struct Fake(Vec<TensorInfo>);
 
 impl Tensors for Fake {
@@ -81,7 +81,7 @@ impl Tensors for Fake {
     }
 
     fn read(&mut self, index: usize, take: &mut dyn FnMut(&[f32])) -> Result<()> {
-        // The number of the tensor at its start alone: what is large stays as it is.
+        // Only the start, with the index of the tensor: the rest of a large tensor remains zero.
         take(&[index as f32]);
         Ok(())
     }
@@ -104,7 +104,7 @@ fn each_network_is_told_by_its_names_and_shapes() {
         for options in [Options::default().classes(7), Options::without_top()] {
             let network = known.build(&options).unwrap();
             let mut file = Fake::new(&written(&network));
-            // What plays no part: counts, what is for training alone, the prefix of a wrapper.
+            // Parts that are ignored: counters, training-only parts, a wrapper's prefix.
             file.0.push(info("features.1.num_batches_tracked", &[], "int64"));
             if name == "inception_v3" {
                 file.0.push(info("AuxLogits.fc.weight", &[7, 768], "float32"));
@@ -120,14 +120,14 @@ fn each_network_is_told_by_its_names_and_shapes() {
             };
             let expected = expected.with_fit(Fit::Crop, Filter::Bilinear);
             assert_eq!(model.preprocessing, Some(expected), "{name}");
-            // One tensor that is not the network's, and it is of none.
+            // With a single additional tensor, it is not recognized.
             file.0.push(info("module.more.weight", &[1], "float32"));
             assert!(!matches!(recognize(&mut file), Ok(Some(_))), "{name}");
         }
     }
 }
 
-/// A file of a network's tensors, with names as `rename` makes them.
+/// A file with a network's tensors, renamed by `rename`.
 fn renamed(network: &Network, rename: impl Fn(&str) -> String) -> Fake {
     let mut file = Fake::new(&written(network));
     file.0.iter_mut().for_each(|tensor| tensor.name = rename(&tensor.name));
@@ -156,12 +156,12 @@ fn networks_are_recognized_within_other_modules() {
     {
         check(&|name| backbone(prefix, head, name));
     }
-    // A classifier of two layers is another network.
+    // A two-layer classifier is another network.
     let mut file = renamed(&network, |name| backbone("backbone.", "head.0.", name));
     file.0.push(info("head.2.weight", &[2, 5], "float32"));
     assert!(!matches!(recognize(&mut file), Ok(Some(_))));
 
-    // The names of torchvision's published DenseNet.
+    // The names of the DenseNet published by torchvision.
     let network = applications::densenet121(&Options::default().classes(5)).unwrap();
     let old = |name: &str| match name.contains("denselayer") {
         true => ["norm", "conv"].iter().fold(name.to_owned(), |name, kind| {
@@ -201,7 +201,7 @@ fn vgg_of_timm_is_told_as_well() {
     }
     let model = recognize(&mut file).unwrap().unwrap();
     assert_eq!(model.network.architecture(), with_logits(&network).architecture());
-    // The whole file may be read into the network without its head, but not the other way round.
+    // The whole file may be read into the network without its head, but not vice versa.
     let mut start = applications::vgg16(&Options::without_top().size(64, 64)).unwrap();
     fill(&mut file, &mut start).unwrap();
     file.0.retain(|tensor| !tensor.name.starts_with("head."));
@@ -238,7 +238,7 @@ fn a_chain_is_filled_by_order_and_what_does_not_fit_is_named() {
     let mut network = chain();
     fill(&mut parts("first", "body.1", "last"), &mut network).unwrap();
     assert_eq!(network.weight("batch_normalization/moving_variance").unwrap().values()[0], 5.0);
-    // The layers' own names go before the order.
+    // The layers' own names take precedence over the order.
     let mut network = chain();
     fill(&mut parts("dense", "batch_normalization", "dense_1"), &mut network).unwrap();
     assert_eq!(network.weight("dense_1/bias").unwrap().values()[0], 8.0);
@@ -275,8 +275,8 @@ fn joined_images_have_no_counterpart() {
     assert!(message.contains("joined"), "{message}");
 }
 
-/// The shapes are those of `nn.Conv2d(4, 6, 3, groups=2)`, `nn.Conv2d(6, 12, 3, groups=6)`,
-/// `nn.ConvTranspose2d(12, 8, 2, groups=4)`, and of two modules for a separable convolution.
+/// The shapes of `nn.Conv2d(4, 6, 3, groups=2)`, `nn.Conv2d(6, 12, 3, groups=6)`, `nn.ConvTranspose2d(12, 8, 2, groups=4)`,
+/// and of the two modules of a separable convolution.
 #[test]
 fn kernels_of_all_convolutions_are_turned_over() {
     let layers = [
@@ -326,7 +326,7 @@ fn known(name: &str, classes: usize) -> Network {
     applications::find(name).unwrap().build(&Options::default().classes(classes)).unwrap()
 }
 
-/// The names of timm for those of torchvision's MobileNet V3 Small.
+/// Converts torchvision's names for MobileNet V3 Small to timm's.
 fn timm(name: &str) -> String {
     const STAGES: [(usize, usize); 12] =
         [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (4, 0), (4, 1), (4, 2), (5, 0)];
@@ -342,7 +342,7 @@ fn timm(name: &str) -> String {
             let parts: Vec<&str> = module.split('.').collect();
             let block: usize = parts[1].parse().unwrap();
             let (stage, number) = STAGES[block - 1];
-            // The first block does not widen; the next two have no squeeze.
+            // The first block has no expansion; the next two have no squeeze-and-excitation.
             let parts_of = match block {
                 1 => &["conv_dw", "se", "conv_pw"][..],
                 2 | 3 => &["conv_pw", "conv_dw", "conv_pwl"],
@@ -362,7 +362,7 @@ fn timm(name: &str) -> String {
     format!("{renamed}.{leaf}")
 }
 
-/// What the batch normalizations of a network add to the variance.
+/// The epsilon of a network's batch normalizations.
 fn epsilon(model: &Model) -> f32 {
     let norms = model.network.nodes().iter().filter_map(|node| match node.layer() {
         Layer::BatchNormalization(norm) => Some(norm.epsilon),
@@ -382,7 +382,7 @@ fn notes(model: &Model) -> String {
     model.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// timm adds another number to the variance, and another one in the networks from TensorFlow, of the same tensors.
+/// timm uses another epsilon, and yet another one in networks from TensorFlow, with the same tensors.
 #[test]
 fn names_decide_what_no_tensor_tells() {
     let network = known("mobilenet-v3-small-torch", 7);
@@ -404,14 +404,14 @@ fn names_decide_what_no_tensor_tells() {
     assert_eq!((epsilon(&same), notes(&same).as_str()), (1e-5, ""));
 }
 
-/// Another kernel, another network: of strides and activations nothing is known.
+/// With another kernel it is another network, whose strides and activations are unknown.
 #[test]
 fn networks_of_other_blocks_are_refused_unless_they_are_asserted() {
     let network = known("mobilenet-v3-small-torch", 7);
     for (rename, of) in [(&timm as &dyn Fn(&str) -> String, "timm"), (&str::to_owned, "mobilenet-v3-small")] {
         let mut file = renamed(&network, rename);
         for tensor in &mut file.0 {
-            // The second block has a convolution of 5x5 pixels.
+            // The second block gets a 5x5 convolution.
             if tensor.shape == [72, 1, 3, 3] {
                 tensor.shape = vec![72, 1, 5, 5];
             }
@@ -426,7 +426,7 @@ fn networks_of_other_blocks_are_refused_unless_they_are_asserted() {
         let model = recognize_as(&mut file, asserted("mobilenet-v3-small-torch")).unwrap().unwrap();
         assert!(notes(&model).contains("not of the sizes of mobilenet-v3-small-torch"), "{}", notes(&model));
     }
-    // Of other widths alone, the blocks are the published ones.
+    // With only other widths, the blocks are the published ones.
     let mut file = renamed(&network, str::to_owned);
     for tensor in file.0.iter_mut().filter(|tensor| tensor.name.starts_with("features.12.")) {
         tensor.shape[0] = 200;
@@ -436,7 +436,7 @@ fn networks_of_other_blocks_are_refused_unless_they_are_asserted() {
     assert!(notes(&model).contains("read as mobilenet-v3-small-torch of other sizes"), "{}", notes(&model));
 }
 
-/// A ResNet for small images, whose first convolution has no stride, and which has no pooling.
+/// A ResNet for small images: its first convolution has no stride, and there is no pooling.
 #[test]
 fn another_first_convolution_is_refused() {
     for (name, stem) in [("resnet18", "conv1.weight"), ("densenet121", "features.conv0.weight")] {
@@ -470,7 +470,7 @@ fn the_first_kernel_has_the_channels_of_the_input() {
             file.0.iter_mut().filter(|tensor| tensor.name == stem).for_each(|tensor| tensor.shape[1] = channels);
             let mut model = recognize(&mut file).unwrap().unwrap();
             assert_eq!(model.network.input_shape().unwrap().sizes()[2], channels, "{name}");
-            // The colors' means are those of no other channels.
+            // The means of RGB images do not apply to other channels.
             assert_eq!(model.preprocessing, None, "{name}");
             model.guess_preprocessing();
             model.check().unwrap();

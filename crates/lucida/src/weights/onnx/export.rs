@@ -1,12 +1,12 @@
-//! From a network to an ONNX graph.
+//! Converting a network to an ONNX graph.
 //!
-//! The graph takes and gives what the network does: images as (batch, height, width, channels), under the names of the
-//! input and output layers. ONNX's convolutions and poolings want the channels first, so an image is transposed as it
-//! comes in and as it goes out; in between, the tensor of layer `x` is called `x` when it is flat and `x/nchw` when it is an
-//! image. Weights keep their names, `conv2d/kernel`.
+//! The graph has the same inputs and outputs as the network: images are (batch, height, width, channels), and the names are
+//! those of the input and output layers. ONNX's convolutions and poolings are channels-first, so images are transposed at
+//! the inputs and outputs; in between, the output of layer `x` is named `x` if it is flat, and `x/nchw` if it is an image.
+//! Weights keep their names, `conv2d/kernel`.
 //!
-//! A sequence (length, channels) is an image of one row to most layers, `x/nchw`, and to those that move its axes a tensor as
-//! it is, `x`: it becomes one from the other where a layer needs it.
+//! A sequence (length, channels) is an image with one row, `x/nchw`, for most layers, and a plain tensor, `x`, for layers
+//! that move axes: it is converted where needed.
 
 use std::collections::HashSet;
 
@@ -20,19 +20,19 @@ use crate::nn::layers::{ActivationKind, shape_in_groups};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes, OnnxConstant, OnnxGraph, OnnxLayer, OnnxNode, OnnxValues};
 use crate::nn::{Layer, Network, Node, Shape, Weight};
 
-/// A network as a graph. The weights are to be written next to it: [`weight_dims`] and [`weight_values`].
+/// A network as a graph. The weights are written separately: [`weight_dims`] and [`weight_values`].
 pub(super) struct Exported {
     pub(super) graph: GraphProto,
-    /// The channels of each batch normalization without a factor or a shift, which ONNX has not: name, values.
+    /// Default values for each batch normalization without a scale or an offset, which ONNX requires: name, values.
     pub(super) filled: Vec<(String, Vec<f32>)>,
-    /// Constants, such as the pixels of a border.
+    /// Constants, such as the amounts of padding.
     pub(super) numbers: Vec<TensorProto>,
 }
 
-/// Makes a graph of a network.
+/// Converts a network to a graph.
 ///
 /// # Errors
-/// What cannot be said in ONNX, with the layer.
+/// What ONNX does not support, with the layer.
 pub(super) fn export(network: &Network) -> Result<Exported, String> {
     let mut names: HashSet<String> = network.nodes().iter().map(|node| node.name().to_owned()).collect();
     names.extend(network.weights().iter().map(|weight| weight.name().to_owned()));
@@ -66,7 +66,7 @@ pub(super) fn export(network: &Network) -> Result<Exported, String> {
     Ok(Exported { graph, filled, numbers: constants.into_iter().map(tensor_proto).collect() })
 }
 
-/// Leaves the height and width of the images that a graph takes and gives open.
+/// Makes the height and width of the graph's input and output images dynamic.
 ///
 /// # Errors
 /// What in the graph depends on the size.
@@ -75,7 +75,7 @@ pub(super) fn open_size(exported: &mut Exported, network: &Network) -> Result<()
     let Some([height, width, _]) = network.input_shape().ok().and_then(image) else {
         return Err("the network does not take images of any size: its input is not one image".into());
     };
-    // A graph that is the same for another size holds for every size.
+    // A graph that is the same for another size is valid for every size.
     let other = network.clone().with_input_size(height + 64, width + 32).map_err(|problem| problem.to_string())?;
     let other = export(&other)?;
     if let Some(node) = exported.graph.node.iter().zip(&other.graph.node).find_map(|(a, b)| (a != b).then_some(a)) {
@@ -96,7 +96,7 @@ pub(super) fn open_size(exported: &mut Exported, network: &Network) -> Result<()
     Ok(())
 }
 
-/// All weights, with their shapes as [`weight_dims`] and [`weight_values`] take them.
+/// All weights with their shapes, as expected by [`weight_dims`] and [`weight_values`].
 pub(super) fn shaped_weights(network: &Network) -> impl Iterator<Item = (&Weight, Vec<usize>)> {
     let pairs = network
         .nodes()
@@ -105,7 +105,7 @@ pub(super) fn shaped_weights(network: &Network) -> impl Iterator<Item = (&Weight
     pairs.map(|(node, weight)| (weight, shape_in_graph(node.layer(), weight)))
 }
 
-/// The shape of a weight; the kernel of a sequence has one row.
+/// The shape of a weight; the kernel of a 1D layer has one row.
 fn shape_in_graph(layer: &Layer, weight: &Weight) -> Vec<usize> {
     let depthwise = match layer {
         Layer::SeparableConv1D(_) => weight.name().ends_with("/depthwise_kernel"),
@@ -126,7 +126,7 @@ pub(super) fn weight_dims(shape: &[usize]) -> Vec<usize> {
     }
 }
 
-/// The values of a weight in the order of [`weight_dims`].
+/// The values of a weight in the order given by [`weight_dims`].
 pub(super) fn weight_values(shape: &[usize], values: &[f32]) -> impl Iterator<Item = f32> {
     let (len, pixels, channels, filters) = match *shape {
         [rows, columns, channels, filters] => (values.len(), rows * columns, channels, filters),
@@ -142,14 +142,14 @@ pub(super) fn weight_values(shape: &[usize], values: &[f32]) -> impl Iterator<It
 struct Tensor {
     name: String,
     shape: Shape,
-    /// As it is: (batch, features), or (batch, length, channels). None for an image.
+    /// As a plain tensor: (batch, features), or (batch, length, channels). `None` for an image.
     plain: Option<String>,
-    /// As an image, its channels first: (batch, channels, height, width).
+    /// As an image: (batch, channels, height, width).
     image: Option<String>,
 }
 
 impl Tensor {
-    /// The tensor that a layer takes: a sequence as an image of one row, or as it is.
+    /// The input tensor for a layer: a sequence as an image with one row, or as a plain tensor.
     fn take(&mut self, graph: &mut OnnxGraph, as_image: bool) -> String {
         let is_sequence = self.shape.sizes().len() == 2;
         match (&self.plain, &self.image) {
@@ -174,7 +174,7 @@ impl Tensor {
     }
 }
 
-/// An image of one row as a sequence.
+/// Converts an image with one row to a sequence.
 fn sequence(graph: &mut OnnxGraph, name: &str, image: String, to: &str) {
     let row = graph.ints(format!("{name}/row"), vec![2]);
     let turned = graph.free(format!("{name}/channels_first"));
@@ -182,18 +182,18 @@ fn sequence(graph: &mut OnnxGraph, name: &str, image: String, to: &str) {
     graph.node(&format!("{to}/length_first"), "Transpose", vec![turned], to, channels_and_length());
 }
 
-/// Exchanges the channels and the length of a sequence.
+/// Swaps the channels and the length of a sequence.
 fn channels_and_length() -> OnnxAttributes {
     vec![("perm", OnnxAttribute::ints([0, 2, 1]))]
 }
 
-/// Adds a layer to a graph, and returns its output.
+/// Adds a layer to a graph and returns its output.
 ///
 /// # Errors
-/// That ONNX does not have it.
+/// When ONNX does not support it.
 fn layer(graph: &mut OnnxGraph, network: &Network, node: &Node, tensors: &mut [Tensor]) -> Result<Tensor, String> {
     let (name, activation, shape) = (node.name(), node.activation(), node.shape());
-    // These name axes, which an image of one row has more of.
+    // These refer to axes, of which an image with one row has more.
     let by_axis = matches!(
         node.layer(),
         Layer::Input(_)
@@ -236,7 +236,7 @@ fn layer(graph: &mut OnnxGraph, network: &Network, node: &Node, tensors: &mut [T
     Ok(Tensor { name: name.to_owned(), shape: shape.clone(), plain, image })
 }
 
-/// Declares the outputs, images with their channels last.
+/// Declares the outputs, with images channels-last.
 fn outputs(graph: &mut OnnxGraph, network: &Network, tensors: &[Tensor]) {
     let mut declared = HashSet::new();
     for &output in network.outputs() {
@@ -253,7 +253,7 @@ fn outputs(graph: &mut OnnxGraph, network: &Network, tensors: &[Tensor]) {
             }
             (_, Some(plain)) if *plain == name => {}
             (_, Some(plain)) => {
-                // The layer's own operator has its name.
+                // The layer's own operator already has this name.
                 let label = if input { name.clone() } else { format!("{name}/output") };
                 graph.node(&label, "Identity", vec![plain.clone()], &name, vec![]);
             }

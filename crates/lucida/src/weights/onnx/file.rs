@@ -1,4 +1,4 @@
-//! An ONNX file, checked and decoded; the values of its tensors may be in files next to it.
+//! Reading and checking an ONNX file, whose tensors may be stored in external files.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,20 +13,20 @@ use super::scan::{Fault, scan};
 use super::tensor::{Constant, short, type_of};
 use crate::{Error, Result, files, guard};
 
-/// Bytes of a file. No message of Protocol Buffers can be larger than 2 GiB.
+/// Maximum size of a file in bytes; Protocol Buffers limits messages to 2 GiB.
 pub(super) const MAX_FILE: u64 = 1 << 31;
-/// Bytes of the values in other files.
+/// Maximum bytes of values in external files.
 const MAX_EXTERNAL: u64 = 8 << 30;
-/// The versions of the operators that are known.
+/// The supported operator set versions.
 const OPSETS: std::ops::RangeInclusive<i64> = 1..=25;
 
 /// An open file.
 pub(super) struct OnnxFile {
     pub(super) path: PathBuf,
-    /// Without its graph.
+    /// The model without its graph.
     pub(super) model: ModelProto,
     pub(super) graph: GraphProto,
-    /// The bytes of the file, and of its tensors in other files.
+    /// The bytes of the file, and of its tensors in external files.
     pub(super) len: u64,
 }
 
@@ -54,14 +54,14 @@ impl OnnxFile {
         Ok(Self { path: path.to_path_buf(), model, graph, len })
     }
 
-    /// A graph that is in no file of this format, of the newest operators.
+    /// Wraps a graph that was not read from a file, with the newest operators.
     pub(super) fn of_graph(path: &Path, graph: GraphProto, len: u64) -> Self {
         let opset = OperatorSetIdProto { domain: String::new(), version: *OPSETS.end() };
         let model = ModelProto { opset_import: vec![opset], ..Default::default() };
         Self { path: path.to_path_buf(), model, graph, len }
     }
 
-    /// The version of the operators.
+    /// The operator set version.
     pub(super) fn opset(&self) -> Result<i64> {
         let own = self.model.opset_import.iter().find(|opset| matches!(opset.domain.as_str(), "" | "ai.onnx"));
         let version = own.map_or(0, |opset| opset.version);
@@ -81,10 +81,10 @@ impl OnnxFile {
         entry(&self.model.metadata_props, key)
     }
 
-    /// Takes all initializers out of the graph: the values by name.
+    /// Moves all initializers out of the graph: the values by name.
     ///
     /// # Errors
-    /// [`Error::File`] when values and shape of one disagree, or its values are in a file that cannot be used.
+    /// [`Error::File`] when the values of one do not match its shape, or an external file is invalid.
     pub(super) fn take_initializers(&mut self) -> Result<HashMap<String, Constant>> {
         let mut external = External { path: self.path.clone(), folder: None, sizes: HashMap::new(), read: 0 };
         let mut constants = HashMap::new();
@@ -107,11 +107,11 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Reads values from files next to the model: never from outside its folder, and never more than these files hold.
+/// Reads values from external files next to the model: never from outside its folder, and never beyond their size.
 struct External {
     path: PathBuf,
     folder: Option<PathBuf>,
-    /// The files read from, and their sizes.
+    /// The files used so far, with their sizes.
     sizes: HashMap<PathBuf, u64>,
     read: u64,
 }

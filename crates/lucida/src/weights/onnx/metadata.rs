@@ -1,5 +1,6 @@
-//! What a file says of its images and classes in entries that other programs read: those of ONNX's own list
-//! (<https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md>), and for what that has no name a few in the same form.
+//! Metadata about images and classes for other programs: the entries of ONNX's own list
+//! (<https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md>), and a few similar ones for properties without a
+//! standard name.
 //!
 //! | key | value |
 //! | --- | --- |
@@ -23,11 +24,11 @@ const STD: &str = "Image.Std";
 const LAYOUT: &str = "Image.Layout";
 const CLASS_NAMES: &str = "class_names";
 
-/// The ranges that have a name, as the divisor and the mean after it.
+/// The named ranges, with the divisor and the mean after it.
 const RANGES: [(&str, f32, f32); 3] =
     [("NominalRange_0_255", 1.0, 0.0), ("Normalized_0_1", 255.0, 0.0), ("Normalized_1_1", 127.5, 1.0)];
 
-/// The entries of a model.
+/// The metadata entries of a model.
 pub(super) fn entries(model: &Model) -> Vec<StringStringEntryProto> {
     let mut entries = Vec::new();
     let mut add = |key: &str, value: String| entries.push(StringStringEntryProto { key: key.into(), value });
@@ -60,7 +61,7 @@ pub(super) fn entries(model: &Model) -> Vec<StringStringEntryProto> {
     entries
 }
 
-/// Takes over what a file's entries say, as far as it fits the network.
+/// Applies a file's entries to a model, if they fit the network.
 pub(super) fn take(file: &OnnxFile, model: &mut Model) {
     let names = file.metadata(CLASS_NAMES).and_then(|text| json::parse(text.as_bytes()).ok());
     if let Some(Ok(names)) = names.map(serde_json::from_value) {

@@ -1,22 +1,21 @@
-//! ONNX: networks as graphs of operators, as PyTorch (`torch.onnx.export`), TensorFlow (tf2onnx) and many others write
-//! them.
+//! ONNX: networks as graphs of operators, as written by PyTorch (`torch.onnx.export`), TensorFlow (tf2onnx) and many
+//! others.
 //!
 //! # Reading
-//! [`load_model`] makes layers of the operators of a convolutional network. PyTorch's graphs have their images as (batch,
-//! channels, height, width), tf2onnx's transpose them from (batch, height, width, channels) and back; the network that
-//! comes out has its channels last in any case, as all networks here, and a dense layer's weights are put into the order
-//! in which its image is flattened here. An image for it is therefore (height, width, channels), whatever the graph took.
-//! What a graph says in several nodes that is one layer in Keras becomes one: an activation goes to the convolution or
-//! dense layer before it, a product with a matrix and a sum become a dense layer with a bias. A factor or a shift for each
-//! channel becomes a frozen batch normalization. An operator that has no layer is an error that names it, its node and
-//! those that are supported.
+//! [`load_model`] converts the operators of a convolutional network to layers. PyTorch's graphs have images as (batch,
+//! channels, height, width), tf2onnx's transpose them from (batch, height, width, channels) and back; the resulting network
+//! is always channels-last, like all networks here, and the weights of a dense layer after a flattened image are reordered
+//! accordingly. An input image is therefore (height, width, channels), whatever the axis order of the graph. Several nodes
+//! that correspond to one layer in Keras become one: an activation is merged into the previous convolution or dense layer,
+//! a matrix product and a sum become a dense layer with a bias. A scale or offset per channel becomes a frozen batch
+//! normalization. An unsupported operator is an error that names it, its node and the supported operators.
 //!
 //! # Writing
-//! [`save_model`] writes any network (version 17 of the operators) as a graph that takes and gives what the network does,
-//! images as (batch, height, width, channels), under the names of the input and output layers, for batches of any size.
-//! The metadata have an entry `lucida` with what a safetensors file of Lucida has: architecture, preprocessing, class
-//! names. [`load_model`] goes by it, if the graph is still the one that was written, and the model is the same to the bit;
-//! if another program has changed the graph, the graph counts.
+//! [`save_model`] writes any network (operator set version 17) as a graph with the same inputs and outputs, with images as
+//! (batch, height, width, channels), named after the input and output layers, for any batch size. The metadata entry
+//! `lucida` has the same content as in Lucida's safetensors files: architecture, preprocessing, class names. [`load_model`]
+//! uses it if the graph is unchanged, and the model is then bitwise equal; if another program has changed the graph, the
+//! graph takes precedence.
 
 pub(super) mod export;
 mod file;
@@ -47,13 +46,13 @@ pub(super) use tensor::{read_tensor, short};
 ///
 /// # Errors
 /// [`Error::Unsupported`] when a layer's output is neither flat nor an image; [`Error::Limit`] when the file would be
-/// larger than the 2 GiB that the format allows; [`Error::Io`] when it cannot be written: then there is none, or still
-/// the old one.
+/// larger than the 2 GiB that the format allows; [`Error::Io`] when it cannot be written; an existing file is then
+/// unchanged.
 pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     write::write(model, path.as_ref(), false)
 }
 
-/// As [`save_model`], as a graph that takes images of any height and width.
+/// As [`save_model`], with a graph that accepts images of any height and width.
 ///
 /// # Errors
 /// As [`save_model`]; [`Error::Unsupported`] when something in the graph depends on the size.
@@ -61,18 +60,18 @@ pub fn save_model_any_size(model: &Model, path: impl AsRef<Path>) -> Result<()> 
     write::write(model, path.as_ref(), true)
 }
 
-/// Reads a model. What the file does not say, preprocessing and class names, is left open. A graph that takes images of any
-/// size gets a default one, which is noted.
+/// Reads a model. Preprocessing and class names that the file does not have are left unset. A graph that accepts images of
+/// any size gets a default size, which is noted.
 ///
 /// # Errors
-/// [`Error::File`] says what is wrong: not an ONNX model, cut short, tensors and shapes that contradict each other.
+/// [`Error::File`] when it is not an ONNX model, is truncated, or has contradictory tensors and shapes.
 /// [`Error::Unsupported`] names the operator and the node that have no layer here. [`Error::Limit`] when it declares more
-/// than fits this machine.
+/// than fits into memory.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     load_model_at(path, None)
 }
 
-/// As [`load_model`]; a graph that leaves the height and width of its images open gets this one.
+/// As [`load_model`], with a height and width for graphs that leave these open.
 ///
 /// # Errors
 /// As [`load_model`].
@@ -97,7 +96,7 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
     };
     let mut model = import::import(&file, constants, size)?;
     metadata::take(&file, &mut model);
-    // Another program has changed the graph; the rest of the entry may still be right.
+    // Another program has changed the graph; the rest of the entry may still be valid.
     let Some(entry) = entry else { return Ok(model) };
     let (network, notes, layouts) = (model.network.clone(), model.notes.clone(), model.layouts.clone());
     let kept = Model { network, notes, layouts, ..entry };
@@ -105,19 +104,19 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
 }
 
 /// Reads the weights of a file's network into one whose weights have the same names and shapes: `conv2d/kernel`, where
-/// `conv2d` is the name that the node's layer gets from [`load_model`].
+/// `conv2d` is the layer name assigned by [`load_model`].
 ///
 /// # Errors
-/// As [`load_model`], and when a weight is missing, left over or of another shape; then the network is unchanged.
+/// As [`load_model`], and when a weight is missing, left over or of another shape; the network is then unchanged.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
     let path = path.as_ref();
     take_weights(path, &load_model(path)?.network, network)
 }
 
-/// Takes the weights of a network that was read from a file: see [`load_weights`].
+/// Copies the weights of a network that was read from a file: see [`load_weights`].
 ///
 /// # Errors
-/// A weight is missing, left over or of another shape; then the network is unchanged.
+/// When a weight is missing, left over or of another shape; the network is then unchanged.
 pub(super) fn take_weights(path: &Path, read: &Network, network: &mut Network) -> Result<()> {
     let bad = |problem: String| Error::file(path, format!("does not fit network {}: {problem}", network.name()));
     let by_name: HashMap<&str, usize> =
@@ -140,7 +139,7 @@ pub(super) fn take_weights(path: &Path, read: &Network, network: &mut Network) -
     Ok(())
 }
 
-/// Reads a graph that was made of a file of another format, of `len` bytes: its initializers are the constants.
+/// Imports a graph that was converted from a file of another format, with `len` bytes; its initializers are the constants.
 ///
 /// # Errors
 /// As [`load_model_at`].
@@ -154,8 +153,8 @@ pub(super) fn import_graph(path: &Path, mut graph: GraphProto, len: u64, size: O
     import::import(&OnnxFile::of_graph(path, graph, len), constants, size)
 }
 
-/// Says what is in a file: the initializers, the inputs and outputs, who made it. The architecture is that of the file's
-/// entry `lucida`, else the nodes of the graph with their inputs and outputs.
+/// Lists the contents of a file: the initializers, the inputs and outputs, the producer. The architecture is that of the
+/// entry `lucida`, or else the nodes of the graph with their inputs and outputs.
 ///
 /// # Errors
 /// [`Error::File`] when it is not an ONNX model.

@@ -1,4 +1,4 @@
-//! Files that Lucida has written: reading them back is exact.
+//! Files written by Lucida, which are read back exactly.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::proto::GraphProto;
 use super::tensor::{Constant, short};
 use crate::nn::Network;
 
-/// Whether the nodes of a graph are those that this network is written as.
+/// Whether a graph has the nodes that this network would be written with.
 pub(super) fn is_of(graph: &GraphProto, network: &Network) -> bool {
     let same = |own: &GraphProto| own.input == graph.input && own.output == graph.output;
     export(network).is_ok_and(|mut own| {
@@ -19,7 +19,7 @@ pub(super) fn is_of(graph: &GraphProto, network: &Network) -> bool {
 /// Reads all weights.
 ///
 /// # Errors
-/// What is missing or of another shape; the network is unchanged.
+/// What is missing or of another shape; the network is then unchanged.
 pub(super) fn fill(network: &mut Network, constants: &HashMap<String, Constant>) -> Result<(), String> {
     let mut sources = Vec::new();
     for (weight, shape) in shaped_weights(network) {

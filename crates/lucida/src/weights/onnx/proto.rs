@@ -1,5 +1,5 @@
-//! The messages of an ONNX file, as far as they are used here: a subset of `onnx.proto` (IR version 8) with its field
-//! numbers. What is not listed is skipped in reading.
+//! The messages of an ONNX file that are used here: a subset of `onnx.proto` (IR version 8) with its field numbers. Other
+//! fields are skipped when reading.
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -19,7 +19,7 @@ pub(in crate::weights) mod data_type {
     pub(in crate::weights) const UINT32: i32 = 12;
     pub(in crate::weights) const UINT64: i32 = 13;
     pub(in crate::weights) const BFLOAT16: i32 = 16;
-    /// The names of all types, by number, and the bytes of a value; 0 where they are not whole.
+    /// The names of all types, by number, with the bytes per value; 0 if there is no fixed size.
     pub(in crate::weights) const NAMES: [(&str, usize); 17] = [
         ("UNDEFINED", 0),
         ("FLOAT", 4),
@@ -111,7 +111,7 @@ pub(in crate::weights) struct NodeProto {
     pub(in crate::weights) domain: String,
 }
 
-/// Without its graphs: no operator that has one is supported, and what is not read cannot be nested.
+/// Without subgraphs: operators with subgraphs are not supported, and skipped fields cannot be nested deeply.
 #[derive(Clone, PartialEq, Message)]
 pub(in crate::weights) struct AttributeProto {
     #[prost(string, tag = "1")]
@@ -132,7 +132,7 @@ pub(in crate::weights) struct AttributeProto {
     pub(in crate::weights) r#type: i32,
 }
 
-/// A tensor; its `raw_data` is a part of the file's bytes and no copy of them.
+/// A tensor; its `raw_data` references the file's bytes without a copy.
 #[derive(Clone, PartialEq, Message)]
 pub(in crate::weights) struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
@@ -155,7 +155,7 @@ pub(in crate::weights) struct TensorProto {
     pub(in crate::weights) uint64_data: Vec<u64>,
     #[prost(message, repeated, tag = "13")]
     pub(in crate::weights) external_data: Vec<StringStringEntryProto>,
-    /// 0 here, 1 in another file.
+    /// 0 in this file, 1 in an external file.
     #[prost(int32, tag = "14")]
     pub(in crate::weights) data_location: i32,
 }
@@ -189,7 +189,7 @@ pub(in crate::weights) struct TensorShapeProto {
     pub(in crate::weights) dim: Vec<Dimension>,
 }
 
-/// `TensorShapeProto.Dimension`: a number, or a name for any.
+/// `TensorShapeProto.Dimension`: a number, or a name for a dynamic size.
 #[derive(Clone, PartialEq, Message)]
 pub(in crate::weights) struct Dimension {
     #[prost(int64, optional, tag = "1")]
@@ -199,14 +199,14 @@ pub(in crate::weights) struct Dimension {
 }
 
 impl Dimension {
-    /// The size, where it is fixed. Some writers put 0 or -1 where they know none.
+    /// The size, if fixed. Some writers use 0 or -1 for an unknown size.
     pub(in crate::weights) fn size(&self) -> Option<usize> {
         usize::try_from(self.dim_value?).ok().filter(|&size| size > 0)
     }
 }
 
 impl ValueInfoProto {
-    /// The sizes of a tensor, where they are given.
+    /// The sizes of a tensor, if given.
     pub(in crate::weights) fn dims(&self) -> Option<&[Dimension]> {
         Some(&self.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?.dim)
     }

@@ -1,24 +1,24 @@
-//! A look at the structure of a file before it is decoded.
+//! A check of a file's structure before it is decoded.
 //!
-//! A message of two bytes becomes a struct of hundreds, so a small file can ask for much memory. This pass walks over the
-//! bytes, copies nothing, and refuses a file with more messages or more text than any network has. What is left can grow
-//! by decoding only where whole numbers are written in one byte each, eightfold.
+//! A message of two bytes becomes a struct of hundreds, so a small file can demand much memory. This pass walks over the
+//! bytes without copying, and refuses a file with more messages or text than any network has. What remains can only grow
+//! when decoded by one-byte integers, eightfold.
 
-/// Messages, strings and blocks of data in a file. InceptionV3 has 8,000.
+/// Maximum number of messages, strings and data blocks in a file. InceptionV3 has 8,000.
 const MAX_ITEMS: u64 = 1_000_000;
-/// Bytes of a file apart from the data of its tensors.
+/// Maximum bytes of a file without its tensor data.
 const MAX_TEXT: u64 = 64 << 20;
 
-/// What the scan says is wrong.
+/// A problem found by the scan.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The bytes are not such messages.
+    /// The bytes are not valid messages.
     Damaged(String),
-    /// There is more than this of something.
+    /// More than this number of something.
     Limit(&'static str, u64),
 }
 
-/// The messages that contain others.
+/// Messages that contain others.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Model,
@@ -26,7 +26,7 @@ enum Kind {
     Node,
     Attribute,
     Tensor,
-    /// A message of names and numbers alone: an operator set, an entry, a dimension.
+    /// A message with only names and numbers: an operator set, an entry, a dimension.
     Leaf,
     ValueInfo,
     Type,
@@ -34,7 +34,7 @@ enum Kind {
     Shape,
 }
 
-/// What a field with a length holds.
+/// The content of a length-delimited field.
 enum Content {
     Message(Kind),
     Data,
@@ -61,7 +61,7 @@ fn content(kind: Kind, field: u64) -> Content {
     }
 }
 
-/// Checks that bytes are fields of a model with lengths that fit, and no more of them than a model has.
+/// Checks that the bytes are fields of a model with valid lengths, within the limits.
 pub(super) fn scan(bytes: &[u8]) -> Result<(), Fault> {
     let mut scan = Scan { items: 0, text: 0 };
     scan.message(Kind::Model, bytes)

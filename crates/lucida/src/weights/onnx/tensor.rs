@@ -1,4 +1,4 @@
-//! Tensors of an ONNX file: the values that are known before the network runs.
+//! Constant tensors of an ONNX file.
 
 use std::rc::Rc;
 
@@ -8,10 +8,10 @@ use prost::bytes::Bytes;
 use super::proto::{TensorProto, data_type};
 use crate::core::Array;
 
-/// The values of a tensor of whole numbers beyond which none is a shape.
+/// The number of integers beyond which a tensor is not a shape.
 const MAX_INTS: usize = 1 << 16;
 
-/// A whole number, or the size of the batch where that is open.
+/// An integer, or the size of an open batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Int {
     Known(i64),
@@ -27,7 +27,7 @@ impl Int {
     }
 }
 
-/// A type of numbers, as they are stored in bytes: little-endian.
+/// A numeric type, as stored in little-endian bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Number {
     F16,
@@ -45,7 +45,7 @@ pub(super) enum Number {
 }
 
 impl Number {
-    /// The numbers of one of the format's types, if that is of real numbers. A boolean is a byte.
+    /// The numeric type for one of the format's types, if it is real. A boolean is a byte.
     fn of(kind: i32) -> Option<Self> {
         Some(match kind {
             data_type::FLOAT => Self::F32,
@@ -68,7 +68,7 @@ impl Number {
         matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64)
     }
 
-    /// Number `index` of these bytes.
+    /// The number at `index` in these bytes.
     fn float(self, bytes: &Bytes, index: usize) -> f32 {
         fn part<const N: usize>(bytes: &Bytes, index: usize) -> [u8; N] {
             bytes[N * index..][..N].try_into().expect("N bytes")
@@ -89,20 +89,20 @@ impl Number {
         }
     }
 
-    /// Whole number `index` of these bytes; those beyond 63 bits are none of a shape.
+    /// The integer at `index` in these bytes; values beyond 63 bits do not occur in shapes.
     fn whole(self, bytes: &Bytes, index: usize) -> i64 {
         let part = |size: usize| &bytes[size * index..][..size];
         match self {
             Self::I64 | Self::U64 => i64::from_le_bytes(part(8).try_into().expect("8 bytes")),
             Self::I32 => i32::from_le_bytes(part(4).try_into().expect("4 bytes")).into(),
             Self::U32 => u32::from_le_bytes(part(4).try_into().expect("4 bytes")).into(),
-            // A 32-bit float has these exactly.
+            // These types are exact in 32-bit floats.
             _ => self.float(bytes, index) as i64,
         }
     }
 }
 
-/// The values of a tensor, the last axis first, as they are stored.
+/// The values of a tensor, as stored, in row-major order.
 #[derive(Debug)]
 pub(super) enum Data {
     Raw(Number, Bytes),
@@ -110,21 +110,21 @@ pub(super) enum Data {
     Halves(Vec<i32>),
     Bfloats(Vec<i32>),
     Doubles(Vec<f64>),
-    /// Whole numbers that may be a shape.
+    /// Integers that may be a shape.
     Ints(Vec<Int>),
-    /// Whole numbers that are too many for a shape.
+    /// Too many integers for a shape.
     Wholes(Vec<i32>),
     Longs(Vec<i64>),
-    /// One value everywhere.
+    /// A single repeated value.
     Filled(f32),
-    /// A type that no network here has use for.
+    /// An unsupported type.
     Other,
 }
 
-/// A tensor of known values. Copies share them.
+/// A constant tensor. Clones share the values.
 #[derive(Debug, Clone)]
 pub(super) struct Constant {
-    /// The name, where it has one.
+    /// The name, if it has one.
     pub(super) name: Rc<str>,
     pub(super) dims: Vec<usize>,
     /// The number of its type: see [`data_type`].
@@ -132,34 +132,34 @@ pub(super) struct Constant {
     data: Rc<Data>,
 }
 
-/// The sizes of a tensor and their product, which may be no larger than what memory could hold.
+/// The sizes of a tensor and their product, which is limited to what could fit into memory.
 pub(super) fn dims(tensor: &TensorProto) -> Result<(Vec<usize>, usize), String> {
     let bad = || format!("tensor {:?} has the impossible shape {:?}", short(&tensor.name), first(&tensor.dims));
     let dims: Vec<usize> =
         tensor.dims.iter().map(|&dim| usize::try_from(dim)).collect::<Result<_, _>>().map_err(|_| bad())?;
-    // Sizes next to a zero are multiplied too, so that nobody else has to look out for them.
+    // Sizes next to a zero are multiplied as well, so that callers need not guard against their overflow.
     let len = dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim.max(1)));
     let len = len.filter(|&len| len <= 1 << 40 && dims.len() <= 64).ok_or_else(bad)?;
     Ok((dims.clone(), if dims.contains(&0) { 0 } else { len }))
 }
 
-/// The name of a tensor's type, and the bytes of one value; 0 when these are unknown.
+/// The name of a tensor's type, and the bytes per value; 0 if unknown.
 pub(super) fn type_of(tensor: &TensorProto) -> (String, usize) {
     let known = usize::try_from(tensor.data_type).ok().and_then(|number| data_type::NAMES.get(number));
     known.map_or_else(
         || (format!("number {}", tensor.data_type), 0),
         |&(name, bytes)| {
-            // Of a text nothing is known but that it is there.
+            // Strings have no fixed size.
             (name.to_owned(), bytes)
         },
     )
 }
 
 impl Constant {
-    /// Takes the values of a tensor; `external` are its bytes when they are in another file.
+    /// Takes the values of a tensor; `external` are its bytes if they are in another file.
     ///
     /// # Errors
-    /// What is wrong: values and shape do not agree.
+    /// What is wrong: the values do not match the shape.
     pub(super) fn new(tensor: TensorProto, external: Option<Bytes>) -> Result<Self, String> {
         let (dims, len) = dims(&tensor)?;
         let (kind, size) = type_of(&tensor);
@@ -197,7 +197,7 @@ impl Constant {
                     (known(tensor.int32_data.into_iter().map(i64::from).collect()), None)
                 }
                 _ if number.is_some() => (Data::Wholes(tensor.int32_data), None),
-                // The values are not looked at.
+                // The values are ignored.
                 _ => (Data::Other, Some(len)),
             };
             let found = found.unwrap_or_else(|| data.len());
@@ -209,29 +209,29 @@ impl Constant {
         Ok(Self { name, dims, kind: tensor.data_type, data: Rc::new(data) })
     }
 
-    /// Whole numbers that were computed.
+    /// A tensor of computed integers.
     pub(super) fn of_ints(dims: Vec<usize>, values: Vec<Int>) -> Self {
         debug_assert_eq!(dims.iter().product::<usize>(), values.len());
         Self { name: "".into(), dims, kind: data_type::INT64, data: Rc::new(Data::Ints(values)) }
     }
 
-    /// Numbers that were computed.
+    /// A tensor of computed floats.
     pub(super) fn of_floats(name: Rc<str>, dims: Vec<usize>, values: Vec<f32>) -> Self {
         debug_assert_eq!(dims.iter().product::<usize>(), values.len());
         Self { name, dims, kind: data_type::FLOAT, data: Rc::new(Data::Singles(values)) }
     }
 
-    /// The same number everywhere: it takes no memory, whatever the shape.
+    /// A tensor filled with one number, which takes no memory whatever the shape.
     pub(super) fn filled(dims: Vec<usize>, value: f32) -> Self {
         Self { name: "".into(), dims, kind: data_type::FLOAT, data: Rc::new(Data::Filled(value)) }
     }
 
-    /// The same values as numbers of another type.
+    /// The same values with another type.
     pub(super) fn with_kind(&self, kind: i32) -> Self {
         Self { kind, ..self.clone() }
     }
 
-    /// The same values under another shape of as many values.
+    /// The same values with another shape of the same length.
     pub(super) fn with_dims(&self, dims: Vec<usize>) -> Self {
         Self { dims, ..self.clone() }
     }
@@ -241,7 +241,7 @@ impl Constant {
         self.dims.iter().product()
     }
 
-    /// The whole numbers.
+    /// The values as integers.
     pub(super) fn ints(&self) -> Result<&[Int], String> {
         match &*self.data {
             Data::Ints(values) => Ok(values),
@@ -252,13 +252,13 @@ impl Constant {
         }
     }
 
-    /// Whole numbers that are all known.
+    /// The values as integers, none of which is an open batch.
     pub(super) fn known_ints(&self) -> Result<Vec<i64>, String> {
         let known: Option<Vec<i64>> = self.ints()?.iter().map(|value| value.known()).collect();
         known.ok_or_else(|| format!("{} depend on the size of the batch", self.described()))
     }
 
-    /// Checks that the values are numbers with a fraction, so that [`float`](Self::float) can be used.
+    /// Checks that the values are floats, so that [`float`](Self::float) can be used.
     pub(super) fn check_floats(&self) -> Result<&Self, String> {
         if self.has_fraction() {
             return Ok(self);
@@ -270,7 +270,8 @@ impl Constant {
         ))
     }
 
-    /// Checks that the values are real numbers of any type that are all known, so that [`float`](Self::float) can be used.
+    /// Checks that the values are real numbers of any type without an open batch, so that [`float`](Self::float) can be
+    /// used.
     pub(super) fn check_numbers(&self) -> Result<&Self, String> {
         match &*self.data {
             Data::Other => Err(format!("{} are of type {}, not real numbers", self.described(), self.type_name())),
@@ -287,17 +288,17 @@ impl Constant {
         }
     }
 
-    /// Whether the values are whole numbers.
+    /// Whether the values are integers.
     pub(super) fn is_ints(&self) -> bool {
         matches!(&*self.data, Data::Ints(_))
     }
 
-    /// Value number `index` as a 32-bit number.
+    /// The value at `index` as a 32-bit float.
     pub(super) fn float(&self, index: usize) -> f32 {
         match &*self.data {
             Data::Raw(number, bytes) => number.float(bytes, index),
             Data::Singles(values) => values[index],
-            // 16 bits in the lower half of 32, as the format has it.
+            // 16 bits in the lower half of 32, as specified by the format.
             Data::Halves(values) => half::f16::from_bits(values[index] as u16).to_f32(),
             Data::Bfloats(values) => half::bf16::from_bits(values[index] as u16).to_f32(),
             Data::Doubles(values) => values[index] as f32,
@@ -309,12 +310,12 @@ impl Constant {
         }
     }
 
-    /// The number that all values are, where that is how they are stored.
+    /// The value that fills the tensor, if it is stored that way.
     pub(super) fn fill_value(&self) -> Option<f32> {
         if let Data::Filled(value) = *self.data { Some(value) } else { None }
     }
 
-    /// All values as 32-bit numbers.
+    /// All values as 32-bit floats.
     pub(super) fn floats(&self) -> Vec<f32> {
         (0..self.len()).map(|index| self.float(index)).collect()
     }
@@ -324,14 +325,14 @@ impl Constant {
         usize::try_from(self.kind).ok().and_then(|kind| data_type::NAMES.get(kind)).map_or("unknown", |&(name, _)| name)
     }
 
-    /// For messages.
+    /// A description for messages.
     fn described(&self) -> String {
         if self.name.is_empty() { "computed values".into() } else { format!("the values of {:?}", short(&self.name)) }
     }
 }
 
 impl Data {
-    /// The number of values, where they are in a list.
+    /// The number of stored values, if they are in a list.
     fn len(&self) -> usize {
         match self {
             Self::Singles(values) => values.len(),
@@ -344,7 +345,7 @@ impl Data {
     }
 }
 
-/// The values of one tensor in a file of its own, as ONNX's test data have it (`input_0.pb`).
+/// Reads a file with a single tensor, such as ONNX's test data (`input_0.pb`).
 ///
 /// # Errors
 /// What is wrong with it.
@@ -359,7 +360,7 @@ pub(in crate::weights) fn read_tensor(bytes: Vec<u8>) -> Result<Array, String> {
     Array::new(constant.dims, values).map_err(|problem| problem.to_string())
 }
 
-/// The start of a name, for messages.
+/// A name truncated for messages.
 pub(in crate::weights) fn short(name: &str) -> String {
     if name.chars().count() <= 80 { name.into() } else { name.chars().take(77).chain("...".chars()).collect() }
 }

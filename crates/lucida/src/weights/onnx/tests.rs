@@ -25,7 +25,7 @@ mod geometry;
 mod graphs;
 mod hostile;
 
-/// A network with a layer of each kind, and an activation of each kind.
+/// A network with every kind of layer and every activation.
 fn every_layer() -> Network {
     let mut b = Network::builder("every_layer");
     let input = b.add(Input::new([12, 10, 3]), &[]).unwrap();
@@ -118,7 +118,7 @@ fn what_a_model_says_of_its_images_and_classes_survives() {
     let (_folder, path) = saved(&first);
     let again = load_model(&path).unwrap();
     assert_eq!((&again.preprocessing, &again.class_names), (&first.preprocessing, &first.class_names));
-    // Another program has changed the graph: the rest is still true.
+    // If another program changes the graph, the rest of the entry is still used.
     let mut changed = decode(&path);
     changed.graph.as_mut().unwrap().node.last_mut().unwrap().op_type = "Sigmoid".into();
     fs::write(&path, changed.encode_to_vec()).unwrap();
@@ -138,7 +138,7 @@ fn the_graph_alone_gives_the_same_outputs() {
     for (a, b) in outputs(&again).iter().zip(outputs(&first.network)) {
         close(a, &b);
     }
-    // The activations are where they were; names are kept.
+    // The activations are at the same layers; names are kept.
     for name in ["conv2d", "conv2d_1", "wide", "dense", "predictions"] {
         let (a, b) = (again.find(name).unwrap(), first.network.find(name).unwrap());
         assert_eq!(again.nodes()[a].activation(), first.network.nodes()[b].activation(), "{name}");
@@ -180,7 +180,7 @@ fn convolutions_of_all_kinds_survive_a_round() {
 
 #[test]
 fn adaptive_pooling_survives_a_round() {
-    // Windows of equal size are a pooling, of different sizes products with matrices.
+    // Windows of equal size become a pooling, those of different sizes matrix products.
     for windows in [[4, 3], [5, 4]] {
         let layers = [Conv2D::new(4, [3, 3]).into(), AdaptiveAveragePooling2D::new(windows).into()];
         let first = Model::new(Network::sequential("adaptive", [10, 11, 3], layers, 5).unwrap());

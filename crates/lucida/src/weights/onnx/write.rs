@@ -1,4 +1,4 @@
-//! Writing an ONNX file: weight by weight, so that none is copied more than once.
+//! Writing an ONNX file weight by weight, so that none is copied more than once.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,19 +14,19 @@ use crate::weights::Model;
 use crate::weights::description::{self, KEY};
 use crate::{Error, Result, files};
 
-/// The version of the operators that is written: of 2022, which all current runtimes know.
+/// The operator set version that is written: from 2022, supported by all current runtimes.
 const OPSET: i64 = 17;
-/// The version of the format that came with it.
+/// The corresponding version of the format.
 const IR_VERSION: i64 = 8;
-/// What is written as the producer.
+/// The producer name that is written.
 const PRODUCER: &str = "lucida";
 
-/// The fields that are written by hand, with their numbers.
+/// The numbers of fields that are encoded manually.
 const MODEL_GRAPH: u32 = 7;
 const GRAPH_INITIALIZER: u32 = 5;
 const TENSOR_RAW_DATA: u32 = 9;
 
-/// Writes a model, for images of its size or of any; see [`super::save_model`] and [`super::save_model_any_size`].
+/// Writes a model, for images of its size or of any size; see [`super::save_model`] and [`super::save_model_any_size`].
 pub(super) fn write(model: &Model, path: &Path, any_size: bool) -> Result<()> {
     let mut exported = export(&model.network);
     if any_size {
@@ -43,7 +43,7 @@ pub(super) fn write(model: &Model, path: &Path, any_size: bool) -> Result<()> {
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
         metadata_props: metadata::entries(model).into_iter().chain([own]).collect(),
     };
-    // The graph comes last, so that a file that is cut short cannot pass for a whole one.
+    // The graph comes last, so that a truncated file is never valid.
     let mut start = header.encode_to_vec();
     let mut middle = graph.encode_to_vec();
     for tensor in &numbers {
@@ -82,7 +82,7 @@ fn block(bytes: &mut Vec<u8>, field: u32, len: usize) {
     encode_varint(len as u64, bytes);
 }
 
-/// All of an initializer's field but its values.
+/// An initializer's field without its values.
 fn tensor_head(name: &str, dims: &[usize], len: usize) -> Vec<u8> {
     let tensor = TensorProto {
         dims: dims.iter().map(|&dim| dim as i64).collect(),

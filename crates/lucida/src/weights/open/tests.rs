@@ -25,7 +25,7 @@ fn names_files_and_folders() {
     let weights = Some(run.join(IN_RUN));
     same(open(&ModelSpec { weights: weights.clone(), ..ModelSpec::new("mnist-cnn") }).unwrap());
 
-    // Weights alone need to be told whose they are.
+    // Weights alone need a network's name.
     let bare = folder.path().join("bare.weights.h5");
     keras_h5::save_weights(&model.network, &bare).unwrap();
     assert!(matches!(open(&spec(&bare)).unwrap_err(), Error::WeightsOnly { path, .. } if path == bare));
@@ -53,7 +53,7 @@ fn names_files_and_folders() {
     assert_eq!(builtin.preprocessing.unwrap().output_shape(), [40, 64, 3]);
 }
 
-/// Settings of the caller count before those in the file next to the model, and nothing is written.
+/// The caller's settings take precedence over those in the file next to the model, and nothing is written.
 #[test]
 fn settings_in_place_of_those_beside_the_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -93,7 +93,7 @@ fn settings_in_place_of_those_beside_the_file() {
     assert_eq!(ModelSettings::load(&file).unwrap(), Some(stored));
 }
 
-/// A file decides whether there is a classifier and of how many classes; a command, whether one is needed.
+/// A file determines whether there is a classifier and the number of classes; a command, whether one is needed.
 #[test]
 fn weights_with_and_without_a_classifier() {
     let folder = tempfile::tempdir().unwrap();
@@ -116,7 +116,7 @@ fn weights_with_and_without_a_classifier() {
     let with = of(Options::default().classes(5), "top.safetensors");
     assert_eq!(shape(&with), (vec![5], [299, 299]));
     assert_eq!(shape(&ModelSpec { top, ..with.clone() }), (vec![5], [299, 299]));
-    // Its classifier takes the mean over the image, so that any size will do.
+    // Its classifier averages over the image, so that any size is possible.
     assert_eq!(shape(&ModelSpec { size, ..with.clone() }), (vec![5], [150, 120]));
     assert_eq!(shape(&ModelSpec { size, top, ..with }), (vec![5], [150, 120]));
 
@@ -126,7 +126,7 @@ fn weights_with_and_without_a_classifier() {
     assert!(matches!(error, Error::NoClassifier { network: "inception-v3", .. }), "{error}");
 }
 
-/// The same network, whether the file tells it or its name is given, in both formats that have torchvision's names.
+/// The network is the same whether it is recognized or named, in both formats with torchvision's names.
 #[test]
 fn naming_the_network_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -146,7 +146,7 @@ fn naming_the_network_changes_nothing() {
             }
             let plain = ModelSpec { top: IncludeTop::Unneeded, ..spec(&path) };
             let model = open(&plain).unwrap();
-            // PyTorch leaves the softmax to the loss.
+            // PyTorch has no softmax, which is part of the loss.
             let expected = match options.top {
                 true => network.clone().with_output_activation(ActivationKind::Linear).unwrap(),
                 false => network.clone(),
@@ -167,7 +167,7 @@ fn naming_the_network_changes_nothing() {
     }
 }
 
-/// The tensors of a classifier that is not the network's are named, never left out in silence.
+/// Tensors of a classifier that the network does not have are reported, never silently ignored.
 #[test]
 fn another_classifier_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -179,7 +179,7 @@ fn another_classifier_is_an_error() {
     assert!(message.contains("weights.safetensors") && message.contains("classifier.3.bias"), "{message}");
 }
 
-/// Weights of Keras for any number of classes: the classifier is a dense layer, or a convolution.
+/// Keras weights for various numbers of classes: the classifier is a dense layer or a convolution.
 #[test]
 fn the_classes_of_a_file_of_keras_are_counted() {
     let folder = tempfile::tempdir().unwrap();

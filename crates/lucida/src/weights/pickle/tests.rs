@@ -5,7 +5,7 @@ const NOTHING: Rules = Rules { allowed: |_, _| false, ..ANYTHING };
 
 #[test]
 fn what_would_run_is_a_note_or_refused_by_name() {
-    // `posix.system("touch x")`, in both ways of naming it.
+    // `posix.system("touch x")`, with both opcodes for names.
     for pickle in [
         &b"\x80\x02cposix\nsystem\nX\x07\0\0\0touch x\x85R."[..],
         b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x07touch x\x85R.",
@@ -20,7 +20,7 @@ fn what_would_run_is_a_note_or_refused_by_name() {
 
 #[test]
 fn what_was_stored_is_the_same_value_and_not_a_copy() {
-    // d = {}; [d, d] with d["a"] = 5 set afterwards; and a list that contains itself.
+    // d = {}; [d, d] with d["a"] = 5 set afterwards; and a cyclic list.
     let read = Pickle::read(b"\x80\x02]q\x00}q\x01h\x01\x8c\x01aK\x05s0h\x01h\x01\x86e.", ANYTHING);
     assert!(read.unwrap_err().contains("no mark"));
     let read = Pickle::read(b"\x80\x02}q\x01\x8c\x01aK\x05s0h\x01h\x01\x86.", ANYTHING).unwrap();
@@ -42,7 +42,7 @@ fn numbers_and_texts() {
     assert_eq!(value(b"G\x3f\xf8\0\0\0\0\0\0."), Value::Real(1.5));
     assert_eq!(value(b"U\x02ab."), Value::Text("ab"));
     assert_eq!(value(b"U\x02\xff\xfe."), Value::Bytes(b"\xff\xfe"));
-    // What follows the end is left alone.
+    // Bytes after the end are ignored.
     let read = Pickle::read(b"N.and more", ANYTHING).unwrap();
     assert_eq!((read.root, read.len), (Value::Nothing, 2));
 }

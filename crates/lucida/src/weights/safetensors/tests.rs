@@ -54,7 +54,7 @@ fn frozen_layers_stay_frozen() {
     assert_eq!(again.parameters(), first.network.parameters());
     assert!(again.parameters().1 < again.parameters().0);
     assert_eq!(again.frozen().collect::<Vec<_>>(), ["conv2d"]);
-    // A file that says nothing of it, as older ones do, has none.
+    // A file without an entry for it, such as an older one, has no frozen layers.
     save_model(&model(), &path).unwrap();
     assert_eq!(load_model(&path).unwrap().network.frozen().count(), 0);
 }

@@ -1,7 +1,7 @@
-//! From a LiteRT graph to an ONNX graph, as tf2onnx makes one, for that to become a network.
+//! Converting a LiteRT graph to an ONNX graph, as by tf2onnx, which is then imported as a network.
 //!
-//! Operators on images are put between two transpositions, which cost nothing: the importer of ONNX graphs remembers the
-//! order of axes, and its networks have their channels last, too. Tensors keep their names.
+//! Operators on images are placed between two transpositions, which are free: the importer of ONNX graphs tracks the axis
+//! order, and its networks are also channels-last. Tensors keep their names.
 
 use std::collections::HashSet;
 
@@ -18,34 +18,34 @@ use crate::weights::onnx::proto::{
 };
 use crate::weights::onnx::short;
 
-/// From (batch, height, width, channels) to (batch, channels, height, width), and back.
+/// The permutation from (batch, height, width, channels) to (batch, channels, height, width), and its inverse.
 pub(super) const CHANNELS_FIRST: [usize; 4] = [0, 3, 1, 2];
 pub(super) const CHANNELS_LAST: [usize; 4] = [0, 2, 3, 1];
 
-/// Bytes of constants that may be read beyond those of the file, which several tensors may share.
+/// Bytes of constants that may be read beyond those of the file, because several tensors may share constants.
 const FREE_BYTES: usize = 1 << 20;
 
-/// An ONNX graph that is being made.
+/// Builds an ONNX graph.
 pub(super) struct Builder<'a> {
     pub(super) schema: &'a Schema<'a>,
     file: &'a Bytes,
     graph: GraphProto,
-    /// The names of all tensors of the file, each once.
+    /// The unique names of all tensors of the file.
     names: Vec<String>,
-    /// Constants that are in the graph.
+    /// Constants that are already in the graph.
     known: HashSet<usize>,
-    /// Bytes of constants that may still be read: several may share theirs.
+    /// Bytes of constants that may still be read: several tensors may share constants.
     left: usize,
-    /// Tensors of the graph that are none of the file.
+    /// The number of tensors added to those of the file.
     added: usize,
-    /// The name of the nodes of the current operator.
+    /// The name prefix of the current operator's nodes.
     node: String,
 }
 
-/// The ONNX graph of a file, whose `bytes` hold the constants.
+/// Converts a file to an ONNX graph; `bytes` hold the constants.
 ///
 /// # Errors
-/// What is wrong with an operator, or not supported, with its name.
+/// What is invalid or unsupported, with the operator's name.
 pub(super) fn convert<'a>(schema: &'a Schema<'a>, operators: &[Operation], bytes: &'a Bytes) -> Answer<GraphProto> {
     let mut builder = Builder {
         schema,
@@ -69,7 +69,7 @@ pub(super) fn convert<'a>(schema: &'a Schema<'a>, operators: &[Operation], bytes
     Ok(builder.graph)
 }
 
-/// The names of all tensors, the same never twice: those of the signature for inputs.
+/// Unique names of all tensors, with the signature's names for inputs.
 fn names(schema: &Schema) -> Vec<String> {
     let mut taken = HashSet::new();
     let mut name = |(index, tensor): (usize, &Tensor)| {
@@ -94,7 +94,7 @@ impl Builder<'_> {
             let name = self.names[input].clone();
             self.graph.input.push(ValueInfoProto { name: name.clone(), r#type: Some(TypeProto { tensor_type }) });
             if image {
-                // Shows the importer that the channels come last, whatever takes the image.
+                // Shows the importer that the image is channels-last, whatever uses it.
                 self.node = String::new();
                 let first = self.transposed(&name, &CHANNELS_FIRST);
                 let same = self.transposed(&first, &CHANNELS_LAST);
@@ -103,7 +103,7 @@ impl Builder<'_> {
         }
     }
 
-    /// An output of the graph, under the name that the signature has for it.
+    /// An output of the graph, with the name in the signature.
     fn named_output(&mut self, output: usize) -> String {
         let value = self.names[output].clone();
         match self.schema.signature.get(&output) {
@@ -119,7 +119,7 @@ impl Builder<'_> {
         &self.schema.tensors[index]
     }
 
-    /// The name of a tensor for messages.
+    /// The name of a tensor in messages.
     pub(super) fn shown(&self, index: usize) -> String {
         format!("{:?}", short(&self.schema.tensors[index].name))
     }
@@ -128,7 +128,7 @@ impl Builder<'_> {
         self.graph.node.push(NodeProto {
             input,
             output: vec![output],
-            // The importer leaves out the part that is the operator's.
+            // The importer removes the operator from the name.
             name: format!("{}/{op_type}", self.node),
             op_type: op_type.into(),
             attribute: attributes.into_iter().map(|(name, value)| attribute_proto(name, value)).collect(),
@@ -143,13 +143,13 @@ impl Builder<'_> {
         output
     }
 
-    /// A name for a tensor that is none of the file.
+    /// A name for a tensor that is not in the file.
     fn free(&mut self) -> String {
         self.added += 1;
         format!("lucida:{}", self.added)
     }
 
-    /// Gives a tensor of the file the value of one of the graph.
+    /// Sets the value of a tensor of the file to one of the graph.
     pub(super) fn set(&mut self, tensor: usize, value: String) {
         let name = self.names[tensor].clone();
         self.push("Identity", vec![value], name, vec![]);
@@ -171,15 +171,15 @@ impl Builder<'_> {
         self.constant(&[], OnnxValues::Floats(vec![value]))
     }
 
-    /// A tensor with its axes in this order.
+    /// Transposes a tensor to this axis order.
     pub(super) fn transposed<const N: usize>(&mut self, value: &str, order: &[usize; N]) -> String {
         self.node("Transpose", vec![value.into()], vec![("perm", OnnxAttribute::ints(*order))])
     }
 
-    /// The name of a tensor of the file in the graph; one that is constant is added.
+    /// The name of a file's tensor in the graph; a constant is added if necessary.
     ///
     /// # Errors
-    /// Its values cannot be used.
+    /// When its values are not supported.
     pub(super) fn value(&mut self, tensor: usize) -> Result<String, String> {
         if self.is_constant(tensor) && self.known.insert(tensor) {
             self.add_constant(tensor).map_err(|problem| format!("tensor {} {problem}", self.shown(tensor)))?;
@@ -224,7 +224,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// The real values of a constant.
+    /// Adds the dequantized values of a constant.
     fn dequantized(&mut self, stored: String, name: String, quantization: &Quantization) {
         let Quantization { scales, zeros, axis } = quantization;
         let dims: &[usize] = if scales.len() == 1 { &[] } else { &[scales.len()] };
@@ -235,18 +235,18 @@ impl Builder<'_> {
         self.push("DequantizeLinear", inputs, name, vec![("axis", OnnxAttribute::Int((*axis).into()))]);
     }
 
-    /// The whole numbers of a constant.
+    /// The integers of a constant.
     ///
     /// # Errors
-    /// It is computed, or of another type.
+    /// When it is not constant, or has another type.
     pub(super) fn known(&self, index: usize) -> Result<Vec<i64>, String> {
         self.schema.known(self.file, index)
     }
 
-    /// The number of a constant that has one.
+    /// The number in a scalar constant.
     ///
     /// # Errors
-    /// It has another type, or several.
+    /// When it has another type, or several values.
     pub(super) fn known_number(&self, index: usize) -> Result<f32, String> {
         let tensor = self.tensor(index);
         let bytes = tensor.data.clone().map_or(&[][..], |place| &self.file[place]);

@@ -1,4 +1,4 @@
-//! What a file says of its images and classes: TensorFlow Lite's metadata, and the quantization of its input.
+//! Metadata about images and classes: TensorFlow Lite's metadata, and the quantization of the input.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use crate::data::{ColorMode, Preprocessing};
 use crate::weights::archive::Archive;
 use crate::weights::{Model, Note, Quantization, parse_class_names};
 
-/// The entry of the metadata that holds TensorFlow Lite's own, a FlatBuffer again.
+/// The metadata entry with TensorFlow Lite's own metadata, which is also a FlatBuffer.
 const ENTRY: &str = "TFLITE_METADATA";
-/// Bytes of a list of names.
+/// Maximum bytes of a list of names.
 const MAX_NAMES: u64 = 4 << 20;
-/// What a zip archive ends with.
+/// The end-of-archive signature of a zip archive.
 const END_OF_ARCHIVE: &[u8] = b"PK\x05\x06";
 
-/// Takes over what a file says, as far as it fits the network.
+/// Applies a file's metadata to a model, if it fits the network.
 pub(super) fn take(path: &Path, schema: &Schema, bytes: &[u8], model: &mut Model) {
     model.preprocessing = preprocessing(schema, bytes, model);
     if model.check().is_err() {
@@ -24,7 +24,7 @@ pub(super) fn take(path: &Path, schema: &Schema, bytes: &[u8], model: &mut Model
     for (layouts, tensors) in
         [(&mut model.layouts.inputs, &schema.inputs), (&mut model.layouts.outputs, &schema.outputs)]
     {
-        // The index of a class next to its scores is left out here.
+        // The index output of a classifier with scores is omitted here.
         let same = layouts.len() == tensors.len();
         for (layout, &tensor) in layouts.iter_mut().zip(tensors).filter(|_| same) {
             let step = schema.tensors[tensor].step();
@@ -37,7 +37,7 @@ pub(super) fn take(path: &Path, schema: &Schema, bytes: &[u8], model: &mut Model
     }
 }
 
-/// Takes the names of the classes from the first list in the archive at the end of the file that has as many.
+/// Sets the class names from the first list of matching length in the archive at the end of the file.
 fn class_names(path: &Path, model: &mut Model) {
     let Ok(mut archive) = Archive::open(path) else { return };
     let mut problem = None;
@@ -71,7 +71,7 @@ fn preprocessing(schema: &Schema, bytes: &[u8], model: &Model) -> Option<Preproc
     let &[input] = schema.inputs.as_slice() else { return None };
     let tensor = &schema.tensors[input];
     let (scale, zero) = tensor.step()?;
-    // A byte of the image is the number itself, or the number that is as far from the least.
+    // The quantized number is the image's byte, possibly shifted by 128.
     let zero = match tensor.type_name() {
         "UINT8" => zero,
         "INT8" => zero + 128.0,
@@ -80,7 +80,7 @@ fn preprocessing(schema: &Schema, bytes: &[u8], model: &Model) -> Option<Preproc
     Some(Preprocessing { mean: vec![zero; channels], std: vec![1.0 / scale; channels], ..base })
 }
 
-/// Mean and standard deviation of the first input's pixels, by the metadata.
+/// Mean and standard deviation of the first input's pixels, from the metadata.
 fn normalization(bytes: &[u8]) -> Option<(Vec<f32>, Vec<f32>)> {
     let file = Bytes::new(bytes);
     // ModelMetadata.subgraph_metadata, SubGraphMetadata.input_tensor_metadata, TensorMetadata.process_units

@@ -1,18 +1,17 @@
-//! LiteRT, formerly TensorFlow Lite (`.tflite`): graphs of operators in a FlatBuffer, as the TensorFlow Lite converter,
-//! `litert-torch`, and others write them.
+//! LiteRT, formerly TensorFlow Lite (`.tflite`): graphs of operators in a FlatBuffer, as written by the TensorFlow Lite
+//! converter, `litert-torch`, and others.
 //!
-//! The operators become those of an ONNX graph (`graph`), which becomes a network as [`onnx`](super::onnx) has it:
-//! constants are computed, what is one layer in Keras becomes one. Layers are named after the tensors.
+//! The operators are converted to those of an ONNX graph (`graph`), which is imported by [`onnx`](super::onnx): constants
+//! are folded, and operators that form one layer in Keras become one. Layers are named after the tensors.
 //!
 //! # Quantized files
-//! Weights of 16 and 8 bits are read as what they stand for, and all is computed in 32-bit floats. A graph whose inputs and
-//! outputs are quantized takes and gives real numbers here. What it is given in the interpreter, whole numbers, is
-//! `value = scale (number - zero point)`; where such an input is an image, the numbers are its bytes, which says how images
-//! are prepared.
+//! 16- and 8-bit weights are dequantized, and everything is computed in 32-bit floats. A graph with quantized inputs and
+//! outputs takes and returns real numbers here. The interpreter's integers are related by `value = scale (number - zero
+//! point)`; for a quantized image input, these integers are the image's bytes, which determines the preprocessing.
 //!
 //! # Metadata
-//! Names of classes are read from the archive at the end of a file with TensorFlow Lite's metadata, and so is how images are
-//! normalized.
+//! Class names are read from the archive at the end of a file with TensorFlow Lite's metadata, and so is the normalization
+//! of images.
 
 mod flatbuffer;
 mod graph;
@@ -36,14 +35,14 @@ use crate::nn::Network;
 use crate::{Error, Result, files};
 use schema::Schema;
 
-/// What a file has at its fifth byte.
+/// The magic bytes, which start at the fifth byte.
 const IDENTIFIER: &[u8] = b"TFL3";
-/// Bytes of a file. Offsets of FlatBuffers are below 2 GiB; buffers may be behind all tables.
+/// Maximum bytes of a file. FlatBuffers offsets are below 2 GiB, but buffers may be after all tables.
 const MAX_FILE: u64 = 4 << 30;
-/// Operators of a graph. EfficientNetB7 has 800.
+/// Maximum number of operators. EfficientNetB7 has 800.
 const MAX_OPERATORS: usize = 50_000;
 
-/// Whether a file that begins like this is one of LiteRT's.
+/// Whether a file that starts like this is a LiteRT model.
 pub(super) fn is_tflite(start: &[u8]) -> bool {
     start.get(4..8) == Some(IDENTIFIER)
 }
@@ -51,15 +50,14 @@ pub(super) fn is_tflite(start: &[u8]) -> bool {
 /// Reads a model.
 ///
 /// # Errors
-/// [`Error::File`] says what is wrong: not a LiteRT model, cut short, tensors and shapes that contradict each other.
-/// [`Error::Unsupported`] names the operator and the tensor that it gives that have no layer here. [`Error::Limit`] when it
-/// declares more than fits this machine.
+/// [`Error::File`] when it is not a LiteRT model, is truncated, or has contradictory tensors and shapes.
+/// [`Error::Unsupported`] names the operator without a corresponding layer, and its output tensor. [`Error::Limit`] when it
+/// declares more than fits into memory.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
     load_model_at(path, None)
 }
 
-/// As [`load_model`]; a graph that leaves the height and width of its images open gets this one, else a default that is
-/// noted.
+/// As [`load_model`], with a height and width for graphs that leave these open; `None` uses a default and adds a note.
 ///
 /// # Errors
 /// As [`load_model`].
@@ -77,7 +75,7 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
             Fault::Unsupported(problem) => Error::Unsupported(format!("{}: {problem}", path.display())),
         });
         let graph = graph.map_err(|problem| foreign::explained(path, problem, || foreign_parts(schema)))?;
-        // A weight of one byte is written twice: dequantized, and with its axes in another order.
+        // A one-byte weight is written twice: dequantized, and transposed.
         let mut model = import_graph(path, graph, 2 * bytes.len() as u64, size)?;
         metadata::take(path, schema, &bytes, &mut model);
         Ok(model)
@@ -88,13 +86,13 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
 /// [`onnx::load_weights`](super::onnx::load_weights).
 ///
 /// # Errors
-/// As [`load_model`], and when a weight is missing, left over or of another shape; then the network is unchanged.
+/// As [`load_model`], and when a weight is missing, left over or of another shape; the network is then unchanged.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
     let path = path.as_ref();
     take_weights(path, &load_model(path)?.network, network)
 }
 
-/// Says what is in a file: the constants, the inputs and outputs, and the operators.
+/// Lists the contents of a file: the constants, the inputs and outputs, and the operators.
 ///
 /// # Errors
 /// [`Error::File`] when it is not a LiteRT model.
@@ -106,7 +104,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
         let info = |tensor: &schema::Tensor| TensorInfo {
             name: short(&tensor.name),
             shape: tensor.shape.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect(),
-            // Quantized weights count as parameters, whole numbers do not.
+            // Quantized weights count as parameters, integers do not.
             dtype: match (&tensor.quantization, tensor.type_name()) {
                 (Some(_), "INT8" | "UINT8") => "8-bit".into(),
                 (Some(_), "INT16") => "16-bit".into(),
@@ -134,7 +132,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     })
 }
 
-/// What the graph has that convolutional networks do not.
+/// What the graph has beyond convolutional networks.
 fn foreign_parts(schema: &Schema) -> Option<String> {
     let kinds: Vec<String> = schema.operators.iter().map(operators::name).collect();
     let steps = schema.operators.iter().zip(&kinds).map(|(operation, kind)| Step {
@@ -145,7 +143,7 @@ fn foreign_parts(schema: &Schema) -> Option<String> {
     foreign::foreign(&steps.collect::<Vec<_>>(), schema.inputs.iter().copied())
 }
 
-/// A tensor for people: `image (1, 224, 224, 3) UINT8, 0.0078125 (value - 128)`.
+/// A description of a tensor: `image (1, 224, 224, 3) UINT8, 0.0078125 (value - 128)`.
 fn described(schema: &Schema, index: usize) -> String {
     let tensor = &schema.tensors[index];
     let sizes: Vec<String> =
@@ -171,7 +169,7 @@ fn read(path: &Path) -> Result<Bytes> {
     Ok(Bytes::from(files::read_limited(path, MAX_FILE)?))
 }
 
-/// Calls `with` with the tables of a file.
+/// Calls `with` with the parsed tables of a file.
 fn with_schema<T>(path: &Path, bytes: &[u8], with: impl FnOnce(&Schema) -> Result<T>) -> Result<T> {
     if !is_tflite(bytes) {
         return Err(Error::file(path, "not a LiteRT (TensorFlow Lite) model"));

@@ -1,16 +1,16 @@
-//! Names for layers from those of tensors.
+//! Naming layers after tensors.
 //!
-//! The converter names a tensor by the operations that became one, `photo_net/stem/Relu6;photo_net/stem_bn/add;
-//! photo_net/stem/convolution`: the name of the layer is before that of the operation.
+//! The converter names a tensor after the operations that were merged, `photo_net/stem/Relu6;photo_net/stem_bn/add;
+//! photo_net/stem/convolution`: the layer's name precedes that of the operation.
 
 use super::schema::{Operation, Schema};
 
-/// Operations that are what a layer is about, in the order in which they count.
+/// Operations that identify a layer, in order of precedence.
 const MAIN: [&str; 6] = ["convolution", "conv2d", "depthwise", "conv_transpose", "matmul", "biasadd"];
 /// Scopes within a layer.
 const INNER: [&str; 7] = ["batchnorm", "moments", "resize", "repeat", "gelu", "convolution", "depthwise"];
 
-/// The scope of the layer that an operator belongs to: `photo_net/stem`; empty where its tensors do not say.
+/// The scope of an operator's layer: `photo_net/stem`; empty if its tensors do not show it.
 pub(super) fn scope(schema: &Schema, operation: &Operation) -> String {
     let names: Vec<&str> = operation
         .outputs
@@ -22,7 +22,7 @@ pub(super) fn scope(schema: &Schema, operation: &Operation) -> String {
         .collect();
     let Some(&output) = names.first() else { return String::new() };
     let main = |kind: &str| names.iter().find(|name| last(name).to_lowercase().starts_with(kind)).copied();
-    // An activation or a pooling has its own name; only what a kernel makes is named by several operations.
+    // An activation or a pooling has its own name; only the output of a kernel is named after several operations.
     let several = schema.tensors[operation.outputs[0]].name.contains(';');
     let chosen = if several { MAIN.iter().find_map(|&kind| main(kind)).unwrap_or(output) } else { output };
     layer_of(chosen)
@@ -32,7 +32,7 @@ fn last(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// `photo_net/stem_bn/batchnorm/add_1` as `photo_net/stem_bn`.
+/// The layer in a name: `photo_net/stem_bn` in `photo_net/stem_bn/batchnorm/add_1`.
 fn layer_of(name: &str) -> String {
     let mut parts: Vec<&str> = name.split('/').collect();
     if parts.len() > 1 {
@@ -41,17 +41,17 @@ fn layer_of(name: &str) -> String {
     while parts.len() > 1 && parts.last().is_some_and(|part| INNER.contains(&stem(part).to_lowercase().as_str())) {
         parts.pop();
     }
-    // A call of the whole model has the converter's name.
+    // A call of the whole model has a name by the converter.
     if parts.last().is_some_and(|part| part.contains("PartitionedCall")) { String::new() } else { parts.join("/") }
 }
 
-/// Without a number at the end.
+/// Strips a number at the end.
 fn stem(part: &str) -> &str {
     part.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_')
 }
 
 impl Schema<'_> {
-    /// The name of an input or output: that of the signature, else that of its tensor without what the converter has added.
+    /// The name of an input or output: that in the signature, or else that of its tensor without the converter's additions.
     pub(super) fn plain_name(&self, index: usize) -> String {
         let given = self.signature.get(&index).filter(|name| !name.is_empty());
         given.cloned().unwrap_or_else(|| {

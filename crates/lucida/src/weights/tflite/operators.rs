@@ -1,8 +1,8 @@
-//! Each operator of LiteRT in those of ONNX.
+//! Converting LiteRT's operators to ONNX.
 //!
-//! Quantized activations are computed as 32-bit floats. That the numbers of a type have limits is not imitated, or a score
-//! beyond them would have no gradient; but a quantized output that cannot be negative stands for a ReLU, which older
-//! converters leave to the limits.
+//! Quantized activations are computed in 32-bit floats. The range of a quantized type is not emulated, because a score
+//! outside of it would have no gradient; but a quantized output that cannot be negative implies a ReLU, which older
+//! converters leave to the range.
 
 use super::flatbuffer::Table;
 use super::graph::{Builder, CHANNELS_FIRST, CHANNELS_LAST};
@@ -11,7 +11,7 @@ use super::schema::{Operation, Pattern};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes, OnnxValues};
 use crate::weights::onnx::{Answer, Fault, unsupported};
 
-/// The operators by their numbers, with how each becomes nodes.
+/// The supported operators by number, with their conversion.
 const OPERATORS: &[(i32, &str, Way)] = &[
     (0, "ADD", Way::Binary("Add")),
     (1, "AVERAGE_POOL_2D", Way::Own(pool)),
@@ -89,7 +89,7 @@ const OPERATORS: &[(i32, &str, Way)] = &[
     (152, "RELU_0_TO_1", Way::Clip(0.0, 1.0)),
 ];
 
-/// Names of operators that are not supported, of those that networks on images have.
+/// Names of unsupported operators that occur in image networks.
 const OTHERS: &[(i32, &str)] = &[
     (8, "FLOOR"),
     (13, "LOCAL_RESPONSE_NORMALIZATION"),
@@ -112,23 +112,23 @@ const OTHERS: &[(i32, &str)] = &[
     (142, "VAR_HANDLE"),
 ];
 
-/// How an operator becomes nodes of ONNX.
+/// How an operator is converted to ONNX nodes.
 #[derive(Clone, Copy)]
 enum Way {
-    /// One node of the same inputs.
+    /// One node with the same inputs.
     Same(&'static str),
-    /// One node of the same two inputs, and an activation.
+    /// One node with the same two inputs, and an activation.
     Binary(&'static str),
     Clip(f32, f32),
-    /// Over the axes of the second input.
+    /// A reduction over the axes in the second input.
     Reduce(&'static str),
     Own(fn(&mut Builder, &Operation) -> Answer<()>),
 }
 
-/// Adds an operator.
+/// Converts an operator.
 ///
 /// # Errors
-/// What is wrong, or not supported, with the operator's name and that of the tensor that it gives.
+/// What is invalid or unsupported, with the names of the operator and its output tensor.
 pub(super) fn add(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     let Some(&output) = operation.outputs.first() else { return Ok(()) };
     let place = format!("operator {} that gives {}", name(operation), builder.shown(output));
@@ -145,7 +145,7 @@ pub(super) fn add(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     })
 }
 
-/// The name of an operator, for messages.
+/// The name of an operator in messages.
 pub(super) fn name(operation: &Operation) -> String {
     let known = OPERATORS.iter().map(|&(code, name, _)| (code, name)).chain(OTHERS.iter().copied());
     let mut found = known.into_iter().filter(|&(code, _)| code == operation.code);
@@ -156,7 +156,7 @@ pub(super) fn name(operation: &Operation) -> String {
     }
 }
 
-/// What to do about an operator that is not supported.
+/// Suggestions for an unsupported operator.
 fn instead(operation: &Operation) -> String {
     match operation.code {
         32 if operation.custom.starts_with("Flex") => {
@@ -203,7 +203,7 @@ impl Way {
     }
 }
 
-/// The options of an operator, which all have defaults.
+/// The options of an operator, all of which have defaults.
 pub(super) struct Options<'a>(Option<Table<'a>>);
 
 pub(super) fn options<'a>(operation: &Operation<'a>) -> Options<'a> {
@@ -232,19 +232,19 @@ impl Options<'_> {
         self.0.map_or(Ok(default), |table| table.float(id, default))
     }
 
-    /// Two sizes, of which the file has that along the width first: vertical and horizontal.
+    /// A pair of sizes, vertical and horizontal; the file has the horizontal one first.
     fn pair(&self, width: usize) -> Result<OnnxAttribute, String> {
         Ok(OnnxAttribute::Ints(vec![self.int(width + 1, 1)?, self.int(width, 1)?]))
     }
 
-    /// The padding by its number.
+    /// The padding with this number.
     fn padding(&self) -> Result<(&'static str, OnnxAttribute), String> {
         let same = self.byte(0)? == 0;
         Ok(("auto_pad", OnnxAttribute::Text(if same { "SAME_UPPER" } else { "VALID" })))
     }
 }
 
-/// The number of the tensor that is an operator's input.
+/// The index of an operator's input tensor.
 pub(super) fn input_tensor(operation: &Operation, index: usize) -> Answer<usize> {
     match operation.inputs.get(index) {
         Some(&Some(tensor)) => Ok(tensor),
@@ -257,7 +257,7 @@ pub(super) fn input(builder: &mut Builder, operation: &Operation, index: usize) 
     Ok(builder.value(input_tensor(operation, index)?)?)
 }
 
-/// The sizes of an input's axes, or an error where it has another number of them.
+/// The shape of an input; an error if it has another number of axes.
 fn sizes<const N: usize>(builder: &Builder, operation: &Operation, index: usize) -> Answer<[i32; N]> {
     let tensor = builder.tensor(input_tensor(operation, index)?);
     match tensor.shape.as_slice().try_into() {
@@ -266,30 +266,30 @@ fn sizes<const N: usize>(builder: &Builder, operation: &Operation, index: usize)
     }
 }
 
-/// An image as ONNX's operators take it.
+/// An image input, transposed for ONNX's operators.
 fn image(builder: &mut Builder, operation: &Operation, index: usize) -> Answer<String> {
     sizes::<4>(builder, operation, index)?;
     let value = input(builder, operation, index)?;
     Ok(builder.transposed(&value, &CHANNELS_FIRST))
 }
 
-/// Adds an operator on images, and returns its output with the channels last.
+/// Adds an operator on images, and returns its output channels-last.
 fn on_images(builder: &mut Builder, op_type: &str, inputs: Vec<String>, attributes: OnnxAttributes) -> String {
     let value = builder.node(op_type, inputs, attributes);
     builder.transposed(&value, &CHANNELS_LAST)
 }
 
-/// Ends an operator without an activation: what it gives is its first output.
+/// Finishes an operator without an activation by setting its first output.
 pub(super) fn finish(builder: &mut Builder, operation: &Operation, value: String) -> Answer<()> {
     builder.set(operation.outputs[0], value);
     Ok(())
 }
 
-/// Ends an operator that has an activation, by its number; that of a quantized output may be left to its limits.
+/// Finishes an operator with an activation, given by number; that of a quantized output may be implied by its range.
 fn activated(builder: &mut Builder, operation: &Operation, value: String, fused: i8) -> Answer<()> {
     let limits = limits(builder, operation.outputs[0]);
     let value = match (fused, limits) {
-        // A limit within half a step of that of ReLU6 is that.
+        // A limit within half a step of 6 is that of ReLU6.
         (0, Some([0.0, most, scale])) if (most - 6.0).abs() <= scale / 2.0 => clipped(builder, value, 0.0, 6.0),
         (0, Some([0.0, ..])) | (1, _) => builder.node("Relu", vec![value], vec![]),
         (0, _) => value,
@@ -301,7 +301,7 @@ fn activated(builder: &mut Builder, operation: &Operation, value: String, fused:
     finish(builder, operation, value)
 }
 
-/// The least and the largest number of a quantized tensor, and its scale.
+/// The range of a quantized tensor, and its scale.
 fn limits(builder: &Builder, tensor: usize) -> Option<[f32; 3]> {
     let tensor = builder.tensor(tensor);
     let (scale, zero) = tensor.step()?;
@@ -318,7 +318,7 @@ fn clipped(builder: &mut Builder, value: String, min: f32, max: f32) -> String {
     builder.node("Clip", inputs, vec![])
 }
 
-/// The inputs of a convolution, whose kernel becomes (filter, channel, row, column) by this order of its axes.
+/// The inputs of a convolution, with the kernel transposed by `order` to (filter, channel, row, column).
 fn with_kernel(builder: &mut Builder, operation: &Operation, order: [usize; 4]) -> Answer<Vec<String>> {
     let image = image(builder, operation, 0)?;
     sizes::<4>(builder, operation, 1)?;
@@ -333,7 +333,7 @@ fn with_bias(builder: &mut Builder, operation: &Operation, index: usize, inputs:
     Ok(inputs.into_iter().chain(bias).collect())
 }
 
-/// The border and the dilation of a convolution whose options have the dilation at `id`.
+/// The padding and the dilation of a convolution, whose dilation is in option `id`.
 fn window(operation: &Operation, id: usize) -> Answer<OnnxAttributes> {
     let options = options(operation);
     Ok(match operation.pattern {
@@ -374,7 +374,7 @@ fn transposed_convolution(builder: &mut Builder, operation: &Operation) -> Answe
     let inputs = with_bias(builder, operation, 3, vec![image, kernel])?;
     let options = options(operation);
     let mut attributes = vec![options.padding()?, ("strides", options.pair(1)?)];
-    // The first input is the shape of the output, which the file has for each tensor.
+    // The first input is the output shape, which the file has for each tensor.
     let shape = &builder.tensor(operation.outputs[0]).shape;
     if let &[_, height, width, _] = shape.as_slice()
         && height.min(width) > 0
@@ -432,7 +432,7 @@ fn pool(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     let attributes = vec![options.padding()?, ("strides", options.pair(1)?), ("kernel_shape", options.pair(3)?)];
     let op_type = if operation.code == 1 { "AveragePool" } else { "MaxPool" };
     let value = on_images(builder, op_type, vec![image], attributes);
-    // It has the limits of its input.
+    // It has the range of its input.
     match options.byte(5)? {
         0 => finish(builder, operation, value),
         fused => activated(builder, operation, value, fused),
@@ -479,7 +479,7 @@ fn resize(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     finish(builder, operation, value)
 }
 
-/// Repeats each row and each column of an image.
+/// Repeats each row and column of an image.
 fn repeated(builder: &mut Builder, operation: &Operation, times: [i64; 2]) -> Answer<()> {
     let value = input(builder, operation, 0)?;
     let factors = builder.constant(&[2], OnnxValues::Floats(times.map(|times| times as f32).to_vec()));
@@ -527,7 +527,7 @@ fn gelu(builder: &mut Builder, operation: &Operation) -> Answer<()> {
 fn prelu(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     let slopes = &builder.tensor(input_tensor(operation, 1)?).shape;
     let value = if let (&[_, _, _], true) = (slopes.as_slice(), slopes.iter().filter(|&&size| size != 1).count() > 1) {
-        // One for each value.
+        // One slope per value.
         let (image, slopes) = (image(builder, operation, 0)?, input(builder, operation, 1)?);
         let slopes = builder.transposed(&slopes, &[2, 0, 1]);
         on_images(builder, "PRelu", vec![image, slopes], vec![])
@@ -562,7 +562,7 @@ fn rsqrt(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     finish(builder, operation, value)
 }
 
-/// Of x, gamma, and beta; the fourth input is epsilon.
+/// Inputs x, gamma, and beta; the fourth one is epsilon.
 fn layer_normalization(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     let (value, epsilon) = (input(builder, operation, 0)?, input_tensor(operation, 3)?);
     let inputs = vec![value, input(builder, operation, 1)?];

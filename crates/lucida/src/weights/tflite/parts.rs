@@ -1,4 +1,4 @@
-//! Operators that move axes, or take parts of tensors and put them together.
+//! Operators that move axes, slice tensors, or concatenate them.
 
 use super::graph::Builder;
 use super::operators::{finish, input, input_tensor, options};
@@ -6,17 +6,17 @@ use super::schema::{Operation, TYPES};
 use crate::nn::onnx_graph::OnnxAttribute;
 use crate::weights::onnx::{Answer, unsupported};
 
-/// Whole numbers of a constant input.
+/// The integers of a constant input.
 fn known(builder: &Builder, operation: &Operation, index: usize) -> Answer<Vec<i64>> {
     Ok(builder.known(input_tensor(operation, index)?)?)
 }
 
-/// The sizes of the axes of an input.
+/// The shape of an input.
 fn shape(builder: &Builder, operation: &Operation, index: usize) -> Answer<Vec<i64>> {
     Ok(builder.tensor(input_tensor(operation, index)?).shape.iter().map(|&size| size.into()).collect())
 }
 
-/// An axis of a tensor of `rank` axes; it may count from the end.
+/// Resolves a possibly negative axis of a tensor of rank `rank`.
 fn axis_of(axis: i64, rank: usize) -> Answer<usize> {
     let place = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     match usize::try_from(place).ok().filter(|&place| place < rank) {
@@ -42,7 +42,7 @@ pub(super) fn squeeze(builder: &mut Builder, operation: &Operation) -> Answer<()
     let value = input(builder, operation, 0)?;
     let mut axes = options(operation).ints(0)?;
     if axes.is_empty() {
-        // All of one position, of which the batch is none.
+        // All axes of size one, except the batch.
         let sizes = shape(builder, operation, 0)?.into_iter().enumerate().skip(1);
         axes = sizes.filter(|&(_, size)| size == 1).map(|(axis, _)| axis as i64).collect();
     }
@@ -82,7 +82,7 @@ pub(super) fn arg_max(builder: &mut Builder, operation: &Operation) -> Answer<()
     finish(builder, operation, value)
 }
 
-/// The border of each axis as ONNX has it: all that come before, then all after.
+/// The padding in ONNX's order: before each axis, then after each axis.
 fn border(builder: &Builder, operation: &Operation) -> Answer<Vec<i64>> {
     let pairs = known(builder, operation, 1)?;
     Ok([0, 1].iter().flat_map(|&side| pairs.iter().skip(side).step_by(2).copied()).collect())
@@ -103,7 +103,7 @@ pub(super) fn mirror_pad(builder: &mut Builder, operation: &Operation) -> Answer
     let (value, border) = (input(builder, operation, 0)?, border(builder, operation)?);
     let mode = match options(operation).byte(0)? {
         0 => "reflect",
-        // One pixel that is mirrored at its edge is the edge again.
+        // Symmetric padding by one pixel repeats the edge.
         _ if border.iter().all(|&pad| pad <= 1) => "edge",
         _ => return unsupported("SYMMETRIC by more than one pixel is not supported"),
     };
@@ -112,7 +112,7 @@ pub(super) fn mirror_pad(builder: &mut Builder, operation: &Operation) -> Answer
     finish(builder, operation, value)
 }
 
-/// Part of one axis.
+/// A range of one axis.
 #[derive(Clone, Copy)]
 struct Part {
     axis: usize,
@@ -121,7 +121,7 @@ struct Part {
     step: i64,
 }
 
-/// Parts of a tensor; whole axes are left out, the batch among them.
+/// Slices a tensor; whole axes, including the batch, are omitted.
 fn sliced(builder: &mut Builder, value: String, parts: &[Part], shape: &[i64]) -> String {
     let whole = |part: &&Part| {
         let size = shape[part.axis];
@@ -209,7 +209,7 @@ pub(super) fn strided_slice(builder: &mut Builder, operation: &Operation) -> Ans
     finish(builder, operation, value)
 }
 
-/// Gives the outputs the parts of a tensor that have these sizes along an axis.
+/// Sets the outputs to parts of a tensor with these sizes along an axis.
 fn divide(builder: &mut Builder, operation: &Operation, value: &str, axis: usize, sizes: &[i64]) {
     let mut start = 0_i64;
     for (&output, &size) in operation.outputs.iter().zip(sizes) {

@@ -1,5 +1,5 @@
-//! What the converter writes in several operators and is one: dilated convolutions, layer normalizations, and Keras's
-//! repeated pixels.
+//! Recognizing layers that the converter writes as several operators: dilated convolutions, layer normalizations, and
+//! Keras's upsampling by repetition.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,7 +22,7 @@ const RSQRT: i32 = 76;
 const SHAPE: i32 = 77;
 const SQUARED_DIFFERENCE: i32 = 99;
 
-/// The operators of a graph, several in place of which one will do replaced by it, without those that no output needs.
+/// The operators of a graph, with recognized patterns replaced, and without those that no output depends on.
 pub(super) fn simplified<'a>(schema: &Schema<'a>, file: &[u8]) -> Vec<Operation<'a>> {
     let graph = Graph::new(schema, file);
     let mut replaced: HashMap<usize, Operation> = HashMap::new();
@@ -34,7 +34,7 @@ pub(super) fn simplified<'a>(schema: &Schema<'a>, file: &[u8]) -> Vec<Operation<
             EXPAND_DIMS => graph.repeated(place),
             _ => None,
         };
-        // Of expressions that overlap the first counts.
+        // Of overlapping patterns, the first one counts.
         if let Some((last, operation, parts)) = found
             && !parts.iter().any(|part| gone.contains(part))
         {
@@ -49,7 +49,7 @@ pub(super) fn simplified<'a>(schema: &Schema<'a>, file: &[u8]) -> Vec<Operation<
     needed(schema, operators.collect())
 }
 
-/// Without operators whose outputs nothing takes.
+/// Removes operators whose outputs are unused.
 fn needed<'a>(schema: &Schema, operators: Vec<Operation<'a>>) -> Vec<Operation<'a>> {
     let mut used: HashSet<usize> = schema.outputs.iter().copied().collect();
     let mut kept: Vec<Operation> = Vec::with_capacity(operators.len());
@@ -63,7 +63,7 @@ fn needed<'a>(schema: &Schema, operators: Vec<Operation<'a>>) -> Vec<Operation<'
     kept
 }
 
-/// A graph with who gives and who takes each tensor.
+/// A graph with the producer and consumers of each tensor.
 struct Graph<'a, 's> {
     schema: &'s Schema<'a>,
     file: &'s [u8],
@@ -71,7 +71,7 @@ struct Graph<'a, 's> {
     users: HashMap<usize, Vec<usize>>,
 }
 
-/// The last of some operators, what to put in its place, and all of them.
+/// The last operator of a pattern, its replacement, and all operators of the pattern.
 type Found<'a> = Option<(usize, Operation<'a>, Vec<usize>)>;
 
 impl<'a, 's> Graph<'a, 's> {
@@ -88,7 +88,7 @@ impl<'a, 's> Graph<'a, 's> {
         &self.schema.operators[place]
     }
 
-    /// The operators that take what one gives; none of what the graph gives, too.
+    /// The consumers of an operator's output; none if it is also an output of the graph.
     fn users(&self, place: usize) -> &[usize] {
         match self.operation(place).outputs[..] {
             [output] if !self.schema.outputs.contains(&output) => self.users.get(&output).map_or(&[], Vec::as_slice),
@@ -96,12 +96,12 @@ impl<'a, 's> Graph<'a, 's> {
         }
     }
 
-    /// The only operator that takes what one gives.
+    /// The only consumer of an operator's output.
     fn user(&self, place: usize) -> Option<usize> {
         if let &[user] = self.users(place) { Some(user) } else { None }
     }
 
-    /// The operator of this kind that gives a tensor, and its inputs.
+    /// The operator of this kind that produces a tensor, and its inputs.
     fn maker(&self, tensor: usize, code: i32) -> Option<(usize, &'s [Option<usize>])> {
         let &place = self.makers.get(&tensor)?;
         let operation = self.operation(place);
@@ -112,7 +112,7 @@ impl<'a, 's> Graph<'a, 's> {
         self.schema.known(self.file, tensor?).ok()
     }
 
-    /// The constant that a tensor is, or is made of by a change of its type.
+    /// The constant behind a tensor, possibly after a cast.
     fn constant(&self, tensor: usize) -> Option<usize> {
         let is_constant = |&tensor: &usize| self.schema.tensors[tensor].data.is_some();
         let stored = || self.maker(tensor, DEQUANTIZE).and_then(|(_, inputs)| inputs.first().copied().flatten());
@@ -125,8 +125,8 @@ impl<'a, 's> Graph<'a, 's> {
         zeros && tensor.quantization.as_ref().is_none_or(|found| found.zeros.iter().all(|&zero| zero == 0))
     }
 
-    /// Each row of an image, or each column, several times, or both one after the other: a new axis, along which all is
-    /// repeated, and which a reshaping puts together with the one before.
+    /// Repetition of the rows or columns of an image, or of both in succession: repetition along a new axis, which a
+    /// reshape merges with the previous one.
     fn repeated(&self, place: usize) -> Found<'a> {
         let (mut last, times, mut parts) = self.repeated_axis(place)?;
         let mut both = times;
@@ -148,7 +148,7 @@ impl<'a, 's> Graph<'a, 's> {
         ))
     }
 
-    /// The last of the operators that repeat the rows or the columns of an image, how often they do, and all of them.
+    /// The last operator of a repetition of rows or columns, the number of repetitions, and all operators.
     fn repeated_axis(&self, place: usize) -> Option<(usize, [i64; 2], Vec<usize>)> {
         let tile = self.user(place)?;
         let reshape = self.user(tile)?;
@@ -167,7 +167,7 @@ impl<'a, 's> Graph<'a, 's> {
             (Some(&from), Some(&to)) if at + 1 == axis => {
                 from > 0 && i64::from(from).checked_mul(count) == Some(to.into())
             }
-            // A size that the file leaves open is the same here.
+            // A size that the file leaves open is unchanged here.
             (Some(&from), Some(&to)) => from == to || to < 0,
             _ => false,
         });
@@ -176,7 +176,7 @@ impl<'a, 's> Graph<'a, 's> {
         (kinds && alone && fits && ranks).then(|| (reshape, times, vec![place, tile, reshape]))
     }
 
-    /// A convolution of the pixels that are some pixels apart, which TensorFlow takes out as images of their own.
+    /// A dilated convolution, which TensorFlow computes on subsampled images in the batch.
     fn dilated(&self, place: usize) -> Found<'a> {
         let before = self.operation(place);
         let middle = self.user(place)?;
@@ -197,7 +197,7 @@ impl<'a, 's> Graph<'a, 's> {
         let pads = [[pad(0)?, pad(1)?], [pad(2)?, pad(3)?]];
         let mut inputs = convolution.inputs.clone();
         inputs[0] = image;
-        // The bias is added later.
+        // The bias is added separately.
         if inputs.get(2).copied().flatten().is_some_and(|bias| self.is_zero(bias)) {
             inputs[2] = None;
         }
@@ -206,7 +206,8 @@ impl<'a, 's> Graph<'a, 's> {
         Some((last, operation, vec![place, middle, last]))
     }
 
-    /// `x gamma / s + (beta - mean gamma / s)`, where `s` is the root of the variance along the last axis and a little.
+    /// `x gamma / s + (beta - mean gamma / s)`, where `s` is the square root of the variance along the last axis plus
+    /// epsilon.
     fn layer_normalization(&self, root: usize) -> Found<'a> {
         let (variance, epsilon) = self.with_constant(self.operation(root).inputs.first().copied()??, ADD)?;
         let (_, &[Some(squares), axes]) = self.maker(variance, MEAN)? else { return None };
@@ -246,7 +247,7 @@ impl<'a, 's> Graph<'a, 's> {
         (fits && is_new).then_some((last, operation, parts))
     }
 
-    /// The constant that a shift has been added to, or that it has been taken from.
+    /// The constant in an addition or subtraction.
     fn beta(&self, place: usize, shifting: usize, negated: bool) -> Option<usize> {
         let (operation, output) = (self.operation(place), self.operation(shifting).outputs.first().copied()?);
         match operation.inputs[..] {
@@ -257,7 +258,7 @@ impl<'a, 's> Graph<'a, 's> {
         .filter(|&beta| self.constant(beta).is_some())
     }
 
-    /// The other one of the two inputs of an operator of this kind.
+    /// The other input of an operator of this kind with two inputs.
     fn other(&self, place: usize, code: i32, one: usize) -> Option<usize> {
         let operation = self.operation(place);
         match operation.inputs[..] {
@@ -267,7 +268,7 @@ impl<'a, 's> Graph<'a, 's> {
         }
     }
 
-    /// A sum or product of something and a constant: both.
+    /// The operands of a sum or product of a tensor and a constant.
     fn with_constant(&self, tensor: usize, code: i32) -> Option<(usize, usize)> {
         let (_, &[Some(a), Some(b)]) = self.maker(tensor, code)? else { return None };
         match [a, b].map(|input| self.constant(input).is_some()) {

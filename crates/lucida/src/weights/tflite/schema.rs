@@ -1,4 +1,4 @@
-//! The tables of a LiteRT file that are read, with the numbers of their fields: see `schema.fbs` of TensorFlow
+//! The tables of a LiteRT file that are read, with their field numbers: see `schema.fbs` of TensorFlow
 //! (<https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs>).
 
 use std::collections::HashMap;
@@ -7,10 +7,10 @@ use std::ops::Range;
 use super::flatbuffer::{Bytes, Table};
 use crate::weights::onnx::short;
 
-/// Bytes of a list of whole numbers that an operator takes.
+/// Maximum bytes of an operator's list of integers.
 const MAX_KNOWN: usize = 1 << 12;
 
-/// The types of tensors by number: their names, and the numbers of ONNX's types; 0 for those that are not read.
+/// The types of tensors by number: their names, and the numbers of ONNX's types; 0 for unsupported ones.
 pub(super) const TYPES: [(&str, i32); 21] = [
     ("FLOAT32", 1),
     ("FLOAT16", 10),
@@ -35,7 +35,7 @@ pub(super) const TYPES: [(&str, i32); 21] = [
     ("UINT4", 0),
 ];
 
-/// A model: its first graph. Further graphs are branches and loops, whose operators are not supported.
+/// A model: its first graph. Other graphs are branches and loops, whose operators are not supported.
 pub(super) struct Schema<'a> {
     pub(super) version: u32,
     pub(super) description: String,
@@ -44,28 +44,28 @@ pub(super) struct Schema<'a> {
     pub(super) inputs: Vec<usize>,
     pub(super) outputs: Vec<usize>,
     pub(super) operators: Vec<Operation<'a>>,
-    /// The names that the signature gives to inputs and outputs.
+    /// The names of inputs and outputs in the signature.
     pub(super) signature: HashMap<usize, String>,
-    /// Entries of the metadata: where their bytes are.
+    /// The metadata entries: the ranges of their bytes.
     pub(super) metadata: HashMap<String, Range<usize>>,
 }
 
-/// A tensor, constant where it has bytes.
+/// A tensor; constant if it has data.
 pub(super) struct Tensor {
     pub(super) name: String,
-    /// The sizes of the axes; -1 where a size is open.
+    /// The sizes of the axes; -1 for an open size.
     pub(super) shape: Vec<i32>,
     /// See [`TYPES`].
     pub(super) kind: i8,
-    /// Where its values are in the file.
+    /// The range of its values in the file.
     pub(super) data: Option<Range<usize>>,
     pub(super) quantization: Option<Quantization>,
     pub(super) is_sparse: bool,
 }
 
-/// A value is `scale (stored - zero)`.
+/// Affine quantization: a value is `scale (stored - zero)`.
 pub(super) struct Quantization {
-    /// One, or one for each position along the axis.
+    /// A single one, or one for each position along the axis.
     pub(super) scales: Vec<f32>,
     pub(super) zeros: Vec<i64>,
     pub(super) axis: i32,
@@ -75,24 +75,24 @@ pub(super) struct Quantization {
 #[derive(Clone)]
 pub(super) struct Operation<'a> {
     pub(super) code: i32,
-    /// The name of one that is not built in.
+    /// The name of a custom operator.
     pub(super) custom: String,
-    /// `None` for optional inputs that are not given.
+    /// `None` for omitted optional inputs.
     pub(super) inputs: Vec<Option<usize>>,
     pub(super) outputs: Vec<usize>,
     pub(super) options: Option<Table<'a>>,
-    /// What it stands for, where several operators have become one.
+    /// The recognized pattern, if several operators were merged.
     pub(super) pattern: Option<Pattern>,
 }
 
-/// What is one operator and was several: see [`patterns`](super::patterns).
+/// An operator that replaces several: see [`patterns`](super::patterns).
 #[derive(Clone, Copy)]
 pub(super) enum Pattern {
-    /// The convolution of pixels that are `rates` apart, with a border `[[top, bottom], [left, right]]`.
+    /// A convolution with dilation `rates` and padding `[[top, bottom], [left, right]]`.
     Dilated { rates: [i64; 2], pads: [[i64; 2]; 2] },
-    /// Along the last axis, of x, gamma, beta if there is one, and epsilon.
+    /// Along the last axis, with inputs x, gamma, beta (optional), and epsilon.
     LayerNormalization,
-    /// Each row and each column repeated this often.
+    /// Each row and each column repeated.
     Repeated([i64; 2]),
 }
 
@@ -107,7 +107,7 @@ impl Tensor {
         usize::try_from(self.kind).ok().and_then(|kind| TYPES.get(kind)).map_or(0, |&(_, kind)| kind)
     }
 
-    /// The scale and the zero point of a tensor that has one of each.
+    /// The scale and the zero point of a per-tensor quantization.
     pub(super) fn step(&self) -> Option<(f32, f32)> {
         match self.quantization.as_ref().map(|found| (found.scales.as_slice(), found.zeros.as_slice())) {
             Some((&[scale], zeros)) => Some((scale, zeros.first().map_or(0.0, |&zero| zero as f32))),
@@ -120,7 +120,7 @@ impl<'a> Schema<'a> {
     /// Reads the tables of a file of `len` bytes.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the file.
     pub(super) fn read(file: &'a Bytes<'a>, len: usize) -> Result<Self, String> {
         let model = file.root()?;
         let graph = model.tables(2)?.into_iter().next().ok_or("it has no graph")?;
@@ -150,10 +150,10 @@ impl<'a> Schema<'a> {
 }
 
 impl Schema<'_> {
-    /// The whole numbers of a constant: a shape, or the sizes of a border.
+    /// The integers of a constant: a shape, or amounts of padding.
     ///
     /// # Errors
-    /// It is computed, or of another type, or longer than any of these.
+    /// When it is not constant, has another type, or is too long.
     pub(super) fn known(&self, file: &[u8], index: usize) -> Result<Vec<i64>, String> {
         let tensor = &self.tensors[index];
         let name = short(&tensor.name);
@@ -178,7 +178,7 @@ impl Schema<'_> {
     }
 }
 
-/// Where the bytes of a buffer are: in the table, or behind all tables in a large file.
+/// The range of a buffer's bytes: in the table, or after all tables in a large file.
 fn place(buffer: &Table, len: usize) -> Result<Option<Range<usize>>, String> {
     if let Some(place) = buffer.place(0)? {
         return Ok(Some(place));
@@ -215,7 +215,7 @@ fn quantization(table: Table) -> Result<Option<Quantization>, String> {
 }
 
 fn code(table: &Table) -> Result<(i32, String), String> {
-    // Those up to 127 are in a field of their own in older files.
+    // Older files have codes up to 127 in a separate field.
     Ok((table.int(3, 0)?.max(table.byte(0)?.into()), table.text(1)?))
 }
 
@@ -228,7 +228,7 @@ fn operation<'a>(table: &Table<'a>, codes: &[(i32, String)], tensors: usize) -> 
     Ok(Operation { code, custom, inputs, outputs, options: table.table(4)?, pattern: None })
 }
 
-/// Numbers of tensors.
+/// Converts tensor numbers to indices.
 fn indices(numbers: &[i32], tensors: usize) -> Result<Vec<usize>, String> {
     let index = |&number: &i32| usize::try_from(number).ok().filter(|&index| index < tensors);
     numbers.iter().map(|number| index(number).ok_or_else(|| format!("tensor {number} of {tensors} is used"))).collect()

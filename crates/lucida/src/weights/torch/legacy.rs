@@ -1,4 +1,4 @@
-//! The format before PyTorch 1.6: pickles in a row, then the storages.
+//! The format before PyTorch 1.6: a sequence of pickles, then the storages.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,22 +7,22 @@ use std::io::{Read, Seek, SeekFrom};
 use super::state::{RULES, State};
 use crate::weights::pickle::{Node, Pickle, Rules, Value};
 
-/// The magic number, 0x1950a86a20f9469cfc6c, as it lies in the file.
+/// The magic number, 0x1950a86a20f9469cfc6c, as stored in the file.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-/// The version of the format, the only one there has been.
+/// The version of the format, of which there was only one.
 const VERSION: i64 = 1001;
 
-/// Whether a file with this start is one of PyTorch's before version 1.6: a pickle of the magic number.
+/// Whether a file with this start is from PyTorch before version 1.6: a pickle of the magic number.
 pub(in crate::weights) fn is_legacy(start: &[u8]) -> bool {
     start.first() == Some(&0x80) && start.windows(MAGIC.len()).take(20).any(|window| window == MAGIC)
 }
 
-/// The state dictionary, and where each of its storages starts, of a file that begins with these bytes.
+/// The state dict, and the offset of each of its storages, in a file that starts with these bytes.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(super) fn read(start: &[u8], file: &mut File, len: u64) -> Result<(State, Vec<u64>), String> {
-    // What comes before and after the dictionary is small.
+    // The pickles before and after the dictionary are small.
     let small = Rules { allowed: |_, _| false, ..RULES };
     let mut at = 0;
     let mut next = |rules| -> Result<Pickle, String> {
@@ -50,7 +50,7 @@ pub(super) fn read(start: &[u8], file: &mut File, len: u64) -> Result<(State, Ve
     Ok((state, places))
 }
 
-/// Where the values of the storages start: they come in the order of the keys, each after its count.
+/// The offsets of the storages, which are in the order of the keys, each preceded by its length.
 fn places(state: &State, keys: &[Value], file: &mut File, mut at: u64, len: u64) -> Result<Vec<u64>, String> {
     let indices = state.storages.iter().enumerate().map(|(index, storage)| (storage.key.as_str(), index));
     let indices: HashMap<&str, usize> = indices.collect();
@@ -63,7 +63,7 @@ fn places(state: &State, keys: &[Value], file: &mut File, mut at: u64, len: u64)
             .map_err(|_| format!("is cut short before storage {key:?}"))?;
         let count = u64::from_le_bytes(count);
         let Some(&index) = indices.get(key) else {
-            // Nothing says how large its values are, so nothing after it can be found.
+            // Its size is unknown, so what follows cannot be located.
             return Err(format!("has a storage, {key:?}, that nothing refers to"));
         };
         let storage = &state.storages[index];

@@ -1,4 +1,4 @@
-//! What the pickle of a state dictionary says: the names, and for each tensor the part of a storage that it is.
+//! The content of a state dict's pickle: the names, and for each tensor its view of a storage.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,9 +6,9 @@ use crate::weights::TensorInfo;
 use crate::weights::floats::Float;
 use crate::weights::pickle::{Node, Pickle, Rules, Value};
 
-/// What a pickle may hold. A tensor takes about 35 opcodes, with its moments in an optimizer 150.
+/// The restrictions on a pickle. A tensor takes about 35 opcodes, and 150 with its moments in an optimizer.
 pub(super) const RULES: Rules = Rules { opcodes: 1_000_000, allowed };
-/// Where a checkpoint may keep its state dictionary, the likeliest first; averaged weights (EMA) come last.
+/// Where a checkpoint may have its state dict, most likely first; averaged weights (EMA) come last.
 const KEYS: [&str; 13] = [
     "state_dict",
     "model_state_dict",
@@ -24,28 +24,28 @@ const KEYS: [&str; 13] = [
     "ema_state_dict",
     "ema",
 ];
-/// The attribute that says which of several dictionaries of tensors was taken.
+/// The attribute that tells which of several dictionaries of tensors was chosen.
 pub(super) const CHOICE: &str = "dictionary of tensors";
-/// What the names of dictionaries that belong to an optimizer begin with.
+/// The prefix of dictionaries that belong to an optimizer.
 const OPTIMIZER: &str = "optim";
-/// Dictionaries that a message names.
+/// Maximum number of dictionaries in a message.
 const MAX_NAMED: usize = 8;
-/// Tensors of a state dictionary: a pickle can name the same one again and again. A ResNet50 has 320.
+/// Maximum number of tensors of a state dict: a pickle can refer to the same one repeatedly. A ResNet50 has 320.
 const MAX_TENSORS: usize = 50_000;
-/// Texts and numbers next to them.
+/// Maximum number of texts and numbers next to them.
 const MAX_ATTRIBUTES: usize = 1000;
-/// Axes of a tensor, as in PyTorch.
+/// Maximum number of axes of a tensor, as in PyTorch.
 const MAX_RANK: usize = 64;
-/// Dictionaries within dictionaries on the way to the tensors.
+/// Maximum nesting of dictionaries around the tensors.
 const MAX_DEPTH: usize = 4;
 
-/// The functions of `torch._utils` that tensors are rebuilt by.
+/// The functions of `torch._utils` that rebuild tensors.
 const REBUILD: [&str; 2] = ["_rebuild_tensor_v2", "_rebuild_tensor"];
-/// The one that makes a parameter of a tensor.
+/// The function that makes a parameter from a tensor.
 const PARAMETER: &str = "_rebuild_parameter";
 
-/// Modules of which a checkpoint holds no values: what is named of them would run something. The classes of PyTorch's
-/// own layers are among them: an object of these keeps its tensors to itself.
+/// Modules that values of a checkpoint do not come from: calling their functions would run something. The classes of
+/// PyTorch's own layers are included, because such an object hides its tensors.
 const PROGRAMS: [&str; 12] = [
     "ctypes",
     "importlib",
@@ -60,7 +60,7 @@ const PROGRAMS: [&str; 12] = [
     "sys",
     "torch",
 ];
-/// Functions and classes in small letters that values are rebuilt by: module and name.
+/// Lower-case functions and classes that rebuild values: module and name.
 const VALUES: [(&str, &str); 26] = [
     ("_codecs", "encode"),
     ("__builtin__", "bytearray"),
@@ -89,12 +89,12 @@ const VALUES: [(&str, &str); 26] = [
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy.core.multiarray", "scalar"),
 ];
-/// Types of values, which a checkpoint may name as they are.
+/// Types of values, which a checkpoint may refer to directly.
 const DTYPES: [&str; 10] =
     ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"];
 
-/// The names that a state dictionary is made of, and those of values that lie next to it in a checkpoint: options,
-/// paths, metrics. Classes have capitals by convention; whether an object of one holds tensors is checked afterwards.
+/// The names in a state dict, and those of other values in a checkpoint: options, paths, metrics. Classes are capitalized
+/// by convention; whether an object of one contains tensors is checked afterwards.
 fn allowed(module: &str, name: &str) -> bool {
     match module {
         "torch._utils" => name == PARAMETER || REBUILD.contains(&name),
@@ -104,20 +104,20 @@ fn allowed(module: &str, name: &str) -> bool {
     }
 }
 
-/// Whether this names a value other than a tensor, by [`VALUES`] or as a class outside of [`PROGRAMS`].
+/// Whether this is the name of a value other than a tensor, by [`VALUES`], or of a class outside of [`PROGRAMS`].
 fn is_value(module: &str, name: &str) -> bool {
     let root = module.split('.').next().unwrap_or(module);
     let class = name.starts_with(|first: char| first.is_ascii_uppercase());
     VALUES.contains(&(module, name)) || (class && !name.contains('.') && !PROGRAMS.contains(&root))
 }
 
-/// A type of values.
+/// A numeric type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
-    /// Bytes of a value.
+    /// Bytes per value.
     pub(super) size: usize,
-    /// How to read it, if it is a floating-point number.
+    /// How to decode it, if it is floating-point.
     pub(super) float: Option<Float>,
 }
 
@@ -141,7 +141,7 @@ fn kind(class: &str) -> Option<Kind> {
     Some(Kind { name, size, float })
 }
 
-/// Values in a row that tensors are views of.
+/// A contiguous range of values that tensors are views of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Storage {
     pub(super) key: String,
@@ -150,7 +150,7 @@ pub(super) struct Storage {
     pub(super) len: u64,
 }
 
-/// A tensor as a part of a storage: value `i, j, ...` lies at `offset + i * strides[0] + j * strides[1] + ...`.
+/// A tensor as a view of a storage: value `i, j, ...` is at `offset + i * strides[0] + j * strides[1] + ...`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View {
     /// The index of the storage.
@@ -166,7 +166,7 @@ impl View {
         self.shape.iter().product()
     }
 
-    /// Values from the first to the last in the storage.
+    /// The number of values from the first to the last in the storage.
     pub(super) fn span(&self) -> u64 {
         if self.len() == 0 {
             return 0;
@@ -174,7 +174,7 @@ impl View {
         self.shape.iter().zip(&self.strides).map(|(&size, &stride)| (size as u64 - 1) * stride).sum::<u64>() + 1
     }
 
-    /// Whether the values lie in a row, the last axis first.
+    /// Whether the values are contiguous in row-major order.
     pub(super) fn is_plain(&self) -> bool {
         if self.len() == 0 {
             return true;
@@ -188,28 +188,28 @@ impl View {
     }
 }
 
-/// A state dictionary.
+/// A state dict.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Names, shapes and types, and the view of each.
+    /// Names, shapes and types, with the view of each tensor.
     pub(super) tensors: Vec<(TensorInfo, View)>,
     pub(super) storages: Vec<Storage>,
-    /// What else the dictionaries hold that is a text or a number.
+    /// Other entries of the dictionaries that are text or numbers.
     pub(super) attributes: Vec<(String, String)>,
 }
 
 impl State {
-    /// Finds the tensors of a pickle.
+    /// Finds the tensors in a pickle.
     ///
     /// # Errors
-    /// What cannot be.
+    /// What is unsupported.
     pub(super) fn new(pickle: &Pickle) -> Result<Self, String> {
         let mut reader = Reader { pickle, state: Self::default(), storages: HashMap::new() };
         if let Some(class) = reader.hides_tensors() {
             return Err(format!("would run code: {class}, which keeps tensors; refused"));
         }
         let names = reader.locate(pickle.root)?;
-        // Also the storages of values other than weights: in the old format they lie between the others.
+        // Include storages of values other than weights: in the old format, they are interleaved with the others.
         for value in pickle.nodes() {
             let _ = reader.storage(value);
         }
@@ -235,7 +235,7 @@ impl State {
     }
 }
 
-/// Names for a message.
+/// Quoted names for a message.
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let quote = |name: &str| format!("{:?}", name.chars().take(60).collect::<String>());
     names.take(MAX_NAMED).map(quote).collect::<Vec<_>>().join(", ")
@@ -244,18 +244,18 @@ fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
 struct Reader<'p, 'a> {
     pickle: &'p Pickle<'a>,
     state: State,
-    /// The storages by their keys.
+    /// The indices of storages by key.
     storages: HashMap<&'a str, usize>,
 }
 
 impl<'a> Reader<'_, 'a> {
-    /// The entries of a dictionary whose keys are texts.
+    /// The entries of a dictionary with text keys.
     fn entries(&self, value: Value<'a>) -> Option<Vec<(&'a str, Value<'a>)>> {
         let mut pairs = Vec::new();
         let items = match self.pickle.node(value)? {
             Node::Dict(items) => items,
             Node::Call(call) => {
-                // Python 2 made it of a list of pairs.
+                // Python 2 constructs it from a list of pairs.
                 let arguments = self.pickle.called(call, "collections", "OrderedDict")?;
                 for &pair in arguments.first().and_then(|&list| self.pickle.list(list)).unwrap_or_default() {
                     if let Some(&[key, value]) = self.pickle.list(pair) {
@@ -273,10 +273,10 @@ impl<'a> Reader<'_, 'a> {
         Some(entries.collect())
     }
 
-    /// The entries of the dictionary that has the tensors: the outermost one, or the one of a checkpoint within it.
+    /// The entries of the dictionary with the tensors: the outermost one, or a nested one of a checkpoint.
     ///
     /// # Errors
-    /// There is no dictionary, or several that could be meant.
+    /// When there is no dictionary, or the choice is ambiguous.
     fn locate(&mut self, mut value: Value<'a>) -> Result<Vec<(&'a str, Value<'a>)>, String> {
         for depth in 0..=MAX_DEPTH {
             let entries = self.entries(value).ok_or("contains no dictionary of tensors")?;
@@ -311,8 +311,8 @@ impl<'a> Reader<'_, 'a> {
         Err("holds dictionaries that are nested too deeply".into())
     }
 
-    /// Whether a value is a dictionary with weights, or one that leads to such a dictionary. `seen` has what was found
-    /// of values at each depth: they may share parts.
+    /// Whether a value is a dictionary with weights, or contains one. `seen` caches the result for values at each depth,
+    /// because they may be shared.
     fn leads_to_tensors(&self, value: Value<'a>, depth: usize, seen: &mut HashMap<(usize, usize), bool>) -> bool {
         let Value::Node(number) = value else { return false };
         if let Some(&found) = seen.get(&(number, depth)) {
@@ -326,8 +326,8 @@ impl<'a> Reader<'_, 'a> {
         found
     }
 
-    /// The name of a class or function whose object has tensors in it, if there is one: without running it, nobody can
-    /// say what they are.
+    /// The name of a class or function whose object contains tensors, if there is one: without running its code, their
+    /// meaning is unknown.
     fn hides_tensors(&self) -> Option<String> {
         let mut seen = HashSet::new();
         for value in self.pickle.nodes() {
@@ -336,7 +336,7 @@ impl<'a> Reader<'_, 'a> {
             if !is_value(module, name) || (*module, *name) == ("collections", "OrderedDict") {
                 continue;
             }
-            // A list of what remains, as values may be nested deeply or contain themselves.
+            // An explicit stack, because values may be deeply nested or cyclic.
             let mut rest = vec![call.arguments];
             rest.extend(call.states.iter().copied().chain(call.items.iter().flat_map(|&(key, value)| [key, value])));
             while let Some(value) = rest.pop() {
@@ -361,7 +361,7 @@ impl<'a> Reader<'_, 'a> {
         None
     }
 
-    /// Whether a value would be rebuilt as a tensor with axes: not a counter or a loss.
+    /// Whether a value would be rebuilt as a tensor with axes, unlike a counter or a loss.
     fn is_weight(&self, value: Value<'a>) -> bool {
         let Some(Node::Call(call)) = self.pickle.node(value) else { return false };
         let arguments = REBUILD.iter().find_map(|name| self.pickle.called(call, "torch._utils", name));
@@ -387,7 +387,7 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// The tensor that a value would be rebuilt as; `None` when it is none.
+    /// The tensor that a value would be rebuilt as; `None` if it is something else.
     fn tensor(&mut self, value: Value<'a>, depth: usize) -> Result<Option<(View, Kind)>, String> {
         let Some(Node::Call(call)) = self.pickle.node(value) else { return Ok(None) };
         if let Some(arguments) = self.pickle.called(call, "torch._utils", PARAMETER) {
@@ -426,8 +426,8 @@ impl<'a> Reader<'_, 'a> {
         };
         let offset = u64::try_from(offset).map_err(|_| misplaced())?;
         let values = shape.iter().try_fold(1_u64, |all, &size| all.checked_mul(size));
-        // The last value, if there are any. Values that are used twice are not weights, and could be made to be any
-        // number.
+        // Compute the offset of the last value, if there are any. Views with repeated values are not weights, and could be
+        // of any size.
         let last =
             shape.iter().zip(&strides).filter(|_| !shape.contains(&0)).try_fold(offset, |last, (size, stride)| {
                 (size - 1).checked_mul(*stride).and_then(|more| last.checked_add(more))
@@ -441,7 +441,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(Some((View { storage, offset: start + offset, shape, strides }, kind)))
     }
 
-    /// The storage of a persistent identifier, and the part of it that is meant: its start and its length.
+    /// The storage of a persistent ID, and the referenced part of it: its start and length.
     fn storage(&mut self, value: Value<'a>) -> Result<(usize, u64, u64), String> {
         let found = match self.pickle.node(value) {
             Some(Node::Persistent(key)) => self.pickle.list(*key),
@@ -465,7 +465,7 @@ impl<'a> Reader<'_, 'a> {
         } else if self.state.storages[index] != storage {
             return Err(format!("has a storage, {key:?}, that is described in two ways"));
         }
-        // Old files have parts of storages: a key, where the part starts and its length.
+        // Old files have views of storages: a key, the start and the length of the part.
         match part.first().and_then(|&part| self.pickle.list(part)) {
             Some(&[_, Value::Int(start), Value::Int(part)]) => match (u64::try_from(start), u64::try_from(part)) {
                 (Ok(start), Ok(part)) if start.checked_add(part).is_some_and(|end| end <= len) => {
@@ -491,7 +491,7 @@ mod tests {
         [b"}(", &entries[..], b"u"].concat()
     }
 
-    /// A tensor of four values, or of one without axes.
+    /// A tensor with four values, or one without axes.
     fn tensor(axes: bool) -> Vec<u8> {
         let (shape, strides) = if axes { (&b"(K\x04t"[..], &b"(K\x01t"[..]) } else { (&b")"[..], &b")"[..]) };
         let storage =
@@ -500,7 +500,7 @@ mod tests {
         [&rebuild[..], &storage.concat(), b"K\0", shape, strides, b"\x89)tR"].concat()
     }
 
-    /// The names of the tensors, and what is said about a choice.
+    /// The names of the tensors, and the note about a choice.
     fn read(value: &[u8]) -> Result<(Vec<String>, Option<String>), String> {
         let bytes = [b"\x80\x02", value, b"."].concat();
         let state = State::new(&Pickle::read(&bytes, RULES)?)?;
@@ -521,7 +521,7 @@ mod tests {
         for key in ["net", "params", "model_ema", "anything at all"] {
             assert_eq!(found(&[number(), loss(), (key, state("w"))]), only("w"), "{key}");
         }
-        // Tensors of the outermost dictionary are the state; an optimizer has no weights of a network.
+        // Tensors in the outermost dictionary are the state; an optimizer's tensors are not weights of a network.
         assert_eq!(found(&[("w", tensor(true)), ("more", state("v"))]), only("w"));
         assert_eq!(found(&[("mine", state("w")), ("optimizer_g", state("v"))]), only("w"));
         assert_eq!(found(&[("a", dict(&[("b", dict(&[("net", state("w"))]))]))]), only("w"));
@@ -533,7 +533,7 @@ mod tests {
         assert!(found(&[number(), ("a", dict(&[number()]))]).unwrap_err().contains("no tensors"));
     }
 
-    /// An object as Python's pickler writes it: of a class without arguments, with a state that is set afterwards.
+    /// An object in the form of Python's pickler: a class without arguments, whose state is set afterwards.
     fn object(class: &[u8], state: Vec<u8>) -> Vec<u8> {
         [b"c", class, b"\n)\x81", &state[..], b"b"].concat()
     }
@@ -578,7 +578,7 @@ mod tests {
                 assert!(problem.starts_with("would run code: ") && problem.ends_with("refused"), "{problem}");
             }
         }
-        // What runs something is refused, whatever it holds.
+        // Functions that run something are refused, whatever their arguments.
         for name in ["os\nsystem", "subprocess\nPopen", "builtins\neval", "torch.nn.modules.linear\nLinear", "a\nA.b"] {
             let entries = [("w", tensor(true)), ("x", object(name.as_bytes(), b"N".to_vec()))];
             assert!(read(&dict(&entries)).unwrap_err().contains("would run code"), "{name}");
@@ -587,7 +587,7 @@ mod tests {
 
     #[test]
     fn dictionaries_that_share_parts_are_not_searched_for_ever() {
-        // Each of ten dictionaries has the one before under 250 names.
+        // Each of ten dictionaries holds the previous one under 250 names.
         let mut value = [dict(&[("epoch", b"K\x03".to_vec())]), b"\x94".to_vec()].concat();
         for memo in 0..10_u8 {
             let names: Vec<String> = (0..250).map(|number| number.to_string()).collect();

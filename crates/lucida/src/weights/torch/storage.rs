@@ -1,4 +1,4 @@
-//! An open file: where the storages are, and how tensors are read from them.
+//! An open file: locating storages, and reading tensors from them.
 
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -13,12 +13,12 @@ use crate::weights::pickle::Pickle;
 use crate::weights::{Inspection, TensorInfo};
 use crate::{Error, Result};
 
-/// Bytes of a pickle. That of a ResNet50 has 40,000.
+/// Maximum bytes of a pickle. That of a ResNet50 has 40,000.
 const MAX_PICKLE: u64 = 32 << 20;
-/// Values that are handed over at once.
+/// Values per chunk.
 const CHUNK: usize = 1 << 14;
 
-/// A state dictionary and the file that its values are in.
+/// A state dict and the file with its values.
 pub(super) struct TorchFile {
     path: PathBuf,
     file: File,
@@ -26,7 +26,7 @@ pub(super) struct TorchFile {
     views: Vec<View>,
     storages: Vec<Storage>,
     attributes: Vec<(String, String)>,
-    /// Where each storage starts, as far as that is known.
+    /// The offset of each storage, if known.
     places: Vec<Option<u64>>,
     archive: Option<Zip>,
 }
@@ -34,13 +34,13 @@ pub(super) struct TorchFile {
 /// A zip archive.
 struct Zip {
     archive: Archive,
-    /// The folder in which everything is: `archive/`.
+    /// The folder of all members: `archive/`.
     folder: String,
-    /// A storage that is compressed, once unpacked.
+    /// A compressed storage, once unpacked.
     unpacked: Option<(usize, Vec<u8>)>,
 }
 
-/// The folder of the state dictionary in an archive, if there is one.
+/// The folder of the state dict in an archive, if there is one.
 pub(in crate::weights) fn folder(names: &[String]) -> Option<String> {
     let found = names.iter().filter_map(|name| name.strip_suffix("data.pkl"));
     let mut found = found.filter(|folder| folder.is_empty() || folder.ends_with('/'));
@@ -108,7 +108,7 @@ impl TorchFile {
         Error::file(&self.path, format!("is damaged: {problem}"))
     }
 
-    /// Which dictionary of tensors was taken, if there were several.
+    /// Which dictionary of tensors was chosen, if there were several.
     pub(super) fn choice(&self) -> Option<&str> {
         self.attributes.iter().find(|(name, _)| name == CHOICE).map(|(_, text)| text.as_str())
     }
@@ -125,7 +125,7 @@ impl TorchFile {
         }
     }
 
-    /// Finds a storage in the archive and checks its length and its checksum.
+    /// Locates a storage in the archive, and checks its length and checksum.
     fn find(&mut self, index: usize) -> Result<()> {
         let storage = &self.storages[index];
         let Some(zip) = &mut self.archive else { return Ok(()) };
@@ -157,7 +157,7 @@ impl TorchFile {
         Ok(())
     }
 
-    /// Reads values in a row.
+    /// Reads contiguous values.
     fn read_row(
         &mut self,
         storage: usize,
@@ -217,7 +217,7 @@ impl Tensors for TorchFile {
     }
 }
 
-/// Hands over the values of a view in the order of its axes.
+/// Passes on the values of a view in row-major order.
 fn gather(view: &View, span: &[f32], take: &mut dyn FnMut(&[f32])) {
     let mut place = vec![0_usize; view.shape.len()];
     let mut at = 0;
@@ -228,7 +228,7 @@ fn gather(view: &View, span: &[f32], take: &mut dyn FnMut(&[f32])) {
             take(&values);
             values.clear();
         }
-        // The next place: the last axis first, as an odometer counts.
+        // Advance to the next index, last axis first, like an odometer.
         for axis in (0..place.len()).rev() {
             let stride = view.strides[axis] as usize;
             place[axis] += 1;

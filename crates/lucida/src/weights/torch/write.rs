@@ -1,4 +1,4 @@
-//! Writing a state dictionary in the zip format, as `torch.save(module.state_dict(), path)` does.
+//! Writing a state dict in the zip format, like `torch.save(module.state_dict(), path)`.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,18 +10,18 @@ use crate::nn::Network;
 use crate::weights::modules::{Entry, entries, own_or_torchvision};
 use crate::{Error, Result, files};
 
-/// Storages start at multiples of this, as PyTorch has it, so that it can map them.
+/// The alignment of storages, as in PyTorch, so that it can map them into memory.
 const ALIGNMENT: u16 = 64;
 
-/// Writes the weights of a network as a PyTorch state dictionary, for `torch.load(path, weights_only=True)`.
+/// Writes the weights of a network as a PyTorch state dict, for `torch.load(path, weights_only=True)`.
 ///
-/// Networks of the zoo that torchvision has get torchvision's names, and its modules' `load_state_dict` takes the file
-/// (InceptionV3's when it was made with `aux_logits=False`). Others have the names of their layers: `conv2d.weight`.
-/// Kernels are ordered as PyTorch has them, channels first. Needs no memory but for a piece of a tensor.
+/// Networks that torchvision has get torchvision's names, so that its modules' `load_state_dict` accepts the file (for
+/// InceptionV3, with `aux_logits=False`). Others have their layer names: `conv2d.weight`. Kernels are channels-first, as in
+/// PyTorch. Only a part of a tensor is in memory at a time.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when a layer takes several flattened images at once, which PyTorch orders otherwise;
-/// [`Error::Io`] when the file cannot be written, then there is none, or still the old one.
+/// [`Error::Unsupported`] when a layer takes several concatenated flattened images, which PyTorch orders differently;
+/// [`Error::Io`] when the file cannot be written; an existing file is then unchanged.
 pub fn save_weights(network: &Network, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let entries = entries(network, &own_or_torchvision(network))
@@ -58,8 +58,8 @@ fn write(out: &mut dyn Write, network: &Network, entries: &[Entry], pickle: &[u8
     Ok(())
 }
 
-/// The pickle, in protocol 2: `OrderedDict` with a `_rebuild_tensor_v2` of each name, whose storage is a persistent
-/// identifier `("storage", torch.FloatStorage, key, "cpu", count)`.
+/// The pickle, in protocol 2: an `OrderedDict` with a `_rebuild_tensor_v2` for each name, whose storage is a persistent ID
+/// `("storage", torch.FloatStorage, key, "cpu", count)`.
 fn pickle(network: &Network, entries: &[Entry]) -> Vec<u8> {
     let mut out = b"\x80\x02ccollections\nOrderedDict\n)R(".to_vec();
     for (number, entry) in entries.iter().enumerate() {
@@ -71,14 +71,14 @@ fn pickle(network: &Network, entries: &[Entry]) -> Vec<u8> {
         text(&mut out, &number.to_string());
         text(&mut out, "cpu");
         integer(&mut out, network.weights()[entry.weight].values().len());
-        // The identifier, the offset, the shape.
+        // The persistent ID, the offset, the shape.
         out.extend_from_slice(b"tQK\x00(");
         shape.iter().for_each(|&size| integer(&mut out, size));
         out.extend_from_slice(b"t(");
         for axis in 0..shape.len() {
             integer(&mut out, shape[axis + 1..].iter().product());
         }
-        // The strides; that no gradient is wanted; no hooks.
+        // The strides; `requires_grad` false; no hooks.
         out.extend_from_slice(b"t\x89ccollections\nOrderedDict\n)RtR");
     }
     out.extend_from_slice(b"u.");

@@ -1,8 +1,8 @@
-//! The transforms of F(6, 3): six outputs of a filter with three taps from eight multiplications.
+//! The transforms of F(6, 3): six outputs of a filter with three taps with eight multiplications.
 //!
-//! As in [`super`], with the points 0, -A, A, -B, B, -C, C and infinity, where A = 1/2, B = 9/8 and C = 2: of all
-//! fractions of eight up to 2 those that lose the fewest digits combined with the four outputs of the other axis. Each
-//! transform takes 24 instructions or fewer.
+//! As in [`super`], with the points 0, -A, A, -B, B, -C, C and infinity, where A = 1/2, B = 9/8 and C = 2: of all multiples
+//! of 1/8 up to 2, the most accurate in combination with the four outputs along the other axis. Each transform takes 24
+//! instructions or fewer.
 
 use crate::simd::Simd;
 

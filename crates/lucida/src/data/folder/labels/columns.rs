@@ -1,4 +1,4 @@
-//! Which column of a table is what, and what its cells say.
+//! The roles of a table's columns, and the targets in its cells.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -12,15 +12,15 @@ use crate::data::TargetKind;
 use crate::error::TableFault;
 use crate::{Error, Result};
 
-/// Rows that are looked at to find the column of the files.
+/// The number of rows examined to find the column of file names.
 const LOOKED_AT: usize = 50;
-/// A column of whole numbers has classes if it has at most this many different ones, each twice on average.
+/// The maximum number of different integers in a column of classes, which must occur twice on average.
 const MOST_NUMBERED: usize = 20;
 
 /// The class, and the row of labels or values.
 type Target = (usize, Vec<f32>);
 
-/// The columns that were chosen.
+/// The selected columns.
 #[derive(Debug)]
 pub(super) struct Columns {
     file: usize,
@@ -30,7 +30,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Chooses the columns that the source does not name.
+    /// Selects the columns that the source does not specify.
     pub(super) fn choose(table: &Table, folder: &Path, source: &LabelSource) -> Result<Self> {
         let group = source.group.as_deref().map(|name| table.column(name)).transpose()?;
         let file = match &source.file_column {
@@ -61,7 +61,7 @@ impl Columns {
         Ok(Self { file, targets, group, kind })
     }
 
-    /// The source with what was chosen.
+    /// The source with the selected columns filled in.
     pub(super) fn resolved(&self, table: &Table, source: &LabelSource) -> LabelSource {
         let name = |column: usize| table.header()[column].clone();
         LabelSource {
@@ -73,7 +73,7 @@ impl Columns {
         }
     }
 
-    /// Which column has the classes; the names of labels and values are those of their columns.
+    /// The column of the classes, for a summary; labels and values are named by their columns.
     pub(super) fn described(&self, table: &Table) -> String {
         match self.kind {
             TargetKind::Classes => format!(" in column {}", table.header()[self.targets[0]]),
@@ -113,7 +113,7 @@ impl Columns {
         Ok((names.iter().map(|&name| name.to_owned()).collect(), targets))
     }
 
-    /// The label or value of a cell.
+    /// The label or value in a cell.
     fn value(&self, table: &Table, row: &Row, column: usize) -> Result<f32> {
         let cell = &row.cells[column];
         let (value, expected) = match self.kind {
@@ -128,7 +128,7 @@ impl Columns {
     /// The file of each row.
     ///
     /// # Errors
-    /// [`Error::Table`] names the first row whose file is missing, or was in a row before.
+    /// [`Error::Table`] names the first row whose file is missing, or is already in an earlier row.
     pub(super) fn files(&self, table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
         let mut finder = Finder::new(table, folder);
         let mut rows_of: HashMap<PathBuf, u64> = HashMap::new();
@@ -158,7 +158,7 @@ impl Columns {
         Ok(paths)
     }
 
-    /// The group of each row, where there are groups.
+    /// The group of each row, if there is a group column.
     pub(super) fn groups(&self, table: &Table) -> Result<Vec<Option<Arc<str>>>> {
         let group = |row: &Row| match self.group {
             Some(column) if row.cells[column].is_empty() => {
@@ -172,11 +172,11 @@ impl Columns {
     }
 }
 
-/// Finds the files that a table names.
+/// Resolves the file names in a table.
 struct Finder<'a> {
     folders: [PathBuf; 2],
     folder: &'a Path,
-    /// The images of the folder by their paths without endings; listed when the first name has none.
+    /// The images of the folder by their paths without extension; listed on the first name without one.
     stems: Option<HashMap<PathBuf, PathBuf>>,
 }
 
@@ -190,14 +190,14 @@ impl<'a> Finder<'a> {
         self.exact(cell).or_else(|| self.without_ending(cell))
     }
 
-    /// The file of this name.
+    /// The file with exactly this name.
     fn exact(&self, cell: &str) -> Option<PathBuf> {
         let names = spellings(cell);
         let paths = self.folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)));
         paths.into_iter().find(|path| !cell.is_empty() && path.is_file())
     }
 
-    /// The image whose name this is without its ending.
+    /// The image with this name plus an extension.
     fn without_ending(&mut self, cell: &str) -> Option<PathBuf> {
         let folder = self.folder;
         let stems = self.stems.get_or_insert_with(|| {
@@ -208,14 +208,14 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// A path as it is written, and with the separators of other systems.
+/// A path as written, and with backslashes converted.
 fn spellings(cell: &str) -> Vec<String> {
     let other = cell.contains('\\').then(|| cell.replace('\\', "/"));
     [cell.to_owned()].into_iter().chain(other).collect()
 }
 
-/// The first of the columns that name most files in the first rows. Names without endings count where no column has whole
-/// ones and no name comes twice: a number may be that of a class or of an image.
+/// The first column with the most file names in the first rows. Names without extension only count if no column has full
+/// ones and no name occurs twice, because a number may be a class or an image ID.
 fn file_column(table: &Table, folder: &Path) -> Result<usize> {
     let mut finder = Finder::new(table, folder);
     let rows = &table.rows()[..table.rows().len().min(LOOKED_AT)];
@@ -250,7 +250,7 @@ fn file_column(table: &Table, folder: &Path) -> Result<usize> {
     Ok(counts.iter().position(|&count| count == most).unwrap_or(0))
 }
 
-/// All columns but these. One without a name is the index that some programs write.
+/// All other columns, except those without a name, such as the index column of pandas.
 fn others(table: &Table, file: usize, group: Option<usize>) -> Result<Vec<usize>> {
     let is_target = |column: &usize| *column != file && Some(*column) != group && !table.header()[*column].is_empty();
     let others: Vec<usize> = (0..table.header().len()).filter(is_target).collect();
@@ -261,7 +261,7 @@ fn others(table: &Table, file: usize, group: Option<usize>) -> Result<Vec<usize>
     Ok(others)
 }
 
-/// Whether a label holds.
+/// Parses a label.
 fn holds(table: &Table, cell: &str) -> Option<bool> {
     match cell.to_lowercase().as_str() {
         "true" | "yes" => Some(true),
@@ -270,7 +270,7 @@ fn holds(table: &Table, cell: &str) -> Option<bool> {
     }
 }
 
-/// What columns of targets hold. Empty cells are reported elsewhere.
+/// Infers the kind of targets in columns. Empty cells are reported elsewhere.
 fn kind_of(table: &Table, columns: &[usize]) -> Result<TargetKind> {
     let filled = |column: usize| table.rows().iter().filter(move |row| !row.cells[column].is_empty());
     let no_number = |column: usize| filled(column).find(|row| table.number(&row.cells[column]).is_none());
@@ -293,7 +293,7 @@ fn kind_of(table: &Table, columns: &[usize]) -> Result<TargetKind> {
     Ok(if whole && few { TargetKind::Classes } else { TargetKind::Values })
 }
 
-/// Several columns that are neither labels nor values.
+/// The error for several columns that are neither labels nor values.
 fn mixed(table: &Table, columns: &[usize], text: usize, row: &Row) -> Error {
     let names: Vec<&str> = columns.iter().map(|&column| table.header()[column].as_str()).collect();
     let problem = format!(

@@ -1,4 +1,4 @@
-//! Labels and groups of images that are not sorted into sub-folders: from a table, or from the names of the files.
+//! Labels and groups of images that are not sorted into sub-folders: from a table, or from file names.
 
 mod columns;
 mod pattern;
@@ -22,12 +22,12 @@ use columns::Columns;
 use pattern::NamePattern;
 use table::Table;
 
-/// The part of a name that is the class.
+/// The name of the pattern part that is the class.
 const CLASS: &str = "class";
-/// Names that a summary lists.
+/// The maximum number of names in a summary.
 const NAMED: usize = 6;
 
-/// Where the labels of the images of a folder are from, if not from its sub-folders, and which images belong together.
+/// Where the labels of the images of a folder come from, if not from its sub-folders, and how images are grouped.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -56,41 +56,40 @@ const NAMED: usize = 6;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LabelSource {
-    /// A table with a row for each image: comma-, semicolon- or tab-separated values with the names of the columns in the
-    /// first row. The files are looked for in the folder of images, then in that of the table; their endings may be left
-    /// out.
+    /// A table with a row for each image: comma-, semicolon- or tab-separated values with the column names in the first
+    /// row. Files are searched in the image folder, then in the table's folder; extensions may be omitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<PathBuf>,
-    /// The column of the file names; by default the first one that names files.
+    /// The column of the file names; by default the first one that contains file names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_column: Option<String>,
     /// The columns of the targets; by default all others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub target_columns: Vec<String>,
-    /// What the targets are; by default classes in one column of text or of a few whole numbers, labels in several columns
-    /// of 0 and 1, and values in columns of other numbers.
+    /// The kind of targets; by default classes in one column of text or of a few integers, labels in several columns of 0
+    /// and 1, and values in columns of other numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetKind>,
-    /// In place of a table, a pattern of the names of the files, whose part `class` is the class: `{class}_*.jpg`, or a
-    /// regular expression with named groups, as `(?<class>[a-z]+)[0-9]+`.
+    /// Instead of a table, a pattern of file names, whose part `class` is the class: `{class}_*.jpg`, or a regular
+    /// expression with named groups, such as `(?<class>[a-z]+)[0-9]+`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
-    /// The column of the table, or the part of the pattern, whose values say which images belong together: all images of a
+    /// The column of the table, or the part of the pattern, whose values identify groups of related images: all images of a
     /// patient, of a speaker, of a camera.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// A pattern of the names of the files whose parts say the same, for images from anywhere: `*_{speaker}_*`.
+    /// A pattern of file names whose parts identify groups, for any source of labels: `*_{speaker}_*`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_pattern: Option<String>,
 }
 
 impl LabelSource {
-    /// Whether it says nothing: the sub-folders are the classes, and there are no groups.
+    /// Whether the default applies: sub-folders are classes, and there are no groups.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The MD5 digest of a table, in hexadecimal digits.
+    /// The MD5 digest of a table, in hexadecimal.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read.
@@ -99,22 +98,21 @@ impl LabelSource {
     }
 }
 
-/// What a [`LabelSource`] was found to be.
+/// How a [`LabelSource`] was resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelsFound {
-    /// The source with the columns and the kind of targets that were chosen.
+    /// The source with the selected columns and kind of targets.
     pub source: LabelSource,
-    /// The MD5 digest of the table, in hexadecimal digits.
+    /// The MD5 digest of the table, in hexadecimal.
     pub digest: Option<String>,
-    /// How it was understood, in a line: `labels.csv: 1,200 images, 3 labels (cat, dog, indoor), multi-label`.
+    /// A one-line description: `labels.csv: 1,200 images, 3 labels (cat, dog, indoor), multi-label`.
     pub summary: String,
 }
 
-/// The layout of a folder with these labels, and how they were understood.
+/// The layout of a folder with these labels, and how they were resolved.
 ///
 /// # Errors
-/// [`Error::Table`] when the table cannot be used; [`Error::Argument`] when a pattern cannot be; [`Error::File`] when the
-/// folder cannot be.
+/// [`Error::Table`] when the table is invalid; [`Error::Argument`] when a pattern is; [`Error::File`] when the folder is.
 pub(super) fn find(
     folder: &Path,
     source: &LabelSource,
@@ -143,7 +141,7 @@ pub(super) fn find(
     Ok((layout, found))
 }
 
-/// The groups in words, where there are any.
+/// The number of groups as text, if there are any.
 fn groups_of(layout: &Layout) -> String {
     let files = layout.parts.iter().flat_map(|(_, part)| &part.files);
     let groups: std::collections::HashSet<&str> = files.filter_map(|file| file.group.as_deref()).collect();
@@ -240,7 +238,7 @@ fn of_names(folder: &Path, text: &str, source: &LabelSource) -> Result<(Layout, 
     Ok((Layout::of_one(part, skipped), Some(found)))
 }
 
-/// `1,200 images, 3 labels (cat, dog, indoor), multi-label`; `described` says which column has the classes.
+/// `1,200 images, 3 labels (cat, dog, indoor), multi-label`; `described` names the column of the classes.
 fn summary(kind: TargetKind, names: &[String], images: usize, described: &str) -> String {
     let some = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = if names.len() > NAMED { ", …" } else { "" };

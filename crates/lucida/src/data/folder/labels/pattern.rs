@@ -6,10 +6,10 @@ use regex::Regex;
 
 use crate::{Error, Result};
 
-/// A pattern that reads named parts from the name of a file.
+/// A pattern that extracts named parts from file names.
 ///
-/// A pattern with `/` is compared with the whole path below the folder of the images, others with the name of the file
-/// alone, as in a `.gitignore`.
+/// A pattern with `/` is matched against the path relative to the image folder, others only against the file name, as in
+/// `.gitignore`.
 #[derive(Debug)]
 pub(super) struct NamePattern {
     regex: Regex,
@@ -17,14 +17,14 @@ pub(super) struct NamePattern {
 }
 
 impl NamePattern {
-    /// Reads a pattern: a regular expression where it has a named group, `(?<class>...)`; else the whole name with
-    /// `{class}` for a part, `*` and `?` for any characters and for one, and `[0-9]` for one of some.
+    /// Parses a pattern: a regular expression if it has a named group, `(?<class>...)`; otherwise a glob for the whole name
+    /// with `{class}` for a part, `*` for any characters, `?` for one, and `[0-9]` for one of a set.
     ///
-    /// Parts are as short as they can be: `{class}_*.jpg` ends the class at the first underscore, and
-    /// `{class}_[0-9]*.jpg` at the first one that a digit follows.
+    /// Parts match as few characters as possible: `{class}_*.jpg` ends the class at the first underscore, and
+    /// `{class}_[0-9]*.jpg` at the first one followed by a digit.
     ///
     /// # Errors
-    /// [`Error::Argument`] when it cannot be read, or has no named part.
+    /// [`Error::Argument`] when it is invalid, or has no named part.
     pub(super) fn new(text: &str) -> Result<Self> {
         let is_regex = ["(?<", "(?P<"].iter().any(|group| text.contains(group));
         let source = if is_regex { text.to_owned() } else { expression(text)? };
@@ -42,24 +42,24 @@ impl NamePattern {
         Ok(pattern)
     }
 
-    /// The names of its parts, in their order.
+    /// The names of the parts, in order.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.regex.capture_names().flatten()
     }
 
-    /// The values of the parts in the path of a file below `root`; `None` where it does not match.
+    /// The values of the parts in the path of a file below `root`; `None` if it does not match.
     pub(super) fn read(&self, root: &Path, path: &Path) -> Option<Vec<String>> {
         let text = match self.of_path {
             true => path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/"),
             false => path.file_name()?.to_string_lossy().into_owned(),
         };
         let found = self.regex.captures(&text)?;
-        // An optional group of a regular expression may be absent.
+        // An optional group of a regular expression may not participate.
         self.names().map(|name| Some(found.name(name)?.as_str().to_owned())).collect()
     }
 }
 
-/// The regular expression of a pattern with `{name}`, `*`, `?` and `[...]`.
+/// Converts a pattern with `{name}`, `*`, `?` and `[...]` to a regular expression.
 fn expression(text: &str) -> Result<String> {
     let bad = |problem: &str| Error::argument(format!("pattern {text:?}: {problem}"));
     let mut source = "^".to_owned();
@@ -113,14 +113,14 @@ mod tests {
         let parts = |values: &[&str]| Some(values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>());
         assert_eq!(read("{class}_*.jpg", "cat_12.jpg"), parts(&["cat"]));
         assert_eq!(read("{class}_{speaker}_*.png", "7_jackson_32.png"), parts(&["7", "jackson"]));
-        // As short as it can be, whatever comes later.
+        // As short as possible, whatever follows.
         assert_eq!(read("{class}_*.jpg", "great_pyrenees_12.jpg"), parts(&["great"]));
         assert_eq!(read("{class}_[0-9]*.jpg", "great_pyrenees_12.jpg"), parts(&["great_pyrenees"]));
         assert_eq!(read("{class}_[!0-9]*.jpg", "great_pyrenees_12.jpg"), parts(&["great"]));
         assert_eq!(read("{class}.??.*", "a+b.01.tif"), parts(&["a+b"]));
         assert_eq!(read("{class}_*.jpg", "cat.jpg"), None);
         assert_eq!(read("{class}_*.jpg", "cat_1.jpg.txt"), None);
-        // A name in sub-folders is read alone, or with them where the pattern has them.
+        // Only the file name is matched, unless the pattern has a slash.
         assert_eq!(read("{class}_*.jpg", "day/cat_12.jpg"), parts(&["cat"]));
         assert_eq!(read("{patient}/{class}_*.jpg", "p7/cat_12.jpg"), parts(&["p7", "cat"]));
         assert_eq!(read("{patient}/{class}_*.jpg", "x/p7/cat_12.jpg"), None);

@@ -1,4 +1,4 @@
-//! A table of text: comma-, semicolon- or tab-separated values with the names of the columns in the first row.
+//! A text table: comma-, semicolon- or tab-separated values with the column names in the first row.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::error::TableFault;
 use crate::nn::counted;
 use crate::{Error, Result, files, nearest_name};
 
-/// A table as it was read. Cells are without the white space around them.
+/// A parsed table. Cells are trimmed.
 #[derive(Debug)]
 pub(super) struct Table {
     path: PathBuf,
@@ -21,7 +21,7 @@ pub(super) struct Table {
     delimiter: u8,
 }
 
-/// A row, with its number in the file: the names of the columns are row 1, as in a spreadsheet.
+/// A row with its number in the file: the header is row 1, as in a spreadsheet.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) number: u64,
@@ -29,11 +29,11 @@ pub(super) struct Row {
 }
 
 impl Table {
-    /// Reads a file. Quoted cells, byte order marks and Windows line ends are understood; the separator is the one that
-    /// the first row has most of.
+    /// Reads a file. Quoted cells, byte order marks and Windows line endings are supported; the separator is the most
+    /// frequent one in the first row.
     ///
     /// # Errors
-    /// [`Error::Table`] names the row and what to do; [`Error::Io`] when the file cannot be read.
+    /// [`Error::Table`] names the row and suggests a fix; [`Error::Io`] when the file cannot be read.
     pub(super) fn read(path: &Path, limits: &Limits) -> Result<Self> {
         let bytes = files::read_limited(path, limits.file_bytes)?;
         let digest = digest(&bytes);
@@ -50,7 +50,7 @@ impl Table {
         while reader.read_record(&mut record).map_err(|problem| table.fault(None, None, problem.to_string()))? {
             let number = record.position().map_or(0, |start| row_of(text, start));
             let cells: Vec<String> = record.iter().map(str::to_owned).collect();
-            // A spreadsheet leaves rows of separators where cells were cleared.
+            // Spreadsheets export rows of separators where cells were cleared.
             if cells.iter().all(String::is_empty) {
                 continue;
             }
@@ -100,7 +100,7 @@ impl Table {
         Ok(())
     }
 
-    /// Something wrong in the table, in a row, or in a cell.
+    /// An error about the table, a row, or a cell.
     pub(super) fn fault(&self, row: Option<u64>, column: Option<usize>, problem: String) -> Error {
         self.fault_of(TableFault::Content, row, column, problem)
     }
@@ -120,7 +120,7 @@ impl Table {
         &self.path
     }
 
-    /// The MD5 digest of the file, in hexadecimal digits.
+    /// The MD5 digest of the file, in hexadecimal.
     pub(super) fn digest(&self) -> &str {
         &self.digest
     }
@@ -133,7 +133,7 @@ impl Table {
         &self.rows
     }
 
-    /// The number of a column.
+    /// The index of a column.
     ///
     /// # Errors
     /// [`Error::Table`] lists the columns.
@@ -147,7 +147,7 @@ impl Table {
         })
     }
 
-    /// The finite number of a cell, with a decimal comma where that does not separate cells.
+    /// Parses the finite number in a cell, with a decimal comma unless commas separate cells.
     pub(super) fn number(&self, cell: &str) -> Option<f64> {
         let number = match self.delimiter {
             b',' => cell.parse().ok(),
@@ -157,12 +157,12 @@ impl Table {
     }
 }
 
-/// The MD5 digest of a file, in hexadecimal digits.
+/// The MD5 digest of a file, in hexadecimal.
 pub(super) fn digest(bytes: &[u8]) -> String {
     Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The number of a row from where the reader began it: in front of the empty lines before it.
+/// The number of a row from the position where the reader started it, which is before preceding empty lines.
 fn row_of(text: &str, start: &csv::Position) -> u64 {
     let rest = &text.as_bytes()[(start.byte() as usize).min(text.len())..];
     let empty = rest.iter().take_while(|byte| b"\r\n".contains(byte)).filter(|&&byte| byte == b'\n').count();
@@ -188,8 +188,7 @@ fn text_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str> {
     })
 }
 
-/// What separates the cells: of tab, semicolon and comma the one that the first row has most of, outside of quotation
-/// marks.
+/// Detects the separator: the one of tab, semicolon and comma that is most frequent in the first row, outside of quotes.
 fn delimiter_of(text: &str) -> u8 {
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let count = |delimiter: &u8| {
@@ -202,7 +201,7 @@ fn delimiter_of(text: &str) -> u8 {
             })
             .count()
     };
-    // The last of equal ones.
+    // `max_by_key` returns the last of equal ones: tab before semicolon before comma.
     b",;\t".iter().copied().max_by_key(count).unwrap_or(b',')
 }
 

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::data::{Dataset, Folder, FolderSet, Image, Targets};
 
-/// A folder with images of these names, each of other bytes.
+/// A folder with images of these names and different content.
 fn images<'a>(names: impl IntoIterator<Item = &'a str>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (number, name) in names.into_iter().enumerate() {
@@ -22,7 +22,7 @@ fn numbered(count: usize) -> TempDir {
     images(names.iter().map(String::as_str))
 }
 
-/// A source whose table has this text.
+/// A source with a table of this text.
 fn table(folder: &TempDir, text: &str) -> LabelSource {
     let path = folder.path().join("labels.csv");
     fs::write(&path, text).unwrap();
@@ -37,7 +37,7 @@ fn names(set: &FolderSet) -> BTreeSet<String> {
     (0..set.len()).map(|index| file_name(set.path(index))).collect()
 }
 
-/// A table with these columns of each image, by its number.
+/// A table with these columns for each image number.
 fn rows(count: usize, head: &str, row: impl Fn(usize) -> String) -> String {
     (0..count).fold(format!("{head}\n"), |text, index| text + &row(index) + "\n")
 }
@@ -45,7 +45,7 @@ fn rows(count: usize, head: &str, row: impl Fn(usize) -> String) -> String {
 #[test]
 fn a_column_of_text_has_the_classes() {
     let folder = numbered(12);
-    // The index that pandas writes has no name.
+    // The index column of pandas has no name.
     let text = rows(12, ",file,species", |index| format!("{index},{index}.png,{}", ["dog", "cat, big"][index % 2]));
     let found = open(&folder, &table(&folder, &text.replace("cat, big", "\"cat, big\""))).unwrap();
     assert_eq!(found.class_names(), ["cat, big", "dog"]);
@@ -63,7 +63,7 @@ fn a_column_of_text_has_the_classes() {
             assert_eq!(set.label(index), 1 - number % 2);
         }
     }
-    // What was chosen opens the same again.
+    // Opening the resolved source gives the same result.
     let again = open(&folder, &labels.source).unwrap();
     assert_eq!(names(&again.validation), names(&found.validation));
 }
@@ -87,7 +87,7 @@ fn columns_of_zero_and_one_are_labels_and_other_numbers_are_values() {
     assert_eq!((found.train.targets(), found.class_names().len()), (Targets::Values(2), 2));
     let summary = "labels.csv: 12 images, 2 values (age, height), regression";
     assert_eq!(found.labels().unwrap().summary, summary);
-    // One column of whole numbers: a few are classes, many are values, and who says what they are is right.
+    // A column of integers: a few different ones are classes, many are values, and an explicit kind takes precedence.
     let text = |count: usize| rows(12, "file,n", |index| format!("{index}.png,{}", index % count));
     let kind = |source: &LabelSource| open(&folder, source).unwrap().train.targets();
     assert_eq!(kind(&table(&folder, &text(3))), Targets::Classes(3));
@@ -131,7 +131,7 @@ fn bad_tables_are_refused_with_row_and_column() {
         "there is no column \"patient\"",
     );
     refused(&LabelSource { group: Some("class".to_owned()), ..wrong("class") }, "is the column of the groups");
-    // Text next to numbers: which column is meant?
+    // Text next to numbers: it is ambiguous which column is meant.
     refused(&table(&text("", "")), "row 2, column \"class\": \"cat\" is neither a label (0 or 1) nor a number");
     refused(
         &LabelSource { targets: Some(TargetKind::Values), ..class(table(&text("", ""))) },
@@ -197,7 +197,7 @@ fn a_pattern_reads_the_classes_of_a_flat_folder() {
     }
 }
 
-/// Names of 90 images: of 2 classes, by 9 owners with 5 to 15 images each.
+/// Names of 90 images: 2 classes, 9 owners with 5 to 15 images each.
 fn owned() -> Vec<String> {
     let mut names = Vec::new();
     for owner in 0..9 {
@@ -229,11 +229,11 @@ fn a_split_never_tears_a_group() {
         assert_eq!(train.len() + validation.len(), 9);
         let share = found.validation.len() as f64 / names.len() as f64;
         assert!((0.2..0.4).contains(&share), "{share}");
-        // Both classes, about equally.
+        // Both classes, in nearly equal numbers.
         let counts = found.validation.counts();
         assert!(counts[0].abs_diff(counts[1]) <= 4, "{counts:?}");
         held_out.insert(validation);
-        // Names are not suspected where the groups are known.
+        // Names are not examined for groups if the groups are known.
         assert!(!found.notes().iter().any(|note| note.contains("suggest")), "{:?}", found.notes());
     }
     assert!(held_out.len() > 1, "the seed chooses");
@@ -249,7 +249,7 @@ fn a_split_never_tears_a_group() {
 fn folds_are_a_partition_with_whole_groups() {
     let names = owned();
     let folder = images(names.iter().map(String::as_str));
-    // A copy of an image goes with it.
+    // A copy of an image stays in its part.
     fs::copy(folder.path().join("cat_o0x_0.png"), folder.path().join("cat_o8x_99.png")).unwrap();
     let all = 1 + names.len();
     let pattern = LabelSource { pattern: Some("{class}_{owner}_*.png".to_owned()), ..LabelSource::default() };

@@ -1,14 +1,15 @@
-//! A map of points that keeps neighbors together: L. van der Maaten and G. Hinton, "Visualizing Data using t-SNE" (2008).
+//! t-SNE, a map of points that preserves neighborhoods: L. van der Maaten and G. Hinton, "Visualizing Data using t-SNE"
+//! (2008).
 //!
-//! Each point has chosen its neighbors among the features (a bell around it, as wide as the perplexity says), and the map
-//! is moved until its own neighborhoods are the same: neighbors attract each other, all points repel each other. Up to
-//! [`EXACT`] points all pairs are computed. Beyond, a point's neighbors are the nearest three times the perplexity, and
-//! far points repel as groups: L. van der Maaten, "Accelerating t-SNE using Tree-Based Algorithms" (2014), after J. Barnes
-//! and P. Hut (1986).
+//! Each point has a Gaussian distribution over its neighbors in feature space, with a width set by the perplexity. The map
+//! is optimized so that its neighborhoods match: neighbors attract each other, all points repel each other. Up to [`EXACT`]
+//! points, all pairs are computed. Beyond, only the nearest neighbors, three times the perplexity, attract, and distant
+//! points repel as groups: L. van der Maaten, "Accelerating t-SNE using Tree-Based Algorithms" (2014), after J. Barnes and
+//! P. Hut (1986).
 //!
-//! The map begins as the plane of the first two main directions, so that it keeps the coarse arrangement too and is the
-//! same every time: D. Kobak and P. Berens, "The art of using t-SNE for single-cell transcriptomics" (2019), whose rate of
-//! learning is used as well.
+//! The map is initialized with the first two principal components, which preserves the global arrangement and makes the
+//! result reproducible: D. Kobak and P. Berens, "The art of using t-SNE for single-cell transcriptomics" (2019), whose
+//! learning rate is used as well.
 
 mod neighbors;
 mod tree;
@@ -24,13 +25,13 @@ use super::{Features, Pca};
 use crate::core::progress::{Progress, Step, Unit, report};
 use crate::{Cpu, Error, Result};
 
-/// Up to this many points, everything is exact.
+/// The maximum number of points for exact computation.
 const EXACT: usize = 1000;
-/// Main directions that the distances are measured along.
+/// The number of principal components used to compute distances.
 const DIRECTIONS: usize = 50;
-/// While the clusters form, neighbors attract each other so much more.
+/// The factor of the attraction during early exaggeration, while clusters form.
 const EXAGGERATION: f64 = 12.0;
-/// Iterations for which they do, of all.
+/// The fraction of iterations with early exaggeration.
 const FORMING: f64 = 0.25;
 
 /// t-SNE and its hyperparameters: a two-dimensional map of features.
@@ -48,13 +49,13 @@ const FORMING: f64 = 0.25;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tsne {
-    /// How many neighbors a point has, roughly: 30 by default; at most a third of the points are taken.
+    /// The approximate number of neighbors of a point. Default 30; at most a third of the points.
     pub perplexity: f64,
-    /// Steps: 1000 by default.
+    /// The number of iterations. Default 1000.
     pub iterations: usize,
-    /// How small a group must look to repel as one, 0 to 0.7: 0.5 by default.
+    /// The maximum apparent size of a group that repels as one (Barnes-Hut), 0 to 0.7. Default 0.5.
     pub theta: f64,
-    /// Decides where the search for the main directions begins.
+    /// The seed for the principal components.
     pub seed: u64,
 }
 
@@ -65,14 +66,14 @@ impl Default for Tsne {
 }
 
 impl Tsne {
-    /// The fewest images that have a map.
+    /// The minimum number of images.
     pub const FEWEST: usize = 5;
 
-    /// A place for each image.
+    /// Computes the coordinates of each image.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are fewer than five images or a setting cannot be used; [`Error::Interrupted`] when
-    /// `progress` stops it.
+    /// [`Error::Argument`] when there are fewer than five images or a setting is invalid; [`Error::Interrupted`] when
+    /// `progress` requests a stop.
     pub fn map(&self, features: &Features, cpu: Cpu, progress: &mut dyn Progress) -> Result<Vec<[f64; 2]>> {
         let count = features.len();
         if count < Self::FEWEST {
@@ -92,7 +93,7 @@ impl Tsne {
         let neighbors = Neighbors::find(pca.scores(), pca.components(), nearest, perplexity, cpu);
         let theta = if count <= EXACT { 0.0 } else { self.theta };
         let mut points = pca.plane();
-        // The forces are in equilibrium at a size of many units; from far below it the map unfolds.
+        // The equilibrium has a size of many units; starting far below it lets the map unfold.
         let spread = (points.iter().map(|[x, _]| x * x).sum::<f64>() / count as f64).sqrt();
         let scale = if spread > 0.0 { 1e-4 / spread } else { 0.0 };
         points.iter_mut().for_each(|point| *point = point.map(|value| value * scale));
@@ -107,7 +108,8 @@ impl Tsne {
             let gradient = gradient(&points, &neighbors, exaggeration, theta, cpu);
             for (((point, slope), speed), gain) in points.iter_mut().zip(gradient).zip(&mut speeds).zip(&mut gains) {
                 for axis in 0..2 {
-                    // A rate for each coordinate: it grows while the direction stays and shrinks when it turns.
+                    // An adaptive gain for each coordinate: it grows while the direction is kept, and shrinks when it
+                    // changes.
                     let turned = (slope[axis] > 0.0) == (speed[axis] > 0.0);
                     gain[axis] = if turned { (gain[axis] * 0.8).max(0.01) } else { gain[axis] + 0.2 };
                     speed[axis] = momentum * speed[axis] - rate * gain[axis] * slope[axis];
@@ -121,11 +123,11 @@ impl Tsne {
     }
 }
 
-/// Points in one place feel equal forces for ever: they are moved apart by next to nothing.
+/// Points at the same position would feel the same forces forever: perturb them slightly.
 fn part_equal_points(points: &mut [[f64; 2]]) {
     let count = points.len() as f64;
     for (index, point) in points.iter_mut().enumerate() {
-        // A spiral of the golden angle fills a disc evenly.
+        // A golden-angle spiral fills a disc evenly.
         let angle = index as f64 * 2.399_963_229_728_653;
         let radius = 1e-7 * ((index as f64 + 0.5) / count).sqrt();
         point[0] += radius * angle.cos();
@@ -140,7 +142,7 @@ fn center(points: &mut [[f64; 2]]) {
     }
 }
 
-/// The gradient of the divergence of Kullback and Leibler between the neighborhoods among the features and on the map.
+/// The gradient of the Kullback-Leibler divergence between the neighborhoods in feature space and on the map.
 fn gradient(points: &[[f64; 2]], neighbors: &Neighbors, exaggeration: f64, theta: f64, cpu: Cpu) -> Vec<[f64; 2]> {
     let tree = (theta > 0.0).then(|| Tree::of(points));
     let parts = by_parts(cpu, points.len(), |range| {
@@ -166,7 +168,7 @@ fn gradient(points: &[[f64; 2]], neighbors: &Neighbors, exaggeration: f64, theta
         .collect()
 }
 
-/// The pull of a point's neighbors.
+/// The attraction by a point's neighbors.
 fn attraction(points: &[[f64; 2]], neighbors: &Neighbors, index: usize) -> [f64; 2] {
     let [x, y] = points[index];
     let mut sum = [0.0; 2];
@@ -179,7 +181,7 @@ fn attraction(points: &[[f64; 2]], neighbors: &Neighbors, index: usize) -> [f64;
     sum
 }
 
-/// The push of all other points, and the sum of the weights of their distances.
+/// The repulsion by all other points, and the sum of the kernel weights.
 fn repulsion(points: &[[f64; 2]], index: usize) -> ([f64; 2], f64) {
     let [x, y] = points[index];
     let (mut sum, mut whole) = ([0.0; 2], 0.0);

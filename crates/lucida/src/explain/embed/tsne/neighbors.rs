@@ -1,23 +1,23 @@
-//! The neighbors of each point.
+//! Neighborhoods in feature space.
 
 use crate::Cpu;
 use crate::explain::embed::matrix::by_parts;
 
-/// Steps of the search for the width of a bell.
+/// Bisection steps of the search for the width of a Gaussian.
 const HALVINGS: usize = 64;
 
-/// The shares of pairs of points in all neighborhoods; they add up to one. Pairs that are not there have none.
+/// The sparse symmetric matrix of joint probabilities of pairs of points, which sum to one.
 #[derive(Debug, Clone)]
 pub(super) struct Neighbors {
-    /// Where the neighbors of each point begin.
+    /// The index of the first neighbor of each point.
     starts: Vec<usize>,
     others: Vec<u32>,
     shares: Vec<f64>,
 }
 
 impl Neighbors {
-    /// The `nearest` neighbors of each point of `width` coordinates, with shares such that their number, weighted, is the
-    /// perplexity; made symmetric.
+    /// Finds the `nearest` neighbors of each point of `width` coordinates, and their symmetrized probabilities at this
+    /// perplexity.
     pub(super) fn find(points: &[f64], width: usize, nearest: usize, perplexity: f64, cpu: Cpu) -> Self {
         let count = points.len() / width;
         let row = |index: usize| &points[index * width..][..width];
@@ -65,14 +65,14 @@ impl Neighbors {
         Self { starts, others, shares }
     }
 
-    /// The neighbors of a point, and the share of each pair.
+    /// The neighbors of a point with their joint probabilities.
     pub(super) fn of(&self, index: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
         let range = self.starts[index]..self.starts[index + 1];
         self.others[range.clone()].iter().map(|&other| other as usize).zip(self.shares[range].iter().copied())
     }
 }
 
-/// The shares of neighbors at these squared distances under a bell whose width gives them the perplexity.
+/// The probabilities of neighbors at these squared distances, under a Gaussian whose width gives this perplexity.
 pub(super) fn bell(distances: &[f64], perplexity: f64) -> Vec<f64> {
     let least = distances.iter().copied().fold(f64::INFINITY, f64::min);
     let wanted = perplexity.ln();

@@ -4,7 +4,7 @@ use super::neighbors::bell;
 use super::*;
 use crate::core::{Purpose, Rng};
 
-/// Points around `clusters` centers far apart, in `width` dimensions; cluster by cluster.
+/// Points around `clusters` distant centers in `width` dimensions, ordered by cluster.
 pub(in crate::explain::embed) fn clusters(count: usize, clusters: usize, width: usize) -> Features {
     let mut rng = Rng::keyed(3, Purpose::Embed, 9);
     let mut values = Vec::new();
@@ -33,7 +33,7 @@ fn a_bell_has_the_perplexity_asked_for() {
         assert!((entropy.exp() - perplexity).abs() < 1e-3, "{}", entropy.exp());
         assert!(shares.windows(2).all(|pair| pair[0] >= pair[1]));
     }
-    // Equal points are equal neighbors, however many are asked for.
+    // Equal points have equal probabilities, whatever the perplexity.
     assert!(bell(&[0.0; 8], 2.0).iter().all(|share| (share - 0.125).abs() < 1e-12));
     assert!(bell(&[1e300, 2e300], 1.5).iter().all(|share| share.is_finite()));
 }
@@ -53,7 +53,7 @@ fn pairs_are_symmetric_and_add_up_to_one() {
     }
 }
 
-/// The gradient against finite differences of the divergence.
+/// The gradient compared with finite differences of the divergence.
 #[test]
 fn the_gradient_is_that_of_the_divergence() {
     let features = clusters(40, 4, 5);
@@ -90,7 +90,7 @@ fn the_gradient_is_that_of_the_divergence() {
 #[test]
 fn groups_repel_as_their_points_do() {
     let mut points = points(3000);
-    // Points in one place, and one far away.
+    // Coincident points, and one outlier.
     (0..20).for_each(|index| points[index] = [0.25, -0.5]);
     points[77] = [1e3, -1e3];
     let tree = Tree::of(&points);
@@ -108,12 +108,12 @@ fn groups_repel_as_their_points_do() {
         worst = worst.max((fast[0] - exact[0]).hypot(fast[1] - exact[1]) / exact_whole);
     }
     assert!(worst < 0.01, "{worst}");
-    // All in one place.
+    // All points coincide.
     let one = Tree::of(&[[2.0, 2.0]; 7]);
     assert_eq!(one.repulsion(3, 0.5), ([0.0; 2], 6.0));
 }
 
-/// How many of each point's five nearest on the map are of its cluster.
+/// The fraction of each point's five nearest neighbors on the map that are in its cluster.
 fn purity(map: &[[f64; 2]], clusters: usize) -> f64 {
     let count = map.len();
     let mut same = 0;
@@ -131,7 +131,7 @@ fn purity(map: &[[f64; 2]], clusters: usize) -> f64 {
 #[test]
 fn clusters_stay_together_and_apart() {
     let settings = Tsne { iterations: 250, ..Tsne::default() };
-    // Below and above the number up to which all is exact.
+    // Below and above the limit for exact computation.
     for count in [240, 1100] {
         let features = clusters(count, 4, 12);
         let map = settings.map(&features, Cpu::detect().with_threads(2), &mut ()).unwrap();
@@ -154,7 +154,7 @@ fn odd_input_is_refused_or_drawn() {
     assert!(map(&clusters(9, 2, 3), Tsne { theta: f64::NAN, ..few }).is_err());
     assert!(map(&clusters(9, 2, 3), Tsne { iterations: 0, ..few }).is_err());
     assert_eq!(map(&clusters(6, 2, 1), few).unwrap().len(), 6);
-    // All images the same.
+    // All images are equal.
     let same = Features::new("x", 3, [1.0, 2.0, 3.0].repeat(30)).unwrap();
     assert!(map(&same, few).unwrap().iter().flatten().all(|value| value.is_finite()));
     let mut stop = |step: &Step<'_>| if step.done < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };

@@ -1,6 +1,6 @@
-//! Points in nested squares: far ones act as groups.
+//! A quadtree: distant points act as groups (Barnes-Hut).
 
-/// Squares inside squares; in the smallest, points count as equal.
+/// The maximum depth; points in the same smallest square count as coincident.
 const DEPTH: usize = 40;
 
 /// A square and the points in it.
@@ -9,19 +9,19 @@ struct Square {
     side: f64,
     /// The mean of its points.
     middle: [f64; 2],
-    /// Its points, in the order of the tree.
+    /// The range of its points in tree order.
     start: u32,
     end: u32,
-    /// Its quarters that hold points; 0 for none, as the root is nobody's quarter.
+    /// The indices of nonempty quarters; 0 for none, because the root is not a quarter.
     quarters: [u32; 4],
 }
 
-/// All points, sorted into squares.
+/// A quadtree over all points.
 #[derive(Debug)]
 pub(super) struct Tree {
     squares: Vec<Square>,
     points: Vec<[f64; 2]>,
-    /// Where each point is in the order of the tree.
+    /// The position of each point in tree order.
     places: Vec<u32>,
 }
 
@@ -44,8 +44,8 @@ impl Tree {
         Self { squares, points: points.to_vec(), places }
     }
 
-    /// The push of all other points on one, and the sum of the weights of their distances. A square whose side looks
-    /// smaller than `theta` from the point acts as its middle.
+    /// The repulsion of a point by all others, and the sum of the kernel weights. A square whose apparent size from the
+    /// point is below `theta` acts as its center of mass.
     pub(super) fn repulsion(&self, index: usize, theta: f64) -> ([f64; 2], f64) {
         let [x, y] = self.points[index];
         let place = self.places[index];
@@ -78,7 +78,7 @@ impl Tree {
     }
 }
 
-/// Makes the square of some points and those inside it; its number.
+/// Builds the square of some points and its children, and returns its index.
 fn divide(
     points: &[[f64; 2]],
     order: &mut [u32],
@@ -102,7 +102,7 @@ fn divide(
         let [x, y] = points[index as usize];
         usize::from(x >= middle[0]) + 2 * usize::from(y >= middle[1])
     };
-    // Stable, so that the order of the tree is the same for the same points.
+    // Stable, so that the tree order is deterministic.
     order.sort_by_key(|&index| quarter_of(index));
     let mut rest = order;
     let mut begin = start;

@@ -1,8 +1,8 @@
 //! ConvNeXt.
 //!
 //! Z. Liu, H. Mao, C.-Y. Wu, C. Feichtenhofer, T. Darrell, S. Xie, *A ConvNet for the 2020s*, 2022,
-//! <https://arxiv.org/abs/2201.03545>: residual blocks of a 7x7 depthwise convolution and two layers over the channels of
-//! each pixel, with layer normalization and GELU.
+//! <https://arxiv.org/abs/2201.03545>: residual blocks of a 7x7 depthwise convolution and two pointwise layers, with layer
+//! normalization and GELU.
 
 use super::{Conv, ModuleBuilder, TensorShapes, missing};
 use crate::Result;
@@ -16,9 +16,9 @@ use crate::nn::layers::{ActivationKind::Gelu, GlobalAveragePooling2D, LayerScale
 pub(super) struct ConvNeXt {
     pub(super) name: &'static str,
     blocks: [usize; 4],
-    /// Channels of the first stage; each stage has twice those of the one before.
+    /// Channels of the first stage; they double in each stage.
     channels: usize,
-    /// The share of training steps that the last block is left out of; those before it less.
+    /// The rate of stochastic depth of the last block; it decreases toward the first.
     stochastic_depth: f32,
 }
 
@@ -51,7 +51,7 @@ impl ConvNeXt {
             }
         }
         if b.has_classifier("classifier.2") {
-            // The means are normalized as an image of one pixel.
+            // The normalization takes the means as an image of one pixel.
             x = b.builder.add_named("avgpool", GlobalAveragePooling2D::keeping_dims(), &[x])?;
             x = b.layer_norm("classifier.0", x)?;
             x = b.builder.add_named("classifier.1", Flatten::new(), &[x])?;

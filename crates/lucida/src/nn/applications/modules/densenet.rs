@@ -1,4 +1,4 @@
-//! DenseNets of any depth and width, as torchvision has them.
+//! DenseNets of any depth and width, in torchvision's version.
 //!
 //! G. Huang, Z. Liu, L. van der Maaten, K. Weinberger, *Densely Connected Convolutional Networks*, 2016,
 //! <https://arxiv.org/abs/1608.06993>: each layer of a block takes the outputs of all layers before it.
@@ -9,7 +9,7 @@ use crate::nn::Network;
 use crate::nn::applications::Options;
 use crate::nn::layers::{AveragePooling2D, Concatenate};
 
-/// A layer first brings its input to this many times the channels that it adds.
+/// The first convolution of a layer has this many times the growth rate as channels.
 const BOTTLENECK: usize = 4;
 
 /// A network of the family.
@@ -18,7 +18,7 @@ pub(super) struct DenseNet {
     pub(super) name: &'static str,
     /// Filters of the first convolution.
     first: usize,
-    /// Channels that a layer of a block adds.
+    /// The growth rate: channels added by each layer of a block.
     growth: usize,
     blocks: [usize; 4],
 }

@@ -1,9 +1,9 @@
 //! EfficientNet and EfficientNetV2.
 //!
 //! M. Tan, Q. Le, *EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks*, 2019,
-//! <https://arxiv.org/abs/1905.11946>: the blocks of MobileNet V2 with squeeze-and-excitation, width and depth scaled
+//! <https://arxiv.org/abs/1905.11946>: the blocks of MobileNet V2 with squeeze-and-excitation, with width and depth scaled
 //! together. *EfficientNetV2: Smaller Models and Faster Training*, 2021, <https://arxiv.org/abs/2104.00298>, has plain
-//! convolutions in the first stages. As torchvision has them: padded alike on all sides.
+//! convolutions in the first stages. In torchvision's version, with equal padding on all sides.
 
 use super::{Conv, ModuleBuilder, TensorShapes, divisible};
 use crate::Result;
@@ -11,7 +11,7 @@ use crate::nn::Network;
 use crate::nn::applications::Options;
 use crate::nn::layers::ActivationKind::{Sigmoid, Silu};
 
-/// A stage: whether its first two convolutions are one, how many times a block widens, kernel, output channels, blocks.
+/// A stage: whether the first two convolutions of a block are fused, expansion factor, kernel, output channels, blocks.
 #[derive(Debug, Clone, Copy)]
 struct Stage {
     fused: bool,
@@ -25,9 +25,9 @@ const fn stage(fused: bool, widening: usize, kernel: usize, channels: usize, blo
     Stage { fused, widening, kernel, channels, blocks }
 }
 
-/// The strides of the stages, of all networks.
+/// The strides of the stages of all networks.
 const STRIDES: [usize; 7] = [1, 2, 2, 2, 1, 2, 1];
-/// The share of training steps that the last block is left out of; those before it less.
+/// The rate of stochastic depth of the last block; it decreases toward the first.
 const STOCHASTIC_DEPTH: f32 = 0.2;
 
 /// A network of the family.
@@ -39,7 +39,7 @@ pub(super) struct EfficientNet {
     stages: &'static [Stage],
     width: f64,
     depth: f64,
-    /// Output channels of the last convolution, if not four times its input's.
+    /// Output channels of the last convolution, if not four times its input channels.
     last: Option<usize>,
     dropout: f32,
     epsilon: f32,
@@ -56,7 +56,7 @@ const B0: [Stage; 7] = [
     stage(false, 6, 3, 320, 1),
 ];
 
-/// A network of the first version: B5 and up were converted from TensorFlow.
+/// A network of the first version: from B5 on, they were converted from TensorFlow.
 const fn v1(name: &'static str, size: usize, width: f64, depth: f64, dropout: f32) -> EfficientNet {
     let (epsilon, momentum) = if size >= 456 { (1e-3, 0.99) } else { (1e-5, 0.9) };
     EfficientNet { name, size, stages: &B0, width, depth, last: None, dropout, epsilon, momentum }
@@ -67,7 +67,7 @@ const fn v2(name: &'static str, size: usize, stages: &'static [Stage], dropout: 
     EfficientNet { name, size, stages, width, depth, last, dropout, epsilon: 1e-3, momentum: 0.9 }
 }
 
-/// All that torchvision has.
+/// All networks of torchvision.
 pub(super) const ALL: [EfficientNet; 11] = [
     v1("efficientnet-b0-torch", 224, 1.0, 1.0, 0.2),
     v1("efficientnet-b1-torch", 240, 1.0, 1.1, 0.2),
@@ -133,7 +133,7 @@ impl EfficientNet {
         let (mut b, mut x) = ModuleBuilder::new(name, self.size, options, tensors)?;
         b.set_norm(self.epsilon, self.momentum);
         let first = match self.stages[0] {
-            // The first stage of the second version does not narrow its input.
+            // The first stage of the second version keeps the number of channels.
             Stage { fused: true, channels, .. } => channels,
             _ => self.scaled(32),
         };
@@ -171,7 +171,7 @@ impl EfficientNet {
         let part = |index: usize| format!("{module}.block.{index}");
         let inputs = b.channels(input);
         let (wide, channels) = (divisible((stage.widening * inputs) as f64), self.scaled(stage.channels));
-        // A block of plain convolutions has none over each channel by itself: the second is 1x1, or there is none.
+        // A fused block has no depthwise convolution: its second convolution is 1x1, or does not exist.
         let kernels =
             [0, 1].map(|index| b.tensors.and_then(|tensors| tensors.get(&format!("{}.0.weight", part(index)))));
         let depthwise = |shape: Option<&Vec<usize>>| shape.is_some_and(|shape| shape.len() == 4 && shape[1] == 1);

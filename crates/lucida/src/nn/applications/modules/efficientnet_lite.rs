@@ -1,8 +1,8 @@
 //! EfficientNet-Lite.
 //!
-//! EfficientNets for phones (R. Liu, *Higher accuracy on vision models with EfficientNet-Lite*, TensorFlow's blog, 2020):
-//! without squeeze-and-excitation, with ReLU6, and with a first and last stage that are not scaled. Padded as TensorFlow
-//! does it. Layers have the names of the ports to PyTorch: `_conv_stem`, `_blocks.0._depthwise_conv`.
+//! EfficientNets for mobile devices (R. Liu, *Higher accuracy on vision models with EfficientNet-Lite*, TensorFlow blog,
+//! 2020): without squeeze-and-excitation, with ReLU6, and with an unscaled first and last stage. With TensorFlow's padding.
+//! Layers have the names of the PyTorch ports: `_conv_stem`, `_blocks.0._depthwise_conv`.
 
 use super::{Conv, ModuleBuilder, TensorShapes, divisible};
 use crate::Result;
@@ -10,7 +10,7 @@ use crate::nn::Network;
 use crate::nn::applications::Options;
 use crate::nn::layers::ActivationKind::Relu6;
 
-/// The stages: how many times a block widens, kernel, stride, output channels, blocks.
+/// The stages: expansion factor, kernel, stride, output channels, blocks.
 const STAGES: [(usize, usize, usize, usize, usize); 7] = [
     (1, 3, 1, 16, 1),
     (6, 3, 2, 24, 2),
@@ -71,7 +71,7 @@ impl EfficientNetLite {
     }
 }
 
-/// A convolution and its normalization, which have names of their own.
+/// A convolution and its normalization, with separate names.
 fn conv(b: &mut ModuleBuilder, [conv_name, norm_name]: [&str; 2], conv: Conv, x: usize) -> Result<usize> {
     let x = b.conv(conv_name, conv, x)?;
     b.norm(norm_name, x)

@@ -1,7 +1,7 @@
 //! GoogLeNet.
 //!
 //! C. Szegedy et al., *Going Deeper with Convolutions*, 2014, <https://arxiv.org/abs/1409.4842>: nine blocks of parallel
-//! convolutions. As torchvision has it: with batch normalization, and 3x3 in place of 5x5 convolutions.
+//! convolutions. In torchvision's version: with batch normalization, and with 3x3 in place of 5x5 convolutions.
 
 use super::{Conv, ModuleBuilder, TensorShapes};
 use crate::Result;
@@ -9,7 +9,7 @@ use crate::nn::Network;
 use crate::nn::applications::Options;
 use crate::nn::layers::{Concatenate, MaxPooling2D, Padding};
 
-/// A block: its name, the filters of its six convolutions, and the pooling of this size that comes after a stage.
+/// A block: its name, the filters of its six convolutions, and the name and size of the pooling after it, if any.
 type Block = (&'static str, [usize; 6], Option<(&'static str, usize)>);
 
 const BLOCKS: [Block; 9] = [
@@ -52,7 +52,7 @@ fn conv(b: &mut ModuleBuilder, module: &str, conv: Conv, x: usize) -> Result<usi
     b.relu(module, x)
 }
 
-/// Maxima, every other one; the last window may reach over the end.
+/// A max pooling with stride two; the last window may extend beyond the image.
 fn pool(b: &mut ModuleBuilder, name: &str, size: usize, x: usize) -> Result<usize> {
     let pool = MaxPooling2D { ceil_mode: true, ..MaxPooling2D::new([size; 2]).strides([2, 2]) };
     b.builder.add_named(name, pool, &[x])

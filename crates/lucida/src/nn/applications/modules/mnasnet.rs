@@ -9,11 +9,11 @@ use crate::nn::Network;
 use crate::nn::applications::Options;
 use crate::nn::layers::ActivationKind::Relu;
 
-/// The stages: kernel, stride, how many times a block widens, output channels, blocks.
+/// The stages: kernel, stride, expansion factor, output channels, blocks.
 const STAGES: [(usize, usize, usize, usize, usize); 6] =
     [(3, 2, 3, 24, 3), (5, 2, 3, 40, 3), (5, 2, 6, 80, 3), (3, 1, 6, 96, 2), (5, 2, 6, 192, 4), (3, 1, 6, 320, 1)];
 
-/// `alpha` scales the channels.
+/// MNASNet; `alpha` scales the channels.
 pub(super) fn mnasnet(name: &str, alpha: f64, options: &Options, tensors: Option<&TensorShapes>) -> Result<Network> {
     let (mut b, mut x) = ModuleBuilder::new(name, 224, options, tensors)?;
     b.norm.momentum = 0.9997;
@@ -47,7 +47,7 @@ pub(super) fn mnasnet(name: &str, alpha: f64, options: &Options, tensors: Option
     b.build(x)
 }
 
-/// A convolution of the outermost modules, and its normalization.
+/// A convolution in the top-level module list, and its normalization.
 fn conv(b: &mut ModuleBuilder, index: usize, conv: Conv, x: usize) -> Result<usize> {
     let x = b.conv(&format!("layers.{index}"), conv, x)?;
     b.norm(&format!("layers.{}", index + 1), x)

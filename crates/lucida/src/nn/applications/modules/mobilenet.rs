@@ -1,9 +1,9 @@
 //! MobileNet V2 and V3.
 //!
 //! M. Sandler, A. Howard, M. Zhu, A. Zhmoginov, L.-C. Chen, *MobileNetV2: Inverted Residuals and Linear Bottlenecks*, 2018,
-//! <https://arxiv.org/abs/1801.04381>: a block widens its input with a 1x1 convolution, filters each channel by itself, and
-//! narrows the result without an activation. A. Howard et al., *Searching for MobileNetV3*, 2019,
-//! <https://arxiv.org/abs/1905.02244>, adds squeeze-and-excitation and the hard swish.
+//! <https://arxiv.org/abs/1801.04381>: a block expands its input with a 1x1 convolution, applies a depthwise convolution,
+//! and projects the result without an activation. A. Howard et al., *Searching for MobileNetV3*, 2019,
+//! <https://arxiv.org/abs/1905.02244>, adds squeeze-and-excitation and hard swish.
 
 use super::{Conv, ModuleBuilder, TensorShapes, divisible};
 use crate::Result;
@@ -11,7 +11,7 @@ use crate::nn::Network;
 use crate::nn::applications::Options;
 use crate::nn::layers::ActivationKind::{self, HardSigmoid, HardSilu, Relu, Relu6};
 
-/// The stages of MobileNet V2: how many times a block widens, its output channels, blocks, stride of the first.
+/// The stages of MobileNet V2: expansion factor, output channels, blocks, stride of the first block.
 const V2: [(usize, usize, usize, usize); 7] =
     [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)];
 
@@ -42,7 +42,7 @@ fn inverted_residual(
 ) -> Result<usize> {
     let wide = widening * b.channels(input);
     let (mut x, mut next) = (input, 0);
-    // Without a widening convolution, the second module is the last convolution, which is not a pair.
+    // Without expansion, the second module is the last convolution instead of a convolution with its normalization.
     if b.has(&format!("{module}.conv.1.0"), widening > 1) {
         x = b.unit(&format!("{module}.conv.0"), Conv::new(wide, 1), Some(Relu6), x)?;
         next = 1;
@@ -153,7 +153,7 @@ impl Block {
         let part = |index: usize| format!("{module}.block.{index}");
         let (mut x, mut next) = (input, 0);
         let widens = self.widened != b.channels(input);
-        // The first convolution of a block that does not widen is over each channel by itself.
+        // The first convolution of a block without expansion is depthwise.
         let depthwise = b.weight(&format!("{}.0", part(0)))?.map(|shape| shape.get(1) == Some(&1));
         if depthwise.map_or(widens, |depthwise| !depthwise) {
             x = b.unit(&part(0), Conv::new(self.widened, 1), Some(self.activation), x)?;

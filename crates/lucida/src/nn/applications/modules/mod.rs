@@ -1,9 +1,10 @@
-//! The networks of torchvision, layer by layer under the names of its modules.
+//! The networks of torchvision, layer by layer with the names of its modules.
 //!
-//! A [`ModuleBuilder`] walks a network as torchvision's module tree: a layer has the path of its module as its name
-//! (`features.1.conv.0.0`), and the output of a block that of the block (`layer2.0`), so the tensors of a state dictionary
-//! find their layers by name. What a convolution is made of are the published numbers, or, where there is a state
-//! dictionary, the shapes in it: one function builds the published networks of a family and all narrower and deeper ones.
+//! A [`ModuleBuilder`] follows torchvision's module tree: a layer is named by the path of its module
+//! (`features.1.conv.0.0`), and the output of a block by that of the block (`layer2.0`), so that the tensors of a state
+//! dictionary are matched to layers by name. The sizes of convolutions are the published ones, or, if there is a state
+//! dictionary, those of its tensors: one function builds the published networks of a family as well as all narrower and
+//! deeper ones.
 
 mod convnext;
 mod densenet;
@@ -30,13 +31,13 @@ use crate::{Error, Result};
 pub(crate) use table::{FAMILIES, Family, Free, TIMM};
 pub(super) use table::{NETWORKS, joined};
 
-/// Whose modules a state dictionary is of. Their names tell it, and it decides what no tensor tells.
+/// The library of a state dictionary: detected from module names, it determines what tensors do not show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Library {
     #[default]
     Torchvision,
     Timm,
-    /// timm's networks `tf_...`, converted from TensorFlow.
+    /// timm's `tf_...` networks, converted from TensorFlow.
     TimmOfTensorFlow,
 }
 
@@ -44,7 +45,7 @@ pub(crate) enum Library {
 #[derive(Debug, Default)]
 pub(crate) struct TensorShapes {
     pub(crate) shapes: HashMap<String, Vec<usize>>,
-    /// Channels of the input, which the first kernel has.
+    /// Number of input channels, from the first kernel.
     pub(crate) channels: usize,
     pub(crate) library: Library,
 }
@@ -59,10 +60,10 @@ impl TensorShapes {
     }
 }
 
-/// The least height and width of an input: all networks divide both by 32.
+/// The minimum height and width of an input: all networks divide both by 32.
 const SMALLEST: usize = 32;
 
-/// A convolution as it was published. A state dictionary has its own numbers for all but the stride.
+/// A convolution as published. A state dictionary overrides all its sizes except the stride.
 #[derive(Debug, Clone, Copy)]
 struct Conv {
     filters: usize,
@@ -90,19 +91,19 @@ impl Conv {
     }
 }
 
-/// Builds a network module by module. `x` is a node in all methods.
+/// Builds a network module by module. In all methods, `x` is a node.
 struct ModuleBuilder<'a> {
     builder: NetworkBuilder,
     options: &'a Options,
     tensors: Option<&'a TensorShapes>,
-    /// What all batch normalizations are like.
+    /// The configuration of all batch normalizations.
     norm: BatchNormalization,
-    /// Whether a convolution is padded as TensorFlow does it: more at the bottom and right than at the top and left.
+    /// Whether convolutions use TensorFlow's padding: more at the bottom and right than at the top and left.
     tensorflow: bool,
 }
 
 impl<'a> ModuleBuilder<'a> {
-    /// A builder and its input, of this height and width by default.
+    /// Creates a builder and its input, with this height and width by default.
     ///
     /// # Errors
     /// [`Error::Argument`] when the input is smaller than 32x32.
@@ -116,8 +117,8 @@ impl<'a> ModuleBuilder<'a> {
         Ok((Self { builder, options, tensors, norm, tensorflow }, input))
     }
 
-    /// Sets what all batch normalizations are like in torchvision. timm has its own: PyTorch's by default, TensorFlow's in
-    /// the networks that were converted.
+    /// Sets the configuration of all batch normalizations in torchvision. timm uses different ones: PyTorch's defaults, or
+    /// TensorFlow's for converted networks.
     fn set_norm(&mut self, epsilon: f32, momentum: f32) {
         self.norm.momentum = momentum;
         self.norm.epsilon = match self.tensors.map(|tensors| tensors.library).unwrap_or_default() {
@@ -131,12 +132,13 @@ impl<'a> ModuleBuilder<'a> {
         self.builder.shape(x).channels()
     }
 
-    /// Whether the network has a module with a weight: as the state dictionary has it, else as published.
+    /// Whether the network has a module with a weight: according to the state dictionary if there is one, otherwise as
+    /// published.
     fn has(&self, module: &str, published: bool) -> bool {
         self.tensors.map_or(published, |tensors| tensors.contains_key(&format!("{module}.weight")))
     }
 
-    /// How many modules there are whose names are counted from `first` on.
+    /// Number of modules with consecutive names from `first` on.
     fn count(&self, first: usize, module: impl Fn(usize) -> String, published: usize) -> usize {
         match self.tensors {
             Some(_) => (first..).take_while(|&index| self.has(&module(index), false)).count(),
@@ -144,14 +146,14 @@ impl<'a> ModuleBuilder<'a> {
         }
     }
 
-    /// The shape of a module's weight, if there is a state dictionary.
+    /// The shape of a module's weight in the state dictionary, if there is one.
     fn weight(&self, module: &str) -> Result<Option<&'a [usize]>> {
         let Some(tensors) = self.tensors else { return Ok(None) };
         let shape = tensors.get(&format!("{module}.weight"));
         shape.map(|shape| Some(&shape[..])).ok_or_else(|| missing(module))
     }
 
-    /// The convolution of a module, with the numbers of the state dictionary.
+    /// The kernel size and convolution of a module, with the sizes of the state dictionary.
     fn sizes(&self, module: &str, conv: Conv, channels: usize) -> Result<([usize; 2], Conv)> {
         let kernel = [conv.kernel; 2];
         let (filters, per_group, kernel) = match self.weight(module)? {
@@ -176,13 +178,13 @@ impl<'a> ModuleBuilder<'a> {
         let padding = match kernel {
             [1, 1] => Padding::Valid,
             _ if self.tensorflow || conv.stride == 1 => Padding::Same,
-            // PyTorch pads as much on all sides.
+            // PyTorch pads equally on all sides.
             [rows, columns] => Padding::Explicit([[rows / 2; 2], [columns / 2; 2]]),
         };
         self.add_conv(module, kernel, conv, padding, x)
     }
 
-    /// A convolution of patches side by side.
+    /// A convolution of non-overlapping patches.
     fn patches(&mut self, module: &str, conv: Conv, x: usize) -> Result<usize> {
         let (kernel, conv) = self.sizes(module, conv, self.channels(x))?;
         self.add_conv(module, kernel, Conv { stride: kernel[0], ..conv }, Padding::Valid, x)
@@ -206,7 +208,7 @@ impl<'a> ModuleBuilder<'a> {
         self.builder.add_named(module, self.norm, &[x])
     }
 
-    /// A normalization of the channels of each pixel.
+    /// A layer normalization of the channels of each pixel.
     fn layer_norm(&mut self, module: &str, x: usize) -> Result<usize> {
         self.builder.add_named(module, LayerNormalization { epsilon: 1e-6, ..Default::default() }, &[x])
     }
@@ -229,7 +231,8 @@ impl<'a> ModuleBuilder<'a> {
         }
     }
 
-    /// Squeeze and excitation (Hu et al., 2017): each channel times a factor that two layers compute from the means of all.
+    /// Squeeze-and-excitation (Hu et al., 2017): each channel times a gate that two layers compute from the means of all
+    /// channels.
     fn squeeze_excite(
         &mut self,
         module: &str,
@@ -247,7 +250,7 @@ impl<'a> ModuleBuilder<'a> {
         self.builder.add_named(module, Multiply::new(), &[x, scale])
     }
 
-    /// The sum of a block's input and its branch, which is left out of this share of the training steps.
+    /// The sum of a block's input and its branch, with stochastic depth at this rate.
     fn residual(&mut self, module: &str, dropped: f32, input: usize, mut branch: usize) -> Result<usize> {
         if dropped > 0.0 {
             let layer = StochasticDepth { rate: dropped };
@@ -256,18 +259,18 @@ impl<'a> ModuleBuilder<'a> {
         self.builder.add_named(module, Add::new(), &[input, branch])
     }
 
-    /// Maxima of 3x3 pixels, every other one.
+    /// A 3x3 max pooling with stride two.
     fn max_pool(&mut self, module: &str, x: usize) -> Result<usize> {
         let pool = MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Explicit([[1; 2]; 2]));
         self.builder.add_named(module, pool, &[x])
     }
 
-    /// Whether there is a classifier, whose last layer has this name.
+    /// Whether to include a classifier, whose last layer has this name.
     fn has_classifier(&self, module: &str) -> bool {
         self.has(module, self.options.top)
     }
 
-    /// The means of all channels, as a vector.
+    /// Global average pooling to a vector.
     fn pooled(&mut self, x: usize) -> Result<usize> {
         self.builder.add_named("avgpool", GlobalAveragePooling2D::new(), &[x])
     }
@@ -278,7 +281,7 @@ impl<'a> ModuleBuilder<'a> {
         self.builder.add_named(module, Dense::new(units), &[x])
     }
 
-    /// The last layer, after a dropout.
+    /// The classification layer, after a dropout.
     fn predictions(&mut self, module: &str, dropout: f32, mut x: usize) -> Result<usize> {
         if dropout > 0.0 {
             x = self.builder.add(Dropout::new(dropout), &[x])?;
@@ -300,7 +303,7 @@ fn missing(module: &str) -> Error {
     Error::argument(format!("tensor \"{module}.weight\" is missing"))
 }
 
-/// A number of channels times a factor, rounded to a multiple of 8, and never down by more than a tenth.
+/// Rounds a scaled number of channels to a multiple of 8, but not down by more than a tenth.
 fn divisible(channels: f64) -> usize {
     let rounded = (((channels + 4.0) / 8.0).floor() * 8.0).max(8.0);
     (if rounded < 0.9 * channels { rounded + 8.0 } else { rounded }) as usize

@@ -15,7 +15,7 @@ pub(super) struct RegNet {
     pub(super) name: &'static str,
     /// For each stage: blocks, channels.
     stages: [(usize, usize); 4],
-    /// The most channels of a group.
+    /// The maximum number of channels per group.
     group: usize,
     squeezes: bool,
 }
@@ -28,7 +28,7 @@ const fn x(name: &'static str, stages: [(usize, usize); 4], group: usize) -> Reg
     RegNet { name, stages, group, squeezes: false }
 }
 
-/// All that torchvision has, but for the largest.
+/// All networks of torchvision except the largest.
 pub(super) const ALL: [RegNet; 14] = [
     y("regnet-y-400mf", [(1, 48), (3, 104), (6, 208), (6, 440)], 8),
     y("regnet-y-800mf", [(1, 64), (3, 144), (8, 320), (2, 784)], 16),
@@ -81,7 +81,7 @@ impl RegNet {
         let mut x = b.unit(&part("f.a"), Conv::new(channels, 1), Some(Relu), input)?;
         x = b.unit(&part("f.b"), Conv::new(channels, 3).stride(stride).groups(groups), Some(Relu), x)?;
         if b.has(&part("f.se.fc1"), self.squeezes) {
-            // A quarter of the block's input, a half rounded to even as Python does it.
+            // A quarter of the block's input channels; halves are rounded to even, as in Python.
             let squeezed = (b.channels(input) as f64 * 0.25).round_ties_even() as usize;
             x = b.squeeze_excite(&part("f.se"), squeezed, [Relu, Sigmoid], x)?;
         }

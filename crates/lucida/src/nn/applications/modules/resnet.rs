@@ -1,8 +1,8 @@
 //! ResNeXt and wide ResNets, and ResNets of any depth and width.
 //!
 //! S. Xie, R. Girshick, P. Dollár, Z. Tu, K. He, *Aggregated Residual Transformations for Deep Neural Networks*, 2016,
-//! <https://arxiv.org/abs/1611.05431>: ResNets whose 3x3 convolutions are in 32 groups. S. Zagoruyko, N. Komodakis, *Wide
-//! Residual Networks*, 2016, <https://arxiv.org/abs/1605.07146>: more channels in them instead.
+//! <https://arxiv.org/abs/1611.05431>: ResNets with 3x3 convolutions in 32 groups. S. Zagoruyko, N. Komodakis, *Wide
+//! Residual Networks*, 2016, <https://arxiv.org/abs/1605.07146>: with more channels in them instead.
 
 use super::{Conv, ModuleBuilder, TensorShapes};
 use crate::Result;

@@ -1,7 +1,7 @@
 //! ShuffleNet V2.
 //!
 //! N. Ma, X. Zhang, H.-T. Zheng, J. Sun, *ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design*, 2018,
-//! <https://arxiv.org/abs/1807.11164>: a block works on one half of the channels, and shuffles both halves after that.
+//! <https://arxiv.org/abs/1807.11164>: a block transforms one half of the channels, and then shuffles both halves.
 
 use super::{Conv, ModuleBuilder, TensorShapes};
 use crate::Result;
@@ -9,7 +9,7 @@ use crate::nn::Network;
 use crate::nn::applications::Options;
 use crate::nn::layers::{AxisSlice, ChannelShuffle, Concatenate, Slice};
 
-/// Blocks of the stages.
+/// Number of blocks per stage.
 const BLOCKS: [usize; 3] = [4, 8, 4];
 
 /// A network of the family: output channels of the three stages and of the last convolution.
@@ -38,13 +38,13 @@ pub(super) fn shufflenet_v2(
     b.build(x)
 }
 
-/// A convolution and its normalization, which have names of their own.
+/// A convolution and its normalization, with separate names.
 fn conv_norm(b: &mut ModuleBuilder, [conv_name, norm_name]: [&str; 2], conv: Conv, x: usize) -> Result<usize> {
     let x = b.conv(conv_name, conv, x)?;
     b.norm(norm_name, x)
 }
 
-/// A block that halves the image works on all channels twice, others on one half of them once.
+/// A downsampling block transforms all channels in two branches, other blocks transform one half of them.
 fn block(b: &mut ModuleBuilder, module: &str, channels: usize, halves_image: bool, input: usize) -> Result<usize> {
     let (other, mut x) = if halves_image {
         let inputs = b.channels(input);

@@ -1,4 +1,4 @@
-//! The table of torchvision's networks, and the families that they are of.
+//! The table of torchvision's networks, and their families.
 
 use super::googlenet::googlenet;
 use super::mnasnet::mnasnet;
@@ -30,7 +30,7 @@ const fn known(
     }
 }
 
-/// The networks. torchvision's GoogLeNet brings its input to -1 to 1 itself, which is left to the preprocessing here.
+/// The networks. torchvision's GoogLeNet rescales its input to -1 to 1 itself; here that is part of preprocessing.
 pub(in crate::nn::applications) const NETWORKS: [Architecture; 51] = [
     known(
         "mobilenet-v2-torch",
@@ -391,7 +391,7 @@ pub(in crate::nn::applications) const NETWORKS: [Architecture; 51] = [
     ),
 ];
 
-/// These networks after others.
+/// Appends these networks to others.
 pub(in crate::nn::applications) const fn joined<const ALL: usize>(others: &[Architecture]) -> [Architecture; ALL] {
     let mut all = [NETWORKS[0]; ALL];
     let mut index = 0;
@@ -402,16 +402,16 @@ pub(in crate::nn::applications) const fn joined<const ALL: usize>(others: &[Arch
     all
 }
 
-/// What the class of a family's authors leaves to its user, so that all else is known.
+/// The parameters of a family that its implementation leaves to the user; all others are fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Free {
-    /// The channels: strides and activations belong to the blocks of the published networks, one by one.
+    /// The channels; strides and activations are those of the individual blocks of the published networks.
     Widths,
-    /// Also the number of blocks: a stage halves the image in its first one.
+    /// Also the number of blocks: a stage downsamples in its first block.
     WidthsAndDepth,
 }
 
-/// timm's names of networks that are under other names in the table. Those with `tf_` in front have the same tensors.
+/// timm's names of networks with a different name in the table. Those prefixed with `tf_` have the same tensors.
 pub(crate) const TIMM: [(&str, &str); 13] = [
     ("mobilenetv3_large_100", "mobilenet-v3-large-torch"),
     ("mobilenetv3_small_100", "mobilenet-v3-small-torch"),
@@ -428,39 +428,39 @@ pub(crate) const TIMM: [(&str, &str); 13] = [
     ("efficientnetv2_l", "efficientnet-v2-l-torch"),
 ];
 
-/// Networks that one function builds.
+/// Networks that are built by the same function.
 pub(crate) struct Family {
-    /// The name of a network of other sizes than the published ones.
+    /// The name of a network whose sizes are not the published ones.
     pub(crate) name: &'static str,
-    /// Tensors that all networks of the family have, and no others.
+    /// Tensors that all networks of the family, and no others, have.
     pub(crate) marks: &'static [&'static str],
-    /// The first kernel, whose shape has the channels of the input.
+    /// The first kernel, whose shape determines the channels of the input.
     pub(crate) stem: &'static str,
-    /// Height and width of that kernel, where a stride and a pooling depend on it that no tensor tells.
+    /// Height and width of that kernel, if they determine a stride and a pooling that no tensor shows.
     pub(crate) stem_kernel: Option<[usize; 2]>,
-    /// In what other networks may differ from the published ones.
+    /// The parameters in which other networks may differ from the published ones.
     pub(crate) free: Free,
-    /// What the names of the classifier's tensors begin with.
+    /// The name prefix of the classifier's tensors.
     pub(crate) head: &'static str,
-    /// Its layers with a kernel.
+    /// The layers of the classifier that have a kernel.
     pub(crate) classifier: &'static [&'static str],
-    /// The published networks, by their names in the table.
+    /// The published networks, by name in the table.
     pub(crate) members: &'static [&'static str],
     build: fn(&str, &Options, &TensorShapes) -> Result<Network>,
 }
 
 impl Family {
-    /// The network whose tensors have these shapes, with the strides and activations of the published network of this
-    /// name, or of the first of the family.
+    /// Builds the network whose tensors have these shapes, with the strides and activations of the published network of
+    /// this name, or of the first of the family.
     ///
     /// # Errors
-    /// [`Error`](crate::Error) names the tensor that is missing or does not fit.
+    /// [`Error`](crate::Error) names the tensor that is missing or has a wrong shape.
     pub(crate) fn build(&self, name: &str, options: &Options, tensors: &TensorShapes) -> Result<Network> {
         (self.build)(name, options, tensors)
     }
 }
 
-/// The entry of this name, or the first.
+/// The entry with this name, or the first.
 macro_rules! build_as {
     ($family:ident) => {
         |name, options, tensors| {
@@ -470,7 +470,7 @@ macro_rules! build_as {
     };
 }
 
-/// All families, in the order in which they are tried.
+/// All families, in the order in which they are tried for detection.
 pub(crate) const FAMILIES: [Family; 12] = [
     Family {
         name: "mobilenet-v2",

@@ -1,8 +1,8 @@
 //! PyTorch's `as_strided`, which its newer exporter writes as a `Gather` from the memory of the whole batch.
 //!
-//! The tensor becomes one list of all values, and the places that are taken are computed: `sample * stride + place` with a
-//! `Range` over the batch. Where the stride is the size of a sample, no sample takes from another: the places are those of
-//! each sample's own values, a `Transpose` where each is taken once and in an order of axes, and a [`Take`] otherwise.
+//! The tensor is flattened to a list of all values, and the indices are computed as `sample * stride + index`, with a
+//! `Range` over the batch. If the stride is the size of a sample, no sample uses values of another: the indices select each
+//! sample's own values. This is a `Transpose` if each value is used once in an order of axes, and a [`Take`] otherwise.
 
 use super::super::proto::NodeProto;
 use super::super::tensor::{Constant, Int, short};
@@ -14,19 +14,19 @@ use super::operator::{Answer, Fault, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 use crate::nn::layers::Take;
 
-/// What only such a `Gather` may take.
+/// A value that only such a `Gather` may use.
 pub(super) enum Strided {
-    /// All values of all samples, one after the other.
+    /// The values of all samples, concatenated.
     Memory(Symbol),
-    /// Places in such a list.
+    /// Indices into such a list.
     Places(Places),
 }
 
-/// `stride` times the number of the sample, plus one of the places of each sample.
+/// `stride` times the index of the sample, plus an index within each sample.
 #[derive(Clone)]
 pub(super) struct Places {
     stride: i64,
-    /// Axes after the batch.
+    /// The axes after the batch.
     dims: Vec<usize>,
     places: Vec<i64>,
 }
@@ -44,7 +44,7 @@ impl Places {
     }
 
     fn plus(&self, constant: &Constant) -> Answer<Self> {
-        // A constant has no batch of its own here.
+        // A constant has no batch axis here.
         let own = match constant.dims.split_first() {
             Some((1, rest)) if rest.len() == self.dims.len() => rest,
             _ if constant.dims.len() <= self.dims.len() => &constant.dims,
@@ -83,7 +83,7 @@ impl Places {
         Ok(Self { dims, ..self.clone() })
     }
 
-    /// The places after an operator, with its constant.
+    /// Applies an operator with its constant operand.
     fn then(&self, op: &Operator, constant: Option<&Constant>) -> Answer<Self> {
         match (op.node.op_type.as_str(), constant) {
             ("Cast" | "Identity", _) => Ok(self.clone()),
@@ -95,7 +95,7 @@ impl Places {
         }
     }
 
-    /// Of known places whose first axis is a batch of this size.
+    /// From constant indices whose first axis is a batch of this size.
     fn known(indices: &Constant, batch: Option<usize>) -> Answer<Option<Self>> {
         let Some((&count, dims)) = indices.dims.split_first().filter(|(count, _)| Some(**count) == batch) else {
             return Ok(None);
@@ -112,7 +112,7 @@ impl Places {
 }
 
 impl Importer {
-    /// Takes a node that computes places, or takes values from them; returns whether it is one.
+    /// Processes a node that computes indices, or gathers values by them; returns whether it is one.
     pub(super) fn as_strided(&mut self, node: &NodeProto) -> Answer<bool> {
         let Some(result) = self.strided_result(node)? else { return Ok(false) };
         if let Some(output) = node.output.first().filter(|name| !name.is_empty()) {
@@ -124,7 +124,7 @@ impl Importer {
         Ok(true)
     }
 
-    /// What a node is of this kind: `Err` has the tensor that a `Gather` takes.
+    /// The result of such a node: `Err` has the tensor that a `Gather` yields.
     fn strided_result(&mut self, node: &NodeProto) -> Answer<Option<Result<Strided, Symbol>>> {
         if self.batchless {
             return Ok(None);
@@ -182,7 +182,7 @@ impl Importer {
         }
     }
 
-    /// The values at some places of each sample.
+    /// The values at these indices of each sample.
     fn taken(&mut self, node: &NodeProto, symbol: &Symbol, places: Option<Places>) -> Answer<Symbol> {
         let len = symbol.len();
         let inside = |places: &Places| places.places.iter().all(|&at| usize::try_from(at).is_ok_and(|at| at < len));
@@ -205,7 +205,7 @@ impl Importer {
     }
 }
 
-/// The axes from the slowest to the fastest, where the places are all of a dense tensor with its axes in another order.
+/// The order of axes, slowest first, if the indices enumerate a dense tensor with permuted axes.
 fn order_of_axes(dims: &[usize], places: &[i64], len: usize) -> Option<Vec<usize>> {
     let steps = super::fold_moving::strides(dims);
     let stride = |axis: usize| if dims[axis] > 1 { places[steps[axis]] - places[0] } else { 0 };

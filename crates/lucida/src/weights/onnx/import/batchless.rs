@@ -1,9 +1,9 @@
 //! Graphs whose first axis is not a batch.
 //!
-//! A network here computes sample by sample, so the first axis of a graph's tensors is the batch. A graph that works along that
-//! axis, or that adds a constant of another value for each sample, is none that does so; but if all sizes of its inputs are
-//! fixed, it can be read as one that takes a single sample. A batch of 1 is put before all its axes, which moves the axes that
-//! its nodes name by one.
+//! Here, a network processes samples independently, so the first axis of a graph's tensors is the batch. A graph that
+//! operates along that axis, or adds a constant that differs between samples, cannot be imported that way; but if all input
+//! sizes are fixed, it can be read as processing a single sample. A batch of 1 is then prepended to all axes, which shifts
+//! the axes that its nodes refer to.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,14 +13,14 @@ use super::super::tensor::{Constant, Int};
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::Value;
 
-/// Whether all sizes of all inputs are fixed, so that a graph could be one without a batch.
+/// Whether all sizes of all inputs are fixed, so that a graph may have no batch.
 pub(super) fn is_fixed(graph: &GraphProto, constants: &HashMap<String, Constant>) -> bool {
     let inputs = graph.input.iter().filter(|input| !constants.contains_key(&input.name));
     inputs.into_iter().all(|input| input.dims().is_some_and(|dims| dims.iter().all(|dim| dim.size().is_some())))
 }
 
-/// Operators that name no axis, and whose constants are aligned at the last one: those that work value by value, and products
-/// of matrices.
+/// Operators that refer to no axis, and whose constants are aligned at the last axis: elementwise operators and matrix
+/// products.
 const ELEMENTWISE: &[&str] = &[
     "Abs",
     "Add",
@@ -67,7 +67,7 @@ const ELEMENTWISE: &[&str] = &[
     "Where",
 ];
 
-/// The axis that an operator works along by default.
+/// The default axis of an operator.
 fn default_axis(op: &Operator) -> Option<i64> {
     match op.node.op_type.as_str() {
         "Split" | "Gather" | "ArgMax" => Some(0),
@@ -77,12 +77,12 @@ fn default_axis(op: &Operator) -> Option<i64> {
     }
 }
 
-/// An axis behind a batch of 1; one that counts from the end stays.
+/// Shifts an axis for a batch of 1; negative axes are unchanged.
 fn moved(axis: i64) -> i64 {
     if axis < 0 { axis } else { axis.saturating_add(1) }
 }
 
-/// The node as it is with a batch of 1 before all axes; its inputs may change, too.
+/// Rewrites a node for a batch of 1 before all axes; its inputs may change, too.
 pub(super) fn with_batch<'a>(op: &mut Operator<'a>) -> Answer<Cow<'a, NodeProto>> {
     let mut node = op.node.clone();
     let kind = node.op_type.as_str();
@@ -114,7 +114,7 @@ pub(super) fn with_batch<'a>(op: &mut Operator<'a>) -> Answer<Cow<'a, NodeProto>
             let axes = op.numbers(input, "axes")?.or_else(|| starts.map(|count| (0..count).collect()));
             let Some(axes) = axes else { return unsupported("over all axes is not supported") };
             let axes: Vec<i64> = axes.into_iter().map(moved).collect();
-            // Where there are inputs for all that was an attribute, the axes are one of them.
+            // In operator sets where attributes became inputs, the axes are an input.
             if op.inputs.len() > 1 {
                 op.inputs.resize(op.inputs.len().max(input + 1), None);
                 let values: Vec<Int> = axes.into_iter().map(Int::Known).collect();

@@ -1,4 +1,4 @@
-//! `Where`, and the comparisons that it takes.
+//! `Where`, and comparisons as its conditions.
 
 use super::super::tensor::{Constant, short};
 use super::Importer;
@@ -7,8 +7,7 @@ use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 use crate::nn::layers::{Activation, ActivationKind, Concatenate, Select, Take};
 
-/// The result of a comparison, which stands for the value that is compared: whether that is above the bound, or, `inverted`,
-/// whether it is not.
+/// A comparison, represented by the compared value: whether that is above the bound or, if `inverted`, whether it is not.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Comparison {
     bound: f32,
@@ -16,7 +15,7 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// `value kind bound`. Between two neighboring numbers there is none, so that `>= bound` is `>` the one before it.
+    /// Builds `value kind bound`. There is no number between adjacent floats, so `>= bound` is `>` the previous float.
     fn of(kind: &str, bound: f32) -> Self {
         match kind {
             "Greater" => Self { bound, inverted: false },
@@ -27,7 +26,7 @@ impl Comparison {
     }
 }
 
-/// The comparison with its sides exchanged.
+/// The comparison with swapped operands.
 fn flipped(kind: &str) -> &str {
     match kind {
         "Greater" => "Less",
@@ -38,7 +37,7 @@ fn flipped(kind: &str) -> &str {
 }
 
 impl Importer {
-    /// `Greater`, `Less`, `GreaterOrEqual` and `LessOrEqual`. Only [`choice`](Self::choice), `Not` and a `Cast` may take the
+    /// `Greater`, `Less`, `GreaterOrEqual` and `LessOrEqual`. Only [`choice`](Self::choice), `Not` and a `Cast` can use the
     /// result.
     pub(super) fn comparison(&mut self, op: &Operator) -> Answer<Symbol> {
         let kind = op.node.op_type.as_str();
@@ -49,7 +48,7 @@ impl Importer {
             [Some(Value::Constant(bound)), Some(Value::Symbol(symbol))] if is_number(symbol, bound) => {
                 (symbol.clone(), Comparison::of(flipped(kind), bound.check_numbers()?.float(0)))
             }
-            // One is above the other where the difference is above zero.
+            // a > b if the difference is positive.
             [Some(_), Some(_)] => (self.again(op, "Sub", op.inputs.clone())?, Comparison::of(kind, 0.0)),
             _ => return Err("does not compare two tensors".into()),
         };
@@ -57,7 +56,7 @@ impl Importer {
         Ok(symbol)
     }
 
-    /// Notes that the operator's output is a comparison.
+    /// Records that the operator's output is a comparison.
     fn compared(&mut self, op: &Operator, comparison: Comparison) {
         if let Some(output) = op.node.output.first() {
             self.compared.insert(output.clone(), comparison);
@@ -77,7 +76,7 @@ impl Importer {
         Ok(op.symbol(0)?.clone())
     }
 
-    /// `Cast` of a comparison to a number: 1 where it holds, 0 elsewhere.
+    /// `Cast` of a comparison to a number, 1 or 0.
     pub(super) fn cast(&mut self, op: &Operator) -> Answer<Symbol> {
         let to = op.int("to", 0);
         match (to, self.comparison_at(op, 0)) {
@@ -90,7 +89,8 @@ impl Importer {
         }
     }
 
-    /// `Where`: by a known condition, by a comparison, or PyTorch's softplus, which is the value itself from a threshold on.
+    /// `Where`: with a constant condition, with a comparison, or as PyTorch's softplus, which is the identity above a
+    /// threshold.
     pub(super) fn choice(&mut self, op: &Operator) -> Answer<Symbol> {
         if let Some(name) = op.node.input.iter().skip(1).find(|name| self.compared.contains_key(*name)) {
             return unsupported(format!(
@@ -118,7 +118,7 @@ impl Importer {
         self.select(op, &compared, comparison, values)
     }
 
-    /// The softplus with a threshold that a choice between a value and its softplus is.
+    /// Recognizes a choice between a value and its softplus as a softplus with a threshold.
     fn softplus(
         &mut self,
         op: &Operator,
@@ -142,7 +142,7 @@ impl Importer {
         }
     }
 
-    /// The first value where the comparison holds, the second elsewhere.
+    /// The first value where the comparison is true, the second elsewhere.
     fn select(
         &mut self,
         op: &Operator,
@@ -168,7 +168,7 @@ impl Importer {
         self.merged(op, Select { threshold: comparison.bound }.into(), inputs)
     }
 
-    /// A tensor of known values in the shape of a computed one, which it does not depend on.
+    /// A constant tensor in the shape of a computed one, on whose values it does not depend.
     pub(super) fn constant_like(&mut self, op: &Operator, symbol: &Symbol, constant: &Constant) -> Answer<Symbol> {
         let (symbol, offset) = match constant.check_numbers()?.len() {
             1 => (symbol.clone(), vec![constant.float(0); self.drafts[symbol.draft].shape.channels()]),
@@ -179,8 +179,8 @@ impl Importer {
         Ok(Symbol { draft, ..symbol })
     }
 
-    /// A choice that is known for each value: those of two tensors side by side that are chosen, or a factor of 0 or 1 and
-    /// a shift where one of both is known too.
+    /// A choice by a constant condition: a selection from two concatenated tensors, or a scale of 0 or 1 and an offset if
+    /// one of them is constant.
     fn known_choice(&mut self, op: &Operator, condition: &Constant, values: [Value; 2]) -> Answer<Symbol> {
         let holds = condition.known_ints()?.into_iter().map(|holds| f32::from(u8::from(holds != 0))).collect();
         let condition = Constant::of_floats("".into(), condition.dims.clone(), holds);
@@ -192,7 +192,7 @@ impl Importer {
         }
     }
 
-    /// The values of a tensor where the condition holds (does not, where it is `inverted`), and known ones elsewhere.
+    /// The values of a tensor where the condition is true (false, if `inverted`), and constants elsewhere.
     fn masked(
         &mut self,
         op: &Operator,
@@ -210,7 +210,7 @@ impl Importer {
         Ok(Symbol { draft, ..flat })
     }
 
-    /// Of two tensors of the same shape.
+    /// A choice between two tensors of the same shape.
     fn chosen(&mut self, op: &Operator, condition: &Constant, a: &Symbol, b: &Symbol) -> Answer<Symbol> {
         let sizes: Vec<usize> = (0..a.axes.len()).map(|axis| a.size(axis)).collect();
         if b.axes.len() != sizes.len() || (0..sizes.len()).any(|axis| b.size(axis) != sizes[axis]) {
@@ -232,7 +232,7 @@ impl Importer {
     }
 }
 
-/// Whether a constant is one number, which makes no axes of its own.
+/// Whether a constant is a scalar, which adds no axes.
 fn is_number(symbol: &Symbol, constant: &Constant) -> bool {
     constant.len() == 1 && constant.dims.len() <= symbol.axes.len() + 1
 }

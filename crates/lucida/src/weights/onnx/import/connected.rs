@@ -8,14 +8,14 @@ use super::{Importer, pooling};
 use crate::nn::Layer;
 use crate::nn::layers::{Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Padding, ZeroPadding2D, dilated};
 
-/// What `Conv` and `ConvTranspose` have in common.
+/// The common parameters of `Conv` and `ConvTranspose`.
 struct Kernel<'a> {
     kernel: &'a Constant,
     /// Height and width.
     size: [usize; 2],
     strides: [usize; 2],
     dilations: [usize; 2],
-    /// Height and width that it reaches over.
+    /// The dilated height and width.
     reach: [usize; 2],
     groups: usize,
 }
@@ -70,7 +70,7 @@ impl Importer {
         let window = pooling::Window::of(op, image, reach)?;
         let mut input = symbol.draft;
         let depthwise = groups == image[2] && groups > 1 && filters.is_multiple_of(groups);
-        // Keras's convolutions have no border of their own but `same`.
+        // Keras's convolutions only support the paddings `valid` and `same`.
         let padding = match window.simple(image) {
             Some(padding) => padding,
             None => {
@@ -123,13 +123,13 @@ impl Importer {
         Ok(self.new_image(draft))
     }
 
-    /// An image (batch, channels, height, width) that a layer has made.
+    /// The image output by a layer, (batch, channels, height, width).
     pub(super) fn new_image(&self, draft: usize) -> Symbol {
         let sizes = self.drafts[draft].shape.as_image().expect("the layer makes an image");
         Symbol::image(draft, sizes, Order::ChannelsFirst)
     }
 
-    /// A 1x1 convolution of one pixel, as after a global pooling: a dense layer.
+    /// A 1x1 convolution of a single pixel, as after global pooling: a dense layer.
     fn conv_of_one_pixel(
         &mut self,
         op: &Operator,
@@ -218,8 +218,8 @@ impl Importer {
         self.dense(op, &symbol, axis, source)
     }
 
-    /// A product along the last axis of several: a 1x1 convolution whose channels are that axis. The kernel is (channel,
-    /// unit), or (unit, channel) with the units first.
+    /// A matrix product along the last of several axes: a 1x1 convolution with that axis as channels. The kernel is
+    /// (channel, unit), or (unit, channel) with the units first.
     pub(super) fn mat_mul_of_pixels(
         &mut self,
         op: &Operator,
@@ -256,7 +256,7 @@ impl Importer {
     }
 }
 
-/// What a `ConvTranspose` cuts off, `[[top, bottom], [left, right]]`, and the rows and columns that it adds at the end.
+/// The cropping of a `ConvTranspose`, `[[top, bottom], [left, right]]`, and the rows and columns added at the end.
 fn transposed_border(op: &Operator, image: [usize; 3], shape: &Kernel) -> Answer<([[usize; 2]; 2], [usize; 2])> {
     let mut added = op.pair("output_padding", [0, 0])?;
     let auto = op.text("auto_pad").unwrap_or_default();
@@ -266,7 +266,7 @@ fn transposed_border(op: &Operator, image: [usize; 3], shape: &Kernel) -> Answer
         _ => return Err(format!("auto_pad is {auto:?}").into()),
     };
     let wanted = match op.ints("output_shape") {
-        // Some list the batch and the channels as well.
+        // Some files also list the batch and the channels.
         Some([.., height, width]) => Some([*height, *width].map(|size| usize::try_from(size).unwrap_or(0))),
         Some(_) => return unsupported("output_shape has no height and width"),
         None if same => Some([0, 1].map(|axis| image[axis].saturating_mul(shape.strides[axis]))),

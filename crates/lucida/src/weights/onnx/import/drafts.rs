@@ -1,4 +1,4 @@
-//! The layers of a network before it is built: where their weights come from, and what can be said in fewer layers.
+//! The layers of a network before it is built: the sources of their weights, and how to simplify them.
 
 use std::collections::HashMap;
 
@@ -8,22 +8,22 @@ use crate::nn::layers::{ActivationKind, BatchNormalization};
 use crate::nn::{Layer, Network, Shape};
 use crate::{Error, Result};
 
-/// Where the weights of a layer come from.
+/// The source of a layer's weights.
 #[derive(Debug)]
 pub(super) enum Source {
     Nothing,
-    /// (filter, channel of a group, row, column); of a transposed convolution (channel, filter of a group, row, column).
+    /// (filter, channel of a group, row, column); for a transposed convolution (channel, filter of a group, row, column).
     Conv {
         kernel: Constant,
         bias: Option<Vec<f32>>,
     },
-    /// Of a dense layer, or of a 1x1 convolution.
+    /// For a dense layer, or a 1x1 convolution.
     Dense(DenseSource),
     /// gamma, beta, mean, variance
     Norm([Vec<f32>; 4]),
-    /// Values of the layer's weights, in their order.
+    /// The values of the layer's weights, in order.
     Weights(Vec<Vec<f32>>),
-    /// `scale x + offset` for each channel; of a [`LayerScale`](Layer::LayerScale) without the offset.
+    /// `scale x + offset` for each channel; for a [`LayerScale`](Layer::LayerScale) without the offset.
     Affine {
         scale: Vec<f32>,
         offset: Vec<f32>,
@@ -36,9 +36,9 @@ pub(super) struct DenseSource {
     /// (input, unit), or (unit, input).
     pub(super) kernel: Constant,
     pub(super) units_first: bool,
-    /// For each row of the kernel: which input of the layer it is for.
+    /// For each row of the kernel, the corresponding input of the layer.
     pub(super) order: Option<Vec<usize>>,
-    /// What the kernel is multiplied with.
+    /// A factor of the kernel.
     pub(super) factor: f32,
     pub(super) bias: Option<Vec<f32>>,
 }
@@ -53,17 +53,17 @@ pub(super) struct LayerDraft {
     pub(super) source: Source,
 }
 
-/// A factor and a shift of each channel, as a batch normalization: with a variance of `1 - epsilon` the root is 1, and
-/// nothing is rounded, for `epsilon` is a power of two.
+/// A scale and offset for each channel, as a batch normalization: with a variance of `1 - epsilon` the square root is 1,
+/// without rounding error because `epsilon` is a power of two.
 pub(super) fn affine() -> BatchNormalization {
     BatchNormalization { epsilon: EPSILON, ..Default::default() }
 }
 
 const EPSILON: f32 = 1.0 / 1024.0;
 
-/// Says in fewer layers what several say: factors and shifts one after another, a shift after a convolution or a dense
-/// layer without a bias, an activation after either; and leaves out what no output needs. Returns where each draft is then;
-/// `usize::MAX` where it was left out.
+/// Simplifies the layers: merges successive scales and offsets, an offset after a convolution or dense layer without a
+/// bias, and a following activation; and removes layers that no output depends on. Returns the new index of each draft;
+/// `usize::MAX` for a removed one.
 pub(super) fn simplify(drafts: &mut Vec<LayerDraft>, outputs: &mut [usize]) -> Vec<usize> {
     without_repetition(drafts);
     patterns::recognize(drafts);
@@ -74,7 +74,7 @@ pub(super) fn simplify(drafts: &mut Vec<LayerDraft>, outputs: &mut [usize]) -> V
             drafts[index].inputs.iter().for_each(|&input| uses[input] += 1);
         }
     }
-    // What stands for each draft, in the list of those that stay.
+    // The index of each draft's replacement among those that are kept.
     let mut places: Vec<usize> = Vec::with_capacity(drafts.len());
     let mut kept: Vec<LayerDraft> = Vec::new();
     let mut kept_uses: Vec<usize> = Vec::new();
@@ -101,7 +101,7 @@ pub(super) fn simplify(drafts: &mut Vec<LayerDraft>, outputs: &mut [usize]) -> V
     places
 }
 
-/// Leaves out what repeats an input of a layer that repeats it itself, as a gate of one pixel that is expanded to an image.
+/// Removes repetitions before layers that broadcast themselves, such as that of a one-pixel gate expanded to an image.
 fn without_repetition(drafts: &mut [LayerDraft]) {
     for index in 0..drafts.len() {
         let joins = matches!(
@@ -127,14 +127,14 @@ fn without_repetition(drafts: &mut [LayerDraft]) {
     }
 }
 
-/// The input of a layer that repeats the only position of an axis.
+/// The input of a layer that repeats the single position of an axis.
 fn repeated(drafts: &[LayerDraft], index: usize) -> Option<usize> {
     let Layer::Take(take) = &drafts[index].layer else { return None };
     let &[input] = drafts[index].inputs.as_slice() else { return None };
     (drafts[input].shape.sizes()[take.axis] == 1).then_some(input)
 }
 
-/// Lets a layer do what the next one does, if it can.
+/// Merges the next layer into a layer, if possible.
 fn absorb(layer: &mut LayerDraft, next: &LayerDraft) -> bool {
     let linear = layer.layer.spec().activation() == ActivationKind::Linear;
     if let (Source::Affine { .. }, Source::Affine { .. }) = (&layer.source, &next.source) {
@@ -164,7 +164,7 @@ fn absorb(layer: &mut LayerDraft, next: &LayerDraft) -> bool {
             *bias = Some(offset.clone());
             true
         }
-        // PyTorch normalizes groups first and scales channels then.
+        // PyTorch normalizes groups first, then scales channels.
         (Layer::GroupNormalization(norm), source @ Source::Weights(_), _, Source::Affine { scale, offset })
             if !norm.scale && !norm.center =>
         {
@@ -172,7 +172,7 @@ fn absorb(layer: &mut LayerDraft, next: &LayerDraft) -> bool {
             *source = Source::Weights(vec![scale.clone(), offset.clone()]);
             true
         }
-        // Of one channel scale and shift come one after the other.
+        // Compose two successive scales and offsets of the channels.
         (Layer::GroupNormalization(norm), Source::Weights(parts), _, Source::Affine { scale, offset })
             if norm.scale && norm.center =>
         {
@@ -182,7 +182,7 @@ fn absorb(layer: &mut LayerDraft, next: &LayerDraft) -> bool {
             }
             true
         }
-        // Two activations stay two layers.
+        // Two activations remain two layers.
         (Layer::Activation(_), ..) => false,
         (layer, _, Layer::Activation(next), _) if linear => match layer.activation_mut() {
             Some(activation) => {
@@ -195,7 +195,7 @@ fn absorb(layer: &mut LayerDraft, next: &LayerDraft) -> bool {
     }
 }
 
-/// Builds the network. `most` is the number of parameters that the file can hold.
+/// Builds the network. `most` is the maximum number of parameters that the file can hold.
 pub(super) fn build(name: &str, drafts: &[LayerDraft], outputs: &[usize], most: u64) -> Result<Network> {
     let mut builder = Network::builder(name);
     let mut names = HashMap::new();
@@ -228,7 +228,7 @@ pub(super) fn build(name: &str, drafts: &[LayerDraft], outputs: &[usize], most: 
                 [scale, offset].into_iter().for_each(|part| set(part));
                 set(&vec![0.0; channels]);
                 set(&vec![1.0 - EPSILON; channels]);
-                // It is not learned, and training must leave it alone.
+                // The variance is not learned, and must not be trained.
                 let name = network.nodes()[index].name().to_owned();
                 network.set_trainable(&name, false)?;
             }
@@ -249,7 +249,7 @@ pub(super) fn build(name: &str, drafts: &[LayerDraft], outputs: &[usize], most: 
     Ok(network)
 }
 
-/// (filter, channel, row, column) as (row, column, channel, filter).
+/// Reorders (filter, channel, row, column) to (row, column, channel, filter).
 pub(in crate::weights::onnx) fn conv_kernel(kernel: &Constant, values: &mut [f32]) {
     let [filters, channels, rows, columns] = kernel.dims[..] else { return };
     let pixels = rows * columns;
@@ -269,13 +269,13 @@ fn dense_kernel(source: &DenseSource, values: &mut [f32]) {
         for (unit, value) in values[units * place..][..units].iter_mut().enumerate() {
             let index = if source.units_first { unit * inputs + input } else { input * units + unit };
             let weight = source.kernel.float(index);
-            // A factor of 1 leaves the bits alone in any case, but not those of a NaN.
+            // Multiplying by 1 preserves all bits except those of a NaN.
             *value = if source.factor == 1.0 { weight } else { source.factor * weight };
         }
     }
 }
 
-/// The name, or one like it when it is taken.
+/// This name, or a similar one if it is already taken.
 fn unique(names: &mut HashMap<String, usize>, name: &str) -> String {
     let mut unique = name.to_owned();
     while names.contains_key(&unique) {

@@ -1,16 +1,16 @@
-//! Tensors that are repeated along axes of one position, and known tensors in the shape of computed ones.
+//! Tensors repeated along axes of size one, and constants in the shape of computed tensors.
 
 use super::super::tensor::{Constant, Int, first};
 use super::Importer;
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 
-/// Positions that an axis may be repeated to: pixels of an image, channels.
+/// Maximum number of repetitions along an axis: pixels of an image, channels.
 const MAX_POSITIONS: usize = 1 << 14;
 
 impl Importer {
-    /// `Expand`: what has one position along an axis is repeated there. The layers that join tensors do it themselves;
-    /// see [`simplify`](super::drafts::simplify).
+    /// `Expand`: repeats axes of size one. Layers that merge tensors can broadcast by themselves; see
+    /// [`simplify`](super::drafts::simplify).
     pub(super) fn expand(&mut self, op: &Operator) -> Answer<Symbol> {
         let mut symbol = op.symbol(0)?.clone();
         let target = op.needed(1)?.ints()?.to_vec();
@@ -35,7 +35,7 @@ impl Importer {
         Ok(symbol)
     }
 
-    /// A known tensor of a fixed batch whose samples are the same, for one of them.
+    /// Reduces a constant with a fixed batch of equal samples to one sample.
     fn of_one_sample(&self, constant: &Constant) -> Constant {
         let (Some(&batch), true) = (constant.dims.first(), constant.check_numbers().is_ok()) else {
             return constant.clone();
@@ -49,13 +49,14 @@ impl Importer {
         Constant::of_floats(constant.name.clone(), dims, (0..sample).map(|index| constant.float(index)).collect())
     }
 
-    /// A tensor with its first position along an axis repeated.
+    /// Repeats the first position of a tensor along an axis.
     pub(super) fn repeated(&mut self, op: &Operator, symbol: &Symbol, axis: usize, count: usize) -> Answer<Symbol> {
         let inputs = vec![Some(Value::Symbol(symbol.clone()))];
         self.take(&Operator { node: op.node, inputs, opset: op.opset }, axis, &vec![0; count], &[count])
     }
 
-    /// A known tensor that is put next to a computed one along an axis: as a layer of its own, which depends on nothing.
+    /// A constant that is concatenated with a computed tensor along an axis: becomes its own layer, which depends on no
+    /// input.
     pub(super) fn known_next_to(
         &mut self,
         op: &Operator,

@@ -1,41 +1,41 @@
-//! Operators on what is known: shapes that PyTorch and TensorFlow compute in the graph, and weights that are made or moved
-//! about.
+//! Constant folding: shapes that PyTorch and TensorFlow compute in the graph, and weights that are generated or rearranged.
 //!
-//! [`moving`](super::fold_moving) puts values into other places, [`math`](super::fold_math) computes with them. A file of a few
-//! bytes can ask for weights of any size, so what is written is counted: see [`Folder`].
+//! [`moving`](super::fold_moving) rearranges values, [`math`](super::fold_math) computes with them. A file of a few bytes
+//! can request weights of any size, so written values are counted: see [`Folder`].
 
 use super::super::tensor::{Constant, Int, first};
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{MAX_RANK, Symbol, Value};
 use super::{fold_math, fold_moving, quantize};
 
-/// Whole numbers that a folded tensor may have: shapes are short.
+/// Maximum number of integers in a folded tensor: shapes are short.
 pub(super) const MAX_FOLDED: usize = 1 << 16;
-/// Values of weights that the graph fills with one number (`ConstantOfShape`), all together: VGG19 has 144 million.
+/// Maximum number of values, in total, of weights that the graph fills with one number (`ConstantOfShape`): VGG19 has 144
+/// million.
 const MAX_FILLED: u64 = 1 << 28;
 
-/// What may be computed, and what was.
+/// The budget of constant folding.
 #[derive(Debug)]
 pub(super) struct Folder {
-    /// Values that were written, and how many there may be.
+    /// The number of values written, and its limit.
     copied: u64,
     most: u64,
-    /// Values of tensors of one number. They take no memory until they are weights.
+    /// The number of values in filled tensors, which take no memory until they become weights.
     filled: u64,
 }
 
 impl Folder {
-    /// Up to `most` values may be written.
+    /// Allows up to `most` values to be written.
     pub(super) fn new(most: u64) -> Self {
         Self { copied: 0, most, filled: 0 }
     }
 
-    /// Parameters that the network may have beyond those in the file: those that the graph fills with one number.
+    /// Parameters that the network may have beyond those in the file: those in filled tensors.
     pub(super) fn filled(&self) -> u64 {
         self.filled
     }
 
-    /// Counts values before they are written; a shape's product may be too large to count.
+    /// Counts values before they are written; `None` is a shape whose product overflows.
     pub(super) fn count(&mut self, len: Option<usize>) -> Answer<usize> {
         let left = self.most - self.copied;
         match len.filter(|&len| len as u64 <= left) {
@@ -50,7 +50,7 @@ impl Folder {
         }
     }
 
-    /// A tensor of one number.
+    /// A tensor filled with one number.
     pub(super) fn fill(&mut self, dims: Vec<usize>, value: f32) -> Answer<Constant> {
         let len = product(&dims).map(|len| len as u64);
         match len.filter(|&len| len <= MAX_FILLED - self.filled && dims.len() <= MAX_RANK) {
@@ -66,14 +66,14 @@ impl Folder {
     }
 }
 
-/// The number of values of a shape, if memory could hold as many. Sizes next to a zero are multiplied too, so that nobody
-/// else has to guard against their overflow.
+/// The number of values of a shape, if it could fit into memory. Sizes next to a zero are multiplied as well, so that
+/// callers need not guard against their overflow.
 pub(super) fn product(dims: &[usize]) -> Option<usize> {
     let len = dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim.max(1))).filter(|&len| len <= 1 << 40)?;
     Some(if dims.contains(&0) { 0 } else { len })
 }
 
-/// What the operator computes, if all its inputs are known and it is one of those used on shapes and weights.
+/// The result of an operator, if all its inputs are constant and it is used on shapes or weights.
 pub(super) fn fold(op: &Operator, folder: &mut Folder) -> Answer<Option<Value>> {
     let kind = op.node.op_type.as_str();
     if kind == "Shape" {
@@ -116,13 +116,13 @@ pub(super) fn fold(op: &Operator, folder: &mut Folder) -> Answer<Option<Value>> 
     Ok(Some(Value::Constant(folded)))
 }
 
-/// The sizes of a tensor with its batch.
+/// The sizes of a tensor including the batch.
 pub(super) fn shape_of(symbol: &Symbol, batch: Option<usize>) -> Vec<Int> {
     let batch = batch.map_or(Int::Batch, |batch| Int::Known(batch as i64));
     std::iter::once(batch).chain((0..symbol.axes.len()).map(|axis| Int::Known(symbol.size(axis) as i64))).collect()
 }
 
-/// `start` and `end` of a shape. (`Shape` of version 15 and later.)
+/// The `start` and `end` of a shape (`Shape` from version 15).
 pub(super) fn shape_part(op: &Operator, shape: Vec<Int>) -> Answer<Value> {
     let rank = shape.len() as i64;
     let clamp = |value: i64| (if value < 0 { value.saturating_add(rank) } else { value }).clamp(0, rank) as usize;
@@ -180,7 +180,7 @@ fn cast(to: i64, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
     }
 }
 
-/// The sizes that a list of whole numbers means.
+/// Interprets a list of integers as sizes.
 pub(super) fn sizes(shape: &Constant) -> Answer<Vec<usize>> {
     let sizes: Option<Vec<usize>> = shape.known_ints()?.into_iter().map(|size| usize::try_from(size).ok()).collect();
     Ok(sizes.ok_or("makes a tensor of a negative size")?)
@@ -196,7 +196,7 @@ fn constant_of_shape(op: &Operator, shape: &Constant, folder: &mut Folder) -> An
     }
 }
 
-/// Whole numbers that are all the same.
+/// A tensor filled with one integer.
 pub(super) fn filled_ints(dims: Vec<usize>, value: Int) -> Answer<Constant> {
     match product(&dims).filter(|&len| len <= MAX_FOLDED && dims.len() <= MAX_RANK) {
         Some(len) => Ok(Constant::of_ints(dims, vec![value; len])),
@@ -204,7 +204,7 @@ pub(super) fn filled_ints(dims: Vec<usize>, value: Int) -> Answer<Constant> {
     }
 }
 
-/// Caffe2's and the first versions' form of `ConstantOfShape`.
+/// The form of `ConstantOfShape` in Caffe2 and the first versions.
 fn constant_fill(op: &Operator, folder: &mut Folder) -> Answer<Constant> {
     let dims = match op.constant(0)? {
         Some(shape) if op.int("input_as_shape", 0) != 0 => sizes(shape)?,

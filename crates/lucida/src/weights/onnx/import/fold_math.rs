@@ -1,11 +1,11 @@
-//! Computing with known values.
+//! Computing with constants.
 
 use super::super::tensor::{Constant, Int};
 use super::fold::{Folder, MAX_FOLDED, product};
 use super::fold_moving::{axis_of, broadcast, broadcast_strides};
 use super::operator::{Answer, Operator, unsupported};
 
-/// What the operator gives, if it is one of these.
+/// The result of an operator, if it is supported here.
 pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> Answer<Option<Constant>> {
     let kind = op.node.op_type.as_str();
     Ok(Some(match (kind, inputs) {
@@ -34,7 +34,7 @@ pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> 
     }))
 }
 
-/// Calls `each` with the places of the values of two tensors for each place of the tensor that they broadcast to.
+/// Calls `each` with the indices of the values of two tensors, for each position of their broadcast shape.
 fn pairs(a: &Constant, b: &Constant, dims: &[usize], mut each: impl FnMut(usize, usize) -> Answer<()>) -> Answer<()> {
     let (left, right) = (broadcast_strides(&a.dims, dims), broadcast_strides(&b.dims, dims));
     let mut index = vec![0; dims.len()];
@@ -52,7 +52,7 @@ fn pairs(a: &Constant, b: &Constant, dims: &[usize], mut each: impl FnMut(usize,
     Ok(())
 }
 
-/// The shape of short lists of whole numbers.
+/// The broadcast shape of short lists of integers.
 fn short(a: &Constant, b: &Constant) -> Answer<Vec<usize>> {
     let dims = broadcast(&a.dims, &b.dims)?;
     match product(&dims).filter(|&len| len <= MAX_FOLDED) {
@@ -71,7 +71,7 @@ fn ints(kind: &str, a: &Constant, b: &Constant) -> Answer<Constant> {
     Ok(Constant::of_ints(dims, values).with_kind(a.kind))
 }
 
-/// Computes with two whole numbers. Of the size of the batch only what leaves it alone is known.
+/// Computes with two integers. With the symbolic batch size, only operations that leave it unchanged are known.
 fn int(kind: &str, a: Int, b: Int) -> Answer<Int> {
     match (kind, a, b) {
         ("Mul" | "Div", Int::Batch, Int::Known(1)) | ("Mul", Int::Known(1), Int::Batch) => Ok(Int::Batch),
@@ -126,7 +126,7 @@ fn compare(kind: &str, a: &Constant, b: &Constant) -> Answer<Constant> {
     let mut values = Vec::new();
     pairs(a, b, &dims, |x, y| {
         let holds = match (kind, left[x], right[y]) {
-            // Shapes are compared with -1 and 1, which an open batch is not.
+            // Shapes are compared with -1 and 1, which differ from an open batch.
             ("Equal", Int::Batch, Int::Known(_)) | ("Equal", Int::Known(_), Int::Batch) => false,
             ("Equal", x, y) => x == y,
             (kind, Int::Known(x), Int::Known(y)) => match kind {
@@ -148,7 +148,7 @@ fn compare(kind: &str, a: &Constant, b: &Constant) -> Answer<Constant> {
 fn select(condition: &Constant, a: &Constant, b: &Constant, folder: &mut Folder) -> Answer<Constant> {
     let chosen = condition.known_ints()?;
     let one = |constant: &Constant| constant.len() == 1;
-    // Mostly a shape, with one number for all of its sizes; or one condition for all values.
+    // Usually a shape, with one number for all of its sizes, or one condition for all values.
     if let [only] = chosen[..] {
         let from = if only != 0 { a } else { b };
         let dims = broadcast(&broadcast(&a.dims, &b.dims)?, &condition.dims)?;
@@ -214,7 +214,7 @@ fn unary(kind: &str, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
     Ok(Constant::of_floats(from.name.clone(), from.dims.clone(), values))
 }
 
-/// Of a list, over its only axis.
+/// Reduces a list over its only axis.
 fn reduce(op: &Operator, from: &Constant) -> Answer<Constant> {
     let axes = op.numbers(1, "axes")?;
     let all = axes.is_none_or(|axes| axes.is_empty() || matches!(axes[..], [0 | -1]));
@@ -239,7 +239,7 @@ fn reduce(op: &Operator, from: &Constant) -> Answer<Constant> {
     Ok(Constant::of_ints(dims, vec![result]))
 }
 
-/// Of numbers with a fraction, over any axes, with sums in 64 bits.
+/// Reduces floats over any axes, with sums in double precision.
 fn reduce_floats(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
     let rank = from.dims.len();
     let axes = op.numbers(1, "axes")?.filter(|axes| !axes.is_empty()).unwrap_or_else(|| (0..rank as i64).collect());
@@ -296,8 +296,7 @@ fn clip(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant>
     Ok(Constant::of_ints(from.dims.clone(), values).with_kind(from.kind))
 }
 
-/// `BatchNormalization` of known values, as of weights that are standardized: by given moments, or, in training mode, by
-/// their own.
+/// `BatchNormalization` of constants, for example standardized weights: with given moments or, in training mode, their own.
 fn normalize(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
     let &[_, channels, ..] = from.dims.as_slice() else { return Err("takes a tensor with channels".into()) };
     let part = |index: usize| -> Answer<Vec<f64>> {

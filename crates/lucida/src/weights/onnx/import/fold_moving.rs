@@ -1,11 +1,11 @@
-//! Known values in other places: nothing is computed with them.
+//! Rearranging constants without computing.
 
 use super::super::tensor::{Constant, Int};
 use super::fold::{Folder, MAX_FOLDED, filled_ints, product, sizes};
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::MAX_RANK;
 
-/// What the operator gives, if it is one of these.
+/// The result of an operator, if it is supported here.
 pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> Answer<Option<Constant>> {
     let from = inputs[0];
     Ok(Some(match op.node.op_type.as_str() {
@@ -21,7 +21,7 @@ pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> 
     }))
 }
 
-/// An axis, counted from the end when it is negative.
+/// Resolves a possibly negative axis.
 pub(super) fn axis_of(axis: i64, rank: usize) -> Answer<usize> {
     let place = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     usize::try_from(place)
@@ -30,12 +30,12 @@ pub(super) fn axis_of(axis: i64, rank: usize) -> Answer<usize> {
         .ok_or_else(|| format!("names axis {axis} of {rank}").into())
 }
 
-/// The distances in memory of values that are next to each other along each axis.
+/// The row-major strides of a shape.
 pub(super) fn strides(dims: &[usize]) -> Vec<usize> {
     (0..dims.len()).map(|axis| dims[axis + 1..].iter().product()).collect()
 }
 
-/// A tensor of the values of another: `place` says where the value at some indices is in memory there.
+/// A tensor with values of another: `place` maps indices to the offset of the value there.
 fn picked(
     from: &Constant,
     dims: Vec<usize>,
@@ -143,7 +143,7 @@ fn transpose(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Cons
 
 fn concat(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> Answer<Constant> {
     let first = inputs[0];
-    // Lists have one axis; of more, the first versions had 1 by default.
+    // Lists have one axis; for others, the default in the first versions was 1.
     let axis = axis_of(op.int("axis", i64::from(first.dims.len() > 1)), first.dims.len())?;
     let mut dims = first.dims.clone();
     for input in &inputs[1..] {
@@ -224,7 +224,7 @@ struct Rows {
 }
 
 impl Rows {
-    /// The indices of a slice along an axis of `len` values.
+    /// The indices of a slice along an axis with `len` values.
     fn of_slice(len: usize, start: i64, end: i64, step: i64) -> Answer<Self> {
         let len = len as i64;
         let place = |value: i64| if value < 0 { value.saturating_add(len) } else { value };
@@ -235,7 +235,7 @@ impl Rows {
                 (first, place(end).clamp(0, len) - first)
             }
             _ => {
-                // An end far below zero means that the first row is taken too.
+                // An end far below zero means that the first position is included.
                 let first = place(start).clamp(-1, len - 1);
                 (first, first - place(end).clamp(-1, len - 1))
             }
@@ -261,7 +261,7 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Answer<Vec<usize>> {
     (0..rank).map(one).collect()
 }
 
-/// The strides of a tensor as if it had the shape `dims`, to which it broadcasts.
+/// The strides of a tensor that is broadcast to the shape `dims`.
 pub(super) fn broadcast_strides(from: &[usize], dims: &[usize]) -> Vec<usize> {
     let own = strides(from);
     let missing = dims.len() - from.len();
@@ -270,7 +270,7 @@ pub(super) fn broadcast_strides(from: &[usize], dims: &[usize]) -> Vec<usize> {
         .collect()
 }
 
-/// The shape that a known tensor is expanded to; it has no axis for an open batch but one of one position, which goes with any.
+/// The target shape for expanding a constant: an open batch becomes an axis of size one, which can be broadcast to any.
 fn for_any_batch(from: &Constant, target: &Constant) -> Answer<Constant> {
     let mut target = target.ints()?.to_vec();
     let alone = from.dims.len() < target.len() || from.dims.first() == Some(&1);

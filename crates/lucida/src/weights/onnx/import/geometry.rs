@@ -1,4 +1,4 @@
-//! Borders, resizing, and parts of tensors.
+//! Padding, resizing, and slicing.
 
 use super::super::tensor::{Constant, Int, first};
 use super::Importer;
@@ -12,7 +12,7 @@ use crate::nn::layers::{
 use crate::nn::{Layer, Shape};
 
 impl Importer {
-    /// The order of the axes of an image, which an operator can take in either.
+    /// The axis order of an image, for operators that accept either.
     fn image_order(&self, symbol: &Symbol) -> Answer<Order> {
         match symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_image().is_some()) {
             Some(order) => Ok(order),
@@ -20,7 +20,7 @@ impl Importer {
         }
     }
 
-    /// A layer that makes an image of one.
+    /// Adds a layer from image to image.
     fn add_image(&mut self, op: &Operator, symbol: &Symbol, layer: impl Into<Layer>, order: Order) -> Answer<Symbol> {
         let draft = self.add((op.node, ""), layer, &[symbol.draft], Source::Nothing)?;
         let sizes = self.drafts[draft].shape.as_image().ok_or("makes no image")?;
@@ -66,7 +66,7 @@ impl Importer {
         self.add_image(op, symbol, border(padding, mode), order)
     }
 
-    /// A tensor of two axes, such as a sequence, with a border along one of them: that of an image of one row.
+    /// Pads a tensor with two axes, such as a sequence, along one of them, as an image with one row.
     fn pad_length(
         &mut self,
         op: &Operator,
@@ -132,7 +132,7 @@ impl Importer {
         self.part(op, symbol, &parts)
     }
 
-    /// `Gather` of some positions of an axis: a slice where they are at equal steps.
+    /// `Gather` of positions along an axis: a slice if they are evenly spaced.
     pub(super) fn gather(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
         let axis = symbol.axis(op.int("axis", 0))?;
@@ -149,7 +149,7 @@ impl Importer {
             let places: Vec<usize> = places.iter().map(|&place| place as usize).collect();
             return self.take(op, axis, &places, &indices.dims);
         }
-        // What comes before the first position is `None`.
+        // An end before the first position is `None`.
         let stop = Some(places[0] + places.len() as i64 * step).filter(|&stop| stop >= 0);
         let mut parts = vec![AxisSlice::all(); symbol.axes.len()];
         parts[axis] = AxisSlice::Range { start: Some(places[0]), stop, step };
@@ -160,7 +160,7 @@ impl Importer {
         Ok(part)
     }
 
-    /// Positions of an axis, in axes of the sizes `dims`.
+    /// Takes positions along an axis, arranged in axes with the sizes `dims`.
     pub(super) fn take(&mut self, op: &Operator, axis: usize, places: &[usize], dims: &[usize]) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
         if symbol.axes.len() == 3 && dims.len() == 1 {
@@ -189,7 +189,7 @@ impl Importer {
         let sizes = match op.numbers(1, "split")? {
             Some(sizes) => sizes,
             None => {
-                // The last part has what is left.
+                // The last part has the remainder.
                 let part = size.div_ceil(count.max(1));
                 (0..count).map(|index| part.min(size.saturating_sub(index * part)) as i64).collect()
             }
@@ -210,7 +210,7 @@ impl Importer {
         Ok(())
     }
 
-    /// A part of each axis of a tensor.
+    /// Slices each axis of a tensor.
     fn part(&mut self, op: &Operator, symbol: &Symbol, parts: &[AxisSlice]) -> Answer<Symbol> {
         if parts.iter().all(|&part| part == AxisSlice::all()) {
             return Ok(symbol.clone());
@@ -230,7 +230,7 @@ impl Importer {
     }
 }
 
-/// The size or the factors of height and width; `None` if the image stays as it is.
+/// The target size or the scales of height and width; `None` if the image is unchanged.
 fn resize_to(op: &Operator, symbol: &Symbol, order: Order, size: [usize; 2]) -> Answer<Option<ResizeTo>> {
     let old = op.node.op_type == "Upsample" || op.opset < 11;
     let given = |index: usize| -> Answer<Option<&Constant>> { Ok(op.constant(index)?.filter(|given| given.len() > 0)) };
@@ -250,7 +250,7 @@ fn resize_to(op: &Operator, symbol: &Symbol, order: Order, size: [usize; 2]) -> 
         };
         let kept = axes.iter().enumerate().filter(|&(place, _)| others(place)).all(|(place, &axis)| {
             let size = sizes.get(place).and_then(|size| size.known());
-            // A batch traced as 1 stands for any.
+            // A batch traced as 1 represents any size.
             symbol.axis(axis).map_or(true, |axis| size == Some(symbol.size(axis) as i64))
         });
         let (Some(height), Some(width), true) = (size_at(0), size_at(1), kept) else {
@@ -269,7 +269,7 @@ fn resize_to(op: &Operator, symbol: &Symbol, order: Order, size: [usize; 2]) -> 
     if scale == [1.0, 1.0] {
         return Ok(None);
     }
-    // A factor that makes a whole size is that size.
+    // A scale that gives an integer size is equivalent to that size.
     let whole = |axis: usize| {
         let target = (size[axis] as f32 * scale[axis]).floor();
         (target >= 1.0 && target / size[axis] as f32 == scale[axis]).then_some(target as usize)
@@ -317,7 +317,7 @@ fn resize_options(op: &Operator) -> Answer<Resize> {
     })
 }
 
-/// Keras's layer, if it computes the same by whole factors.
+/// Keras's layer, if integer scales give the same result.
 fn repeated(resize: &Resize, size: [usize; 2]) -> Option<UpSampling2D> {
     let ResizeTo::Size(target) = resize.to else { return None };
     let whole = (0..2).all(|axis| target[axis] >= size[axis] && target[axis].is_multiple_of(size[axis]));
@@ -325,7 +325,7 @@ fn repeated(resize: &Resize, size: [usize; 2]) -> Option<UpSampling2D> {
     (whole && target.iter().all(|&side| side <= 1 << 12) && layer.map(size) == resize.map(size)).then_some(layer)
 }
 
-/// The layer of a border.
+/// The padding layer.
 fn border(padding: [[i64; 2]; 2], mode: PadMode) -> Layer {
     if mode == PadMode::Constant(0.0) && padding.iter().flatten().all(|&pad| pad >= 0) {
         let padding = padding.map(|pads| pads.map(|pad| usize::try_from(pad).unwrap_or(usize::MAX)));

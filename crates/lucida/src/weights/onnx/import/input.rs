@@ -14,11 +14,11 @@ use crate::nn::Shape;
 use crate::nn::layers::Input;
 use crate::{Error, Result};
 
-/// The most values along an axis of an input.
+/// Maximum size of an input's axis.
 const MAX_SIZE: usize = 1 << 24;
 
 impl Importer {
-    /// Adds an input layer for each input of the graph that is not a weight.
+    /// Adds an input layer for each input of the graph that is not an initializer.
     pub(super) fn inputs(
         &mut self,
         file: &OnnxFile,
@@ -54,7 +54,7 @@ impl Importer {
             let problem = format!("input {name:?} of shape {shown} is not supported: its number of axes must be known");
             return Err(Error::Unsupported(format!("{path}: {problem}")));
         }
-        // An axis before the channels is one of the image's then.
+        // With an axis before the channels, that axis belongs to the image.
         let order = if self.batchless { Order::ChannelsLast } else { order(&file.graph, input, constants) };
         if let ([_, _, _], false) = (&sizes[..], self.batchless) {
             for (atom, place) in order.places().into_iter().enumerate().take(2) {
@@ -85,8 +85,8 @@ impl Importer {
         Ok(symbol)
     }
 
-    /// The shape of an input of these sizes in the network, and its axes. What has its channels first has them last here,
-    /// whatever the number of axes; a batch of single numbers is a vector of one.
+    /// The shape of an input with these sizes in the network, and its axes. Channels-first inputs become channels-last,
+    /// whatever the number of axes; a batch of scalars becomes a vector of length one.
     fn input_symbol(&self, draft: usize, sizes: &[usize], order: Order) -> (Shape, Symbol) {
         match (sizes, order) {
             ([], _) => (Shape::flat(1), Symbol { draft, atoms: [1].into(), whole: [1].into(), axes: Vec::new() }),
@@ -103,8 +103,8 @@ impl Importer {
     }
 }
 
-/// Whether the first axis of an input is the batch. A graph that broadcasts a vector over an input with a batch has it as an
-/// input of fewer axes, all of them fixed; there is no network that such a vector could be the batch of.
+/// Whether the first axis of an input is the batch. A vector that the graph broadcasts over another input has fewer, all
+/// fixed axes that match the end of the other's; its first axis is not a batch.
 fn has_batch(file: &OnnxFile, input: &ValueInfoProto, constants: &HashMap<String, Constant>) -> bool {
     let fixed = |input: &ValueInfoProto| {
         let dims = input.dims().unwrap_or_default();
@@ -120,7 +120,7 @@ fn has_batch(file: &OnnxFile, input: &ValueInfoProto, constants: &HashMap<String
     !inputs.into_iter().filter_map(fixed).any(|other| with(&other) && other.first() != own.first())
 }
 
-/// The order of an image's axes, which a graph does not say, but shows by what it does with it first.
+/// The axis order of an image input, which a graph does not declare: inferred from its first uses.
 fn order(graph: &GraphProto, input: &ValueInfoProto, constants: &HashMap<String, Constant>) -> Order {
     let sizes: Vec<Option<usize>> = input.dims().unwrap_or_default().iter().map(|dim| dim.size()).collect();
     let mut users: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
@@ -128,7 +128,7 @@ fn order(graph: &GraphProto, input: &ValueInfoProto, constants: &HashMap<String,
         if let Some(name) = node.input.first() {
             users.entry(name).or_default().push(node);
         }
-        // The operators of two inputs take the image as either.
+        // The image may be either operand of a binary operator.
         if let Some(name) = node.input.get(1).filter(|_| matches!(node.op_type.as_str(), "Add" | "Sub" | "Mul")) {
             users.entry(name).or_default().push(node);
         }
@@ -151,12 +151,12 @@ fn order(graph: &GraphProto, input: &ValueInfoProto, constants: &HashMap<String,
     if sizes.len() != 4 {
         return Order::ChannelsLast;
     }
-    // Nothing says it; three or so are rather the channels than the height.
+    // Undetermined: a size of three or so is more likely the channels than the height.
     let few = |size: Option<&Option<usize>>| matches!(size, Some(Some(1 | 3 | 4)));
     if few(sizes.get(3)) && !few(sizes.get(1)) { Order::ChannelsLast } else { Order::ChannelsFirst }
 }
 
-/// Operators that say nothing about the order of the axes, and leave it as it is.
+/// Operators that keep the axis order and do not determine it.
 const KEEPS_ORDER: [&str; 18] = [
     "Identity",
     "Cast",
@@ -178,7 +178,7 @@ const KEEPS_ORDER: [&str; 18] = [
     "DequantizeLinear",
 ];
 
-/// Operators whose channels come first.
+/// Channels-first operators.
 const CHANNELS_FIRST: [&str; 14] = [
     "Resize",
     "Upsample",
@@ -196,7 +196,7 @@ const CHANNELS_FIRST: [&str; 14] = [
     "LRN",
 ];
 
-/// The order of an input of these sizes that an operator expects, if it shows any.
+/// The axis order that an operator expects of an input with these sizes, if any.
 fn order_of_user(node: &NodeProto, sizes: &[Option<usize>], constants: &HashMap<String, Constant>) -> Option<Order> {
     let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
     let ints = |name: &str| attribute(name).map_or(&[][..], |attribute| attribute.ints.as_slice());
@@ -211,7 +211,7 @@ fn order_of_user(node: &NodeProto, sizes: &[Option<usize>], constants: &HashMap<
             axis if axis == -1 || axis + 1 == sizes.len() as i64 => Some(Order::ChannelsLast),
             _ => None,
         },
-        // One channel is moved to the front without a transposition.
+        // A single channel is moved to the front without a transposition.
         "Reshape" => {
             let target = constants.get(node.input.get(1)?)?.known_ints().ok()?;
             let known = |index: usize| sizes.get(index).copied().flatten().map(|size| size as i64);

@@ -1,4 +1,4 @@
-//! Operators of several inputs.
+//! Operators with several inputs.
 
 use super::Importer;
 use super::drafts::Source;
@@ -7,11 +7,11 @@ use super::symbol::{Symbol, Value};
 use crate::nn::Shape;
 use crate::nn::layers::Concatenate;
 
-/// How often `Tile` may repeat a tensor along an axis.
+/// Maximum number of repetitions by `Tile` along an axis.
 const MAX_REPEATS: usize = 64;
 
 impl Importer {
-    /// `Add`, `Sub`, `Mul`, `Div`, `Sum`: with a constant, or of what is computed.
+    /// `Add`, `Sub`, `Mul`, `Div`, `Sum`: with a constant, or of computed tensors.
     pub(super) fn arithmetic(&mut self, op: &Operator) -> Answer<Symbol> {
         match op.inputs.as_slice() {
             [Some(Value::Symbol(symbol)), Some(Value::Constant(constant))] => self.scale(op, symbol, constant, false),
@@ -21,11 +21,11 @@ impl Importer {
         }
     }
 
-    /// Tensors with as many axes as they have; flat if one of them is.
+    /// Makes tensors compatible: all flat if one of them is.
     pub(super) fn alike(&mut self, mut symbols: Vec<Symbol>) -> Answer<Vec<Symbol>> {
         let flat = |symbol: &Symbol| self.drafts[symbol.draft].shape.as_flat().is_some();
         if symbols.iter().any(flat) {
-            // Single numbers are flat as they are.
+            // Scalars are already flat.
             for symbol in symbols.iter_mut().filter(|symbol| !symbol.axes.is_empty()) {
                 symbol.draft = self.flatten(symbol.draft)?;
             }
@@ -51,7 +51,7 @@ impl Importer {
         let mut symbols = self.alike(symbols)?;
         let rank = symbols[0].axes.len();
         let misfit = |symbol: &Symbol| format!("of {} with {rank} axes along axis {}", symbol.shape(), axis + 1);
-        // Flattened images side by side have no order in common; each must be in its own.
+        // Concatenated flattened images have no common order; each must keep its own.
         let mut merged = false;
         for symbol in &mut symbols {
             if symbol.axes.len() != rank {
@@ -88,7 +88,7 @@ impl Importer {
         Ok(Symbol::image(draft, sizes, order))
     }
 
-    /// Tensors side by side along any axis, which is made the last one.
+    /// Concatenates tensors along any axis, which becomes the last one in memory.
     fn joined(&mut self, op: &Operator, symbols: &[Symbol], axis: usize) -> Answer<Symbol> {
         let order: Vec<usize> = (0..symbols[0].axes.len()).filter(|&other| other != axis).chain([axis]).collect();
         let rest: usize = order[..order.len() - 1].iter().map(|&other| symbols[0].size(other)).product();
@@ -111,7 +111,7 @@ impl Importer {
         Ok(Symbol::of_axes(draft, &sizes, &order))
     }
 
-    /// `Tile`: the same several times along some axes.
+    /// `Tile`: repeats a tensor along some axes.
     pub(super) fn tile(&mut self, op: &Operator) -> Answer<Symbol> {
         let mut symbol = op.symbol(0)?.clone();
         let repeats = op.needed(1)?.known_ints()?;

@@ -1,4 +1,4 @@
-//! How a graph has its inputs and outputs, in terms of the layers that they became.
+//! The layouts of a graph's inputs and outputs, relative to the layers that they became.
 
 use super::symbol::Symbol;
 use crate::nn::Network;
@@ -13,7 +13,7 @@ pub(super) struct GraphInput {
 }
 
 impl GraphInput {
-    /// Its layout; `place` is where its layer is in the network, if it is there.
+    /// The layout of the input; `place` is the index of its layer in the network, if it has one.
     pub(super) fn layout(&self, network: &Network, place: usize) -> ArrayLayout {
         let layout = of_symbol(self.name.clone(), &self.symbol, network, place);
         ArrayLayout { batched: self.batched, ..layout }

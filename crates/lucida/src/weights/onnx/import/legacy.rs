@@ -1,4 +1,4 @@
-//! Older forms of operators, said in newer ones.
+//! Rewriting older forms of operators.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use super::symbol::Value;
 /// The operators that broadcast their second input.
 const BROADCASTING: [&str; 8] = ["Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "PRelu"];
 
-/// A node of a graph of version `opset` of the operators, in a form of version 6 or later.
+/// Rewrites a node of operator set version `opset` in a form of version 6 or later.
 pub(super) fn modern(node: &NodeProto, opset: i64) -> Cow<'_, NodeProto> {
     let mut node = Cow::Borrowed(node);
     let rename = |node: &mut Cow<'_, NodeProto>, old: &str, new: &str| {
@@ -21,7 +21,7 @@ pub(super) fn modern(node: &NodeProto, opset: i64) -> Cow<'_, NodeProto> {
     if opset < 6 {
         match node.op_type.as_str() {
             "Pad" => rename(&mut node, "paddings", "pads"),
-            // The type was a name.
+            // The type was given by name.
             "Cast" => {
                 let place =
                     node.attribute.iter().position(|attribute| attribute.name == "to" && !attribute.s.is_empty());
@@ -38,10 +38,10 @@ pub(super) fn modern(node: &NodeProto, opset: i64) -> Cow<'_, NodeProto> {
 }
 
 impl Operator<'_> {
-    /// Before version 7 the second input of a sum or product was broadcast along axes that an attribute named; since then it has
-    /// axes of one value after them.
+    /// Before version 7, the second input of a sum or product was broadcast along axes given by an attribute; since then,
+    /// it needs trailing axes of size one.
     pub(super) fn align_broadcast(&mut self) -> Answer<()> {
-        // A list of slopes was one for each channel.
+        // A list of slopes had one for each channel.
         let slopes = self.node.op_type == "PRelu";
         if self.opset >= 7 || !BROADCASTING.contains(&self.node.op_type.as_str()) || !(slopes || self.has("axis")) {
             return Ok(());
@@ -58,7 +58,7 @@ impl Operator<'_> {
                 return Ok(());
             }
             Some(Some(Value::Constant(constant))) => constant,
-            // Nothing is after it.
+            // It already ends at the last axis.
             Some(Some(Value::Symbol(symbol))) if symbol.axes.len() + 1 == rank => return Ok(()),
             _ => return unsupported("broadcasts a computed input along an axis that it names"),
         };
@@ -68,7 +68,7 @@ impl Operator<'_> {
         Ok(())
     }
 
-    /// The shape that `Reshape` makes, which was an attribute before version 5.
+    /// The target shape of `Reshape`, which was an attribute before version 5.
     pub(super) fn shape_attribute(&self) -> Option<Vec<Int>> {
         let shape = self.ints("shape").filter(|_| self.opset < 5)?;
         Some(shape.iter().copied().map(Int::Known).collect())

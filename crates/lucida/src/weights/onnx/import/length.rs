@@ -1,4 +1,4 @@
-//! Operators along a length, (batch, channels, length): those of images of height 1.
+//! 1D operators on (batch, channels, length), converted to images of height 1.
 
 use super::super::proto::NodeProto;
 use super::super::tensor::{Constant, Int};
@@ -6,7 +6,7 @@ use super::Importer;
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 
-/// Operators whose windows move along a length, and those that want an image.
+/// Operators with windows along a length, and those that need an image.
 const ALONG: &[&str] = &[
     "AveragePool",
     "Conv",
@@ -22,7 +22,7 @@ const ALONG: &[&str] = &[
 ];
 
 impl Importer {
-    /// What an operator gives along a length, if it has such an input.
+    /// The result of an operator with 1D inputs, if it is one.
     pub(super) fn along_a_length(&mut self, op: &Operator) -> Answer<Option<Symbol>> {
         let kind = op.node.op_type.as_str();
         let Some(Value::Symbol(symbol)) = op.value(0).filter(|_| ALONG.contains(&kind)) else { return Ok(None) };
@@ -54,7 +54,7 @@ impl Importer {
     }
 }
 
-/// A node whose attributes are of a height of 1 as well.
+/// A node with attributes extended for a height of 1.
 fn with_height(node: &NodeProto) -> Answer<NodeProto> {
     let mut node = node.clone();
     for attribute in &mut node.attribute {
@@ -82,7 +82,7 @@ fn with_height(node: &NodeProto) -> Answer<NodeProto> {
     Ok(node)
 }
 
-/// Sizes or factors of (batch, channels, length), with those of a height of 1.
+/// Sizes or scales for (batch, channels, length), extended for a height of 1.
 fn with_one(value: &mut Value) {
     let Value::Constant(constant) = value else { return };
     if constant.dims != [3] {

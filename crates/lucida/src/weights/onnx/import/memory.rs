@@ -1,4 +1,4 @@
-//! Layers that bring values into the order that a tensor has them in.
+//! Layers that reorder values in memory to match a tensor's axes.
 
 use lucida_kernels::StridedView;
 
@@ -9,7 +9,7 @@ use super::symbol::{Order, Symbol, Value};
 use crate::nn::layers::{ChannelShuffle, DepthOrder, DepthToSpace, Permute, Reshape, SpaceToDepth};
 use crate::nn::{Layer, Shape};
 
-/// Operators that take images, or tensors whose axes lie as those of their other inputs do.
+/// Operators that take images, or tensors whose axes are ordered like those of their other inputs.
 const OF_IMAGES: &[&str] = &[
     "Add",
     "AveragePool",
@@ -33,15 +33,15 @@ const OF_IMAGES: &[&str] = &[
     "Sum",
     "Upsample",
 ];
-/// Those of them that take no vector in place of an image of one pixel.
+/// Operators among these that do not accept a vector for a one-pixel image.
 const OF_LARGE_IMAGES: &[&str] =
     &["AveragePool", "ConvTranspose", "DepthToSpace", "MaxPool", "Pad", "Resize", "SpaceToDepth", "Upsample"];
 
-/// Those of them that take the axes of an image in either order.
+/// Operators among these that accept images in either axis order.
 const EITHER_ORDER: &[&str] = &["Add", "Concat", "Div", "Mul", "PRelu", "Pad", "Resize", "Sub", "Sum", "Upsample"];
 
 impl Importer {
-    /// The operator on images whose values lie in memory as a network has them, where it takes images.
+    /// For operators on images, reorders inputs so that they are in the memory order of the network.
     pub(super) fn with_images<'a>(&mut self, op: &Operator<'a>) -> Answer<Operator<'a>> {
         let mut inputs = op.inputs.clone();
         let kind = op.node.op_type.as_str();
@@ -50,7 +50,7 @@ impl Importer {
                 let Value::Symbol(symbol) = value else { continue };
                 let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_image().is_some());
                 let image = order.is_some_and(|order| order == Order::ChannelsFirst || EITHER_ORDER.contains(&kind));
-                // The channels of one pixel are in place wherever the operator looks for them.
+                // A vector of channels is in order, wherever the operator expects them.
                 let channels = |axis: usize| axis == 0 || axis == 2 && EITHER_ORDER.contains(&kind);
                 let pixel = symbol.features().is_some_and(|(axis, _)| channels(axis))
                     && self.drafts[symbol.draft].shape.as_flat().is_some()
@@ -70,8 +70,7 @@ impl Importer {
         Ok(Symbol::image(draft, sizes, Order::ChannelsFirst))
     }
 
-    /// A layer with the values of a tensor in the order of these axes, the slowest first, under the shape that they have, or
-    /// flat.
+    /// A layer with the values of a tensor in the order of these axes, slowest first, with their sizes as shape, or flat.
     pub(super) fn in_memory(&mut self, symbol: &Symbol, order: &[usize], flat: bool) -> Result<usize, String> {
         let sizes: Vec<usize> = order.iter().map(|&axis| symbol.size(axis)).collect();
         let target: Shape = if flat { Shape::flat(symbol.len()) } else { sizes.as_slice().into() };
@@ -102,7 +101,7 @@ impl Importer {
         self.add_named("reshape".into(), Reshape::new(sizes).into(), &[draft], Source::Nothing)
     }
 
-    /// The one layer that moves the atoms of an image so: the views that the layers copy are compared.
+    /// The single layer that performs this reordering of an image, if there is one: found by comparing strided views.
     fn shuffle(&self, symbol: &Symbol, atoms: &[usize], target: &Shape) -> Option<Layer> {
         let from = &self.drafts[symbol.draft].shape;
         let image @ [height, _, channels] = from.as_image()?;

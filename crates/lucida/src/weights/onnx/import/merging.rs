@@ -1,4 +1,4 @@
-//! Operators on several computed tensors, value by value, broadcast as NumPy does.
+//! Elementwise operators on several computed tensors, with NumPy broadcasting.
 
 use super::Importer;
 use super::drafts::Source;
@@ -9,11 +9,11 @@ use crate::nn::layers::{
 };
 use crate::nn::{Layer, Shape};
 
-/// Factors of a power that become a product.
+/// Maximum exponent of a power that becomes a product.
 const MAX_POWER: usize = 4;
 
 impl Importer {
-    /// `Add`, `Sub`, `Mul`, `Div`, `Max`, `Min`, `Sum` and `Mean` of what is computed.
+    /// `Add`, `Sub`, `Mul`, `Div`, `Max`, `Min`, `Sum` and `Mean` of computed tensors.
     pub(super) fn merge(&mut self, op: &Operator) -> Answer<Symbol> {
         let layer: Layer = match op.node.op_type.as_str() {
             "Add" | "Sum" => Add::new().into(),
@@ -28,10 +28,10 @@ impl Importer {
         self.merged(op, layer, symbols)
     }
 
-    /// A layer that joins computed tensors value by value.
+    /// A layer that merges computed tensors elementwise.
     pub(super) fn merged(&mut self, op: &Operator, layer: Layer, mut symbols: Vec<Symbol>) -> Answer<Symbol> {
         if self.batchless || self.batch == Some(1) {
-            // Axes that are missing are the first ones: without a batch, or next to a batch of one position.
+            // Missing axes are the first ones: without a batch, or next to a batch of size one.
             let rank = symbols.iter().map(|symbol| symbol.axes.len()).max().unwrap_or(0);
             for symbol in &mut symbols {
                 symbol.axes.splice(..0, vec![Vec::new(); rank - symbol.axes.len()]);
@@ -62,8 +62,8 @@ impl Importer {
         Ok(Symbol { draft, ..widest.clone() })
     }
 
-    /// As [`merged`](Self::merged), of tensors that are in memory in different orders, or of which none has the shape that
-    /// they are broadcast to: they are brought into the order of the tensor's axes, an image's channels last.
+    /// As [`merged`](Self::merged), for tensors with different memory orders, or of which none has the broadcast shape:
+    /// they are reordered to the order of the tensor's axes, with images channels-last.
     fn merged_in_order(&mut self, op: &Operator, layer: Layer, symbols: &[Symbol]) -> Answer<Symbol> {
         let rank = symbols.first().map_or(0, |symbol| symbol.axes.len());
         let order = match rank {
@@ -77,7 +77,7 @@ impl Importer {
         Ok(Symbol::of_axes(draft, &sizes, &order))
     }
 
-    /// `Pow`: with a small whole exponent a product of the value with itself, with another one an activation.
+    /// `Pow`: with a small integer exponent a product, otherwise an activation or a `Power` layer.
     pub(super) fn power(&mut self, op: &Operator) -> Answer<Symbol> {
         let (symbol, exponent) = match op.inputs.as_slice() {
             [Some(Value::Symbol(symbol)), Some(Value::Constant(exponent))] => (symbol.clone(), exponent),
@@ -102,8 +102,8 @@ impl Importer {
         self.add_alike(op, &symbol, Activation::new(ActivationKind::Power { exponent }))
     }
 
-    /// Whether the values of a tensor, in the order of its layer's memory, are broadcast to those of a wider one as the
-    /// tensors are in the graph: its axes are the same ones from the end, or of one position.
+    /// Whether broadcasting in the layers' memory order is equivalent to broadcasting in the graph: the axes are the same
+    /// from the last one, or of size one.
     fn is_broadcast(&self, symbol: &Symbol, wide: &Symbol) -> bool {
         if symbol.axes.len() != wide.axes.len() {
             return false;
@@ -111,7 +111,7 @@ impl Importer {
         if symbol.len() == wide.len() {
             return symbol.axes == wide.axes && symbol.atoms == wide.atoms;
         }
-        // What a flat layer has may have been an image; then its places say nothing.
+        // The output of a flat layer may be a flattened image, whose memory order is then unknown.
         let plain = |symbol: &Symbol| self.drafts[symbol.draft].shape.sizes() == &*symbol.atoms;
         let from_end = |symbol: &Symbol, axis: usize| match symbol.axes[axis].as_slice() {
             &[atom] => Some((symbol.atoms.len() - atom, symbol.atoms[atom])),

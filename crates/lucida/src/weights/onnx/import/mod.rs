@@ -1,8 +1,8 @@
-//! From an ONNX graph to a network.
+//! Importing an ONNX graph as a network.
 //!
-//! The nodes are walked in topological order, older forms in newer ones ([`legacy`]). What is known is computed ([`fold`]);
-//! what moves axes is remembered ([`symbol`], [`memory`]); the rest becomes layers ([`connected`], [`pooling`],
-//! [`geometry`], [`pointwise`], [`joining`]), which at the end are put together in as few as say the same ([`drafts`]).
+//! The nodes are visited in topological order, with older forms rewritten ([`legacy`]). Constants are folded ([`fold`]);
+//! moved axes are tracked ([`symbol`], [`memory`]); other operators become layers ([`connected`], [`pooling`],
+//! [`geometry`], [`pointwise`], [`joining`]), which are simplified at the end ([`drafts`]).
 
 mod as_strided;
 mod batchless;
@@ -53,7 +53,7 @@ use operator::Operator;
 pub(in crate::weights) use operator::{Answer, Fault, unsupported};
 use symbol::{Order, Symbol, Value};
 
-/// What to do about an operator that is not supported.
+/// Suggestions for an unsupported operator.
 fn instead(op_type: &str) -> String {
     let integers = ["QLinear", "DynamicQuantize", "ConvInteger", "MatMulInteger"];
     if integers.iter().any(|start| op_type.starts_with(start)) {
@@ -71,17 +71,16 @@ fn instead(op_type: &str) -> String {
     }
 }
 
-/// Layers of a network.
+/// Maximum number of layers.
 const MAX_LAYERS: usize = 20_000;
-/// Nodes of a graph.
+/// Maximum number of nodes.
 const MAX_NODES: usize = 200_000;
-/// Nodes of a cycle that a message names.
+/// Maximum number of nodes in a message about a cycle.
 const MAX_NAMED: usize = 5;
-/// Parameters that an imported network may have beyond what is in the file: factors and shifts of one value for all
-/// channels.
+/// Parameters that a network may have beyond those in the file: scales and offsets with one value for all channels.
 const FREE_PARAMETERS: u64 = 1 << 20;
 
-/// Makes a model of a graph. `size` is the height and width of inputs that leave them open; a default one is noted.
+/// Imports a graph. `size` is the height and width of inputs that leave these open; a default one is noted.
 ///
 /// # Errors
 /// [`Error::Unsupported`] names the operator and the node; [`Error::File`] says what is wrong with the graph.
@@ -113,7 +112,7 @@ fn imported(file: &OnnxFile, constants: HashMap<String, Constant>, size: Option<
     }
     let again = batchless::is_fixed(graph, &constants).then(|| constants.clone());
     match (import_as(file, constants, size, false), again) {
-        // Of two problems, that of the usual reading is the one to tell.
+        // If both interpretations fail, report the error of the usual one.
         (Err(problem @ (Error::Unsupported(_) | Error::File { .. })), Some(constants)) => {
             import_as(file, constants, size, true).map_err(|_| problem)
         }
@@ -121,7 +120,7 @@ fn imported(file: &OnnxFile, constants: HashMap<String, Constant>, size: Option<
     }
 }
 
-/// As [`import`]; `batchless` where the first axis of the graph's tensors is not the batch.
+/// As [`import`]; `batchless` if the first axis of the graph's tensors is not the batch.
 fn import_as(
     file: &OnnxFile,
     constants: HashMap<String, Constant>,
@@ -156,11 +155,11 @@ fn import_as(
     Ok(model)
 }
 
-/// The nodes in an order in which each comes after those whose outputs it takes. The format asks for such a list, but
-/// programs that edit graphs leave nodes anywhere, and ONNX Runtime, too, sorts them.
+/// The nodes in topological order. The format requires it, but graph editors do not always comply, and ONNX Runtime sorts
+/// them, too.
 ///
 /// # Errors
-/// Two nodes give a tensor of the same name, or nodes form a cycle.
+/// When two nodes output tensors with the same name, or nodes form a cycle.
 fn node_order(graph: &GraphProto) -> Result<Vec<usize>, String> {
     let named = |place: usize| {
         let node = &graph.node[place];
@@ -186,43 +185,43 @@ fn node_order(graph: &GraphProto) -> Result<Vec<usize>, String> {
     })
 }
 
-/// A network that is being built.
+/// The state of an import.
 struct Importer {
     /// The tensors so far, by name.
     values: HashMap<String, Value>,
     /// The inputs of the graph.
     inputs: Vec<GraphInput>,
-    /// What was assumed or changed.
+    /// Assumptions and changes.
     notes: Vec<Note>,
     drafts: Vec<LayerDraft>,
-    /// The Flatten layers of images.
+    /// The Flatten layer for each flattened image.
     flat: HashMap<usize, usize>,
     /// The outputs of `ArgMax`.
     argmax: HashSet<String>,
-    /// The outputs of comparisons, which stand for the value that is compared.
+    /// The outputs of comparisons, represented by the compared value.
     compared: HashMap<String, Comparison>,
-    /// The outputs that only a `Gather` from the memory of the whole batch may take.
+    /// The outputs that only a `Gather` from the memory of the whole batch may use.
     strided: HashMap<String, Strided>,
-    /// The size of the batch, where it is fixed.
+    /// The size of the batch, if fixed.
     batch: Option<usize>,
-    /// Whether the first axis of the graph's tensors is not the batch, which is 1 here.
+    /// Whether the graph has no batch axis; a batch of 1 is then added.
     batchless: bool,
     /// Whether an input leaves its height or width open.
     any_size: bool,
     opset: i64,
     folder: Folder,
-    /// Values of tensors of one number that layers have taken.
+    /// The number of values of filled tensors that layers have used.
     spread: u64,
 }
 
 impl Importer {
-    /// The number of parameters that the network may have: what is in the file, and what the graph fills with one number.
+    /// The maximum number of parameters of the network: what is in the file, and what the graph fills with one number.
     fn most(&self, file: &OnnxFile) -> u64 {
         file.len + FREE_PARAMETERS + self.folder.filled()
     }
 
-    /// Counts what layers take of tensors of one number, which take no memory before: the same one as the parameters of very
-    /// many layers would. (Layers that are merged later may take it twice.)
+    /// Counts the values of filled tensors used by layers. They take no memory before, but a single one could be the
+    /// parameters of very many layers. (Layers that are merged later may be counted twice.)
     fn count_spread(&mut self, file: &OnnxFile, node: &NodeProto) -> Result<()> {
         let constant = |name: &String| match self.values.get(name) {
             Some(Value::Constant(constant)) if constant.fill_value().is_some() => constant.len() as u64,
@@ -238,7 +237,7 @@ impl Importer {
         Ok(())
     }
 
-    /// The model of what was imported, with these outputs of the graph by name.
+    /// The imported model, with these named outputs of the graph.
     fn model(&mut self, file: &OnnxFile, outputs: Vec<(String, Symbol)>) -> Result<Model> {
         let path = file.path.display();
         let mut nodes: Vec<usize> = outputs.iter().map(|(_, symbol)| symbol.draft).collect();
@@ -262,7 +261,7 @@ impl Importer {
         Ok(Model { layouts, ..Model::new(network) })
     }
 
-    /// Takes all nodes of the graph.
+    /// Imports all nodes of the graph.
     fn nodes(&mut self, file: &OnnxFile) -> Result<()> {
         let path = file.path.display();
         let regrouped = normalization::regrouped(&file.graph);
@@ -285,7 +284,7 @@ impl Importer {
         Ok(())
     }
 
-    /// The outputs of the graph by name.
+    /// The named outputs of the graph.
     fn outputs(&mut self, file: &OnnxFile) -> Result<Vec<(String, Symbol)>> {
         let mut outputs: Vec<(String, Symbol)> = Vec::new();
         for output in &file.graph.output {
@@ -298,7 +297,7 @@ impl Importer {
                 let task = format!("output {name:?} is the index of the largest value: the values are used");
                 self.notes.push(Note::Task(task));
             }
-            // The index of a class next to its scores says nothing that these do not.
+            // The index of a class next to its scores is redundant.
             if !(index && outputs.iter().any(|(_, symbol)| symbol.draft == found.draft)) {
                 outputs.push((output.name.clone(), found));
             }
@@ -306,7 +305,7 @@ impl Importer {
         Ok(outputs)
     }
 
-    /// The tensors that a node takes; `None` for those that it leaves out.
+    /// The inputs of a node; `None` for omitted ones.
     fn inputs_of(&self, node: &NodeProto) -> Answer<Vec<Option<Value>>> {
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
@@ -326,8 +325,8 @@ impl Importer {
         Ok(inputs)
     }
 
-    /// Whether a node gives the index of a largest value or the result of a comparison, which stand for other values, as it
-    /// takes it; the type of an index is nobody's concern.
+    /// Passes on the index of a maximum or the result of a comparison, which are represented by other values, through nodes
+    /// that do not change them; returns whether the node is one. The type of an index does not matter.
     fn passed_on(&mut self, node: &NodeProto) -> bool {
         let ([name, ..], [output, ..]) = (node.input.as_slice(), node.output.as_slice()) else { return false };
         let Some(value) = self.values.get(name).cloned() else { return false };
@@ -456,7 +455,7 @@ impl Importer {
         }
     }
 
-    /// The operators that only move axes.
+    /// Operators that only move axes.
     fn moved(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
         let moved = match op.node.op_type.as_str() {
@@ -472,7 +471,7 @@ impl Importer {
                 let zero = op.int("allowzero", 0) != 0;
                 match symbol.reshape(&target, self.batch, zero) {
                     Err(problem) if problem.ends_with(symbol::CUTS_ACROSS) => {
-                        // A size of zero stands for that of an axis of the tensor as it is.
+                        // A zero in the target shape is the size of the tensor's current axis.
                         let sizes: Vec<usize> = (0..symbol.axes.len()).map(|axis| symbol.size(axis)).collect();
                         let flat = self.in_memory(symbol, &(0..sizes.len()).collect::<Vec<_>>(), true)?;
                         Symbol::in_order(flat, &[symbol.len()]).reshape_from(&sizes, &target, self.batch, zero)
@@ -494,7 +493,7 @@ impl Importer {
         Ok(moved?)
     }
 
-    /// Adds a layer and returns its number. `weight` is the name of its weight, if it has one.
+    /// Adds a layer and returns its index. `weight` is the name of its weight, if it has one.
     fn add(
         &mut self,
         (node, weight): (&NodeProto, &str),
@@ -517,13 +516,13 @@ impl Importer {
         Ok(self.drafts.len() - 1)
     }
 
-    /// A layer of the same shape as its only input.
+    /// Adds a layer with the shape of its only input.
     fn add_alike(&mut self, op: &Operator, symbol: &Symbol, layer: impl Into<Layer>) -> Answer<Symbol> {
         let draft = self.add((op.node, ""), layer, &[symbol.draft], Source::Nothing)?;
         Ok(Symbol { draft, ..symbol.clone() })
     }
 
-    /// The image that an operator of images takes; the axes must be (batch, channels, height, width).
+    /// The image input of an operator, whose axes must be (batch, channels, height, width).
     fn image(&self, symbol: &Symbol) -> Answer<[usize; 3]> {
         let image = self.drafts[symbol.draft].shape.as_image();
         match (symbol.order(), image) {
@@ -535,8 +534,7 @@ impl Importer {
         }
     }
 
-    /// The flat layer with all values of a symbol, its axis, and the place of each value there if they are in another
-    /// order.
+    /// A flat layer with all values of a symbol, its axis, and the index of each value if they are in another order.
     fn features(&mut self, symbol: &Symbol) -> Answer<(Symbol, usize, Option<Vec<usize>>)> {
         let Some((axis, order)) = symbol.features() else {
             return unsupported(format!("of an input of {} is not supported: it must be flat", symbol.shape()));
@@ -545,7 +543,7 @@ impl Importer {
         Ok((Symbol { draft, ..symbol.clone() }, axis, order))
     }
 
-    /// The flat form of a layer's output.
+    /// The flattened output of a layer.
     fn flatten(&mut self, draft: usize) -> Result<usize, String> {
         if self.drafts[draft].shape.as_flat().is_some() {
             return Ok(draft);
@@ -558,8 +556,8 @@ impl Importer {
         Ok(flat)
     }
 
-    /// What is an output of the graph, as a layer whose shape is that of the tensor, or the same with the channels moved to
-    /// the end; [`layout`] says which. What was moved in any other way becomes layers that move it.
+    /// An output of the graph, as a layer with the shape of the tensor, or with channels moved to the end; [`layout`]
+    /// describes which. Other reorderings become layers.
     fn output(&mut self, name: &str) -> Result<Symbol, String> {
         let symbol = match self.values.get(name) {
             _ if self.compared.contains_key(name) => {
@@ -582,7 +580,7 @@ impl Importer {
         let as_they_are: Vec<usize> = (0..symbol.axes.len()).collect();
         let channels_last: Vec<usize> = as_they_are.iter().copied().skip(1).chain([0]).collect();
         let order = if symbol.axes.len() == 3 {
-            // Images go out in the order in which they come in, where nothing else says it.
+            // By default, output images have the axis order of input images.
             let order = self.inputs.iter().find_map(|input| input.symbol.order());
             order.unwrap_or(Order::ChannelsFirst).places().to_vec()
         } else if !symbol.in_order_of(&as_they_are) && symbol.in_order_of(&channels_last) {

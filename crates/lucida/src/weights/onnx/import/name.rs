@@ -1,20 +1,20 @@
-//! Names of layers from those of nodes and weights.
+//! Naming layers after nodes and weights.
 //!
-//! PyTorch names a node `/features/features.0/Conv` and its weight `features.0.weight`; tf2onnx names them
-//! `StatefulPartitionedCall/sequential/conv2d_1/Conv2D` and the like. The name of the module or layer is in both.
+//! PyTorch names a node `/features/features.0/Conv` and its weight `features.0.weight`; tf2onnx uses names like
+//! `StatefulPartitionedCall/sequential/conv2d_1/Conv2D`. Both contain the name of the module or layer.
 
 use super::super::proto::NodeProto;
 
-/// The name of a layer for a node; `weight` is the name of its weight, if it has one.
+/// The layer name for a node; `weight` is the name of its weight, if it has one.
 pub(super) fn layer_name(node: &NodeProto, weight: &str, default: &str) -> String {
     let module = weight.strip_suffix(".weight").or_else(|| weight.strip_suffix("/kernel"));
-    // A weight that an exporter has computed is called `onnx::Conv_123`.
+    // A weight computed by an exporter is named like `onnx::Conv_123`.
     if let Some(module) = module.filter(|module| !module.contains("::")) {
         return plain(module, default);
     }
     let given = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
     let mut parts: Vec<&str> = given.split(['/', ':']).filter(|part| !part.is_empty() && *part != "0").collect();
-    // The last part is often the operation.
+    // The last part is often the operator.
     if parts.last().is_some_and(|part| is_operation(part, &node.op_type)) {
         parts.pop();
     }
@@ -24,7 +24,7 @@ pub(super) fn layer_name(node: &NodeProto, weight: &str, default: &str) -> Strin
     }
 }
 
-/// Whether a part of a name is that of an operation, with or without a number: `Conv_12`, `Conv__12`, `BiasAdd`.
+/// Whether a part of a name is an operator, with or without a number: `Conv_12`, `Conv__12`, `BiasAdd`.
 fn is_operation(part: &str, op_type: &str) -> bool {
     const OPERATIONS: [&str; 16] = [
         "convolution",
@@ -50,8 +50,8 @@ fn is_operation(part: &str, op_type: &str) -> bool {
     stem == op_type.to_lowercase() || OPERATIONS.contains(&stem)
 }
 
-/// Without what could confuse: letters and digits of all scripts, `_` and `-` are kept. (Keras on PyTorch takes no dot in a
-/// name.)
+/// Removes special characters: letters and digits of all scripts, `_` and `-` are kept. (Keras on PyTorch does not allow
+/// dots in names.)
 fn plain(name: &str, default: &str) -> String {
     let kept = name.chars().take(120).map(|c| if c.is_alphanumeric() || "_-".contains(c) { c } else { '_' });
     let kept: String = kept.collect();

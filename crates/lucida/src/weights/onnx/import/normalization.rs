@@ -1,4 +1,4 @@
-//! Normalizations of a sample by its own moments, the parametric ReLU, and what PyTorch writes them as.
+//! Normalizations by a sample's own statistics, the parametric ReLU, and the forms in which PyTorch exports them.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use super::operator::{Answer, Operator, unsupported};
 use super::symbol::Symbol;
 use crate::nn::layers::{GroupNormalization, LayerNormalization, LocalResponseNormalization, PReLU, UnitNormalization};
 
-/// The name of the operator that [`regrouped`] makes.
+/// The name of the operator created by [`regrouped`].
 pub(super) const GROUPED: &str = "InstanceNormalization of groups";
 
-/// The nodes of PyTorch's group normalizations that are read otherwise than they stand: a `Reshape` to (batch, groups, rest)
-/// that an `InstanceNormalization` alone takes is left out, and the latter then knows of it by a fourth input. The axes
-/// of a tensor here cannot be split.
+/// Rewrites the nodes of PyTorch's group normalizations: a `Reshape` to (batch, groups, rest) that is only used by an
+/// `InstanceNormalization` is removed, and its target shape becomes a fourth input of the latter, because the channels of
+/// an image cannot be split here.
 pub(super) fn regrouped(graph: &GraphProto) -> HashMap<usize, NodeProto> {
     let mut takers: HashMap<&str, Vec<usize>> = HashMap::new();
     for (place, node) in graph.node.iter().enumerate() {
@@ -43,7 +43,7 @@ pub(super) fn regrouped(graph: &GraphProto) -> HashMap<usize, NodeProto> {
     changed
 }
 
-/// The factors and shifts of a group normalization for each channel.
+/// The scales and offsets of a group normalization for each channel.
 fn spread(op: &Operator, groups: usize) -> Answer<[Vec<f32>; 2]> {
     let symbol = op.symbol(0)?;
     let channels = if symbol.axes.is_empty() { 0 } else { symbol.size(0) };
@@ -68,7 +68,7 @@ impl Importer {
         self.normalize_groups(op, None, gamma.floats(), beta.floats())
     }
 
-    /// `GroupNormalization`: before version 21 with a factor for each group.
+    /// `GroupNormalization`: before version 21 with a scale for each group.
     pub(super) fn group_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
         let groups = usize::try_from(op.int("num_groups", 0)).ok().filter(|&groups| groups > 0);
         let Some(groups) = groups else { return Err("num_groups is not a number of groups".into()) };
@@ -76,7 +76,7 @@ impl Importer {
         self.normalize_groups(op, Some(groups), gamma, beta)
     }
 
-    /// An instance normalization of channels that were divided into groups; see [`regrouped`].
+    /// An instance normalization of grouped channels; see [`regrouped`].
     pub(super) fn instance_normalization_of_groups(&mut self, op: &Operator) -> Answer<Symbol> {
         let groups = op.needed(1)?.len();
         let target = op.needed(3)?.ints()?;
@@ -95,7 +95,7 @@ impl Importer {
         self.normalize_groups(op, Some(groups), gamma, beta)
     }
 
-    /// Without factors and shifts where they change nothing.
+    /// Adds a group normalization, omitting scales and offsets that have no effect.
     fn normalize_groups(
         &mut self,
         op: &Operator,
@@ -119,7 +119,7 @@ impl Importer {
         Ok(Symbol { draft, ..symbol })
     }
 
-    /// `LayerNormalization`, over the last axes of what is in memory.
+    /// `LayerNormalization`, over the last axes in memory.
     pub(super) fn layer_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
         let mut symbol = op.symbol(0)?.clone();
         let axis = symbol.axis(op.int("axis", -1))?;
@@ -131,7 +131,7 @@ impl Importer {
         let flat = rank != symbol.atoms.len();
         let first = atoms.iter().copied().min().unwrap_or(symbol.atoms.len() - 1);
         let axes = if flat { 1 } else { rank - first };
-        // Where each value of the operator's factors is in memory.
+        // The position in memory of each of the operator's scales.
         let stride = |atom: usize| symbol.atoms[atom + 1..].iter().product::<usize>();
         let places = atoms.iter().fold(vec![0], |places, &atom| {
             let steps = |place: usize| (0..symbol.atoms[atom]).map(move |index| place + index * stride(atom));
@@ -156,7 +156,7 @@ impl Importer {
         Ok(Symbol { draft, ..symbol })
     }
 
-    /// Whether the axes of a tensor from one on are the last ones in memory, or all.
+    /// Whether the axes of a tensor from `axis` on are the last ones in memory, or all.
     fn is_trailing(&self, symbol: &Symbol, axis: usize) -> bool {
         let atoms: Vec<usize> = symbol.axes[axis..].iter().flatten().copied().collect();
         let flat = self.drafts[symbol.draft].shape.sizes().len() != symbol.atoms.len();
@@ -175,7 +175,7 @@ impl Importer {
         self.add_alike(op, &symbol, LocalResponseNormalization { size, alpha, beta, bias })
     }
 
-    /// `LpNormalization` of the channels to Euclidean norm one.
+    /// `LpNormalization` of the channels to unit Euclidean norm.
     pub(super) fn unit(&mut self, op: &Operator) -> Answer<Symbol> {
         op.must_be("p", 2)?;
         let symbol = op.symbol(0)?.clone();
@@ -184,15 +184,14 @@ impl Importer {
         self.add_alike(op, &symbol, UnitNormalization::new())
     }
 
-    /// `PRelu` with one slope, one for each channel, or one for each value of an image.
-    /// `PRelu` with slopes for any of the axes.
+    /// `PRelu` with slopes that are broadcast over any of the axes.
     pub(super) fn prelu(&mut self, op: &Operator) -> Answer<Symbol> {
         let slope = op.needed(1)?.check_floats()?;
         let mut symbol = op.symbol(0)?.clone();
         let rank = symbol.axes.len() + 1;
         let lacking = rank.checked_sub(slope.dims.len());
         let wide: Vec<usize> = (0..slope.dims.len()).filter(|&place| slope.dims[place] != 1).collect();
-        // Axes are counted without the batch, which has no slopes of its own.
+        // Axes are counted without the batch, which has no slopes.
         let axis = |place: usize| (place + lacking?).checked_sub(1);
         let fits = |&place: &usize| axis(place).is_some_and(|axis| symbol.size(axis) == slope.dims[place]);
         if lacking.is_none() || !wide.iter().all(fits) {
@@ -207,7 +206,7 @@ impl Importer {
         let (shared, values) = if own.is_empty() {
             ((0..sizes.len()).collect(), slope.floats())
         } else if sizes.len() == 1 {
-            // A flat layer has a slope for each of its values.
+            // A flat layer has a slope for each value.
             (Vec::new(), super::pointwise::broadcast_to(&symbol, slope)?)
         } else {
             if *symbol.atoms != *sizes {
@@ -225,7 +224,7 @@ impl Importer {
         Ok(Symbol { draft, ..symbol })
     }
 
-    /// A tensor as a layer whose axes are the tensor's parts.
+    /// A layer whose axes are those of the tensor.
     pub(super) fn plain(&mut self, symbol: &Symbol) -> Answer<Symbol> {
         let order: Vec<usize> = (0..symbol.axes.len()).collect();
         let draft = self.in_memory(symbol, &order, false)?;

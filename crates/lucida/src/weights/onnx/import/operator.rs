@@ -1,15 +1,15 @@
-//! A node of the graph with its inputs found, and its attributes as they are asked for.
+//! A node of the graph with resolved inputs, and access to its attributes.
 
 use super::super::proto::{AttributeProto, NodeProto};
 use super::super::tensor::{Constant, short};
 use super::symbol::{Symbol, Value};
 
-/// Why a node cannot be a layer.
+/// Why a node cannot be imported.
 #[derive(Debug)]
 pub(in crate::weights) enum Fault {
-    /// It is wrong.
+    /// The node is invalid.
     Bad(String),
-    /// It may be right, but there is no layer for it.
+    /// The node may be valid, but there is no layer for it.
     Unsupported(String),
 }
 
@@ -34,7 +34,7 @@ pub(in crate::weights) fn unsupported<T>(problem: impl Into<String>) -> Answer<T
 /// A node of the graph.
 pub(super) struct Operator<'a> {
     pub(super) node: &'a NodeProto,
-    /// `None` for optional inputs that are not given.
+    /// `None` for omitted optional inputs.
     pub(super) inputs: Vec<Option<Value>>,
     pub(super) opset: i64,
 }
@@ -77,7 +77,7 @@ impl Operator<'_> {
         }
     }
 
-    /// Two sizes, vertical and horizontal.
+    /// A pair of sizes, vertical and horizontal.
     pub(super) fn pair(&self, name: &str, default: [usize; 2]) -> Answer<[usize; 2]> {
         let Some(values) = self.ints(name) else { return Ok(default) };
         let sizes: Option<Vec<usize>> = values.iter().map(|&value| usize::try_from(value).ok()).collect();
@@ -90,7 +90,7 @@ impl Operator<'_> {
         }
     }
 
-    /// Refuses an attribute unless it has this value.
+    /// Refuses any other value of an attribute.
     pub(super) fn must_be(&self, name: &str, only: i64) -> Answer<()> {
         match self.int(name, only) {
             value if value == only => Ok(()),
@@ -102,7 +102,7 @@ impl Operator<'_> {
         self.inputs.get(index)?.as_ref()
     }
 
-    /// An input that is computed.
+    /// A computed input.
     pub(super) fn symbol(&self, index: usize) -> Answer<&Symbol> {
         match self.value(index) {
             Some(Value::Symbol(symbol)) => Ok(symbol),
@@ -119,7 +119,7 @@ impl Operator<'_> {
         }
     }
 
-    /// An input that is known.
+    /// A constant input.
     pub(super) fn constant(&self, index: usize) -> Answer<Option<&Constant>> {
         match self.value(index) {
             Some(Value::Constant(constant)) => Ok(Some(constant)),
@@ -135,7 +135,7 @@ impl Operator<'_> {
         }
     }
 
-    /// Whole numbers, which are an input in newer versions of the operators and an attribute in older ones.
+    /// Integers, which are an input in newer operator versions and an attribute in older ones.
     pub(super) fn numbers(&self, input: usize, attribute: &str) -> Answer<Option<Vec<i64>>> {
         match self.constant(input)? {
             Some(constant) => Ok(Some(constant.known_ints()?)),
@@ -143,7 +143,7 @@ impl Operator<'_> {
         }
     }
 
-    /// A number, which is an input in newer versions of the operators and an attribute in older ones.
+    /// A number, which is an input in newer operator versions and an attribute in older ones.
     pub(super) fn number(&self, input: usize, attribute: &str) -> Answer<Option<f32>> {
         match self.constant(input)? {
             Some(constant) if constant.len() == 1 => Ok(Some(constant.check_floats()?.float(0))),

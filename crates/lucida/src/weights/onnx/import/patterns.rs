@@ -1,14 +1,14 @@
-//! Activations that exporters write as several operators: GELU by its error function, SiLU as `x sigmoid(x)`, and the hard
-//! forms by a clip.
+//! Recognizing activations that are exported as several operators: GELU by its error function, SiLU as `x sigmoid(x)`, and
+//! the hard variants by a clip.
 
 use super::drafts::{LayerDraft, Source};
 use crate::nn::Layer;
 use crate::nn::layers::{Activation, ActivationKind};
 
-/// How far a constant may be from the one meant: exporters round them in several ways.
+/// The tolerance for constants, which exporters round in different ways.
 const TOLERANCE: f32 = 1e-5;
 
-/// Replaces the last layer of each such expression by the activation; what came before has no use then.
+/// Replaces the last layer of each such expression with the activation; its other layers are then unused.
 pub(super) fn recognize(drafts: &mut [LayerDraft]) {
     for index in 0..drafts.len() {
         if let Some((kind, input)) = (Patterns { drafts }).at(index) {
@@ -25,9 +25,9 @@ struct Patterns<'a> {
 }
 
 impl Patterns<'_> {
-    /// The activation that a layer's output is of another layer's, if several layers make it.
+    /// The activation computed by a layer together with previous ones, and its input.
     fn at(&self, index: usize) -> Option<(ActivationKind, usize)> {
-        // A sixth of relu6(x + 3): the hard sigmoid, if it is not a part of more.
+        // relu6(x + 3) / 6: the hard sigmoid, unless it is part of a larger expression.
         let sixth = |index: usize| self.scaled(index, 1.0 / 6.0);
         if let Some(x) = sixth(index).and_then(|clip| self.relu6_of_three_more(clip)) {
             return Some((ActivationKind::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }, x));
@@ -47,7 +47,7 @@ impl Patterns<'_> {
         self.gated(a, b).or_else(|| self.gated(b, a))
     }
 
-    /// The activation that the product of `x` and another layer is.
+    /// The activation given by the product of `x` and another layer.
     fn gated(&self, x: usize, gate: usize) -> Option<(ActivationKind, usize)> {
         match self.activation(gate) {
             Some((ActivationKind::Sigmoid, of)) if of == x => return Some((ActivationKind::Silu, x)),
@@ -59,7 +59,7 @@ impl Patterns<'_> {
             }
             _ => {}
         }
-        // Half of x times more, or x times half of more.
+        // (x / 2) (1 + erf), or x ((1 + erf) / 2).
         if let Some(whole) = self.scaled(x, 0.5)
             && self.one_more_erf(gate) == Some(whole)
         {
@@ -72,7 +72,7 @@ impl Patterns<'_> {
         (erf == Some(x)).then_some((ActivationKind::Gelu, x))
     }
 
-    /// `ln(1 + exp x)`, which overflows where it is almost `x`, and `ln sigmoid x`.
+    /// `ln(1 + exp x)`, which overflows for large `x` in this form, and `ln sigmoid x`.
     fn logarithm(&self, index: usize) -> Option<(ActivationKind, usize)> {
         let (ActivationKind::Logarithm, inner) = self.activation(index)? else { return None };
         if let Some((ActivationKind::Sigmoid, x)) = self.activation(inner) {
@@ -85,7 +85,7 @@ impl Patterns<'_> {
         }
     }
 
-    /// ELU and SELU: `f x` where `x` is above zero, `a (exp x - 1)` elsewhere.
+    /// ELU and SELU: `f x` for positive `x`, `a (exp x - 1)` otherwise.
     fn choice(&self, index: usize) -> Option<(ActivationKind, usize)> {
         let draft = &self.drafts[index];
         let (Layer::Select(select), &[x, above, below]) = (&draft.layer, draft.inputs.as_slice()) else { return None };
@@ -104,7 +104,7 @@ impl Patterns<'_> {
         (near(factor, 1.050_701) && near(alpha, 1.758_099_3)).then_some((ActivationKind::Selu, x))
     }
 
-    /// What layers one after another scale and shift, and by how much together: nothing changes it by 1 and 0.
+    /// The input of successive scales and offsets, with their composition: 1 and 0 for none.
     fn affines(&self, mut index: usize) -> (usize, f32, f32) {
         let (mut scale, mut offset) = (1.0, 0.0);
         while let Some((input, factor, shift)) = self.affine(index) {
@@ -114,7 +114,7 @@ impl Patterns<'_> {
         (index, scale, offset)
     }
 
-    /// The two factors of a layer that multiplies two others of one shape.
+    /// The two factors of a layer that multiplies two others of the same shape.
     fn product(&self, index: usize) -> Option<(usize, usize)> {
         match (&self.drafts[index].layer, self.drafts[index].inputs.as_slice()) {
             (Layer::Multiply(_), &[a, b]) => Some((a, b)),
@@ -122,7 +122,7 @@ impl Patterns<'_> {
         }
     }
 
-    /// The kind of a layer that is an activation, and what it is of.
+    /// The activation of a layer and its input, if it is one.
     fn activation(&self, index: usize) -> Option<(ActivationKind, usize)> {
         match (&self.drafts[index].layer, self.drafts[index].inputs.as_slice()) {
             (Layer::Activation(layer), &[input]) => Some((layer.activation, input)),
@@ -130,7 +130,7 @@ impl Patterns<'_> {
         }
     }
 
-    /// What a layer scales and shifts, and by how much, if that is the same for all channels.
+    /// The input, scale and offset of a layer, if they are the same for all channels.
     fn affine(&self, index: usize) -> Option<(usize, f32, f32)> {
         let draft = &self.drafts[index];
         let Source::Affine { scale, offset } = &draft.source else { return None };
@@ -138,7 +138,7 @@ impl Patterns<'_> {
         Some((*draft.inputs.first()?, same(scale)?, same(offset)?))
     }
 
-    /// What a layer multiplies by this factor.
+    /// The input of a layer that multiplies by this factor.
     fn scaled(&self, index: usize, factor: f32) -> Option<usize> {
         self.affine(index).filter(|&(_, scale, offset)| offset == 0.0 && near(scale, factor)).map(|(input, ..)| input)
     }

@@ -1,4 +1,4 @@
-//! What is done to each value, or to each channel, by itself.
+//! Elementwise and per-channel operators.
 
 use super::super::tensor::{Constant, first};
 use super::Importer;
@@ -8,7 +8,7 @@ use super::symbol::{Symbol, Value};
 use crate::nn::Layer;
 use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Dropout, LayerScale, Maximum, Softmax};
 
-/// Channels that can be given a factor and a shift that the file has once for all.
+/// Maximum number of channels over which a single scale or offset in the file is broadcast.
 const MAX_CHANNELS: usize = 1 << 20;
 
 impl Importer {
@@ -31,7 +31,7 @@ impl Importer {
         self.add_alike(op, symbol, Activation::new(kind))
     }
 
-    /// The activations whose derivative is not a function of the output.
+    /// Activations whose derivative cannot be computed from the output.
     pub(super) fn smooth_activation(&mut self, op: &Operator) -> Answer<Symbol> {
         let kind = match op.node.op_type.as_str() {
             "Elu" => ActivationKind::Elu { alpha: op.float("alpha", 1.0) },
@@ -83,7 +83,7 @@ impl Importer {
         self.add_alike(op, symbol, Activation::new(kind))
     }
 
-    /// `Max` and `Min` of a value and a number, which is how PyTorch's newer exporter writes a bound on one side.
+    /// `Max` and `Min` of a value and a number, which PyTorch's newer exporter writes for a one-sided clip.
     pub(super) fn bound(&mut self, op: &Operator) -> Answer<Symbol> {
         let (symbol, constant) = match op.inputs.as_slice() {
             [Some(Value::Symbol(symbol)), Some(Value::Constant(constant))]
@@ -113,7 +113,7 @@ impl Importer {
         Ok(Symbol { draft, ..symbol.clone() })
     }
 
-    /// `Abs`: the larger one of a value and its negative.
+    /// `Abs`, as the maximum of a value and its negative.
     pub(super) fn absolute(&mut self, op: &Operator) -> Answer<Symbol> {
         let negative = self.negative(op)?;
         let symbol = op.symbol(0)?;
@@ -121,8 +121,8 @@ impl Importer {
         Ok(Symbol { draft, ..symbol.clone() })
     }
 
-    /// The index of the largest of all values, or of the channels of each pixel, which a classifier or a segmentation may end
-    /// in. What it is the index of stands for it: nothing else in the graph may take it.
+    /// The index of the maximum of all values, or of the channels of each pixel, at the end of a classifier or segmentation
+    /// network. It is represented by its input: no other node may use it.
     pub(super) fn arg_max(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?.clone();
         let axis = symbol.axis(op.int("axis", 0))?;
@@ -147,7 +147,7 @@ impl Importer {
             _ => ActivationKind::Softmax,
         };
         let symbol = op.symbol(0)?.clone();
-        // Before version 13 all axes from this one on were one.
+        // Before version 13, all axes from this one on were flattened.
         let old = op.opset < 13;
         let axis = symbol.axis(op.int("axis", if old { 1 } else { -1 }))?;
         let axes = if old { axis..symbol.axes.len() } else { axis..axis + 1 };
@@ -165,28 +165,28 @@ impl Importer {
             let mut atoms: Vec<usize> = symbol.axes[axes.clone()].iter().flatten().copied().collect();
             atoms.sort_unstable();
             if shape.sizes() != &*symbol.atoms || atoms.is_empty() {
-                // What is flat, or has its axes split, gets axes of its own.
+                // A flat tensor, or one with split axes, is reshaped first.
                 let symbol = self.plain(&symbol)?;
                 let log = kind == ActivationKind::LogSoftmax;
                 return self.add_alike(op, &symbol, Softmax { axes: axes.collect(), log });
             }
             return self.add_alike(op, &symbol, Softmax { axes: atoms, log: kind == ActivationKind::LogSoftmax });
         }
-        // Over all values their order does not matter.
+        // Over all values, their order does not matter.
         let draft = self.flatten(symbol.draft)?;
         self.add_alike(op, &Symbol { draft, ..symbol }, Activation::new(kind))
     }
 
     pub(super) fn dropout(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
-        // Whether it is told to drop in use as well is not followed: a network here drops in training alone.
+        // Dropout in inference (`training_mode`) is ignored: here, dropout is only active in training.
         let rate = op.number(1, "ratio")?.unwrap_or(0.5);
         self.add_alike(op, symbol, Dropout::new(rate))
     }
 
     pub(super) fn batch_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
-        // Before version 14, further outputs (the statistics of the batch) meant training, and before version 7 they could be
-        // there in use as well.
+        // Before version 14, additional outputs (the batch statistics) indicated training mode; before version 7, they
+        // could also be present in inference.
         let trains = match op.opset {
             ..7 => op.int("is_test", 0) == 0 && op.node.output.iter().skip(1).any(|output| !output.is_empty()),
             7..14 => op.node.output.iter().skip(1).any(|output| !output.is_empty()),
@@ -220,7 +220,8 @@ impl Importer {
         Ok(Symbol { draft, ..symbol })
     }
 
-    /// Makes sure that an axis is the channels of its layer, and says where each is if they are in another order.
+    /// Ensures that an axis is the channels of its layer, and returns the position of each channel if they are in another
+    /// order.
     pub(super) fn channels(&mut self, symbol: &Symbol, axis: usize) -> Answer<(Symbol, Option<Vec<usize>>)> {
         let shape = &self.drafts[symbol.draft].shape;
         let last = symbol.atoms.len() - 1;
@@ -254,7 +255,7 @@ impl Importer {
             return unsupported(misfit());
         }
         let mut symbol = symbol.clone();
-        // What has one position where the constant has several is repeated.
+        // Repeat axes of size one where the constant has several values.
         for &place in &wide {
             let axis = (place + rank - constant.dims.len()).checked_sub(1);
             if let Some(axis) = axis.filter(|&axis| symbol.size(axis) == 1) {
@@ -271,7 +272,7 @@ impl Importer {
                 (symbol.clone(), vec![constant.float(0); channels])
             }
             [place] if self.is_channels(symbol, place + rank - constant.dims.len()) => {
-                // Axes are counted from the end, and the batch has none of its own here.
+                // Axes are counted from the end; the constant has no batch axis.
                 let axis = place + rank - constant.dims.len() - 1;
                 if symbol.size(axis) != constant.dims[place] {
                     return Err(misfit().into());
@@ -291,7 +292,7 @@ impl Importer {
             ("Div", false) => (values.iter().map(|value| 1.0 / value).collect(), zeros()),
             (kind, _) => return unsupported(format!("{kind} of a constant is not supported")),
         };
-        // Factors that the file has one by one were learned; a single one for all channels belongs to the formula.
+        // One factor per channel was learned; a single one for all channels belongs to the formula.
         let learned = op.node.op_type == "Mul" && wide.len() == 1 && scale.iter().all(|factor| factor.is_finite());
         let layer: Layer = if learned { LayerScale::new(1.0, scale.len()).into() } else { affine().into() };
         let weight = if learned { &*constant.name } else { "" };
@@ -299,7 +300,7 @@ impl Importer {
         Ok(Symbol { draft, ..symbol })
     }
 
-    /// A constant divided by what is computed: a factor of its reciprocal.
+    /// A constant divided by a tensor: the scaled reciprocal.
     fn quotient_of(&mut self, op: &Operator, symbol: &Symbol, constant: &Constant) -> Answer<Symbol> {
         let reciprocal = self.add_alike(op, symbol, Activation::new(ActivationKind::Power { exponent: -1.0 }))?;
         match constant.len() == 1 && constant.float(0) == 1.0 && constant.dims.len() <= symbol.axes.len() + 1 {
@@ -310,7 +311,7 @@ impl Importer {
         }
     }
 
-    /// Whether an axis, the batch being 0, is the channels of its layer, or all that it has.
+    /// Whether an axis (0 is the batch) is the channels of its layer, or all of its values.
     fn is_channels(&self, symbol: &Symbol, axis: usize) -> bool {
         let Some(axis) = axis.checked_sub(1) else { return false };
         let channels = self.drafts[symbol.draft].shape.channels();
@@ -318,7 +319,7 @@ impl Importer {
         last || symbol.size(axis) == symbol.len() || symbol.axes[axis].is_empty()
     }
 
-    /// A flat layer of all values of a tensor, and a constant with a value for each of them, in its order.
+    /// A flat layer with all values of a tensor, and a constant with a value for each of them, in its order.
     pub(super) fn for_each_value(&mut self, symbol: &Symbol, constant: &Constant) -> Answer<(Symbol, Vec<f32>)> {
         let values = broadcast_to(symbol, constant)?;
         let draft = self.flatten(symbol.draft)?;
@@ -326,10 +327,10 @@ impl Importer {
     }
 }
 
-/// A constant with a value for each of those of a tensor, in the order of its memory.
+/// A constant broadcast to the values of a tensor, in memory order.
 pub(super) fn broadcast_to(symbol: &Symbol, constant: &Constant) -> Answer<Vec<f32>> {
     let sizes: Vec<usize> = (0..symbol.axes.len()).map(|axis| symbol.size(axis)).collect();
-    // The batch has none of its own here.
+    // The constant has no batch axis.
     let dims = match constant.dims.strip_prefix(&[1]) {
         Some(rest) if rest.len() == sizes.len() => rest,
         _ => &constant.dims,
@@ -361,7 +362,7 @@ pub(super) fn broadcast_to(symbol: &Symbol, constant: &Constant) -> Answer<Vec<f
     Ok(values)
 }
 
-/// Puts each value in its place.
+/// Reorders values.
 pub(super) fn sorted(values: Vec<f32>, order: Option<&[usize]>) -> Vec<f32> {
     let Some(order) = order else { return values };
     let mut sorted = vec![0.0; values.len()];

@@ -1,4 +1,4 @@
-//! Windows that move over an image: their padding, and pooling.
+//! Sliding windows and their padding, and pooling.
 
 use super::super::proto::NodeProto;
 use super::Importer;
@@ -53,8 +53,8 @@ impl Window {
         Ok(Self { size, strides, pads })
     }
 
-    /// Rounds the size of the output up, as `ceil_mode` has it, by pixels at the end. A window that would start there is
-    /// left out.
+    /// Rounds the output size up, as by `ceil_mode`, with padding at the end. A window that would start in that padding is
+    /// omitted.
     fn round_up(&mut self, image: [usize; 3]) {
         for (axis, &size) in image[..2].iter().enumerate() {
             let ([before, after], stride) = (self.pads[axis], self.strides[axis]);
@@ -70,7 +70,7 @@ impl Window {
         }
     }
 
-    /// The padding by the name that Keras has for it, if it comes to the same.
+    /// The equivalent padding mode of Keras, if there is one.
     pub(super) fn simple(&self, image: [usize; 3]) -> Option<Padding> {
         let resolve = |padding: Padding| {
             let axis = |i: usize| padding.resolve(i, image[i], self.size[i], self.strides[i]);
@@ -100,7 +100,7 @@ impl Importer {
         let count_include_pad = !maximum && op.int("count_include_pad", 0) != 0 && window.pads != [[0; 2]; 2];
         let mut ceil_mode = op.int("ceil_mode", 0) != 0;
         if ceil_mode && !count_include_pad {
-            // Pixels at the end are padding that does not count.
+            // Padding at the end is not counted.
             window.round_up(image);
             ceil_mode = false;
         }
@@ -118,7 +118,7 @@ impl Importer {
     pub(super) fn global_pool(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
         if self.drafts[symbol.draft].shape.as_flat().is_some() && symbol.axes.len() == 3 {
-            // One pixel already.
+            // Already a single pixel.
             return match symbol.features() {
                 Some((0, _)) => Ok(symbol.clone()),
                 _ => unsupported(format!("of an input of {} is not supported", symbol.shape())),
@@ -130,14 +130,14 @@ impl Importer {
         Ok(Symbol::vector(draft, self.drafts[draft].shape.len(), 0, 3))
     }
 
-    /// `ReduceMean`, `ReduceMax`, `ReduceMin` and `ReduceSum` over any axes but the batch.
+    /// `ReduceMean`, `ReduceMax`, `ReduceMin` and `ReduceSum` over any axes except the batch.
     pub(super) fn reduce(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?.clone();
         let Some(axes) = op.numbers(1, "axes")?.filter(|axes| !axes.is_empty()) else {
             return unsupported("over all axes, the batch among them, is not supported: name the axes");
         };
         let mut gone = axes.iter().map(|&axis| symbol.axis(axis)).collect::<Result<Vec<_>, _>>()?;
-        // In the order of memory, so that as little as possible is moved.
+        // In memory order, to avoid unnecessary reordering.
         gone.sort_by_key(|&axis| symbol.axes[axis].clone());
         gone.dedup();
         let mut kept: Vec<usize> = (0..symbol.axes.len()).filter(|axis| !gone.contains(axis)).collect();
@@ -161,12 +161,13 @@ impl Importer {
         if op.int("keepdims", 1) == 0 {
             axes = (0..axes.len()).filter(|axis| !gone.contains(axis)).map(|axis| axes[axis].clone()).collect();
         }
-        // A tensor of one value has an axis in memory, too.
+        // A tensor with one value also has an axis in memory.
         let atoms: Vec<usize> = if sizes.is_empty() { vec![1] } else { sizes };
         Ok(Symbol { draft, atoms: atoms.as_slice().into(), whole: atoms.as_slice().into(), axes }.normal())
     }
 
-    /// `ReduceL1`, `ReduceL2` and `ReduceSumSquare`: sums of absolute values or of squares, and the root of these.
+    /// `ReduceL1`, `ReduceL2` and `ReduceSumSquare`: sums of absolute values or of squares, and the square root of the
+    /// latter.
     pub(super) fn norm(&mut self, op: &Operator) -> Answer<Symbol> {
         let kind = op.node.op_type.as_str();
         let value = op.symbol(0)?;

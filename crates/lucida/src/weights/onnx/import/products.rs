@@ -9,7 +9,7 @@ use super::symbol::{Symbol, Value};
 use crate::nn::layers::MatMul;
 
 impl Importer {
-    /// The same node as another operator, on these inputs.
+    /// Imports the node as another operator with these inputs.
     pub(super) fn again(&mut self, op: &Operator, kind: &str, inputs: Vec<Option<Value>>) -> Answer<Symbol> {
         let node = NodeProto { op_type: kind.into(), attribute: Vec::new(), ..op.node.clone() };
         self.layer(&Operator { node: &node, inputs, opset: op.opset })
@@ -33,7 +33,7 @@ impl Importer {
         Ok(Symbol::in_order(draft, self.drafts[draft].shape.sizes()))
     }
 
-    /// A layer of matrices, and whether they are transposed there: then nothing has to be moved.
+    /// A matrix layer, and whether it is transposed, which avoids reordering.
     fn matrix(&mut self, symbol: &Symbol) -> Answer<(usize, bool)> {
         let mut order: Vec<usize> = (0..symbol.axes.len()).collect();
         let as_it_is = symbol.in_order_of(&order);
@@ -45,8 +45,8 @@ impl Importer {
         Ok((self.in_memory(symbol, &order, false)?, transposed))
     }
 
-    /// A product with a constant on the left: that of both sides transposed, transposed. The constant is (row, depth), or
-    /// (depth, row) where its rows do not come first.
+    /// A product with a constant on the left: the transpose of the product of both transposes. The constant is (row,
+    /// depth), or (depth, row) if its rows do not come first.
     pub(super) fn product_from_left(
         &mut self,
         op: &Operator,
@@ -70,7 +70,7 @@ impl Importer {
         Ok(product)
     }
 
-    /// `Gemm` in a graph without a batch: `alpha A B + beta C`, of which any may be computed.
+    /// `Gemm` in a graph without a batch: `alpha A B + beta C`, with any computed operands.
     pub(super) fn gemm_of_matrices(&mut self, op: &Operator) -> Answer<Symbol> {
         let [flip_a, flip_b] = ["transA", "transB"].map(|name| op.int(name, 0) != 0);
         let turned = |symbol: &Symbol, flip: bool| {

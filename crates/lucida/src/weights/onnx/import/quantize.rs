@@ -1,7 +1,7 @@
-//! Quantized weights and activations (`QuantizeLinear`, `DequantizeLinear`), which are computed with as 32-bit floats.
+//! Quantized weights and activations (`QuantizeLinear`, `DequantizeLinear`), which are computed in 32-bit floats.
 //!
-//! Weights are dequantized once. An activation that is quantized and dequantized keeps the limits of its type, which stand for
-//! a ReLU that the quantizer has left out, and is not rounded.
+//! Weights are dequantized once. A quantized and dequantized activation is clipped to the range of its type, which may
+//! replace a ReLU that the quantizer has removed, but is not rounded.
 
 use super::super::proto::data_type;
 use super::super::tensor::Constant;
@@ -13,7 +13,7 @@ use super::symbol::Symbol;
 use crate::nn::layers::{Activation, ActivationKind};
 use crate::weights::Note;
 
-/// The least and the largest number of a type.
+/// The range of a type.
 fn limits(kind: i32) -> Answer<(f32, f32)> {
     Ok(match kind {
         data_type::UINT8 => (0.0, 255.0),
@@ -26,18 +26,18 @@ fn limits(kind: i32) -> Answer<(f32, f32)> {
     })
 }
 
-/// The type that is quantized to: that of the zero point.
+/// The quantized type: that of the zero point.
 fn target(op: &Operator) -> Answer<i32> {
     let zero = op.constant(2)?.map(|zero| zero.kind);
     let named = i32::try_from(op.int("output_dtype", 0)).ok().filter(|&kind| kind != 0);
     Ok(zero.or(named).unwrap_or(data_type::UINT8))
 }
 
-/// The scale and the zero point of each value of a tensor of this shape.
+/// The scale and the zero point for each value of a tensor with this shape.
 struct Grid<'a> {
     scale: &'a Constant,
     zero: Option<&'a Constant>,
-    /// The steps in memory of the tensor and of the scales along each axis, and how many values share a scale.
+    /// For each axis, the strides of the tensor and of the scales, its size, and the number of values that share a scale.
     axes: Vec<(usize, usize, usize, usize)>,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Grid<'a> {
             zero.check_numbers()?;
         }
         let whole = strides(dims);
-        // How far the scale moves along each axis, and how many values along it share one.
+        // For each axis, the stride of the scales, and the number of values that share one.
         let shared: Vec<(usize, usize)> = match (scale.dims.as_slice(), block) {
             (_, 0) if scale.len() == 1 => vec![(0, 1); dims.len()],
             (&[len], 0) if dims.get(axis) == Some(&len) => {
@@ -79,7 +79,7 @@ impl<'a> Grid<'a> {
         Ok(Self { scale, zero, axes })
     }
 
-    /// The scale and the zero point of value number `index`.
+    /// The scale and the zero point for value `index`.
     fn at(&self, index: usize) -> (f32, f32) {
         let along = |&(stride, dim, step, block): &(usize, usize, usize, usize)| index / stride % dim / block * step;
         let place: usize = self.axes.iter().map(along).sum();
@@ -115,7 +115,7 @@ pub(super) fn fold_quantize(op: &Operator, folder: &mut Folder) -> Answer<Consta
 }
 
 impl Importer {
-    /// Says once that a file is quantized.
+    /// Adds a note, once, that a file is quantized.
     pub(super) fn note_quantized(&mut self) {
         let note = Note::Other("the file is quantized: weights are dequantized, and all is computed in float32".into());
         if !self.notes.contains(&note) {
@@ -123,7 +123,7 @@ impl Importer {
         }
     }
 
-    /// `QuantizeLinear` of what is computed: the limits of its type, in the numbers that come out of it again.
+    /// `QuantizeLinear` of an activation: clips to the range of the type, in dequantized values.
     pub(super) fn quantize(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
         let (least, most) = limits(target(op)?)?;

@@ -1,25 +1,25 @@
-//! What flows between the operators of an ONNX graph, in terms of the layers of a network.
+//! Tensors of an ONNX graph, in terms of the layers of a network.
 //!
 //! A network's images are (height, width, channels) in memory, an ONNX graph's tensors have their axes in any order, and
-//! `Transpose`, `Reshape`, `Flatten`, `Squeeze` and `Unsqueeze` move and merge them. None of these has to be computed: a
-//! [`Symbol`] remembers which axes of the layer's output, its *atoms*, make up each axis of the ONNX tensor. An image
-//! (height 0, width 1, channels 2) is `[[2], [0], [1]]` in PyTorch's order, `[[2, 0, 1]]` when that is flattened; and a
-//! dense layer after it learns from the difference to `[[0, 1, 2]]` how to sort its kernel's rows. Where a `Reshape` splits
-//! an axis, its atom is split, until the parts lie side by side again; what must have its values in memory in the tensor's
-//! order makes layers of the difference (see [`memory`](super::memory)).
+//! `Transpose`, `Reshape`, `Flatten`, `Squeeze` and `Unsqueeze` move and merge them. None of these needs to be computed: a
+//! [`Symbol`] tracks which axes of the layer's output, its *atoms*, make up each axis of the ONNX tensor. An image (height
+//! 0, width 1, channels 2) is `[[2], [0], [1]]` in PyTorch's order, `[[2, 0, 1]]` when that is flattened; a dense layer
+//! after it derives the order of its kernel's rows from the difference to `[[0, 1, 2]]`. If a `Reshape` splits an axis, its
+//! atom is split, until the parts are adjacent again; an operator that needs its values in the tensor's order gets layers
+//! that reorder them (see [`memory`](super::memory)).
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::super::tensor::{Constant, Int, first};
 
-/// Why a reshaping needs the values in memory in the tensor's order.
+/// The reason why a reshape needs the values in the tensor's order.
 pub(super) const CUTS_ACROSS: &str = "cuts across axes that have been moved";
 
-/// Axes of a tensor.
+/// Maximum number of axes of a tensor.
 pub(super) const MAX_RANK: usize = 16;
 
-/// A tensor: known, or computed by a layer.
+/// A tensor: constant, or computed by a layer.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Constant(Constant),
@@ -29,18 +29,18 @@ pub(super) enum Value {
 /// The output of a layer, with the axes of the ONNX tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Symbol {
-    /// The layer.
+    /// The index of the layer.
     pub(super) draft: usize,
-    /// The sizes of the axes in the order of the layer's memory. Those of a flat layer may be what was flattened.
+    /// The sizes of the axes in the layer's memory order. For a flat layer, these may be the axes before flattening.
     pub(super) atoms: Rc<[usize]>,
-    /// The same before any was split.
+    /// The same, before any axis was split.
     pub(super) whole: Rc<[usize]>,
-    /// For each axis of the tensor but the batch: the atoms that it consists of, the slowest first. Atoms of one value are
-    /// left out.
+    /// For each axis of the tensor except the batch: the atoms that it consists of, slowest first. Atoms of size one are
+    /// omitted.
     pub(super) axes: Vec<Vec<usize>>,
 }
 
-/// The order of the axes of an image.
+/// The axis order of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     ChannelsFirst,
@@ -48,7 +48,7 @@ pub(super) enum Order {
 }
 
 impl Order {
-    /// The axes (not counting the batch) of height, width and channels.
+    /// The axes (without the batch) of height, width and channels.
     pub(super) fn places(self) -> [usize; 3] {
         match self {
             Self::ChannelsFirst => [1, 2, 0],
@@ -63,25 +63,25 @@ impl Symbol {
         Self::of_axes(draft, &sizes, &order.places())
     }
 
-    /// A tensor with its axes, of these sizes, in the order of the layer's memory.
+    /// A tensor whose axes, with these sizes, are in the layer's memory order.
     pub(super) fn in_order(draft: usize, sizes: &[usize]) -> Self {
         let axes = (0..sizes.len()).map(|axis| vec![axis]).collect();
         Self { draft, atoms: sizes.into(), whole: sizes.into(), axes }.normal()
     }
 
-    /// A tensor whose axes, of these sizes, lie in memory in the order `places`, the slowest first.
+    /// A tensor whose axes, with these sizes, have the memory order `places`, slowest first.
     pub(super) fn of_axes(draft: usize, sizes: &[usize], places: &[usize]) -> Self {
         let mut axes = vec![Vec::new(); places.len()];
         places.iter().enumerate().for_each(|(atom, &axis)| axes[axis] = vec![atom]);
         Self { draft, atoms: sizes.into(), whole: sizes.into(), axes }.normal()
     }
 
-    /// Whether the axes in this order are in the order of the layer's memory.
+    /// Whether the axes in this order are in the layer's memory order.
     pub(super) fn in_order_of(&self, order: &[usize]) -> bool {
         order.iter().flat_map(|&axis| &self.axes[axis]).is_sorted()
     }
 
-    /// The place in memory of each value, in the order of the tensor.
+    /// The memory position of each value, in the order of the tensor.
     pub(super) fn places(&self) -> Vec<usize> {
         let mut places = vec![0];
         for &atom in self.axes.iter().flatten() {
@@ -91,14 +91,14 @@ impl Symbol {
         places
     }
 
-    /// A vector, as axis `axis` of `rank` (not counting the batch), the others of one value.
+    /// A vector along axis `axis` of `rank` (without the batch); the other axes have size one.
     pub(super) fn vector(draft: usize, features: usize, axis: usize, rank: usize) -> Self {
         let mut axes = vec![Vec::new(); rank];
         axes[axis] = vec![0];
         Self { draft, atoms: [features].into(), whole: [features].into(), axes }.normal()
     }
 
-    /// Without atoms of one value.
+    /// Removes atoms of size one.
     pub(super) fn normal(mut self) -> Self {
         let atoms = self.atoms.clone();
         self.axes.iter_mut().for_each(|axis| axis.retain(|&atom| atoms[atom] != 1));
@@ -110,7 +110,7 @@ impl Symbol {
         self.axes[axis].iter().map(|&atom| self.atoms[atom]).product()
     }
 
-    /// The number of values of a sample.
+    /// The number of values per sample.
     pub(super) fn len(&self) -> usize {
         self.atoms.iter().product()
     }
@@ -121,7 +121,7 @@ impl Symbol {
         if sizes.is_empty() { "(batch)".into() } else { format!("(batch, {})", sizes.join(", ")) }
     }
 
-    /// An axis as the operators count them, the batch being 0; it may count from the end.
+    /// Resolves an ONNX axis, where 0 is the batch, and negative ones count from the end.
     pub(super) fn axis(&self, number: i64) -> Result<usize, String> {
         let rank = self.axes.len() as i64 + 1;
         let axis = if number < 0 { number + rank } else { number };
@@ -132,17 +132,17 @@ impl Symbol {
         }
     }
 
-    /// Atoms of more than one value.
+    /// Atoms larger than one.
     fn lasting(&self) -> Vec<usize> {
         (0..self.atoms.len()).filter(|&atom| self.atoms[atom] != 1).collect()
     }
 
-    /// Whether an axis is the atom `atom` alone.
+    /// Whether an axis consists only of the atom `atom`.
     fn is(&self, axis: usize, atom: usize) -> bool {
         self.axes[axis] == [atom] || (self.axes[axis].is_empty() && self.atoms[atom] == 1)
     }
 
-    /// The order of the axes, if they are those of an image.
+    /// The axis order, if the axes are those of an image.
     pub(super) fn order(&self) -> Option<Order> {
         if self.axes.len() != 3 || self.atoms.len() != 3 {
             return None;
@@ -151,13 +151,13 @@ impl Symbol {
         [Order::ChannelsFirst, Order::ChannelsLast].into_iter().find(|&order| fits(order))
     }
 
-    /// The axis that has all values, and the place in memory of each of its values when they are in another order there.
+    /// The axis that has all values, and the memory position of each of its values if they are in another order.
     pub(super) fn features(&self) -> Option<(usize, Option<Vec<usize>>)> {
         let lasting = self.lasting();
         let axis = match self.axes.iter().position(|axis| !axis.is_empty()) {
             Some(axis) if self.axes[axis].len() == lasting.len() => axis,
             Some(_) => return None,
-            // One value: the first axis will do.
+            // A single value: the first axis is used.
             None if self.axes.is_empty() => return None,
             None => 0,
         };
@@ -167,8 +167,8 @@ impl Symbol {
         Some((axis, Some(self.places())))
     }
 
-    /// The same values on axes of these sizes, the batch first; as `Reshape` has it, 0 is the size of that axis and -1
-    /// whatever is left. `batch` is the size of the batch, where it is fixed.
+    /// Reshapes to axes of these sizes, including the batch; as in `Reshape`, 0 keeps the size of an axis, and -1 is
+    /// inferred. `batch` is the size of the batch, if fixed.
     pub(super) fn reshape(&self, target: &[Int], batch: Option<usize>, zero_is_zero: bool) -> Result<Self, String> {
         let shown = || {
             let sizes: Vec<String> =
@@ -191,7 +191,7 @@ impl Symbol {
         let known = sizes.iter().flatten().try_fold(1_usize, |product, &size| product.checked_mul(size));
         let open = sizes.contains(&None);
         let total = self.len();
-        // A batch traced as 1 stands for any.
+        // A batch traced as 1 represents any size.
         let keeps_batch = match start {
             Int::Batch => true,
             Int::Known(0) => !zero_is_zero,
@@ -212,7 +212,7 @@ impl Symbol {
         }
     }
 
-    /// [`reshape`](Self::reshape) of a flat tensor that has had axes of these sizes, which zeros stand for.
+    /// [`reshape`](Self::reshape) of a flat tensor whose axes had these sizes, which zeros refer to.
     pub(super) fn reshape_from(
         &self,
         sizes: &[usize],
@@ -228,8 +228,8 @@ impl Symbol {
         self.reshape(&target, batch, zero_is_zero)
     }
 
-    /// The same values on axes of these sizes, atoms split where an axis ends within one; `None` where an axis would end
-    /// within an atom that it does not divide.
+    /// Splits the values into axes of these sizes, splitting atoms where necessary; `None` if an axis would end within an
+    /// atom that it does not divide.
     fn split_into(&self, sizes: &[usize]) -> Option<Self> {
         let mut atoms = self.atoms.to_vec();
         let mut queue: VecDeque<usize> = self.axes.iter().flatten().copied().collect();
@@ -263,7 +263,7 @@ impl Symbol {
         Some(Self { atoms: atoms.into(), axes, ..self.clone() }.rejoined())
     }
 
-    /// With the parts of an atom that was split as one again, where they lie side by side in an axis.
+    /// Rejoins the parts of a split atom that are adjacent in an axis.
     fn rejoined(self) -> Self {
         if self.atoms.len() == self.whole.len() {
             return self;
@@ -316,7 +316,7 @@ impl Symbol {
         }
     }
 
-    /// `Squeeze`: without these axes, or all of one value.
+    /// `Squeeze`: removes these axes, or all of size one.
     pub(super) fn squeeze(&self, axes: Option<&[i64]>, batch: Option<usize>) -> Result<Self, String> {
         let gone: Vec<usize> = match axes {
             Some(axes) => axes.iter().map(|&axis| self.axis(axis)).collect::<Result<_, _>>()?,
@@ -330,7 +330,7 @@ impl Symbol {
         Ok(Self { axes: kept.map(|(_, axis)| axis.clone()).collect(), ..self.clone() })
     }
 
-    /// `Unsqueeze`: with axes of one value at these places of the result.
+    /// `Unsqueeze`: inserts axes of size one at these positions of the result.
     pub(super) fn unsqueeze(&self, places: &[i64]) -> Result<Self, String> {
         let rank = (self.axes.len() + 1).saturating_add(places.len());
         if rank > MAX_RANK {

@@ -1,4 +1,4 @@
-//! Operators of several computed inputs, choices, and places, against what ONNX Runtime computes.
+//! Operators with several computed inputs, choices, and indices, compared with ONNX Runtime.
 
 use std::f32::consts::E;
 
@@ -6,7 +6,7 @@ use super::graphs::{Graph, float, int, ints};
 use super::*;
 use crate::core::Array;
 
-/// A tensor of whole numbers (type 7) or booleans (type 9).
+/// A tensor of integers (type 7) or booleans (type 9).
 pub(super) fn whole(name: &str, data_type: i32, dims: &[i64], values: &[i64]) -> TensorProto {
     let (int64_data, int32_data) = match data_type {
         7 => (values.to_vec(), Vec::new()),
@@ -15,7 +15,7 @@ pub(super) fn whole(name: &str, data_type: i32, dims: &[i64], values: &[i64]) ->
     TensorProto { name: name.into(), dims: dims.to_vec(), data_type, int64_data, int32_data, ..Default::default() }
 }
 
-/// Compares the graph's tensor `z` with what ONNX Runtime computes.
+/// Compares the graph's tensor `z` with the result of ONNX Runtime.
 pub(super) fn check(what: &str, graph: Graph, shape: &[usize], output: &[usize], expected: &[f32]) {
     let (_folder, path) = graph.ends_in("z").write();
     let values = (0..shape.iter().product()).map(|i: usize| ((i * 37 % 19) as f32 - 9.0) / 8.0).collect();

@@ -1,4 +1,4 @@
-//! Norms, tensors that are repeated, and weights that the graph computes, against what ONNX Runtime computes.
+//! Norms, expanded tensors, and computed weights, compared with ONNX Runtime.
 
 use super::computed::check;
 use super::graphs::{Graph, classes, float, int, ints};
@@ -37,7 +37,7 @@ fn a_pixel_is_expanded_to_an_image() {
             0.5625, 0.5625,
         ],
     );
-    // The product repeats it by itself.
+    // The product broadcasts by itself.
     let graph = pooled(Graph::new(&[0, 2, 2, 2])).node("Mul", &["x", "e"], "z", vec![]).ends_in("z");
     let found = classes(&graph.network());
     assert!(found.contains("Multiply") && !found.contains("Take"), "{found}");
@@ -106,7 +106,7 @@ fn logarithms() {
     check("of one more", graph, &[1, 2, 3], &[1, 2, 3], &expected);
 }
 
-/// As networks with standardized weights compute them, and with each reduction once.
+/// As in networks with weight standardization, with each reduction.
 #[test]
 fn weights_that_are_computed_are_known() {
     let training = vec![int("training_mode", 1), float("epsilon", 1e-5)];
@@ -130,7 +130,7 @@ fn weights_that_are_computed_are_known() {
     check("standardized", graph, &[1, 2, 2, 2], &[1, 2, 1, 2], &[2.85867, 0.3296, 0.19546, -0.33507]);
 }
 
-/// A border that is computed from the size of the input, and never negative: `Clip` without its last, optional input.
+/// Padding that is computed from the size of the input and clipped at zero: `Clip` without its last, optional input.
 #[test]
 fn known_numbers_are_clipped() {
     let graph = Graph::new(&[0, 2, 8, 8])

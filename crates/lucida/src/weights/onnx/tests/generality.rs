@@ -1,10 +1,10 @@
-//! What makes graphs of many exporters readable: known values that are computed, old forms, quantization, layouts.
+//! Graphs of various exporters: constant folding, old forms, quantization, layouts.
 
 use super::graphs::{Graph, float, int, ints, text};
 use super::*;
 use crate::core::Array;
 
-/// The kernel of a dense layer whose weights are the tensor `w`.
+/// The kernel of a dense layer with the weights `w`.
 fn kernel(graph: Graph) -> Vec<f32> {
     graph.then("MatMul", &["w"], vec![]).network().weights()[0].values().to_vec()
 }
@@ -76,7 +76,7 @@ fn weights_of_one_number_are_made() {
 
 #[test]
 fn shapes_are_computed_with() {
-    // (batch, 2, 4, 6) to (batch, 48), by way of its shape.
+    // Reshapes (batch, 2, 4, 6) to (batch, 48), by computing with the shape.
     let image = || Graph::new(&[0, 2, 4, 6]).node("Shape", &["x"], "shape", vec![]);
     let flat = |graph: Graph| {
         let network = graph.then("Reshape", &["target"], vec![]).network();
@@ -90,7 +90,7 @@ fn shapes_are_computed_with() {
         .node("ReduceProd", &["sizes"], "product", vec![int("keepdims", 1)])
         .node("Concat", &["batch", "product"], "target", vec![int("axis", 0)]);
     flat(rest);
-    // `Where` of what is equal to -1, and a list of ones that is expanded: PyTorch's way to expand.
+    // PyTorch's form of expand: `Where` with a comparison to -1, and an expanded list of ones.
     let chosen = batch(image())
         .ints("open", &[-1])
         .node("Concat", &["batch", "open"], "both", vec![int("axis", 0)])
@@ -116,7 +116,7 @@ fn bytes(name: &str, kind: i32, dims: &[i64], raw: &[u8]) -> TensorProto {
 fn quantized_weights_are_dequantized_and_noted() {
     let int8 = |values: &[i8]| values.iter().map(|value| value.to_le_bytes()[0]).collect::<Vec<u8>>();
     let weights = || Graph::new(&[0, 2]).tensor(bytes("q", 3, &[2, 3], &int8(&[1, 2, 3, -4, 5, -128])));
-    // A scale for each column.
+    // One scale per column.
     let columns = weights().values("s", &[3], vec![1.0, 0.5, 2.0]).tensor(bytes("z", 3, &[3], &int8(&[0, 1, -1])));
     let columns = columns.node("DequantizeLinear", &["q", "s", "z"], "w", vec![int("axis", 1)]);
     assert_eq!(kernel(columns), [1.0, 0.5, 8.0, -4.0, 2.0, -254.0]);
@@ -129,7 +129,7 @@ fn quantized_weights_are_dequantized_and_noted() {
     let bad = weights().values("s", &[2], vec![1.0, 2.0]).node("DequantizeLinear", &["q", "s"], "w", vec![]);
     bad.then("MatMul", &["w"], vec![]).refused(&["a scale of shape [2]"]);
 
-    // What is computed keeps the limits of its type: here those of a ReLU up to 25.5.
+    // An activation is clipped to the range of its type: here that of a ReLU up to 25.5.
     let image = Graph::new(&[0, 2]).values("s", &[], vec![0.1]).tensor(bytes("z", 2, &[], &[0]));
     let (_folder, path) =
         image.then("QuantizeLinear", &["s", "z"], vec![]).then("DequantizeLinear", &["s", "z"], vec![]).write();
@@ -162,7 +162,7 @@ fn old_forms_are_read() {
     norm(vec![int("is_test", 1), ints("consumed_inputs", &[0, 0, 0, 1, 1])]).network();
     norm(vec![]).refused(&["training mode"]);
     norm(vec![int("is_test", 1), int("spatial", 0)]).refused(&["spatial"]);
-    // Weights that are listed as inputs, and the mask of a dropout.
+    // Weights listed as inputs, and the mask output of a dropout.
     let mut graph = Graph::new(&[0, 2]).opset(6).floats("w", &[2, 2]).then("Dropout", &[], vec![float("ratio", 0.25)]);
     graph.graph().node[0].output.push("mask".into());
     let weight = ValueInfoProto { name: "w".into(), r#type: None };
@@ -170,7 +170,7 @@ fn old_forms_are_read() {
     assert_eq!(graph.then("MatMul", &["w"], vec![]).network().inputs().count(), 1);
 }
 
-/// The output for these values of an input.
+/// The output for an input of this shape.
 fn run(graph: Graph, shape: &[usize]) -> Array {
     let (_folder, path) = graph.write();
     let len = shape.iter().product::<usize>();
@@ -181,7 +181,7 @@ fn run(graph: Graph, shape: &[usize]) -> Array {
 #[test]
 fn arrays_have_the_axes_of_the_file() {
     let relu = |value: usize| (value as f32 - 3.0).max(0.0);
-    // Of any number of axes, channels first or not, flattened or not.
+    // Any number of axes, channels-first or -last, flattened or not.
     for dims in [&[0_i64][..], &[0, 5], &[0, 3, 4], &[0, 3, 2, 2], &[0, 2, 2, 3], &[0, 2, 3, 2, 2], &[0, 1, 2, 1, 2, 2]]
     {
         let shape: Vec<usize> = dims.iter().map(|&dim| if dim == 0 { 2 } else { dim as usize }).collect();

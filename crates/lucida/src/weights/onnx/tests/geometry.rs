@@ -1,4 +1,4 @@
-//! Operators that pad, pool, resize, and move values, against the same on plain arrays with the channels first.
+//! Operators that pad, pool, resize, and move values, compared with the same on plain channels-first arrays.
 
 use super::graphs::{Graph, classes, float, int, ints, text};
 use super::*;
@@ -8,7 +8,7 @@ use crate::nn::layers::{
     Permute, Reshape, Resize, Resizing, Slice, SpaceToDepth, UpSampling2D,
 };
 
-/// An array: sizes and values.
+/// An array: its shape and values.
 #[derive(Debug, Clone, PartialEq)]
 struct Array(Vec<usize>, Vec<f32>);
 
@@ -36,7 +36,7 @@ impl Array {
         Self(sizes, (0..self.1.len()).map(value).collect())
     }
 
-    /// (channels, height, width) as the network's images, or anything else as it is.
+    /// Converts (channels, height, width) to channels-last; other shapes are unchanged.
     fn as_network(&self) -> Self {
         if self.0.len() == 3 { self.transpose(&[1, 2, 0]) } else { self.clone() }
     }
@@ -56,7 +56,7 @@ fn image(channels: usize, height: usize, width: usize) -> (Graph, Array) {
     (Graph::new(&dims), Array::counting(&sizes))
 }
 
-/// Reshape to a shape, transpose, reshape again, of a batch of images.
+/// Reshapes, transposes and reshapes a batch of images.
 fn moved(graph: Graph, split: &[i64], order: &[i64], merged: &[i64]) -> Graph {
     let batched = |sizes: &[i64]| std::iter::once(0).chain(sizes.iter().copied()).collect::<Vec<_>>();
     let order: Vec<i64> = std::iter::once(0).chain(order.iter().map(|axis| axis + 1)).collect();
@@ -78,7 +78,7 @@ fn reshapes_and_transpositions_become_the_layer_that_they_are() {
         ([2, 8, 6], &[2, 8, 6], &[0, 1, 2], [4, 4, 6], "Input Reshape Permute Reshape"),
         ([2, 3, 5], &[2, 3, 5], &[1, 2, 0], [5, 2, 3], "Input Flatten Reshape Permute"),
         ([2, 9, 2], &[2, 9, 2], &[1, 0, 2], [4, 3, 3], "Input Permute Flatten Reshape Permute"),
-        // There and back.
+        // A round trip.
         ([6, 4, 5], &[2, 3, 4, 5], &[0, 1, 2, 3], [6, 4, 5], "Input"),
     ] {
         let (graph, x) = image(from[0], from[1], from[2]);
@@ -105,7 +105,7 @@ fn what_was_moved_is_an_image_for_what_takes_images() {
     let channel = |output: &Array, index: usize| output.1[index];
     // The second channel is the third of the input.
     assert_eq!(channel(&run(&network, &x), 1), 48.0);
-    // A dense layer as an image, as generators begin.
+    // A dense layer reshaped to an image, as at the start of generators.
     let graph = Graph::new(&[0, 5]).floats("w", &[5, 24]).then("MatMul", &["w"], vec![]).ints("s", &[-1, 2, 3, 4]);
     let network = graph.then("Reshape", &["s"], vec![]).then("GlobalMaxPool", &[], vec![]).network();
     assert_eq!(classes(&network), "Input Dense Reshape Permute GlobalMaxPooling2D");
@@ -149,7 +149,7 @@ fn parts_of_tensors() {
     let picked: Vec<f32> = (90..120).chain(30..60).map(|value| value as f32).collect();
     assert_eq!(run(&network, &x), Array(vec![2, 5, 6], picked).as_network());
 
-    // Halves of the channels, exchanged.
+    // Swaps the halves of the channels.
     let (mut graph, _) = image(4, 5, 6);
     graph.graph().node.push(NodeProto {
         input: vec!["x".into()],
@@ -280,7 +280,7 @@ fn layers_survive_a_round_as_a_graph() {
         graph.metadata_props.clear();
         fs::write(&path, graph.encode_to_vec()).unwrap();
         let again = load_model(&path).unwrap_or_else(|problem| panic!("{layer:?}: {problem}")).network;
-        // A vector of one pixel and an image of it are the same.
+        // A vector and an image of one pixel are equivalent.
         let (a, b) = (&outputs(&again)[0], &outputs(&network)[0]);
         let worst = a.iter().zip(b).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
         assert!(a.len() == b.len() && worst < 2e-6, "{layer:?}: {worst:e}");

@@ -1,17 +1,17 @@
-//! Graphs put together by hand: each way in which an operator can be written, and each that is refused.
+//! Hand-written graphs: each supported form of the operators, and those that are refused.
 
 use super::*;
 use crate::nn::Layer;
 use crate::nn::layers::Softmax;
 
-/// A graph of one input and one output.
+/// A graph with one input and one output.
 pub(super) struct Graph {
     pub(super) model: ModelProto,
     last: String,
 }
 
 impl Graph {
-    /// With an input `x` of this shape; 0 is open.
+    /// A graph with an input `x` of this shape; 0 is open.
     pub(super) fn new(dims: &[i64]) -> Self {
         let dim =
             dims.iter().map(|&size| Dimension { dim_value: (size != 0).then_some(size), dim_param: None }).collect();
@@ -35,7 +35,7 @@ impl Graph {
         self.model.graph.as_mut().unwrap()
     }
 
-    /// An operator on what came last and these constants.
+    /// Adds an operator on the last tensor and these constants.
     pub(super) fn then(mut self, op: &str, constants: &[&str], attributes: Vec<AttributeProto>) -> Self {
         let output = format!("t{}", self.graph().node.len());
         let input = std::iter::once(self.last.clone()).chain(constants.iter().map(|&name| name.to_owned())).collect();
@@ -53,7 +53,7 @@ impl Graph {
         self
     }
 
-    /// An operator on constants alone, or on what is named.
+    /// Adds an operator on named tensors.
     pub(super) fn node(mut self, op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> Self {
         let input = inputs.iter().map(|&name| name.to_owned()).collect();
         let (name, op_type) = (format!("the_{}", op.to_lowercase()), op.into());
@@ -62,7 +62,7 @@ impl Graph {
         self
     }
 
-    /// With this tensor as its output.
+    /// Sets the output.
     pub(super) fn ends_in(mut self, tensor: &str) -> Self {
         self.last = tensor.into();
         self
@@ -73,7 +73,7 @@ impl Graph {
         self
     }
 
-    /// A tensor of distinct numbers, one per place.
+    /// Adds a tensor of distinct numbers.
     pub(super) fn floats(self, name: &str, dims: &[i64]) -> Self {
         let len = dims.iter().product::<i64>();
         let values = (0..len).map(|i| ((i * 37 % 19) as f32 - 9.0) / 16.0).collect();
@@ -158,7 +158,7 @@ fn borders_are_same_valid_or_explicit() {
     assert_eq!(shape(vec![text("auto_pad", "SAME_UPPER")]), plain);
     assert_eq!(shape(vec![text("auto_pad", "VALID")]).1, "(6, 5, 4)");
     let strides = || ints("strides", &[2, 2]);
-    // Eight rows and a stride of two: `same` pads at the bottom, the other way round needs a border.
+    // With eight rows and a stride of two, `SAME_UPPER` pads at the bottom; `SAME_LOWER` needs explicit padding.
     assert_eq!(shape(vec![text("auto_pad", "SAME_UPPER"), strides()]), (plain.0.clone(), "(4, 4, 4)".into()));
     let padded = "Input ZeroPadding2D Conv2D".to_owned();
     assert_eq!(shape(vec![text("auto_pad", "SAME_LOWER"), strides()]), (padded.clone(), "(4, 4, 4)".into()));
@@ -178,7 +178,7 @@ fn pools_round_up_and_count_borders_as_pytorch_does() {
         plan.forward(&network).unwrap();
         (classes(&network), plan.output(0).to_vec())
     };
-    // PyTorch 2.15, of -1, -2, ..., -9 on 3x3.
+    // PyTorch 2.15, for -1, -2, ..., -9 on 3x3.
     let three = [1, 1, 3, 3];
     let up = || int("ceil_mode", 1);
     let border = || ints("pads", &[1, 1, 1, 1]);
@@ -188,9 +188,9 @@ fn pools_round_up_and_count_borders_as_pytorch_does() {
     assert_eq!(pool("AveragePool", &three, vec![border()]).1, [-1.0, -2.5, -5.5, -7.0]);
     let counted = pool("AveragePool", &three, vec![border(), int("count_include_pad", 1)]);
     assert_eq!(counted, ("Input AveragePooling2D".into(), vec![-0.25, -1.25, -2.75, -7.0]));
-    // A window that would start in the border at the end is left out.
+    // A window that would start in the padding at the end is omitted.
     assert_eq!(pool("MaxPool", &[1, 1, 3, 3], vec![up(), border()]).1.len(), 4);
-    // `same` takes no more than Keras's padding of that name.
+    // `SAME_UPPER` is Keras's padding `same`.
     assert_eq!(pool("MaxPool", &three, vec![text("auto_pad", "SAME_UPPER")]).0, "Input MaxPooling2D");
 }
 
@@ -247,7 +247,7 @@ fn batch_normalization_in_training_mode_is_refused() {
         graph.graph().node[0].output.extend(more);
         graph
     };
-    // As ONNX Runtime has it: before version 14 the number of outputs says it, then an attribute.
+    // As in ONNX Runtime: before version 14 the number of outputs determines the mode, then an attribute.
     let five = ["mean", "var", "saved_mean", "saved_var"];
     for (opset, outputs, mode) in
         [(7, &five[..], None), (9, &five, None), (13, &five, None), (14, &five[..2], Some(1)), (15, &[], Some(1))]
@@ -276,7 +276,7 @@ fn a_negative_is_a_factor() {
 
 #[test]
 fn a_flattened_image_is_sorted_into_a_dense_layer() {
-    // The value of unit u is the value at place u of the flattened image (channels first).
+    // The value of unit u is the value at index u of the flattened channels-first image.
     let mut identity = vec![0.0; 36];
     (0..6).for_each(|i| identity[7 * i] = 1.0);
     for moved in ["Flatten", "Reshape", "Relu"] {
@@ -343,14 +343,14 @@ fn activations_keep_their_parameters() {
     assert_eq!(of(x().then("Clip", &["zero", "one"], vec![])), ActivationKind::Clip { min: 0.0, max: 1.0 });
     let old = vec![float("min", -1.0), float("max", 1.0)];
     assert_eq!(of(x().opset(10).then("Clip", &[], old)), ActivationKind::Clip { min: -1.0, max: 1.0 });
-    // A bound on one side, and two of them.
+    // One-sided and two-sided clips.
     assert_eq!(of(x().then("Max", &["zero"], vec![])), ActivationKind::Relu);
     assert_eq!(of(x().then("Min", &["one"], vec![])), ActivationKind::Clip { min: f32::MIN, max: 1.0 });
     assert_eq!(of(x().then("LeakyRelu", &[], vec![])), ActivationKind::LeakyRelu { negative_slope: 0.01 });
     assert_eq!(of(x().then("Softmax", &[], vec![])), ActivationKind::Softmax);
     let image = || Graph::new(&[0, 3, 4, 4]);
     assert_eq!(of(image().then("Softmax", &[], vec![int("axis", 1)])), ActivationKind::Softmax);
-    // Before version 13, axis 1 meant all that follow.
+    // Before version 13, axis 1 included all following axes.
     let network = image().opset(11).then("Softmax", &[], vec![int("axis", 1)]).network();
     assert_eq!(
         (classes(&network).as_str(), network.output().unwrap().shape()),
@@ -369,7 +369,7 @@ fn images_of_any_size_get_the_size_asked_for_or_a_default() {
     };
     assert_eq!(at(&path, Some([9, 7])), (vec![7, 5, 4], 0));
     assert_eq!(at(&path, None), (vec![222, 222, 4], 1));
-    // A fixed size stays.
+    // A fixed size is kept.
     let (_folder, path) = conv(Graph::new(&[0, 2, 8, 8]), vec![]).write();
     assert_eq!(at(&path, Some([9, 9])), (vec![6, 6, 4], 0));
     let (_folder, path) = saved(&model());
@@ -440,7 +440,7 @@ fn groups_of_one_channel_are_a_depthwise_convolution() {
     of(&[4, 4, 3, 3], vec![ints("dilations", &[i64::MAX, 1])]).refused(&["does not fit"]);
 }
 
-/// Sizes by the formula of the operator's definition.
+/// Sizes by the formula in the operator's definition.
 #[test]
 fn transposed_convolutions_cut_off_what_their_attributes_say() {
     let of = |kernel: &[i64], attributes: Vec<AttributeProto>| {
@@ -459,7 +459,7 @@ fn transposed_convolutions_cut_off_what_their_attributes_say() {
     let added = vec![two(), ints("pads", &[1, 1, 1, 1]), ints("output_padding", &[1, 1])];
     let explicit = Padding::Explicit([[1, 1], [1, 1]]);
     assert_eq!(layer(added), ("(10, 12, 3)".into(), explicit, Some([1, 1])));
-    // An odd number of rows to cut off: the larger part comes first unless the padding is SAME_UPPER.
+    // With an odd number of rows to crop, the larger part comes first unless the padding is SAME_UPPER.
     assert_eq!(layer(vec![two(), ints("output_shape", &[10, 11])]).0, "(10, 11, 3)");
     assert_eq!(layer(vec![two(), ints("output_shape", &[1, 3, 8, 13])]).1, Padding::Explicit([[2, 1], [0, 0]]));
     assert_eq!(layer(vec![two(), ints("output_shape", &[12, 13])]).2, Some([1, 0]), "more than the windows cover");

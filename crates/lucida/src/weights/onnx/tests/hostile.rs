@@ -1,4 +1,4 @@
-//! Files made to do harm: each an error within a second.
+//! Malicious files: each must give an error within a second.
 
 use super::graphs::{Graph, int, ints};
 use super::*;
@@ -22,7 +22,7 @@ fn tensors_of_terabytes_are_refused() {
     }
     Graph::new(&[0, 1 << 40]).then("Relu", &[], vec![]).refused(&["limit"]);
     Graph::new(&[0, 1 << 24, 1 << 24, 1 << 24]).then("Relu", &[], vec![]).refused(&["too large"]);
-    // A border of terabytes, and a factor for each of very many channels.
+    // Padding of terabytes, and a scale for each of very many channels.
     Graph::new(&[0, 1, 2, 2])
         .ints("p", &[0, 0, i64::MAX, 0, 0, 0, 0, 0])
         .then("Pad", &["p"], vec![])
@@ -40,7 +40,7 @@ fn lengths_that_lie_are_refused() {
         .then("Gemm", &["w"], vec![])
         .write();
     assert!(load_model(&path).unwrap_err().to_string().contains("needs 4 values"));
-    // The graph claims more bytes than there are.
+    // The graph declares more bytes than the file has.
     for len in [[0xff, 0xff, 0xff, 0xff, 0x0f].as_slice(), &[0xff; 9], &[0xff; 12], &[0x7f]] {
         fs::write(&path, [&[0x08, 0x08, 0x3a][..], len, &[0x0a, 0x00]].concat()).unwrap();
         let message = load_model(&path).unwrap_err().to_string();
@@ -51,7 +51,7 @@ fn lengths_that_lie_are_refused() {
 #[test]
 fn millions_of_empty_messages_are_refused() {
     let (_folder, path) = Graph::new(&[0, 2]).write();
-    // A node in two bytes each.
+    // Nodes of two bytes each.
     let nodes = [0x0a, 0x00].repeat(1_500_000);
     let mut length = Vec::new();
     prost::encoding::encode_varint(nodes.len() as u64, &mut length);
@@ -73,7 +73,7 @@ fn graphs_that_turn_back_are_refused() {
 
 #[test]
 fn nesting_is_not_followed() {
-    // A graph in an attribute of a node in a graph in an attribute, ten thousand deep.
+    // Ten thousand nested graphs in attributes of nodes.
     let mut inner = Vec::new();
     for _ in 0..10_000 {
         for key in [0x0a, 0x2a, 0x32] {
@@ -93,7 +93,7 @@ fn nesting_is_not_followed() {
 
 #[test]
 fn doubling_is_stopped() {
-    // Channels, axes, and known values that double or grow with each node.
+    // Channels, axes, and constants that double or grow with each node.
     let mut graph = Graph::new(&[0, 2, 5, 5]);
     for _ in 0..80 {
         graph = graph.then("Concat", &[], vec![int("axis", 1)]);
@@ -147,7 +147,7 @@ fn weights_of_one_number_are_limited() {
     for dims in [&[2, 1 << 40][..], &[2, 1 << 28], &[i64::MAX, i64::MAX], &[0, i64::MAX, i64::MAX], &[-2, 2]] {
         fill(dims).then("Gemm", &["w"], vec![]).refused(&["the_constantofshape"]);
     }
-    // All together, and one again and again.
+    // Many tensors in total, and a single one used repeatedly.
     let mut graph = fill(&[2, 1 << 20]);
     for index in 0..200 {
         graph = graph.node("ConstantOfShape", &["s"], &format!("w{index}"), vec![]);
@@ -158,7 +158,7 @@ fn weights_of_one_number_are_limited() {
         graph = graph.then("BatchNormalization", &["w", "w", "w", "w"], vec![]);
     }
     graph.refused(&["parameters of the network"]);
-    // A shape of terabytes, of few values.
+    // A shape of terabytes, from few values.
     let expand = Graph::new(&[0, 2]).floats("c", &[2, 1]).ints("s", &[2, 1 << 39]);
     expand.node("Expand", &["c", "s"], "w", vec![]).then("Gemm", &["w"], vec![]).refused(&["known values"]);
     let tile = Graph::new(&[0, 2]).floats("c", &[2, 1]).ints("s", &[1 << 62, 4]);
