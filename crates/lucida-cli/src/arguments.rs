@@ -1,4 +1,4 @@
-//! Values of the command line that have a form of their own.
+//! Argument types with their own syntax.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -37,7 +37,7 @@ pub(crate) struct ModelArguments {
     pub(crate) meaning: MeaningArguments,
 }
 
-/// The heading of the options of [`MeaningArguments`].
+/// Help heading of the options in [`MeaningArguments`].
 const MEANING: &str = "Input and output of the model";
 
 /// What a model's file may not say: what goes in and what comes out.
@@ -61,20 +61,20 @@ pub(crate) struct MeaningArguments {
 }
 
 impl MeaningArguments {
-    /// What they say of a model that is still to be named.
+    /// A model spec with these options and everything else at its default.
     pub(crate) fn spec(&self) -> ModelSpec {
         let Self { preprocessing, classes, task } = self.clone();
         ModelSpec { preprocessing, classes, task, ..ModelSpec::default() }
     }
 }
 
-/// The tasks by name.
+/// Parser of task names.
 fn tasks() -> impl TypedValueParser<Value = Task> {
     PossibleValuesParser::new(Task::ALL.map(|(name, _)| name)).try_map(|name| name.parse::<Task>())
 }
 
 impl ModelArguments {
-    /// What the library is to open.
+    /// The model spec for the library.
     pub(crate) fn spec(&self, top: IncludeTop) -> ModelSpec {
         ModelSpec {
             model: self.model.clone(),
@@ -87,8 +87,8 @@ impl ModelArguments {
     }
 }
 
-/// The names of the networks that weights can belong to; and those that Keras, torchvision and timm have for them, which
-/// are neither listed nor completed.
+/// Parser of network names. The names used by Keras, torchvision and timm are accepted too, but neither listed nor
+/// completed.
 #[derive(Debug, Clone)]
 pub(crate) struct KnownNetworks(PossibleValuesParser);
 
@@ -111,7 +111,7 @@ impl TypedValueParser for KnownNetworks {
     }
 }
 
-/// The size of images: `224`, or `480x640`, which is the height and the width.
+/// Image size: `224`, or `480x640` (height x width).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size {
     pub(crate) height: usize,
@@ -131,12 +131,12 @@ impl FromStr for Size {
     }
 }
 
-/// A data set: `mnist`, the built-in one, `mnist:DIR`, that of a folder, or a folder of images.
+/// A data set: `mnist` (built in), `mnist:DIR` (read from a folder), or a folder of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// MNIST, built in or from the folder with its files.
+    /// MNIST, built in or read from a folder.
     Mnist(Option<PathBuf>),
-    /// A folder of images, with a sub-folder for each class or without.
+    /// A folder of images, with or without a subfolder per class.
     Folder(PathBuf),
 }
 
@@ -148,8 +148,7 @@ impl FromStr for Source {
             None if text == "mnist" => Ok(Self::Mnist(None)),
             Some(("mnist", "")) => Err("the folder after `mnist:` is missing".to_owned()),
             Some(("mnist", folder)) => Ok(Self::Mnist(Some(folder.into()))),
-            // A bare word that does not name a folder is a mistake in the command line; a path is checked when it is
-            // opened.
+            // A bare word that does not name a folder is a typo on the command line; a path is checked when it is opened.
             _ if text.contains(['/', '\\', '.']) || Path::new(text).is_dir() => Ok(Self::Folder(text.into())),
             _ => {
                 let near = exit::did_you_mean_data(text);
@@ -172,12 +171,12 @@ impl fmt::Display for Source {
     }
 }
 
-/// Positions in a data set: `3`, `0..10` (without 10), `0,5,9`, and any of these joined by commas.
+/// Positions in a data set: `3`, `0..10` (10 excluded), `0,5,9`, or a comma-separated mix of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Indices(Vec<Range<usize>>);
 
 impl Indices {
-    /// The position, where it is a single one.
+    /// The position, if there is exactly one.
     pub(crate) fn only(&self) -> Option<usize> {
         match self.0.as_slice() {
             [one] if one.len() == 1 => Some(one.start),
@@ -185,7 +184,7 @@ impl Indices {
         }
     }
 
-    /// The positions in the order given, if all lie below `len`; else the first that does not.
+    /// The positions in the given order if all are below `len`; otherwise the first that is not.
     pub(crate) fn below(&self, len: usize) -> Result<Vec<usize>, usize> {
         for range in &self.0 {
             // Checked before anything is collected: a range may be longer than memory.
@@ -223,7 +222,7 @@ impl FromStr for Indices {
     }
 }
 
-/// Some of many: `all`, `0,3,11`, `0..16`, or `random:8`.
+/// A selection: `all`, `0,3,11`, `0..16`, or `random:8`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Choice {
     All,
@@ -248,7 +247,7 @@ impl FromStr for Choice {
     }
 }
 
-/// Classes by their numbers, or by their names: `tabby,goldfinch`.
+/// Classes by index or by name: `tabby,goldfinch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ClassChoice {
     Numbered(Choice),
@@ -302,7 +301,7 @@ impl FromStr for Direction {
     }
 }
 
-/// How many of several things: a number, or `all`.
+/// A count: a number, or `all`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Amount(pub(crate) Option<usize>);
 
@@ -318,7 +317,7 @@ impl FromStr for Amount {
     }
 }
 
-/// Weights of classes: `balanced`, or `cats=1,dogs=2.5`.
+/// Class weights: `balanced`, or `cats=1,dogs=2.5`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ClassWeights {
     Balanced,

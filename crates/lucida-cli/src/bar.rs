@@ -1,4 +1,4 @@
-//! The progress bar: how long work shows itself, and where Ctrl-C stops it.
+//! The progress bar, which also stops long work on Ctrl-C.
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -17,29 +17,28 @@ const STAGES: &str = "{msg:20} {wide_bar} {pos}/{len} - {per_sec} - {eta} left";
 const BYTES: &str = "{wide_bar} {decimal_bytes}/{decimal_total_bytes} - {decimal_bytes_per_sec} - {eta} left";
 const STYLE: &str = "{prefix} {wide_bar} {percent}% - {msg} - {eta} left";
 const LOSSES: &str = "{wide_bar} {pos}/{len} - {msg} - {per_sec} - {eta} left";
-/// Lines on a training of style, where there is no bar.
+/// Number of lines printed for the training of a feed-forward style when there is no bar.
 const LINES: u64 = 20;
-/// Resolution of the bar of style transfer.
+/// Resolution of the bar for style transfer.
 const PARTS: f64 = 10_000.0;
 
-/// Shows the progress of work, and stops it on Ctrl-C where that is caught: a bar on a terminal; elsewhere lines for each
-/// tenth of a download and each scale of a style transfer, and a note on the time that other work still takes, where
-/// that is long.
+/// Shows progress, and stops the work on Ctrl-C where that is caught. On a terminal this is a bar; elsewhere, a line for
+/// each tenth of a download and each scale of a style transfer, and a note with the time left for other long work.
 pub(crate) struct Bar {
     output: Output,
     bar: Option<ProgressBar>,
-    /// The stage at hand, and its time.
+    /// The current stage and its time estimate.
     stage: Option<String>,
     estimate: Estimate,
-    /// The tenths of a download that were printed, and the reason of the last wait.
+    /// Tenths of the download printed so far, and the reason for the last wait.
     tenths: u64,
     waiting: String,
-    /// The number of the image, from 0, and of all that are stylized.
+    /// Index of the current image and number of images to stylize.
     image: [usize; 2],
 }
 
 impl Bar {
-    /// For work that begins now.
+    /// A bar for work that starts now.
     pub(crate) fn new(output: Output) -> Self {
         let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0));
         Self {
@@ -53,12 +52,12 @@ impl Bar {
         }
     }
 
-    /// What follows is about image `number`, from 0, of `count`.
+    /// Sets the image that the following updates are about: index `number` of `count`.
     pub(crate) fn begin_image(&mut self, number: usize, count: usize) {
         self.image = [number, count];
     }
 
-    /// Does something that may print.
+    /// Runs a closure that may print, with the bar hidden.
     pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.bar {
             Some(bar) => bar.suspend(print),
@@ -66,14 +65,14 @@ impl Bar {
         }
     }
 
-    /// Clears the line, for something to be printed there.
+    /// Clears the bar, so that its line can be printed on.
     pub(crate) fn hide(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }
 
-    /// Begins a stage, where `step` is of another one than before.
+    /// Starts a new stage if `step` belongs to another one than before.
     fn begin(&mut self, step: &Step<'_>) {
         if self.stage.as_deref() == Some(step.stage) {
             return;
@@ -97,7 +96,7 @@ impl Bar {
     fn show(&self, step: &Step<'_>) {
         match &self.bar {
             Some(bar) => {
-                // A stage that comes again, for another image.
+                // The same stage starts again, for another image.
                 if step.done == 0 {
                     bar.reset();
                 }
@@ -108,13 +107,13 @@ impl Bar {
         }
     }
 
-    /// A download: bytes have arrived.
+    /// Shows the bytes of a download so far.
     fn show_bytes(&mut self, done: u64, total: u64) {
         self.waiting.clear();
         if let Some(bar) = &self.bar {
             if bar.length() != Some(total) {
                 bar.set_length(total);
-                // What arrived in an earlier attempt does not count for the speed.
+                // Bytes from an earlier attempt do not count toward the speed.
                 bar.set_position(done);
                 bar.reset_eta();
             }
@@ -128,7 +127,7 @@ impl Bar {
         }
     }
 
-    /// A wait, which is noted once.
+    /// Prints the reason for a wait, once.
     fn show_wait(&mut self, why: &str) {
         if why != self.waiting {
             why.clone_into(&mut self.waiting);
@@ -136,7 +135,7 @@ impl Bar {
         }
     }
 
-    /// A step of style transfer.
+    /// Shows a step of style transfer.
     fn show_style(&self, done: f64, style: &StyleProgress<'_>) {
         let [image, images] = self.image;
         let done = (image as f64 + done) / images as f64;
@@ -165,7 +164,7 @@ impl Bar {
 }
 
 impl Bar {
-    /// A step of the training of a feed-forward style.
+    /// Shows a step of training a feed-forward style.
     fn show_training(&self, step: &Step<'_>, losses: &FeedForwardProgress) {
         let FeedForwardProgress { loss, content_loss, style_loss, .. } = *losses;
         let (done, total) = (step.done, step.total.unwrap_or(0));
@@ -176,7 +175,7 @@ impl Bar {
                 bar.set_message(words);
                 bar.set_length(total);
                 if bar.position() == 0 && done > 1 {
-                    // Steps before a training was resumed do not count for the speed.
+                    // Steps before a resume do not count toward the speed.
                     bar.set_position(done - 1);
                     bar.reset_eta();
                 }
@@ -204,7 +203,7 @@ impl Progress for Bar {
                 self.begin(step);
                 self.show_training(step, &losses);
             }
-            // Checksums are quick compared with the download.
+            // Computing a checksum is quick compared with the download.
             (_, Unit::Bytes) if !step.stage.is_empty() => {}
             (_, Unit::Bytes) => {
                 self.begin(step);
@@ -225,7 +224,7 @@ impl Drop for Bar {
     }
 }
 
-/// What a bar calls a unit.
+/// The label of a unit on the bar.
 fn label(unit: Unit) -> &'static str {
     match unit {
         Unit::Images => "Images",

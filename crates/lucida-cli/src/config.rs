@@ -1,7 +1,7 @@
-//! Defaults of a user's own: from a config file, and from the environment.
+//! User defaults from a config file and the environment.
 //!
-//! A value given on the command line wins, then the environment's (`LUCIDA_TRAIN_EPOCHS`), then the config file's, then the
-//! built-in one. All are checked alike, by the parsers of the command line.
+//! Precedence: the command line, then the environment (`LUCIDA_TRAIN_EPOCHS`), then the config file, then the built-in
+//! default. All values are checked by the command line's parsers.
 
 use std::env;
 use std::ffi::OsString;
@@ -18,30 +18,29 @@ use toml::{Table, Value};
 use crate::cli::Cli;
 use crate::exit;
 
-/// The environment variable that names the config file; empty, no file is read.
+/// The environment variable with the path of the config file; if empty, no file is read.
 const VARIABLE: &str = "LUCIDA_CONFIG";
-/// The largest config file.
+/// Size limit of the config file, in bytes.
 const MOST_BYTES: u64 = 1 << 20;
-/// Options that are only ever meant for one run.
+/// Options that cannot have a user default, since they only apply to a single run.
 const NEVER: [&str; 5] = ["help", "version", "force", "resume", "auto-resume"];
-/// Variables that are not the default of an option, or that the library reads itself.
+/// Environment variables that do not set the default of an option, or that the library reads itself.
 const OTHERS: [&str; 6] =
     [VARIABLE, "LUCIDA_THREADS", "LUCIDA_SIMD", "LUCIDA_CACHE", "LUCIDA_HUB", "LUCIDA_MPI_TIMEOUT"];
 
-/// A config file that was found.
+/// A config file.
 struct Config {
     path: PathBuf,
     table: Table,
 }
 
-/// Where a default comes from, and its text as on a command line.
+/// The origin of a default, and its values as on a command line.
 struct UserDefault {
     origin: String,
     values: Vec<OsString>,
 }
 
-/// The path of the config file: that of `LUCIDA_CONFIG`, else `lucida/config.toml` in the user's folder for them, which
-/// may not exist.
+/// The path of the config file: `LUCIDA_CONFIG`, or `lucida/config.toml` in the user's config folder. It may not exist.
 pub(crate) fn path() -> Option<PathBuf> {
     match env::var_os(VARIABLE) {
         Some(path) => (!path.is_empty()).then(|| path.into()),
@@ -49,7 +48,7 @@ pub(crate) fn path() -> Option<PathBuf> {
     }
 }
 
-/// The problem of the config file or the environment: a default that is not valid, or a variable that no option reads.
+/// The first problem in the config file or the environment: an invalid default, or a variable that no option reads.
 pub(crate) fn problem() -> Option<String> {
     let command = Cli::command();
     let check = || {
@@ -59,7 +58,7 @@ pub(crate) fn problem() -> Option<String> {
     check().err()
 }
 
-/// Every variable of ours in the environment is read by something.
+/// Checks that every `LUCIDA_` variable in the environment is known.
 fn check_variables(command: &Command) -> Result<(), String> {
     let known = variables(command, &[]);
     let set = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
@@ -73,7 +72,7 @@ fn check_variables(command: &Command) -> Result<(), String> {
     Ok(())
 }
 
-/// The variables of the options of a command and those below it.
+/// The environment variables of the options of a command and its subcommands.
 fn variables(command: &Command, path: &[String]) -> Vec<String> {
     let own = options(command).filter_map(Arg::get_long).map(|long| variable(path, long));
     let below = command.get_subcommands().flat_map(|inner| {
@@ -83,7 +82,7 @@ fn variables(command: &Command, path: &[String]) -> Vec<String> {
     own.chain(below).collect()
 }
 
-/// Reads the config file, if there is one.
+/// Reads the config file, if it exists.
 fn load() -> Result<Option<Config>, String> {
     let Some(path) = path() else { return Ok(None) };
     let named = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
@@ -103,11 +102,11 @@ fn load() -> Result<Option<Config>, String> {
     Ok(Some(Config { path, table }))
 }
 
-/// The command with the user's defaults for the command line `arguments` in it.
+/// Applies the user's defaults to the command, for the command line `arguments`.
 pub(crate) fn with_defaults(command: Command, arguments: &[OsString]) -> Result<Command, String> {
     let is_default =
         |name: OsString| name.to_str().is_some_and(|name| name.starts_with("LUCIDA_") && !OTHERS.contains(&name));
-    // Parsing twice takes a millisecond, of the few to a first prediction.
+    // The second parse takes a millisecond, so it is skipped where there are no defaults.
     let config = load()?;
     if config.is_none() && !env::vars_os().any(|(name, _)| is_default(name)) {
         return Ok(command);
@@ -115,18 +114,18 @@ pub(crate) fn with_defaults(command: Command, arguments: &[OsString]) -> Result<
     Reader::new(config, &command, Some(arguments)).apply(command.clone(), &[])
 }
 
-/// What a command line has by itself.
+/// What the command line itself contains.
 struct Typed {
-    /// The names of the commands: `weights`, `convert`.
+    /// The names of the (sub)commands: `weights`, `convert`.
     path: Vec<String>,
-    /// The options and arguments.
+    /// The options and arguments given.
     given: Vec<Id>,
 }
 
 impl Typed {
     fn of(command: &Command, arguments: &[OsString]) -> Self {
         let (mut path, mut given) = (Vec::new(), Vec::new());
-        // A wish for help would end the parsing; the help shows the defaults.
+        // A help flag would end the parse early, and the help shows the user's defaults.
         let arguments = arguments.iter().filter(|word| *word != "-h" && *word != "--help");
         let matches = command.clone().ignore_errors(true).try_get_matches_from(arguments).unwrap_or_default();
         let mut level = Some(&matches);
@@ -142,12 +141,12 @@ impl Typed {
     }
 }
 
-/// Puts defaults into a command and those below it.
+/// Applies defaults to a command and its subcommands.
 struct Reader<'a> {
     file: PathBuf,
     table: Table,
     whole: &'a Command,
-    /// Without it, the defaults of all commands are wanted.
+    /// The command line; `None` to check the defaults of all commands.
     typed: Option<Typed>,
 }
 
@@ -158,7 +157,7 @@ impl<'a> Reader<'a> {
         Self { file, table, whole, typed }
     }
 
-    /// The part of the file about a command.
+    /// The section of the file for a command.
     fn section(&self, path: &[String]) -> Option<&Table> {
         path.iter().try_fold(&self.table, |table, name| table.get(name)?.as_table())
     }
@@ -173,7 +172,7 @@ impl<'a> Reader<'a> {
             }
         }
         self.check_together(&command, &defaults)?;
-        // What is typed wins, also over what cannot be used with it.
+        // The command line wins, also over defaults that conflict with its options.
         let given: &[Id] = self.typed.as_ref().map_or(&[], |typed| &typed.given);
         let plain = command.clone();
         defaults.retain(|(option, _)| {
@@ -181,7 +180,7 @@ impl<'a> Reader<'a> {
             !typed.into_iter().any(|other| exclude(&plain, option, other))
         });
         for (option, default) in defaults {
-            // Many name their built-in default in their help: it would contradict this one.
+            // Many help texts state the built-in default, which would contradict the user's.
             let hide = option.get_help().is_some_and(|help| help.to_string().contains("[default:"));
             command = command.mut_arg(option.get_id(), |arg| {
                 arg.required(false).default_values(default.values).hide_default_value(hide)
@@ -203,7 +202,7 @@ impl<'a> Reader<'a> {
         Ok(command)
     }
 
-    /// Every key is an option of the command, or a command below it.
+    /// Checks that every key is an option of the command or one of its subcommands.
     fn check_names(&self, command: &Command, path: &[String]) -> Result<(), String> {
         let line = path.iter().fold("lucida".to_owned(), |line, name| line + " " + name);
         let names = || options(command).filter_map(Arg::get_long);
@@ -227,7 +226,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Two defaults of one command can be used together.
+    /// Checks that no two defaults of a command conflict.
     fn check_together(&self, command: &Command, defaults: &[(Arg, UserDefault)]) -> Result<(), String> {
         for (at, (option, default)) in defaults.iter().enumerate() {
             let other = defaults[..at].iter().find(|(other, _)| exclude(command, option, other));
@@ -239,7 +238,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What the environment, or else the file says of an option.
+    /// The default of an option from the environment, or else from the file.
     fn default(&self, option: &Arg, path: &[String]) -> Result<Option<UserDefault>, String> {
         let Some(long) = option.get_long() else { return Ok(None) };
         let variable = variable(path, long);
@@ -258,7 +257,7 @@ impl<'a> Reader<'a> {
         Ok(Some(UserDefault { origin, values }))
     }
 
-    /// Runs the values through the parser of the option.
+    /// Checks the values with the option's own parser.
     fn check(&self, option: &Arg, default: &UserDefault, path: &[String]) -> Result<(), String> {
         if is_flag(option) {
             let valid = matches!(default.values.as_slice(), [value] if value == "true" || value == "false");
@@ -277,7 +276,7 @@ impl<'a> Reader<'a> {
             argument.push(value);
             let line = [OsString::from(command.get_name()), argument];
             let error = command.clone().try_get_matches_from(line).err();
-            // What else is missing does not matter here.
+            // Missing arguments and other errors do not matter here.
             if let Some(error) =
                 error.filter(|error| matches!(error.kind(), Kind::ValueValidation | Kind::InvalidValue))
             {
@@ -290,7 +289,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether two options cannot be used together.
+/// Whether two options conflict.
 fn exclude(command: &Command, one: &Arg, other: &Arg) -> bool {
     let conflicts = |one: &Arg, other: &Arg| {
         command.get_arg_conflicts_with(one).iter().any(|found| found.get_id() == other.get_id())
@@ -298,7 +297,7 @@ fn exclude(command: &Command, one: &Arg, other: &Arg) -> bool {
     conflicts(one, other) || conflicts(other, one)
 }
 
-/// Whether a key of the file means an option: its name, or another that it goes by.
+/// Whether a key of the file names an option, directly or by an alias.
 fn is_named(option: &Arg, key: &str) -> bool {
     let key = key.replace('_', "-");
     option.get_long() == Some(&key) || option.get_all_aliases().unwrap_or_default().contains(&key.as_str())
@@ -308,7 +307,7 @@ fn subcommand<'a>(command: &'a Command, name: &String) -> Option<&'a Command> {
     command.get_subcommands().find(|inner| inner.get_name() == name)
 }
 
-/// The options of a command that may have a default of the user's.
+/// The options of a command that can have a user default.
 fn options(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().filter(|option| option.get_long().is_some_and(|long| !NEVER.contains(&long)))
 }
@@ -317,13 +316,13 @@ fn is_flag(option: &Arg) -> bool {
     matches!(option.get_action(), ArgAction::SetTrue)
 }
 
-/// `LUCIDA_TRAIN_MNIST_BATCH_SIZE`.
+/// The environment variable of an option: `LUCIDA_TRAIN_MNIST_BATCH_SIZE`.
 fn variable(path: &[String], long: &str) -> String {
     let words = ["lucida".to_owned()].into_iter().chain(path.iter().cloned()).chain([long.to_owned()]);
     words.collect::<Vec<_>>().join("_").replace('-', "_").to_uppercase()
 }
 
-/// A value as a command line has it.
+/// A TOML value as command-line text.
 fn text(value: &Value) -> Option<OsString> {
     Some(match value {
         Value::String(text) => text.into(),

@@ -1,37 +1,37 @@
-//! How long work will take that shows no bar: a note, once, as soon as its first steps tell.
+//! Time estimates for work without a progress bar: one note, printed after the first steps.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::output::{Output, seconds};
 
-/// The first steps are waited for so long; where one takes longer, it is enough.
+/// Minimum time before an estimate is made.
 const FIRST: Duration = Duration::from_secs(2);
-/// Shorter work needs no note.
+/// Minimum time left that is worth a note.
 const LONG: Duration = Duration::from_secs(20);
 
-/// Tells how much time is left of some work.
+/// Prints a note on the time left, once.
 pub(crate) struct Estimate {
     output: Output,
-    /// The stage of the work that is meant, empty for all of it.
+    /// The stage that is estimated; empty for the whole work.
     stage: String,
-    /// The first report: when, and what was done. Before it lies what is done once, as reading a model.
+    /// Time and progress of the first report. One-time costs, such as reading the model, come before it.
     first: Cell<Option<(Instant, f64)>>,
     told: Cell<bool>,
 }
 
 impl Estimate {
-    /// For work that begins now.
+    /// An estimate for work that starts now.
     pub(crate) fn new(output: Output) -> Self {
         Self::of(output, "")
     }
 
-    /// For a stage of some work, which begins now.
+    /// An estimate for a stage that starts now.
     pub(crate) fn of(output: Output, stage: &str) -> Self {
         Self { output, stage: stage.to_owned(), first: Cell::new(None), told: Cell::new(false) }
     }
 
-    /// Of the work, this part is done: from 0 to 1.
+    /// Reports the fraction of the work that is done, 0 to 1.
     pub(crate) fn at(&self, done: f64) {
         if self.told.get() {
             return;
@@ -51,7 +51,7 @@ impl Estimate {
     }
 }
 
-/// The time left, where it is long: in the time that has passed, the work went from `before` to `done`.
+/// The time left, if it is at least [`LONG`], given that the work progressed from `before` to `done` in the time `passed`.
 fn left(passed: Duration, before: f64, done: f64) -> Option<Duration> {
     let left = Duration::try_from_secs_f64(passed.as_secs_f64() * (1.0 - done).max(0.0) / (done - before)).ok()?;
     (left >= LONG).then_some(left)
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(of(3, 0.5), None);
         assert_eq!(of(3, 1.0), None);
         assert_eq!(of(3, f64::MIN_POSITIVE), None);
-        // What was done at the first report tells nothing of the speed.
+        // Progress at the first report says nothing about the speed.
         assert_eq!(left(Duration::from_secs(4), 0.5, 0.6), None);
         assert_eq!(left(Duration::from_secs(9), 0.1, 0.2), Some(Duration::from_secs(72)));
     }

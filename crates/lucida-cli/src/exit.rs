@@ -1,4 +1,4 @@
-//! From a result to an exit code, and to the one line that says what went wrong.
+//! Exit codes and one-line error messages.
 
 use std::error::Error as _;
 use std::fmt;
@@ -16,12 +16,12 @@ use crate::output::printable;
 
 /// The run failed.
 const FAILED: u8 = 1;
-/// The command line is wrong.
+/// Invalid command line.
 const USAGE: u8 = 2;
-/// Stopped by Ctrl-C, as shells number it: 128 and the number of SIGINT.
+/// Stopped by Ctrl-C: 128 plus the number of SIGINT, as in shells.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// A value of the command line or the environment that cannot be used.
+/// An invalid value on the command line or in the environment.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
 
@@ -33,7 +33,7 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// Failures that have been reported already, one by one.
+/// Failures that have already been reported one by one.
 #[derive(Debug)]
 pub(crate) struct Reported;
 
@@ -45,11 +45,11 @@ impl fmt::Display for Reported {
 
 impl std::error::Error for Reported {}
 
-/// The code of a command that ran.
+/// The exit code for the result of a command.
 pub(crate) fn of_run(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     if is_closed_pipe(&error) {
-        // Who reads has read enough: `lucida summary mnist-cnn | head`.
+        // The reader has closed the pipe: `lucida summary mnist-cnn | head`.
         return ExitCode::SUCCESS;
     }
     if error.is::<Reported>() {
@@ -65,7 +65,7 @@ pub(crate) fn of_run(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// The code of a command line that asks for help or the version, or that cannot be understood.
+/// The exit code when parsing ends early: help, version, or an invalid command line.
 pub(crate) fn of_parsing(answer: clap::Error) -> ExitCode {
     let answer = in_plain_words(answer);
     match answer.print().and_then(|()| io::stdout().flush()) {
@@ -74,7 +74,7 @@ pub(crate) fn of_parsing(answer: clap::Error) -> ExitCode {
     }
 }
 
-/// The same error, but of a value that cannot be used it says the option, what was expected, and what was given.
+/// Rewrites the error for an invalid value to name the option, what was expected, and what was given.
 pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.as_str(),
@@ -84,7 +84,7 @@ pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
     let expected = match error.kind() {
         Kind::ValueValidation => error.source().map(ToString::to_string),
         Kind::InvalidValue if !value.is_empty() => match error.get(ContextKind::ValidValue) {
-            // Only the networks are that many.
+            // Only the list of networks is this long.
             Some(ContextValue::Strings(valid)) if valid.len() > MOST_LISTED => {
                 Some("expected the name of a network".to_owned())
             }
@@ -94,7 +94,7 @@ pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
         _ => None,
     };
     let Some(expected) = expected else { return without_wrong_advice(error) };
-    // `--epochs <N>`: the name is enough.
+    // `--epochs <N>` becomes `--epochs`.
     let option = text(ContextKind::InvalidArg).split([' ', '=']).next().unwrap_or_default();
     let got = if expected.contains(&format!("{value:?}")) { String::new() } else { format!(", got {value:?}") };
     let near = match (text(ContextKind::SuggestedValue), error.get(ContextKind::ValidValue)) {
@@ -111,8 +111,9 @@ pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
     clap::Error::raw(error.kind(), message).with_cmd(&Cli::command())
 }
 
-/// The same error without the advice to write `-- --option`: that makes a file name of a mistyped option. Nor is an image
-/// missing where a data set is: either will do, and what was given goes with the data set. A model is never missing.
+/// Removes misleading advice from an error: the suggestion to write `-- --option`, which would turn a mistyped option into a
+/// file name; a missing image where a data set is missing too, since either will do and the given arguments belong to the
+/// data set; and a missing model, which has a default.
 fn without_wrong_advice(mut error: clap::Error) -> clap::Error {
     if let (Kind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) =
         (error.kind(), error.get(ContextKind::InvalidArg))
@@ -128,10 +129,10 @@ fn without_wrong_advice(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// The most values that a message lists.
+/// The maximum number of values that a message lists.
 const MOST_LISTED: usize = 30;
 
-/// `a`, `a or b`, `a, b or c`.
+/// Joins words: `a`, `a or b`, `a, b or c`.
 fn or(words: &[String]) -> String {
     match words {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
@@ -139,14 +140,15 @@ fn or(words: &[String]) -> String {
     }
 }
 
-/// One line on standard error, in the colors of the parser's. If that is closed too, there is nobody left to tell.
+/// Prints an error as one line on standard error, in clap's colors. If standard error is closed, there is nowhere left to
+/// report.
 pub(crate) fn report(error: &anyhow::Error) {
     let hint = error.downcast_ref().and_then(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
     let line = format!("{}{hint}\n", printable(&one_line(error))).replacen("?; ", "? ", 1);
     let _ = clap::Error::raw(Kind::Io, line).with_cmd(&Cli::command()).print();
 }
 
-/// What to type where the library's error can only say what is wrong.
+/// Suggests what to type, which the library's errors do not know.
 fn hint(error: &Error) -> Option<String> {
     Some(match error {
         Error::Changed { field, before, .. } => resume_as_before(field, before),
@@ -188,14 +190,14 @@ fn hint(error: &Error) -> Option<String> {
             _ => return None,
         }
         .to_owned(),
-        // What cannot be written has the right name.
+        // A failed write does not mean that the name is misspelled.
         Error::File { path, .. } | Error::Io { path, action: "read", .. } => return did_you_mean(path),
         Error::Memory { needed, largest, .. } => what_fits(*needed, *largest),
         _ => return None,
     })
 }
 
-/// How to resume a training that was started with another value of a setting.
+/// How to resume a run that was started with another value of an option.
 fn resume_as_before(field: &str, before: &str) -> String {
     let what = field.split(", ").next().unwrap_or(field);
     match what {
@@ -229,25 +231,25 @@ fn resume_as_before(field: &str, before: &str) -> String {
     }
 }
 
-/// The options that make a result fit the memory.
+/// The options that reduce memory use.
 fn what_fits(needed: u64, largest: Option<usize>) -> String {
     let memory = needed.div_ceil(1 << 20);
     let size = largest.map(|side| format!(", or --size {side}")).unwrap_or_default();
     format!("use --memory {memory}M or more{size}")
 }
 
-/// The name of a file that is there, for one that is not.
+/// Suggests an existing file with a similar name.
 pub(crate) fn did_you_mean(path: &Path) -> Option<String> {
     files::similar(path).map(|near| format!("did you mean {}?", near.display()))
 }
 
-/// What was meant by a folder of images that is not there: another folder, or the digits.
+/// Suggests what a missing data folder was meant to be: another folder, or the built-in digits.
 pub(crate) fn did_you_mean_data(text: &str) -> String {
     let digits = || nearest_name(text, ["mnist"]).map(|near| format!("did you mean {near}?"));
     did_you_mean(Path::new(text)).or_else(digits).map(|near| format!("; {near}")).unwrap_or_default()
 }
 
-/// An error with its causes in one line. The library's messages tell their cause themselves.
+/// Formats an error with its causes on one line, leaving out causes that a message already contains.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
@@ -262,7 +264,7 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    // The library's other errors are about files, whatever the cause.
+    // All other library errors concern files, whatever their cause.
     let of_a_file = match error.downcast_ref() {
         Some(Error::Io { path, .. }) => !files::is_stdout(path),
         other => other.is_some(),

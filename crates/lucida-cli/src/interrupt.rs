@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks the work to stop, the second ends the program.
+//! Ctrl-C: the first press asks the work to stop, the second ends the program.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,20 +10,19 @@ use crate::exit;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// What a command prints when its current step takes a while to finish.
+/// Printed on Ctrl-C when the current step takes a while to finish.
 pub(crate) const STOPPING: &str =
     "stopping after this step and saving what there is; press Ctrl-C again to stop at once";
 
-/// Takes over Ctrl-C (and, where there are signals, SIGTERM and SIGHUP) for work that asks [`is_requested`].
+/// Catches Ctrl-C (and SIGTERM and SIGHUP, where there are signals) for work that polls [`is_requested`].
 ///
-/// Whoever started the program with one of them ignored (`nohup`, or `&` in a script) wants it to continue: that one is left
-/// as it is, and where the system does not say which are ignored, all of them.
+/// A signal that was already ignored when the program started (`nohup`, or `&` in a script) stays ignored. Where the system
+/// cannot list the ignored signals, one that is ignored leaves all of them uncaught.
 pub(crate) fn catch() -> Result<()> {
     install(|| eprintln_safely(&format!("\n{STOPPING}")))
 }
 
-/// As [`catch`], for a command that may have nothing to stop: it says so itself, with [`STOPPING`], where there is
-/// something.
+/// Like [`catch`], for a command that may have nothing to stop: it prints [`STOPPING`] itself if there is something.
 pub(crate) fn catch_quietly() -> Result<()> {
     install(|| {})
 }
@@ -44,7 +43,7 @@ fn install(tell: impl Fn() + Send + Sync + 'static) -> Result<()> {
     }
 }
 
-/// The first request to stop, and the second.
+/// Handles the first and second request to stop.
 #[expect(clippy::exit, reason = "the second Ctrl-C ends the process whatever it does")]
 fn request(tell: &dyn Fn()) {
     if REQUESTED.swap(true, Ordering::SeqCst) {
@@ -53,8 +52,8 @@ fn request(tell: &dyn Fn()) {
     tell();
 }
 
-/// Takes over the signals that are not ignored, where one of them is: a server in the background of a script ignores Ctrl-C,
-/// but has to answer what waits when SIGTERM comes.
+/// Catches the signals that are not ignored. A server in the background of a script ignores Ctrl-C, but has to answer its
+/// pending requests on SIGTERM.
 #[cfg(target_os = "linux")]
 fn install_unignored(tell: Arc<impl Fn() + Send + Sync + 'static>) -> Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -77,12 +76,12 @@ pub(crate) fn is_requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
 }
 
-/// Whether the work should stop, as [`Progress`](lucida::core::Progress) says it.
+/// [`is_requested`], as returned by [`Progress`](lucida::core::Progress).
 pub(crate) fn flow() -> ControlFlow<()> {
     if is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-/// As `eprintln`, without its panic when standard error is closed.
+/// Like `eprintln`, but without a panic if standard error is closed.
 fn eprintln_safely(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{text}");

@@ -1,6 +1,7 @@
-//! The command line of Lucida: parses, calls the library, prints. It has no logic of its own.
+//! The command-line interface of Lucida: it parses arguments, calls the library and prints results, with no logic of its
+//! own.
 //!
-//! Exit codes: 0 done, 1 a run that failed, 2 a wrong command line, 130 stopped by Ctrl-C after saving what there was.
+//! Exit codes: 0 success, 1 failed run, 2 invalid command line, 130 stopped by Ctrl-C after saving the results so far.
 
 mod arguments;
 mod bar;

@@ -1,12 +1,12 @@
-//! Numbers of the command line. What is not one is answered with what was expected and an example; clap's own parsers say
+//! Parsers of numeric arguments. Their errors give the expected range and an example, where clap's own parsers only say
 //! `invalid digit found in string`.
 
 use std::ops::{Bound, RangeBounds};
 
-/// Numbers to show as examples; the first in the range is taken.
+/// Example values; an error shows the first one in range.
 const EXAMPLES: [u64; 4] = [8, 64, 512, 1];
 
-/// A parser of whole numbers in a range.
+/// Returns a parser of integers in a range.
 pub(crate) fn whole<T: TryFrom<u64>>(
     range: impl RangeBounds<u64> + Clone + Send + Sync + 'static,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
@@ -25,38 +25,38 @@ pub(crate) fn whole<T: TryFrom<u64>>(
     }
 }
 
-/// A number that fulfills a condition; what was expected otherwise.
+/// Parses a finite number for which `allowed` holds; `expected` describes it in the error.
 fn real(text: &str, allowed: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|&number: &f64| number.is_finite() && allowed(number));
     number.ok_or_else(|| format!("expected {expected}"))
 }
 
-/// A positive number: a learning rate, a weight.
+/// Parses a positive number, such as a learning rate or a weight.
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
     real(text, |number| number > 0.0, "a positive number, as in 0.5 or 1e-3")
 }
 
-/// A number that may be zero.
+/// Parses a number that may be zero.
 pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
     real(text, |number| number >= 0.0, "a number that is not negative, as in 0 or 1.5")
 }
 
-/// As [`not_negative`].
+/// Like [`not_negative`].
 pub(crate) fn not_negative_f32(text: &str) -> Result<f32, String> {
     not_negative(text).map(|number| number as f32)
 }
 
-/// A part of a whole: from 0 up, less than 1.
+/// Parses a fraction in [0, 1).
 pub(crate) fn part(text: &str) -> Result<f64, String> {
     real(text, |number| (0.0..1.0).contains(&number), "a number from 0 up, less than 1, as in 0.2")
 }
 
-/// How much of something: from nothing to all.
+/// Parses a number in [0, 1].
 pub(crate) fn strength(text: &str) -> Result<f64, String> {
     real(text, |number| (0.0..=1.0).contains(&number), "a number from 0 to 1, as in 0.7")
 }
 
-/// How many neighbors t-SNE keeps together.
+/// Parses a t-SNE perplexity (effective number of neighbors).
 pub(crate) fn perplexity(text: &str) -> Result<f64, String> {
     real(text, |number| (1.0..=1000.0).contains(&number), "a number from 1 to 1000, as in 30")
 }
@@ -78,7 +78,7 @@ mod tests {
             whole::<u32>(32..=16_384)("8"),
             Err("expected a whole number from 32 to 16384, as in 64".to_owned())
         );
-        // More than the type holds.
+        // Exceeds the range of the type.
         assert!(whole::<u32>(1..)("4294967296").is_err());
     }
 

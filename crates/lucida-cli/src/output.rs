@@ -1,4 +1,4 @@
-//! What is printed, and where: results on standard output, everything else on standard error.
+//! What the command prints: results on standard output, everything else on standard error.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -8,13 +8,13 @@ use anyhow::{Context, Error, Result};
 use lucida::files;
 use serde::Serialize;
 
-/// How much is printed.
+/// Verbosity, and the stream that results go to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     quiet: bool,
     verbose: bool,
     silent: bool,
-    /// Whether standard output is for a file that was asked for.
+    /// Whether an output file is written to standard output, so that text must go to standard error.
     taken: bool,
 }
 
@@ -23,44 +23,44 @@ impl Output {
         Self { quiet, verbose, silent: false, taken: false }
     }
 
-    /// Prints nothing at all: somebody else does.
+    /// Prints nothing: another process of the group does.
     #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
     pub(crate) fn silenced(self) -> Self {
         Self { quiet: true, verbose: false, silent: true, ..self }
     }
 
-    /// Whether details are wanted.
+    /// Whether to print details.
     pub(crate) fn verbose(self) -> bool {
         self.verbose
     }
 
-    /// Whether only results are wanted.
+    /// Whether to print results only.
     pub(crate) fn quiet(self) -> bool {
         self.quiet
     }
 
-    /// Whether a person watches: both streams are a terminal.
+    /// Whether both streams are terminals.
     pub(crate) fn is_watched(self) -> bool {
         io::stdout().is_terminal() && io::stderr().is_terminal()
     }
 
-    /// The same, for results and errors alone if `quiet`.
+    /// The same output, reduced to results and errors if `quiet`.
     pub(crate) fn quieted(self, quiet: bool) -> Self {
         Self { quiet: self.quiet || quiet, ..self }
     }
 
-    /// The same, but on standard error if standard output is `taken` by a file that was asked for.
+    /// The same output, redirected to standard error if a file is written to standard output (`taken`).
     pub(crate) fn sharing_stdout(self, taken: bool) -> Self {
         Self { taken: self.taken || taken, ..self }
     }
 
-    /// Where results go.
+    /// The stream for results.
     fn stream(self) -> Box<dyn Write> {
         if self.taken { Box::new(io::stderr().lock()) } else { Box::new(io::stdout().lock()) }
     }
 
-    /// Prints a part of the result. Where nobody reads on, as with `| head`, the command continues: its results may be
-    /// in files.
+    /// Prints a part of the result. A closed pipe, as with `| head`, is not an error: other results may still be written to
+    /// files.
     pub(crate) fn result(self, text: &str) -> Result<()> {
         if self.silent {
             return Ok(());
@@ -74,30 +74,29 @@ impl Output {
         }
     }
 
-    /// Prints a line of the result with names in it that may be of anyone's making: a line break in one does not end the line.
+    /// Prints one line of the result. Line breaks are escaped, since names in the text may contain any character.
     pub(crate) fn line(self, text: &str) -> Result<()> {
         self.result(&text.replace('\n', "\\n"))
     }
 
-    /// Says as a part of the result where it is: `Written to out.png: 3 images`. Not of standard output, as everyone can
-    /// see that.
+    /// Prints, as part of the result, where a file was written: `Written to out.png: 3 images`. Silent for standard output.
     pub(crate) fn written(self, path: &Path, what: &str) -> Result<()> {
         if files::is_stdout(path) { Ok(()) } else { self.result(&written_to(path, what)) }
     }
 
-    /// As [`written`](Self::written), for what is not printed with `--quiet`.
+    /// Like [`written`](Self::written), but not printed with `--quiet`.
     pub(crate) fn also_written(self, path: &Path, what: &str) {
         if !files::is_stdout(path) {
             self.info(&written_to(path, what));
         }
     }
 
-    /// Prints a value as one JSON object, the whole of the result.
+    /// Prints a value as one JSON object: the whole result.
     pub(crate) fn json(self, value: &impl Serialize) -> Result<()> {
         self.result(&as_json(value)?)
     }
 
-    /// Prints one JSON document for a command on one image or several: the object of one, an array of those of several.
+    /// Prints one JSON document for a command on one or several images: a single object, or an array of them.
     pub(crate) fn json_of_images(self, images: &[String]) -> Result<()> {
         match images {
             [one] => self.result(one),
@@ -105,8 +104,7 @@ impl Output {
         }
     }
 
-    /// Prints what accompanies a long run, unless quiet was asked for. A run does not end because nobody reads along:
-    /// its results are in files.
+    /// Prints progress of a long run, unless quiet. Write errors are ignored, since the results are in files.
     pub(crate) fn info(self, text: &str) {
         if !self.quiet {
             let mut out = self.stream();
@@ -114,10 +112,10 @@ impl Output {
         }
     }
 
-    /// Prints a remark on standard error, unless quiet was asked for.
+    /// Prints a note on standard error, unless quiet.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
-            // In one piece: other processes may write to the same place.
+            // One write call: other processes may write to the same stream.
             let _ = io::stderr().write_all(format!("note: {}\n", printable(text)).as_bytes());
         }
     }
@@ -128,8 +126,8 @@ fn written_to(path: &Path, what: &str) -> String {
     format!("Written to {}{colon}{what}", path.display())
 }
 
-/// Text without what a terminal obeys: names of files, classes and layers come from strangers. Control characters are shown as
-/// escapes, `\u{1b}`, and so are those that change the direction of writing, which make a name look like another one.
+/// Makes untrusted text (names of files, classes, layers) safe to print on a terminal. Control characters are escaped, as in
+/// `\u{1b}`, and so are those that change the text direction, which can disguise a name.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     let is_obeyed = |c: char| {
         c.is_control() && !matches!(c, '\n' | '\t')
@@ -150,17 +148,17 @@ pub(crate) fn as_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).context("cannot write the result as JSON")
 }
 
-/// Standard output that cannot be written.
+/// Error for a failed write to standard output.
 pub(crate) fn unwritable(error: io::Error) -> Error {
     Error::new(error).context("cannot write to standard output")
 }
 
-/// A part as per cent with two decimals: `99.18 %`.
+/// A fraction as a percentage with two decimals: `99.18 %`.
 pub(crate) fn percent(part: impl Into<f64>) -> String {
     format!("{:.2} %", 100.0 * part.into())
 }
 
-/// A time as people say it: `3.2 s`, or `2:05 min`.
+/// A duration as `3.2 s` or `2:05 min`.
 pub(crate) fn seconds(time: f64) -> String {
     if time < 60.0 { format!("{time:.1} s") } else { format!("{}:{:02} min", time as u64 / 60, time as u64 % 60) }
 }

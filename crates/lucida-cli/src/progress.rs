@@ -1,4 +1,4 @@
-//! How a training shows itself: a bar for each epoch on a terminal, a line for each epoch when piped.
+//! Progress of a training run: a bar per epoch on a terminal, a line per epoch when piped.
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -16,12 +16,12 @@ use crate::output::Output;
 
 const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {msg}";
 
-/// Watches a training, shows it, and stops it on Ctrl-C.
+/// Shows the progress of a training run, and stops it on Ctrl-C.
 pub(crate) struct TrainingBar {
     output: Output,
     epochs: usize,
     steps: usize,
-    /// Epochs that were done before this process began.
+    /// Epochs completed before this process started.
     before: usize,
     started: Instant,
     bar: Option<ProgressBar>,
@@ -29,7 +29,7 @@ pub(crate) struct TrainingBar {
 }
 
 impl TrainingBar {
-    /// For a training of `epochs` epochs, which begins now.
+    /// A bar for a training run of `epochs` epochs that starts now.
     pub(crate) fn new(output: Output, epochs: usize) -> Self {
         let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0).with_style(style()));
         Self { output, epochs, steps: 0, before: 0, started: Instant::now(), bar, estimate: Estimate::new(output) }
@@ -41,7 +41,7 @@ impl TrainingBar {
         self.started.elapsed().mul_f64(all.saturating_sub(done) as f64 / done.max(1) as f64)
     }
 
-    /// The steps that this process has done, and all that it is to do.
+    /// The steps done by this process, and the total it has to do.
     fn steps_done(&self, report: &BatchReport) -> [usize; 2] {
         let done = (report.epoch - 1).saturating_sub(self.before) * report.steps + report.step;
         [done, self.epochs.saturating_sub(self.before) * report.steps]
@@ -109,7 +109,7 @@ fn style() -> ProgressStyle {
         .progress_chars("━╸─")
 }
 
-/// An epoch in one line, as Keras writes it with `verbose=2`.
+/// Formats an epoch as one line, like Keras with `verbose=2`.
 fn epoch_line(record: &EpochRecord, epochs: usize, steps: usize) -> String {
     let per_step = 1000.0 * record.seconds / steps.max(1) as f64;
     let mut line = format!(
@@ -133,7 +133,7 @@ fn epoch_line(record: &EpochRecord, epochs: usize, steps: usize) -> String {
     line
 }
 
-/// A time as `0:07` or `1:02:07`.
+/// A duration as `0:07` or `1:02:07`.
 fn clock(time: Duration) -> String {
     let seconds = time.as_secs_f64().ceil() as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -1,4 +1,4 @@
-//! Images in the terminal: as such where it can show them, else as blocks of two colors.
+//! Images in the terminal: through its image protocol if it has one, otherwise as colored half blocks.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -8,25 +8,25 @@ use lucida::data::{Filter, Image};
 
 use crate::output::unwritable;
 
-/// Columns of an image drawn in block characters, and the pixel width of one sent as an image.
+/// Width in columns when drawn with block characters, and the longest side in pixels when sent as an image.
 const COLUMNS: usize = 72;
 const LONGEST: usize = 480;
-/// The most characters of a piece that kitty takes.
+/// Maximum payload of one chunk of kitty's protocol, in characters.
 const PIECE: usize = 4096;
 
-/// What a terminal can show.
+/// The terminal's support for images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Screen {
-    /// The protocol of kitty.
+    /// Kitty's graphics protocol.
     Kitty,
-    /// That of iTerm2.
+    /// iTerm2's inline images.
     Iterm,
-    /// Colors.
+    /// Colors only.
     Blocks,
 }
 
 impl Screen {
-    /// What standard output is, if it is a terminal.
+    /// Detects the terminal on standard output; `None` if it is not a terminal.
     pub(crate) fn detect() -> Option<Self> {
         io::stdout().is_terminal().then(|| Self::of(|name| env::var(name).ok()))
     }
@@ -45,7 +45,7 @@ impl Screen {
         }
     }
 
-    /// Prints an image; with `again` over the one printed before it.
+    /// Prints an image; with `again`, over the one printed before.
     pub(crate) fn show(self, image: &Image, again: bool) -> Result<()> {
         let text = self.text(image, again)?;
         let mut out = io::stdout().lock();
@@ -98,7 +98,7 @@ impl Screen {
     }
 }
 
-/// Bytes as text (RFC 4648).
+/// Base64 encoding (RFC 4648).
 fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);

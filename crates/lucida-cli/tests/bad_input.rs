@@ -1,4 +1,4 @@
-//! What cannot be used: one line that says what and which file, exit code 1, nothing half-written.
+//! Invalid input: a one-line error that names the problem and the file, exit code 1, nothing half-written.
 
 mod common;
 
@@ -12,7 +12,7 @@ use lucida::nn::{Network, applications};
 use lucida::weights::{Model, safetensors};
 use tempfile::TempDir;
 
-/// A copy of the small MNIST in which one file has other bytes.
+/// A copy of the small MNIST with one file replaced.
 fn spoilt(file: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -21,7 +21,7 @@ fn spoilt(file: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
     (folder, data)
 }
 
-/// Trains on a folder that cannot be used: the message, after a check that nothing was written.
+/// Trains on unusable data: returns the error, after checking that nothing was written.
 fn train_on(data: &Path) -> String {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
@@ -30,7 +30,7 @@ fn train_on(data: &Path) -> String {
     message
 }
 
-/// The limit is that of the shorter side, whatever the longer one may be.
+/// The limit applies to the shorter side, whatever the longer one.
 #[test]
 fn a_dream_that_is_too_small_says_what_is_large_enough() {
     let folder = tempfile::tempdir().unwrap();
@@ -110,7 +110,7 @@ fn models_that_cannot_be_used() {
             assert!(message.contains(expected) && message.contains("model.safetensors"), "{expected}: {message}");
         }
     }
-    // Names that mean no file.
+    // Names that are not files.
     assert!(fail(1, ["predict", "none.safetensors", "a.png"]).contains("none.safetensors: no such model file"));
     let message = fail(1, ["predict", "mnist-cnn", "a.png"]);
     assert!(message.contains("mnist-cnn: this is the name of a network without weights"), "{message}");
@@ -132,13 +132,13 @@ fn models_for_something_else() {
     assert!(message.contains("the data has 10 classes, the network has 5"), "{message}");
     assert!(message.contains("model.safetensors"), "{message}");
 
-    // No image has two channels.
+    // Images never have two channels.
     let two = Network::sequential("two", [28, 28, 2], [Flatten::new().into(), Dense::new(10).into()], 1).unwrap();
     safetensors::save_model(&Model::new(two), &path).unwrap();
     let message = evaluate();
     assert!(message.contains("takes inputs of 2 channels"), "{message}");
 
-    // The architecture of one network, the tensors of another.
+    // The architecture of one network with the tensors of another.
     let run = shared().run().join("model.safetensors");
     let bytes = fs::read(&run).unwrap();
     let text_of = String::from_utf8_lossy(&bytes[8..]).into_owned();
@@ -188,7 +188,7 @@ fn places_that_cannot_be_written() {
     assert_eq!(fs::read(demo.join("index.html")).unwrap(), b"mine");
 }
 
-/// A folder that the system keeps from being written, even by the superuser.
+/// A folder that not even the superuser can write to.
 #[cfg(target_os = "linux")]
 #[test]
 fn folders_of_the_system() {
@@ -199,7 +199,7 @@ fn folders_of_the_system() {
     assert!(stderr(&output).starts_with("error: /proc/self: cannot write to the folder: "), "{}", stderr(&output));
 }
 
-/// A name that a terminal or a spreadsheet would obey.
+/// File names with terminal escape sequences or spreadsheet formulas.
 #[cfg(target_os = "linux")]
 #[test]
 fn names_steer_nothing() {

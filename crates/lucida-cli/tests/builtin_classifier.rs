@@ -1,4 +1,4 @@
-//! The built-in classifier: the model of commands that are given none, and the base of a training.
+//! The built-in classifier: the default model, and the default base for training.
 
 mod common;
 
@@ -28,7 +28,7 @@ fn a_photo_is_classified_without_a_model() {
     for (line, class) in lines[1..].iter().zip(["Egyptian cat", "tiger cat", "tabby", "lynx"]) {
         assert!(line.trim_start().starts_with(class) && line.contains(" %"), "{printed}");
     }
-    // It is the network of that name; a folder of images, and standard input, are for it too.
+    // It is the network of that name, and also handles folders and standard input.
     let mut named = lucida(["predict", "efficientnet-lite0", "cat.png"]);
     assert_eq!(stdout(&named.current_dir(folder.path()).output().unwrap()), printed);
     let whole = lucida(["predict", ".", "--json"]).current_dir(folder.path()).output().unwrap();
@@ -66,7 +66,7 @@ fn it_is_explained_and_taken_apart() {
     assert!(summary.contains("Total params: 4,694,024"), "{summary}");
 }
 
-/// The default training is a new head on its features, which are cached.
+/// Training by default puts a new head on its features, which are cached.
 #[test]
 fn a_training_begins_with_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What each command does when all is well.
+//! What each command does on valid input.
 
 mod common;
 
@@ -33,7 +33,7 @@ fn train_tells_what_it_does_and_leaves_its_files() {
     assert!(lines[4].starts_with("Best epoch ") && lines[4].contains(": validation loss "), "{}", lines[4]);
     assert!(lines[5].starts_with("Test accuracy ") && lines[5].ends_with(" on 100 digits"), "{}", lines[5]);
     assert!(lines[6].starts_with(&format!("Written to {}: model.safetensors, ", out.display())), "{}", lines[6]);
-    // So short a training may get advice, too.
+    // Such a short training run may get advice, too.
     let advice = &lines[7..lines.len() - 1];
     assert!(advice.iter().all(|line| line.contains("What may help: --augment rotation=10")), "{lines:?}");
     let place = out.display();
@@ -43,7 +43,7 @@ fn train_tells_what_it_does_and_leaves_its_files() {
     assert_eq!(history.lines().count(), 3);
     assert_eq!(Image::open(out.join("curves.png")).unwrap().channels(), 3);
 
-    // Again, without a word: only the result is printed, and the model is the same to the byte.
+    // Again with --quiet: only the result is printed, and the model is identical.
     let again = folder.path().join("again");
     let quiet = run(arguments[..9].iter().copied().chain([text(&again), "--quiet"]));
     assert_eq!(quiet.lines().collect::<Vec<_>>(), [lines[5]]);
@@ -181,7 +181,7 @@ fn predict_reads_images_of_any_size_and_goes_on_after_a_bad_one() {
     assert_eq!(answer["errors"].as_array().unwrap().len(), 4);
     assert_eq!(answer["errors"][1]["image"], text(&paths[3]));
 
-    // A 28x28 file is used unchanged, so it gives the same result as the digit of the set.
+    // A 28x28 file is used unchanged, so it gives the same result as the digit of the data set.
     let data = format!("mnist:{}", shared().data().display());
     let digit = json(&run(["predict", text(&model), "--data", &data, "--index", "0", "--json"]));
     assert_eq!(answer["predictions"][0]["probabilities"], digit["predictions"][0]["probabilities"]);
@@ -225,7 +225,7 @@ fn threads_change_nothing_that_is_seen() {
     assert_eq!(of("1"), of("3"));
 }
 
-/// Ctrl-C in the middle of a training: what there is is saved, and the exit code says what happened.
+/// Ctrl-C during training: results so far are saved, and the exit code says so.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_training_is_saved() {
@@ -241,7 +241,7 @@ fn an_interrupted_training_is_saved() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // Once an epoch is done, the handler is in place and there is something to keep.
+    // After an epoch, the handler is installed and there is something to keep.
     assert!(lines.by_ref().map(Result::unwrap).any(|line| line.starts_with("Epoch 1/100000")));
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
@@ -258,7 +258,7 @@ fn an_interrupted_training_is_saved() {
     assert!(fs::read_to_string(out.join("history.csv")).unwrap().lines().count() >= 2);
 }
 
-/// A studio that does nothing has nothing to save: it ends without a word.
+/// An idle studio has nothing to save, and ends silently.
 #[cfg(unix)]
 #[test]
 fn a_studio_without_a_running_job_ends_quietly() {
@@ -282,7 +282,7 @@ fn a_studio_without_a_running_job_ends_quietly() {
     }
 }
 
-/// The demonstration trains for its full length only where there is an optimized build; here it is stopped early.
+/// The full demonstration takes too long in a debug build, so it is stopped early here.
 #[cfg(unix)]
 #[test]
 fn a_demonstration_that_is_stopped_shows_what_it_has() {
@@ -326,7 +326,7 @@ fn a_report_of_digits() {
     let described: Value = json(&fs::read_to_string(run_folder.join("run.json")).unwrap());
     assert_eq!(described["data"], format!("mnist:{}", shared().data().canonicalize().unwrap().display()));
     assert_eq!((&described["model"], &described["images"]), (&"mnist-cnn".into(), &serde_json::json!([320, 80])));
-    // On other digits: the built-in ones have no test part.
+    // On other data: the built-in digits have no test part.
     let other = folder.path().join("other.html");
     run(["report", text(&run_folder), "--data", "mnist", "--out", text(&other)]);
     assert!(fs::read_to_string(other).unwrap().contains("validation"));

@@ -1,4 +1,4 @@
-//! Damaged image files, on which a decoder may panic: every command names them, and uses the others.
+//! Damaged image files, on which a decoder may panic: every command names them and processes the others.
 
 mod common;
 
@@ -12,7 +12,7 @@ use lucida::data::Image;
 const DAMAGED: &[u8] = include_bytes!("../../lucida/tests/pictures/damaged-cmyk.jpg");
 const PROBLEM: &str = "damaged.jpg: cannot decode: the Jpeg decoder failed on it";
 
-/// Two classes of images that are easy to classify, and a damaged file.
+/// Two easily separable classes of images, and a damaged file.
 fn images(folder: &Path) {
     for (class, level) in [("dark", 20), ("light", 220)] {
         fs::create_dir_all(folder.join(class)).unwrap();
@@ -30,7 +30,7 @@ fn a_training_skips_what_a_decoder_panics_on() {
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
     images(&data);
     let (data, out) = (text(&data), text(&out));
-    // Fewer epochs leave it undecided, and the prediction below asks for what it has learned in spite of the damaged file.
+    // Fewer epochs do not separate the classes, which the prediction below requires.
     let train = ["train", data, "--out", out, "--size", "28", "--batch-size", "8", "--epochs", "20"];
     let output = lucida(train).output().unwrap();
     let (printed, notes) = (stdout(&output), stderr(&output));
@@ -45,7 +45,7 @@ fn a_training_skips_what_a_decoder_panics_on() {
     let output = lucida(["predict", out, "--data", data]).output().unwrap();
     assert!(output.status.success() && stdout(&output).lines().count() >= 24, "{}", stderr(&output));
 
-    // By name: it is an error, and the other image is classified all the same.
+    // Named on the command line, it is an error, but the other image is still classified.
     let (damaged, good) = (format!("{data}/dark/damaged.jpg"), format!("{data}/dark/0.png"));
     let output = lucida(["predict", out, &damaged, &good]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));

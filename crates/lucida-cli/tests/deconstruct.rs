@@ -16,7 +16,7 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|problem| panic!("{problem}: {text}"))
 }
 
-/// A digit as a PNG file in a folder of its own.
+/// A digit as a PNG file in its own folder.
 fn digit() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("digit.png");
@@ -29,7 +29,7 @@ fn image(folder: &Path, name: &str) -> Image {
     Image::open(folder.join(name)).unwrap()
 }
 
-/// Of several images, each gets a folder of its own.
+/// With several images, each gets its own folder.
 #[test]
 fn ranges_of_a_data_set() {
     let folder = tempfile::tempdir().unwrap();
@@ -42,7 +42,7 @@ fn ranges_of_a_data_set() {
         let out = folder.path().join(command);
         let start = [command, text(&model), "--data", "mnist", "--out", text(&out), "--json", "--index"];
         let printed = run(start.into_iter().chain(["0..2,7"]).chain(options.iter().copied()));
-        // One JSON document: an array for several images, an object for one.
+        // One JSON document: an array for several images, an object for a single one.
         assert_eq!(json(&printed).as_array().map(Vec::len), Some(3), "{command}: {printed}");
         let alone = folder.path().join("alone").join(command);
         let one = [command, text(&model), "--data", "mnist", "--index", "7", "--json", "--out", text(&alone)];
@@ -100,7 +100,7 @@ fn activations_of_every_layer() {
     assert!(set.contains("built-in digit 51"), "{set}");
 }
 
-/// A filter with a bias far below zero: hatched in the image, and named in the numbers.
+/// A filter with a very negative bias: hatched in the image, and listed in the output.
 #[test]
 fn dead_channels_are_named() {
     let (folder, digit) = digit();
@@ -134,7 +134,7 @@ fn deconv_of_a_image() {
     let force = base.into_iter().chain(["--force", "--json"]);
     let one = json(&run(force.clone().chain(["--filter", "7", "--position", "6,5"])));
     assert_eq!(one["projections"][0]["position"], serde_json::json!([6, 5]));
-    // 3x3, pooled by 2, 3x3: 8 pixels, 2 apart, with 3 of padding.
+    // 3x3, pooling by 2, 3x3: a receptive field of 8 pixels, stride 2, padding 3.
     assert_eq!(one["projections"][0]["field"], serde_json::json!([9, 17, 7, 15]));
     let middle = json(&run(force.clone().chain(["--filter", "7", "--position", "middle"])));
     assert_eq!(middle["projections"][0]["position"], serde_json::json!([7, 7]));
@@ -145,7 +145,7 @@ fn deconv_of_a_image() {
     assert_eq!(class["projections"][0]["field"], serde_json::json!([0, 28, 0, 28]));
 }
 
-/// As with `nohup`, or `&` in a script: whoever ignores Ctrl-C does not want to be stopped, and is not refused.
+/// With ignored signals (`nohup`, or `&` in a script) the command runs, and the signals stay ignored.
 #[cfg(unix)]
 #[test]
 fn programs_that_ignore_signals_may_start_it() {
@@ -233,7 +233,7 @@ fn kernels_and_filters() {
     run(["filter", &digit, "--kernel", &list, "--out", text(&out)].into_iter().chain(learned));
     assert_eq!(names(&out), ["canny.png", "conv2d_3.png", "emboss.png", "filters.png", "gaussian.png", "sobel-x.png"]);
     assert_eq!((image(&out, "sobel-x.png").width(), image(&out, "conv2d_3.png").height()), (28, 28));
-    // One pixel: no edge, no panic.
+    // A single pixel: no edges, no panic.
     let dot = folder.path().join("dot.png");
     Image::filled(1, 1, &[9, 99, 199]).save_png(&dot).unwrap();
     let out = folder.path().join("dot");
@@ -243,7 +243,7 @@ fn kernels_and_filters() {
     run(["deconv", text(&model), text(&dot), "--layer", "conv2d", "--filter", "0", "--out", text(&out)]);
 }
 
-/// The header of a PNG file of 20,000 x 20,000 pixels, which is all that may be read of it.
+/// The header of a PNG file of 20,000 x 20,000 pixels, without any image data.
 fn huge() -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
     let mut header = b"IHDR".to_vec();
@@ -274,7 +274,7 @@ fn what_cannot_be_used_is_said_in_one_line() {
     fs::create_dir(&empty).unwrap();
     let broken = folder.path().join("broken.txt");
     fs::write(&broken, "1 2\n3\n").unwrap();
-    // No image has four channels.
+    // Images never have four channels.
     let bare = folder.path().join("bare.safetensors");
     let four = Network::sequential("four", [8, 8, 4], [Conv2D::new(2, [3, 3]).into()], 1).unwrap();
     safetensors::save_model(&Model::new(four), &bare).unwrap();

@@ -1,8 +1,8 @@
-//! The same seed, threads, and instruction set give the same bits: in a year, too. What short runs write is compared with
-//! digests on record; whoever changes one says why in the commit.
+//! The same seed, threads and instruction set give the same bits, also in later versions. The outputs of short runs are
+//! compared with recorded digests; a commit that changes one says why.
 //!
-//! Functions as `exp` and `ln` come from the system, and differ in their last bits: where theirs are others than on record,
-//! and for instruction sets without a record, there is nothing to compare, and the test says so.
+//! Functions such as `exp` and `ln` come from the system and differ in their last bits. Where they differ from the recorded
+//! ones, and for instruction sets without a record, the test is skipped with a message.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn what_is_written_has_the_digests_on_record() {
     }
 }
 
-/// A line for each of the files that short runs write: instruction set, file, digest.
+/// One line per file written by the short runs: instruction set, file, digest.
 fn digests(isa: &str) -> String {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let at = folder.path();
@@ -82,12 +82,12 @@ fn digests(isa: &str) -> String {
     })
 }
 
-/// FNV-1a.
+/// FNV-1a hash.
 fn digest(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// A digest of the system's functions.
+/// A digest of the system's math functions.
 fn math() -> u64 {
     let small =
         (1..2000).map(|i| i as f32 * 0.01).flat_map(|x| [x.exp(), (-x).exp(), x.ln(), x.sin(), x.cos(), x.tanh()]);
@@ -96,7 +96,7 @@ fn math() -> u64 {
     digest(&bytes)
 }
 
-/// Stripes of two directions, in two folders.
+/// Images of stripes in two directions, in two folders.
 fn photos(folder: &Path) {
     for (class, name) in ["a", "b"].iter().enumerate() {
         fs::create_dir_all(folder.join(name)).unwrap();
@@ -110,7 +110,7 @@ fn photos(folder: &Path) {
     }
 }
 
-/// A seven, white on black.
+/// A white seven on black.
 fn digit(file: &Path) {
     let is_ink = |x: u32, y: u32| {
         (6..22).contains(&x) && (5..8).contains(&y) || (x + y / 2).abs_diff(22) < 2 && (5..24).contains(&y)

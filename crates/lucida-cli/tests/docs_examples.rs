@@ -1,5 +1,5 @@
-//! The commands in the README and in the guides, run as a reader would: from the top to the bottom, in a fresh folder, and
-//! then again. Data are small, and so is the work; what needs a download, a terminal or a cluster is skipped with a word.
+//! Runs the commands in the README and the guides as a reader would: from top to bottom in a fresh folder, and then again.
+//! Data and workloads are small; examples that need a download, a terminal or a cluster are skipped with a message.
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use common::{lucida, stderr, text, write_mnist};
 use lucida::data::{Dataset, Filter, Image, Mnist};
 
-/// Options that make the work of a command small. They replace those of the example.
+/// Options that make commands fast. They replace those of the example.
 const SMALL: [(&str, &str); 11] = [
     ("train", "--epochs 1"),
     ("classes", "--steps 2"),
@@ -24,7 +24,7 @@ const SMALL: [(&str, &str); 11] = [
     ("bench", "--rounds 1 --size 64"),
 ];
 
-/// Words of examples that are not run, and why.
+/// Parts of examples that are not run, with the reason.
 const SKIPPED: [(&str, &str); 18] = [
     ("lucida studio", "serves until it is stopped"),
     ("lucida serve", "serves until it is stopped"),
@@ -50,7 +50,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The commands of the program in the shell blocks of a page.
+/// The `lucida` commands in the shell blocks of a page.
 fn examples(page: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(page)).unwrap();
     let mut found = Vec::new();
@@ -65,14 +65,14 @@ fn examples(page: &str) -> Vec<String> {
     found
 }
 
-/// An image of stripes whose color tells its class.
+/// A striped image whose color identifies its class.
 fn photo(path: &Path, color: [u8; 3], seed: u8) {
     let pixels = (0..64 * 48).flat_map(|at| color.map(|c| c.wrapping_add((at % 7) as u8 * (seed % 9)))).collect();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     Image::new(64, 48, 3, pixels).unwrap().save_png(path).unwrap();
 }
 
-/// The files that the examples speak of.
+/// Creates the files that the examples use.
 fn furnish(folder: &Path) {
     write_mnist(&folder.join("DIR"));
     for (class, color) in [("cat", [200, 60, 40]), ("dog", [40, 80, 200])] {
@@ -98,7 +98,7 @@ fn furnish(folder: &Path) {
     fs::write(folder.join("labels.txt"), "cats\ndogs\n").unwrap();
 }
 
-/// The words of an example, with less work and with names for what stands for any.
+/// The words of an example, with fast options, and with real names for placeholders.
 fn words(example: &str) -> Vec<String> {
     let mut words: Vec<String> = example.split_whitespace().skip(1).map(str::to_owned).collect();
     words.iter_mut().filter(|word| *word == "MODEL").for_each(|word| *word = "runs/photos".to_owned());
@@ -113,13 +113,13 @@ fn words(example: &str) -> Vec<String> {
     words
 }
 
-/// Runs a command in a folder; what went wrong, if anything.
+/// Runs a command in a folder; returns the error, if any.
 fn problem(folder: &Path, words: &[String]) -> Option<String> {
     let output = lucida(words.iter().map(String::as_str)).current_dir(folder).output().unwrap();
     (!output.status.success()).then(|| stderr(&output))
 }
 
-/// Runs the examples of a page, twice. Before them, `first` is run.
+/// Runs the examples of a page twice, after the commands in `first`.
 fn check(page: &str, first: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     furnish(folder.path());
@@ -186,7 +186,7 @@ fn the_guide_to_style() {
     check("docs/style.md", &[]);
 }
 
-/// Every page with examples is in a test here, or has none that can be run.
+/// Every page with runnable examples has a test here.
 #[test]
 fn no_page_is_forgotten() {
     let tested = ["commands.md", "deconstruct.md", "install.md", "models.md", "photos.md", "style.md"];

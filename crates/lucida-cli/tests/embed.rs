@@ -58,7 +58,7 @@ fn folders_layers_and_what_cannot_be() {
     let message = fail(1, again().chain(["--layer", "conv2d_9"]));
     assert!(message.contains("has no layer \"conv2d_9\"; did you mean \"conv2d_"), "{message}");
     let message = fail(1, again().chain(["--neighbors", "none.png"]));
-    // The name that the option had.
+    // The former spelling of the option.
     assert_eq!(fail(1, again().chain(["--neighbours", "none.png"])), message);
     assert!(message.contains("none.png: cannot read"), "{message}");
     assert!(fail(1, again().chain(["--strict"])).contains("x.png: not an image"));

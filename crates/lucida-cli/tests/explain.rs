@@ -12,7 +12,7 @@ use lucida::nn::layers::{ActivationKind, Conv2D, Dense, Flatten};
 use lucida::weights::{Model, safetensors};
 use serde_json::Value;
 
-/// Settings that make all methods quick.
+/// Options that make all methods fast.
 const QUICK: [&str; 6] = ["--masks", "60", "--samples", "5", "--stride", "4"];
 
 fn json(text: &str) -> Value {
@@ -37,7 +37,7 @@ fn all_methods_on_one_sheet() {
     let sheet = Image::open(out.join("comparison.png")).unwrap();
     assert!(sheet.width() > 5 * 224 && sheet.height() > 3 * 224);
 
-    // Not over what is there; and the same again, to the byte.
+    // Existing files are not overwritten; with --force, the result is identical.
     let before = fs::read(out.join("comparison.png")).unwrap();
     let message = fail(1, arguments.into_iter().chain(QUICK));
     assert!(message.contains("comparison.png already exists; use --force"), "{message}");
@@ -45,7 +45,7 @@ fn all_methods_on_one_sheet() {
     assert!(fs::read(out.join("comparison.png")).unwrap() == before);
 }
 
-/// The number of a digit is not its class, and what an image of a data set is stands next to what the model says.
+/// The index of a digit is not its class: the true label is printed next to the prediction.
 #[test]
 fn the_label_of_an_image_of_a_data_set_is_said() {
     let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
@@ -108,14 +108,14 @@ fn numbers_and_raw_maps() {
     );
 }
 
-/// Images of other kinds than MNIST's: their file is told from its bytes, and its size is brought to the network's.
+/// Images unlike MNIST's: the format is detected from the bytes, and the size is adapted to the network.
 #[test]
 fn images_of_any_kind() {
     let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
     let at = |name: &str| folder.path().join(name);
     Image::filled(1, 1, &[200, 10, 10]).save_png(at("one.png")).unwrap();
     Image::filled(300, 40, &[255, 250, 245]).save_png(at("wide.png")).unwrap();
-    // Eight bits a pixel, with a palette of two colors.
+    // Eight bits per pixel, with a palette of two colors.
     fs::write(at("palette.bmp"), bmp(4, 4, 8, &[[0, 0, 0, 0], [90, 200, 255, 0]], &[[1, 0, 0, 1]; 4].concat()))
         .unwrap();
     let out = at("out");
@@ -128,7 +128,7 @@ fn images_of_any_kind() {
         let printed = run(arguments.iter().map(String::as_str));
         assert!(printed.starts_with(&format!("{}: ", at(name).display())), "{printed}");
     }
-    // What is too large is refused by its header alone.
+    // Images that are too large are refused based on their header.
     fs::write(at("huge.bmp"), bmp(20_000, 20_000, 24, &[], &[])).unwrap();
     fs::write(at("text.png"), "I am not an image").unwrap();
     for (name, expected) in [
@@ -187,7 +187,7 @@ fn what_cannot_be_explained() {
     let headless = Network::sequential("headless", [28, 28, 1], [Conv2D::new(2, [3, 3]).into()], 1).unwrap();
     let message = explain(&save("headless.safetensors", headless), &[]);
     assert!(message.contains("headless.safetensors") && message.contains("has no layer of classes"), "{message}");
-    // A network of dense layers has no layer for class activation maps: all others are made.
+    // A purely dense network has no layer for class activation maps; all other methods run.
     let softmax = Dense::new(3).activation(ActivationKind::Softmax);
     let dense = Network::sequential("flat", [28, 28, 1], [Flatten::new().into(), softmax.clone().into()], 1).unwrap();
     let flat = save("flat.safetensors", dense);
@@ -228,7 +228,7 @@ fn wrong_command_lines_end_with_2() {
     }
 }
 
-/// Ctrl-C in the middle of the second method: the map of the first is written.
+/// Ctrl-C during the second method: the map of the first is written.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_explanation_leaves_what_is_finished() {

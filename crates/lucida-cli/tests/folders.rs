@@ -9,7 +9,7 @@ use common::{fail, lucida, names, run, shared, stderr, stdout, text};
 use lucida::data::{Dataset, Mnist};
 use serde_json::Value;
 
-/// The first test digits as files, a sub-folder for each class.
+/// The first test digits as files, with one sub-folder per class.
 fn write_folder(folder: &Path, count: usize) -> Vec<usize> {
     let digits = Mnist::test_only(shared().data()).unwrap();
     for index in 0..count {
@@ -67,7 +67,7 @@ fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     assert_eq!(table.lines().count(), 61);
     assert!(table.starts_with("file,class,predicted,probability,p_0,p_1,"), "{table}");
 
-    // The same digits in MNIST's own files give the same numbers.
+    // The same digits in MNIST's own format give the same numbers.
     assert!(fail(1, arguments).contains("all.csv already exists; use --force"));
     let answer = json(&run(arguments.into_iter().chain(["--json", "--quiet", "--force"])));
     assert_eq!(answer["images"], 60);
@@ -103,7 +103,7 @@ fn predict_takes_a_folder_with_classes_or_without() {
     assert_eq!(answer["predictions"].as_array().unwrap().len(), 1);
     assert!(lines[3].starts_with(answer["predictions"][0]["image"].as_str().unwrap()));
 
-    // One class alone is a folder without classes: nobody says what is right.
+    // A single class is a folder without classes, so there are no labels to compare with.
     let printed = run(["predict", text(&model), "--data", text(&photos.join("7")), "--quiet"]);
     assert!(!printed.contains("wrong") && !printed.contains("match the folder names"), "{printed}");
     let message = fail(1, ["evaluate", text(&model), "--data", text(&photos.join("7")), "--quiet"]);
@@ -123,7 +123,7 @@ fn folders_that_cannot_be_used() {
     assert!(evaluate(1).contains("cats: is not one of the 10 classes (0, 1, 2, "), "{}", evaluate(1));
     let message = fail(1, ["predict", text(&model), "--data", text(folder.path()), "--index", "1", "--quiet"]);
     assert!(message.contains("there is no image 1: the images of "), "{message}");
-    // A folder in parts has the part that is asked for.
+    // In a folder with parts, only the requested part is used.
     let parts = tempfile::tempdir().unwrap();
     for (part, index) in [("train", 0), ("train", 1), ("validation", 2)] {
         let class = parts.path().join(part).join(digits.label(index).to_string());
@@ -138,7 +138,7 @@ fn folders_that_cannot_be_used() {
     let part = |data: &str| fail(1, ["evaluate", text(&model), "--data", data, "--part", "test", "--quiet"]);
     assert!(part(text(parts.path())).contains("has no test part"));
     assert!(part(text(folder.path())).contains("is not in parts"));
-    // A folder that is not there is said to be, whatever else is missing.
+    // A missing folder is reported first, whatever else is missing.
     let message = fail(1, ["predict", text(&model), "--data", "mnist:/no/such/folder", "--quiet"]);
     assert!(message.contains("/no/such/folder: no such folder"), "{message}");
     let message = fail(1, ["evaluate", text(&model), "--data", "no/such/folder", "--quiet"]);
@@ -158,7 +158,7 @@ fn the_files_of_a_command_are_replaced_together() {
     evaluate(&bad);
     fs::write(out.join("mine.txt"), "mine").unwrap();
     assert!(names(&out).contains(&"skipped.csv".to_owned()));
-    // Nothing was skipped this time: no table of the last time is left.
+    // Nothing was skipped this time, so the earlier table is gone.
     evaluate(&good);
     let expected = ["calibration.png", "calibration.svg", "confusion.png", "confusion.svg", "mine.txt"];
     assert_eq!(names(&out), expected);

@@ -1,4 +1,4 @@
-//! Results whose place the command line does not name, and what comes from standard input.
+//! Default names of results, and standard input.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::{lucida, names, shared, stderr, stdout, text, write_mnist};
 use lucida::data::{Dataset, Image, Mnist};
 use serde_json::Value;
 
-/// Runs in a folder, and returns what was printed.
+/// Runs a command in a folder, and returns what it printed.
 fn run_in(folder: &Path, words: &[&str]) -> String {
     let output = lucida(words.iter().copied()).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{words:?}: {}", stderr(&output));
@@ -60,7 +60,7 @@ fn results_get_a_free_name_after_the_input_and_the_command() {
             assert!(printed.contains(&format!("Written to {name}")), "{words:?}: {printed}");
             assert!(folder.path().join(&name).exists(), "{words:?}: {name}");
         }
-        // With --force it is the first name again.
+        // With --force, the first name is used again.
         let forced: Vec<&str> = words.iter().copied().chain(["--force"]).collect();
         let printed = run_in(folder.path(), &forced);
         assert!(printed.contains(&format!("Written to {name}")), "{words:?}: {printed}");
@@ -92,7 +92,7 @@ fn predict_takes_folders_and_standard_input() {
     let model = text(&model);
     let one = run_in(folder.path(), &["predict", model, "photo.png", "--quiet"]);
     let said = one.trim_end().strip_prefix("photo.png: ").unwrap();
-    // An image, and a list.
+    // Standard input may be an image or a list.
     let image = fs::read(folder.path().join("photo.png")).unwrap();
     let output =
         lucida(["predict", model, "-", "--quiet"]).current_dir(folder.path()).write_stdin(image).output().unwrap();
@@ -106,7 +106,7 @@ fn predict_takes_folders_and_standard_input() {
         assert_eq!(output.status.code(), Some(1));
         assert!(stderr(&output).contains("expected an image, or a list of paths of images"), "{}", stderr(&output));
     }
-    // A folder as --data takes it; its classes are not the model's, which is said, and they are kept.
+    // A folder is treated as with --data. A note says that its classes are not the model's, and they are kept in the table.
     let output = lucida(["predict", model, "digits", "--csv", "-"]).current_dir(folder.path()).output().unwrap();
     let note = stderr(&output);
     assert!(note.contains("the labels (high, low) are not among the model's classes (0, 1, 2, ...)"), "{note}");

@@ -1,4 +1,4 @@
-//! Help, versions, completions, and wrong command lines.
+//! Help, versions, completions, and invalid command lines.
 
 mod common;
 
@@ -64,7 +64,7 @@ fn every_command_has_help_with_its_options_and_examples() {
     assert_eq!(run(["--version"]), format!("lucida {}\n", env!("CARGO_PKG_VERSION")));
 }
 
-/// No line is longer than the terminal, and none of the examples was broken by it.
+/// Checks that no line is longer than the terminal, and that wrapping did not break an example.
 fn check_wrapped(help: &str, width: usize, command: &[&str]) {
     assert!(help.lines().all(|line| line.chars().count() <= width), "{command:?}: {help}");
     let examples = help.lines().skip_while(|line| *line != "Examples:").skip(1).take_while(|line| !line.is_empty());
@@ -73,7 +73,7 @@ fn check_wrapped(help: &str, width: usize, command: &[&str]) {
     }
 }
 
-/// The examples in the help are understood: they fail for want of files at most, not for their form.
+/// The examples in the help parse: they may fail for missing files, but not for their syntax.
 #[test]
 fn the_examples_in_the_help_can_be_parsed() {
     let mut count = 0;
@@ -83,7 +83,7 @@ fn the_examples_in_the_help_can_be_parsed() {
         for example in examples {
             let words: Vec<&str> =
                 example.split("  ").next().unwrap().split(['|', '>']).next().unwrap().split_whitespace().collect();
-            // A wrong option is noticed before the help is printed.
+            // An invalid option is reported before the help is printed.
             let output = lucida(words.iter().copied().chain(["--help"])).output().unwrap();
             assert!(output.status.success(), "{example}: {}", stderr(&output));
             count += 1;
@@ -200,13 +200,13 @@ fn wrong_command_lines_end_with_2() {
         assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
         assert_eq!(stdout(&output), "", "{arguments:?}");
     }
-    // Without a command, the help is the answer.
+    // Without a command, the help is printed.
     let output = lucida([]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("Usage: lucida"));
 }
 
-/// What is there is suggested for what is not, by every kind of command.
+/// Every kind of command suggests existing files with similar names.
 #[test]
 fn files_with_nearly_the_name_are_suggested() {
     let folder = tempfile::tempdir().unwrap();
@@ -241,7 +241,7 @@ fn files_with_nearly_the_name_are_suggested() {
     }
 }
 
-/// What stands in the place of another argument is answered with the command line that was meant.
+/// An argument in the wrong place is answered with the intended command line.
 #[test]
 fn arguments_in_the_place_of_others_are_recognized() {
     let folder = tempfile::tempdir().unwrap();
@@ -276,7 +276,7 @@ fn arguments_in_the_place_of_others_are_recognized() {
     assert!(run(["style", "--help"]).contains("or a folder of images"));
 }
 
-/// An image or a data set: neither the usage nor what is missing asks for both.
+/// An image and a data set are alternatives: neither the usage nor the missing arguments ask for both.
 #[test]
 fn images_and_data_sets_are_alternatives() {
     for (command, more) in [("predict", &[][..]), ("explain", &[]), ("activations", &[]), ("deconv", &["--layer", "x"])]
@@ -289,14 +289,14 @@ fn images_and_data_sets_are_alternatives() {
         let (image, data) = (usage.lines().next().unwrap(), usage.lines().nth(1).unwrap());
         assert!(image.contains("[MODEL] <IMAGE>") && !image.contains("--data"), "{message}");
         assert!(data.contains("--data <DATA>") && !data.contains("IMAGE"), "{message}");
-        // Of a whole data set deconv makes a figure.
+        // For a whole data set, deconv makes a figure.
         assert_eq!(data.contains("--index <INDICES>"), command != "deconv", "{message}");
     }
     let message = fail(2, ["predict", "vgg16-builtin", "--data", "mnist"]);
     assert!(message.contains("as in --index 0..10"), "{message}");
 }
 
-/// An option has the same name in every command: where it once differed, the other name still works.
+/// Options have the same name in every command; former names still work.
 #[test]
 fn options_go_by_the_same_names() {
     for (command, option, name) in [
@@ -312,13 +312,13 @@ fn options_go_by_the_same_names() {
         ("deconv", "--indices", "--index"),
         ("receptive-field", "--sample", "--samples"),
     ] {
-        // The empty value is refused by the option itself, if it is one.
+        // A known option refuses the empty value itself.
         let message = stderr(&lucida([command, "x", option, ""]).output().unwrap());
         assert!(!message.contains("unexpected argument") && message.contains(name), "{command} {option}: {message}");
     }
 }
 
-/// A name that is nothing like any other gets no suggestion, and no advice to treat a mistyped option as a file.
+/// A name that resembles no other gets no suggestion, and a mistyped option no advice to treat it as a file.
 #[test]
 fn unrelated_words_get_no_suggestion() {
     for arguments in [
@@ -351,7 +351,7 @@ fn a_wrong_environment_ends_with_2_and_one_line() {
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));
         assert_eq!(stderr(&output).lines().count(), 1);
     }
-    // The command that is for finding such faults reports all of them.
+    // `doctor`, which is for finding such problems, reports all of them.
     let doctor = lucida(["doctor"]).env("LUCIDA_SIMD", "mmx").env("LUCIDA_THREADS", "two").output().unwrap();
     assert_eq!((doctor.status.code(), stderr(&doctor)), (Some(1), String::new()));
     for problem in ["Problem: LUCIDA_SIMD: this processor has", "Problem: LUCIDA_THREADS: \"two\" is not"] {
@@ -421,7 +421,7 @@ fn a_reader_that_has_read_enough_is_no_error() {
     }
 }
 
-/// Of a small network all layers are named, of a large one their count; wherever a layer is asked for.
+/// An error about an unknown layer lists all layers of a small network, and counts those of a large one.
 #[test]
 fn a_layer_that_is_not_there_is_answered_with_those_that_are() {
     for arguments in [
@@ -440,7 +440,7 @@ fn a_layer_that_is_not_there_is_answered_with_those_that_are() {
     assert!(message.contains("Its summary lists all 23 layers"), "{message}");
 }
 
-/// The names that Keras and PyTorch have for the options of a training.
+/// Options also have the names used by Keras and PyTorch.
 #[test]
 fn options_have_the_usual_names_too() {
     let help = run(["train", "mnist", "--help"]);

@@ -11,10 +11,10 @@ use lucida::data::{Dataset, Mnist};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Digits that are written as PNG files.
+/// Number of digits written as PNG files.
 const DIGITS: usize = 240;
 
-/// A folder with digits named `7_w3_012.png`, of five writers, and a table of this text for each.
+/// A folder with digits named `7_w3_012.png`, by five writers, and a table with a row for each.
 struct Digits {
     folder: TempDir,
 }
@@ -39,7 +39,7 @@ impl Digits {
         self.folder.path().join(name)
     }
 
-    /// The arguments of a short training, without those of its data.
+    /// The command line of a short training run.
     fn train<'a>(&self, data: &[&'a str], out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
         let shared = [
             "--epochs",
@@ -80,14 +80,14 @@ fn a_table_of_labels_is_trained_evaluated_predicted_and_reported() {
     assert!(printed.starts_with("digits.csv: 240 images, 2 labels (even, large), multi-label\n"), "{printed}");
     assert!(printed.contains("Found 240 images with 2 labels: 192 training, 48 validation."), "{printed}");
     assert!(printed.contains("val_mean_average_precision: "), "{printed}");
-    // Writers come again in the names.
+    // The file names suggest that writers are in both parts.
     let note = stderr(&output);
     assert!(note.contains("suggest 5 groups, all of them in training and in validation images"), "{note}");
     let origin = read(&out.join("run.json"));
     assert_eq!(origin["labels"]["target_columns"], json!(["even", "large"]));
     assert_eq!(origin["labels"]["targets"], "labels");
 
-    // Of its own table the held-out images count, else all.
+    // For the run's own table, the held-out images are evaluated; otherwise all.
     let run_folder = text(&out);
     for more in [&["--labels", text(&table), "--images", text(&images)][..], &["--data", text(&images)]] {
         let answer = json(&run([&["evaluate", run_folder, "--json"], more].concat()));
@@ -116,7 +116,7 @@ fn a_table_of_labels_is_trained_evaluated_predicted_and_reported() {
     }
     assert!(!html.contains("Confusion matrix"));
 
-    // Another table is another data set.
+    // A changed table is another data set.
     let before = fs::read_to_string(&table).unwrap();
     fs::write(&table, before.replacen(";1;", ";0;", 1)).unwrap();
     assert!(fail(1, ["report", run_folder, "--force"]).contains("digits.csv: has changed since the run was trained"));
@@ -137,7 +137,7 @@ fn a_table_of_numbers_is_a_regression_that_resumes_with_the_same_table_only() {
     assert!(printed.starts_with("digits.csv: 240 images, 2 values (size, weight), regression\n"), "{printed}");
     let answer = json(&run(["evaluate", text(&out), "--data", text(&images), "--json"]));
     assert_eq!((&answer["values"][0]["value"], answer["values"].as_array().unwrap().len()), (&"size".into(), 2));
-    // On their own scales from the first step on: better than twice the spread of either.
+    // Each value is learned on its own scale: the errors are at most about twice the standard deviations.
     let rmse = |at: usize| answer["values"][at]["rmse"].as_f64().unwrap();
     assert!(rmse(0) < 6.0 && (1.0..6000.0).contains(&rmse(1)), "{answer}");
     let image = images.join(&names(&images)[0]);
@@ -184,7 +184,7 @@ fn groups_stay_whole_and_folds_are_summed_up() {
         all["folds"].as_array().unwrap().iter().map(|fold| fold["metrics"]["accuracy"].as_f64().unwrap()).collect();
     let mean = accuracies.iter().sum::<f64>() / 3.0;
     assert!(printed.contains(&format!("{mean:.4}")), "{mean} {printed}");
-    // Each writer validates in one fold, and what a fold's own evaluation says is what was summed up.
+    // Each writer is in the validation part of one fold, and evaluating a fold gives the recorded accuracy.
     let mut validated = Vec::new();
     for (number, accuracy) in accuracies.iter().enumerate() {
         let fold = out.join(format!("fold-{}", number + 1));
@@ -205,7 +205,7 @@ fn groups_stay_whole_and_folds_are_summed_up() {
     run(["report", text(&out)]);
     let html = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(html.contains("3-fold cross-validation") && html.contains("±") && html.contains("standard deviation"));
-    // The same again: what is done is kept, and other settings are refused.
+    // When resumed, completed folds are reused, and other settings are refused.
     let again = digits.train(&data, &out, &["--group", "writer", "--folds", "3", "--resume", "--json"]);
     assert_eq!(
         json(&run(again))["metrics"]["accuracy"]["mean"].as_f64().map(|value| (value - mean).abs() < 1e-9),
@@ -215,7 +215,7 @@ fn groups_stay_whole_and_folds_are_summed_up() {
     assert!(stderr(&other).contains("was started with other data, labels or settings"), "{}", stderr(&other));
     let exists = lucida(digits.train(&data, &out, &folds)).output().unwrap();
     assert!(stderr(&exists).contains("folds.json already exists"), "{}", stderr(&exists));
-    // The seed decides: the same folds, the same networks.
+    // The same seed gives the same folds and networks.
     let second = digits.path("second");
     run(digits.train(&data, &second, &folds));
     assert_eq!(read(&second.join("folds.json"))["folds"], all["folds"]);

@@ -1,4 +1,4 @@
-//! What all commands have in common: defaults of the user's own, standard input and output, JSON, manual pages, colors.
+//! Conventions of all commands: user defaults, standard input and output, JSON, man pages, colors.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::{fail, lucida, run, shared, stderr, stdout, text};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Whether a file has this word of a default, and what the command then prints.
+/// Runs a command with a config file; returns the exit code, standard output and standard error.
 fn with_config(config: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
@@ -36,7 +36,7 @@ fn defaults_come_from_the_command_line_then_the_environment_then_the_file() {
     assert_eq!(labels(&[("LUCIDA_CONFIG", "")], &[]), 10);
 }
 
-/// What is typed wins over a default that cannot be used with it; other names of an option are understood.
+/// The command line wins over defaults that conflict with it; aliases of options work in the config file.
 #[test]
 fn defaults_yield_to_what_they_cannot_be_used_with() {
     let inputs = Inputs::new();
@@ -58,7 +58,7 @@ fn defaults_yield_to_what_they_cannot_be_used_with() {
     assert!(said.contains("train.learning_rate: expected a positive number"), "{said}");
 }
 
-/// Global options, flags and options that a command line must have otherwise can have defaults.
+/// Global options, flags, and required options can have defaults.
 #[test]
 fn every_kind_of_option_can_have_a_default() {
     let (code, out, err) = with_config("threads = 1\nquiet = true\n[models]\njson = true\n", &["models"]);
@@ -91,11 +91,11 @@ fn a_wrong_config_file_says_where_and_what() {
         let (code, _, message) = with_config(config, &["train", "no-such-folder"]);
         assert!(code == Some(2) && message.contains(expected), "{config}: {message}");
         assert!(message.starts_with("error: ") && message.lines().count() == 1, "{message}");
-        // The command that is for finding such faults reports it.
+        // `doctor`, which is for finding such problems, reports it.
         let (code, out, _) = with_config(config, &["doctor"]);
         assert!(code == Some(1) && out.contains(expected), "{config}: {out}");
     }
-    // What is wrong about one command does not stop another, nor the help.
+    // An error in the section of one command affects neither other commands nor the help.
     for arguments in [&["models"][..], &["train", "--help"], &["--version"]] {
         assert_eq!(with_config("[train]\nepochs = 0\n", arguments).0, Some(0), "{arguments:?}");
     }
@@ -112,7 +112,7 @@ fn a_wrong_config_file_says_where_and_what() {
     assert!(answer["config"].as_str().unwrap().ends_with("config.toml"), "{out}");
 }
 
-/// An image and a model of the tests.
+/// An image and a model for the tests.
 struct Inputs {
     folder: TempDir,
 }
@@ -129,7 +129,7 @@ impl Inputs {
         self.folder.path()
     }
 
-    /// Runs a command in the folder with a file as standard input.
+    /// Runs a command in the folder, with a file as standard input.
     fn run(&self, arguments: &[&str], input: &Path) -> String {
         let mut command = lucida(arguments.iter().copied());
         let output = command.current_dir(self.path()).write_stdin(fs::read(input).unwrap()).output().unwrap();
@@ -165,7 +165,7 @@ fn images_and_models_come_from_standard_input() {
     assert!(message.starts_with("error: standard input: "), "{message}");
 }
 
-/// Every command that prints results does so as JSON.
+/// Every command with results prints them as one JSON document.
 #[test]
 fn json_is_one_document() {
     let inputs = Inputs::new();
@@ -193,7 +193,7 @@ fn json_is_one_document() {
     }
 }
 
-/// What makes files says so with `--force` alone: without it, nothing is overwritten.
+/// Existing files are only overwritten with `--force`.
 #[test]
 fn files_that_exist_are_overwritten_with_force_only() {
     let inputs = Inputs::new();
@@ -225,13 +225,13 @@ fn manual_pages() {
     assert!(fail(1, ["man", "--out", text(&out)]).contains("use --force"));
 }
 
-/// The old name of a command still works.
+/// The former name of a command still works.
 #[test]
 fn zoo_is_models() {
     assert_eq!(run(["zoo"]), run(["models"]));
 }
 
-/// Where the output is not a terminal, and where a user wants none, there are no escape sequences.
+/// There are no escape sequences if the output is not a terminal, or if the user wants none.
 #[test]
 fn no_colors_but_on_a_terminal() {
     for variables in [&[][..], &[("NO_COLOR", "1")]] {

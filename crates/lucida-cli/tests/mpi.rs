@@ -1,4 +1,4 @@
-//! Training by several processes under `mpirun`: `cargo test -p lucida-cli --features mpi --test mpi`.
+//! Distributed training under `mpirun`: `cargo test -p lucida-cli --features mpi --test mpi`.
 
 #![cfg(feature = "mpi")]
 
@@ -11,12 +11,12 @@ use lucida::nn::Network;
 use lucida::weights;
 
 const LUCIDA: &str = env!("CARGO_BIN_EXE_lucida");
-/// 50 steps with dropout, of which the last of each pass has fewer samples.
+/// 50 steps with dropout; the last step of each epoch has fewer samples.
 const TRAINING: &str = "train mnist --epochs 2 --steps-per-epoch 25 --batch-size 420 --validation-steps 2 --force";
 
 fn mpirun(ranks: usize) -> Command {
     let mut command = Command::new("mpirun");
-    // Tests run as root in containers, and on fewer processors than ranks.
+    // Tests run as root in containers, on fewer processors than ranks.
     command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", &ranks.to_string(), LUCIDA]);
     command
 }
@@ -39,7 +39,7 @@ fn last(run: &Path) -> Network {
     weights::load_model(run.join("last.safetensors")).unwrap().network
 }
 
-/// The distance of all weights, relative to their size.
+/// The relative distance between all weights of two runs.
 fn distance(a: &Path, b: &Path) -> f64 {
     let values = |run: &Path| -> Vec<f64> {
         last(run)
@@ -65,7 +65,7 @@ fn ranks_learn_what_one_process_learns() {
             return out;
         }
         let text = done(&run(mpirun(ranks), &format!("{training} --distributed mpi"), &out));
-        // They share this host's processors.
+        // All ranks share this host's processors.
         for rank in 0..ranks {
             let expected = format!("rank {rank} of {ranks} on {}: threads {}\n", host(), (cores / ranks).max(1));
             assert!(text.contains(&expected), "{text}");
@@ -73,7 +73,7 @@ fn ranks_learn_what_one_process_learns() {
         assert_eq!(text.matches("Best epoch").count(), 1, "the first rank alone writes: {text}");
         out
     };
-    // Momentum makes steps ten times as long in the end.
+    // Momentum makes steps ten times as long eventually, hence the smaller learning rate.
     for (optimizer, rate) in [("nesterov", "--learning-rate 2e-4"), ("sgd", "")] {
         let alone = train(optimizer, 0, rate, "alone");
         for ranks in [1, 2, 4] {
@@ -81,13 +81,13 @@ fn ranks_learn_what_one_process_learns() {
             assert!(distance < 1e-5, "{optimizer}, {ranks} ranks: {distance:e}");
         }
         if optimizer == "nesterov" {
-            // In halves it is nearly the same.
+            // With gradients in 16 bits, the result is nearly the same.
             let distance = distance(&train(optimizer, 2, &format!("{rate} --wire fp16"), "fp16"), &alone);
             assert!(distance > 1e-6 && distance < 1e-2, "{distance:e}");
         }
     }
-    // Adam divides small gradients by their own size, and what they are rounded by with them: one process with another
-    // number of threads is no nearer to itself than ranks are.
+    // Adam divides small gradients by their own magnitude, which amplifies rounding errors: one process with a different
+    // number of threads deviates as much as several ranks do.
     let alone = train("adam", 0, "--threads 1", "alone");
     let other = distance(&train("adam", 0, "--threads 2", "threads"), &alone);
     for ranks in [2, 4] {
@@ -100,7 +100,7 @@ fn ranks_learn_what_one_process_learns() {
 fn batch_and_rate_grow_with_the_ranks() {
     let folder = tempfile::tempdir().unwrap();
     let (alone, ranks) = (folder.path().join("alone"), folder.path().join("ranks"));
-    // Half of the steps are those of the warm-up. The same samples in as many steps, but twice as many at a time.
+    // Half of the steps are warm-up. The same samples in the same number of steps, but twice as many at a time.
     let training = "train mnist --epochs 1 --steps-per-epoch 20 --validation-steps 1 --optimizer sgd --warm-up 10";
     done(&run(Command::new(LUCIDA), &format!("{training} --batch-size 200 --learning-rate 0.004"), &alone));
     let scaled = format!("{training} --batch-size 100 --learning-rate 0.002 --distributed mpi");
@@ -112,7 +112,7 @@ fn batch_and_rate_grow_with_the_ranks() {
     assert!(other > 1e-4, "unscaled: {other:e}");
 }
 
-/// Starts a training that would take minutes.
+/// Starts a training run that would take minutes.
 fn long(out: &Path, more: &str) -> Child {
     let mut command = mpirun(2);
     command.args(words(
@@ -123,7 +123,7 @@ fn long(out: &Path, more: &str) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The process of a rank that a launcher has started.
+/// The process id of a rank started by the launcher.
 fn process_of(launcher: &Child, rank: usize) -> String {
     let started = Instant::now();
     let mine = |status: &str| status.lines().any(|line| line == format!("PPid:\t{}", launcher.id()));
@@ -169,7 +169,7 @@ fn a_rank_that_dies_or_falls_silent_ends_the_job_which_goes_on_later() {
         let job = long(&out, if kind == "-KILL" { "--force" } else { "--resume" });
         let process = process_of(&job, 1);
         wait_for(&out.join("checkpoint.safetensors"));
-        // In the middle of its steps.
+        // Wait until it is in the middle of its steps.
         std::thread::sleep(Duration::from_millis(500));
         let started = Instant::now();
         signal(&process, kind);
@@ -178,7 +178,7 @@ fn a_rank_that_dies_or_falls_silent_ends_the_job_which_goes_on_later() {
         assert!(!output.status.success() && text.contains(expected) && text.contains(&host()), "{kind}: {text}");
         assert!(started.elapsed() < Duration::from_secs(15), "{kind}: {:?}", started.elapsed());
     }
-    // Three ranks resume the run of two, to the end of this epoch and no further; and so does one.
+    // Three ranks, and one, resume the run of two ranks until the end of the epoch.
     let checkpoint = out.join("checkpoint.safetensors");
     let kept = folder.path().join("kept");
     fs::copy(&checkpoint, &kept).unwrap();
@@ -201,7 +201,7 @@ fn a_rank_that_fails_says_who_it_is() {
     let training = "train mnist --epochs 1 --steps-per-epoch 1 --distributed mpi";
     let out = folder.path().join("run");
     done(&run(mpirun(2), training, &out));
-    // There is a run already.
+    // The run already exists.
     let output = run(mpirun(2), training, &out);
     let text = String::from_utf8_lossy(&output.stderr);
     let expected = format!("error: rank 0 of 2 on {}: ", host());

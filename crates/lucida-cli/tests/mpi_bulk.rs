@@ -33,7 +33,7 @@ fn done(mut command: Command) -> String {
     text(&output)
 }
 
-/// A model that has hardly learned anything.
+/// A barely trained model.
 fn model(folder: &Path) -> PathBuf {
     let out = folder.join("model");
     let arguments = "train mnist --epochs 1 --steps-per-epoch 2 --validation-steps 1 -q --out";
@@ -75,7 +75,7 @@ fn a_job_that_is_killed_three_times_has_every_result_once() {
     let out = folder.path().join("out");
     let mut done_before = 0;
     for round in 0..3 {
-        // Counted in results and not in milliseconds, so that a fast machine is not done before it is killed.
+        // Count results rather than time, so that a fast machine does not finish before it is killed.
         let more = random_below(600);
         let round = format!("round {round}, killed after {more} results more than {done_before}");
         let mut job = mpirun(2, &arguments, &out).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -83,7 +83,7 @@ fn a_job_that_is_killed_three_times_has_every_result_once() {
             assert!(job.try_wait().unwrap().is_none(), "{round}: it ended before it was killed");
             std::thread::sleep(Duration::from_millis(1));
         }
-        // A rank, which takes the others with it, or all at once.
+        // Kill one rank, which takes the others with it, or all at once.
         let victims = if more % 2 == 1 { children(job.id()) } else { children(job.id()).into_iter().take(1).collect() };
         assert!(!victims.is_empty(), "{round}");
         for victim in victims {
@@ -116,7 +116,7 @@ fn a_job_that_is_killed_three_times_has_every_result_once() {
     assert!(found.iter().all(|result| result["probabilities"].as_array().unwrap().len() == 10));
     let failures = fs::read_to_string(out.join("failures.csv")).unwrap();
     assert!(failures.lines().count() == 2 && failures.contains("broken.png"), "{failures}");
-    // Nothing is left to do but to try it again.
+    // Only the failed image is left.
     fs::remove_file(root.join("broken.png")).unwrap();
     let text = done(mpirun(2, &arguments, &out));
     let all = lucida::nn::thousands(count);
@@ -124,7 +124,7 @@ fn a_job_that_is_killed_three_times_has_every_result_once() {
     assert!(!out.join("failures.csv").exists() && stamps() == after);
 }
 
-/// Another number each time; the messages of the assertions name it.
+/// A different number each time, which the messages of the assertions include.
 fn random_below(end: usize) -> usize {
     RandomState::new().hash_one(0) as usize % end
 }
@@ -159,7 +159,7 @@ fn features_maps_and_styles_in_bulk() {
         assert!(sheet.width() > 28 && result["methods"].as_array().unwrap().len() == 2);
     }
 
-    // A list, with the style that is built in.
+    // A list, with the built-in style.
     let list = folder.path().join("list.txt");
     for name in ["red.png", "gray.png"] {
         let color = if name == "red.png" { &[200, 30, 40][..] } else { &[90] };
@@ -175,14 +175,14 @@ fn features_maps_and_styles_in_bulk() {
         assert_eq!((styled.width(), styled.height()), (64, 48));
     }
 
-    // Another job has no place where there is one, and results none among the images.
+    // A folder of results belongs to one job, and must not be inside the input folder.
     let output = mpirun(2, &format!("embed {model} --data {photos} --layer dense"), &out).output().unwrap();
     assert!(!output.status.success() && text(&output).contains("another job"), "{}", text(&output));
     let output = mpirun(2, &format!("embed {model} --data {photos}"), &root.join("out")).output().unwrap();
     assert!(!output.status.success() && text(&output).contains("is within"), "{}", text(&output));
 }
 
-/// A bucket on this machine: a list of two pages, and what is in it.
+/// A local bucket: a listing of two pages, and its files.
 fn bucket(files: Vec<(&'static str, Vec<u8>)>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -223,14 +223,14 @@ fn bucket(files: Vec<(&'static str, Vec<u8>)>) -> u16 {
     port
 }
 
-/// A small image as a file has it.
+/// The bytes of a small PNG file.
 fn png(folder: &Path, gray: u8) -> Vec<u8> {
     let path = folder.join("one.png");
     Image::filled(28, 28, &[gray]).save_png(&path).unwrap();
     fs::read(path).unwrap()
 }
 
-/// Predicts what is listed at an address: of three images these two are there, and the last is not.
+/// Predicts the images listed at an address: of three, the two in `there` exist, and `missing` does not.
 fn two_of_three_are_done(folder: &Path, address: &str, there: [&str; 2], missing: &str) {
     let out = folder.join("out");
     let arguments = format!("predict {} --data {address}", model(folder).display());
@@ -255,7 +255,7 @@ fn images_of_a_bucket_are_fetched() {
 fn images_of_a_list_on_a_server_are_fetched() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    // A path from the list's own folder, the address of an image on another server, and one that is not there.
+    // A path relative to the list, an image on another server, and a missing one.
     let elsewhere = format!("http://127.0.0.1:{}/photos/far.png", bucket(vec![("far.png", png(folder, 90))]));
     let list = format!("# two servers\nsub/near.png\n{elsewhere}\nlost.png\n").into_bytes();
     let port = bucket(vec![("list.txt", list), ("sub/near.png", png(folder, 3))]);

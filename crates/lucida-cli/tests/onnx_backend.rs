@@ -1,7 +1,7 @@
-//! ONNX's own test cases, run by `lucida run`: the networks of `light`, and the graphs that PyTorch has exported.
+//! ONNX's own test cases, run by `lucida run`: the `light` networks, and the graphs exported by PyTorch.
 //!
-//! They come with the Python package `onnx`. `ONNX_BACKEND_DATA` is the folder `onnx/backend/test/data` in it; without it the
-//! test says that it skips:
+//! They are part of the Python package `onnx`. `ONNX_BACKEND_DATA` is its folder `onnx/backend/test/data`; the test is
+//! skipped with a message if it is not set:
 //!
 //! ```sh
 //! ONNX_BACKEND_DATA=$(python -c 'import onnx; print(onnx.__path__[0])')/backend/test/data \
@@ -18,14 +18,14 @@ use common::{lucida, names, stderr, text};
 use lucida::files::write_npy;
 use serde_json::Value;
 
-/// Cases that must be equal, of each group.
+/// Number of cases in each group that must be equal.
 const EQUAL_LIGHT: usize = 9;
 const EQUAL_PYTORCH: usize = 99;
 
-/// What the networks here have no layers for: images in three dimensions, embeddings and losses.
+/// Operators without a corresponding layer: 3D images, embeddings and losses.
 const LEFT_OUT: [&str; 7] = ["Conv3d", "AvgPool3d", "MaxPool3d", "BatchNorm3d", "Embedding", "NLLL", "ConvTranspose3d"];
 
-/// What came of a case.
+/// The outcome of a case.
 enum Outcome {
     Equal,
     Differs(String),
@@ -40,11 +40,11 @@ fn data() -> Option<PathBuf> {
     folder
 }
 
-/// Runs a case. What is refused is an error of one line; what crashes is a failure of this test.
+/// Runs a case. An unsupported model must be a one-line error; a crash fails this test.
 fn outcome(arguments: &[&str]) -> Outcome {
     let output = lucida(arguments.iter().copied().chain(["--tolerance", "1e-3,1e-5", "--json"])).output().unwrap();
     let message = stderr(&output).lines().last().unwrap_or_default().to_owned();
-    // Without the path of the file, and the list of all operators that there are.
+    // Drop the file path and the list of all supported operators.
     let reason = message.split_once(".onnx: ").map_or(message.as_str(), |(_, reason)| reason);
     let reason = reason.split_once(", only Abs").map_or(reason, |(reason, _)| reason).to_owned();
     match (output.status.code(), serde_json::from_slice::<Value>(&output.stdout)) {
@@ -55,7 +55,7 @@ fn outcome(arguments: &[&str]) -> Outcome {
     }
 }
 
-/// Prints a line for each case, and returns how many are equal.
+/// Prints one line per case, and returns the number of equal ones.
 fn table(title: &str, cases: Vec<(String, Outcome)>) -> usize {
     let mut table = String::new();
     for (name, outcome) in &cases {
@@ -70,7 +70,7 @@ fn table(title: &str, cases: Vec<(String, Outcome)>) -> usize {
     equal
 }
 
-/// The shape of the only input, as the message about a missing one has it: `(batch, 3, 224, 224)`.
+/// The shape of the only input, parsed from the error about missing inputs: `(batch, 3, 224, 224)`.
 fn input_shape(model: &Path) -> Vec<usize> {
     let output = lucida(["run", text(model)]).output().unwrap();
     let message = stderr(&output);

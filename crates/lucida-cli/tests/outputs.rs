@@ -1,4 +1,4 @@
-//! Files that a command line names: one rule for all commands that write them.
+//! Output files named on the command line follow the same rules in all commands.
 #![cfg(unix)]
 
 mod common;
@@ -12,7 +12,7 @@ use common::{fail, lucida, names, run, shared, stderr, stdout, text};
 use lucida::data::{Dataset, Filter, Image, Mnist};
 use serde_json::Value;
 
-/// The commands that write one file, up to its name, and the ending of that.
+/// The commands that write one file, up to its name, and its extension.
 fn commands(folder: &Path) -> Vec<(Vec<String>, &'static str)> {
     let image = folder.join("image.png");
     let pixels = (0..60 * 60 * 3).map(|i: usize| (i * i % 251) as u8).collect();
@@ -43,7 +43,7 @@ fn files_are_overwritten_with_force_alone_and_links_stay() {
         fs::create_dir_all(place.join("sub")).unwrap();
         let [file, link, target] = ["file", "link", "sub/target"].map(|name| place.join(format!("{name}.{ending}")));
         let words = |out| command.iter().map(String::as_str).chain([out]);
-        // The last line says where the file is.
+        // A line says where the file is.
         let said = run(words(text(&file)));
         let last = said.lines().find(|line| line.starts_with("Written to ")).unwrap_or_default();
         assert!(last.starts_with(&format!("Written to {}", file.display())), "{command:?}: {said}");
@@ -53,7 +53,7 @@ fn files_are_overwritten_with_force_alone_and_links_stay() {
         fs::write(&file, "old").unwrap();
         run(words(text(&file)).chain(["--force"]));
         assert!(fs::read(&file).unwrap() == first, "{command:?}");
-        // Of a link it is the file behind it that counts.
+        // For a symbolic link, the target counts.
         symlink(format!("sub/target.{ending}"), &link).unwrap();
         run(words(text(&link)));
         assert!(fs::read(&target).unwrap() == first && link.is_symlink(), "{command:?}");
@@ -63,7 +63,7 @@ fn files_are_overwritten_with_force_alone_and_links_stay() {
         assert!(fs::read(&target).unwrap() == first && link.is_symlink(), "{command:?}");
         assert_eq!(names(&place).len(), 3, "{command:?}");
 
-        // Standard output has the file and nothing else; so has a pipe.
+        // Standard output receives the file and nothing else; so does a pipe.
         let printed = lucida(words("-")).output().unwrap();
         assert!(printed.status.success(), "{command:?}: {}", stderr(&printed));
         assert!(printed.stdout == first, "{command:?}: {} bytes, not {}", printed.stdout.len(), first.len());
@@ -87,7 +87,7 @@ fn files_are_overwritten_with_force_alone_and_links_stay() {
     }
 }
 
-/// Of a folder of results, too, it is the file behind a link that is replaced.
+/// In a folder of results, too, the target of a link is replaced.
 #[test]
 fn links_in_result_folders_stay() {
     let folder = tempfile::tempdir().unwrap();
@@ -126,7 +126,7 @@ fn the_ending_of_an_image_says_its_format() {
     }
 }
 
-/// The words are ours, not those of the system.
+/// The messages are ours, not the operating system's.
 #[test]
 fn a_file_where_a_folder_is_needed_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -149,14 +149,14 @@ fn a_file_where_a_folder_is_needed_is_named() {
     }
     let message = fail(1, ["data", "show", "mnist", "--out", &at("none/x.png")]);
     assert!(message.contains("none: no such folder"), "{message}");
-    // The folder was given with --each, so that another --out does not help.
+    // The folder was given with --each, so another --out would not help.
     let [first, second, each] = ["z1.png", "z2.png", "each"].map(at);
     common::run([&filters[..], &[&first, "--each", &each]].concat());
     let message = fail(1, [&filters[..], &[&second, "--each", &each]].concat());
     assert!(message.contains("filter-0.png already exists") && !message.contains("--out"), "{message}");
 }
 
-/// Also where a single image is written, its name is not for the command line to choose.
+/// The folder may contain a single image, but the command chooses its name.
 #[test]
 fn a_new_folder_is_not_called_as_a_file_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -211,7 +211,7 @@ fn a_table_on_standard_output_leaves_the_rest_to_standard_error() {
     assert!(stderr(&output).starts_with('{'), "{}", stderr(&output));
 }
 
-/// Runs with standard output and error into a pipe that nobody reads any more.
+/// Runs a command whose standard output and error are closed pipes.
 fn unread(words: &[&str]) -> std::process::ExitStatus {
     let closed = || {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -233,7 +233,7 @@ fn results_in_files_are_finished_where_nobody_reads_on() {
     assert!(status.success() && fs::read_to_string(&table).unwrap().lines().count() == 4, "{status}");
     let status = unread(&["explain", model, &image, "--method", "gradient,grad-cam", "--out", &out]);
     assert!(status.success() && names(Path::new(&out)).len() == 1, "{status}");
-    // One of the images fails, which is told to nobody.
+    // One image fails, although the error cannot be printed.
     let photos = at("photos");
     fs::create_dir(&photos).unwrap();
     fs::copy(&image, Path::new(&photos).join("a.png")).unwrap();
@@ -260,7 +260,7 @@ fn standard_output_is_no_folder_and_the_name_of_a_link_is_not_its_suggestion() {
     assert!(!message.contains("did you mean"), "{message}");
 }
 
-/// A folder of photos: `count` without a digit, and two with one.
+/// A folder with two photos of digits, and `count` photos without one.
 fn photos_without_digit(folder: &Path, count: usize) {
     let digits = Mnist::builtin().unwrap().train;
     for index in 0..2 {

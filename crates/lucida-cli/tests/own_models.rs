@@ -1,5 +1,4 @@
-//! Models of other programs, which do not say how images are prepared, what their outputs mean, or what their classes are
-//! called.
+//! Models from other programs, whose files lack the preprocessing, the meaning of the outputs, or the class names.
 
 mod common;
 
@@ -16,7 +15,7 @@ use lucida::weights::{Model, save_model};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A folder with a photo, and a place for models.
+/// A folder with a photo, and room for models.
 struct Place {
     folder: TempDir,
 }
@@ -33,14 +32,14 @@ impl Place {
         text(&self.folder.path().join(name)).to_owned()
     }
 
-    /// Saves a network of an input of `channels` channels that begins and ends in these layers.
+    /// Saves a network with these layers, for an input of `channels` channels.
     fn save(&self, name: &str, channels: usize, layers: Vec<Layer>) -> String {
         let network = Network::sequential("mine", [16, 16, channels], layers, 3).unwrap();
         save_model(&Model::new(network), Path::new(&self.at(name))).unwrap();
         self.at(name)
     }
 
-    /// A classifier that ends in these layers.
+    /// Saves a classifier that ends in these layers.
     fn classifier(&self, name: &str, end: Vec<Layer>) -> String {
         let start = [Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu).into(), Flatten::new().into()];
         self.save(name, 3, start.into_iter().chain(end).collect())
@@ -72,7 +71,7 @@ fn preprocessing_is_assumed_said_and_chosen() {
         assert_eq!((stdout(&chosen), stderr(&chosen)), (stdout(&output), String::new()), "{name}");
         assert!(!close(&place.probabilities(&[&model]), &place.probabilities(&[&model, "--preprocessing", "torch"])));
     }
-    // 0..255 for a network that divides by 255 itself.
+    // 0..255, for a network that rescales its input itself.
     let scaled = Network::sequential(
         "mine",
         [16, 16, 3],
@@ -136,7 +135,7 @@ fn every_ending_of_a_classifier_gives_the_same_probabilities() {
         let logit = place.probabilities(&[&of("logit", vec![dense(1, ActivationKind::Linear)])]);
         assert!(sigmoid.len() == 2 && close(&sigmoid, &logit), "{ending}");
     }
-    // A model that ends in pooled features is not a classifier, unless it is declared as one.
+    // A model that ends in pooled features is not a classifier unless declared as one.
     let features =
         place.save("features.keras", 3, vec![Conv2D::new(5, [3, 3]).into(), GlobalAveragePooling2D::new().into()]);
     let message = fail(1, ["predict", &features, &place.at("photo.png"), "--quiet"]);
@@ -160,7 +159,7 @@ fn labels_of_which_several_can_hold() {
         let probabilities = found["predictions"][0]["probabilities"].as_array().unwrap();
         probabilities.iter().map(|p| p.as_f64().unwrap()).collect()
     };
-    // As logits they are the same labels, when that is what they are said to be.
+    // With --task multilabel, logits give the same labels.
     assert!(close(&of(&found), &of(&answer(&logits, &["--task", "multilabel"]))), "{found}");
     let mut above: Vec<(f64, &str)> = of(&found).into_iter().zip(["day", "sea", "snow"]).collect();
     above.retain(|(probability, _)| *probability >= 0.5);
@@ -169,7 +168,7 @@ fn labels_of_which_several_can_hold() {
     assert_eq!(found["predictions"][0]["labels"], Value::from(labels.clone()));
     let printed = run(["predict", &model, &photo, "--classes", &names, "--quiet"]);
     assert!(labels.iter().all(|label| printed.contains(&format!("{label} ("))), "{printed}");
-    // Each is explained by itself.
+    // Each label can be explained separately.
     for (number, name) in ["day", "sea", "snow"].into_iter().enumerate() {
         let out = place.at(name);
         let options = ["--classes", &names, "--class", name, "--method", "gradient", "--out", &out, "--json"];
@@ -198,7 +197,7 @@ fn numbers_and_features() {
     let number = value(&["--task", "regress"])["values"][0].as_f64().unwrap();
     let two = value(&[])["probabilities"].clone();
     assert!((1.0 / (1.0 + (-number).exp()) - two[1].as_f64().unwrap()).abs() < 1e-5, "{number} {two}");
-    // A converted model keeps what it is for.
+    // A converted model keeps its task.
     let kept = place.at("kept.onnx");
     run(["weights", "convert", &model, &kept, "--task", "regress"]);
     let printed = run(["predict", &kept, &photo, "--quiet"]);
@@ -237,7 +236,7 @@ fn class_names_come_from_a_file() {
     fs::write(&names, r#"["ant", "bee", "cow"]"#).unwrap();
     let message = fail(1, ["predict", &model, &photo, "--classes", &names, "--quiet"]);
     assert!(message.contains("names.json: has 3 class names, the network has 2 classes"), "{message}");
-    // Found next to the model, if it fits.
+    // Class names next to the model are used if their number matches.
     fs::write(place.at("labels.txt"), "0 ant\n1 bee\n").unwrap();
     assert!(run(["predict", &model, &photo, "--quiet"]).contains("bee ("));
     fs::write(place.at("labels.txt"), "ant\nbee\ncow\n").unwrap();
@@ -268,7 +267,7 @@ fn convert_stores_what_was_chosen_and_nothing_that_was_assumed() {
         let output = lucida(["predict", &out, &photo]).output().unwrap();
         assert!(stderr(&output).contains("assuming"), "{ending}");
     }
-    // Logits stay logits unless a task is asked for.
+    // Logits stay logits unless a task is given.
     let logits = place.classifier("logits.keras", vec![Dense::new(2).into()]);
     let (raw, classifier) = (place.at("raw.onnx"), place.at("classifier.onnx"));
     run(["weights", "convert", &logits, &raw]);
@@ -276,7 +275,7 @@ fn convert_stores_what_was_chosen_and_nothing_that_was_assumed() {
     let noted =
         |model: &str| stderr(&lucida(["predict", model, &photo]).output().unwrap()).contains("softmax was added");
     assert!(noted(&raw) && !noted(&classifier));
-    // A file of weights alone cannot be opened, which is said when it is written.
+    // A file with only weights cannot be opened by itself, so writing one prints a note.
     for (ending, warned) in [("pth", true), ("weights.h5", true), ("keras", false)] {
         let out = place.at(&format!("alone.{ending}"));
         let output = lucida(["weights", "convert", &logits, &out]).output().unwrap();
@@ -294,7 +293,7 @@ fn a_map_that_is_zero_is_said_to_be() {
         Dense::new(2).activation(ActivationKind::Softmax).into(),
     ];
     let mut network = Network::sequential("mine", [16, 16, 3], layers, 3).unwrap();
-    // Every map lowers the score of the first class.
+    // Every feature map lowers the score of the first class.
     for weight in network.weights_mut().iter_mut().filter(|weight| weight.name() == "dense/kernel") {
         weight
             .values_mut()

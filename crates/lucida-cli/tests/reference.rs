@@ -1,5 +1,5 @@
-//! The help of all commands, in one file to read and to review: docs/commands.md. After a change of the help,
-//! `UPDATE=1 cargo test --release -p lucida-cli --test reference` writes it anew.
+//! The help of all commands, in one file to read and review: docs/commands.md. After a change to the help, `UPDATE=1 cargo
+//! test --release -p lucida-cli --test reference` regenerates it.
 
 mod common;
 
@@ -10,21 +10,21 @@ use std::path::Path;
 
 use common::run;
 
-/// The last line of docs/commands.md that a person writes.
+/// The last line of docs/commands.md that is not generated.
 const BEGINS: &str = "with UPDATE=1. -->\n";
 
-/// The commands below one, in the order of its help.
+/// The subcommands of a command, in the order of its help.
 fn below(command: &[String]) -> Vec<Vec<String>> {
     let help = run(command.iter().map(String::as_str).chain(["-h"]));
     let Some((_, list)) = help.split_once("\nCommands:\n") else { return Vec::new() };
-    // Names are set in by two spaces, the lines that continue a description by more.
+    // Names are indented by two spaces, continued descriptions by more.
     let lines = list.lines().take_while(|line| !line.is_empty());
     let names = lines.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
     let names = names.filter_map(|line| line.split_whitespace().next()).filter(|&name| name != "help");
     names.map(|name| command.iter().cloned().chain([name.to_owned()]).collect()).collect()
 }
 
-/// A command and all below it.
+/// A command and all its subcommands.
 fn all(command: Vec<String>) -> Vec<Vec<String>> {
     let inner = below(&command).into_iter().flat_map(all).collect::<Vec<_>>();
     [vec![command], inner].concat()

@@ -1,4 +1,4 @@
-//! `--force` over earlier results: all are new in the end, or all are the old ones.
+//! `--force` over earlier results: in the end, either all files are new or all are old.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::{fail, lucida, names, run, shared, stderr, stdout, text};
 
-/// The names and contents of a folder.
+/// Names and contents of the files in a folder.
 fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let of = |name: String| {
         let path = folder.join(&name);
@@ -54,7 +54,7 @@ fn an_interrupted_or_killed_first_epoch_leaves_the_earlier_run() {
     copied(&shared().run(), &out);
     let before = contents(&out);
     let data = shared().data();
-    // An epoch that does not end, with a checkpoint after each of its steps.
+    // An endless epoch with a checkpoint after each step.
     let begin = |steps: &str, more: &[&str]| -> Child {
         let child = Command::new(assert_cmd::cargo::cargo_bin("lucida"))
             .args(["train", "mnist", "--data", text(&data), "--out", text(&out), "--force", "--batch-size", "4"])
@@ -77,7 +77,7 @@ fn an_interrupted_or_killed_first_epoch_leaves_the_earlier_run() {
     assert!(stdout(&output).contains("keeps the run that was there before") && !stdout(&output).contains("--resume"));
     assert!(contents(&out) == before, "{:?}", names(&out));
 
-    // Each command that opens or writes the run puts it right.
+    // Every command that opens or writes the run restores it.
     let open = [
         &["predict", text(&out), "--data", "mnist", "--index", "0"][..],
         &[
@@ -105,7 +105,7 @@ fn an_interrupted_or_killed_first_epoch_leaves_the_earlier_run() {
         assert!(contents(&out) == before, "{command:?}: {:?}", names(&out));
     }
 
-    // After the first epoch the new run stays.
+    // After its first epoch, the new run stays.
     let mut child = begin("2", &["--quiet", "--epochs", "100000"]);
     while names(&out).iter().any(|name| name.contains("previous") || name.contains("discarded")) {
         std::thread::sleep(Duration::from_millis(2));

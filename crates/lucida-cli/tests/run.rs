@@ -13,7 +13,7 @@ use lucida::weights::{Model, save_model};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A folder with `line.keras` (images of 2x3x2 to 4 numbers), `two.onnx` (two vectors to their sum), and arrays for them.
+/// A folder with `line.keras` (2x3x2 images to 4 numbers), `two.onnx` (the sum of two vectors), and arrays for them.
 struct Place {
     folder: TempDir,
 }
@@ -52,7 +52,7 @@ fn outputs_are_written_and_compared() {
     assert_eq!(names(Path::new(&out)), ["dense.npy"]);
     let dense = format!("{out}/dense.npy");
     let output = read_npy(&dense).unwrap();
-    // The logits are as they are in the file: nothing is added as it is for a prediction.
+    // The output is the file's own logits; no softmax is added as in a prediction.
     let expected = lucida::weights::load_model(&model).unwrap().run(&[read_npy(&x).unwrap()]).unwrap();
     assert_eq!((output.shape(), &output), (&[2, 4][..], &expected[0]));
     assert!(fail(1, ["run", &model, "--input", &x, "--out", &out]).contains("already exists"));
@@ -114,7 +114,7 @@ fn test_data_are_numbered() {
     let (model, set) = (place.at("two.onnx"), place.at("model/test_data_set_0"));
     fs::create_dir_all(&set).unwrap();
     fs::copy(place.at("a.npy"), format!("{set}/input_0.npy")).unwrap();
-    // A TensorProto: dims, the type, raw_data.
+    // A TensorProto: dims, data type, raw_data.
     let raw: Vec<u8> = [10.0_f32, 20.0].iter().flat_map(|value| value.to_le_bytes()).collect();
     fs::write(format!("{set}/input_1.pb"), [&[8, 1, 8, 2, 0x10, 1, 0x4a, 8][..], &raw].concat()).unwrap();
     let problem = fail(1, ["run", &model, "--test-data", &set]);

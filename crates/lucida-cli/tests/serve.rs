@@ -1,4 +1,4 @@
-//! `lucida serve` and `lucida predict --watch`, from the start to Ctrl-C.
+//! `lucida serve` and `lucida predict --watch`, from start to Ctrl-C.
 #![cfg(unix)]
 
 mod common;
@@ -13,7 +13,7 @@ use common::{fail, lucida, run, shared, stderr, text};
 use lucida::data::{Dataset, Mnist};
 use serde_json::Value;
 
-/// A command that runs until it is stopped, and the lines that it prints.
+/// A command that runs until it is stopped, and the lines it prints.
 struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -38,7 +38,7 @@ impl Running {
         self.lines.next().expect("a line").unwrap()
     }
 
-    /// Ends it with a signal; returns what else it prints.
+    /// Stops the command with a signal; returns the rest of its output.
     fn stop(self, signal: &str) -> (String, Output) {
         assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
         let rest = self.lines.map(Result::unwrap).collect::<Vec<_>>().join("\n");
@@ -46,7 +46,7 @@ impl Running {
     }
 }
 
-/// In the background of a script Ctrl-C is ignored; SIGTERM still ends a server in an orderly way.
+/// In the background of a script Ctrl-C is ignored; SIGTERM still ends a server cleanly.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_server_in_the_background_of_a_script_obeys_sigterm() {
@@ -63,7 +63,7 @@ fn a_server_in_the_background_of_a_script_obeys_sigterm() {
     }
 }
 
-/// The status of an answer, and its body.
+/// Posts a request; returns the status and the body of the response.
 fn post(url: &str, path: &str, more: &str, body: &[u8]) -> (u16, Value) {
     let host = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
@@ -126,7 +126,7 @@ fn what_cannot_be_served_is_said_at_once() {
     let output = lucida(["serve", text(&shared().run())]).env("LUCIDA_KEY", "").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("LUCIDA_KEY: expected a key"), "{}", stderr(&output));
-    // Others reach it, and nothing stops them.
+    // Listening on all addresses without a key prints a warning.
     let mut open = Running::start(&["serve", text(&shared().run()), "--port", "0", "--listen", "0.0.0.0"], &[]);
     open.line();
     let (_, output) = open.stop("-INT");
@@ -142,7 +142,7 @@ fn a_folder_is_watched_and_its_table_continued() {
     let arguments = ["predict", text(&model), "--watch", text(&inbox), "--csv", text(&csv)];
     let mut watch = Running::start(&arguments, &[]);
     assert!(watch.line().starts_with(&format!("{}: ", inbox.join("a.png").display())));
-    // One that is written slowly, and one that is moved in.
+    // A slowly written file, and one that is moved in.
     let whole = fs::read(inbox.join("a.png")).unwrap();
     let mut slow = fs::File::create(inbox.join("slow.png")).unwrap();
     slow.write_all(&whole[..100]).unwrap();
@@ -162,7 +162,7 @@ fn a_folder_is_watched_and_its_table_continued() {
     let plain = run(["predict", text(&model), text(&inbox.join("a.png")), "--csv", "-"]);
     assert_eq!(plain.lines().collect::<Vec<_>>(), table.lines().take(2).collect::<Vec<_>>());
 
-    // The last row is cut off: its image is done again, and a new one, but none of the others.
+    // With the last row cut off, its image is predicted again, and so is a new one, but none of the others.
     fs::write(&csv, &table[..table.len() - 5]).unwrap();
     save(2, &inbox.join("c.png"));
     let mut watch = Running::start(&arguments, &[]);
@@ -174,7 +174,7 @@ fn a_folder_is_watched_and_its_table_continued() {
     let continued = fs::read_to_string(&csv).unwrap();
     assert_eq!(continued.lines().count(), 5);
     assert!(continued.starts_with(&table[..table.len() - table.lines().last().unwrap().len() - 1]));
-    // As lines of JSON, without a table.
+    // With --json, one line per image and no table.
     let mut watch = Running::start(&["predict", text(&model), "--watch", text(&inbox), "--json"], &[]);
     let line: Value = serde_json::from_str(&watch.line()).unwrap();
     assert_eq!(line["image"], text(&inbox.join("a.png")));

@@ -1,4 +1,4 @@
-//! Runs that were stored by an earlier version open, and go to the end that it would have brought them to.
+//! Runs stored by an earlier version open, and finish with the same result as in that version.
 
 mod common;
 
@@ -12,7 +12,7 @@ fn stored() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stored")
 }
 
-/// A copy of a stored run, in whose record the images are where they are now.
+/// A copy of a stored run, with the path of the images in its record updated.
 fn copy_of(name: &str, folder: &Path) -> PathBuf {
     let copy = folder.join(name);
     fs::create_dir(&copy).unwrap();
@@ -26,7 +26,7 @@ fn copy_of(name: &str, folder: &Path) -> PathBuf {
     copy
 }
 
-/// Resumes a stored run of 3 epochs to 5, and compares with the model that the earlier version came to.
+/// Resumes a stored run from epoch 3 to 5, and compares the model with that of the earlier version.
 fn resumes(name: &str, options: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let copy = copy_of(name, folder.path());
@@ -40,7 +40,7 @@ fn resumes(name: &str, options: &[&str]) {
     for (found, expected) in resumed.network.weights().iter().zip(expected.network.weights()) {
         let largest = expected.values().iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         for (a, b) in found.values().iter().zip(expected.values()) {
-            // Equal to the bit with the same instruction set.
+            // Identical with the same instruction set.
             assert!((a - b).abs() <= 1e-4 * largest, "{name}: {}: {a} instead of {b}", found.name());
         }
     }

@@ -1,4 +1,4 @@
-//! `lucida style` and `lucida style-frames`, on small images and the built-in network.
+//! `lucida style` and `lucida style-frames`, on small images with the built-in network.
 
 mod common;
 
@@ -10,13 +10,13 @@ use lucida::data::Image;
 use lucida::style::Original;
 use tempfile::TempDir;
 
-/// Waves of color.
+/// An image with a color wave pattern.
 fn image(width: usize, height: usize, seed: f32) -> Image {
     let value = |i: usize| (128.0 + 100.0 * (i as f32 * 0.037 * seed + (i / (3 * width)) as f32 * 0.2).sin()) as u8;
     Image::new(width, height, 3, (0..3 * width * height).map(value).collect()).unwrap()
 }
 
-/// A folder with a content, two styles and masks.
+/// A folder with a content image, two style images and masks.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let save = |name: &str, image: &Image| image.save_png(folder.path().join(name)).unwrap();
@@ -32,7 +32,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// A short style transfer of these files of the folder; more words may follow.
+/// The command line of a short style transfer with files of the folder; further options may follow.
 fn short(folder: &Path, words: &str) -> Vec<String> {
     let resolve = |word: &str| match [".png", ".gif", ".tif", "steps/"].iter().any(|end| word.ends_with(end)) {
         true => text(&folder.join(word)).to_owned(),
@@ -107,7 +107,7 @@ fn styles_masks_colors_sizes_and_the_way_there() {
     assert!(apart(70) < 60 * 12 && apart(10) > 60 * 12, "{} {}", apart(70), apart(10));
     stylize(folder, "content.png style.png -o deep.tif --bits 16 --init other.png --style-loss wasserstein");
     assert_eq!(Original::open(folder.join("deep.tif")).unwrap().image.width(), 64);
-    // Half an image that is not opaque stays so.
+    // An image with a transparent left half keeps its alpha channel.
     let mut bytes = Vec::new();
     for y in 0..60_u8 {
         (0..80_u8).for_each(|x| bytes.extend([x, y, 9, if x < 40 { 0 } else { 255 }]));
@@ -172,7 +172,7 @@ fn results_of_a_folder_are_not_among_its_images() {
         assert!(message.contains("results would become images"), "{message}");
     }
     assert_eq!(names(&photos), ["a.png", "sub"]);
-    // Images of sub-folders are replaced as the others are.
+    // Images in sub-folders are replaced, too.
     let out = folder.path().join("out");
     let printed = run(words(&out).iter().map(String::as_str));
     assert!(printed.contains("64x48: 1 step - loss ") && printed.contains("64x48 pixels, 1 step in"), "{printed}");
@@ -196,7 +196,7 @@ fn weights_of_another_network_are_refused() {
     assert!(message.contains("lenet.safetensors") && message.contains("vgg16"), "{message}");
 }
 
-/// What is suggested is the least that does, in the units of the option.
+/// The suggested memory limit is the smallest that works, in the units of the option.
 #[test]
 fn the_memory_that_is_suggested_is_enough() {
     let folder = folder();
@@ -210,7 +210,7 @@ fn the_memory_that_is_suggested_is_enough() {
     stylize(folder, &format!("content.png style.png -o out.png --memory {least}M"));
 }
 
-/// Ctrl-C in a coarse stage: the image that is written has the size of the result, and not its details.
+/// Ctrl-C in a coarse stage: the result is enlarged to its final size, and said to be coarse.
 #[cfg(unix)]
 #[test]
 fn an_enlarged_coarse_stage_is_said_to_be_one() {
@@ -254,7 +254,7 @@ fn frames_hold_together() {
     assert_eq!(names(&out), ["frame10.png", "frame8.png", "frame9.png"]);
     let message = fail(1, all.iter().copied().chain(more));
     assert!(message.contains("already exists"), "{message}");
-    // Without --size frames keep theirs.
+    // Without --size, frames keep their size.
     let same = folder.path().join("same");
     run(["style-frames", text(&frames), text(&style), "-o", text(&same), "--steps", "1"].into_iter().chain(more));
     let first = Image::open(same.join("frame8.png")).unwrap();

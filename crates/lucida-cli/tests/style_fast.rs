@@ -1,4 +1,4 @@
-//! `lucida style --fast` and `lucida style-video`, with a small network of random weights.
+//! `lucida style --fast` and `lucida style-video`, with a small network with random weights.
 
 mod common;
 
@@ -14,13 +14,13 @@ use lucida::style::{
 };
 use tempfile::TempDir;
 
-/// Waves of color.
+/// An image with a color wave pattern.
 fn image(width: usize, height: usize, seed: f32) -> Image {
     let value = |i: usize| (128.0 + 100.0 * (i as f32 * 0.037 * seed + (i / (3 * width)) as f32 * 0.2).sin()) as u8;
     Image::new(width, height, 3, (0..3 * width * height).map(value).collect()).unwrap()
 }
 
-/// A folder with photos, masks, a network of two styles, and an animation.
+/// A folder with photos, masks, a network with two styles, and an animation.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -42,7 +42,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// Runs words in which names of files are those of the folder.
+/// Splits a command line, and resolves its file names in the folder.
 fn words(folder: &Path, words: &str) -> Vec<String> {
     let is_file = |word: &str| {
         [".png", ".gif", ".webp", ".mp4", ".lucida", ".txt", "photos", "styled", "again"]
@@ -83,7 +83,7 @@ fn photos_of_any_size_in_one_pass() {
     assert_eq!(open(folder, "none.png"), photo);
     good(folder, "style a.png --fast two.lucida -o mixed.png --mix waves=0.5,night=0.5");
     assert_eq!(open(folder, "mixed.png"), whole, "both styles are the same here");
-    // With a mask of what is preserved, the right part is the photo.
+    // With a mask of the preserved area, the right part is the photo.
     good(folder, "style a.png --fast two.lucida -o kept.png --preserve mask.png");
     let kept = open(folder, "kept.png");
     assert_eq!((kept.pixel(40, 9), kept.pixel(3, 9)), (photo.pixel(40, 9), whole.pixel(3, 9)));
@@ -102,7 +102,7 @@ fn many_photos_and_folders() {
     good(folder, "style a.png b.png --fast two.lucida -o styled");
     assert_eq!(names(&folder.join("styled")), ["a.png", "b.png"]);
     assert_eq!(open(folder, "styled/b.png").width(), 60);
-    // What cannot be read does not end the work.
+    // An unreadable image does not stop the others.
     let output = lucida(words(folder, "style photos --fast two.lucida -o again").iter().map(String::as_str));
     let output = { output }.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -176,7 +176,7 @@ fn a_stopped_conversion_is_resumed_with_the_same_result() {
     assert!(said.contains("resuming after 2 frames"), "{said}");
     let bytes = |name: &str| fs::read(folder.join(name)).unwrap();
     assert_eq!(bytes("again.png"), bytes("whole.png"));
-    // Frames of other options are not mixed with these.
+    // Frames made with other options are not reused.
     fs::remove_file(folder.join("again.png")).unwrap();
     let message = bad(folder, 1, "style-video loop.gif --fast two.lucida -o again.png --strength 0.5");
     assert!(message.contains("another conversion"), "{message}");

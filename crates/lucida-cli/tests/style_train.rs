@@ -1,4 +1,4 @@
-//! `lucida style-train`, on small crops and the built-in loss network, and what its files are good for.
+//! `lucida style-train` on small crops with the built-in loss network, and uses of the files it writes.
 
 mod common;
 
@@ -12,13 +12,13 @@ use tempfile::TempDir;
 
 const SHORT: [&str; 8] = ["--crop", "32", "--steps", "6", "--batch-size", "1", "--style-scale", "0.2"];
 
-/// Waves of color.
+/// An image with a color wave pattern.
 fn image(side: usize, seed: f32) -> Image {
     let value = |i: usize| (128.0 + 100.0 * (i as f32 * 0.037 * seed + (i / (3 * side)) as f32 * 0.2).sin()) as u8;
     Image::new(side, side, 3, (0..3 * side * side).map(value).collect()).unwrap()
 }
 
-/// A folder with two styles and photos.
+/// A folder with two style images and photos.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     image(80, 3.1).save_png(folder.path().join("waves.png")).unwrap();
@@ -30,7 +30,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// The command line of a short training of these styles of the folder.
+/// The command line of a short training run with these style images from the folder.
 fn short(folder: &Path, styles: &[&str], out: &str, more: &[&str]) -> Vec<String> {
     let path = |name: &str| text(&folder.join(name)).to_owned();
     let mut all = vec!["style-train".to_owned()];
@@ -61,10 +61,10 @@ fn a_network_of_two_styles_and_its_report() {
     assert!(!written.contains(&"checkpoint.safetensors".to_owned()), "it is finished");
     let report = fs::read_to_string(place.join("two-training/report.html")).unwrap();
     assert!(report.contains("waves, night") && report.contains("broken.jpg") && report.contains("6 steps"));
-    // The file is a model to all other commands.
+    // All other commands accept the file as a model.
     let summary = run(["summary", text(&place.join("two.lucida"))]);
     assert!(summary.contains("residual5_2_norm"), "{summary}");
-    // The same again: the same bytes.
+    // A second run writes identical bytes.
     let again = short(place, &["waves.png", "night.png"], "again.lucida", &[]);
     run(words(&again));
     assert_eq!(fs::read(place.join("two.lucida")).unwrap(), fs::read(place.join("again.lucida")).unwrap());
@@ -85,7 +85,7 @@ fn styles_are_converted_for_images_of_any_size() {
     assert!(told.status.success(), "{}", stderr(&told));
     let bytes = fs::read(&onnx).unwrap();
     assert!(bytes.windows(6).any(|window| window == b"height"), "a dimension that is open");
-    // What was written is read again, and is the network that was mixed.
+    // The written file opens again, as the mixed network.
     let style = FeedForwardStyle::open(&two).unwrap();
     let mixed = style.model(&style.mix(&[("waves", 0.7), ("night", 0.3)]).unwrap()).unwrap();
     let model = lucida::weights::load_model(&onnx).unwrap();
@@ -121,7 +121,7 @@ fn what_cannot_be_trained_says_why_and_leaves_nothing() {
     assert!(message.contains("must end in .lucida"), "{message}");
 }
 
-/// Neither the network nor a checkpoint fits here, nor in the folder for temporary files.
+/// There is no room for the network or a checkpoint, neither here nor in the temporary folder.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_told_once_and_keeps_the_earlier_network() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{fail, lucida, names, run, stderr, stdout, text};
 use lucida::data::Image;
 
-/// Red and blue images of 28x28 pixels, each with a gradient of its own, `count` of each class.
+/// Writes red and blue 28x28 images, each with a different gradient, `count` per class.
 fn write_images(folder: &Path, classes: &[&str], count: usize) {
     for (number, class) in classes.iter().enumerate() {
         let folder = folder.join(class);
@@ -28,7 +28,7 @@ fn write_images(folder: &Path, classes: &[&str], count: usize) {
     }
 }
 
-/// The arguments that all trainings here share; from scratch, where `more` names no other network.
+/// Arguments shared by all training runs here; from scratch, unless `more` names another network.
 fn train<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let shared = ["train", data, "--out", out, "--size", "28", "--batch-size", "8", "--threads", "2"];
     let names_one = more.iter().any(|word| ["--model", "--base", "--continue"].contains(word));
@@ -56,18 +56,18 @@ fn a_folder_becomes_a_classifier() {
     }
     assert!(!out.join("checkpoint.safetensors").exists(), "of a finished run nobody needs it");
     assert_eq!(names(&out.join("tensorboard")), ["train", "validation"]);
-    // The model knows how its images are prepared.
+    // The model stores its preprocessing.
     let printed = run(["predict", run_folder, text(&photos.join("big dogs/photo 000.png"))]);
     assert!(printed.contains("big dogs ("), "{printed}");
     let output = lucida(["evaluate", run_folder, "--data", data, "--json"]).output().unwrap();
-    // The number of the images that validate is not given for that of all.
+    // The number of validation images is not mistaken for the total.
     let found = "note: Found 60 images belonging to 2 classes: 48 training, 12 validation; 1 file skipped.\n";
     assert!(stderr(&output).contains(found), "{}", stderr(&output));
     let printed = stdout(&output);
     let answer: serde_json::Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(answer["accuracy"], 1.0, "{printed}");
     assert_eq!(answer["roc_auc"], 1.0, "{printed}");
-    // The held-out part by default: what was trained on would look too good.
+    // The validation part by default, since accuracy on training images would be too optimistic.
     assert_eq!((&answer["part"], &answer["images"]), (&"validation".into(), &12.into()), "{printed}");
     for (part, images) in [("train", 48), ("all", 60)] {
         let printed = run(["evaluate", run_folder, "--data", data, "--part", part, "--json"]);
@@ -81,7 +81,7 @@ fn a_folder_becomes_a_classifier() {
     assert_eq!(origin["model"], "basic-cnn");
     assert_eq!(origin["size"], serde_json::json!([28, 28]));
     assert!(origin["command"].as_str().unwrap().starts_with("lucida train '"), "{origin}");
-    // A folder that has changed is split in another way.
+    // A folder that has changed is split differently.
     fs::copy(photos.join("Kühe/photo 000.png"), photos.join("Kühe/photo 100.png")).unwrap();
     fs::copy(photos.join("Kühe/photo 001.png"), photos.join("Kühe/photo 101.png")).unwrap();
     let changed = lucida(["evaluate", run_folder, "--data", data]).output().unwrap();
@@ -96,7 +96,7 @@ fn a_folder_becomes_a_classifier() {
     assert!(printed.ends_with("run/report.html\n"), "{printed}");
     let page = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("Report of run") && page.contains("Kühe and big dogs"));
-    // All are right: none is listed as a mistake.
+    // All predictions are correct, so no mistakes are listed.
     assert!(page.contains("every image was classified correctly"));
     assert!(run(["report", run_folder]).ends_with("run/report-2.html\n"));
     let page = out.join("report.html");
@@ -161,12 +161,12 @@ fn the_loss_can_be_chosen() {
     let report = format!("{out}/report.html");
     run(["report", out, "--quiet"]);
     assert!(fs::read_to_string(report).unwrap().contains("<dt>Loss</dt><dd>huber:0.5</dd>"));
-    // What was trained with is what is evaluated: the squared errors of one sigmoid are below a half.
+    // The loss of the training is the one that is evaluated: the squared errors of one sigmoid are below 0.5.
     let found: serde_json::Value = serde_json::from_str(&run(["evaluate", out, "--data", data, "--json"])).unwrap();
     assert!(found["loss"].as_f64().unwrap() <= 0.5, "{found}");
     let message = fail(1, train(data, out, &["--force", "--quiet", "--loss", "categorical_crossentropy"]));
     assert!(message.contains("use binary_crossentropy, mean_squared_error"), "{message}");
-    // What the command line alone says is checked before anything is read.
+    // Invalid options are reported before anything is read.
     let output = lucida(["train", data, "--loss", "crossentropy"]).output().unwrap();
     let message = stderr(&output);
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{message}");
@@ -211,9 +211,9 @@ fn a_base_of_ones_own_gets_a_new_head_and_is_remembered() {
     );
     let printed = go(arguments("two", &[]));
     assert!(printed.contains("The features of all 48 images at dense_1 are in "), "{printed}");
-    // What is remembered and what is computed give the same model.
+    // Cached and computed features give the same model.
     assert!(fs::read(path("one/model.safetensors")).unwrap() == fs::read(path("two/model.safetensors")).unwrap());
-    // Frozen layers stay frozen in the file, and the time of their features is kept.
+    // Frozen layers stay frozen in the file, and the time for computing features is recorded.
     let printed = run(["summary", text(&path("one"))]);
     assert!(!printed.contains("Non-trainable params: 0 "), "{printed}");
     let seconds = |run: &str| {
@@ -221,7 +221,7 @@ fn a_base_of_ones_own_gets_a_new_head_and_is_remembered() {
         serde_json::from_str::<serde_json::Value>(&text).unwrap()["feature_seconds"].as_f64().unwrap()
     };
     assert!(seconds("one") > 0.0 && seconds("two") == 0.0);
-    // The frozen part is as it was.
+    // The frozen part is unchanged.
     let inspect = |folder: &str| lucida::weights::load_model(path(folder).join("model.safetensors")).unwrap().network;
     let (one, first) = (inspect("one"), inspect("base"));
     assert_eq!(one.weight("conv2d_1/kernel").unwrap().values(), first.weight("conv2d_1/kernel").unwrap().values());
@@ -239,7 +239,7 @@ fn a_base_of_ones_own_gets_a_new_head_and_is_remembered() {
     assert!(fail(1, refused.iter().map(String::as_str)).contains("leave out mixup"));
 }
 
-/// The table of epochs of a run as it is, but for the column of the seconds.
+/// The table of epochs of a run, without the column of seconds.
 fn history(run: &Path) -> Vec<Vec<String>> {
     let table = fs::read_to_string(run.join("history.csv")).unwrap();
     let at = table.lines().next().unwrap().split(',').position(|column| column == "seconds").unwrap();
@@ -250,7 +250,7 @@ fn history(run: &Path) -> Vec<Vec<String>> {
     table.lines().map(without).collect()
 }
 
-/// A run that is killed at any step and resumed ends with the same bytes as one that was never stopped.
+/// A run that is killed at any step and resumed ends with the same bytes as an uninterrupted one.
 #[cfg(unix)]
 #[test]
 fn a_killed_training_goes_on_to_the_same_weights() {
@@ -284,7 +284,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
     for round in 0..5 {
         let before = stamp(&killed.join("checkpoint.safetensors"));
         let mut child = begun(&arguments);
-        // Not before it has come farther than the last one, and then after a while that differs from round to round.
+        // Wait for a new checkpoint, and then for a time that differs between rounds.
         while stamp(&killed.join("checkpoint.safetensors")) == before && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -302,7 +302,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
     for name in ["model.safetensors", "last.safetensors"] {
         assert!(fs::read(path("whole").join(name)).unwrap() == fs::read(killed.join(name)).unwrap(), "{name}");
     }
-    // Killed within epochs, it has the same numbers.
+    // The metrics are the same, although it was killed within epochs.
     assert_eq!(history(&killed), history(&path("whole")));
     // Resuming a finished run changes nothing; resuming with other settings is refused.
     run(arguments.iter().copied());
@@ -332,7 +332,7 @@ fn what_cannot_be_trained_on_is_named() {
     fs::write(photos.join("only/cut.png"), &whole[..whole.len() / 2]).unwrap();
     let message = fail(1, train(data, text(&out), &["--quiet", "--epochs", "1", "--force", "--strict"]));
     assert!(message.contains("only/cut.png"), "{message}");
-    // What has failed leaves no folder behind, nor one around it.
+    // A failed run leaves no folder behind, nor a newly created parent.
     let (none, inner) = (folder.path().join("none"), folder.path().join("none/inner"));
     fail(1, train(data, text(&inner), &["--quiet", "--strict"]));
     assert!(!none.exists());
@@ -340,7 +340,7 @@ fn what_cannot_be_trained_on_is_named() {
     assert!(message.contains("no/such/folder: no such folder"), "{message}");
 }
 
-/// The loss of the first steps, as the table of epochs has it.
+/// The loss of the first epoch in the table of epochs.
 fn first_loss(run: &Path) -> f64 {
     let history = fs::read_to_string(run.join("history.csv")).unwrap();
     let column = history.lines().next().unwrap().split(',').position(|name| name == "loss").unwrap();
@@ -354,7 +354,7 @@ fn a_run_is_continued_with_other_classes() {
     write_images(&path("two"), &["a", "b"], 16);
     write_images(&path("three"), &["a", "b", "c"], 16);
     run(train(text(&path("two")), text(&path("base")), &["--epochs", "1", "--quiet"]));
-    // A head on a frozen base: it starts at equal probabilities, and is continued as it was.
+    // A head on a frozen base starts with equal probabilities, and is trained further from where it stopped.
     let features = path("features");
     let common = |data: &str, out: &str, more: &[&str]| -> Vec<String> {
         let shared = ["--features", text(&features), "--batch-size", "8", "--threads", "2", "--quiet"];
@@ -372,7 +372,7 @@ fn a_run_is_continued_with_other_classes() {
     let (trained, output) = (load("old"), "dense_2");
     assert_eq!(trained.training["base"]["end"], "dense_1", "{}", trained.training);
 
-    // The same classes: the head stays; the frozen layers stay frozen.
+    // With the same classes, the head stays; the frozen layers stay frozen.
     go(common("two", "same", &[&["--continue", text(&old)], &slow[..]].concat()));
     let kernel =
         |model: &lucida::weights::Model| model.network.weight(&format!("{output}/kernel")).unwrap().values().to_vec();
@@ -381,13 +381,13 @@ fn a_run_is_continued_with_other_classes() {
     assert!(near(&kernel(&same), &kernel(&trained)));
     let frozen = |model: &lucida::weights::Model| model.network.weight("conv2d_1/kernel").unwrap().values().to_vec();
     assert_eq!(frozen(&same), frozen(&trained));
-    // More classes: those that were known keep their weights, the new one starts at zero.
+    // With more classes, the known ones keep their weights, and the new one starts at zero.
     go(common("three", "more", &[&["--continue", text(&old)], &slow[..]].concat()));
     let more = kernel(&load("more"));
     let column = |class: usize| more.iter().skip(class).step_by(3).copied().collect::<Vec<f32>>();
     let known: Vec<f32> = column(1).iter().zip(column(0)).map(|(second, first)| second - first).collect();
     assert!(near(&known, &kernel(&trained)) && column(2).iter().all(|value| value.abs() < 1e-6));
-    // And back: the classes that are left keep theirs.
+    // With fewer classes, the remaining ones keep their weights.
     let three = path("more");
     go(common("two", "fewer", &[&["--continue", text(&three)], &slow[..]].concat()));
     assert!(near(&kernel(&load("fewer")), &kernel(&trained)));
@@ -399,13 +399,13 @@ fn a_run_is_continued_with_other_classes() {
         message
     };
     assert!(refused(&["--continue", text(&base), "--unfreeze", "conv2d"]).contains("has no frozen layers to unfreeze"));
-    // Weights of a whole model under the name of its network: a new head behind its features.
+    // Weights from a whole-model file, given with the name of its network: a new head on its features.
     let file = base.join("model.safetensors");
     go(common("three", "again", &["--model", "basic-cnn", "--weights", text(&file), "--epochs", "1"]));
     let names: Vec<String> = load("again").network.nodes().iter().map(|node| node.name().to_owned()).collect();
     assert_eq!(names.iter().filter(|name| name.starts_with("dense")).count(), 3, "{names:?}");
 
-    // What the training has left of the images gives the numbers of the whole network, to the bit.
+    // Features cached by the training give the same metrics as the whole network, to the bit.
     let evaluate = |features: &Path| {
         let data = path("two");
         let words = ["evaluate", text(&old), "--data", text(&data), "--features", text(features), "--json", "--quiet"];
@@ -428,7 +428,7 @@ fn a_run_that_does_not_exist_is_not_resumed_and_one_that_does_may_be() {
         assert!(message.contains(&missing) && message.contains("--auto-resume"), "{message}");
         assert!(!out.exists());
     }
-    // Both the start of a run and its end are nothing to complain of for one that a scheduler starts again.
+    // A scheduler can repeat the same command: neither a missing nor a finished run is an error.
     let printed = run(train(data, run_folder, &["--epochs", "1", "--auto-resume"]));
     assert!(printed.contains("Epoch 1/1"), "{printed}");
     let printed = run(train(data, run_folder, &["--epochs", "1", "--auto-resume"]));
@@ -461,7 +461,7 @@ fn a_finished_run_is_not_resumed_and_other_data_are_named() {
     run(train(data, text(&kept), &["--epochs", "2", "--quiet", "--keep-checkpoint", "--resume"]));
     for name in ["model.safetensors", "last.safetensors"] {
         let read = |folder: &Path| fs::read(folder.join(name)).unwrap();
-        // They differ only in the number of epochs that was asked for last.
+        // The files record the number of epochs requested last, which is the same here.
         assert!(read(&kept) == read(&out), "{name}");
     }
     let resume =
@@ -513,7 +513,7 @@ fn gray_networks_are_trained_and_other_channels_refused() {
     let message = fail(1, ["train", data, "--model", "basic-cnn", "--channels", "1", "--pixels", "caffe", "--quiet"]);
     assert!(message.contains("use unit (0 to 1), tf (-1 to 1)"), "{message}");
 
-    // Bases of any number of channels, which do not say how images are prepared.
+    // Bases with various numbers of channels, and without preprocessing.
     for channels in [1, 2, 3, 4, 7] {
         let layers =
             [Flatten::new().into(), Dense::new(4).into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
@@ -562,12 +562,12 @@ fn a_run_that_fails_leaves_the_run_that_it_was_to_replace() {
     };
     fs::write(out.join("notes.txt"), "mine").unwrap();
     let before = files();
-    // Only one class: found out after the run folder was taken.
+    // A single class: an error that is only found after the run folder was claimed.
     write_images(&path("one"), &["a"], 12);
     let one = path("one");
     fail(1, ["train", text(&one), "--size", "32", "--quiet", "--force", "--out", text(&out)]);
     assert!(files() == before, "{:?}", names(&out));
-    // One that succeeds replaces it whole, and leaves what is not its own.
+    // A successful run replaces the earlier one completely, and leaves other files alone.
     run([
         "train",
         text(&photos),
@@ -618,8 +618,7 @@ fn a_resumed_run_has_the_history_of_an_uninterrupted_one() {
     assert_eq!(train("4", &parts, &["--resume"]), expected);
 }
 
-/// A run that is replaced, and a training that replaces it: on more images than a fast machine has trained on when its first
-/// files are there.
+/// A run, and a new training run to replace it, whose first epoch is too long even for a fast machine to finish.
 #[cfg(unix)]
 struct Replaced {
     folder: tempfile::TempDir,
@@ -640,13 +639,13 @@ impl Replaced {
         self.folder.path().join(name)
     }
 
-    /// The names and contents of all files of the run.
+    /// Names and contents of all files of the run.
     fn files(&self) -> Vec<(String, Vec<u8>)> {
         let read = |name: String| (name.clone(), fs::read(self.path("run").join(name)).unwrap_or_default());
         names(&self.path("run")).into_iter().map(read).collect()
     }
 
-    /// Starts the new training, and waits until it is in its first epoch: it has a checkpoint after a step of thousands.
+    /// Starts the new training run, and waits until it is in its first epoch and has written a checkpoint.
     fn in_first_epoch(&self) -> std::process::Child {
         let (few, out) = (self.path("few"), self.path("run"));
         let more =
@@ -675,7 +674,7 @@ fn a_run_comes_back_when_its_successor_is_killed_in_its_first_epoch() {
         child.wait().unwrap();
         assert!(!out.join("model.safetensors").exists());
     };
-    // By a command that reads the run, by one that resumes it, and by one that writes there.
+    // Restored by a command that reads the run, one that resumes it, and one that writes to it.
     kill();
     run(["predict", text(&out), text(&image)]);
     assert!(replaced.files() == before, "{:?}", names(&out));
@@ -715,7 +714,7 @@ fn a_run_comes_back_when_the_disk_is_full() {
         assert!(stderr(&output).contains("cannot "), "{}", stderr(&output));
         assert!(replaced.files() == before, "{blocks} blocks: {:?}", names(&out));
     }
-    // What came back can be resumed.
+    // The restored run can be resumed.
     run(train(text(&few), text(&out), &["--epochs", "3", "--keep-checkpoint", "--resume", "--quiet"]));
 }
 

@@ -1,4 +1,4 @@
-//! Known networks and files of weights: `zoo`, `weights`, and models that are given by name.
+//! Known networks and weights files: `zoo`, `weights`, and models given by name.
 
 mod common;
 #[path = "../../lucida/tests/common/server.rs"]
@@ -21,12 +21,12 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|problem| panic!("{problem}: {text}"))
 }
 
-/// A file that Keras has written.
+/// A file written by Keras.
 fn keras(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../lucida/tests/keras/files")).join(name)
 }
 
-/// A cache with some files in it.
+/// A cache with some files.
 struct Cache(TempDir);
 
 impl Cache {
@@ -52,7 +52,7 @@ impl Cache {
         command
     }
 
-    /// The last line of what is printed on standard error by a command that fails.
+    /// The last line on standard error of a command that must fail.
     fn fail(&self, arguments: &[&str], hub: &str) -> String {
         let output = self.lucida(arguments, hub).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
@@ -135,13 +135,13 @@ fn the_doctor_finds_what_would_fail() {
     }
     let answer = json(&stdout(&cache.lucida(&["doctor", "--json", "--threads", "1"], "").output().unwrap()));
     assert_eq!((&answer["threads"], answer["problems"].as_array().unwrap().len()), (&1.into(), 0));
-    // Both forms know the same weights.
+    // Text and JSON list the same weights.
     let weights = [("efficientnet-lite0", true), ("vgg16-builtin", false), ("vgg16", false)];
     let weights = weights.map(|(name, with_top)| serde_json::json!({"network": name, "with_top": with_top}));
     assert_eq!(answer["weights"], serde_json::Value::from(weights.to_vec()));
     assert!(printed.contains("vgg16-builtin (built in), vgg16 without its classifier\n"), "{printed}");
 
-    // A file that somebody else has put there, and a cache in a file.
+    // A foreign file in the cache, and a cache path that is a file.
     let cache = Cache::new(&[(NOTOP, 5)]);
     let ill = cache.lucida(&["doctor"], "").output().unwrap();
     assert_eq!((ill.status.code(), stderr(&ill)), (Some(1), String::new()));
@@ -252,7 +252,7 @@ fn a_server_without_the_file_or_with_another() {
     assert!(message.contains("another size (1000 bytes or more, not 87910968)"), "{message}");
 }
 
-/// The right size, but nothing in it.
+/// The file has the right size but the wrong content.
 #[test]
 fn a_wrong_checksum_leaves_what_was_there() {
     let cache = Cache::new(&[(NOTOP, 3)]);
@@ -277,7 +277,8 @@ fn a_wrong_checksum_leaves_what_was_there() {
     assert_eq!((stdout(&quiet).as_str(), stderr(&quiet).lines().count()), ("", 1), "{}", stderr(&quiet));
 }
 
-/// Keras publishes no checksum of MobileNet: it says so before and after, and a mirror on this machine may be without https.
+/// Keras publishes no checksum for MobileNet, which is noted before and after the download. A local mirror may do without
+/// https.
 #[test]
 fn weights_without_a_checksum_are_said_to_be_unverified() {
     let cache = Cache::new(&[]);
@@ -298,7 +299,7 @@ fn weights_without_a_checksum_are_said_to_be_unverified() {
     assert!(message.contains("no checksum of this file is published: it is fetched over https only"), "{message}");
 }
 
-/// Ctrl-C in the middle of a download keeps what has arrived.
+/// Ctrl-C during a download keeps the part that has arrived.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_download_is_kept() {
@@ -362,14 +363,14 @@ fn inspection_of_every_format() {
         assert_eq!(Some(sizes.sum()), answer["parameters"].as_u64());
     }
     assert!(fail(1, ["weights", "inspect", "none.h5"]).contains("none.h5: cannot read"));
-    // The folder of a run means its model; another folder is none.
+    // A run folder stands for its model; other folders are refused.
     let of_run = run(["weights", "inspect", text(&shared().run())]);
     assert_eq!(of_run, run(["weights", "inspect", text(&shared().run().join("model.safetensors"))]));
     assert!(fail(1, ["weights", "inspect", text(&shared().data())]).contains("is a folder, not a model file"));
     assert!(fail(1, ["weights", "inspect", text(&shared().run().join("history.csv"))]).contains("unknown model file"));
 }
 
-/// Through every format and back: the same predictions, to the bit.
+/// Converts through every format and back: the predictions are identical.
 #[test]
 fn conversion_there_and_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -385,7 +386,7 @@ fn conversion_there_and_back() {
         assert!(printed.starts_with(&format!("Written to {}: ", path(name).display())), "{printed}");
         let lines: Vec<&str> = printed.lines().collect();
         assert!(lines[0].ends_with(", 113,514 parameters"), "{printed}");
-        // What goes in and comes out, for use in another program.
+        // Inputs and outputs, for use in another program.
         assert!(lines[1].contains("(28, 28, 1), batch first, channels last: 28x28 gray"), "{printed}");
         assert!(lines[1].ends_with("; --preprocessing unit,digit") && lines[2].starts_with("Output "), "{printed}");
         assert!(lines[3].ends_with(": 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"), "{printed}");
@@ -394,7 +395,7 @@ fn conversion_there_and_back() {
     }
     assert!(fs::read(shared().run().join("model.safetensors")).unwrap() == fs::read(path("b.safetensors")).unwrap());
 
-    // Weights alone, which need to be told whose they are.
+    // A file with only weights needs --network.
     let bare = path("a.weights.h5");
     run(["weights", "convert", text(&from), text(&bare), "--quiet"]);
     let message = fail(1, ["weights", "convert", text(&bare), text(&path("c.keras"))]);
@@ -436,7 +437,7 @@ fn conversions_that_cannot_be() {
 
     let message = fail(1, ["weights", "convert", "none.keras", text(&path("b.keras"))]);
     assert!(message.contains("none.keras: no such model file"), "{message}");
-    // Too many layers for the legacy format.
+    // Weights that have not been downloaded.
     let message = fail(1, ["weights", "convert", "inception-v3", text(&path("b.h5"))]);
     assert!(message.contains("lucida weights fetch inception-v3"), "{message}");
     assert_eq!(names(folder.path()), ["folder.keras", "there.keras"]);

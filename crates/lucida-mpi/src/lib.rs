@@ -1,4 +1,4 @@
-//! Groups of processes that MPI has started, for training and batch jobs: see [`Mpi`].
+//! Process groups over MPI, for distributed training and batch jobs: see [`Mpi`].
 
 mod wire;
 mod work_queue;
@@ -17,25 +17,25 @@ use mpi::traits::*;
 
 use crate::wire::{pack, packed_len, unpack};
 
-/// How long members wait for each other, unless the environment says otherwise.
+/// How long processes wait for each other, unless `LUCIDA_MPI_TIMEOUT` is set.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long they wait for an answer to the question who is still there.
+/// How long to wait for replies when checking which processes are still alive.
 const ROLL_CALL: Duration = Duration::from_secs(3);
 const ROLL_CALL_TAG: i32 = 77;
-/// How long the launcher gets to notice by itself that it has lost a host. Told before, it would try to tell that host, and
-/// wait for it: TCP does not ask whether a peer is alive while words for it are on their way.
+/// How long the launcher gets to notice by itself that it has lost a host. If it is told to abort earlier, it tries to
+/// notify that host and waits for it: TCP sends no keep-alive probes while unacknowledged data is in flight.
 const NOTICE: Duration = Duration::from_secs(15);
-/// How long MPI may take to end the other members.
+/// How long MPI may take to end the other processes.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Bytes of a host's name.
+/// Size of a host name's buffer, in bytes.
 const NAME: usize = 256;
 
-/// A group of processes that MPI has started: this one is a member.
+/// A process group started by MPI, seen from one of its processes.
 ///
-/// Nobody waits for ever: when the others do not answer for a minute (`LUCIDA_MPI_TIMEOUT` seconds), all are asked whether
-/// they are still there, and the job is ended with a message that names those who are not.
+/// No process waits forever: if the others do not respond for a minute (`LUCIDA_MPI_TIMEOUT` seconds), it checks which ones
+/// are still alive, names those that are not, and ends the job.
 pub struct Mpi {
-    // Ends MPI when it goes.
+    // Finalizes MPI when dropped.
     _universe: Universe,
     world: SimpleCommunicator,
     rank: usize,
@@ -43,16 +43,16 @@ pub struct Mpi {
     hosts: Vec<String>,
     wire: Wire,
     patience: Duration,
-    /// The buffers of buckets on their way.
+    /// Buffers of the buckets in flight.
     floats: RefCell<Vec<Vec<f32>>>,
     halves: RefCell<Vec<[Vec<u16>; 4]>>,
 }
 
 impl Mpi {
-    /// Joins the processes that were started together; alone when there are no others.
+    /// Joins the processes that were started together; a group of one without a launcher.
     ///
-    /// # Errors
-    /// [`Error::Argument`] when MPI is in use already, or `LUCIDA_MPI_TIMEOUT` is not a number of seconds.
+    /// # Errors [`Error::Argument`] if MPI is already initialized in this process, or `LUCIDA_MPI_TIMEOUT` is not a positive
+    /// whole number of seconds.
     pub fn join(wire: Wire) -> Result<Self> {
         let patience = match std::env::var("LUCIDA_MPI_TIMEOUT") {
             Err(_) => PATIENCE,
@@ -69,7 +69,7 @@ impl Mpi {
         let mut name = processor_name().unwrap_or_default().into_bytes();
         name.resize(NAME, 0);
         let mut names = vec![0_u8; NAME * size];
-        // No patience here: members may start minutes apart.
+        // No timeout here: processes may start minutes apart.
         world.all_gather_into(&name[..], &mut names[..]);
         let host = |name: &[u8]| String::from_utf8_lossy(name).trim_end_matches('\0').to_owned();
         let hosts = names.chunks(NAME).map(host).collect();
@@ -77,17 +77,17 @@ impl Mpi {
         Ok(Self { _universe: universe, world, rank, size, hosts, wire, patience, floats, halves })
     }
 
-    /// The name of this member's host.
+    /// The host name of this process.
     pub fn host(&self) -> &str {
         &self.hosts[self.rank]
     }
 
-    /// How many members share this host.
+    /// Number of processes on this host.
     pub fn on_this_host(&self) -> usize {
         self.hosts.iter().filter(|host| *host == self.host()).count()
     }
 
-    /// The number of hosts.
+    /// Number of hosts.
     pub fn host_count(&self) -> usize {
         let mut hosts: Vec<&String> = self.hosts.iter().collect();
         hosts.sort_unstable();
@@ -95,9 +95,10 @@ impl Mpi {
         hosts.len()
     }
 
-    /// Ends all members with this exit code; this one in any case, within five seconds.
+    /// Ends all processes with this exit code; this one within five seconds, whatever the others do.
     pub fn abort(&self, code: i32) -> ! {
-        // MPI asks the launcher's daemon to end the others, and waits for it: on a host without a network for many minutes.
+        // MPI asks the launcher's daemon to end the others and waits for it, which takes many minutes if a host has lost its
+        // network.
         std::thread::spawn(|| {
             std::thread::sleep(FAREWELL);
             std::process::abort();
@@ -105,14 +106,14 @@ impl Mpi {
         self.world.abort(code)
     }
 
-    /// Waits until all requests are done; ends the job when they take too long.
+    /// Waits for all requests to complete; ends the job if they take too long.
     fn finish<'a, R: ?Sized>(&self, mut requests: Vec<Request<'a, R, &LocalScope<'a>>>) {
         let started = Instant::now();
         let mut turns = 0_u32;
         while !requests.is_empty() {
             requests = unfinished(requests);
             turns += 1;
-            // Calls of MPI are what moves the messages. After a while the others get the processor between them.
+            // MPI only makes progress inside its calls, so poll; after a while, yield the processor in between.
             if turns > 2_000 {
                 std::thread::sleep(Duration::from_micros(50));
                 if started.elapsed() > self.patience {
@@ -124,7 +125,7 @@ impl Mpi {
         }
     }
 
-    /// Asks who is still there, says who is not, and ends the job.
+    /// Checks which processes still respond, reports those that do not, and ends the job.
     fn give_up(&self) -> ! {
         let others: Vec<usize> = (0..self.size).filter(|&rank| rank != self.rank).collect();
         let (here, mut there) = ([self.rank as u32], vec![[0_u32]; others.len()]);
@@ -164,7 +165,7 @@ impl Mpi {
             if elsewhere {
                 std::thread::sleep(NOTICE);
             }
-            // The requests that are left end with the process.
+            // Pending requests end with the process.
             self.abort(1)
         })
     }
@@ -198,7 +199,7 @@ impl Mpi {
             let lens = [piece * self.size, piece * self.size, piece, piece * self.size];
             buffers.iter_mut().zip(lens).for_each(|(buffer, len)| buffer.resize(len, 0));
         }
-        // Each part to the member that adds it up.
+        // Reduce-scatter: send each piece to the process that sums it.
         scope(|scope| {
             let mut left = halves.iter_mut();
             let mut requests = Vec::new();
@@ -214,7 +215,7 @@ impl Mpi {
             });
             self.finish(requests);
         });
-        // The sums to all.
+        // All-gather: send the sums to all processes.
         scope(|scope| {
             let mut requests = Vec::new();
             for (whole, [_, parts, sent, sums]) in all.iter().zip(halves.iter_mut()) {
@@ -236,7 +237,7 @@ impl Mpi {
     }
 }
 
-/// Those that are not done.
+/// The requests that are still pending.
 fn unfinished<'a, 'b, R: ?Sized>(
     requests: Vec<Request<'a, R, &'b LocalScope<'a>>>,
 ) -> Vec<Request<'a, R, &'b LocalScope<'a>>> {

@@ -1,24 +1,24 @@
-//! Gradients in 16 bits on their way.
+//! All-reduce of gradients in 16 bits.
 //!
-//! MPI cannot add halves. So each member sends every other one that one's part of a bucket, which adds the parts up in 32
-//! bits and sends the sums to all: what an all-reduce does inside, with half the bytes. Each piece has a scale of its own,
-//! a power of two that brings its largest value close to the largest of a half, so that nothing overflows and small
+//! MPI cannot add halves. Each process therefore sends every other process its piece of a bucket, sums the pieces it
+//! receives in 32 bits, and sends the sums to all: the two phases of an all-reduce, with half the bytes. Each piece has its
+//! own scale, a power of two that brings its largest value close to the largest half, so that nothing overflows and small
 //! gradients keep their 11 bits.
 
 use half::f16;
 
-/// Halves before the values of a piece: its scale, a 32-bit float.
+/// Length of the header in halves: the scale, a 32-bit float.
 const HEAD: usize = 2;
 
-/// The halves of a piece of `values` values.
+/// Packed length of a piece of `values` values, in halves.
 pub(super) fn packed_len(values: usize) -> usize {
     HEAD + values
 }
 
-/// Writes a piece: its scale, and its values in halves; zeros after them.
+/// Packs a piece: its scale, then its values as halves, padded with zeros.
 pub(super) fn pack(values: &[f32], to: &mut [u16]) {
     let largest = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-    // NaN stays NaN: the loss will tell.
+    // NaN stays NaN, and shows up in the loss.
     let usable = largest > 0.0 && largest.is_finite();
     let scale = if usable { (14.0 - largest.log2().ceil()).clamp(-100.0, 100.0).exp2() } else { 1.0 };
     let bits = scale.to_bits();
@@ -27,7 +27,7 @@ pub(super) fn pack(values: &[f32], to: &mut [u16]) {
     to[HEAD..].iter_mut().zip(halves).for_each(|(to, half)| *to = half);
 }
 
-/// The values of a piece.
+/// Unpacks the values of a piece.
 pub(super) fn unpack(piece: &[u16]) -> impl Iterator<Item = f32> + '_ {
     let scale = f32::from_bits(u32::from(piece[0]) | u32::from(piece[1]) << 16);
     piece[HEAD..].iter().map(move |&half| f16::from_bits(half).to_f32() / scale)

@@ -1,7 +1,7 @@
-//! Items dealt out over MPI.
+//! A work queue over MPI.
 //!
-//! The first member has the list and works as well. Between its items it answers the others, who always have one more item
-//! than they work on, so that they need not wait for an answer.
+//! Rank 0 owns the list of items, and processes items itself. Between its items it serves the others, which always request
+//! one item more than the one they are processing, so that they need not wait.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::Mpi;
 const ASK: i32 = 78;
 const ITEM: i32 = 79;
 const DONE: i32 = 80;
-/// Items that a member asks for before it has done the first.
+/// Number of items that a process requests in advance.
 const AHEAD: usize = 2;
-/// Between two looks whether there is an answer: waiting must not take a processor from those who work.
+/// Polling interval: waiting must not take processor time from the workers.
 const PAUSE: Duration = Duration::from_micros(200);
 
 impl WorkQueue for Mpi {
@@ -33,7 +33,7 @@ impl WorkQueue for Mpi {
         if self.rank > 0 {
             return take(&self.world, work);
         }
-        // How often the others have still to be told that nothing is left.
+        // Number of outstanding requests that will have to be answered with "no items left".
         let mut open = (self.size - 1) * AHEAD;
         while let Some(item) = items.next() {
             work(&item)?;
@@ -56,19 +56,19 @@ impl WorkQueue for Mpi {
     }
 }
 
-/// Gives an item, or none, to each that has asked.
+/// Sends an item to each process that has requested one, or an empty reply if none are left.
 fn answer(world: &SimpleCommunicator, items: &mut dyn Iterator<Item = String>, open: &mut usize) {
     while let Some(asked) = world.any_process().immediate_probe_with_tag(ASK) {
         let process = world.process_at_rank(asked.source_rank());
         let (_, _) = process.receive_with_tag::<u8>(ASK);
-        // An empty answer is none: no item is called nothing.
+        // An empty reply means that no items are left; items are never empty.
         let item = items.next().unwrap_or_default();
         *open -= usize::from(item.is_empty());
         process.send_with_tag(item.as_bytes(), ITEM);
     }
 }
 
-/// Asks for items, and works on them, until nothing is left.
+/// Requests and processes items until none are left.
 fn take(world: &SimpleCommunicator, work: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
     let first = world.process_at_rank(0);
     let ask = || first.send_with_tag(&0_u8, ASK);

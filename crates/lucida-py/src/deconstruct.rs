@@ -1,4 +1,4 @@
-//! Activations of layers, and their projections by a deconvnet.
+//! Activations of layers, and deconvnet projections.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::errors::exception;
 use crate::job::run_quietly;
 use crate::model::Model;
 
-/// Filters that are projected where none are named, as on the command line.
+/// Default number of filters to project, as on the command line.
 const TOP: usize = 9;
 
-/// A layer's name and its values `[height, width, channels]`.
+/// Name of a layer, and its output.
 type Activation<'py> = (String, Bound<'py, PyArrayDyn<f32>>);
 
-/// The outputs of layers for one prepared image: of all layers where none is named.
+/// Outputs of layers for one preprocessed image; of all layers if `layers` is empty.
 #[pyfunction]
 pub(crate) fn activations<'py>(
     py: Python<'py>,
@@ -43,7 +43,8 @@ pub(crate) fn activations<'py>(
     found.into_iter().map(layer).collect()
 }
 
-/// The sheet of a layer's feature maps as a PNG file. Drawing those of all layers takes far longer than computing them.
+/// A layer's feature maps as a PNG sheet. Separate from `activations`, since drawing all layers takes far longer than
+/// computing them.
 #[pyfunction]
 pub(crate) fn activation_sheet<'py>(
     py: Python<'py>,
@@ -60,7 +61,7 @@ pub(crate) fn activation_sheet<'py>(
     Ok(PyBytes::new(py, &sheet))
 }
 
-/// Projections of the strongest activations of filters in one prepared image, down to its pixels.
+/// Projects the strongest activations of filters for one preprocessed image down to its pixels.
 #[pyfunction]
 pub(crate) fn deconv<'py>(
     py: Python<'py>,

@@ -1,4 +1,4 @@
-//! The library's errors as exceptions of Python.
+//! The library's errors as Python exceptions.
 
 use std::io::ErrorKind;
 
@@ -7,19 +7,19 @@ use lucida::{Error, Unfit};
 use pyo3::import_exception;
 use pyo3::prelude::*;
 
-// Defined in Python: each is both a LucidaError and the built-in exception that Python programs catch.
+// Defined in Python: each is both a LucidaError and the matching built-in exception.
 import_exception!(lucida._errors, LucidaError);
 import_exception!(lucida._errors, InvalidValueError);
 import_exception!(lucida._errors, FileError);
 import_exception!(lucida._errors, MissingFileError);
 import_exception!(lucida._errors, Interrupted);
 
-/// The system's number of "no such file", which an error of the library's own has not.
+/// The errno of "no such file", for errors that do not come from the system.
 const ENOENT: i32 = 2;
 
-/// The exception for an error, with what to type where the library can only say what is wrong.
+/// The exception for an error, with a hint on what to type in Python.
 pub(crate) fn exception(error: &Error) -> PyErr {
-    // A wheel has no guides.
+    // The guides are not part of a wheel.
     let text = error.to_string().replace("docs/models.md", "docs/models.md of Lucida's repository");
     let text = match hint(error) {
         Some(hint) => format!("{text}; {hint}").replacen("?; ", "? ", 1),

@@ -1,4 +1,4 @@
-//! Attribution: which pixels a prediction depends on, and how far to believe it.
+//! Attribution: which pixels a prediction depends on, and how faithful the maps are.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::errors::exception;
 use crate::job::{Watch, run};
 use crate::model::Model;
 
-/// The settings of [`Explainer`] by the names that the command line has for them.
+/// Configuration of [`Explainer`], with the option names of the command line.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct ExplainOptions {
@@ -50,7 +50,7 @@ impl ExplainOptions {
         })
     }
 
-    /// The methods that are named; of `all`, those that the network allows.
+    /// The named methods; for `all`, those that the network supports.
     fn methods(&self, model: &lucida::Model) -> lucida::Result<Vec<Method>> {
         let all = self.methods.iter().any(|name| name == "all");
         let layered = spatial_layer(&model.network, self.layer.as_deref()).is_ok() || self.layer.is_some();
@@ -61,14 +61,14 @@ impl ExplainOptions {
     }
 }
 
-/// A prediction, explained by several methods.
+/// A prediction explained by one or more methods.
 struct Explanation {
     maps: Vec<Explained>,
-    /// The image with each map over it.
+    /// PNG files of the image with each map overlaid.
     overlays: Vec<Vec<u8>>,
     class: usize,
     probability: f32,
-    /// One figure of all maps.
+    /// PNG file with all maps.
     figure: Vec<u8>,
     measured: bool,
 }
@@ -106,7 +106,7 @@ impl Explanation {
         Ok(Self { maps, overlays, class, probability, figure: png_bytes(&figure)?, measured })
     }
 
-    /// As a dictionary for the package.
+    /// Converts to the dictionary that the Python package expects.
     fn into_dict<'py>(self, py: Python<'py>, model: &lucida::Model) -> PyResult<Bound<'py, PyDict>> {
         let found = PyDict::new(py);
         found.set_item("class_index", self.class)?;
@@ -133,7 +133,7 @@ impl Explanation {
             };
             one.set_item("layer", layer)?;
             one.set_item("sum", sum)?;
-            // As the command line writes them: maps of one channel have two axes.
+            // As on the command line: single-channel maps have two axes.
             let shape = if map.raw_shape[2] == 1 { &map.raw_shape[..2] } else { &map.raw_shape[..] };
             one.set_item("raw", array(py, shape, map.raw)?)?;
             one.set_item("values", array(py, &map.size, map.values)?)?;
@@ -146,7 +146,7 @@ impl Explanation {
     }
 }
 
-/// The maps of one prepared image, by each method.
+/// Attribution maps of one preprocessed image, one per method.
 #[pyfunction]
 pub(crate) fn explain<'py>(
     py: Python<'py>,
@@ -163,7 +163,7 @@ pub(crate) fn explain<'py>(
     done.whole()?.into_dict(py, &model.inner)
 }
 
-/// All methods of attribution: name, title, description.
+/// All attribution methods: name, title, description.
 #[pyfunction]
 pub(crate) fn explain_methods() -> Vec<(&'static str, &'static str, &'static str)> {
     Method::ALL.map(|method| (method.name(), method.title(), method.description())).to_vec()

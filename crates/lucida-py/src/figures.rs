@@ -14,21 +14,21 @@ use crate::errors::{InvalidValueError, exception};
 use crate::job::run_quietly;
 use crate::model::ImageInput;
 
-/// An image `[height, width, channels]` as a PNG file.
+/// Encodes an image `[height, width, channels]` as PNG.
 #[pyfunction]
 pub(crate) fn png<'py>(py: Python<'py>, image: Bytes<'py>) -> PyResult<Bound<'py, PyBytes>> {
     let bytes = png_bytes(&to_image(&image)?).map_err(|error| exception(&error))?;
     Ok(PyBytes::new(py, &bytes))
 }
 
-/// Writes an image file in the format of the ending.
+/// Writes an image file; the extension determines the format.
 #[pyfunction]
 pub(crate) fn save_image(py: Python<'_>, image: Bytes<'_>, path: std::path::PathBuf) -> PyResult<()> {
     let image = to_image(&image)?;
     run_quietly(py, move || image.save(&path))
 }
 
-/// Decodes an image file: `[height, width, channels]`.
+/// Decodes an image file to `[height, width, channels]`.
 #[pyfunction]
 pub(crate) fn read_image<'py>(py: Python<'py>, image: ImageInput<'py>) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
     let source = image.take()?;
@@ -36,7 +36,7 @@ pub(crate) fn read_image<'py>(py: Python<'py>, image: ImageInput<'py>) -> PyResu
     of_image(py, &image)
 }
 
-/// The photo of the demo: a cat.
+/// The cat photo of the demo.
 const CAT: &[u8] = include_bytes!("../../../assets/chelsea.png");
 
 /// A built-in image: `cat` or `brushwork`.
@@ -50,7 +50,7 @@ pub(crate) fn sample<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, Py
     of_image(py, &image.map_err(|error| exception(&error))?)
 }
 
-/// The bars of the most probable classes, as a PNG file.
+/// Bar chart of the given classes and probabilities, as PNG.
 #[pyfunction]
 pub(crate) fn bars(py: Python<'_>, classes: Vec<(String, f64)>) -> PyResult<Bound<'_, PyBytes>> {
     let count = classes.len();
@@ -58,7 +58,7 @@ pub(crate) fn bars(py: Python<'_>, classes: Vec<(String, f64)>) -> PyResult<Boun
     drawn(py, &bars.figure())
 }
 
-/// The learning curves of a history, whose epochs are JSON, as a PNG file.
+/// Learning curves of a history, whose epochs are JSON, as PNG.
 #[pyfunction]
 pub(crate) fn curves<'py>(py: Python<'py>, epochs: &str, best_epoch: Option<usize>) -> PyResult<Bound<'py, PyBytes>> {
     let epochs: Vec<EpochRecord> =
@@ -71,10 +71,10 @@ fn drawn<'py>(py: Python<'py>, figure: &Figure) -> PyResult<Bound<'py, PyBytes>>
     Ok(PyBytes::new(py, &bytes))
 }
 
-/// Small images are enlarged to about this many pixels, so that they can be seen.
+/// Small images are enlarged to about this side in pixels, to be visible.
 const SHOWN: usize = 112;
 
-/// Images with their captions in rows, as a PNG file.
+/// A grid of images with captions, as PNG.
 #[pyfunction]
 pub(crate) fn grid<'py>(
     py: Python<'py>,

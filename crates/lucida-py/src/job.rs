@@ -1,5 +1,5 @@
-//! Long work on a thread of its own: the calling thread waits without the global interpreter lock, shows the progress, and
-//! notices Ctrl-C, which Python tells to its main thread alone.
+//! Runs long work on its own thread, while the calling thread waits without the global interpreter lock, shows progress, and
+//! checks for Ctrl-C, which Python delivers to its main thread only.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 
 use crate::errors::{Interrupted, LucidaError, exception};
 
-/// How often signals are looked for and the progress is shown.
+/// How often to check for signals and show progress.
 const TICK: Duration = Duration::from_millis(50);
-/// How long work may take to stop in order; after that it is left to end by itself, and its result is dropped.
+/// How long work may take to stop cleanly. After that it is left to finish by itself, and its result is discarded.
 const GRACE: Duration = Duration::from_millis(800);
 
-/// What both threads know of the work.
+/// State shared between both threads.
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
@@ -28,7 +28,7 @@ struct Shared {
     step: Mutex<Option<Value>>,
 }
 
-/// Progress of work that runs on its own thread.
+/// Progress of work on another thread.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watch(Arc<Shared>);
 
@@ -85,21 +85,21 @@ impl Progress for Watch {
     }
 }
 
-/// What work has left.
+/// The outcome of the work.
 pub(crate) struct Done<T> {
     pub(crate) result: T,
-    /// The signal that stopped it, if it was stopped and has a partial result nevertheless.
+    /// The signal that stopped it, if the result is partial.
     pub(crate) stopped_by: Option<PyErr>,
 }
 
 impl<T> Done<T> {
-    /// The result of work that is done whole or not at all.
+    /// The result, or the signal's exception if it is partial.
     pub(crate) fn whole(self) -> PyResult<T> {
         self.stopped_by.map_or(Ok(self.result), Err)
     }
 }
 
-/// Runs work. `progress` is called with each step as JSON.
+/// Runs work on its own thread. `progress` is called with each step as JSON.
 pub(crate) fn run<T: Send + 'static>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
@@ -109,7 +109,7 @@ pub(crate) fn run<T: Send + 'static>(
     let (sender, receiver) = channel();
     let mut watched = watch.clone();
     let body = move || {
-        // Nobody waits for work that was left to end by itself.
+        // Sending fails if the work outlived `GRACE`, and nobody waits for it any more.
         let _ = sender.send(work(&mut watched));
     };
     let started = thread::Builder::new().name("lucida".to_owned()).spawn(body);
@@ -136,7 +136,7 @@ pub(crate) fn run<T: Send + 'static>(
     }
 }
 
-/// Runs work that tells no progress and is done whole or not at all.
+/// Runs work that reports no progress and has no partial results.
 pub(crate) fn run_quietly<T: Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce() -> lucida::Result<T> + Send + 'static,
@@ -144,7 +144,7 @@ pub(crate) fn run_quietly<T: Send + 'static>(
     run(py, None, |_| work())?.whole()
 }
 
-/// The receiving end, which can be waited for without the lock.
+/// A receiver to wait on without the interpreter lock.
 struct Waiting<T>(Receiver<lucida::Result<T>>);
 
 impl<T: Send> Waiting<T> {
@@ -154,7 +154,8 @@ impl<T: Send> Waiting<T> {
     }
 }
 
-/// Ctrl-C as the package's exception; a program's own handler of signals may raise another.
+/// Converts a KeyboardInterrupt to the package's exception; other exceptions, raised by the program's own signal handlers,
+/// stay.
 fn as_interrupted(py: Python<'_>, signal: PyErr) -> PyErr {
     match signal.get_type(py).is(py.get_type::<PyKeyboardInterrupt>()) {
         true => Interrupted::new_err("stopped by Ctrl-C"),

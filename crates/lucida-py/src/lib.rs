@@ -1,7 +1,7 @@
-//! The extension module `lucida._lucida`: the library for the Python package, which checks and converts arguments in
-//! `python/lucida` and calls what is here with contiguous arrays.
+//! The extension module `lucida._lucida`: bindings to the library for the Python package. `python/lucida` checks and
+//! converts the arguments, and calls these functions with contiguous arrays.
 //!
-//! All work runs without the global interpreter lock, on a thread of its own, so that Ctrl-C is noticed at once: see [`job`].
+//! All work runs on its own thread, without the global interpreter lock, so that Ctrl-C takes effect at once: see [`job`].
 
 mod arrays;
 mod deconstruct;
@@ -38,13 +38,13 @@ mod _lucida {
     use super::{networks, version};
 }
 
-/// The version of the library.
+/// Version of the library.
 #[pyfunction]
 fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
-/// The names of the known networks.
+/// Names of the known networks.
 #[pyfunction]
 fn networks() -> Vec<&'static str> {
     lucida::nn::applications::ALL.iter().map(|known| known.name).collect()

@@ -1,4 +1,4 @@
-//! Activation maximization: the images that a filter or a class responds to most.
+//! Activation maximization: images that maximize a filter or a class score.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::errors::exception;
 use crate::job::run;
 use crate::model::Model;
 
-/// Height and width of what is made for filters of networks that take any size, as on the command line.
+/// Side of the images for filters of networks that take any input size, in pixels, as on the command line.
 const SIDE: usize = 128;
 
-/// How images are synthesized, by the names that the command line has for it.
+/// Options for synthesizing images, named as on the command line.
 #[derive(FromPyObject, Clone)]
 #[pyo3(from_item_all)]
 pub(crate) struct MaximizeOptions {
@@ -47,10 +47,10 @@ impl MaximizeOptions {
     }
 }
 
-/// An image, its objective, and for a class its probability.
+/// An image, the value of its objective, and for a class its probability.
 type Found<'py> = (Bound<'py, PyArrayDyn<u8>>, f32, Option<f32>);
 
-/// Images that maximize filters of a layer.
+/// Synthesizes images that maximize filters of a layer.
 #[pyfunction]
 pub(crate) fn filters<'py>(
     py: Python<'py>,
@@ -77,7 +77,7 @@ pub(crate) fn filters<'py>(
     Ok((filters, shown(py, found, &none)?))
 }
 
-/// Images that maximize the scores of classes.
+/// Synthesizes images that maximize class scores.
 #[pyfunction]
 pub(crate) fn classes<'py>(
     py: Python<'py>,
@@ -111,7 +111,7 @@ pub(crate) fn classes<'py>(
     Ok((classes, shown(py, found, &probabilities)?))
 }
 
-/// What is maximized for a class: one sigmoid speaks for the second class and against the first.
+/// The objective for a class. A single sigmoid output is the probability of the second class.
 fn objective(outputs: &Outputs, class: usize) -> Objective {
     match (outputs.kind(), class) {
         (OutputKind::TwoClasses, 0) => Objective::Direction(vec![(0, -1.0)]),
@@ -120,8 +120,8 @@ fn objective(outputs: &Outputs, class: usize) -> Objective {
     }
 }
 
-/// The network up to a layer, for images of another size: by default the smaller one of its own and [`SIDE`], where it takes
-/// any size.
+/// The network up to a layer, resized to `size`. By default, a network larger than [`SIDE`] is reduced to that size if it
+/// takes any input size.
 fn up_to(model: &lucida::Model, layer: &str, size: Option<[usize; 2]>) -> lucida::Result<lucida::Model> {
     let network = model.network.clone().cut(layer)?;
     let own = network.input_shape()?.as_image().map(|[height, width, _]| [height, width]);
@@ -130,7 +130,7 @@ fn up_to(model: &lucida::Model, layer: &str, size: Option<[usize; 2]>) -> lucida
         None => (network, own),
         Some([height, width]) => match network.clone().with_input_size(height, width) {
             Ok(resized) => (resized, Some([height, width])),
-            // What was not asked for need not be possible.
+            // Only an explicitly requested size must be supported.
             Err(problem) if size.is_some() => return Err(problem),
             Err(_) => (network, own),
         },

@@ -1,4 +1,4 @@
-//! Models: opened from files or from memory, asked for predictions and features.
+//! Models, loaded from files or from memory, for prediction and feature extraction.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::arrays::{Bytes, Floats, array, of_image, to_array, to_image, values};
 use crate::errors::{MissingFileError, exception};
 use crate::job::{run, run_quietly};
 
-/// A layer for the summary: name, class, shape, parameters, and the layers that it takes.
+/// A row of the summary: name, class, output shape, parameters, and input layers.
 type Row = (String, String, Vec<usize>, usize, Vec<String>);
-/// The receptive field of a layer: name, class, shape of its map, size, stride, padding, center.
+/// The receptive field of a layer: name, class, output shape, size, stride, padding, center.
 type FieldRow = (String, String, Vec<usize>, Option<[i64; 2]>, Option<[i64; 2]>, Option<[i64; 2]>, Option<[f64; 2]>);
 
 /// A model of the library.
@@ -34,7 +34,7 @@ impl Model {
     }
 }
 
-/// What is said about a model that is opened.
+/// Options for loading a model.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct LoadOptions {
@@ -63,11 +63,11 @@ impl LoadOptions {
     }
 }
 
-/// Opens a file, the folder of a run, or a known network.
+/// Loads a file, a run folder, or a known network.
 #[pyfunction]
 pub(crate) fn load_path(py: Python<'_>, options: LoadOptions) -> PyResult<Model> {
     let spec = options.spec().map_err(|error| exception(&error))?;
-    // What is neither a file nor a network is reported as a missing file, the likelier of the two.
+    // A name that is neither a file nor a network is reported as a missing file, the likelier of the two.
     if let (None, Err(error)) = (&spec.network, ModelSpec::new(spec.model.as_str()).file()) {
         let error = exception(&error);
         return Err(MissingFileError::new_err(error.value(py).to_string()));
@@ -75,7 +75,7 @@ pub(crate) fn load_path(py: Python<'_>, options: LoadOptions) -> PyResult<Model>
     run_quietly(py, move || open(&spec)).map(Model::new)
 }
 
-/// Opens a live Keras model: its description, and for each of its layers the depth, class, name and weights.
+/// Loads a live Keras model from its config, and the depth, class, name and weights of each layer.
 #[pyfunction]
 pub(crate) fn load_keras(
     py: Python<'_>,
@@ -92,7 +92,7 @@ pub(crate) fn load_keras(
     run_quietly(py, move || open_keras(&config, layers, &spec)).map(Model::new)
 }
 
-/// Opens the tensors of a state dictionary of PyTorch.
+/// Loads a PyTorch state dict.
 #[pyfunction]
 pub(crate) fn load_state_dict(
     py: Python<'_>,
@@ -105,7 +105,7 @@ pub(crate) fn load_state_dict(
     run_quietly(py, move || open_state_dict(tensors, &spec)).map(Model::new)
 }
 
-/// An image in any form that the package hands over.
+/// An image in any form that the Python package passes.
 #[derive(FromPyObject)]
 pub(crate) enum ImageInput<'py> {
     Pixels(Bytes<'py>),
@@ -114,7 +114,7 @@ pub(crate) enum ImageInput<'py> {
 }
 
 impl ImageInput<'_> {
-    /// What is to be decoded, without the interpreter.
+    /// Extracts the data to decode, so that decoding does not need the interpreter.
     pub(crate) fn take(self) -> PyResult<ImageSource> {
         Ok(match self {
             Self::Pixels(pixels) => ImageSource::Decoded(to_image(&pixels)?),
@@ -124,7 +124,7 @@ impl ImageInput<'_> {
     }
 }
 
-/// An image that may still have to be decoded.
+/// An image that may still need decoding.
 pub(crate) enum ImageSource {
     Decoded(Image),
     Encoded(Vec<u8>),
@@ -143,20 +143,20 @@ impl ImageSource {
 
 #[pymethods]
 impl Model {
-    /// The name of the network.
+    /// Name of the network.
     #[getter]
     fn name(&self) -> String {
         self.inner.network.name().to_owned()
     }
 
-    /// The names of the classes, labels or values: numbers where they have none; empty for a network without such outputs.
+    /// Names of the classes, labels or values; indices if they have no names. Empty for a network without such outputs.
     #[getter]
     fn class_names(&self) -> Vec<String> {
         let count = Outputs::of(&self.inner).map_or(0, |outputs| outputs.count());
         (0..count).map(|class| self.inner.class_name(class)).collect()
     }
 
-    /// What the outputs are: `classes`, `labels` or `values`; else `features`.
+    /// Kind of the outputs: `classes`, `labels` or `values`; otherwise `features`.
     #[getter]
     fn kind(&self) -> &'static str {
         match Outputs::of(&self.inner).map(|outputs| outputs.kind()) {
@@ -167,32 +167,32 @@ impl Model {
         }
     }
 
-    /// The shape of an input without the batch.
+    /// Shape of the input, without the batch dimension.
     #[getter]
     fn input_shape(&self) -> PyResult<Vec<usize>> {
         let shape = self.inner.network.input_shape().map_err(|error| exception(&error))?;
         Ok(shape.sizes().to_vec())
     }
 
-    /// How images are prepared, in the words of `preprocessing=`.
+    /// Preprocessing of images, in the syntax of `preprocessing=`; `None` if unknown.
     #[getter]
     fn preprocessing(&self) -> Option<String> {
         self.inner.preprocessing.as_ref().map(ToString::to_string)
     }
 
-    /// The least and the greatest value of a prepared image, where it is known how images are prepared.
+    /// Minimum and maximum value of a preprocessed image; `None` if the preprocessing is unknown.
     #[getter]
     fn value_range(&self) -> Option<[f32; 2]> {
         self.inner.preprocessing.as_ref().map(lucida::data::Preprocessing::range)
     }
 
-    /// What was assumed when the model was opened.
+    /// Assumptions made when the model was loaded.
     #[getter]
     fn notes(&self) -> Vec<String> {
         self.inner.notes.iter().map(ToString::to_string).collect()
     }
 
-    /// Parameters, and those of them that are trained.
+    /// Number of parameters, and of trainable parameters.
     #[getter]
     fn parameters(&self) -> (usize, usize) {
         self.inner.network.parameters()
@@ -218,7 +218,7 @@ impl Model {
             .collect()
     }
 
-    /// The arrays of a layer's weights, by their names.
+    /// Weights of a layer by name.
     fn weights<'py>(&self, py: Python<'py>, layer: &str) -> PyResult<Bound<'py, PyDict>> {
         let network = &self.inner.network;
         let node = &network.nodes()[network.find(layer).map_err(|error| exception(&error))?];
@@ -231,7 +231,7 @@ impl Model {
         Ok(found)
     }
 
-    /// Prepares images as the network takes them: `[count, height, width, channels]`.
+    /// Preprocesses images: `[count, height, width, channels]`.
     fn prepare<'py>(&self, py: Python<'py>, images: Vec<ImageInput<'py>>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         let images = images.into_iter().map(ImageInput::take).collect::<PyResult<Vec<_>>>()?;
         let (count, model) = (images.len(), Arc::clone(&self.inner));
@@ -247,14 +247,14 @@ impl Model {
         array(py, &[count, shape[0], shape[1], shape[2]], values)
     }
 
-    /// A prepared image as it looks: `[height, width, channels]` of bytes.
+    /// Converts a preprocessed image back to bytes `[height, width, channels]`.
     fn to_image<'py>(&self, py: Python<'py>, input: Floats<'py>) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
         let values = values(&input)?;
         let shown = self.inner.preprocessing().and_then(|preprocessing| preprocessing.to_image(&values));
         of_image(py, &shown.map_err(|error| exception(&error))?)
     }
 
-    /// Probabilities, or values: `[count, outputs]`.
+    /// Predicted probabilities or values: `[count, outputs]`.
     fn predict<'py>(
         &self,
         py: Python<'py>,
@@ -276,7 +276,7 @@ impl Model {
         array(py, &[count, width], rows)
     }
 
-    /// The features of a layer, averaged over the pixels of maps: `[count, features]`, and the name of the layer.
+    /// Name of a layer, and its features `[count, features]`; feature maps are averaged over their positions.
     fn embed<'py>(
         &self,
         py: Python<'py>,
@@ -308,20 +308,20 @@ impl Model {
         Ok(fields.iter().map(row).collect())
     }
 
-    /// Writes the model in the format of the ending.
+    /// Saves the model; the extension determines the format.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
         let model = Arc::clone(&self.inner);
         run_quietly(py, move || model.save(&path))
     }
 
-    /// The same model with other class names.
+    /// Returns the model with other class names.
     fn with_class_names(&self, names: Vec<String>) -> PyResult<Self> {
         let model = (*self.inner).clone().with_class_names(names);
         model.check().map_err(|error| exception(&error))?;
         Ok(Self::new(model))
     }
 
-    /// The number of a class by its name or number.
+    /// Index of a class, given its name or index.
     fn find_class(&self, text: &str) -> PyResult<usize> {
         lucida::explain::find_class(&self.inner, text).map_err(|error| exception(&error))
     }

@@ -1,8 +1,8 @@
-//! Options that are names.
+//! Options with named values.
 
 use lucida::{Error, Result};
 
-/// The value of a name, or what is expected.
+/// Looks up a value by name; the error lists the valid names.
 pub(crate) fn named<T: Copy>(what: &str, name: &str, values: &[(&str, T)]) -> Result<T> {
     values.iter().find(|(known, _)| *known == name).map(|&(_, value)| value).ok_or_else(|| {
         let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();

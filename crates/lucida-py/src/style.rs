@@ -17,7 +17,7 @@ use crate::job::run;
 use crate::model::{ImageInput, ImageSource};
 use crate::options::named;
 
-/// The options of `lucida style`, by their names there.
+/// The options of `lucida style`, with the same names.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct StyleOptions {
@@ -81,7 +81,7 @@ impl StyleOptions {
     }
 }
 
-/// The built-in style by its name, or an image.
+/// Opens a style image: the built-in style by name, or any image.
 fn open_style(source: ImageSource) -> Result<lucida::data::Image> {
     match source {
         ImageSource::File(path) if path.as_os_str() == BRUSHWORK && !path.exists() => brushwork(),
@@ -89,7 +89,7 @@ fn open_style(source: ImageSource) -> Result<lucida::data::Image> {
     }
 }
 
-/// Transfers the style of images to a content: the image, losses, steps, and whether it was stopped.
+/// Style transfer: returns the image with losses and steps, and whether it was stopped.
 #[pyfunction]
 pub(crate) fn style<'py>(
     py: Python<'py>,

@@ -28,12 +28,12 @@ use crate::job::{Watch, run, run_quietly};
 use crate::model::Model;
 use crate::options::named;
 
-/// Label smoothing and the like are off by default; epochs and learning rate of a network all of which learns, and of a head
-/// on a frozen base, are those of the command line.
+/// Default epochs, learning rate and early-stopping patience, as on the command line: for a fully trainable network, and for
+/// a head on a frozen base.
 const WHOLE: (usize, f64, usize) = (15, 1e-3, 0);
 const HEAD: (usize, f64, usize) = (50, 3e-4, 5);
 
-/// The options of `lucida train`, by their names there.
+/// The options of `lucida train`, with the same names.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct TrainOptions {
@@ -73,13 +73,13 @@ pub(crate) struct TrainOptions {
     seed: u64,
 }
 
-/// Images and their targets, in memory.
+/// Images and their targets in memory.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Arrays<'py> {
     images: Bytes<'py>,
     labels: Vec<usize>,
-    /// A row of targets for each image; empty for classes.
+    /// One row of targets per image; none for classification.
     rows: Option<Floats<'py>>,
     /// `classify`, `multilabel` or `regress`.
     task: String,
@@ -102,21 +102,21 @@ impl Arrays<'_> {
     }
 }
 
-/// What to train on.
+/// The data to train on.
 enum Data {
     Mnist,
     Folder(PathBuf),
     Arrays(Box<LabeledImages>, Option<Box<LabeledImages>>),
 }
 
-/// The images of a training, and those that validate it.
+/// Training and validation images.
 enum Images {
     Split(Box<LabeledImages>, Split),
     Pair(Box<LabeledImages>, Box<LabeledImages>),
     Folder(Box<Folder>),
 }
 
-/// Shows the progress, and stops where that asks for it.
+/// A callback that reports progress, and stops the training on request.
 struct Watcher(Watch);
 
 impl Callback for Watcher {
@@ -143,7 +143,7 @@ impl TrainOptions {
         })
     }
 
-    /// The network to start from: a model to train further, a base, or a known network.
+    /// The network to start from: a model to train further, a base model, or a known network.
     fn start(&self, base: Option<Arc<lucida::Model>>, continued: Option<Arc<lucida::Model>>) -> Result<TrainStart> {
         let options = self.start_options()?;
         if let Some(model) = continued {
@@ -208,7 +208,7 @@ impl TrainOptions {
         Ok(names.iter().map(of).collect())
     }
 
-    /// The configuration for a network that is frozen in part or not.
+    /// The training configuration. `frozen`: whether part of the network is frozen.
     fn config(&self, frozen: bool, train: &dyn Dataset, network: &TransferModel) -> Result<TrainConfig> {
         let (epochs, rate, _) = if frozen { HEAD } else { WHOLE };
         let (epochs, rate) = (self.epochs.unwrap_or(epochs), self.learning_rate.unwrap_or(rate));
@@ -227,7 +227,7 @@ impl TrainOptions {
             monitor: named("monitor", self.monitor.trim_start_matches("val_"), &monitors)?,
             class_weights: self.class_weights(train)?,
             label_smoothing: self.label_smoothing,
-            // Adam's own weight decay is decoupled already.
+            // Adam's own weight decay is already decoupled.
             weight_decay: if self.optimizer == "adam" { 0.0 } else { self.weight_decay },
             clip_norm: self.clip_norm,
             ema: self.ema,
@@ -258,7 +258,7 @@ impl TrainOptions {
         self.augment.as_deref().map_or(Ok(Augment::default()), str::parse)
     }
 
-    /// Reads or splits the data. Digits and arrays are split as `lucida train mnist` splits its digits.
+    /// Reads or splits the data. Digits and arrays are split like the digits of `lucida train mnist`.
     fn images(&self, data: Data, preprocessing: &Preprocessing, watch: &mut Watch) -> Result<Images> {
         let split = |set: LabeledImages| {
             let classes = set.class_names().len();
@@ -278,7 +278,7 @@ impl TrainOptions {
     }
 }
 
-/// A trained model, and how it went.
+/// A trained model with its results.
 struct Trained {
     model: lucida::Model,
     result: TrainResult,
@@ -318,7 +318,7 @@ fn train_on(options: &TrainOptions, data: Data, start: TrainStart, watch: &mut W
     Ok(Trained { model, result, skipped })
 }
 
-/// A training of a network on data that it was built for.
+/// A training run: the data determined the network's head and the configuration.
 struct Job<'a> {
     options: &'a TrainOptions,
     network: TransferModel,
@@ -356,8 +356,8 @@ impl<'a> Job<'a> {
         self.trainer(watch)?.fit(&mut self.network.model, &augmented, validation)
     }
 
-    /// As the command line does it: what a frozen base says about images that are not augmented is computed once, and kept
-    /// in the cache folder.
+    /// Like the command line, computes the features of a frozen base once if images are not augmented, and keeps them in the
+    /// cache folder.
     fn fit_folder(&mut self, mut folder: Folder, watch: &mut Watch) -> Result<TrainResult> {
         let augment = self.options.augment()?;
         let Some(layer) = self.network.remembered().map(str::to_owned) else {
@@ -372,7 +372,7 @@ impl<'a> Job<'a> {
             return self.fit_augmented(&folder.train, Some(&folder.validation), watch);
         }
         cached.compute(&self.network.model, &folder, (&augment, 1, self.options.seed), watch)?;
-        // The pixels are not needed any more.
+        // The pixels are no longer needed.
         folder.train = folder.train.clone().without_kept();
         folder.validation = folder.validation.clone().without_kept();
         let (train, validation) = cached.sets(&folder)?;
@@ -386,8 +386,8 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Trains on a folder, on the built-in digits (`mnist`), or on arrays: the model, the history, and the signal that stopped
-/// it.
+/// Trains on a folder, the built-in digits (`mnist`), or arrays. Returns the model, the history, and the signal that stopped
+/// it, if any.
 #[pyfunction]
 pub(crate) fn train<'py>(
     py: Python<'py>,
@@ -428,10 +428,10 @@ pub(crate) fn train<'py>(
     Ok((Model::new(model), history, done.stopped_by))
 }
 
-/// Images of bytes, and their classes.
+/// Images as bytes, and their class indices.
 type Labeled<'py> = (Bound<'py, PyArrayDyn<u8>>, Bound<'py, PyArrayDyn<i64>>);
 
-/// The built-in digits: images `[count, 28, 28, 1]` of bytes, and their classes.
+/// The built-in digits: images `[count, 28, 28, 1]` as bytes, and class indices `[count]`.
 #[pyfunction]
 pub(crate) fn digits(py: Python<'_>) -> PyResult<Labeled<'_>> {
     let (pixels, labels) = run_quietly(py, || {

@@ -1,5 +1,5 @@
-//! A layer of your own: a ReLU that learns its slope `beta` below zero (PReLU; He et al., 2015). Checks its gradients by
-//! finite differences, trains with it and shows a Grad-CAM: `cargo run --release --example custom_layer`
+//! A custom layer: a ReLU with a learnable slope `beta` for negative inputs (PReLU; He et al., 2015). Checks its gradients
+//! by finite differences, trains a network with it, and draws a Grad-CAM map: `cargo run --release --example custom_layer`
 
 use lucida::nn::layers::{Custom, CustomLayer, Extent, LayerSpec};
 use lucida::nn::{Backward, BackwardNeeds, Forward, Initializer, Op, OpConfig, Shape, WeightSpec, check_gradients};

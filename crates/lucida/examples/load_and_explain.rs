@@ -1,7 +1,8 @@
-//! Loads a model of any format, classifies a photo, and shows by Grad-CAM which pixels the class depends on.
+//! Loads a model of any supported format, classifies a photo, and shows with Grad-CAM which pixels the prediction depends
+//! on.
 //!
-//! `cargo run --release -p lucida --example load_and_explain -- MODEL PHOTO [OUT.png]`; MODEL is a file of Keras, PyTorch,
-//! ONNX or Lucida, the folder of a run, or the name of a known network whose weights are here.
+//! `cargo run --release -p lucida --example load_and_explain -- MODEL PHOTO [OUT.png]`; MODEL is a Keras, PyTorch, ONNX or
+//! Lucida file, a run folder, or the name of a known network with local weights.
 
 use lucida::prelude::*;
 

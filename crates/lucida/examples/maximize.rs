@@ -1,5 +1,5 @@
-//! Synthesizes the images that maximize filters of VGG16: what `lucida filter vgg16-builtin block3_conv1 --filters 0..4`
-//! does.
+//! Synthesizes images that maximize filters of VGG16, like `lucida filters vgg16-builtin --layer block3_conv1 --filters
+//! 0..4`.
 //!
 //! `cargo run --release -p lucida --example maximize -- [LAYER] [OUT.png]`
 

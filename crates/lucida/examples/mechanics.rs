@@ -1,21 +1,21 @@
-//! A convolution, its backward pass and a step of gradient descent, with the numbers of `docs/mechanics.md`: `cargo run
-//! --example mechanics`. The example `mechanics_backward` shows that both gradients are convolutions again.
+//! A convolution, its backward pass and one step of gradient descent, with the numbers of `docs/mechanics.md`: `cargo run
+//! --example mechanics`. The example `mechanics_backward` shows that both gradients are convolutions, too.
 
 use lucida::Result;
 use lucida::nn::{Network, Plan, layers::Conv2D};
 
-/// The input, 3x3; the filter, 2x2; and the target output, 2x2.
+/// The 3x3 input, the 2x2 filter, and the 2x2 target output.
 pub(crate) const X: [f32; 9] = [1.0, 2.0, 0.0, 3.0, 1.0, 2.0, 0.0, 1.0, 4.0];
 pub(crate) const F: [f32; 4] = [1.0, -1.0, 2.0, 0.0];
 const TARGET: [f32; 4] = [4.0, 3.0, 4.0, 0.0];
 
-#[allow(dead_code)] // the other example and the test of the chapter have this file as a module
+#[allow(dead_code)] // the other example and the test of the chapter include this file as a module
 fn main() -> Result<()> {
     println!("{}", steps()?.join("\n\n"));
     Ok(())
 }
 
-/// O, dL/dO, dL/dF, dL/db and dL/dX, where L is half the sum of the squared errors.
+/// Returns O, dL/dO, dL/dF, dL/db and dL/dX, where L is half the sum of squared errors.
 pub(crate) fn pass(filter: &[f32], bias: &[f32]) -> Result<[Vec<f32>; 5]> {
     let mut network = Network::sequential("worked", [3, 3, 1], [Conv2D::new(1, [2, 2]).into()], 0)?;
     network.weights_mut()[0].values_mut().copy_from_slice(filter);
@@ -32,7 +32,7 @@ pub(crate) fn pass(filter: &[f32], bias: &[f32]) -> Result<[Vec<f32>; 5]> {
     Ok([output, grad_output, plan.weight_gradients()[0].clone(), plan.weight_gradients()[1].clone(), grad_input])
 }
 
-/// The steps, each as a block of text.
+/// The steps, each as a text block.
 pub(crate) fn steps() -> Result<Vec<String>> {
     let [o, of_o, of_f, of_b, _] = pass(&F, &[0.0])?;
     let descend = |(value, gradient): (&f32, &f32)| value - 0.05 * gradient;
@@ -47,13 +47,13 @@ pub(crate) fn steps() -> Result<Vec<String>> {
     Ok(vec![forward, errors, backward, update])
 }
 
-/// Numbers in rows of `columns`, under a title.
+/// Formats numbers in rows of `columns`, under a title.
 pub(crate) fn grid(title: &str, values: &[f32], columns: usize) -> String {
     let row = |row: &[f32]| row.iter().map(|&value| format!("{:>7}", number(value))).collect::<String>();
     values.chunks_exact(columns).fold(title.to_owned(), |text, values| text + "\n" + &row(values))
 }
 
-/// Three decimals, and zero without a sign.
+/// Rounds to three decimals, and drops the sign of zero.
 fn number(value: f32) -> f32 {
     (value * 1e3).round() / 1e3 + 0.0
 }

@@ -1,5 +1,5 @@
-//! The gradients of a convolution are convolutions again, as `docs/mechanics.md` derives: `cargo run --example
-//! mechanics_backward` computes them by formula (1) of that chapter, and compares with the layer's backward pass.
+//! The gradients of a convolution are convolutions, too, as `docs/mechanics.md` derives: `cargo run --example
+//! mechanics_backward` computes them with formula (1) of that chapter, and compares them with the layer's backward pass.
 
 use lucida::Result;
 
@@ -7,16 +7,15 @@ use lucida::Result;
 pub(crate) mod mechanics;
 use mechanics::{F, X, grid, pass};
 
-#[allow(dead_code)] // the test of the chapter has this file as a module
+#[allow(dead_code)] // the test of the chapter includes this file as a module
 fn main() -> Result<()> {
     println!("{}", gradients()?);
     Ok(())
 }
 
-/// The step that leads to dL/dX, as a block of text.
+/// The computation of dL/dX, as a text block.
 ///
-/// # Panics
-/// When formula and layer disagree.
+/// # Panics If the formula and the layer disagree.
 pub(crate) fn gradients() -> Result<String> {
     let [_, of_output, of_filter, _, of_input] = pass(&F, &[0.0])?;
     // dL/dF: the input, convolved with dL/dO.
@@ -34,7 +33,7 @@ pub(crate) fn gradients() -> Result<String> {
     Ok(steps.join("\n\n"))
 }
 
-/// Formula (1), without a bias: a square of `side` pixels, convolved with a filter of 2x2.
+/// Formula (1) without a bias: a `side` x `side` input, convolved with a 2x2 filter.
 fn convolved(x: &[f32], side: usize, f: &[f32]) -> Vec<f32> {
     let output = |r, c| (0..4).map(|at| x[(r + at / 2) * side + c + at % 2] * f[at]).sum();
     (0..(side - 1).pow(2)).map(|at| output(at / (side - 1), at % (side - 1))).collect()

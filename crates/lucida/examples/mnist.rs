@@ -1,6 +1,6 @@
-//! Trains the digit classifier on MNIST and tests it: `cargo run --release --example mnist [-- FOLDER]`.
+//! Trains the digit classifier on MNIST and evaluates it: `cargo run --release --example mnist [-- FOLDER]`.
 //!
-//! Without a folder of the four MNIST files it takes the built-in digits, and tests on a tenth of them.
+//! Without a folder with the four MNIST files, it uses the built-in digits and evaluates on a tenth of them.
 
 use lucida::Cpu;
 use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};

@@ -1,4 +1,4 @@
-//! Tells which of several labels hold, any number of them: the lines in an image.
+//! Multilabel classification: predicts which kinds of lines an image contains, any number of them.
 //!
 //! `cargo run --release --example multilabel`
 
@@ -8,7 +8,7 @@ use lucida::prelude::*;
 const SIDE: usize = 12;
 const LABELS: [&str; 3] = ["horizontal", "vertical", "diagonal"];
 
-/// Gray images of noise with a line of each kind or not; a label for each kind.
+/// Gray noise images, each with or without a line of each kind; one label per kind.
 fn lines(count: usize, seed: u64) -> Result<LabeledImages> {
     let mut rng = Rng::keyed(seed, Purpose::Choice, 0);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
@@ -26,7 +26,7 @@ fn lines(count: usize, seed: u64) -> Result<LabeledImages> {
 }
 
 fn main() -> Result<()> {
-    // One sigmoid for each label: the loss is the binary cross-entropy.
+    // One sigmoid per label, trained with binary cross-entropy.
     let network = Sequential::new("lines", [SIDE, SIDE, 1])
         .add(Conv2D::new(8, [3, 3]).activation(ActivationKind::Relu))
         .add(Flatten::new())

@@ -1,4 +1,4 @@
-//! Predicts numbers rather than a class: where the bright spot of an image is.
+//! Regression: predicts the position of the bright spot in an image.
 //!
 //! `cargo run --release --example regression`
 
@@ -7,7 +7,7 @@ use lucida::prelude::*;
 
 const SIDE: usize = 12;
 
-/// Gray images of noise with a bright spot of 2x2 pixels; its row and column, from 0 to 1.
+/// Gray noise images with a bright spot of 2x2 pixels; the targets are its row and column, from 0 to 1.
 fn spots(count: usize, seed: u64) -> Result<LabeledImages> {
     let mut rng = Rng::keyed(seed, Purpose::Choice, 0);
     let (mut pixels, mut positions) = (Vec::new(), Vec::new());

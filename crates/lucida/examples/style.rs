@@ -1,4 +1,4 @@
-//! Stylizes a photo with the built-in style image: what `lucida style photo.jpg brushwork -o styled.png` does.
+//! Stylizes a photo with the built-in style image, like `lucida style photo.jpg brushwork -o styled.png`.
 //!
 //! `cargo run --release -p lucida --example style -- photo.jpg styled.png [SIZE]`
 

@@ -1,4 +1,4 @@
-//! Trains a classifier from a folder of photos, with a subfolder for each class, on the features of VGG16's first blocks.
+//! Trains a classifier on a folder of photos, with one subfolder per class, using the features of VGG16's first blocks.
 //!
 //! `cargo run --release -p lucida --example transfer_learning -- FOLDER [OUT.keras]`
 

@@ -17,12 +17,12 @@ use crate::output::as_json;
 
 const OVERVIEW: &str = "overview.png";
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     model: &'a str,
     image: String,
-    /// Said where a model for digits found none.
+    /// Whether a digit was found; omitted if true.
     #[serde(skip_serializing_if = "is_true")]
     digit_found: bool,
     layers: Vec<LayerAnswer>,
@@ -37,7 +37,7 @@ struct LayerAnswer {
     mean: f64,
     greatest: f32,
     channels: usize,
-    /// The channels that are zero everywhere.
+    /// Channels that are zero everywhere.
     dead: Vec<usize>,
     file: String,
 }
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
     let out = &arguments.place.of(&arguments.subject.about(), "activations");
     let model = open_model(&arguments.model.spec(IncludeTop::Unneeded), context)?;
     let inputs = Input::load(&arguments.subject, out, &model, context)?;
-    // Names and places first: a network may take long.
+    // Check names and folders before the forward pass, which may take long.
     let layers = layer_names(&model.network, &arguments.layers)?;
     for (_, folder) in &inputs {
         files::check_folder(folder, &[OVERVIEW], arguments.place.force)?;
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
     if arguments.place.json { context.output.json_of_images(&printed) } else { Ok(()) }
 }
 
-/// The maps of one image, in a folder; with `--json`, what is to be printed.
+/// Writes the feature maps of one image to a folder. Returns the JSON to print, with `--json`.
 fn one(
     arguments: &Activations,
     model: &Model,
@@ -86,7 +86,7 @@ fn one(
             None => Ok(()),
         }
     };
-    // A deep network has hundreds of sheets, and packing them takes far longer than its forward pass.
+    // A deep network has hundreds of sheets, and compressing them takes far longer than the forward pass.
     let mut written: Vec<lucida::Result<()>> = found.iter().map(|_| Ok(())).collect();
     context.cpu.parallel_chunks(&mut written, 1, |index, outcome| outcome[0] = write(index));
     written.into_iter().collect::<lucida::Result<()>>()?;
@@ -108,7 +108,7 @@ fn answer(layer: &LayerActivation, file: &str) -> LayerAnswer {
     let finite = || layer.values.iter().copied().filter(|value| value.is_finite());
     let channels = layer.shape.channels();
     let is_dead = |channel: &usize| MapStatus::of(&layer.map(*channel)) == MapStatus::Dead;
-    // A unit of a vector is off for this image, and not dead for that.
+    // A unit of a vector that is zero for this one image is not dead.
     let dead = if layer.shape.as_image().is_some() { (0..channels).filter(is_dead).collect() } else { Vec::new() };
     LayerAnswer {
         layer: layer.layer.clone(),

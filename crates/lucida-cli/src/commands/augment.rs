@@ -11,17 +11,17 @@ use super::{Context, refuse_folder_to};
 use crate::cli::DataAugment;
 use crate::cli::place::name_of;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct SheetJson<'a> {
     file: &'a Path,
-    /// As `--augment` takes it.
+    /// In the syntax of `--augment`.
     augment: String,
-    /// Of each image.
+    /// Number of augmented examples per image.
     examples: usize,
 }
 
-/// Images side by side on the sheet.
+/// Images per row of the sheet.
 const COLUMNS: usize = 6;
 
 pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {

@@ -15,7 +15,7 @@ pub(super) fn run(command: &Bench, context: Context) -> Result<()> {
     }
 }
 
-/// What `--json` prints. Rates are in 10^9 operations a second.
+/// Output of `--json`. Rates are in GFLOP/s.
 #[derive(Serialize)]
 struct Answer<'a> {
     network: &'a str,
@@ -44,7 +44,7 @@ struct PassAnswer {
     ms: f64,
     gflops: f64,
     share_of_peak: f64,
-    /// Of the matrix products alone, where transforms are around them.
+    /// Share of peak of the matrix products alone, for algorithms that surround them with transforms.
     product_share_of_peak: Option<f64>,
 }
 
@@ -85,7 +85,7 @@ fn plan(arguments: &BenchPlan, context: Context) -> Result<()> {
     Ok(())
 }
 
-/// The medians of all steps, and the memory of the plan.
+/// Measures the median time of each step, and the memory of the plan.
 fn measure(network: &mut Network, arguments: &BenchPlan, context: Context) -> Result<(Vec<StepProfile>, usize)> {
     let last = network.nodes()[network.outputs()[0]].name().to_owned();
     let end = if arguments.training { TensorRef::before_activation(last) } else { TensorRef::output(last) };
@@ -96,7 +96,7 @@ fn measure(network: &mut Network, arguments: &BenchPlan, context: Context) -> Re
         builder = builder.grad_output_at(end).input_gradient().exact(false);
     }
     let mut plan = builder.build()?;
-    // The images are noise, and so is the gradient at the end.
+    // The images and the gradient at the output are noise.
     let noise = |i: usize| (i * 7919 % 1009) as f32 / 1009.0 - 0.5;
     for round in 0..=arguments.rounds {
         if round == 1 {
@@ -105,7 +105,7 @@ fn measure(network: &mut Network, arguments: &BenchPlan, context: Context) -> Re
         plan.input_mut().iter_mut().enumerate().for_each(|(i, value)| *value = noise(i));
         if arguments.training {
             plan.forward_training(network, StepSeed { seed: 1, first_sample: 0 })?;
-            // As an optimizer does, which makes the plan pack them again.
+            // Touch all weights, as an optimizer does, so that the plan packs them again.
             for weight in network.weights_mut() {
                 let _ = weight.values_mut();
             }
@@ -153,7 +153,7 @@ impl StepAnswer {
     }
 }
 
-/// Why a share of the peak is above 100 %, where one is.
+/// Explains shares of peak above 100 %, if there are any.
 fn why_above_peak(steps: &[StepAnswer]) -> Option<&'static str> {
     let passes = || steps.iter().flat_map(StepAnswer::passes).map(|(_, pass)| pass);
     let above = |share: f64| share > 1.0;

@@ -1,4 +1,4 @@
-//! The bulk forms of commands: the same question about very many images, by all processes that were started together.
+//! Bulk mode: runs a command on very many images, shared among all processes that were started together.
 
 use std::path::Path;
 
@@ -19,13 +19,13 @@ pub(super) struct Job<'a> {
     /// A folder, a list or an address.
     pub(super) source: String,
     pub(super) out: &'a Path,
-    /// What decides the results, apart from the images.
+    /// Options that determine the results, apart from the images.
     pub(super) options: Value,
 }
 
 impl Job<'_> {
-    /// Shares the job among all processes. `work` makes what is needed once, and calls the function that it gets with the
-    /// question to ask about each image.
+    /// Shares the job among all processes. `work` sets up the model once, then calls the function it receives with the task
+    /// to run on each image.
     pub(super) fn share(
         &self,
         context: Context,
@@ -64,7 +64,7 @@ impl Job<'_> {
     }
 }
 
-/// The entries of a value that is an object.
+/// The fields of a value that serializes to a JSON object.
 pub(super) fn answer(value: &impl Serialize) -> lucida::Result<Answer> {
     match serde_json::to_value(value).map(lucida::files::decimals) {
         Ok(Value::Object(entries)) => Ok(entries),

@@ -11,20 +11,20 @@ use serde::Serialize;
 use super::{Context, augment};
 use crate::cli::{Data, DataShow, SetName};
 
-/// Digits side by side in a terminal: five of 14 characters and the gaps between them fit 80 columns.
+/// Digits per row in a terminal: five of 14 characters each, with gaps, fit into 80 columns.
 const ABREAST: usize = 5;
 const GAP: &str = "  ";
-/// What is brighter is ink.
+/// Threshold above which a pixel is drawn.
 const INK: u8 = 96;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct DigitsJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<&'a Path>,
-    /// Digits in the data set.
+    /// Number of digits in the data set.
     digits: usize,
-    /// Those of the first ones.
+    /// Labels of the digits shown.
     labels: Vec<&'a str>,
 }
 

@@ -28,26 +28,26 @@ use crate::output::as_json;
 
 const FIGURE: &str = "deconv.png";
 const FIELDS: &str = "fields.png";
-/// Images for each filter, or filters of an image.
+/// Default number of images per filter, or of filters for a single image.
 const TOP: usize = 9;
-/// The layer of the built-in classifier whose filters see patches of 67 pixels: eyes and noses. Those of deeper layers see the
-/// whole image.
+/// The layer of the built-in classifier whose filters have a receptive field of 67 pixels: eyes and noses. Those of deeper
+/// layers cover the whole image.
 const CLASSIFIER_LAYER: &str = "_blocks.4";
-/// Filters of a data set's figure.
+/// Default number of filters in the figure of a data set.
 const FILTERS: usize = 8;
-/// Projections, of one image or of a figure, that are kept in memory at most.
+/// Maximum number of projections kept in memory for an image or a figure.
 const MOST: usize = 4096;
-/// How many images that could not be read are named.
+/// Number of unreadable images named.
 const NAMED: usize = 5;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     model: &'a str,
     layer: &'a str,
-    /// Images that were examined.
+    /// Number of images examined.
     images: usize,
-    /// Said where a model for digits found none in the one image.
+    /// Whether a digit was found in a single image; omitted if true.
     #[serde(skip_serializing_if = "is_true")]
     digit_found: bool,
     projections: Vec<Projected>,
@@ -60,10 +60,10 @@ struct Projected {
     filter: usize,
     image: String,
     activation: f32,
-    /// Row and column in the layer's map.
+    /// Row and column in the feature map.
     position: [usize; 2],
-    /// The pixels of the network's input that it depends on: first row, row after the last, first column, column after
-    /// the last.
+    /// Receptive field in the network's input, in pixels: first row, end row (exclusive), first column, end column
+    /// (exclusive).
     field: Option<[i64; 4]>,
 }
 
@@ -115,13 +115,13 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     if arguments.place.json { context.output.json_of_images(&printed) } else { Ok(()) }
 }
 
-/// Height and width with the area of 224x224 pixels and the shape of an image, so that the image is not stretched.
+/// Height and width with the aspect ratio of an image and the area of 224x224 pixels, so that the image is not stretched.
 fn size_in_shape(image: &Image) -> [usize; 2] {
     let aspect = (image.width() as f64 / image.height() as f64).clamp(0.25, 4.0).sqrt();
     [224.0 / aspect, 224.0 * aspect].map(|side| 8 * (side / 8.0).round() as usize)
 }
 
-/// Projects the filters' activations in one image; with `--json`, returns what is to be printed.
+/// Projects the filters' activations for one image. Returns the JSON to print, with `--json`.
 fn project_image(
     arguments: &Deconv,
     LayerOf { model, layer }: LayerOf,
@@ -179,7 +179,7 @@ fn project_image(
     tell(&answer, &[FIGURE, FIELDS], out, arguments.place.json, context)
 }
 
-/// What is projected of the activations of an image: given filters, or those with the strongest activations.
+/// The activations to project: those of the given filters, or of the filters with the strongest activations.
 fn targets(arguments: &Deconv, filters: Option<&[usize]>, values: &[f32], layout: [usize; 3]) -> Vec<Target> {
     let top = arguments.top.map(usize::from);
     let Some(filters) = filters else {
@@ -197,7 +197,7 @@ fn targets(arguments: &Deconv, filters: Option<&[usize]>, values: &[f32], layout
     filters.iter().flat_map(of_filter).collect()
 }
 
-/// The paper's figure over a data set; with `--json`, what is to be printed.
+/// Draws the paper's figure for a data set. Returns the JSON to print, with `--json`.
 fn project_set(
     arguments: &Deconv,
     LayerOf { model, layer }: LayerOf,
@@ -256,7 +256,7 @@ fn project_set(
     tell(&answer, &[FIGURE], out, arguments.place.json, context)
 }
 
-/// The images of a data set of `len` in which activations are searched.
+/// Indices of the images to search for activations, in a data set of `len` images.
 fn examined(arguments: &Deconv, len: usize) -> Vec<usize> {
     match (arguments.first, arguments.sample) {
         (_, Some(sample)) => choose(len, sample as usize, arguments.seed),
@@ -286,7 +286,7 @@ fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Contex
     Ok(None)
 }
 
-/// The numbers of the filters that a command line means.
+/// Indices of the filters selected on the command line.
 fn chosen(choice: &Choice, field: &ReceptiveField, seed: u64) -> Result<Vec<usize>> {
     let filters = field.layout()[2];
     match choice {

@@ -14,11 +14,11 @@ use crate::output::percent;
 use crate::progress::TrainingBar;
 use crate::{cli, interrupt};
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct DemoJson<'a> {
     report: &'a Path,
-    /// On the digits held out.
+    /// Accuracy on the held-out digits.
     accuracy: f64,
     parameters: usize,
     training_seconds: f64,

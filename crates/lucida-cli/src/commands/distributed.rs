@@ -1,4 +1,4 @@
-//! A command that several processes run together.
+//! Commands that run in several processes together.
 
 use anyhow::Result;
 use lucida::batch_jobs::WorkQueue;
@@ -7,8 +7,8 @@ use lucida::nn::ProcessGroup;
 use super::Context;
 use crate::cli::DistributedArgs;
 
-/// Runs a command with the group that MPI has started, or alone where none is asked for. All but the first member keep
-/// silent. A member that fails ends the job, and says which one it is.
+/// Runs a command in the process group that MPI has started, or without one if none was requested. Only rank 0 prints. A
+/// process that fails aborts the job and names itself.
 pub(super) fn run(
     wanted: DistributedArgs,
     context: Context,
@@ -23,7 +23,7 @@ pub(super) fn run(
     absent()
 }
 
-/// The same for bulk work, by a group in any case.
+/// Like [`run`], for bulk work, which always needs a group.
 pub(super) fn share(context: Context, work: impl FnOnce(&dyn WorkQueue, Context) -> Result<()>) -> Result<()> {
     #[cfg(feature = "mpi")]
     return join(lucida::train::distributed::Wire::Fp32, context, |group, context| work(group, context));
@@ -58,7 +58,7 @@ fn join(
     };
     match catch_unwind(AssertUnwindSafe(|| work(&group, Context { cpu, output, ..context }))) {
         Ok(Ok(())) => Ok(()),
-        // All members stop together, or are done together.
+        // All processes stop or finish together.
         Ok(Err(problem)) if matches!(problem.downcast_ref(), Some(lucida::Error::Interrupted)) => Err(problem),
         Ok(Err(problem)) if problem.is::<Reported>() => Err(problem),
         Ok(Err(problem)) => failed(&format!("{problem:#}")),
@@ -66,7 +66,7 @@ fn join(
     }
 }
 
-/// Without MPI there is nobody to work with.
+/// Error of a build without MPI.
 #[cfg(not(feature = "mpi"))]
 fn absent() -> Result<()> {
     anyhow::bail!(
@@ -75,8 +75,8 @@ fn absent() -> Result<()> {
     )
 }
 
-/// Threads of each process, for the given number of processes on this host. Where the launcher has bound them to
-/// processors of their own, each has what it was given.
+/// Threads per process, given the number of processes on this host. Where the launcher has bound them to processors, each
+/// process uses its own.
 #[cfg(feature = "mpi")]
 fn threads(processes: usize) -> usize {
     let own = std::thread::available_parallelism().map_or(1, usize::from);

@@ -18,7 +18,7 @@ use crate::config;
 use crate::exit::Reported;
 use crate::show::Screen;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer {
     version: &'static str,
@@ -29,16 +29,17 @@ struct Answer {
     threads: usize,
     cores: usize,
     peak_gflops: f64,
-    /// The largest difference from the plain loops, in parts of the largest output of three blocks of VGG16.
+    /// Maximum difference between the optimized and the scalar kernels for three blocks of VGG16, relative to the largest
+    /// output.
     error: f32,
     free_memory_bytes: u64,
-    /// The config file, if there is one.
+    /// The config file, if it exists.
     config: Option<PathBuf>,
     cache: Option<PathBuf>,
-    /// Networks whose weights are here, built in or fetched, and whether with their classifier.
+    /// Networks whose weights are built in or in the cache, with or without their classifier.
     weights: Vec<Here>,
     terminal: &'static str,
-    /// What makes other commands fail.
+    /// Problems that make other commands fail.
     problems: Vec<String>,
 }
 
@@ -50,7 +51,7 @@ struct Here {
     title: String,
 }
 
-/// Differences of sums of a few thousand products of 32 bits, in another order, stay far below.
+/// Rounding differences of float32 sums over a few thousand products, in another order, are far smaller.
 const MOST_ERROR: f32 = 1e-3;
 
 pub(super) fn run(arguments: &Doctor, global: &Global) -> Result<()> {
@@ -65,7 +66,7 @@ pub(super) fn run(arguments: &Doctor, global: &Global) -> Result<()> {
     if answer.problems.is_empty() { Ok(()) } else { Err(Reported.into()) }
 }
 
-/// What there is, and what is wrong in addition to these `problems`.
+/// Collects all facts, and adds further ones to the given `problems`.
 fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
     let error = error(cpu)?;
     if error.is_nan() || error > MOST_ERROR {
@@ -111,7 +112,7 @@ fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
     })
 }
 
-/// The weights that are in the cache; unusable ones are a problem.
+/// The weights in the cache; unusable files are added to `problems`.
 fn fetched(hub: &Hub, problems: &mut Vec<String>) -> Vec<Here> {
     let mut here = Vec::new();
     for file in all_published() {
@@ -135,13 +136,14 @@ fn fetched(hub: &Hub, problems: &mut Vec<String>) -> Vec<Here> {
     here
 }
 
-/// Why nothing can be written to a folder, or to the nearest one above it that is there.
+/// The reason why a folder, or its nearest existing ancestor, is not writable.
 fn unwritable(folder: &Path) -> Option<String> {
     let there = folder.ancestors().find(|folder| folder.exists())?;
     files::check_writable(there).err().map(|error| format!("{} cannot be written to: {error}", there.display()))
 }
 
-/// The largest difference of the built-in network's output from that of the plain loops, in parts of the largest output.
+/// The maximum difference between the built-in network's output and that of the scalar kernels, relative to the largest
+/// output.
 fn error(cpu: Cpu) -> Result<f32> {
     let network = builtin_vgg16_at(32, 32)?.network;
     let scalar = Isa::from_name("scalar").expect("every processor has it");
@@ -151,12 +153,12 @@ fn error(cpu: Cpu) -> Result<f32> {
     };
     let (found, wanted) = (output(cpu)?, output(cpu.with_isa(scalar))?);
     let largest = wanted.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-    // What is not a number is the largest of all; `f32::max` would pass over it.
+    // NaN counts as the maximum; `f32::max` would skip it.
     let apart = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs());
     Ok(apart.max_by(f32::total_cmp).unwrap_or(0.0) / largest)
 }
 
-/// The name of the processor, where the system says it.
+/// The name of the processor, if the system provides it.
 fn processor() -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let (_, name) = text.lines().find(|line| line.starts_with("model name"))?.split_once(':')?;

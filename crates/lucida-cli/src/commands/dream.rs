@@ -17,12 +17,12 @@ use crate::cli::place::name_of;
 use crate::interrupt;
 use crate::output::seconds;
 
-/// The step size by default.
+/// Default step size.
 const RATE: f64 = 0.002;
-/// That of the built-in classifier, whose gradients are smaller.
+/// Default step size for the built-in classifier, whose gradients are smaller.
 const CLASSIFIER_RATE: f64 = 0.01;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct DreamJson<'a> {
     file: &'a Path,
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
 }
 
-/// The image, no larger than wanted.
+/// Opens the image, shrunk to `--size`.
 fn image(arguments: &DreamArguments) -> Result<Image> {
     let image = Image::open(&arguments.image)?;
     let (longer, most) = (image.width().max(image.height()), arguments.size as usize);
@@ -94,7 +94,7 @@ fn image(arguments: &DreamArguments) -> Result<Image> {
     let shorter = image.width().min(image.height());
     if scaled(shorter) < DREAM_LEAST_SIDE && shorter >= DREAM_LEAST_SIDE {
         let (name, width, height) = (arguments.image.display(), scaled(image.width()), scaled(image.height()));
-        // The least side whose scaled shorter one, rounded up, is long enough.
+        // The smallest size for which the shorter side, rounded up, is long enough.
         let least = (DREAM_LEAST_SIDE - 1) * longer / shorter + 1;
         bail!(
             "--size {most}: {name} would have {width}x{height} pixels, and the shorter side needs at least \

@@ -25,30 +25,30 @@ use crate::exit::Usage;
 use crate::interrupt;
 use crate::output::percent;
 
-/// The side of an image among the neighbors, in pixels.
+/// Side of an image in the grid of neighbors, in pixels.
 const SHOWN: usize = 96;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     model: &'a str,
     data: String,
     layer: &'a str,
-    /// Whether each feature is the mean of a channel.
+    /// Whether each feature is the mean of a channel (global average pooling).
     pooled: bool,
     images: usize,
     features: usize,
-    /// The parts of the variance along the main directions that were drawn.
+    /// Fraction of the variance explained by each principal component shown.
     explained: Vec<f64>,
     neighbors: Vec<Neighbors>,
-    /// Images in which a model for digits found none.
+    /// Images in which a digit model found no digit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     without_digit: Vec<String>,
     skipped: usize,
     files: Vec<String>,
 }
 
-/// An image and those most like it.
+/// A query image and its nearest neighbors.
 #[derive(Serialize)]
 struct Neighbors {
     image: String,
@@ -61,15 +61,15 @@ struct Neighbor {
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<String>,
     likeness: f64,
-    /// What to call it in a text.
+    /// Its name in messages.
     #[serde(skip)]
     title: String,
-    /// Where it is in the set.
+    /// Index in the data set.
     #[serde(skip)]
     index: usize,
 }
 
-/// The features of all images of a folder or list, by all processes.
+/// Computes the features of all images of a folder or list, shared among all processes.
 fn share(arguments: &Embed, context: Context) -> Result<()> {
     let Source::Folder(source) = arguments.data() else {
         return Err(Usage("--distributed: --data says which folder, list or address".to_owned()).into());
@@ -107,7 +107,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let expected = expected_files(arguments);
     let out = &arguments.place.of(&arguments.data().about(), "embed");
     let earlier = files::claim_folder(out, &expected, arguments.place.force)?;
-    // Before the long computation: a name that is wrong shows at once.
+    // Open these before the long computation, so that a wrong file name shows at once.
     let queries = open_queries(arguments, &model, context)?;
     interrupt::catch()?;
     let images = ImageSet::load(&arguments.data(), &model, arguments.strict, context)?;
@@ -142,7 +142,7 @@ fn open_network(arguments: &Embed, context: Context) -> Result<Model> {
     Ok(open_model(&arguments.model.spec(top), context)?)
 }
 
-/// The layer that was asked for, or the last one with features.
+/// The requested layer, or the last one with features.
 fn layer_of<'a>(arguments: &'a Embed, model: &'a Model) -> Result<&'a str> {
     Ok(match &arguments.layer {
         Some(layer) => layer.as_str(),
@@ -150,7 +150,7 @@ fn layer_of<'a>(arguments: &'a Embed, model: &'a Model) -> Result<&'a str> {
     })
 }
 
-/// The images whose neighbors are wanted.
+/// The query images of `--neighbors`.
 fn open_queries(arguments: &Embed, model: &Model, context: Context) -> Result<Vec<Image>> {
     let queries = arguments.neighbors.iter().map(Image::open).collect::<lucida::Result<Vec<_>>>()?;
     for (path, query) in arguments.neighbors.iter().zip(&queries) {
@@ -161,7 +161,7 @@ fn open_queries(arguments: &Embed, model: &Model, context: Context) -> Result<Ve
     Ok(queries)
 }
 
-/// The files that will be there.
+/// Names of the files to be written.
 fn expected_files(arguments: &Embed) -> Vec<&'static str> {
     let mut names = match arguments.method {
         Map::Pca => vec!["pca.png", "pca.svg"],
@@ -187,21 +187,21 @@ fn save_if_any(skipped: &[Skipped], folder: &Path) -> Result<Option<String>> {
     Ok(Some(NAME.to_owned()))
 }
 
-/// Where each of the images lies on a map.
+/// Positions of the images on a 2D map.
 struct PointMap {
-    /// The name of its files and columns.
+    /// Name used for its files and columns.
     name: &'static str,
     points: Vec<[f64; 2]>,
 }
 
-/// What all results need.
+/// What all outputs are computed from.
 struct Embedding<'a> {
     arguments: &'a Embed,
     out: &'a Path,
     context: Context,
     model: &'a Model,
     images: &'a ImageSet,
-    /// The positions of the images that were chosen.
+    /// Indices of the chosen images.
     chosen: &'a [usize],
     layer: &'a str,
     features: &'a Features,
@@ -213,7 +213,7 @@ impl<'a> Embedding<'a> {
         self.images.set()
     }
 
-    /// Says which features of which images there are.
+    /// Prints how many images, which features, and the explained variance.
     fn describe(&self) {
         let Self { images, layer, features, pca, .. } = self;
         let what = match features.are_pooled() {
@@ -230,7 +230,7 @@ impl<'a> Embedding<'a> {
         self.context.output.info(&format!("Explained variance of the principal components: {}", parts.join(", ")));
     }
 
-    /// The maps by the methods that were asked for.
+    /// Computes the requested maps.
     fn maps(&self) -> Result<Vec<PointMap>> {
         let Self { arguments, context, .. } = self;
         let mut maps = Vec::new();
@@ -253,7 +253,7 @@ impl<'a> Embedding<'a> {
         Ok(maps)
     }
 
-    /// Draws a map as an image and as an SVG.
+    /// Draws a map as PNG and SVG.
     fn draw(&self, PointMap { name, points }: &PointMap) -> Result<()> {
         let kind = if *name == "pca" { "PCA" } else { "t-SNE" };
         let classes = self.chosen.iter().map(|&index| self.set().label(index)).collect();
@@ -265,7 +265,7 @@ impl<'a> Embedding<'a> {
         let shown = scatter.with_room();
         let mut bar = Bar::new(self.context.output);
         let mut thumbnails = Vec::with_capacity(shown.len());
-        // Small at once: photos are large.
+        // Shrink at once: photos are large.
         let size = 2 * scatter.thumbnail_size();
         for (number, &index) in shown.iter().enumerate() {
             let image = self.set().image(self.chosen[index])?;
@@ -282,7 +282,7 @@ impl<'a> Embedding<'a> {
         Ok(())
     }
 
-    /// Writes where each image lies on each map, and of a model for digits whether one was found.
+    /// Writes the coordinates of each image on each map and, for a digit model, whether a digit was found.
     fn save_points(&self, maps: &[PointMap], blank: Option<&BTreeSet<usize>>) -> Result<()> {
         files::write_atomic(self.out.join("points.csv"), |out| {
             write!(out, "file,class")?;
@@ -312,7 +312,7 @@ impl<'a> Embedding<'a> {
         Ok(())
     }
 
-    /// Finds the images most like others, and draws them side by side.
+    /// Finds the nearest neighbors of the query images, and draws them in a grid.
     fn neighbors(&self, queries: &[Image]) -> Result<Vec<Neighbors>> {
         if queries.is_empty() {
             return Ok(Vec::new());
@@ -342,7 +342,7 @@ impl<'a> Embedding<'a> {
             }
             all.push(Neighbors { image: path.display().to_string(), nearest });
         }
-        // A row for each query, however few images there are.
+        // One row per query, even with few images.
         let columns = cells.len() / queries.len();
         let title = format!("The nearest at layer {}", self.layer);
         let grid = Grid::new(cells).columns(columns).padding(10).margin(8).title(title).render()?;
@@ -350,7 +350,7 @@ impl<'a> Embedding<'a> {
         Ok(all)
     }
 
-    /// What `--json` prints.
+    /// Builds the output of `--json`.
     fn answer(&self, neighbors: Vec<Neighbors>, blank: &BTreeSet<usize>, files: Vec<String>) -> Answer<'a> {
         Answer {
             model: &self.arguments.model.model,
@@ -372,7 +372,7 @@ impl<'a> Embedding<'a> {
         for Neighbors { image, nearest } in neighbors {
             output.result(&format!("{image}: most like"))?;
             for Neighbor { title, class, likeness, .. } in nearest {
-                // The title of a digit says what it is.
+                // The title of a digit already states its class.
                 let class = class.filter(|_| !self.images.are_digits()).map(|class| format!(" ({class})"));
                 output.result(&format!("  {likeness:.4}  {title}{}", class.unwrap_or_default()))?;
             }
@@ -381,7 +381,7 @@ impl<'a> Embedding<'a> {
     }
 }
 
-/// An image at the size of those next to it.
+/// Scales an image to the size of a grid cell.
 fn shown(image: &Image) -> lucida::Result<Image> {
     image.fit(SHOWN, SHOWN, Fit::Crop, Filter::Bilinear)
 }

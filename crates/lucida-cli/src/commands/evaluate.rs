@@ -20,40 +20,40 @@ use super::{Context, evaluate_targets, is_for_digits, open_model, run_of};
 use crate::cli::Evaluate;
 use crate::output::percent;
 
-/// The names of the images, without their endings.
+/// File names of the figures, without extensions.
 const FIGURE: &str = "confusion";
 const CALIBRATION: &str = "calibration";
-/// The table of the files that were skipped.
+/// The table of skipped files.
 const SKIPPED: &str = "skipped.csv";
-/// The files of `--out`.
+/// The files written to `--out`.
 const OUT_FILES: [&str; 5] = ["confusion.png", "confusion.svg", "calibration.png", "calibration.svg", SKIPPED];
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     model: &'a str,
     data: String,
-    /// The part of the folder, where it has parts or the model was trained on it.
+    /// The part of the folder, if it has parts or the model was trained on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<&'a str>,
     images: u64,
     loss: f64,
     accuracy: f64,
-    /// Of two classes, that of the second; of more, the mean over them, each against all others.
+    /// For two classes, that of the second; for more, the mean of the one-versus-rest values.
     roc_auc: Option<f64>,
-    /// The macro averages over the classes; a precision that is undefined counts as zero.
+    /// Macro averages over the classes; an undefined precision counts as zero.
     precision: Option<f64>,
     recall: Option<f64>,
     f1: Option<f64>,
     calibration: Calibrated,
     class_names: &'a [String],
-    /// A row for each true class, a column for each predicted one.
+    /// One row per true class, one column per predicted class.
     confusion: Vec<&'a [u64]>,
     classes: Vec<Class<'a>>,
-    /// Images in which a model for digits found none.
+    /// Images in which a digit model found no digit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     without_digit: Vec<String>,
-    /// Files of a folder that could not be used.
+    /// Files of the folder that could not be used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     skipped: Vec<Unused<'a>>,
 }
@@ -73,7 +73,7 @@ impl<'a> Unused<'a> {
 
 #[derive(Serialize)]
 struct Calibrated {
-    /// The expected calibration error.
+    /// Expected calibration error.
     error: f64,
     bins: Vec<Bin>,
 }
@@ -89,11 +89,11 @@ struct Bin {
 struct Class<'a> {
     class: &'a str,
     images: u64,
-    /// `null` where nothing was predicted as this class.
+    /// `null` if no image was predicted as this class.
     precision: Option<f64>,
     recall: Option<f64>,
     f1: Option<f64>,
-    /// Against all other classes.
+    /// One versus rest.
     roc_auc: Option<f64>,
 }
 
@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let trained_on_rows = origin.as_ref().and_then(|origin| origin.labels.as_ref()?.targets);
     let may_be_rows =
         arguments.labels.labels.is_some() || trained_on_rows.is_some_and(|kind| kind != TargetKind::Classes);
-    // What is wrong with the model is said before images are looked for.
+    // Report problems with the model before reading images.
     if !may_be_rows {
         Outputs::of_classes(&model).with_context(|| arguments.model.model.clone())?;
     }
@@ -157,7 +157,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     Ok(())
 }
 
-/// Writes the figures, and the table of the files that were skipped if there are any. Returns the names of the files.
+/// Writes the figures and, if files were skipped, a table of them. Returns the file names.
 fn save_folder(folder: &Path, images: &ImageSet, evaluation: &Evaluation) -> Result<Vec<String>> {
     let names = images.set().class_names().to_vec();
     let matrix = plot::Confusion::new(names, evaluation.confusion.counts().to_vec())?;
@@ -176,7 +176,7 @@ fn save_folder(folder: &Path, images: &ImageSet, evaluation: &Evaluation) -> Res
     Ok(written)
 }
 
-/// Of images whose features a training has left in the cache, the head alone is run.
+/// Evaluates the model. If a training run has cached the features of the images, only the head runs.
 fn evaluation(model: &Model, images: &ImageSet, arguments: &Evaluate, context: Context) -> Result<Evaluation> {
     if let Some(folder) = images.folder()
         && let Some(evaluation) = evaluate_remembered(model, folder, cache(arguments)?, context.cpu)?
@@ -186,7 +186,7 @@ fn evaluation(model: &Model, images: &ImageSet, arguments: &Evaluate, context: C
     Ok(evaluate(model, images.set(), context.cpu)?)
 }
 
-/// Where features are that a training has computed.
+/// The folder of cached features.
 fn cache(arguments: &Evaluate) -> Result<PathBuf> {
     Ok(match &arguments.features {
         Some(folder) => folder.clone(),
@@ -194,7 +194,7 @@ fn cache(arguments: &Evaluate) -> Result<PathBuf> {
     })
 }
 
-/// What was evaluated on, as it was given.
+/// The evaluation data as given on the command line.
 pub(super) fn data_of(arguments: &Evaluate) -> String {
     let table = arguments.labels.labels.as_ref().or(arguments.labels.images.as_ref());
     table
@@ -241,7 +241,7 @@ fn answer<'a>(
     }
 }
 
-/// What the model says about each image.
+/// The table of predictions.
 fn table(model: &Model, images: &ImageSet, evaluation: &Evaluation, blank: &BTreeSet<usize>) -> PredictionTable {
     let mut table = PredictionTable::new(OutputKind::Classes, images.set().class_names());
     if is_for_digits(model) {
@@ -255,7 +255,7 @@ fn table(model: &Model, images: &ImageSet, evaluation: &Evaluation, blank: &BTre
     table
 }
 
-/// What there is to say about all classes together.
+/// A summary over all classes.
 fn summary(evaluation: &Evaluation) -> String {
     let auc = evaluation.mean_roc_auc().map_or("–".to_owned(), |auc| format!("{auc:.4}"));
     let f1 = share(evaluation.confusion.macro_mean(Confusion::f1));
@@ -266,7 +266,7 @@ fn share(share: Option<f64>) -> String {
     share.map_or("–".to_owned(), percent)
 }
 
-/// Precision, recall and F1 for each class, and their macro averages.
+/// A table of precision, recall and F1 per class, with their macro averages.
 fn classes(names: &[String], confusion: &Confusion) -> String {
     const MEAN: &str = "macro average";
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(MEAN.len());
@@ -290,7 +290,7 @@ fn classes(names: &[String], confusion: &Confusion) -> String {
     text
 }
 
-/// The confusion matrix; what did not happen is a dot, so that mistakes stand out.
+/// The confusion matrix, with zeros as dots so that mistakes stand out.
 fn matrix(names: &[String], confusion: &Confusion) -> String {
     let count = |truth, predicted| match confusion.at(truth, predicted) {
         0 => "·".to_owned(),

@@ -1,4 +1,4 @@
-//! `lucida evaluate` on labels and values.
+//! `lucida evaluate` for multilabel and regression models.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -18,10 +18,10 @@ use super::tables::table;
 use crate::cli::Evaluate;
 use crate::output::percent;
 
-/// The table of the files that were skipped.
+/// The table of skipped files.
 const SKIPPED: &str = "skipped.csv";
 
-/// Measures a model and prints how good it is, label by label or value by value.
+/// Evaluates a model and prints metrics per label or value.
 pub(super) fn run(
     arguments: &Evaluate,
     model: &Model,
@@ -52,7 +52,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Of images whose features a training has left in the cache, the head alone is run.
+/// Evaluates the model. If a training run has cached the features of the images, only the head runs.
 fn evaluation(model: &Model, images: &ImageSet, cache: &Path, context: Context) -> Result<TargetEvaluation> {
     if let Some(folder) = images.folder()
         && let Some(evaluation) = evaluate_targets_remembered(model, folder, cache, context.cpu)?
@@ -62,13 +62,13 @@ fn evaluation(model: &Model, images: &ImageSet, cache: &Path, context: Context) 
     Ok(evaluate_targets(model, images.set(), context.cpu)?)
 }
 
-/// The loss and the metrics of all labels or values together.
+/// The loss and the metrics over all labels or values.
 fn summary(evaluation: &TargetEvaluation) -> String {
     let metrics = evaluation.metrics.iter().map(|(name, value)| format!(", {} {value:.4}", name.replace('_', " ")));
     format!("loss {:.4}{}\n", evaluation.loss, metrics.collect::<String>())
 }
 
-/// The metrics of each label or value.
+/// A table with the metrics of each label or value.
 fn by_target(names: &[String], evaluation: &TargetEvaluation) -> String {
     let share = |share: Option<f64>| share.map_or("–".to_owned(), percent);
     let number = |number: Option<f64>| number.map_or("–".to_owned(), |number| format!("{number:.4}"));
@@ -94,7 +94,7 @@ fn by_target(names: &[String], evaluation: &TargetEvaluation) -> String {
     table(&["label", ">images", ">precision", ">recall", ">F1", ">AP", ">ROC AUC"], rows)
 }
 
-/// What `--json` prints.
+/// Builds the output of `--json`.
 fn answer(arguments: &Evaluate, images: &ImageSet, evaluation: &TargetEvaluation) -> Value {
     let names = images.set().class_names().iter().enumerate();
     let mut answer = json!({
@@ -138,7 +138,7 @@ fn answer(arguments: &Evaluate, images: &ImageSet, evaluation: &TargetEvaluation
     answer
 }
 
-/// A table of comma-separated values: for each image the truth and the prediction of each label or value.
+/// CSV with the truth and the prediction of each label or value for every image.
 fn predictions(images: &ImageSet, evaluation: &TargetEvaluation) -> String {
     let prefix = if let Targets::Values(_) = evaluation.targets { "value" } else { "p" };
     let mut text = "file".to_owned();

@@ -26,24 +26,24 @@ use crate::exit::Usage;
 use crate::interrupt;
 use crate::output::{as_json, percent};
 
-/// The names of the sheet and of the strips of the check.
+/// File names of the comparison sheet and of the sanity-check strips.
 const SHEET: &str = "comparison.png";
 const CHECK: &str = "check.png";
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     model: &'a str,
     image: &'a str,
-    /// The class of an image of a data set.
+    /// The true class, for an image of a data set.
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
-    /// The class, label, or value that is explained.
+    /// The class, label, or value being explained.
     class: String,
     class_number: usize,
     #[serde(flatten)]
     found: ExplainedOutput,
-    /// Said where a model for digits found none.
+    /// Whether a digit was found; omitted if true.
     #[serde(skip_serializing_if = "is_true")]
     digit_found: bool,
     methods: Vec<ExplanationJson>,
@@ -53,7 +53,7 @@ struct Answer<'a> {
     files: Vec<String>,
 }
 
-/// What the model says of what is explained.
+/// The model's output for the explained class.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum ExplainedOutput {
@@ -80,10 +80,10 @@ struct ExplanationJson {
     insertion: Vec<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     layer: Option<String>,
-    /// Said of a map that is zero everywhere.
+    /// Why the map is zero everywhere, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     remark: Option<String>,
-    /// What should be a sum, and what it should be: of integrated gradients and LRP.
+    /// The sums of the map and the expected total, for integrated gradients and LRP.
     #[serde(skip_serializing_if = "Option::is_none")]
     sum: Option<Sum>,
 }
@@ -110,7 +110,7 @@ struct Stage {
     structural_similarity: f64,
 }
 
-/// The result of one of many images.
+/// The result for one of many images.
 #[derive(Serialize)]
 struct Shared<'a> {
     class: String,
@@ -122,7 +122,7 @@ struct Shared<'a> {
     sheet: &'a Path,
 }
 
-/// The maps of all images of a folder or list, by all processes: a sheet next to each result.
+/// Explains all images of a folder or list, shared among all processes; a sheet is written next to each result.
 fn share(arguments: &Explain, context: Context) -> Result<()> {
     let Some(source) = &arguments.image else {
         return Err(
@@ -190,7 +190,7 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
     let settings = settings(arguments, context);
     let about = || arguments.model.model.clone();
-    // What is wrong with the model or the class is said before an image is looked for.
+    // Report problems with the model or the class before reading images.
     let explainer = Explainer::new(&model, &settings).with_context(about)?;
     model.preprocessing().with_context(about)?;
     let class = arguments.class.as_deref().map(|text| find_class(&model, text)).transpose().with_context(about)?;
@@ -208,18 +208,18 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     explained
 }
 
-/// An image to explain, what to call it, and the folder for its maps.
+/// An image to explain, and the output folder for its maps.
 struct One {
     name: String,
-    /// What to call it in a text.
+    /// Its name in messages.
     title: String,
-    /// Its class, where a data set has it.
+    /// Its class, if it comes from a labeled data set.
     label: Option<String>,
     image: Image,
     out: PathBuf,
 }
 
-/// What is the same for all images.
+/// What all images have in common.
 struct Explanation<'a> {
     arguments: &'a Explain,
     model: &'a Model,
@@ -230,7 +230,7 @@ struct Explanation<'a> {
 }
 
 impl<'a> Explanation<'a> {
-    /// The maps of one image; with `--json`, what is to be printed.
+    /// Explains one image. Returns the JSON to print, with `--json`.
     fn explain(&self, One { name, title, label, image, out }: One) -> Result<Option<String>> {
         let Self { arguments, model, settings, methods, context, .. } = self;
         let output = context.output;
@@ -251,7 +251,7 @@ impl<'a> Explanation<'a> {
             output.result(&format!("\n{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
         }
         let explained = self.explain_class(explainer, &input, class, &bar)?;
-        // An interruption leaves what is finished.
+        // After an interrupt, only the first methods have a map.
         let methods = &methods[..explained.len()];
         let mut names = file_names(arguments, methods);
         let preprocessing = model.preprocessing()?;
@@ -290,7 +290,7 @@ impl<'a> Explanation<'a> {
         Ok(None)
     }
 
-    /// What becomes of the maps with random weights, if that was asked for and there is the time for it.
+    /// Runs the sanity check with randomized weights, if requested and not interrupted.
     fn check(
         &self,
         input: &[f32],
@@ -307,12 +307,12 @@ impl<'a> Explanation<'a> {
         }
     }
 
-    /// What an error of the model is about.
+    /// The context for errors about the model.
     fn about(&self) -> String {
         self.arguments.model.model.clone()
     }
 
-    /// The network's input for an image; says so where a model for digits finds none.
+    /// Preprocesses an image; prints a note if a digit model finds no digit.
     fn read(&self, image: &Image, name: &str) -> Result<Vec<f32>> {
         let preprocessing = self.model.preprocessing().with_context(|| self.about())?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
@@ -330,7 +330,8 @@ impl<'a> Explanation<'a> {
         Ok(Prediction { model: self.model, outputs: explainer.outputs().clone(), probabilities, predicted, class })
     }
 
-    /// The map and the faithfulness of each method, printed as they come: of the first ones, when it is interrupted.
+    /// Computes and prints the map and the faithfulness of each method. If interrupted, returns those of the methods
+    /// finished so far.
     fn explain_class(
         &self,
         mut explainer: Explainer,
@@ -358,7 +359,7 @@ impl<'a> Explanation<'a> {
     }
 }
 
-/// What the model predicts, and the class that is explained.
+/// The prediction, and the class that is explained.
 struct Prediction<'a> {
     model: &'a Model,
     outputs: Outputs,
@@ -368,12 +369,12 @@ struct Prediction<'a> {
 }
 
 impl Prediction<'_> {
-    /// The class that is explained, with its probability.
+    /// The explained class with its probability.
     fn explained(&self) -> String {
         named(self.model, &self.outputs, self.class, self.probabilities[self.class])
     }
 
-    /// The same, and what is predicted instead. Of values none is predicted rather than another.
+    /// The explained class, and the predicted one if it differs. For regression, only the explained value.
     fn text(&self) -> String {
         let Self { model, outputs, probabilities, predicted, class } = self;
         match predicted == class || outputs.kind() == OutputKind::Values {
@@ -411,7 +412,7 @@ fn settings(arguments: &Explain, context: Context) -> ExplainConfig {
     }
 }
 
-/// The methods that were asked for; of `all`, those that the network allows.
+/// The requested methods; for `all`, those that the network supports.
 fn methods(arguments: &Explain, model: &Model, context: Context) -> Result<Vec<Method>> {
     let mut methods = arguments.method.0.clone();
     let layer = spatial_layer(&model.network, arguments.layer.as_deref());
@@ -427,7 +428,7 @@ fn methods(arguments: &Explain, model: &Model, context: Context) -> Result<Vec<M
     Ok(methods)
 }
 
-/// Reads the images of a command line, one after another.
+/// Calls `each` on every image of the command line.
 fn for_each_image(arguments: &Explain, context: Context, mut each: impl FnMut(One) -> Result<()>) -> Result<()> {
     let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index.as_ref());
     let out = &arguments.place.of(&about, "explain");
@@ -448,7 +449,7 @@ fn for_each_image(arguments: &Explain, context: Context, mut each: impl FnMut(On
     each(One { title: name.clone(), name, label: None, image: Image::open(path)?, out: out.clone() })
 }
 
-/// The files that will be written; the sheet, or the image of the only method, first.
+/// The files to write; first the sheet, or the image of the only method.
 fn file_names(arguments: &Explain, methods: &[Method]) -> Vec<String> {
     let mut names = vec![match methods {
         [method] => format!("{method}.png"),
@@ -463,13 +464,13 @@ fn file_names(arguments: &Explain, methods: &[Method]) -> Vec<String> {
     names
 }
 
-/// Maps of one channel as (height, width), others as (height, width, channels).
+/// Saves a single-channel map as (height, width), others as (height, width, channels).
 fn save_raw(folder: &Path, map: &HeatMap) -> lucida::Result<()> {
     let shape = if map.raw_shape[2] == 1 { &map.raw_shape[..2] } else { &map.raw_shape[..] };
     files::write_npy(folder.join(format!("{}.npy", map.method)), shape, &map.raw)
 }
 
-/// A line for a method: its faithfulness, and what else is known.
+/// The table row of a method: faithfulness scores and a remark.
 fn row(Explained { map, faithfulness }: &Explained) -> String {
     let (deletion, insertion) = (faithfulness.deletion_area(), faithfulness.insertion_area());
     let remark = match &map.completeness {
@@ -477,7 +478,7 @@ fn row(Explained { map, faithfulness }: &Explained) -> String {
         CompletenessCheck::Layer(layer) => format!("of {layer}"),
         CompletenessCheck::Completeness { sum, difference, .. } => format!("completeness: {sum:.4} of {difference:.4}"),
         check if check.warning().is_some() => check.warning().unwrap_or_default(),
-        // Rounded numbers would add up to nearly the score, and hide that the map is of a remainder.
+        // Rounded numbers would seem to add up to the score, and hide that the map covers only a small part of it.
         CompletenessCheck::Conservation { score, inputs, .. } if inputs.abs() < 0.1 * score.abs() => {
             format!(
                 "{:.1} % of the score of {score:.4} reaches the pixels, the rest stays with biases",
@@ -492,7 +493,7 @@ fn row(Explained { map, faithfulness }: &Explained) -> String {
     format!("{:<20}  {deletion:>8.3}  {insertion:>9.3}  {remark}", map.method.name()).trim_end().to_owned()
 }
 
-/// What became of each map when the weights were made random.
+/// The table of the sanity check: similarity of each map to the original as the weights are randomized.
 fn table(checks: &[SanityCheck]) -> String {
     let mut text =
         "\nRandom weights from the top down, and what is left of each map: its rank correlation with that of the\n\

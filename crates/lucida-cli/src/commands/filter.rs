@@ -16,12 +16,12 @@ use crate::cli::Filter;
 use crate::cli::place::name_of;
 
 const SHEET: &str = "filters.png";
-/// The longest side of an image on the sheet.
+/// Longest side of an image on the sheet, in pixels.
 const TILE: usize = 420;
-/// Smaller ones are enlarged to about this.
+/// Smaller images are enlarged to about this size.
 const SMALL: usize = 280;
 
-/// What to run the image through.
+/// The filter to apply.
 enum Step {
     Canny,
     Kernel(Kernel),
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
     let claimed: Vec<&str> = files.iter().map(String::as_str).chain([SHEET]).collect();
     let earlier = files::claim_folder(folder, &claimed, arguments.place.force)?;
 
-    // A thin line is lost when a large result is made smaller: the sheet shows the filters at work on a smaller image.
+    // Shrinking a large result would lose thin lines, so the sheet shows the filters applied to a smaller image.
     let small = tile(&image)?;
     let mut cells = vec![Cell::new(enlarged(&small)?).caption("the image")];
     for ((step, name), file) in steps.iter().zip(&names).zip(&files) {
@@ -102,7 +102,7 @@ fn step(name: &str, sigma: f64) -> Result<Step> {
     bail!("--kernel {name}: unknown kernel, and no such file; expected one of {}{near}", known.join(", "))
 }
 
-/// What a learned filter answers to the image.
+/// The activation map of a learned filter for the image.
 fn answer(name: &str, layer: &str, arguments: &Filter, context: Context) -> Result<Image> {
     let model = open(&ModelSpec { top: IncludeTop::Unneeded, ..ModelSpec::new(name) })?;
     let input = Input::open(&arguments.image, &model, context)?;
@@ -111,13 +111,13 @@ fn answer(name: &str, layer: &str, arguments: &Filter, context: Context) -> Resu
     Ok(plane.signed_image(0.0))
 }
 
-/// A small image with larger pixels.
+/// Enlarges a small image by an integer factor.
 fn enlarged(image: &Image) -> Result<Image> {
     let zoom = (SMALL / image.width().max(image.height())).max(1);
     Ok(image.resize(image.width() * zoom, image.height() * zoom, Resampling::Nearest)?)
 }
 
-/// The image at a size that fits on the sheet.
+/// Shrinks the image to fit on the sheet.
 fn tile(image: &Image) -> Result<Image> {
     let (width, height) = (image.width(), image.height());
     let longest = width.max(height);

@@ -31,7 +31,7 @@ fn page(command: Command) -> Result<Vec<u8>> {
     Ok(page)
 }
 
-/// The pages of a command and of those below it, by the names of their files.
+/// Collects the man pages of a command and its subcommands, with their file names.
 fn collect(command: &Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
     pages.push((format!("{name}.1"), page(command.clone().name(name.to_owned()))?));
     for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help" && !inner.is_hide_set()) {

@@ -21,22 +21,22 @@ use crate::cli::{Classes, Filters, MaximizeArgs, MethodName};
 use crate::interrupt;
 use crate::output::{percent, seconds};
 
-/// Images are enlarged to about this many pixels, so that those of small networks can be seen.
+/// Images are enlarged to about this side in pixels, so that those of small networks are visible.
 const SHOWN: usize = 112;
 
-/// Height and width of what is made for filters where the network takes any size: enough for a few repetitions of what
-/// the filters of most layers see, and several times faster than the network's own.
+/// Side of the images for filters, in pixels, where the network takes any input size: a few times the receptive field of
+/// most layers, and several times faster than the network's own size.
 const SIDE: usize = 128;
 
-/// The last layer of the built-in classifier before its features become too coarse to show where they are: its filters are
-/// parts of animals and buildings.
+/// The last layer of the built-in classifier before its feature maps become too coarse to locate anything; its filters
+/// respond to parts of animals and buildings.
 pub(super) const CLASSIFIER_LAYER: &str = "_blocks.10";
-/// Filters or classes by default where there are very many.
+/// Default number of filters or classes where there are very many.
 const SOME: usize = 16;
-/// Classes that all have an image by default.
+/// Above this number of classes, only some are shown by default.
 const MANY_CLASSES: usize = 100;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     model: &'a str,
@@ -51,14 +51,14 @@ struct Answer<'a> {
 struct MaximizedJson {
     #[serde(flatten)]
     of: Of,
-    /// The objective for the image.
+    /// Value of the objective for the image.
     value: f32,
-    /// For a class: the probability that the network gives it.
+    /// For a class: its predicted probability.
     #[serde(skip_serializing_if = "Option::is_none")]
     probability: Option<f32>,
 }
 
-/// What an image was computed from.
+/// The objective of an image.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Of {
@@ -103,8 +103,8 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
     work.run(&arguments.making, context)
 }
 
-/// The layer of a model's filters that is shown by default: the last convolution, or what joins several, as pooling only
-/// blurs; of the built-in classifier the given one.
+/// The layer whose filters are shown by default: the last convolution, addition or concatenation, since a pooling layer only
+/// blurs; for the built-in classifier, `of_classifier`.
 pub(super) fn layer_by_default(model: &str, network: &Network, of_classifier: &str) -> Result<String> {
     if model == CLASSIFIER {
         return Ok(of_classifier.to_owned());
@@ -120,7 +120,7 @@ pub(super) fn layer_by_default(model: &str, network: &Network, of_classifier: &s
     }
 }
 
-/// Whether a name means a known network that can do without its classifier.
+/// Whether a name refers to a known network that works without its classifier.
 pub(super) fn takes_any_size(model: &str) -> bool {
     let known = || applications::find(model).is_ok_and(|known| known.parameters_without_top.is_some());
     !Path::new(model).exists() && (model == BUILTIN || known())
@@ -143,7 +143,7 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
     let parts = classes
         .into_iter()
         .map(|class| {
-            // One sigmoid speaks for the second class and against the first.
+            // A single sigmoid output is the probability of the second class.
             let objective = match (sigmoid, class) {
                 (true, 0) => Objective::Direction(vec![(0, -1.0)]),
                 (true, _) => Objective::Channel(0),
@@ -159,7 +159,7 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
     work.run(&arguments.making, context)
 }
 
-/// The classes of these names, between commas; a name may have a comma itself.
+/// Parses comma-separated class names; a name may contain commas itself.
 fn named(model: &Model, names: &str) -> lucida::Result<Vec<usize>> {
     find_class(model, names).map(|class| vec![class]).or_else(|problem| match names.contains(',') {
         true => names.split(',').map(|name| find_class(model, name.trim())).collect(),
@@ -167,7 +167,7 @@ fn named(model: &Model, names: &str) -> lucida::Result<Vec<usize>> {
     })
 }
 
-/// The numbers that a choice means.
+/// The indices selected by a choice.
 fn chosen(choice: &Choice, count: usize, seed: u64, what: &str, of: &str) -> Result<Vec<usize>> {
     Ok(match choice {
         Choice::All => (0..count).collect(),
@@ -179,14 +179,14 @@ fn chosen(choice: &Choice, count: usize, seed: u64, what: &str, of: &str) -> Res
     })
 }
 
-/// Images to be made.
+/// A set of images to synthesize.
 struct Work<'a> {
     name: &'a str,
     model: &'a Model,
     target: Target,
     parts: Vec<(Of, Objective)>,
     fourier: Fourier,
-    /// What the file of the grid is called, without its ending.
+    /// File name of the grid, without extension.
     about: String,
 }
 
@@ -227,7 +227,7 @@ impl Work<'_> {
         if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
     }
 
-    /// The names of the files of single images.
+    /// File names of the single images.
     fn names(&self, variants: usize) -> Vec<String> {
         let name = |of: &Of| match of {
             Of::Filter(filter) => format!("filter-{filter}"),
@@ -258,7 +258,7 @@ impl Work<'_> {
         })
     }
 
-    /// For classes: the probabilities that the network gives them for their images.
+    /// For classes: the predicted probability of each for its image.
     fn probabilities(&self, made: &[(Of, &Maximized)], variants: usize, context: Context) -> Result<Vec<Option<f32>>> {
         if !matches!(made.first(), Some((Of::Class(_), _))) {
             return Ok(vec![None; made.len()]);
@@ -270,7 +270,7 @@ impl Work<'_> {
         }
         let all = ClassScore::outputs(self.model, &inputs, context.cpu)?;
         let class = |index: usize| match &self.parts[index / variants].1 {
-            // The second of the two classes of a sigmoid has the objective of its only unit.
+            // The second class of a sigmoid model is the one whose objective is the single output.
             Objective::Channel(0) if outputs.kind() == OutputKind::TwoClasses => 1,
             Objective::Channel(class) => *class,
             _ => 0,
@@ -281,7 +281,7 @@ impl Work<'_> {
     fn grid(&self, made: &[(Of, &Maximized)], probabilities: &[Option<f32>], making: &MaximizeArgs) -> Result<Image> {
         let keras_vis = making.method == MethodName::KerasVis;
         let columns = making.columns.map_or(if keras_vis { 4 } else { 8 }, |columns| columns as usize);
-        // The grid of the package has no captions, and images as they are.
+        // The grid of keras-vis has no captions and does not scale its images.
         if keras_vis {
             return Ok(Grid::new(made.iter().map(|(_, found)| found.image.clone())).columns(columns).render()?);
         }
@@ -299,7 +299,7 @@ impl Work<'_> {
                 Some(probability) => percent(*probability),
                 None => short_number(found.value),
             };
-            // A filter that its own image does not wake is dead.
+            // A filter that its own image does not activate is dead.
             let dead = matches!(of, Of::Filter(_)) && found.value <= 0.0;
             let value = if dead { "dead".to_owned() } else { value };
             Cell::new(found.image.clone()).caption(format!("{name}\n{value}")).flagged(dead)

@@ -1,4 +1,4 @@
-//! One file for each command: calls of the library, and the words around them.
+//! One file per command: each calls the library and prints the result.
 
 mod activations;
 mod augment;
@@ -55,12 +55,12 @@ use crate::cli::{Cli, Command, Global};
 use crate::exit::Usage;
 use crate::output::Output;
 
-/// What every command gets in addition to its own arguments.
+/// What every command receives in addition to its own arguments.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context {
     pub(crate) cpu: Cpu,
     pub(crate) output: Output,
-    /// Whether the number of threads was chosen by the caller.
+    /// Whether the number of threads was set explicitly.
     #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
     pub(crate) threads_chosen: bool,
 }
@@ -70,7 +70,7 @@ impl Context {
         Ok(Self::with_cpu(Cpu::from_env().map_err(Usage)?, global))
     }
 
-    /// The context of a processor, whose number of threads a command line may change.
+    /// A context with the given processor, using the number of threads from the command line if there is one.
     fn with_cpu(mut cpu: Cpu, global: &Global) -> Self {
         if let Some(threads) = global.threads {
             cpu = cpu.with_threads(threads.into());
@@ -79,45 +79,44 @@ impl Context {
         Self { cpu, output: Output::new(global.quiet, global.verbose), threads_chosen }
     }
 
-    /// The same, for results and errors alone if `quiet`.
+    /// The same context, reduced to results and errors if `quiet`.
     fn quieted(self, quiet: bool) -> Self {
         Self { output: self.output.quieted(quiet), ..self }
     }
 
-    /// Checks that a file can be written, before any long work. If it is standard output, all else that is printed goes to
-    /// standard error.
+    /// Checks that a file can be written, before any long work. If it is standard output, all other output moves to standard
+    /// error.
     fn claim_file(self, path: &Path, force: bool) -> lucida::Result<Self> {
         files::claim_file(path, force)?;
         Ok(Self { output: self.output.sharing_stdout(files::is_stdout(path)), ..self })
     }
 
-    /// As [`claim_file`](Self::claim_file), for an image of 8 bits: the ending of its name says the format.
+    /// Like [`claim_file`](Self::claim_file), for an 8-bit image whose format follows from its extension.
     fn claim_image(self, path: &Path, force: bool) -> lucida::Result<Self> {
         FileKind::of_path(path, 8)?;
         self.claim_file(path, force)
     }
 
-    /// As [`claim_file`](Self::claim_file), for a file that is only written where the command line names it.
+    /// Like [`claim_file`](Self::claim_file), for a file that is only written if the command line names it.
     fn claim_named(self, path: Option<&Path>, force: bool) -> lucida::Result<Self> {
         path.map_or(Ok(self), |path| self.claim_file(path, force))
     }
 }
 
-/// What `--json` prints of a command that makes one file.
+/// Output of `--json` for a command that writes one file.
 #[derive(Serialize)]
 struct FileJson<'a> {
     file: &'a Path,
 }
 
-/// What `--json` prints of a command that makes files in a folder.
+/// Output of `--json` for a command that writes files into a folder.
 #[derive(Serialize)]
 struct FolderJson<'a> {
     folder: &'a Path,
     files: &'a [String],
 }
 
-/// The path of a model file that is opened at random positions: what comes from standard input becomes a temporary file, and is
-/// removed with it.
+/// Path of a model file that supports random access: standard input is copied to a temporary file, which is removed on drop.
 struct ModelFile {
     path: PathBuf,
     _temporary: Option<NamedTempFile>,
@@ -135,7 +134,7 @@ impl ModelFile {
     }
 }
 
-/// Runs what opens a model, which may come from standard input.
+/// Runs `open` on a model that may come from standard input.
 fn with_model_file<T>(spec: &ModelSpec, open: impl FnOnce(&ModelSpec) -> lucida::Result<T>) -> lucida::Result<T> {
     if !files::is_stdin(Path::new(&spec.model)) {
         return open(spec);
@@ -144,48 +143,48 @@ fn with_model_file<T>(spec: &ModelSpec, open: impl FnOnce(&ModelSpec) -> lucida:
     open(&ModelSpec { model: file.path.display().to_string(), ..spec.clone() })
 }
 
-/// Opens the network of a model for a command.
+/// Opens the network of a model.
 pub(crate) fn open_network(spec: &ModelSpec) -> lucida::Result<Network> {
     with_model_file(spec, lucida::weights::open_network)
 }
 
-/// Opens a model for a command, and says what was assumed about it.
+/// Opens a model, and prints notes on what was assumed about it.
 pub(crate) fn open_model(spec: &ModelSpec, context: Context) -> lucida::Result<Model> {
     let model = with_model_file(spec, lucida::weights::open)?;
     model.notes.iter().for_each(|note| context.output.note(&with_option(note)));
     Ok(model)
 }
 
-/// Whether a model prepares its images as digits.
+/// Whether a model's preprocessing is for digits.
 fn is_for_digits(model: &Model) -> bool {
     model.preprocessing.as_ref().is_some_and(|preprocessing| preprocessing.digit)
 }
 
-/// Whether a digit is found in an image, or the model is not for digits. What a network for digits takes is small: of these
-/// alone the image is prepared once more, to inspect it.
+/// Whether the image contains a digit; always true for a model that is not for digits. This preprocesses the image once
+/// more, which is cheap since the inputs of digit models are small.
 fn finds_digit(image: &Image, model: &Model) -> bool {
     let Some(digits) = model.preprocessing.as_ref().filter(|preprocessing| preprocessing.digit) else {
         return true;
     };
     let mut values = vec![0.0; digits.output_shape().iter().product()];
-    // What cannot be prepared is an error of the prediction.
+    // An image that cannot be preprocessed becomes an error in the prediction.
     digits.apply(image, &mut values).is_err() || digits.finds_digit(&values)
 }
 
-/// Says of an image in which no digit is found what the network takes.
+/// Notes that no digit was found in an image.
 fn note_blank(name: &str, context: Context) {
     context.output.note(&format!("{name}: no digit was found; the network takes a blank image"));
 }
 
-/// For `skip_serializing_if`: whether a digit was found is said where none was.
+/// For `skip_serializing_if`: `digit_found` is only written if false.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_true(value: &bool) -> bool {
     *value
 }
 
-/// Refuses a folder for results in the one that all images, also those in sub-folders, are read from.
+/// Refuses an output folder inside the input folder, which is read recursively.
 fn refuse_within(out: &Path, input: &Path) -> Result<()> {
-    // Of what does not exist yet, the folder that it will be in counts.
+    // A folder that does not exist yet is resolved through its nearest existing ancestor.
     let real = out.ancestors().find_map(|folder| {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         folder.canonicalize().ok()
@@ -196,13 +195,13 @@ fn refuse_within(out: &Path, input: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A word of a command line as a shell reads it.
+/// Quotes a word for a shell, if necessary.
 fn shell_word(text: &str) -> String {
     let plain = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_=./,:+@%".contains(c));
     if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
-/// Refuses a folder in the place of an image, where the images of a folder are a data set.
+/// Refuses a folder given as the image, for commands that take a folder as a data set.
 fn refuse_folder(image: Option<&Path>) -> Result<(), Usage> {
     let Some(folder) = image.filter(|path| path.is_dir()) else { return Ok(()) };
     let folder = shell_word(&folder.display().to_string());
@@ -212,7 +211,7 @@ fn refuse_folder(image: Option<&Path>) -> Result<(), Usage> {
     )))
 }
 
-/// Refuses a folder in the place of the image of a command that has no data sets.
+/// Refuses a folder given as the image, for a command without data sets.
 fn refuse_folder_to(command: &str, image: &Path) -> Result<(), Usage> {
     if !image.is_dir() {
         return Ok(());
@@ -225,7 +224,7 @@ fn refuse_folder_to(command: &str, image: &Path) -> Result<(), Usage> {
     )))
 }
 
-/// Refuses classes in the place of the file with their names: the options differ in a letter.
+/// Refuses a class given as the file with class names: `--class` and `--classes` are easily confused.
 fn refuse_class_for_names(classes: Option<&Path>, is_class: impl Fn(&str) -> bool) -> Result<(), Usage> {
     let text = classes.filter(|path| !path.exists()).and_then(Path::to_str).filter(|text| is_class(text));
     text.map_or(Ok(()), |text| {
@@ -233,12 +232,12 @@ fn refuse_class_for_names(classes: Option<&Path>, is_class: impl Fn(&str) -> boo
     })
 }
 
-/// The run that a model may be of: the folder, or that of the file.
+/// The run that a model may belong to: the folder itself, or the folder of the file.
 fn run_of(model: &Path) -> RunFolder {
     RunFolder::at(if model.is_file() { model.parent().unwrap_or(model) } else { model })
 }
 
-/// A note with the option that changes what it says.
+/// Adds the option that overrides an assumption to the note about it.
 fn with_option(note: &Note) -> String {
     let option = match note {
         Note::Preprocessing => "--preprocessing changes that",
@@ -250,9 +249,9 @@ fn with_option(note: &Note) -> String {
     format!("{note} ({option})")
 }
 
-/// Runs the command of a command line.
+/// Runs the command.
 pub(crate) fn run(cli: &Cli) -> Result<()> {
-    // What is wrong with the environment is among what it reports.
+    // It reports an invalid environment instead of failing on it.
     if let Command::Doctor(arguments) = &cli.command {
         return doctor::run(arguments, &cli.global);
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::Context;
 use crate::cli::Models;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     networks: Vec<&'a Known>,
@@ -25,26 +25,26 @@ struct Known {
     name: &'static str,
     family: &'static str,
     description: &'static str,
-    /// Who publishes the weights.
+    /// Publisher of the weights.
     publisher: Option<&'static str>,
     /// Height, width, channels.
     input: [usize; 3],
-    /// As `--preprocessing` takes it.
+    /// In the syntax of `--preprocessing`.
     preprocessing: String,
     parameters: usize,
     parameters_without_top: Option<usize>,
     weights: Weights,
 }
 
-/// Where weights are.
+/// Where the weights are.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Weights {
-    /// Nobody publishes any: the network is there to be trained.
+    /// None are published: the network is for training from scratch.
     None,
-    /// In the program.
+    /// Built into the program.
     BuiltIn,
-    /// Published, and perhaps in the cache.
+    /// Published; with the paths of those in the cache.
     Published { with_top: Option<PathBuf>, without_top: Option<PathBuf> },
 }
 
@@ -67,7 +67,7 @@ impl Weights {
 }
 
 impl Known {
-    /// Where its weights come from.
+    /// The source of the weights.
     fn origin(&self) -> &'static str {
         match (&self.weights, self.publisher) {
             (Weights::BuiltIn, _) => "built in",
@@ -77,10 +77,11 @@ impl Known {
     }
 }
 
-/// The columns of the names of networks.
+/// Width in columns of the network names.
 const NAMES: usize = 36;
 
-/// Families, and what the names of their networks begin with. A name belongs to the family with the longest beginning.
+/// Families, with their titles and the prefixes of their networks. A network belongs to the family with the longest matching
+/// prefix.
 const FAMILIES: [(&str, &str, &[&str]); 21] = [
     ("alexnet", "AlexNet (Krizhevsky, 2014)", &["alexnet"]),
     ("convnext", "ConvNeXt (Liu et al., 2022)", &["convnext"]),
@@ -132,7 +133,7 @@ pub(super) fn run(arguments: &Models, context: Context) -> Result<()> {
     )
 }
 
-/// All networks, the built-in blocks last.
+/// All networks; the built-in blocks are last.
 fn all(hub: &Hub) -> Result<Vec<Known>> {
     let mut networks = Vec::new();
     for known in applications::ALL {
@@ -175,7 +176,7 @@ fn weights(known: &Architecture, hub: &Hub) -> Weights {
     }
 }
 
-/// The networks of a family, or the one of a name.
+/// The networks of a family, or the single network with that name.
 fn choose<'a>(all: &'a [Known], name: &str) -> lucida::Result<Vec<&'a Known>> {
     let plain = name.to_lowercase().replace('_', "-");
     let of_family: Vec<&Known> = all.iter().filter(|known| known.family == plain).collect();
@@ -193,7 +194,7 @@ fn choose<'a>(all: &'a [Known], name: &str) -> lucida::Result<Vec<&'a Known>> {
     Err(Error::argument(format!("unknown network or family {name:?}{near}: the families are {}", families.join(", "))))
 }
 
-/// A line for each family and publisher.
+/// One line per family and publisher.
 fn overview(all: &[Known]) -> String {
     let mut text = row(["family", "networks", "weights from", "here", "parameters", "input"]);
     for (family, ..) in FAMILIES {
@@ -214,7 +215,7 @@ fn overview(all: &[Known]) -> String {
     text
 }
 
-/// What networks of a family have in common, in a line.
+/// Summarizes networks of a family on one line.
 fn line(family: &str, origin: &str, networks: &[&Known]) -> String {
     let names: Vec<&str> = networks.iter().map(|known| known.name).collect();
     let here = match networks.iter().filter(|known| known.weights.is_here()).count() {
@@ -232,13 +233,13 @@ fn row([family, networks, origin, here, parameters, input]: [&str; 6]) -> String
     format!("{}\n", row.trim_end())
 }
 
-/// From the least to the largest of some numbers.
+/// Formats the range of some numbers.
 fn range(values: impl Iterator<Item = usize> + Clone, text: impl Fn(usize) -> String) -> String {
     let [least, most] = [values.clone().min(), values.max()].map(|value| text(value.unwrap_or(0)));
     if least == most { least } else { format!("{least}-{most}") }
 }
 
-/// Names in a few words: `resnet{18, 34, 50}`, `regnet-y-400mf ... regnet-x-32gf`.
+/// Abbreviates a list of names: `resnet{18, 34, 50}`, `regnet-y-400mf ... regnet-x-32gf`.
 fn in_short(names: &[&str]) -> String {
     let (first, last) = (names.first().copied().unwrap_or_default(), names.last().copied().unwrap_or_default());
     let all = names.join(", ");
@@ -249,7 +250,7 @@ fn in_short(names: &[&str]) -> String {
         let cut = |&len: &usize| names.iter().all(|name| len < name.len() && same(len, name));
         (0..first.len()).rev().find(cut).unwrap_or(0)
     };
-    // Neither a word nor a number is cut in two.
+    // Do not split words or numbers.
     let cuts = |len: usize, name: &str| {
         let ends = |like: fn(char) -> bool| name[..len].ends_with(like) && name[len..].starts_with(like);
         ends(char::is_alphabetic) || ends(char::is_numeric)
@@ -267,7 +268,7 @@ fn in_short(names: &[&str]) -> String {
     [listed, ends, short.clone()].into_iter().find(|text| text.len() <= NAMES).unwrap_or(short)
 }
 
-/// A line for each network of a family.
+/// One line per network of a family.
 fn table(networks: &[&Known]) -> String {
     let width = networks.iter().map(|known| known.name.len()).max().unwrap_or(0);
     let title = FAMILIES.iter().find(|(family, ..)| *family == networks[0].family).map_or("", |(_, title, _)| *title);
@@ -285,7 +286,7 @@ fn table(networks: &[&Known]) -> String {
     text
 }
 
-/// All that is known of a network.
+/// Everything known about a network.
 fn details(known: &Known, hub: &Hub) -> String {
     let mut text = format!("{}: {}\n\n", known.name, known.description);
     let [height, width, channels] = known.input;
@@ -300,7 +301,7 @@ fn details(known: &Known, hub: &Hub) -> String {
     text
 }
 
-/// A file of weights, and how to get it.
+/// A weights file, and how to get it.
 fn about(file: &Published, hub: &Hub) -> String {
     let top = if file.with_top { "with the classifier" } else { "without the classifier" };
     let state = match hub.state(file) {

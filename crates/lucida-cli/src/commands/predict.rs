@@ -21,21 +21,21 @@ use crate::cli::place::{free, name_of};
 use crate::exit::{self, Reported, Usage};
 use crate::output::{Output, percent};
 
-/// Images held at once are bounded in number and in bytes: photos are large, digits many.
+/// Limits for images held in memory at once, in number and in bytes: photos are large, digits many.
 const MAX_IMAGES: usize = 256;
 const MAX_BYTES: usize = 256 << 20;
 
-/// With more classes than these, a single image has a table of the likeliest ones.
+/// Above this number of classes, a single image gets a table of the most likely ones.
 const MANY_CLASSES: usize = 10;
 const TOP: usize = 5;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     model: &'a str,
     class_names: Vec<String>,
     predictions: Vec<PredictionJson>,
-    /// The images that could not be read.
+    /// Images that could not be read.
     errors: Vec<Failed>,
 }
 
@@ -47,7 +47,7 @@ struct PredictionJson {
     record: PredictionRecord,
 }
 
-/// What was classified.
+/// The classified image.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Input {
@@ -62,13 +62,13 @@ enum Input {
     },
 }
 
-/// An image that was classified, and what there is to print about it.
+/// A classified image, with its names and remarks.
 struct Classified {
-    /// In a table.
+    /// Its name in tables.
     name: String,
-    /// In a text.
+    /// Its name in messages.
     title: String,
-    /// What follows the prediction in a text.
+    /// Text printed after the prediction.
     remark: String,
     input: Input,
     digit_found: bool,
@@ -88,7 +88,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
         return predict_watch::run(arguments, folder, context);
     }
     if let (Some(source @ Source::Mnist(_)), None) = (&arguments.data, &arguments.index) {
-        // What is wrong with the folder is said first.
+        // Report problems with the folder first.
         ImageSet::list(source, context)?;
         return Err(
             Usage("--index is missing: it says which of the digits are meant, as in --index 0..10".to_owned()).into()
@@ -122,14 +122,14 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if failed { Err(Reported.into()) } else { Ok(()) }
 }
 
-/// The table that the predictions of a model go into.
+/// An empty table for the predictions of a model.
 pub(super) fn table_for(model: &Model, outputs: &Outputs) -> PredictionTable {
     let class_names: Vec<String> = (0..outputs.count()).map(|class| model.class_name(class)).collect();
     let table = PredictionTable::new(outputs.kind(), &class_names);
     if is_for_digits(model) { table.with_digit_found() } else { table }
 }
 
-/// All images of a folder or list, by all processes.
+/// Predicts all images of a folder or list, shared among all processes.
 fn share(arguments: &Predict, context: Context) -> Result<()> {
     let Some(Source::Folder(source)) = &arguments.data else {
         return Err(Usage("--distributed: --data says which folder, list or address".to_owned()).into());
@@ -150,19 +150,18 @@ fn share(arguments: &Predict, context: Context) -> Result<()> {
     })
 }
 
-/// What standard input is called.
+/// Name of standard input in messages.
 const STANDARD_INPUT: &str = "standard input";
-/// Names that a note lists.
+/// Number of names listed in a note.
 const NAMED: usize = 3;
 
-/// An image of a command line.
+/// An image named on the command line or read from standard input.
 enum ImageInput {
     File(PathBuf),
     Decoded(Image),
 }
 
-/// What comes from standard input: an image, or a list of paths, one on each line. Empty lines, and those that start with
-/// `#`, are left out.
+/// Reads standard input: an image, or a list of paths, one per line. Empty lines and lines that start with `#` are skipped.
 fn standard_input() -> Result<Vec<ImageInput>> {
     let limits = Limits::default();
     let bytes = lucida::files::read_limited(Path::new("-"), limits.file_bytes)?;
@@ -178,7 +177,7 @@ fn standard_input() -> Result<Vec<ImageInput>> {
     Ok(paths)
 }
 
-/// Some names, the first of many.
+/// Joins names, but only the first few.
 fn few(names: &[String]) -> String {
     let more = if names.len() > NAMED { ", ..." } else { "" };
     format!("{}{more}", names[..names.len().min(NAMED)].join(", "))
@@ -188,17 +187,17 @@ struct Session<'a> {
     arguments: &'a Predict,
     context: Context,
     model: &'a Model,
-    /// What is to be printed as JSON.
+    /// Predictions to print as JSON.
     answers: Vec<PredictionJson>,
-    /// The files of folders that cannot be used.
+    /// Files in folders that cannot be used.
     skipped: Vec<Failed>,
-    /// What is to be written as a table, if one is.
+    /// The table to write, if one was requested.
     table: Option<PredictionTable>,
 }
 
 impl Session<'_> {
-    /// Classifies images of a data set. The last line has just the classes of digits, and how many of the images of a
-    /// folder are classified correctly.
+    /// Classifies images of a data set. The last line printed lists the predicted classes of digits, or how many images of a
+    /// folder were classified correctly.
     fn set(&mut self, source: &Source, indices: Option<&Indices>) -> Result<()> {
         let images = ImageSet::load(source, self.model, self.arguments.strict, self.context)?;
         let skipped = images.skipped.iter();
@@ -209,17 +208,17 @@ impl Session<'_> {
         let blank = images.without_digit(&indices, self.model, self.context)?;
         let mut classes = Vec::new();
         let (mut right, mut known) = (0, 0);
-        // What is printed as it goes may fail on its own account; the library's error would not hold it.
+        // Printing inside the callback may fail with an error that the library's error type cannot carry.
         let mut failed = None;
         predict_set(self.model, images.set(), &indices, self.context.cpu, |index, predicted| {
-            // A class that the model does not have says nothing about it, and a number says nothing about a class.
+            // A label is only compared if it is one of the model's classes, and never with a regression value.
             let label = images.label(index).map(str::to_owned);
             let agrees =
                 label.as_ref().filter(|label| self.knows(label)).and_then(|label| self.agrees(&predicted, label));
             known += usize::from(agrees.is_some());
             right += usize::from(agrees == Some(true));
             let remark = match (&label, agrees) {
-                // The title of a digit says what it is.
+                // The title of a digit already states its class.
                 (Some(_), Some(false)) if images.are_digits() => " - wrong".to_owned(),
                 (Some(label), Some(false)) => format!(" - wrong, it is {label}"),
                 _ => String::new(),
@@ -254,7 +253,7 @@ impl Session<'_> {
         }
     }
 
-    /// Says when the folders of images are not named like the model's classes: nothing is compared then.
+    /// Prints a note if the folder names are not the model's classes, so that nothing is compared.
     fn tell_unknown(&self, images: &ImageSet) {
         let names = images.set().class_names();
         let labeled = (0..images.set().len()).any(|index| images.label(index).is_some());
@@ -270,7 +269,7 @@ impl Session<'_> {
         ));
     }
 
-    /// Whether what the model says agrees with the label of an image; unknown for numbers.
+    /// Whether the prediction agrees with the label; `None` for regression.
     fn agrees(&self, predicted: &Predicted, label: &str) -> Option<bool> {
         let is = |class: usize| self.model.class_name(class) == label;
         match predicted {
@@ -280,13 +279,13 @@ impl Session<'_> {
         }
     }
 
-    /// Whether a class of this name is one that the model knows; without names it numbers them.
+    /// Whether the model has a class with this name; an unnamed class is named by its index.
     fn knows(&self, label: &str) -> bool {
         let names = &self.model.class_names;
         if names.is_empty() { label.parse::<usize>().is_ok() } else { names.iter().any(|name| name == label) }
     }
 
-    /// Classifies what a command line names: image files, folders, and what comes from standard input.
+    /// Classifies the image files, folders and standard input named on the command line.
     fn named(&mut self, paths: &[PathBuf]) -> Result<Vec<Failed>> {
         let mut errors = Vec::new();
         let mut images = Vec::new();
@@ -347,7 +346,7 @@ impl Session<'_> {
         predict(self.model, images, self.context.cpu).with_context(|| self.arguments.model.model.clone())
     }
 
-    /// Prints what the model says, or keeps it for the JSON at the end.
+    /// Prints the prediction, or collects it for the JSON output and the table.
     fn answer(&mut self, image: Classified, predicted: Predicted) -> Result<()> {
         let Classified { name, title, remark, input, digit_found } = image;
         if let Some(table) = &mut self.table {
@@ -370,16 +369,16 @@ impl Session<'_> {
     }
 }
 
-/// Prints predictions for people.
+/// Prints predictions as text.
 pub(super) struct Printer<'a> {
     pub(super) model: &'a Model,
     pub(super) output: Output,
-    /// Rows of the table.
+    /// Number of rows in the table.
     pub(super) top: usize,
 }
 
 impl Printer<'_> {
-    /// A line, and a table of the likeliest classes; with `--verbose` of all.
+    /// Prints a line, then a table of the most likely classes; of all with `--verbose`.
     pub(super) fn print(&self, title: &str, predicted: &Predicted, remark: &str) -> Result<()> {
         let said = self.sentence(predicted);
         self.output.line(&format!("{title}: {said}{remark}"))?;
@@ -389,7 +388,7 @@ impl Printer<'_> {
         if rows > 0 { self.output.result(&self.table(found, rows)) } else { Ok(()) }
     }
 
-    /// The class and the runner-up, the labels that hold, or the values.
+    /// The class and the runner-up, the labels that apply, or the values.
     fn sentence(&self, predicted: &Predicted) -> String {
         let name = |class: usize| self.model.class_name(class);
         let with_share =
@@ -419,7 +418,7 @@ impl Printer<'_> {
         }
     }
 
-    /// The likeliest classes or labels.
+    /// A table of the most likely classes or labels.
     fn table(&self, found: &Prediction, count: usize) -> String {
         let mut ranking = found.ranking();
         ranking.truncate(count);

@@ -1,4 +1,4 @@
-//! `lucida predict --watch`: the images of a folder that fills.
+//! `lucida predict --watch`: predictions for images as they arrive in a folder.
 
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -19,15 +19,16 @@ use super::{Context, note_blank, open_model};
 use crate::cli::Predict;
 use crate::{exit, interrupt};
 
-/// Images that are read and predicted together.
+/// Number of images read and predicted together.
 const BATCH: usize = 16;
-/// Between two looks at the folder. A large one, or one far away, is looked at less often: a quarter of the time at most.
+/// Minimum pause between two scans of the folder. After a slow scan (a large or remote folder), the pause is longer, so that
+/// at most a quarter of the time is spent scanning.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_PER_LOOK: u32 = 3;
-/// How often Ctrl-C is looked for.
+/// How often to check for Ctrl-C.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What `--json` prints of an image.
+/// Output of `--json` for one image.
 #[derive(Serialize)]
 struct Line {
     image: String,
@@ -35,7 +36,7 @@ struct Line {
     record: PredictionRecord,
 }
 
-/// An image as the network takes it.
+/// A preprocessed image.
 struct Prepared {
     input: Vec<f32>,
     digit_found: bool,
@@ -47,24 +48,24 @@ impl AsRef<[f32]> for Prepared {
     }
 }
 
-/// Predicts the images of a folder as they come.
+/// Predicts the images of a folder as they arrive.
 struct Watcher<'a> {
     model: &'a Model,
     predictor: Predictor<'a>,
     watch: FolderWatch,
     log: Option<PredictionLog>,
     json: bool,
-    /// Rows of the table of each image.
+    /// Rows in the table of each image.
     top: usize,
     context: Context,
-    /// Images that were predicted, and that could not be read.
+    /// Number of images predicted, and of images that could not be read.
     done: usize,
     failed: usize,
 }
 
 pub(super) fn run(arguments: &Predict, folder: &Path, context: Context) -> Result<()> {
     let mut watch = FolderWatch::new(folder)?;
-    // A table that exists is continued.
+    // An existing table is appended to.
     let context = context.claim_named(arguments.csv.as_deref(), true)?;
     let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
     let named = || arguments.model.model.clone();
@@ -134,7 +135,7 @@ impl Watcher<'_> {
         Ok(())
     }
 
-    /// Predicts images, and reports those that cannot be read.
+    /// Predicts a batch of images, and reports those that cannot be read.
     fn predict(&mut self, items: &[String]) -> Result<()> {
         let read = self.read(items)?;
         let (mut names, mut prepared) = (Vec::new(), Vec::new());
@@ -172,7 +173,7 @@ impl Watcher<'_> {
         Ok(())
     }
 
-    /// Says that an image cannot be read, unless it may still be in the making.
+    /// Reports an image that cannot be read, unless it may still be being written.
     fn report(&mut self, item: &str, name: String, problem: lucida::Error) -> Result<()> {
         if !self.watch.failed(item, Instant::now()) {
             return Ok(());
@@ -186,7 +187,7 @@ impl Watcher<'_> {
         Ok(())
     }
 
-    /// Reads and prepares images, on all threads.
+    /// Reads and preprocesses images on all threads.
     fn read(&self, items: &[String]) -> Result<Vec<lucida::Result<Prepared>>> {
         let preprocessing = self.model.preprocessing()?;
         let watch = &self.watch;

@@ -16,10 +16,10 @@ use super::{Context, open_model, open_network};
 use crate::{cli, interrupt};
 
 const FIGURE: &str = "effective.png";
-/// The most layers that are measured when none are named.
+/// Maximum number of layers measured if none are named.
 const MOST: usize = 16;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     model: &'a str,
@@ -28,7 +28,7 @@ struct Answer<'a> {
     layers: Vec<LayerAnswer>,
 }
 
-/// Pairs are down and across, in pixels; what is `null` differs from unit to unit.
+/// Pairs are (vertical, horizontal), in pixels; `null` means that the value differs between units or is undefined.
 #[derive(Serialize)]
 struct LayerAnswer {
     layer: String,
@@ -44,7 +44,7 @@ struct LayerAnswer {
 
 #[derive(Serialize)]
 struct Effective {
-    /// The unit's row and column.
+    /// Row and column of the unit.
     unit: [usize; 2],
     side: f64,
     deviation: Option<[f64; 2]>,
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
     Ok(())
 }
 
-/// The convolutions, or the first, the last and some between them.
+/// All convolutions; if there are too many, an even selection including the first and the last.
 fn default_layers(network: &Network) -> Vec<usize> {
     let is_convolution = |index: &usize| network.nodes()[*index].layer().is_convolution();
     let all: Vec<usize> = (0..network.nodes().len()).filter(is_convolution).collect();
@@ -124,7 +124,7 @@ fn measure(
             return Err(Error::Interrupted);
         }
         match (&set, &model.preprocessing) {
-            // From all over the set.
+            // Spread evenly over the set.
             (Some(set), Some(preprocessing)) => {
                 set.set().fill(number * set.set().len() / samples, preprocessing, input)?;
             }
@@ -163,7 +163,7 @@ fn answer(field: &ReceptiveField) -> LayerAnswer {
         class_name: field.class_name(),
         output: field.shape().sizes().to_vec(),
         size: field.size(),
-        // Where there is one place only, there is no next.
+        // With a single position there is no stride.
         stride: field.stride().filter(|_| field.is_map()),
         padding: field.padding(),
         center: field.center(),
@@ -192,7 +192,7 @@ fn text(answers: &[LayerAnswer], effective: bool) -> String {
     table(&headings, rows)
 }
 
-/// One number where both are equal.
+/// Formats a pair, as one number if both are equal.
 fn pair<T: PartialEq + std::fmt::Display>(pair: Option<[T; 2]>, between: &str, none: &str) -> String {
     match pair {
         Some([a, b]) if a == b => a.to_string(),

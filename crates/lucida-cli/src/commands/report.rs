@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     if run.folds().exists() && !run.model().exists() {
         return of_folds(arguments, &run, context);
     }
-    // Of a run without a model, the folder's own error says why.
+    // For a run without a model, the error for the folder is more helpful.
     let model = load_model(&if run.model().exists() { run.model() } else { folder.clone() })?;
     let mut origin = Origin::load(run.origin())?;
     if let Some(data) = &arguments.data {
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     }
 }
 
-/// The report of a cross-validation, whose folds have been measured.
+/// Writes the report of a cross-validation from its fold results.
 fn of_folds(arguments: &ReportArguments, run: &RunFolder, context: Context) -> Result<()> {
     let all = CrossValidation::load(run.folds())?;
     let origin = Origin::load(run.origin())?;
@@ -76,13 +76,13 @@ fn of_folds(arguments: &ReportArguments, run: &RunFolder, context: Context) -> R
     }
 }
 
-/// The data of a run: what is not MNIST is a folder, whatever its name, there or not.
+/// The data source of a run: anything but MNIST is a folder, existing or not.
 fn source(data: &Path) -> Source {
     let text = data.to_str().filter(|text| *text == "mnist" || text.starts_with("mnist:"));
     text.and_then(|text| text.parse().ok()).unwrap_or_else(|| Source::Folder(data.to_owned()))
 }
 
-/// The images of a folder, split as for the run.
+/// The images of a folder, split as in the run.
 fn images(data: &Path, origin: &Origin, model: &Model, context: Context) -> Result<Folder> {
     let mut bar = Bar::new(context.output);
     origin.check_table()?;
@@ -90,7 +90,7 @@ fn images(data: &Path, origin: &Origin, model: &Model, context: Context) -> Resu
     Ok(builder.keep(model.preprocessing()?, memory_to_keep()).progress(&mut bar).open()?)
 }
 
-/// Digits, split as for the run.
+/// Digits, split as in the run.
 fn of_digits(folder: Option<&Path>, origin: &Origin, make: impl FnOnce(RunData) -> Result<()>) -> Result<()> {
     let digits = folder.map_or_else(Mnist::builtin, Mnist::from_folder)?;
     let classes = digits.train.class_names().len();

@@ -16,16 +16,16 @@ use super::{Context, with_model_file};
 use crate::cli::{ArrayFile, Run};
 use crate::exit::Usage;
 
-/// Files of a folder of test data.
+/// Maximum number of files read from a folder of test data.
 const MAX_TEST_FILES: usize = 1000;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct RunJson<'a> {
     model: &'a str,
     inputs: Vec<InputJson>,
     outputs: Vec<OutputJson>,
-    /// Whether all outputs are within the tolerance, if there are expected ones.
+    /// Whether all outputs are within the tolerance, if expected outputs are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     equal: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +55,7 @@ struct OutputJson {
 
 pub(super) fn run(arguments: &Run, context: Context) -> Result<()> {
     let model = with_model_file(&arguments.spec(), lucida::weights::open)?;
-    // How images are prepared, and at which size, does not matter to arrays.
+    // Notes on preprocessing and input size do not matter for arrays.
     let notes = model.notes.iter().filter(|note| matches!(note, Note::Other(_) | Note::Task(_)));
     notes.for_each(|note| context.output.note(&note.to_string()));
     let (inputs, expected) = match &arguments.test_data {
@@ -104,7 +104,7 @@ fn described(arguments: &Run) -> String {
     format!("{} relative and {} absolute (--tolerance)", tolerance.relative, tolerance.absolute)
 }
 
-/// The arrays of the files that a command line names.
+/// Reads the arrays in the files named on the command line.
 fn arrays(files: &[ArrayFile]) -> Result<Vec<(Option<String>, Array)>> {
     let mut arrays = Vec::new();
     for file in files {
@@ -124,7 +124,7 @@ fn arrays(files: &[ArrayFile]) -> Result<Vec<(Option<String>, Array)>> {
     Ok(arrays)
 }
 
-/// The arrays `input_0`, `input_1`, ... of a folder of test data.
+/// Reads the arrays `input_0`, `input_1`, ... (or `output_0`, ...) of a folder of test data.
 fn test_arrays(folder: &Path, what: &str) -> Result<Vec<(Option<String>, Array)>> {
     let file = |number: usize| -> Option<PathBuf> {
         let named = |ending| folder.join(format!("{what}_{number}.{ending}"));
@@ -142,7 +142,7 @@ fn test_arrays(folder: &Path, what: &str) -> Result<Vec<(Option<String>, Array)>
     Ok(arrays)
 }
 
-/// What to give a model, where nothing was given.
+/// The error if no input was given: the inputs that the model expects.
 fn missing_input(model: &Model) -> String {
     let specs = model.inputs();
     let each: Vec<String> = specs.iter().map(|spec| format!("{} {}", spec.name, shape(spec))).collect();
@@ -154,7 +154,7 @@ fn missing_input(model: &Model) -> String {
     format!("--input is missing: the model takes the input{several} {}; give {example}", each.join(", "))
 }
 
-/// `(batch, 3, 224, 224), NCHW`
+/// A shape with its axis order: `(batch, 3, 224, 224), NCHW`.
 fn shape(spec: &ArraySpec) -> String {
     let order = spec.axis_order.map(|order| format!(", {order}")).unwrap_or_default();
     format!("{}{order}", spec.shape_text())
@@ -190,7 +190,7 @@ fn text(model: &Model, inputs: &[Array], outputs: &[Array], differences: &[Diffe
     text.trim_end().to_owned()
 }
 
-/// Writes each output to a file of its name, and returns the names of the files.
+/// Writes each output to a file with its name, and returns the file names.
 fn write(folder: &Path, specs: &[ArraySpec], outputs: &[Array], force: bool) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::with_capacity(specs.len());
     for (place, spec) in specs.iter().enumerate() {

@@ -10,7 +10,7 @@ use crate::cli::Serve;
 use crate::exit::Usage;
 use crate::interrupt;
 
-/// Where a key is that a list of processes does not show.
+/// Environment variable for the key, which keeps it out of process listings.
 const KEY: &str = "LUCIDA_KEY";
 
 pub(super) fn run(arguments: &Serve, context: Context) -> Result<()> {
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Serve, context: Context) -> Result<()> {
     Ok(())
 }
 
-/// The key of the command line, else of the environment.
+/// The key from the command line, or else from the environment.
 fn key(arguments: &Serve) -> Result<Option<String>, Usage> {
     let (key, origin) = match &arguments.key {
         Some(key) => (key.clone(), "--key"),
@@ -73,7 +73,7 @@ fn key(arguments: &Serve) -> Result<Option<String>, Usage> {
             }
         },
     };
-    // What a header cannot hold could never be sent.
+    // Such a key could not be sent in an HTTP header.
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Usage(format!(
             "{origin}: expected a key of ASCII letters, digits and punctuation, without spaces"

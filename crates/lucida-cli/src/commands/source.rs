@@ -1,4 +1,4 @@
-//! Images to use a model on: digits, or the images of a folder.
+//! Images to run a model on: digits, or the images of a folder.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::cli::{Evaluate, LabelArguments, PartName};
 use crate::exit::Usage;
 use crate::output::Output;
 
-/// The part of a folder that a run has split itself.
+/// One part of a folder, split in the same way as for a training run.
 fn split_of_run(
     builder: FolderBuilder<'_>,
     origin: &Origin,
@@ -46,7 +46,7 @@ fn split_of_run(
     Ok((set, skipped, all))
 }
 
-/// Whether labels that are asked for are those of a run; without any they are.
+/// Whether the requested labels are those of the run; true if none are requested.
 fn is_own(origin: &Origin, asked: &LabelArguments) -> bool {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let own = origin.labels.as_ref();
@@ -57,7 +57,7 @@ fn is_own(origin: &Origin, asked: &LabelArguments) -> bool {
     }
 }
 
-/// The labels that are asked for, of the kind that a model predicts: by default the columns are those of its labels or
+/// The requested labels, of the kind that the model predicts. The target columns default to the model's own labels or
 /// values.
 fn labels_for(asked: &LabelArguments, model: &Model) -> Result<LabelSource> {
     let kind = match Outputs::of(model)?.kind() {
@@ -75,7 +75,7 @@ fn labels_for(asked: &LabelArguments, model: &Model) -> Result<LabelSource> {
     Ok(source)
 }
 
-/// Opens a folder of images, which are kept in memory as a model wants them as far as there is room.
+/// Opens a folder of images. Preprocessed images are kept in memory as far as there is room.
 fn keeping_builder<'a>(folder: &Path, model: &Model, context: Context, bar: &'a mut Bar) -> FolderBuilder<'a> {
     let builder = Folder::builder(folder).cpu(context.cpu).progress(bar);
     match model.preprocessing() {
@@ -84,8 +84,8 @@ fn keeping_builder<'a>(folder: &Path, model: &Model, context: Context, bar: &'a 
     }
 }
 
-/// The part that is asked for, else the last one of a folder in `parts`, else the validation images of a run; `None`
-/// for all images.
+/// The requested part; otherwise the last one of a folder in `parts`, otherwise the validation part of a run; `None` for all
+/// images.
 fn wanted_part(name: Option<PartName>, parts: &[Part], of_run: bool) -> Option<Part> {
     match name {
         Some(PartName::All) => None,
@@ -97,24 +97,24 @@ fn wanted_part(name: Option<PartName>, parts: &[Part], of_run: bool) -> Option<P
     }
 }
 
-/// How many skipped files are named on standard error; all of them are in the table.
+/// Number of skipped files named on standard error; the table lists all of them.
 const NAMED: usize = 5;
-/// Digits that are looked at together.
+/// Batch size when checking for digits.
 const DIGITS: usize = 256;
 
-/// Images that a model is tried on, and what to call them.
+/// Images to run a model on, with names for messages.
 pub(super) struct ImageSet {
     set: Set,
-    /// Where they are from: `test digits of DIR`.
+    /// Where they come from: `test digits of DIR`.
     pub(super) origin: String,
     /// Files of the folder that cannot be used.
     pub(super) skipped: Vec<Skipped>,
-    /// The part of the folder that they are, where that was asked for or matters.
+    /// Name of the part of the folder, if one was requested or matters.
     pub(super) part: Option<&'static str>,
 }
 
 enum Set {
-    /// Digits, what one of them is called, and whether they are the built-in ones.
+    /// Digits, the name of a single one, and whether they are built in.
     Digits {
         images: LabeledImages,
         name: &'static str,
@@ -124,8 +124,8 @@ enum Set {
 }
 
 impl ImageSet {
-    /// The test digits of MNIST in a folder, else the built-in digits; or the images of a folder, kept in memory as a
-    /// model wants them as far as there is room.
+    /// Loads the test digits of a folder with MNIST or the built-in digits, or opens a folder of images. Preprocessed images
+    /// are kept in memory as far as there is room.
     pub(super) fn load(source: &Source, model: &Model, strict: bool, context: Context) -> Result<Self> {
         let folder = match source {
             Source::Mnist(folder) => return Self::digits(folder.as_deref()),
@@ -142,8 +142,8 @@ impl ImageSet {
         Ok(images)
     }
 
-    /// What a model is evaluated on: a part of a folder in parts, or of the folder that it was trained on, as its run
-    /// has split it; else all images of the folder, or digits.
+    /// Loads the images to evaluate on: a part of a folder that is divided into parts, or of the folder the model was
+    /// trained on, split as in its run; otherwise all images of the folder, or digits.
     pub(super) fn part(arguments: &Evaluate, origin: Option<&Origin>, model: &Model, context: Context) -> Result<Self> {
         let given = match &arguments.data {
             Some(Source::Folder(folder)) => Some(folder.as_path()),
@@ -173,7 +173,7 @@ impl ImageSet {
         let in_parts = parts.len() > 1;
         let wanted = wanted_part(arguments.part, &parts, own.is_some());
         let with_found = |(set, skipped): (FolderSet, Vec<Skipped>)| {
-            // The number of a part alone would read as that of all images.
+            // The size of the part alone would read as that of the whole folder.
             let found = wanted.map_or_else(|| set.found(), |part| set.found_in(part));
             (set, skipped, found)
         };
@@ -206,7 +206,7 @@ impl ImageSet {
         Ok(images)
     }
 
-    /// The same, but the files of a folder are not read before they are wanted.
+    /// Like [`load`](Self::load), but reads the files of a folder only on demand.
     pub(super) fn list(source: &Source, context: Context) -> Result<Self> {
         let folder = match source {
             Source::Mnist(folder) => return Self::digits(folder.as_deref()),
@@ -217,7 +217,7 @@ impl ImageSet {
         Ok(Self { set: Set::Folder(set), origin, skipped, part: None })
     }
 
-    /// The test digits of a folder, else the built-in digits.
+    /// The test digits of a folder, or the built-in digits.
     fn digits(folder: Option<&Path>) -> Result<Self> {
         let (images, name, origin) = match folder {
             Some(folder) => (Mnist::test_only(folder)?, "test digit", format!("test digits of {}", folder.display())),
@@ -227,7 +227,7 @@ impl ImageSet {
         Ok(Self { set, origin, skipped: Vec::new(), part: None })
     }
 
-    /// Says on standard error what was found and what not, so that the result is alone on standard output.
+    /// Prints what was found and skipped on standard error, which leaves standard output to the results.
     fn tell(&self, found: String, output: Output) {
         output.note(&found);
         for Skipped { path, reason } in self.skipped.iter().take(NAMED) {
@@ -238,7 +238,7 @@ impl ImageSet {
         }
     }
 
-    /// The same with the labels of a model's classes, to compare with its predictions.
+    /// The same images with labels in the order of the model's classes, for comparison with its predictions.
     pub(super) fn labeled_for(self, model: &Model, output: Output) -> Result<Self> {
         let numbered = |set: &FolderSet| set.class_names().iter().enumerate().all(|(at, name)| *name == at.to_string());
         if let (Set::Folder(set), true) = (&self.set, model.class_names.is_empty())
@@ -268,7 +268,7 @@ impl ImageSet {
         }
     }
 
-    /// The images of a folder, where they are of one.
+    /// The underlying folder, if there is one.
     pub(super) fn folder(&self) -> Option<&FolderSet> {
         match &self.set {
             Set::Folder(set) => Some(set),
@@ -276,7 +276,7 @@ impl ImageSet {
         }
     }
 
-    /// Whether a model that was trained here may have seen them.
+    /// Whether these are the built-in digits, which a model trained here may have seen.
     pub(super) fn are_builtin(&self) -> bool {
         matches!(self.set, Set::Digits { builtin: true, .. })
     }
@@ -285,8 +285,8 @@ impl ImageSet {
         matches!(self.set, Set::Digits { .. })
     }
 
-    /// What to call an image in a text, where its number must not be read as its class: `test digit no. 3 (a 7)`, or
-    /// its file.
+    /// Name of an image in a message, where its index must not be mistaken for its class: `test digit no. 3 (a 7)`, or its
+    /// file.
     pub(super) fn title(&self, index: usize) -> String {
         match &self.set {
             Set::Digits { name, images, .. } => {
@@ -298,7 +298,7 @@ impl ImageSet {
         }
     }
 
-    /// What to call an image in a table: `test digit 3`, or its file.
+    /// Name of an image in a table: `test digit 3`, or its file.
     pub(super) fn name(&self, index: usize) -> String {
         match &self.set {
             Set::Digits { name, .. } => format!("{name} {index}"),
@@ -306,7 +306,7 @@ impl ImageSet {
         }
     }
 
-    /// Whether there is an image at a position.
+    /// Checks that an index is in range.
     pub(super) fn check(&self, index: usize) -> Result<()> {
         let len = self.set().len();
         if index >= len {
@@ -316,13 +316,13 @@ impl ImageSet {
         Ok(())
     }
 
-    /// An image as it is.
+    /// The original image.
     pub(super) fn image(&self, index: usize) -> Result<Image> {
         self.check(index)?;
         Ok(self.set().image(index)?)
     }
 
-    /// The name of an image's class; `None` where nobody knows.
+    /// Name of the image's class; `None` if unknown.
     pub(super) fn label(&self, index: usize) -> Option<&str> {
         let known = match &self.set {
             Set::Digits { .. } => true,
@@ -331,7 +331,7 @@ impl ImageSet {
         known.then(|| self.set().class_names()[self.set().label(index)].as_str())
     }
 
-    /// The positions asked for, or all.
+    /// The requested indices, or all.
     pub(super) fn positions(&self, indices: Option<&Indices>) -> Result<Vec<usize>> {
         let len = self.set().len();
         let Some(indices) = indices else { return Ok((0..len).collect()) };
@@ -341,7 +341,7 @@ impl ImageSet {
         }
     }
 
-    /// The positions, among `indices`, of the images in which a model for digits finds none; it says which.
+    /// Those of `indices` whose images contain no digit, if the model is for digits; prints a note about them.
     pub(super) fn without_digit(&self, indices: &[usize], model: &Model, context: Context) -> Result<BTreeSet<usize>> {
         let mut blank = BTreeSet::new();
         let Some(preprocessing) = model.preprocessing.as_ref().filter(|preprocessing| preprocessing.digit) else {

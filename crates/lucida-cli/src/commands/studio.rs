@@ -17,13 +17,13 @@ pub(super) fn run(arguments: &Studio, context: Context) -> Result<()> {
         weights: arguments.weights.clone(),
         network: arguments.network.clone(),
         size: arguments.size.map(|size| [size.height, size.width]),
-        // Filters can be looked at without classes.
+        // Filters can be inspected without class outputs.
         top: IncludeTop::Optional,
         ..arguments.meaning.spec()
     };
     let model = arguments.model.as_ref().map(spec);
     if let Some(spec) = &model {
-        // A model that cannot be opened is better known now than in the browser.
+        // Report a model that cannot be opened here rather than in the browser.
         open_model(spec, context)?;
     }
     let data = match &arguments.data {
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Studio, context: Context) -> Result<()> {
     if stopped == 0 { Ok(()) } else { Err(lucida::Error::Interrupted.into()) }
 }
 
-/// Asks the desktop to open an address.
+/// Opens a URL in the desktop's browser.
 fn open_browser(url: &str) -> bool {
     let program = match std::env::consts::OS {
         "macos" => "open",

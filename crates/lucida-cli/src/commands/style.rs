@@ -30,7 +30,7 @@ use crate::interrupt;
 use crate::output::seconds;
 use crate::show::Screen;
 
-/// Stylizes all images of a folder or list, by all processes.
+/// Stylizes all images of a folder or list, shared among all processes.
 fn share(arguments: &Style, context: Context) -> Result<()> {
     refuse_options_of_one(arguments, "--distributed stylizes many images")?;
     let bits: u8 = arguments.bits.parse()?;
@@ -50,7 +50,7 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
     shared.share(context, |context, ask| {
         let (network, settings) = arguments.transfer.open(context)?;
         let name = network.name().to_owned();
-        // What is wrong with the styles is wrong with all images.
+        // Problems with the style images affect all images, so check them first.
         job(arguments, &unframed(Image::filled(64, 64, &[128; 3])))?;
         let told = |problem: anyhow::Error| match problem.downcast() {
             Ok(problem) => problem,
@@ -81,7 +81,7 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
     })
 }
 
-/// An image without what a file may have around it.
+/// An image without alpha channel or color profile.
 fn unframed(image: Image) -> Original {
     Original { image, alpha: None, profile: None }
 }
@@ -111,7 +111,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     }
     let earlier = match &arguments.preview {
         Some(folder) => {
-            // All images of an earlier run: this one may write fewer.
+            // Claim all previews of an earlier run: this one may write fewer.
             let mut names: Vec<String> =
                 (1..).map(preview_name).take_while(|name| folder.join(name).exists()).collect();
             names.push(preview_name(names.len() + 1));
@@ -134,7 +134,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     if made.stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
 }
 
-/// Refuses the name of a built-in style in the place of the content.
+/// Refuses the name of a built-in style given as the content.
 pub(super) fn refuse_swapped(command: &str, content: &Path, styles: &[PathBuf]) -> Result<(), Usage> {
     let near = || content.to_str().and_then(|name| nearest_name(name, [style::BRUSHWORK]));
     let Some(name) = (!content.exists()).then(near).flatten() else { return Ok(()) };
@@ -147,7 +147,7 @@ pub(super) fn refuse_swapped(command: &str, content: &Path, styles: &[PathBuf]) 
     )))
 }
 
-/// Refuses options that are about one image, and says `why` there are many.
+/// Refuses options for a single image; `why` explains why there are many.
 fn refuse_options_of_one(arguments: &Style, why: &str) -> Result<()> {
     let Style { mask, preserve, preview, gif, show, .. } = arguments;
     if mask.is_some() || preserve.is_some() || preview.is_some() || gif.is_some() || *show {
@@ -156,14 +156,14 @@ fn refuse_options_of_one(arguments: &Style, why: &str) -> Result<()> {
     Ok(())
 }
 
-/// The folder for the results of many images. Of one image, `--out` is a file.
+/// The output folder for many images. (For a single image, `--out` is a file.)
 fn folder_of_results(arguments: &Style, force: bool) -> Result<PathBuf, Usage> {
     let given = arguments.place.out.as_deref();
     given.map_or(Ok(()), refuse_file_name).map_err(|problem| Usage(format!("--out: {problem}")))?;
     Ok(free(given, force, style_name(&arguments.content, &arguments.styles).into()))
 }
 
-/// Stylizes all images of a folder, one after the other.
+/// Stylizes all images of a folder in turn.
 fn folder(arguments: &Style, context: Context) -> Result<()> {
     refuse_options_of_one(arguments, "a folder has many images")?;
     let context = context.quieted(arguments.place.json);
@@ -184,7 +184,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
     let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
     let earlier = files::claim_folder(out, &claimed, force)?;
     let (network, settings) = arguments.transfer.open(context)?;
-    // What is wrong with the styles is wrong with all images.
+    // Problems with the style images affect all images, so check them first.
     check(&job(arguments, &unframed(Image::filled(64, 64, &[128; 3])))?, &settings, arguments)?;
     interrupt::catch()?;
     let stylizer = Stylizer { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
@@ -210,7 +210,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
             }
         }
     }
-    // Each image is a result of its own: those that are done stay.
+    // Each image is a separate result, so finished ones are kept.
     if !made.is_empty() {
         earlier.discard()?;
     }
@@ -223,7 +223,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
     if failed > 0 { Err(Reported.into()) } else { Ok(()) }
 }
 
-/// What all style transfers of a command have in common.
+/// What all style transfers of a command share.
 struct Stylizer<'a> {
     arguments: &'a Style,
     network: StyleNetwork,
@@ -245,7 +245,7 @@ impl Stylizer<'_> {
             if let Detail::Style(style) = &step.detail {
                 written = bar.borrow().suspend(|| way.step(style));
             }
-            // What cannot be written ends the work.
+            // A failed write ends the transfer.
             if written.is_err() { ControlFlow::Break(()) } else { flow }
         })?;
         written?;
@@ -279,7 +279,7 @@ impl Stylizer<'_> {
     }
 }
 
-/// What became of an image; `--json` prints it.
+/// Result for one image; the output of `--json`.
 #[derive(Serialize)]
 struct Stylized {
     file: PathBuf,
@@ -289,7 +289,7 @@ struct Stylized {
     initial_loss: f64,
     loss: f64,
     seconds: f64,
-    /// Whether Ctrl-C stopped it before its last step.
+    /// Whether Ctrl-C stopped it before the last step.
     stopped: bool,
 }
 
@@ -301,12 +301,12 @@ impl Stylized {
     }
 }
 
-/// The default name of a result: `photo-starry_night`.
+/// Default name of a result: `photo-starry_night`.
 pub(super) fn style_name(content: &Path, styles: &[PathBuf]) -> String {
     format!("{}-{}", name_of(content), styles.first().map_or_else(String::new, |style| name_of(style)))
 }
 
-/// The images of a command line.
+/// The style-transfer request of a command line.
 fn job(arguments: &Style, original: &Original) -> Result<StyleRequest> {
     let weights = match arguments.blend.len() {
         0 => vec![1.0; arguments.styles.len()],
@@ -323,7 +323,7 @@ fn job(arguments: &Style, original: &Original) -> Result<StyleRequest> {
     })
 }
 
-/// An image of style: a file, or the built-in one by its name.
+/// Opens a style image: a file, or a built-in style by name.
 pub(super) fn open_style(path: &Path) -> lucida::Result<Image> {
     if path.exists() {
         return Image::open(path);
@@ -337,7 +337,7 @@ pub(super) fn open_style(path: &Path) -> lucida::Result<Image> {
     }
 }
 
-/// The library's words on images and masks, with the names of the files.
+/// Checks the request; errors name the files instead of "the content" or "style 1".
 fn check(job: &StyleRequest, settings: &StyleConfig, arguments: &Style) -> Result<()> {
     job.check(settings).map(drop).map_err(|problem| {
         let mut text = problem.to_string();
@@ -363,7 +363,7 @@ fn check(job: &StyleRequest, settings: &StyleConfig, arguments: &Style) -> Resul
 }
 
 impl StyleArgs {
-    /// The network and the settings of a command line.
+    /// The feature network and the configuration.
     pub(super) fn open(&self, context: Context) -> Result<(StyleNetwork, StyleConfig)> {
         let model = style::choose_network(self.network.as_deref(), self.weights.as_deref())?;
         let builtin = model.network.name() == "vgg16_builtin";
@@ -411,7 +411,7 @@ impl StyleArgs {
         }
     }
 
-    /// The options that make an image what it is, for its metadata.
+    /// The options that determine the result, for its metadata.
     pub(super) fn note(&self, network: &str, settings: &StyleConfig) -> String {
         format!(
             "preset {:?}, network {network}, size {}, style weight {}, style scale {}, seed {}",
@@ -421,7 +421,7 @@ impl StyleArgs {
     }
 }
 
-/// How an image was made.
+/// Describes how the image was made, for its metadata.
 fn note(arguments: &Style, network: &str, settings: &StyleConfig) -> String {
     let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let styles: Vec<String> = arguments.styles.iter().map(|path| name(path)).collect();
@@ -436,7 +436,7 @@ fn note(arguments: &Style, network: &str, settings: &StyleConfig) -> String {
     )
 }
 
-/// The result in the size of the content.
+/// Scales the result to the size of the content.
 pub(super) fn enlarged(canvas: &Canvas, content: &Image) -> Result<Canvas> {
     let size = [content.height(), content.width()];
     if size[0] * size[1] <= canvas.size[0] * canvas.size[1] {
@@ -450,7 +450,7 @@ fn preview_name(number: usize) -> String {
     format!("{number:05}.png")
 }
 
-/// What is shown and written on the way.
+/// Writes and shows intermediate images.
 struct PreviewRecorder<'a> {
     arguments: &'a Style,
     gif: Option<GifRecorder>,
@@ -482,7 +482,7 @@ impl<'a> PreviewRecorder<'a> {
             image.save_png(folder.join(preview_name(self.written)))?;
         }
         if let Some(screen) = self.screen {
-            // Where nobody looks any more, the image still goes into its file.
+            // If the terminal fails, the image files are still written.
             if screen.show(&image, self.shown).is_err() {
                 self.screen = None;
             }

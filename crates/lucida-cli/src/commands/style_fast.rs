@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
             }
         }
     }
-    // Each image is a result of its own: those that are done stay.
+    // Each image is a separate result, so finished ones are kept.
     if let Some(earlier) = earlier.filter(|_| !made.is_empty()) {
         earlier.discard()?;
     }
@@ -86,7 +86,7 @@ fn is_interrupt(problem: &anyhow::Error) -> bool {
     matches!(problem.downcast_ref(), Some(lucida::Error::Interrupted))
 }
 
-/// Refuses options that a single pass cannot follow.
+/// Refuses options that do not apply to a feed-forward network.
 fn refuse_slow_options(arguments: &Style) -> Result<(), Usage> {
     let Style { blend, preview, gif, show, bulk, transfer, .. } = arguments;
     if bulk.distributed.is_some() {
@@ -110,7 +110,7 @@ fn refuse_slow_options(arguments: &Style) -> Result<(), Usage> {
 }
 
 impl StyleArgs {
-    /// Whether something is given that only an optimization can follow.
+    /// Whether any option was given that only applies to optimization.
     pub(super) fn is_about_optimization(&self) -> bool {
         let factors = [self.style_weight, self.style_scale, self.smoothness];
         self.preset != Preset::default()
@@ -123,12 +123,12 @@ impl StyleArgs {
     }
 }
 
-/// Where results go.
+/// Output locations.
 enum Places {
     One {
         out: PathBuf,
     },
-    /// Photos with the names of their results.
+    /// Photos with the file names of their results.
     Many {
         out: PathBuf,
         photos: Vec<(PathBuf, String)>,
@@ -174,7 +174,7 @@ fn places(arguments: &Style, photos: &[&Path], style: String, bits: u8) -> Resul
 }
 
 impl FastArgs {
-    /// The file of the network, or the name of the built-in one.
+    /// The file of the network, or the name of the built-in style.
     pub(super) fn file(&self) -> Result<&Path, Usage> {
         let Some(FastNetwork::File(file)) = &self.fast else { return Ok(Path::new(BRUSHWORK)) };
         if FileKind::of_path(file, 8).is_ok() {
@@ -186,7 +186,7 @@ impl FastArgs {
         Ok(file)
     }
 
-    /// The style, ready for photos.
+    /// Opens the style for stylizing photos.
     pub(super) fn open(&self, transfer: &StyleArgs, context: Context) -> Result<FeedForwardTransfer> {
         let file = self.file()?;
         let style = match self.fast {
@@ -209,7 +209,7 @@ impl FastArgs {
     }
 }
 
-/// What `--refine` needs.
+/// The network, settings and style images of `--refine`.
 struct Polish {
     network: StyleNetwork,
     config: StyleConfig,
@@ -226,7 +226,8 @@ impl Polish {
         Ok(Some(Self { network, config, styles }))
     }
 
-    /// Steps from a result. Returns it with the number of steps and the losses before and after.
+    /// Optimizes an image, starting from the feed-forward result. Returns it with the number of steps and the losses before
+    /// and after.
     fn run(&self, job: StyleRequest, from: Canvas, progress: &mut dyn Progress) -> Result<(Canvas, Refined)> {
         let job = StyleRequest { styles: self.styles.clone(), ..job };
         let size = from.size[0].max(from.size[1]);
@@ -239,7 +240,7 @@ impl Polish {
     }
 }
 
-/// What a polish has done.
+/// Statistics of a refinement.
 #[derive(Serialize)]
 struct Refined {
     steps: usize,
@@ -247,7 +248,7 @@ struct Refined {
     loss: f64,
 }
 
-/// What became of a photo; `--json` prints it.
+/// Result for one photo; the output of `--json`.
 #[derive(Serialize)]
 struct Stylized {
     file: PathBuf,
@@ -279,7 +280,7 @@ impl FastCommand<'_> {
         bar.borrow_mut().begin_image(number, count);
         let mut progress = |step: &Step<'_>| match count {
             1 => bar.borrow_mut().update(step),
-            // The tiles of a photo do not count among many photos.
+            // With many photos, progress counts photos rather than tiles.
             _ => bar.borrow_mut().update(&Step::new(Unit::Images, number, count)),
         };
         let made = self.fast.transfer(&original.image, masks, &mut progress).with_context(named)?;
@@ -313,7 +314,7 @@ impl FastCommand<'_> {
         Ok(Stylized { file, width, height, seconds: taken, refined })
     }
 
-    /// How an image was made, for its metadata.
+    /// Describes how the image was made, for its metadata.
     fn note(&self, photo: &Path, refined: Option<&Refined>) -> String {
         let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let request = self.fast.request();

@@ -20,7 +20,7 @@ use crate::cli::place::free;
 use crate::interrupt;
 use crate::output::seconds;
 
-/// The endings of the names of images.
+/// File extensions of images.
 const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp"];
 
 pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
         Ok(())
     });
     if written > 0 {
-        // Each frame is a result of its own: those that are done stay.
+        // Each frame is a separate result, so finished ones are kept.
         earlier.discard()?;
     }
     outcome.with_context(|| frames[written.min(total - 1)].display().to_string())?;
@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     output.written(out, &format!("{} in {}", counted(total, "frame"), seconds(taken)))
 }
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct FramesJson<'a> {
     folder: &'a Path,
@@ -88,7 +88,7 @@ struct FramesJson<'a> {
     seconds: f64,
 }
 
-/// The folder for the stylized frames, which is not the one of the frames.
+/// The output folder, which must differ from the input folder.
 fn folder_of_results(arguments: &StyleFrames) -> Result<PathBuf> {
     let default = style_name(&arguments.frames, &arguments.styles).into();
     let out = free(arguments.place.out.as_deref(), arguments.place.force, default);
@@ -98,7 +98,7 @@ fn folder_of_results(arguments: &StyleFrames) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// The images of a folder in the order of the last number in their names.
+/// The images of a folder, sorted by the last number in their names.
 fn frames(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("{}: cannot read the folder", folder.display()))?;
     let mut found = Vec::new();
@@ -120,7 +120,7 @@ fn frames(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// The last number in a file's name.
+/// The last number in a file name.
 fn number(path: &Path) -> Option<u64> {
     let stem = path.file_stem()?.to_string_lossy().into_owned();
     let end = stem.rfind(|c: char| c.is_ascii_digit())? + 1;

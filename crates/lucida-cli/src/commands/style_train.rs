@@ -28,11 +28,11 @@ use crate::cli::place::{free, name_of};
 use crate::interrupt;
 use crate::output::seconds;
 
-/// The ending of the files of networks.
+/// File extension of feed-forward styles.
 const ENDING: &str = "lucida";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const REPORT: &str = "report.html";
-/// Photos of the previews.
+/// Number of photos in the previews.
 const PREVIEWED: usize = 3;
 
 pub(super) fn run(arguments: &StyleTrain, context: Context) -> Result<()> {
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &StyleTrain, context: Context) -> Result<()> {
     Session { arguments, context, place, styles, config, preview, bar, told: Cell::new(false) }.train(training)
 }
 
-/// The images of style, by the names of their files.
+/// The style images with their names.
 fn styles(paths: &[PathBuf]) -> Result<Vec<(String, Image)>> {
     let mut styles: Vec<(String, Image)> = Vec::new();
     for path in paths {
@@ -75,7 +75,7 @@ fn styles(paths: &[PathBuf]) -> Result<Vec<(String, Image)>> {
     Ok(styles)
 }
 
-/// The photos to train on.
+/// The training photos.
 fn photos(arguments: &StyleTrain, context: Context) -> Result<Photos> {
     let Some(content) = &arguments.content else {
         context
@@ -107,16 +107,16 @@ impl StyleTrain {
     }
 }
 
-/// Where a training writes: the file of the network, and the folder of the run next to it.
+/// Where the training writes: the style file, and the run folder next to it.
 struct Place {
     out: PathBuf,
     folder: PathBuf,
-    /// The files of an earlier run, until there is something to keep.
+    /// Files of an earlier run, kept until there are new ones to replace them.
     earlier: SetAside,
 }
 
 impl Place {
-    /// Checks that files can be written there, before any long work.
+    /// Checks that the files can be written, before any long work.
     fn claim(out: &Path, arguments: &StyleTrain) -> Result<Self> {
         let stem = out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let folder = out.with_file_name(format!("{stem}-training"));
@@ -125,7 +125,7 @@ impl Place {
             bail!("--resume: {}: there is no checkpoint of a training to resume", checkpoint.display());
         }
         files::claim_file(out, arguments.force || arguments.resume)?;
-        // A run that resumes keeps its previews.
+        // A resumed run keeps its previews.
         let mut names = vec![CHECKPOINT.to_owned(), REPORT.to_owned()];
         names.extend(preview_files(&folder).into_iter().map(|(_, name)| name));
         let names: Vec<&str> = if arguments.resume { Vec::new() } else { names.iter().map(String::as_str).collect() };
@@ -138,7 +138,7 @@ impl Place {
     }
 }
 
-/// The previews in the folder of a run: steps and names.
+/// The previews in the run folder, as steps and file names.
 fn preview_files(folder: &Path) -> Vec<(usize, String)> {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<(usize, String)> = names
@@ -151,7 +151,7 @@ fn preview_files(folder: &Path) -> Vec<(usize, String)> {
     found
 }
 
-/// A training and what is written on the way.
+/// A training run and its outputs.
 struct Session<'a> {
     arguments: &'a StyleTrain,
     context: Context,
@@ -160,7 +160,7 @@ struct Session<'a> {
     config: FeedForwardConfig,
     preview: StylePreview,
     bar: RefCell<Bar>,
-    /// Whether the user knows that files cannot be saved.
+    /// Whether a failed save has been reported.
     told: Cell<bool>,
 }
 
@@ -185,7 +185,7 @@ impl Session<'_> {
         self.finish(&result, skipped, taken)
     }
 
-    /// Writes a preview, and the network as it is: what there is can be used while the rest is learned.
+    /// Writes a preview and the current network, which can be used while the training continues.
     fn show(&self, step: usize, style: &FeedForwardStyle) -> lucida::Result<()> {
         let path = self.place.folder.join(format!("preview-{step:05}.png"));
         let written = files::write_bytes(&path, &png_bytes(&self.preview.sheet(style)?)?)
@@ -195,7 +195,7 @@ impl Session<'_> {
                 self.told.set(false);
                 self.place.earlier.discard()
             }
-            // A disk that is full ends no training.
+            // A full disk does not end the training.
             Err(problem @ lucida::Error::Io { .. }) => {
                 self.unsaved(&problem);
                 Ok(())
@@ -204,7 +204,7 @@ impl Session<'_> {
         }
     }
 
-    /// Says that a file could not be saved: once, until a preview is saved again.
+    /// Reports a failed save, once until the next successful one.
     fn unsaved(&self, problem: &lucida::Error) {
         if self.told.replace(true) {
             return;
@@ -213,7 +213,7 @@ impl Session<'_> {
         self.bar.borrow().suspend(|| self.context.output.note(&words));
     }
 
-    /// How the network was trained, for its file.
+    /// The training settings, stored in the file of the network.
     fn record(&self, steps: usize) -> serde_json::Value {
         let FeedForwardConfig { batch_size, crop, style_size, seed, learning_rate, loss, .. } = &self.config;
         json!({
@@ -265,7 +265,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Keeps the network of a training whose file cannot be written in the folder for temporary files, and says so.
+    /// If the network cannot be written to its file, saves it to the temporary folder and says so.
     fn rescue(&self, style: &FeedForwardStyle, problem: lucida::Error) -> anyhow::Error {
         let name = self.place.out.file_name().unwrap_or_default();
         let path = free(None, false, std::env::temp_dir().join(name));
@@ -300,7 +300,7 @@ impl Session<'_> {
     }
 }
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Trained<'a> {
     file: &'a Path,
@@ -309,8 +309,8 @@ struct Trained<'a> {
     steps: usize,
     loss: f64,
     seconds: f64,
-    /// Photos that could not be read.
+    /// Number of photos that could not be read.
     skipped: usize,
-    /// Whether Ctrl-C stopped it before its last step.
+    /// Whether Ctrl-C stopped it before the last step.
     stopped: bool,
 }

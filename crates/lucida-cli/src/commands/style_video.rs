@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &StyleVideo, context: Context) -> Result<()> {
     let out = &place(arguments)?;
     let context = context.claim_file(out, arguments.force)?;
     if AnimationKind::of_path(out).is_none() {
-        // What only the last step would find to be missing is looked for first.
+        // Check first what the last step will need.
         VideoFile::can_write(out)?;
     }
     let source = VideoSource::open(&arguments.video)?;
@@ -73,7 +73,7 @@ pub(super) fn run(arguments: &StyleVideo, context: Context) -> Result<()> {
         .written(out, &format!("{} of {width}x{height} pixels in {}", counted(count, "frame"), seconds(taken)))
 }
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct VideoJson<'a> {
     file: &'a Path,
@@ -101,7 +101,7 @@ fn refuse_options(arguments: &StyleVideo) -> Result<()> {
     Ok(())
 }
 
-/// The file of the result. A conversion that was stopped is resumed under the same name.
+/// The output file. An interrupted conversion resumes under the same name.
 fn place(arguments: &StyleVideo) -> Result<PathBuf> {
     let name = match arguments.fast.fast {
         Some(_) => format!("{}-{}", name_of(&arguments.video), name_of(arguments.fast.file()?)),
@@ -119,14 +119,14 @@ fn place(arguments: &StyleVideo) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// The folder of the finished frames: `styled.mp4.frames`.
+/// The folder with finished frames: `styled.mp4.frames`.
 fn frames_folder(out: &Path) -> PathBuf {
     let mut name = out.file_name().unwrap_or_default().to_owned();
     name.push(".frames");
     out.with_file_name(name)
 }
 
-/// What decides how the frames look: the files, as far as their sizes and times tell, and the options.
+/// Everything that determines the frames: options, and files identified by path, size and modification time.
 fn record(arguments: &StyleVideo) -> Result<Value> {
     let file = |path: &Path| -> Result<Value> {
         let Ok(found) = path.metadata() else { return Ok(json!(path.display().to_string())) };
@@ -170,7 +170,7 @@ fn optimize(
         steps: arguments.frame_steps as usize,
         temporal_weight: arguments.temporal_weight as f32,
     };
-    // A file that does not say how many frames it has is counted: the progress of slow work needs it.
+    // If the file does not store its number of frames, they are counted: slow work needs a total for its progress.
     let count = source.frames_estimate().map_or_else(|| source.frames().map(Iterator::count), Ok)?;
     let mut frames = OptimizedFrames::new(&network, &styles, &sequence, count);
     Ok(stylize_video(source, &mut frames as &mut dyn FrameStylizer, store, progress)?)

@@ -1,4 +1,4 @@
-//! The image that a command looks at.
+//! The image a command runs on.
 
 use std::path::{Path, PathBuf};
 
@@ -11,16 +11,16 @@ use super::{Context, note_blank};
 use crate::arguments::Indices;
 use crate::cli::Subject;
 
-/// One image as a network takes it, and what to call it.
+/// A preprocessed image, and its name in messages.
 pub(super) struct Input {
     pub(super) name: String,
     pub(super) values: Vec<f32>,
-    /// Whether a digit is found in it, or the model is not for digits.
+    /// Whether it contains a digit; always true for a model that is not for digits.
     pub(super) digit_found: bool,
 }
 
-/// The positions of images in a data set, and the folder for the results of each: the one of `--out` itself, or, of several
-/// images, one in it that is named after the position.
+/// Indices of images in a data set, each with the folder for its results: `--out` itself for a single image, otherwise a
+/// subfolder named after the index.
 pub(super) fn places(images: &ImageSet, indices: &Indices, out: &Path) -> Result<Vec<(usize, PathBuf)>> {
     let positions = images.positions(Some(indices))?;
     let folder = |index: usize| if positions.len() == 1 { out.to_owned() } else { out.join(index.to_string()) };
@@ -28,7 +28,7 @@ pub(super) fn places(images: &ImageSet, indices: &Indices, out: &Path) -> Result
 }
 
 impl Input {
-    /// The images that a command line means, and the folder for the results of each.
+    /// Loads the images of a command line, each with the folder for its results.
     pub(super) fn load(subject: &Subject, out: &Path, model: &Model, context: Context) -> Result<Vec<(Self, PathBuf)>> {
         match (&subject.image, &subject.data, &subject.index) {
             (Some(path), _, _) => Ok(vec![(Self::open(path, model, context)?, out.to_owned())]),
@@ -41,7 +41,7 @@ impl Input {
         }
     }
 
-    /// An image file.
+    /// Loads an image file.
     pub(super) fn open(path: &Path, model: &Model, context: Context) -> Result<Self> {
         let preprocessing = model.preprocessing()?;
         let image = Image::open(path)?;
@@ -50,7 +50,7 @@ impl Input {
         Ok(Self::new(path.display().to_string(), values, preprocessing, context))
     }
 
-    /// One image of a set.
+    /// Loads one image of a data set.
     pub(super) fn of_set(images: &ImageSet, index: usize, model: &Model, context: Context) -> Result<Self> {
         let preprocessing = model.preprocessing()?;
         images.check(index)?;
@@ -59,7 +59,7 @@ impl Input {
         Ok(Self::new(images.name(index), values, preprocessing, context))
     }
 
-    /// Says where no digit is found.
+    /// Prints a note if no digit is found.
     fn new(name: String, values: Vec<f32>, preprocessing: &Preprocessing, context: Context) -> Self {
         let digit_found = preprocessing.finds_digit(&values);
         if !digit_found {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Context, open_network};
 use crate::cli::Summary;
 
-/// What `--json` prints. Shapes are without the batch.
+/// Output of `--json`. Shapes exclude the batch dimension.
 #[derive(Serialize)]
 struct Answer<'a> {
     network: &'a str,
@@ -24,7 +24,7 @@ struct Layer<'a> {
     class_name: &'static str,
     shape: &'a [usize],
     parameters: usize,
-    /// The layers that it takes.
+    /// Names of its input layers.
     inputs: Vec<&'a str>,
 }
 

@@ -1,10 +1,9 @@
-//! What several commands print and write alike.
+//! Formatting shared by several commands.
 
 use lucida::Result;
 use lucida::nn::Network;
 
-/// A table with aligned columns, without a line break at its end. The heading of a column that is aligned to the right
-/// begins with `>`.
+/// Formats a table with aligned columns, without a trailing newline. A heading that starts with `>` right-aligns its column.
 pub(super) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let heads: Vec<String> = headings.iter().map(|heading| heading.trim_start_matches('>').to_owned()).collect();
     let lines: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
@@ -21,8 +20,8 @@ pub(super) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String
     lines.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A name for a file about a layer, without its ending: letters, digits, `-`, `_` and `.` are kept, others become `_`. A
-/// number before it keeps the order of the layers, and names apart that differ in other signs only.
+/// File name for a layer, without extension: all characters except letters, digits, `-`, `_` and `.` become `_`. The number
+/// in front keeps the layers in order, and keeps names distinct that differ only in replaced characters.
 pub(super) fn file_name(number: Option<usize>, layer: &str) -> String {
     let kept = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let name: String = layer.chars().take(80).map(kept).collect();
@@ -32,7 +31,7 @@ pub(super) fn file_name(number: Option<usize>, layer: &str) -> String {
     }
 }
 
-/// The names of the layers in lists that are joined by commas.
+/// Resolves comma-separated lists of layer names.
 pub(super) fn layer_names<'a>(network: &'a Network, lists: &[String]) -> Result<Vec<&'a str>> {
     let found = lists.iter().map(|list| network.find_list(list)).collect::<Result<Vec<_>>>()?;
     Ok(found.concat().into_iter().map(|index| network.nodes()[index].name()).collect())

@@ -1,4 +1,4 @@
-//! What the dashboard knows.
+//! The state of the dashboard.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -8,14 +8,14 @@ use lucida::core::choose;
 use lucida::data::{Dataset, Filter, Fit, Image};
 use lucida::train::{EpochRecord, History, Samples};
 
-/// Images that are shown with their predictions, at most.
+/// Maximum number of example images shown with their predictions.
 const EXAMPLES: usize = 12;
-/// Seconds whose throughput is shown.
+/// Seconds of throughput shown.
 const SECONDS: usize = 120;
-/// The pixels of a thumbnail: columns of the terminal, and twice its lines.
+/// Side of a thumbnail in pixels: one terminal column per pixel, one line per two.
 pub(super) const THUMBNAIL: usize = 16;
 
-/// What is on the screen.
+/// The contents of the screen.
 pub(crate) struct Board {
     pub(super) title: String,
     pub(super) facts: String,
@@ -25,7 +25,7 @@ pub(crate) struct Board {
     pub(super) report: Option<BatchReport>,
     pub(super) best: Option<EpochRecord>,
     pub(super) examples: Vec<Example>,
-    /// Samples of each second so far, the last one still running.
+    /// Samples processed in each second; the last one is still in progress.
     pub(super) throughput: VecDeque<u64>,
     pub(super) started: Instant,
     pub(super) stopping: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Board {
     steps: usize,
 }
 
-/// An image, its class, and what the network says.
+/// An image, its label, and the network's prediction.
 pub(super) struct Example {
     pub(super) image: Image,
     pub(super) label: usize,
@@ -60,7 +60,7 @@ impl Board {
         }
     }
 
-    /// Takes images to show: some of the validation data, to look at and as the network takes them.
+    /// Adds example images from the validation data, both as thumbnails and as network inputs.
     pub(crate) fn with_examples(mut self, set: &dyn Dataset, samples: &dyn Samples) -> lucida::Result<Self> {
         let order = choose(set.len(), EXAMPLES, 0);
         samples.each(None, &order, 1, &mut |batch| {
@@ -73,13 +73,13 @@ impl Board {
         Ok(self)
     }
 
-    /// What was done before this process began.
+    /// Restores the history of epochs from before this process started.
     pub(super) fn resume(&mut self, history: &History) {
         self.history = history.clone();
         self.best = history.best().cloned();
     }
 
-    /// A step is done.
+    /// Counts a completed step.
     pub(super) fn count(&mut self, report: &BatchReport) {
         self.report = Some(*report);
         self.steps += 1;
@@ -103,7 +103,7 @@ impl Board {
         }
     }
 
-    /// Samples in a second, over the last ten of them that are over.
+    /// Samples per second, averaged over the last ten complete seconds.
     pub(super) fn rate(&self) -> f64 {
         let over: Vec<u64> = self.throughput.iter().rev().skip(1).take(10).copied().collect();
         match over.len() {
@@ -112,7 +112,7 @@ impl Board {
         }
     }
 
-    /// The seconds left, at the average speed so far.
+    /// Seconds left, at the average speed so far.
     pub(super) fn seconds_left(&self) -> Option<f64> {
         let report = self.report?;
         let done = (report.epoch - 1) * report.steps + report.step;

@@ -17,11 +17,11 @@ const RIGHT: Color = Color::Rgb(53, 199, 154);
 const WRONG: Color = Color::Rgb(255, 110, 100);
 const MUTED: Color = Color::Rgb(140, 150, 165);
 const BORDER: Color = Color::Rgb(70, 80, 95);
-/// Lines of an example: half its pixels, and two of text.
+/// Terminal lines of an example: half its pixels, and two of text.
 const EXAMPLE_HEIGHT: u16 = THUMBNAIL as u16 / 2 + 2;
 const EXAMPLE_WIDTH: u16 = THUMBNAIL as u16 + 2;
 
-/// Draws everything that the screen has room for.
+/// Draws everything that fits on the screen.
 pub(super) fn draw(frame: &mut Frame, board: &Board) {
     let area = frame.area();
     let [head, body, foot] =
@@ -77,7 +77,7 @@ fn draw_head(frame: &mut Frame, area: Rect, board: &Board) {
     frame.render_widget(Paragraph::new(vec![Line::from(title), Line::from(facts)]), area);
 }
 
-/// Training and validation over the epochs.
+/// Draws a training and a validation curve over the epochs.
 fn draw_curves(
     frame: &mut Frame,
     area: Rect,
@@ -182,14 +182,14 @@ fn draw_facts(frame: &mut Frame, area: Rect, board: &Board) {
         row("epochs done", format!("{} of {}", board.history.epochs.len(), board.epochs)),
     ];
     frame.render_widget(Paragraph::new(rows), text);
-    // The second that is running would look like a fall.
+    // The current, incomplete second would look like a drop.
     let seen = board.throughput.len().saturating_sub(1);
     let first = seen.saturating_sub(usize::from(line.width));
     let values: Vec<u64> = board.throughput.iter().take(seen).skip(first).copied().collect();
     frame.render_widget(Sparkline::default().data(values).style(Style::new().fg(TRAIN)), line);
 }
 
-/// As many images as there is room for.
+/// Draws as many examples as fit.
 fn draw_examples(frame: &mut Frame, area: Rect, board: &Board) {
     let inner = block("validation images");
     let space = inner.inner(area);
@@ -208,7 +208,7 @@ fn draw_examples(frame: &mut Frame, area: Rect, board: &Board) {
     }
 }
 
-/// An image in half blocks, two pixels to a character, and under it what the network says.
+/// Draws an image in half blocks, two pixels per character, with the prediction below.
 fn draw_example(frame: &mut Frame, area: Rect, example: &Example, class_names: &[String]) {
     let image = &example.image;
     let color = |x: usize, y: usize| match *image.pixel(x, y) {
@@ -233,7 +233,7 @@ fn draw_example(frame: &mut Frame, area: Rect, example: &Example, class_names: &
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-/// A time as `7 s`, `2:05 min` or `1:02 h`.
+/// A duration as `7 s`, `2:05 min` or `1:02 h`.
 fn clock(seconds: f64) -> String {
     let whole = seconds.ceil() as u64;
     match whole {

@@ -1,4 +1,4 @@
-//! A training as a dashboard in the terminal: curves, throughput, and the predictions for a few images.
+//! Training dashboard in the terminal: curves, throughput, and predictions for a few images.
 
 mod board;
 mod draw;
@@ -21,10 +21,10 @@ pub(crate) use board::Board;
 
 use crate::interrupt;
 
-/// The shortest time between two images of the screen.
+/// Minimum time between two redraws.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Watches a training and draws it. The terminal is as it was when this is dropped, also after a panic.
+/// Draws the progress of a training run. Dropping it restores the terminal, also after a panic.
 pub(crate) struct Dashboard {
     board: Board,
     terminal: DefaultTerminal,
@@ -33,7 +33,7 @@ pub(crate) struct Dashboard {
 }
 
 impl Dashboard {
-    /// Takes over the terminal.
+    /// Takes over the terminal and draws the first frame.
     pub(crate) fn new(board: Board, cpu: Cpu) -> Result<Self> {
         let terminal = ratatui::try_init().context("cannot take over the terminal")?;
         let mut dashboard = Self { board, terminal, drawn: None, cpu };
@@ -48,7 +48,7 @@ impl Dashboard {
         drawn.map(drop).map_err(|source| Error::io("terminal", "draw on it", source))
     }
 
-    /// Whether somebody wants to stop: by a key, since the terminal hands over Ctrl-C as one, or by a signal.
+    /// Whether to stop: on a key press, since raw mode delivers Ctrl-C as a key, or on a signal.
     fn stop_wanted(&mut self) -> bool {
         while event::poll(Duration::ZERO).unwrap_or(false) {
             if let Ok(Event::Key(key)) = event::read()
@@ -60,7 +60,7 @@ impl Dashboard {
         self.board.stopping || interrupt::is_requested()
     }
 
-    /// The predictions for the examples now.
+    /// Updates the predictions for the examples.
     fn ask(&mut self, network: &Network) -> Result<(), Error> {
         let classifier = Classifier::of(network)?;
         let count = self.board.examples.len();
@@ -77,7 +77,7 @@ impl Dashboard {
     }
 }
 
-/// q, Escape and Ctrl-C.
+/// Whether a key stops the run: q, Escape or Ctrl-C.
 fn stops(key: KeyEvent) -> bool {
     let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
     key.kind == KeyEventKind::Press && (control_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
@@ -90,7 +90,7 @@ impl Callback for Dashboard {
         }
         let stop = self.stop_wanted();
         if stop || self.drawn.is_none_or(|drawn| drawn.elapsed() >= PERIOD) {
-            // The training must survive the terminal.
+            // Training must survive a failing terminal.
             let _ = self.draw();
         }
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -1,5 +1,5 @@
-//! What the tests of the command line share: a small data set, a model trained on it, and short ways to run commands.
-#![allow(dead_code)] // each test file uses a part
+//! Shared by the tests of the command line: a small data set, a model trained on it, and helpers to run commands.
+#![allow(dead_code)] // each test file uses only some of it
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use assert_cmd::Command;
 use lucida::data::{Dataset, Mnist};
 use tempfile::TempDir;
 
-/// Digits of the small set to train on, and to test with.
+/// Numbers of training and test digits in the small data set.
 pub(crate) const TRAIN: usize = 400;
 pub(crate) const TEST: usize = 100;
 
-/// A folder for the whole test file: `data` has a small MNIST, `run` a model trained on it for one epoch.
+/// A folder shared by all tests of a file: `data` has a small MNIST, `run` a model trained on it for one epoch.
 pub(crate) struct Shared {
     folder: TempDir,
 }
@@ -29,8 +29,8 @@ impl Shared {
     }
 }
 
-/// The shared folder, made by the first test that asks for it. A static is never dropped, so it lies in the build folder
-/// and goes with it.
+/// The shared folder, created by the first test that needs it. A static is never dropped, so it is in the build folder and
+/// is removed with it.
 pub(crate) fn shared() -> &'static Shared {
     static SHARED: OnceLock<Shared> = OnceLock::new();
     SHARED.get_or_init(|| {
@@ -46,24 +46,24 @@ pub(crate) fn shared() -> &'static Shared {
     })
 }
 
-/// The program with some arguments, in an environment of its own.
+/// The program with arguments, isolated from the user's environment.
 pub(crate) fn lucida<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::cargo_bin("lucida").unwrap();
     command.env_remove("LUCIDA_THREADS").env_remove("LUCIDA_SIMD").env_remove("LUCIDA_HUB").args(arguments);
-    // Whatever the user of this machine has fetched, here there is nothing.
+    // Ignore the user's configuration and downloaded weights.
     command.env("LUCIDA_CONFIG", "");
     command.env("LUCIDA_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-cache"));
     command
 }
 
-/// Runs to a good end and returns what was printed.
+/// Runs a command that must succeed, and returns its output.
 pub(crate) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
     let output = lucida(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     stdout(&output)
 }
 
-/// Runs to a bad end, and returns the one line that says why. Nothing else may be printed.
+/// Runs a command that must fail with `code`, and returns its one-line error. Nothing else may be printed.
 pub(crate) fn fail<'a>(code: i32, arguments: impl IntoIterator<Item = &'a str>) -> String {
     let output = lucida(arguments).output().unwrap();
     let message = stderr(&output);
@@ -93,7 +93,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The first built-in digits as MNIST's four files.
+/// Writes the first built-in digits as the four MNIST files.
 pub(crate) fn write_mnist(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let digits = Mnist::builtin().unwrap().train;
@@ -114,7 +114,7 @@ pub(crate) fn idx(sizes: &[u32], data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Runs the program with files limited to this many blocks of 512 or 1024 bytes: larger ones fail as on a full disk.
+/// Runs the program with file sizes limited to this many blocks of 512 or 1024 bytes: larger writes fail as on a full disk.
 #[cfg(target_os = "linux")]
 pub(crate) fn with_small_files(blocks: u32, arguments: &[&str]) -> std::process::Output {
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");

@@ -20,7 +20,7 @@ use crate::commands::tables::table;
 use crate::exit::Usage;
 use crate::interrupt;
 
-/// Trains and measures a network for each fold.
+/// Trains and evaluates one network per fold.
 pub(super) fn run(
     arguments: &TrainFolder,
     (path, source): (&Path, &TrainStart),
@@ -82,7 +82,7 @@ pub(super) fn run(
     })
 }
 
-/// Says how the labels were understood, and what was found.
+/// Prints how labels were parsed, and what was found.
 fn tell(first: &Folder, (count, notes): (usize, &[String]), context: Context) {
     let output = context.output;
     if let Some(labels) = first.labels() {
@@ -94,10 +94,10 @@ fn tell(first: &Folder, (count, notes): (usize, &[String]), context: Context) {
     tell_skipped(first.skipped(), output);
 }
 
-/// What there is to say of the data; of one fold alone, with its number.
+/// Notes on the data; those of a single fold start with its number.
 fn notes(folds: &[Folder]) -> Vec<String> {
     let shared = |note: &&String| folds.iter().all(|fold| fold.notes().contains(note));
-    // The numbers in it differ from fold to fold, the suspicion does not.
+    // This note contains numbers that differ between folds, but should be printed once.
     let suspicion = |note: &&String| note.starts_with("the file names suggest");
     let mut notes: Vec<String> =
         folds[0].notes().iter().filter(|note| shared(note) || suspicion(note)).cloned().collect();
@@ -108,7 +108,7 @@ fn notes(folds: &[Folder]) -> Vec<String> {
     notes
 }
 
-/// What must be the same for the folds that are done to count.
+/// Settings that must not change for completed folds to be reused.
 fn settings(
     arguments: &TrainFolder,
     (path, source): (&Path, &TrainStart),
@@ -132,7 +132,7 @@ fn settings(
     }))
 }
 
-/// The metrics of a fold, on the images that its network was not trained on.
+/// Evaluates a fold on its validation images.
 fn measure(arguments: &TrainFolder, trained: &Trained, context: Context) -> Result<FoldResult> {
     let Trained { model, validation, images, best_epoch } = trained;
     let cache = match &arguments.features {
@@ -152,7 +152,7 @@ fn measure(arguments: &TrainFolder, trained: &Trained, context: Context) -> Resu
     Ok(FoldResult { images: *images, best_epoch: *best_epoch, ..measured })
 }
 
-/// Prints the folds, their means and standard deviations.
+/// Prints the results of the folds, with means and standard deviations.
 fn finish(arguments: &TrainFolder, all: &CrossValidation, out: &Path, context: Context) -> Result<()> {
     let output = context.output;
     if arguments.training.json {
@@ -169,7 +169,7 @@ fn finish(arguments: &TrainFolder, all: &CrossValidation, out: &Path, context: C
     Ok(())
 }
 
-/// A row for each fold, then mean and standard deviation.
+/// One row per fold, then mean and standard deviation.
 fn folds_table(all: &CrossValidation) -> String {
     let names = all.names();
     let head: Vec<String> =

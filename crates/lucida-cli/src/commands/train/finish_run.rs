@@ -1,4 +1,4 @@
-//! The end of a training: what is written and said.
+//! The end of a training run: writes and prints the results.
 
 use anyhow::Result;
 use lucida::data::{Augment, Dataset};
@@ -10,33 +10,33 @@ use serde_json::{Value, json};
 use super::super::{Context, shell_word};
 use crate::output::percent;
 
-/// A training that has ended.
+/// A completed or interrupted training run.
 pub(super) struct FinishRun<'a> {
     pub(super) run: &'a RunFolder,
     pub(super) result: &'a TrainResult,
     pub(super) config: &'a TrainConfig,
     pub(super) augment: Option<&'a Augment>,
-    /// What is frozen of the network, for a training that continues from it.
+    /// The frozen part of the network, for a later run that continues from this one.
     pub(super) base: Option<Value>,
-    /// Whether a finished run keeps the file to resume from.
+    /// Whether a finished run keeps its checkpoint.
     pub(super) keep_checkpoint: bool,
-    /// Whether one JSON object is all that is printed.
+    /// Whether to print a single JSON object only.
     pub(super) json: bool,
-    /// What is classified: digits or images.
+    /// Noun for the samples: digits or images.
     pub(super) samples: &'a str,
-    /// How many of each class validate.
+    /// Number of validation samples per class.
     pub(super) validation: Vec<usize>,
-    /// What might help, if the training went badly.
+    /// Options to suggest if the training went badly.
     pub(super) remedies: Vec<&'static str>,
-    /// Whether it is a fold of a cross-validation, which says the rest.
+    /// Whether this is a fold of a cross-validation, which prints the rest itself.
     pub(super) of_fold: bool,
 }
 
 impl FinishRun<'_> {
-    /// Writes the run, and tests the model on `test` if there is any.
+    /// Writes the results, and evaluates the model on `test`, if given.
     ///
-    /// # Errors
-    /// [`lucida::Error::Interrupted`] when it was interrupted: all is written then, but nothing tested.
+    /// # Errors [`lucida::Error::Interrupted`] if the run was interrupted: everything is written, but the model is not
+    /// tested.
     pub(super) fn finish(&self, model: &mut Model, test: Option<&dyn Dataset>, context: Context) -> Result<()> {
         let Self { run, result, config, .. } = self;
         let output = context.output;
@@ -96,7 +96,7 @@ impl FinishRun<'_> {
         Ok(())
     }
 
-    /// What `--json` prints.
+    /// Output of `--json`.
     fn answer(&self, files: &[&str], tested: Option<&(Evaluation, usize)>) -> Value {
         let result = self.result;
         json!({
@@ -113,7 +113,7 @@ impl FinishRun<'_> {
         })
     }
 
-    /// Says which epoch is the best, by what, and with which weights.
+    /// Prints the best epoch, its metrics, and the monitored quantity.
     fn report_best(&self, context: Context) {
         let Self { result, config, .. } = self;
         let best = result.best_epoch.and_then(|best| result.history.epochs.get(best - 1));
@@ -129,11 +129,11 @@ impl FinishRun<'_> {
     }
 }
 
-/// Validation images that are too few to tell accuracies of ten per cent apart.
+/// Below this many validation images, accuracies 10 percentage points apart cannot be distinguished.
 const FEW: usize = 20;
 
-/// What would help a training that overfits, or that hardly learns. `counts` are the validation images of each class,
-/// `remedies` what was not tried.
+/// Advice for a training run that overfits or hardly learns. `counts` are the validation images per class, `remedies` the
+/// options not yet used.
 fn advice(result: &TrainResult, counts: &[usize], remedies: &[&str]) -> Option<String> {
     let epochs = &result.history.epochs;
     let (best, last) = (result.history.best()?, epochs.last()?);
@@ -143,7 +143,7 @@ fn advice(result: &TrainResult, counts: &[usize], remedies: &[&str]) -> Option<S
     }
     let help = remedies.join(", or ");
     let chance = counts.iter().copied().max()? as f64 / counts.iter().sum::<usize>().max(1) as f64;
-    // The loss on the validation data rises while that on the training data falls on.
+    // The validation loss rises while the training loss keeps falling.
     let overfits = last.val_loss? > 1.1 * best.val_loss? && last.loss < best.loss;
     if overfits {
         return Some(format!(
@@ -152,7 +152,7 @@ fn advice(result: &TrainResult, counts: &[usize], remedies: &[&str]) -> Option<S
             best.epoch, best.val_loss?, last.val_loss?, last.loss
         ));
     }
-    // Less than two fifths of the way from always naming the largest class to being always right.
+    // Less than 40 % of the way from majority-class accuracy to perfect accuracy.
     let learned = (accuracy - chance) / (1.0 - chance).max(f64::MIN_POSITIVE);
     (learned < 0.4 && chance < 1.0).then(|| {
         format!(
@@ -163,7 +163,7 @@ fn advice(result: &TrainResult, counts: &[usize], remedies: &[&str]) -> Option<S
     })
 }
 
-/// The numbers of an epoch.
+/// Formats the metrics of an epoch.
 fn measured(record: &EpochRecord) -> String {
     if let (Some(loss), None, false) = (record.val_loss, record.val_accuracy, record.val_metrics.is_empty()) {
         let metrics = record.val_metrics.iter().map(|(name, value)| format!(", {} {value:.4}", name.replace('_', " ")));
@@ -215,7 +215,7 @@ mod tests {
                 .unwrap()
                 .starts_with("Low accuracy: 60.00 %")
         );
-        // As good as always naming the class of nine in ten.
+        // No better than always predicting the class with nine tenths of the images.
         assert!(advice(&history(&[[0.3, 0.3, 0.9]]), &[90, 10], &["--augment flip", "--model vgg16"]).is_some());
         assert_eq!(advice(&history(&[[0.2, 0.2, 0.93]]), &[50, 50], &["--augment flip", "--model vgg16"]), None);
         assert_eq!(advice(&history(&[]), &[50, 50], &["--augment flip", "--model vgg16"]), None);

@@ -29,14 +29,14 @@ use crate::exit::{self, Usage};
 use crate::interrupt;
 use crate::output::{Output, seconds};
 
-/// How many skipped files are named on standard error; all of them are in the table.
+/// Number of skipped files named on standard error; the table lists all of them.
 const NAMED: usize = 5;
 
 pub(super) fn run(arguments: &TrainFolder, group: Option<&dyn ProcessGroup>, context: Context) -> Result<()> {
     let context = Context { output: context.output.quieted(arguments.training.json), ..context };
     let labels = &arguments.labels;
     let path = labels.folder(arguments.folder.as_deref()).ok_or_else(|| anyhow!("no folder of images was given"))?;
-    // A bare word that does not name a folder is a mistake in the command line.
+    // A bare word that does not name a folder is a typo on the command line.
     if !labels.any() && !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
         let near = exit::did_you_mean_data(&path.to_string_lossy());
         let message = format!("{}: no such folder; expected a folder of images, or mnist{near}", path.display());
@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &TrainFolder, group: Option<&dyn ProcessGroup>, con
     })
 }
 
-/// A model that was trained on a folder, and the images that validated it.
+/// A model trained on a folder, and its validation images.
 pub(super) struct Trained {
     pub(super) model: Model,
     pub(super) validation: FolderSet,
@@ -75,8 +75,8 @@ pub(super) struct Trained {
     pub(super) best_epoch: Option<usize>,
 }
 
-/// A run in its folder; of a cross-validation, that of a fold. `None` when a learning rate was looked for, and for all
-/// processes but the first.
+/// Trains a run, or one fold of a cross-validation. Returns `None` after a learning-rate search, and in all processes but
+/// rank 0.
 pub(super) fn train_folder(
     arguments: &TrainFolder,
     (path, source): (&Path, TrainStart),
@@ -94,7 +94,7 @@ pub(super) fn train_folder(
     if training.resumes() {
         let before = Origin::load(run.origin()).ok();
         before.as_ref().map_or(Ok(()), |before| same_table(before, &origin))?;
-        // What was computed before the interruption is in the cache now.
+        // Features computed before the interruption are in the cache; their time still counts.
         origin.feature_seconds = before.and_then(|before| before.feature_seconds);
     }
     if !training.find_lr && request.leads() {
@@ -106,7 +106,7 @@ pub(super) fn train_folder(
         factor: (arguments.unfreeze_rate / config.learning_rate.rate).min(1.0),
     });
     config.check(&network.model.network, folder.train.targets())?;
-    // The networks of all folds are alike.
+    // All folds have the same network.
     if fold.is_none_or(|[fold, _]| fold == 1) {
         tell(&network, arguments, context);
     }
@@ -148,7 +148,7 @@ pub(super) fn train_folder(
     }))
 }
 
-/// Refuses to resume with a table that is not the one the run began with.
+/// Refuses to resume if the label table has changed since the run started.
 fn same_table(before: &Origin, now: &Origin) -> Result<()> {
     let table = now.labels.as_ref().and_then(|labels| labels.table.as_ref());
     match (&before.table_digest, &now.table_digest, table) {
@@ -160,8 +160,7 @@ fn same_table(before: &Origin, now: &Origin) -> Result<()> {
     }
 }
 
-/// Trains on images, or on what the frozen layers have said about them; nothing is left when a learning rate was looked
-/// for.
+/// Trains on images, or on cached features of the frozen layers. Returns `None` after a learning-rate search.
 fn train(
     arguments: &TrainFolder,
     request: &TrainRequest,
@@ -185,7 +184,7 @@ fn train(
         return train_on_images(arguments, request, config, run, network, folder, context);
     };
     tell_cached(&remembered, context.output);
-    // The pixels are not needed any more.
+    // The pixels are no longer needed.
     folder.train = folder.train.clone().without_kept();
     folder.validation = folder.validation.clone().without_kept();
     let (train, validation) = remembered.sets(folder)?;
@@ -203,8 +202,8 @@ fn train(
     Ok(Some(TrainResult { last, ..result }))
 }
 
-/// What the frozen layers say about the images, as far as the training needs it: for a head that standardizes, of the
-/// training images; of all images, augmented so, if all of them are to be remembered.
+/// Computes the features of the frozen layers, as far as training needs them: for all (augmented) images if they are to be
+/// cached, and for the training images if the head standardizes its input.
 fn remember(
     arguments: &TrainFolder,
     network: &mut TransferModel,
@@ -238,7 +237,7 @@ fn remember(
     Ok(Some(remembered))
 }
 
-/// Says what was computed, and where it is.
+/// Prints how many features were computed, and where they are.
 fn tell_cached(cached: &CachedFeatures, output: Output) {
     let (layer, place) = (cached.layer(), cached.folder().display());
     output.info(&match cached.computed() {
@@ -273,7 +272,7 @@ fn train_on_images(
     Ok(Some(trainer.fit_network(&mut network.network, &samples, Some(&validation))?))
 }
 
-/// What is kept of the command line, for the report and for evaluations.
+/// The settings stored with the run, for reports and evaluations.
 pub(super) fn origin(
     arguments: &TrainFolder,
     path: &Path,
@@ -288,7 +287,7 @@ pub(super) fn origin(
         TrainStart::Base(_, Transfer { cut, head, unfreeze }) => {
             [cut.clone(), Some(head.to_string()), unfreeze.clone()]
         }
-        // The layers are those of the run before, as far as it says.
+        // The layers of the earlier run, as far as recorded.
         TrainStart::Continued(_, unfreeze) => {
             let before = arguments.continued.as_ref().and_then(|run| Origin::load(run_of(run).origin()).ok());
             let before = before.unwrap_or_default();
@@ -298,7 +297,7 @@ pub(super) fn origin(
     Ok(Origin {
         data: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
         labels: folder.labels().map(|found| found.source.clone()).or_else(|| {
-            // Sub-folders are the classes, but names may be the groups.
+            // Subfolders are the classes, but file names may define groups.
             let source = label_source(arguments);
             (!source.is_none()).then_some(source)
         }),
@@ -318,13 +317,13 @@ pub(super) fn origin(
     })
 }
 
-/// `runs/photos` for `/data/photos/`, or for `photos.csv`.
+/// Default run folder: `runs/photos` for `/data/photos/` or for `photos.csv`.
 fn default_out(arguments: &TrainFolder, folder: &Path) -> PathBuf {
     let table = arguments.labels.labels.as_deref().and_then(Path::file_stem);
     Path::new("runs").join(table.map_or_else(|| name_of(folder), |table| table.to_string_lossy().into_owned()))
 }
 
-/// Where the labels and the groups are from.
+/// The source of labels and groups.
 fn label_source(arguments: &TrainFolder) -> LabelSource {
     let groups = &arguments.groups;
     LabelSource {
@@ -334,7 +333,7 @@ fn label_source(arguments: &TrainFolder) -> LabelSource {
     }
 }
 
-/// What must be the same for a training to resume, in addition to its settings.
+/// What must not change for a run to be resumed, in addition to its configuration.
 fn identity(arguments: &TrainFolder, folder: &Folder, network: &TransferModel, origin: &Origin) -> Value {
     let mut identity = json!({
         "training pictures": folder.train.len(),
@@ -352,7 +351,7 @@ fn identity(arguments: &TrainFolder, folder: &Folder, network: &TransferModel, o
     identity
 }
 
-/// Says what is going to be trained.
+/// Prints what will be trained.
 fn tell(network: &TransferModel, arguments: &TrainFolder, context: Context) {
     let (model, output) = (&network.model, context.output);
     tell_network(&model.network, &arguments.training, context);
@@ -370,7 +369,7 @@ fn tell(network: &TransferModel, arguments: &TrainFolder, context: Context) {
     }
 }
 
-/// Reads the images: `read` says how they are split.
+/// Opens the folder of images; `read` determines the split.
 pub(super) fn open<T>(
     arguments: &TrainFolder,
     path: &Path,
@@ -390,14 +389,14 @@ pub(super) fn open<T>(
     Ok(read(builder)?)
 }
 
-/// Whether the largest class has many times the images of the smallest.
+/// Whether the largest class has many times the images of the smallest non-empty one.
 fn are_unbalanced(counts: &[usize]) -> bool {
     const MANY: usize = 4;
     let present = || counts.iter().copied().filter(|&count| count > 0);
     present().max().zip(present().min()).is_some_and(|(most, fewest)| most >= MANY * fewest)
 }
 
-/// Says how labels were understood, what was found and what not.
+/// Prints how labels were parsed, what was found and what was skipped.
 fn tell_found(folder: &Folder, output: Output) {
     if let Some(labels) = folder.labels() {
         output.info(&labels.summary);

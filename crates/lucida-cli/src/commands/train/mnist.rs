@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &TrainMnist, group: Option<&dyn ProcessGroup>, cont
     request.in_run(&out, |run| run_in(arguments, &request, (digits, &origin), run, context))
 }
 
-/// A run in its folder.
+/// Trains in a run folder.
 fn run_in(
     arguments: &TrainMnist,
     request: &TrainRequest,
@@ -95,7 +95,7 @@ fn run_in(
         json: training.json,
         samples: "digits",
         validation: counts(&validation),
-        // A digit that is flipped is another one, or none.
+        // A flipped digit is a different one, or not a digit at all.
         remedies: match arguments.augment {
             None => vec!["--augment rotation=10,width=0.1,height=0.1,zoom=0.1"],
             Some(_) => Vec::new(),
@@ -105,14 +105,14 @@ fn run_in(
     finish.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)
 }
 
-/// How many digits there are.
+/// Number of digits in each part.
 struct Sizes {
     train: usize,
     validation: usize,
     test: Option<usize>,
 }
 
-/// A network to be trained on these digits.
+/// A new network for these digits.
 fn new_model(digits: &Mnist, seed: u64) -> Result<Model> {
     Ok(Model {
         preprocessing: Some(Preprocessing::mnist()),
@@ -121,7 +121,7 @@ fn new_model(digits: &Mnist, seed: u64) -> Result<Model> {
     })
 }
 
-/// Says what will be trained, and on what.
+/// Prints what will be trained, and on what data.
 fn announce(arguments: &TrainMnist, origin: &str, sizes: &Sizes, network: &Network, context: Context) {
     let output = context.output;
     output.info(&format!(
@@ -139,7 +139,7 @@ fn announce(arguments: &TrainMnist, origin: &str, sizes: &Sizes, network: &Netwo
     }
 }
 
-/// What is kept of the command line, for the report.
+/// The settings stored with the run, for reports.
 fn describe(arguments: &TrainMnist, images: [usize; 2]) -> Origin {
     let data = match &arguments.data {
         Some(folder) => Source::Mnist(Some(folder.canonicalize().unwrap_or_else(|_| folder.clone()))),
@@ -158,7 +158,7 @@ fn describe(arguments: &TrainMnist, images: [usize; 2]) -> Origin {
     }
 }
 
-/// How many digits of each class there are.
+/// Number of digits per class.
 fn counts(digits: &dyn Dataset) -> Vec<usize> {
     let mut counts = vec![0; digits.class_names().len()];
     digits.labels().into_iter().for_each(|label| counts[label] += 1);

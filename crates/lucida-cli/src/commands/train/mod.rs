@@ -14,7 +14,7 @@ use super::{Context, distributed, shell_word};
 use crate::cli::{Train, TrainKnown, TrainingArguments};
 use crate::exit::Usage;
 
-/// The part of MNIST's training digits that validates.
+/// Fraction of MNIST's training digits used for validation.
 const MNIST_VALIDATION: f64 = 0.2;
 
 pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
@@ -35,10 +35,9 @@ pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
     }
 }
 
-/// Checks what the command line alone says about the loss, before anything is read.
+/// Checks the loss options before anything is read.
 ///
-/// # Errors
-/// [`Usage`] when the loss has no label smoothing and some is wanted.
+/// # Errors [`Usage`] if label smoothing is requested for a loss without it.
 fn check_loss(training: &TrainingArguments) -> Result<()> {
     match training.loss {
         Some(loss) if training.label_smoothing.is_some_and(|part| part > 0.0) && !loss.smooths_labels() => {
@@ -49,7 +48,7 @@ fn check_loss(training: &TrainingArguments) -> Result<()> {
     }
 }
 
-/// A command line as a shell reads it; the program by its name alone.
+/// The command line, quoted for a shell, with only the name of the program.
 fn command_line(arguments: impl Iterator<Item = String>) -> String {
     let words = arguments.skip(1).map(|word| shell_word(&word));
     ["lucida".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")

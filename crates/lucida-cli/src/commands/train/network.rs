@@ -1,4 +1,4 @@
-//! The network that a command line means: from scratch, a new head on a base, or a trained one.
+//! The network to train: from scratch, a new head on a base, or a trained model.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ pub(super) fn start(arguments: &TrainFolder, context: Context) -> Result<TrainSt
             let spec = match &arguments.weights {
                 Some(path) if path.as_os_str() == "none" => return scratch(),
                 None if !is_builtin(known) && hub::published(known, true).is_err() => return scratch(),
-                // The file of a whole model knows the size and the classes that it was trained with.
+                // A whole-model file stores its own input size and classes.
                 Some(path) if inspect(path)?.architecture.is_some() => file(path),
                 weights => {
                     let size = Some(size.unwrap_or_else(|| base_size(known)));
@@ -71,7 +71,7 @@ fn options(arguments: &TrainFolder) -> StartOptions {
     }
 }
 
-/// A network that is trained from scratch has no base to cut or to unfreeze.
+/// Refuses transfer-learning options for a network trained from scratch.
 fn refuse_transfer(arguments: &TrainFolder) -> Result<()> {
     let given = [
         ("--cut", arguments.cut.is_some()),

@@ -7,12 +7,12 @@ use lucida::train::{RunFolder, Samples, TrainConfig, Trainer};
 use super::super::Context;
 use crate::bar::Bar;
 
-/// The rates that are tried, and the most steps.
+/// Range of learning rates to try, and maximum number of steps.
 const RATES: [f64; 2] = [1e-7, 10.0];
 const STEPS: usize = 200;
 const NAME: &str = "lr-finder";
 
-/// Looks for a learning rate, and writes the curve into the folder of the run.
+/// Runs the learning-rate finder, and writes the curve to the run folder.
 pub(super) fn find(
     config: &TrainConfig,
     network: &Network,

@@ -1,4 +1,4 @@
-//! What a command line says about every training.
+//! Training options shared by all data sets.
 
 use std::path::{Path, PathBuf};
 
@@ -21,23 +21,23 @@ use crate::dashboard::{Board, Dashboard};
 use crate::exit::Usage;
 use crate::progress::TrainingBar;
 
-/// What holds where the command line does not say.
+/// Defaults for options that are not given.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Defaults {
     pub(super) epochs: u32,
     pub(super) learning_rate: f64,
-    /// Epochs without a better one; 0 for all epochs.
+    /// Patience in epochs; 0 disables early stopping.
     pub(super) early_stopping: u32,
 }
 
 impl Defaults {
-    /// Of a network all of which learns.
+    /// For a fully trainable network.
     pub(super) const WHOLE: Self = Self { epochs: 15, learning_rate: 1e-3, early_stopping: 0 };
-    /// Of a head on a frozen base, whose epochs cost next to nothing: see the measurements in `docs/photos.md`.
+    /// For a head on a frozen base, whose epochs are very cheap; measurements are in `docs/photos.md`.
     pub(super) const HEAD: Self = Self { epochs: 50, learning_rate: 3e-4, early_stopping: 5 };
 }
 
-/// A training as the command line wants it.
+/// A training run as requested on the command line.
 pub(super) struct TrainRequest<'a> {
     pub(super) arguments: &'a TrainingArguments,
     pub(super) epochs: Option<u32>,
@@ -48,14 +48,13 @@ pub(super) struct TrainRequest<'a> {
 }
 
 impl TrainRequest<'_> {
-    /// Whether this process writes and shows: it is alone, or the first of its group.
+    /// Whether this process writes files and prints: it runs alone, or has rank 0.
     pub(super) fn leads(&self) -> bool {
         self.group.is_none_or(|group| group.rank() == 0)
     }
 
-    /// The folder of the run: the one that is given, else `default`, or where that exists, the first of `default-2`,
-    /// `default-3`, … that does not; of a run that is resumed, the last that does. All members of a group take what the
-    /// first one finds.
+    /// The run folder: `given`, or else `default`. If `default` exists, a new run uses the first free one of `default-2`,
+    /// `default-3`, …, and a resumed run the last existing one. All processes use the choice of rank 0.
     pub(super) fn place(&self, given: Option<&Path>, default: &Path) -> PathBuf {
         if let Some(given) = given {
             return given.to_owned();
@@ -75,8 +74,7 @@ impl TrainRequest<'_> {
         numbered(default, number[0] as u32)
     }
 
-    /// Does something in the folder of the run. A folder that was made for it and holds nothing to keep is removed again
-    /// when it fails.
+    /// Runs `work` in the run folder. If it fails, a newly created folder without results is removed.
     pub(super) fn in_run<T>(&self, path: &Path, work: impl FnOnce(&RunFolder) -> Result<T>) -> Result<T> {
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let made: Vec<&Path> = path.ancestors().take_while(missing).collect();
@@ -84,14 +82,14 @@ impl TrainRequest<'_> {
         let result = work(&run);
         if result.is_err() && !made.is_empty() && self.leads() {
             run.remove_if_unused();
-            // A folder with something in it stays.
+            // A folder that is not empty stays.
             let _ = made.iter().try_for_each(std::fs::remove_dir);
         }
         result
     }
 
-    /// Whether the run to be resumed has ended, and says so; an error where there is none. All members of a group do what
-    /// the first one finds.
+    /// Whether the run to be resumed has already finished, which is then reported. An error if there is no run to resume.
+    /// All processes follow rank 0.
     pub(super) fn is_finished(&self, path: &Path, context: Context) -> Result<bool> {
         if !self.arguments.resumes() {
             return Ok(false);
@@ -133,7 +131,7 @@ impl TrainRequest<'_> {
         Ok(true)
     }
 
-    /// Runs `work` in the first member of a group before the others, who then find what it has left on the disk.
+    /// Runs `work` on rank 0 first, then on the other processes, which find its results on disk.
     pub(super) fn first_alone<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let wait = || self.group.map_or((), ProcessGroup::barrier);
         if !self.leads() {
@@ -146,7 +144,7 @@ impl TrainRequest<'_> {
         Ok(result)
     }
 
-    /// Opens the folder of the run: a new one, or that of a run that is resumed.
+    /// Opens the run folder: a new one, or an existing one to resume.
     fn open_run(&self, path: &Path) -> Result<RunFolder> {
         if !self.leads() {
             return Ok(RunFolder::at(path));
@@ -166,8 +164,8 @@ impl TrainRequest<'_> {
         self.epochs.unwrap_or(self.defaults.epochs) as usize
     }
 
-    /// The configuration of the training, which resumes from a checkpoint where that is wanted. `identity` is what must be
-    /// the same then, in addition to the configuration.
+    /// The training configuration. It resumes from a checkpoint if requested; `identity` is what must be unchanged in that
+    /// case, in addition to the configuration.
     pub(super) fn config(
         &self,
         train: &dyn Dataset,
@@ -181,7 +179,7 @@ impl TrainRequest<'_> {
         let (epochs, batch_size) = (self.epochs(), self.batch_size as usize * ranks);
         let steps = count(arguments.steps_per_epoch).unwrap_or(train.len().div_ceil(batch_size));
         let decay = arguments.weight_decay.map_or(0.0, |decay| decay as f32);
-        // Adam's own weight decay is decoupled already.
+        // Adam's own weight decay is already decoupled.
         let decays_itself = arguments.optimizer == OptimizerName::Adam;
         Ok(TrainConfig {
             epochs,
@@ -210,7 +208,7 @@ impl TrainRequest<'_> {
         })
     }
 
-    /// The learning rate over `steps` steps, of which the warm-up is a part.
+    /// The learning-rate schedule over `steps` steps, including the warm-up.
     fn learning_rate(&self, ranks: usize, steps: u64) -> Schedule {
         let arguments = self.arguments;
         let rate = arguments.learning_rate.unwrap_or(self.defaults.learning_rate) * ranks as f64;
@@ -222,7 +220,7 @@ impl TrainRequest<'_> {
         schedule.with_warm_up(warm_up)
     }
 
-    /// The trainer with its callbacks; the dashboard shows some of the validation data.
+    /// The trainer with its callbacks; the dashboard shows some validation images.
     pub(super) fn trainer<'r>(
         &'r self,
         config: &TrainConfig,
@@ -264,7 +262,7 @@ impl TrainRequest<'_> {
     }
 }
 
-/// Removes the run that this one replaces, when this one has a complete epoch.
+/// Removes the earlier run with the same name once this one has completed an epoch.
 struct ReplaceEarlier<'r>(&'r RunFolder);
 
 impl Callback for ReplaceEarlier<'_> {
@@ -283,7 +281,7 @@ fn optimizer(name: OptimizerName, weight_decay: f32) -> Optimizer {
     }
 }
 
-/// Says which network is trained on what, and with which loss if one was chosen.
+/// Prints the network, its parameters, and the loss if one was chosen.
 pub(super) fn tell_network(network: &Network, training: &TrainingArguments, context: Context) {
     let output = context.output;
     let (all, trainable) = network.parameters();
@@ -303,13 +301,13 @@ pub(super) fn tell_network(network: &Network, training: &TrainingArguments, cont
     }
 }
 
-/// Whether a training has left anything in a folder.
+/// Whether a folder contains a training run.
 fn has_run(path: &Path) -> bool {
     let run = RunFolder::at(path);
     run.model().exists() || run.checkpoint().exists()
 }
 
-/// How a run is resumed rather than overwritten.
+/// How to resume a run or train it further, instead of overwriting it.
 fn continued(path: &Path) -> String {
     match RunFolder::at(path).checkpoint().exists() {
         true => "--resume continues this run from its checkpoint".to_owned(),
@@ -320,7 +318,7 @@ fn continued(path: &Path) -> String {
     }
 }
 
-/// A weight for each class, in their order.
+/// Class weights, in the order of the classes.
 fn class_weights(request: Option<&ClassWeights>, train: &dyn Dataset) -> Result<Vec<f32>> {
     let names = train.class_names();
     match request {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::cli::{MixedStyle, WeightsConvert};
 use crate::commands::{Context, open_model};
 
-/// Class names that are printed; of more, the first ones.
+/// Maximum number of class names printed.
 const NAMED: usize = 10;
 
 pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
         model: arguments.input.clone(),
         network: arguments.network.clone(),
         size: arguments.size.map(|size| [size.height, size.width]),
-        // The outputs stay as they are unless --task says otherwise.
+        // The outputs stay unchanged unless --task is given.
         top: IncludeTop::Unneeded,
         ..arguments.meaning.spec()
     };
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
     }
     let mut model = open_model(&spec, context)?;
     if model.notes.contains(&Note::Preprocessing) {
-        // What was only assumed is not written down as a fact.
+        // An assumption must not be stored as a fact.
         model.preprocessing = None;
     }
     save_model(&model, &arguments.output)?;
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
     Ok(())
 }
 
-/// The styles of a file of feed-forward styles.
+/// Opens a feed-forward style; `None` if the input is something else.
 fn style(arguments: &WeightsConvert) -> Result<Option<FeedForwardStyle>> {
     let path = Path::new(&arguments.input);
     let style = if path.is_file() { FeedForwardStyle::open_own(path)? } else { None };
@@ -63,7 +63,7 @@ fn style(arguments: &WeightsConvert) -> Result<Option<FeedForwardStyle>> {
     Ok(style)
 }
 
-/// Converts a mix of feed-forward styles, to ONNX for images of any size.
+/// Converts a mix of feed-forward styles to ONNX with dynamic image sizes.
 fn convert_style(
     arguments: &WeightsConvert,
     style: &FeedForwardStyle,
@@ -95,15 +95,15 @@ fn convert_style(
     Ok(())
 }
 
-/// Whether a file that was written is a model on its own: a file of weights alone is not, unless their names and shapes
-/// tell the network.
+/// Whether a converted file can be opened as a model by itself. A file with only weights cannot, unless their names and
+/// shapes identify the network.
 fn has_network(file: &Path) -> bool {
     let name = file.to_string_lossy().to_lowercase();
     let weights_only = [".pth", ".pt", ".weights.h5"].iter().any(|ending| name.ends_with(ending));
     !weights_only || load_model(file).is_ok()
 }
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     file: &'a Path,
@@ -112,12 +112,12 @@ struct Answer<'a> {
     about: About<'a>,
 }
 
-/// What goes into the model and what comes out: who uses it in another program has to know.
+/// The model's inputs and outputs, as needed to use it in another program.
 #[derive(Serialize)]
 struct About<'a> {
     parameters: usize,
     input: Tensor<'a>,
-    /// As `--preprocessing` takes it; none when it is not stored.
+    /// In the syntax of `--preprocessing`; `None` if not stored.
     preprocessing: Option<String>,
     #[serde(skip)]
     prepared: String,
@@ -125,11 +125,11 @@ struct About<'a> {
     class_names: &'a [String],
 }
 
-/// Batch first, channels last.
+/// A tensor, batch first and channels last.
 #[derive(Serialize)]
 struct Tensor<'a> {
     name: &'a str,
-    /// Without the batch.
+    /// Without the batch dimension.
     shape: &'a [usize],
 }
 

@@ -14,14 +14,14 @@ use crate::commands::Context;
 use crate::interrupt;
 use crate::output::Output;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct FetchJson<'a> {
     file: &'a Path,
     bytes: u64,
-    /// Whether it was not in the cache before.
+    /// Whether this command downloaded the file, rather than finding it in the cache.
     downloaded: bool,
-    /// Whether a checksum is published, and is that of the file.
+    /// Whether the file's checksum was verified against a published one.
     verified: bool,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &WeightsFetch, context: Context) -> Result<()> {
     }
 }
 
-/// Says what will be fetched, and from where.
+/// Prints what will be downloaded, and from where.
 fn announce(file: &Published, hub: &Hub, output: Output) {
     let (title, size, url) = (file.title(), file.size_text(), hub.url(file));
     let state = hub.state(file);

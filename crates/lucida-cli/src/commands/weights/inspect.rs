@@ -12,10 +12,10 @@ use serde_json::{Map, Value};
 use crate::cli::WeightsInspect;
 use crate::commands::{Context, ModelFile};
 
-/// Characters of an attribute that are shown.
+/// Maximum number of characters shown of an attribute.
 const MAX_VALUE: usize = 200;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer {
     file: String,
@@ -23,7 +23,7 @@ struct Answer {
     parameters: usize,
     tensors: Vec<Tensor>,
     attributes: Map<String, Value>,
-    /// As the format has it.
+    /// In the structure of the format.
     architecture: Option<Value>,
 }
 
@@ -87,7 +87,7 @@ fn tables(found: &Inspection) -> String {
     text
 }
 
-/// A value in one line of moderate length.
+/// Truncates a value to a moderate length.
 fn shortened(value: &str) -> String {
     let mut short: String = value.chars().take(MAX_VALUE).collect();
     if short.len() < value.len() {
@@ -96,7 +96,7 @@ fn shortened(value: &str) -> String {
     in_line(&short)
 }
 
-/// Text of a file in one line.
+/// Replaces control characters, so that a text fits on one line.
 fn in_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cli::WeightsList;
 use crate::commands::Context;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Answer {
     folder: PathBuf,
@@ -21,13 +21,13 @@ struct Answer {
 struct Listed {
     network: &'static str,
     with_top: bool,
-    /// Bytes, where the publisher says.
+    /// Exact size in bytes, if published.
     size: Option<u64>,
-    /// Bytes, to within some per cent.
+    /// Approximate size in bytes, to within a few percent.
     about: u64,
     checksum: Option<String>,
     state: &'static str,
-    /// Bytes that are there.
+    /// Bytes present in the cache.
     bytes: u64,
     path: PathBuf,
     url: String,

@@ -10,13 +10,13 @@ use crate::bar::Bar;
 use crate::commands::Context;
 use crate::interrupt;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct RemoveJson<'a> {
     folder: &'a Path,
     files: Vec<Removed>,
     bytes: u64,
-    /// Whether nothing was removed.
+    /// Whether this was a dry run, which removes nothing.
     dry_run: bool,
 }
 
@@ -26,7 +26,7 @@ struct Removed {
     bytes: u64,
 }
 
-/// Removes the fetched weights of a network, or of all.
+/// Removes the downloaded weights of one network, or of all.
 pub(super) fn run(network: Option<&str>, dry_run: bool, json: bool, context: Context) -> Result<()> {
     let (hub, output) = (Hub::from_env()?, context.output.quieted(json));
     interrupt::catch()?;
