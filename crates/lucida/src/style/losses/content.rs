@@ -2,7 +2,7 @@
 
 use lucida_kernels::Cpu;
 
-/// How the squared differences of a layer's features are counted.
+/// Normalization of a layer's squared feature differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentNorm {
     /// Half their sum (Gatys et al., equation 1).

@@ -42,7 +42,7 @@ impl Square {
         self.product.forward(self.size, left, None, false, out);
     }
 
-    /// The root of a symmetric positive matrix, and its inverse.
+    /// Computes the square root of a symmetric positive definite matrix, and its inverse.
     fn roots(&mut self, matrix: &[f32]) -> (Buffer, Buffer) {
         let (size, len) = (self.size, matrix.len());
         let trace = (0..size).map(|i| matrix[i * (size + 1)]).sum::<f32>().max(f32::MIN_POSITIVE);
@@ -67,7 +67,7 @@ impl Square {
         (y, z)
     }
 
-    /// The orthogonal factor of a matrix: the singular values made one.
+    /// Computes the orthogonal polar factor of a matrix: all singular values become one.
     fn polar(&mut self, matrix: &[f32]) -> Buffer {
         let (size, len) = (self.size, matrix.len());
         let norm = matrix.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt().max(1e-30) as f32;
@@ -228,7 +228,7 @@ mod tests {
         assert!(out.iter().zip(matrix.iter()).all(|(a, b)| (a - b).abs() < 1e-3));
         square.multiply(&root, &inverse, &mut out);
         assert!((0..size).all(|i| (out[i * (size + 1)] - 1.0).abs() < 1e-2), "{out:?}");
-        // The polar factor of a positive definite matrix with two blocks of rows swapped is that permutation.
+        // The polar factor of a positive definite matrix with two rows swapped is that permutation.
         let mut turned = matrix.clone();
         let (first, second) = turned.split_at_mut(size);
         first.swap_with_slice(&mut second[..size]);

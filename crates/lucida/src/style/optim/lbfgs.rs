@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// A convex function with different curvature along each axis, and a non-quadratic term.
+    /// A bowl with different curvature along each axis, and a non-quadratic term.
     #[derive(Clone, Copy)]
     struct Bowl;
 

@@ -102,7 +102,7 @@ impl Interval {
         let parabola = |a: Trial, b: Trial| b.step + b.slope / (b.slope - a.slope) * (a.step - b.step);
         let mut limited = false;
         let mut next = if trial.value > best.value {
-            // Higher value: the minimum is bracketed. The cubic step is used if it is closer to the best one.
+            // Higher value: the minimum is bracketed. The cubic step is preferred if it is closer to the best one.
             limited = true;
             self.bracketed = true;
             let apart = step - best.step;
@@ -152,8 +152,8 @@ impl Interval {
     }
 }
 
-/// Minimizer of the cubic through the values and slopes at two steps, relative to `from`. With `beyond` it must lie on the
-/// other side of `from` than `to`; the result is infinite if there is none.
+/// Step that minimizes the cubic through the values and slopes at two steps. With `beyond` it must lie beyond `from`, as
+/// seen from `to`; the result is infinite if there is none.
 fn cubic(from: Trial, to: Trial, beyond: bool) -> f64 {
     let theta = 3.0 * (from.value - to.value) / (to.step - from.step) + from.slope + to.slope;
     let scale = theta.abs().max(from.slope.abs()).max(to.slope.abs());
