@@ -1,4 +1,4 @@
-//! Functions of each value, and the gated linear unit.
+//! Element-wise functions, and the gated linear unit.
 
 use lucida::nn::layers::{Activation, ActivationKind, Glu, Rescaling};
 use lucida::nn::{Layer, Network};

@@ -79,8 +79,8 @@ pub trait Callback {
         Ok(())
     }
 
-    /// A name and a value for what decides the result of the training: part of the record in the model file, and of what
-    /// must be the same for the training to resume. Nothing for a callback that only watches.
+    /// Name and configuration of a callback that affects the result of training: part of the training record in the model
+    /// file, and of the settings that must match for a run to resume. `None` for a callback that only observes.
     fn config(&self) -> Option<(&'static str, Value)> {
         None
     }
