@@ -124,7 +124,7 @@ fn the_figure_over_a_set_uses_each_image_once_and_repeats() {
     assert_eq!(first.render().unwrap(), again.render().unwrap());
 }
 
-/// Memory stays constant over a thousand explanations: nothing accumulates besides the plan's buffers.
+/// Memory stays constant over a thousand explanations: nothing but the plan's buffers is kept.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_does_not_grow() {

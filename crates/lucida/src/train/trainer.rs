@@ -204,7 +204,7 @@ impl<'a> Trainer<'a> {
             .run(network, &mut self.callbacks)
     }
 
-    /// Settings besides the basic hyperparameters: the rest of the configuration, callbacks, and custom loss and metrics.
+    /// Settings other than the basic hyperparameters: the rest of the configuration, callbacks, and custom loss and metrics.
     fn options(&self) -> Value {
         let mut options = json!(self.config);
         if let Some(entries) = options.as_object_mut() {
