@@ -48,7 +48,7 @@ pub enum Preset {
     TensorFlow,
 }
 
-/// The configuration of style transfer.
+/// Configuration of style transfer.
 ///
 /// ```
 /// use lucida::prelude::*;

@@ -5,7 +5,7 @@ use crate::{Error, Result};
 /// Maximum number of classes: the matrix would take 8 GiB. ImageNet has 21,841 in total.
 const MOST_CLASSES: usize = 1 << 15;
 
-/// How often each class was predicted as which: `counts[true * classes + predicted]`.
+/// Confusion matrix: number of samples per true and predicted class, `counts[true * classes + predicted]`.
 ///
 /// ```
 /// use lucida::train::Confusion;

@@ -1,4 +1,4 @@
-//! Runs a network on weights from PyTorch and compares its outputs with PyTorch's.
+//! Runs a network with weights from PyTorch, and compares its outputs with PyTorch's.
 //!
 //! `cargo run --release -p lucida-programs --bin compare_torch -- WEIGHTS OUTPUTS [NETWORK [SAVED]]`: OUTPUTS is a
 //! safetensors file with `input` `[batch, height, width, channels]` and `logits`. Without NETWORK the network is inferred

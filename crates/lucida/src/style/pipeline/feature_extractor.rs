@@ -11,7 +11,7 @@ const BYTES_PER_WEIGHT: usize = 4 + 2 * 22;
 /// Side of the canvas on which the memory per pixel is measured.
 const PROBE: usize = 128;
 
-/// How features are computed.
+/// Configuration of the feature computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::style) struct ViewConfig {
     pub(in crate::style) cpu: Cpu,

@@ -25,7 +25,7 @@ const STYLE_EDGE: f32 = 0.03;
 /// Bytes for the program, file buffers, and smaller images.
 const HELD_BESIDES: u64 = 128 << 20;
 
-/// A content image, its styles, and how they are applied.
+/// A content image, style images, and how they are combined.
 ///
 /// ```
 /// use lucida::prelude::*;

@@ -168,7 +168,7 @@ impl Iterator for VideoReader {
     }
 }
 
-/// Reads an image of the format PPM, 8 bits, if there is one more.
+/// Reads the next 8-bit PPM image, if there is one.
 fn read_ppm(input: &mut impl Read, limits: &Limits) -> std::io::Result<Option<Image>> {
     let invalid = |problem: &str| std::io::Error::new(ErrorKind::InvalidData, problem.to_owned());
     let mut magic = [0; 2];
