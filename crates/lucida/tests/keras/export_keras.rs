@@ -104,7 +104,7 @@ fn moved() -> Result<Network> {
     Network::sequential("moved", [12, 10, 3], layers, 5)
 }
 
-/// Products, powers, and dropout layers.
+/// Products, powers, and stochastic depth.
 fn attention() -> Result<Network> {
     let mut b = Network::builder("attention");
     let input = b.add(Input::new([6, 5, 8]), &[])?;

@@ -106,8 +106,8 @@ struct StyleLayer {
     products: GramProducts,
     /// For each region: Gram sums over the tiles so far; then the gradient with respect to the Gram matrix.
     sums: Vec<Buffer>,
-    /// For each region: feature sums; then the shift that is added to the gradient of each pixel. Empty for
-    /// [`StyleLoss::Gram`].
+    /// For each region: feature sums; then the shift that is added to the gradient of each pixel. Empty if the loss compares
+    /// Gram matrices.
     means: Vec<Vec<f64>>,
 }
 

@@ -17,8 +17,8 @@ use crate::data::Image;
 use crate::style::{Canvas, FeedForwardMasks, FeedForwardTransfer, FrameSequence, StyleNetwork};
 use crate::{Cpu, Error, Result, files};
 
-/// The temporal weight at which a stylized frame and the warped previous frame count equally: the default of
-/// [`FrameSequence::temporal_weight`], which then halves the flicker.
+/// The temporal weight at which a stylized frame and the warped previous frame count equally. Chosen so that the default weight
+/// of the command line, 100, leaves half of the flicker.
 const BALANCE: f32 = 50.0;
 /// A frame is a scene cut if a larger share of it was hidden in the previous frame.
 const CUT: f32 = 0.6;
