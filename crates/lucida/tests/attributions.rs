@@ -1,4 +1,4 @@
-//! Each attribution against the property that defines it.
+//! Checks each attribution method against its defining property.
 
 mod common;
 
@@ -18,12 +18,12 @@ use lucida::nn::{Layer, Network, Plan, TensorRef, applications};
 use lucida::train::{TrainConfig, Trainer};
 use lucida::weights::{self, Model};
 
-/// Numbers between -1 and 1 without a visible order.
+/// Pseudorandom values between -1 and 1.
 fn ramp(len: usize, start: usize) -> Vec<f32> {
     (0..len).map(|i| (((i + start) * 7919) % 2003) as f32 / 1001.0 - 1.0).collect()
 }
 
-/// Gives biases, factors and statistics values at which mistakes cannot hide.
+/// Sets biases, scales and statistics to nontrivial values, so that errors in their handling show.
 fn settle(mut network: Network) -> Network {
     for weight in network.weights_mut().iter_mut().filter(|weight| !weight.name().ends_with("kernel")) {
         let variance = weight.name().ends_with("variance");
@@ -49,7 +49,8 @@ fn chain(kind: ActivationKind, units: usize, end: ActivationKind) -> Network {
     settle(Network::sequential(format!("{kind:?}"), [8, 8, 2], layers, 3).unwrap())
 }
 
-/// Branches that are added and concatenated, batch normalizations with and without a shift, averages.
+/// A network with addition and concatenation of branches, batch normalizations with and without an offset, and average
+/// pooling.
 fn branches() -> Network {
     let mut b = Network::builder("branches");
     let input = b.add(Input::new([8, 8, 2]), &[]).unwrap();
@@ -68,7 +69,7 @@ fn branches() -> Network {
     settle(b.build(&[out], 5).unwrap())
 }
 
-/// Convolutions of all other kinds.
+/// A network with all other kinds of convolutions.
 fn convolutions() -> Network {
     let (relu, tanh, same) = (ActivationKind::Relu, ActivationKind::Tanh, Padding::Same);
     let layers: [Layer; 9] = [
@@ -83,14 +84,14 @@ fn convolutions() -> Network {
         Dense::new(3).activation(ActivationKind::Softmax).into(),
     ];
     let mut network = settle(Network::sequential("convolutions", [8, 8, 2], layers, 3).unwrap());
-    // Depthwise kernels start so small that little of the input would be left in the score.
+    // Depthwise kernels are initialized to such small values that the score would hardly depend on the input.
     for weight in network.weights_mut().iter_mut().filter(|weight| weight.name().contains("depthwise")) {
         weight.values_mut().iter_mut().for_each(|value| *value *= 4.0);
     }
     network
 }
 
-/// Networks of many kinds, with a class of each.
+/// Networks of many kinds, each with a class to explain.
 fn networks() -> Vec<(Model, usize)> {
     let mut frozen = chain(ActivationKind::Relu, 4, ActivationKind::Softmax);
     frozen.set_trainable("conv2d", false).unwrap();
@@ -110,7 +111,7 @@ fn networks() -> Vec<(Model, usize)> {
     .into()
 }
 
-/// The score of a class by a plan of its own.
+/// Computes the score of a class with a separate plan.
 fn score(network: &Network, class: usize, input: &[f32]) -> f32 {
     let score = ClassScore::of(network, class).unwrap();
     let mut plan = Plan::builder(network).output(score.point()).build().unwrap();
@@ -145,7 +146,7 @@ fn gradients_are_differences_of_scores() {
             let slope = (at(2e-3) - at(-2e-3)) / 4e-3;
             outliers += usize::from((slope - found.raw[i]).abs() > 0.01 * largest);
         }
-        // A ReLU or a maximum may switch within a step.
+        // A ReLU or a maximum may switch within the finite difference.
         assert!(outliers <= 6, "{}: {outliers} of 128", model.network.name());
         for (value, pixel) in found.values.iter().zip(found.raw.chunks(2)) {
             assert_eq!(*value, pixel[0].abs().max(pixel[1].abs()));
@@ -209,7 +210,7 @@ fn relevance_is_conserved() {
     }
 }
 
-/// A residual network with normalizations of each sample, smooth activations, and a gate.
+/// A residual network with per-sample normalization, smooth activations, and a gate.
 fn gated(kind: ActivationKind) -> Network {
     let mut b = Network::builder(format!("gated {kind:?}"));
     let input = b.add(Input::new([8, 8, 2]), &[]).unwrap();
@@ -244,7 +245,7 @@ fn relevance_is_conserved_through_gates_and_normalizations() {
 
 const SOFTPLUS: ActivationKind = ActivationKind::Softplus { beta: 1.0, threshold: 20.0 };
 
-/// Without biases, with ReLUs and a small epsilon, the epsilon rule is the gradient times the input.
+/// Without biases, with ReLUs and a small epsilon, the epsilon rule equals gradient times input.
 #[test]
 fn relevance_of_a_network_without_biases() {
     let layers: [Layer; 4] = [
@@ -278,7 +279,7 @@ fn smoothgrad_is_the_mean_gradient_of_noisy_copies() {
         };
         assert_eq!(moved(1, 9), moved(1, 9));
         assert_ne!(moved(1, 9), moved(2, 9));
-        // Means of many are closer to each other than means of few.
+        // Means of many samples differ less than means of few.
         let apart =
             |samples| -> f32 { moved(1, samples).iter().zip(moved(2, samples)).map(|(a, b)| (a - b).powi(2)).sum() };
         let (few, many) = (apart(4), apart(200));
@@ -286,7 +287,7 @@ fn smoothgrad_is_the_mean_gradient_of_noisy_copies() {
     }
 }
 
-/// Layer by layer with loops: a convolution, its ReLU, a dense layer, its ReLU, a dense layer.
+/// Computed layer by layer with loops: a convolution, its ReLU, a dense layer, its ReLU, a dense layer.
 #[test]
 fn guided_backprop_by_hand() {
     let layers: [Layer; 4] = [
@@ -367,8 +368,8 @@ fn occlusion_by_brute_force() {
     }
 }
 
-/// Convolutions, global average pooling, one dense layer: the class activation map of Zhou et al. is the sum of the channels
-/// with the weights of the class. All gradients of a channel are equal, so the other maps can be written down as well.
+/// For convolutions, global average pooling and one dense layer, the class activation map of Zhou et al. is the sum of the
+/// channels, weighted by the class. All gradients of a channel are equal, so the other maps have closed forms as well.
 #[test]
 fn class_activation_maps_of_a_network_with_global_pooling() {
     let layers: [Layer; 4] = [
@@ -407,7 +408,7 @@ fn class_activation_maps_of_a_network_with_global_pooling() {
             seen += usize::from(found.values.iter().any(|&value| value > 0.0));
         }
     }
-    // A map may be blank, where all channels speak against the class; not all of them are.
+    // A map is blank if all channels count against the class, but not all maps may be.
     assert!(seen >= 6, "{seen} of 9 maps show something");
 }
 
@@ -429,7 +430,7 @@ fn score_cam_by_brute_force() {
         if low == high {
             continue;
         }
-        // From 4x4 to 8x8: the middles lie a quarter and three quarters between those of the coarse map.
+        // From 4x4 to 8x8, with half-pixel centers.
         let at = |y: usize, x: usize| {
             let tap = |i: usize| ((i as f32 + 0.5) / 2.0 - 0.5).clamp(0.0, 3.0);
             let (v, u) = (tap(y), tap(x));
@@ -453,7 +454,7 @@ fn score_cam_by_brute_force() {
     }
 }
 
-/// A network that looks at one patch and nothing else.
+/// A network that responds to a single patch.
 #[test]
 fn rise_and_occlusion_find_a_planted_patch() {
     let mut network = Network::sequential(
@@ -477,7 +478,7 @@ fn rise_and_occlusion_find_a_planted_patch() {
     }
 }
 
-/// A network trained for a second on built-in digits, and digits that it has not seen.
+/// A network trained for a second on built-in digits, and digits held out from training.
 fn trained() -> (Model, Vec<Vec<f32>>) {
     let digits = Mnist::builtin().unwrap().train;
     let mut model =
@@ -578,7 +579,7 @@ fn what_cannot_be_explained() {
     let vector = model(Network::sequential("vector", [9], [Dense::new(3).into()], 1).unwrap());
     refused(&vector, &input[..9], 0, Method::Lrp, &plain, "takes values of shape (9), not images");
 
-    // A branch that the classes do not depend on.
+    // A branch that does not affect the classes.
     let mut b = Network::builder("two");
     let first = b.add(Input::new([4, 4, 1]), &[]).unwrap();
     b.add_named("aside", conv(2, ActivationKind::Relu), &[first]).unwrap();
@@ -593,7 +594,7 @@ fn what_cannot_be_explained() {
     assert!(matches!(explainer.explain(&input, 0, Method::Rise), Err(Error::Interrupted)));
 }
 
-/// One pixel, and an image that is nothing but its baseline: no division by zero.
+/// A single-pixel image, and one equal to the baseline: no division by zero.
 #[test]
 fn images_with_nothing_in_them() {
     let tiny = Network::sequential("tiny", [1, 1, 3], [Flatten::new().into(), Dense::new(2).into()], 1).unwrap();
@@ -611,7 +612,7 @@ fn images_with_nothing_in_them() {
     }
 }
 
-/// The same plans serve all images: what one leaves behind does not change the next.
+/// The plans are reused for all images: results do not depend on previous images.
 #[test]
 fn one_explainer_for_many_images() {
     let model = Model::new(branches());

@@ -1,5 +1,4 @@
-//! A thousand explanations in one process: the memory stays what it was. It is a test program of its own, because it
-//! measures the process.
+//! Memory stays constant over a thousand explanations. This is a separate test program because it measures the process.
 
 #[cfg(target_os = "linux")]
 #[test]

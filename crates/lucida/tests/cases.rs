@@ -1,4 +1,4 @@
-//! Small files that people really have, in `../shared/cases`: see the README there.
+//! Small real-world files in `../shared/cases`: see the README there.
 
 mod common;
 
@@ -10,12 +10,12 @@ use lucida::model::{Predicted, predict};
 use lucida::nn::{Network, Plan};
 use lucida::weights::{self, Format, ModelSpec, Note};
 
-/// A file of the cases; `None`, and a word on why, where that folder does not exist.
+/// Path of a case; `None`, with a message, if the folder does not exist.
 fn case(name: &str) -> Option<PathBuf> {
     common::shared(&format!("cases/{name}"))
 }
 
-/// The first output for an input without structure.
+/// First output for a pseudorandom input.
 fn output(network: &Network) -> Vec<f32> {
     let mut plan = Plan::builder(network).build().unwrap();
     plan.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = ((i * 7919 % 101) as f32 - 50.0) / 25.0);
@@ -51,7 +51,7 @@ fn nodes_in_reverse_order() {
     let Some(path) = case("unsorted.onnx") else { return };
     let model = weights::load_model(&path).unwrap();
     assert_eq!(model.network.parameters().0, 127);
-    // Through Keras, whose max pooling has a border of zeros before it.
+    // Round trip through Keras, which needs explicit zero padding before max pooling.
     let folder = tempfile::tempdir().unwrap();
     let keras = folder.path().join("sorted.keras");
     weights::save_model(&model, &keras).unwrap();
@@ -68,8 +68,8 @@ fn one_relu_called_twice() {
     assert!(output(&network).iter().all(|value| value.is_finite()));
 }
 
-/// The probabilities of a photo, and the notes of a model that is opened as a command opens it; `None` where the case does
-/// not exist.
+/// Predicts a photo with a model opened as the commands do; returns probabilities and notes. `None` if the case does not
+/// exist.
 fn predicted(name: &str, size: Option<[usize; 2]>) -> Option<(Vec<f32>, Vec<Note>)> {
     let path = case(name)?;
     let spec = ModelSpec { size, ..ModelSpec::new(path.to_str().unwrap()) };

@@ -1,4 +1,4 @@
-//! Damaged data files: an error or a harmless success, soon, in bounded memory; never a panic or a hang.
+//! Damaged data files result in an error or are read without harm, in bounded time and memory; never in a panic or a hang.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,22 +12,22 @@ use lucida::data::idx::{self, Content};
 use lucida::data::{Image, Limits};
 use lucida::{Error, Result};
 
-/// Random numbers that are the same in every run.
+/// Random numbers with a fixed seed.
 fn random(seed: u64) -> Rng {
     Rng::keyed(seed, Purpose::Choice, 0)
 }
 
-/// How often to try: as given, times `LUCIDA_FUZZ` if set.
+/// Number of rounds: `usual`, times `LUCIDA_FUZZ` if set.
 fn rounds(usual: usize) -> usize {
     usual * std::env::var("LUCIDA_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
-/// Limits that keep the machine from real work: what is declared beyond them must be refused.
+/// Low limits: anything declared beyond them must be rejected.
 fn limits() -> Limits {
     Limits { file_bytes: 1 << 20, unpacked_bytes: 8 << 20, pixels: 1 << 20 }
 }
 
-/// Reads bytes with all damages, and returns what came of the last one.
+/// Reads bytes with all kinds of damage.
 fn torment<T>(name: &str, bytes: &[u8], seed: u64, read: impl Fn(&[u8]) -> Result<T>) {
     let attempt = |damaged: &[u8]| {
         let start = Instant::now();
@@ -45,19 +45,19 @@ fn torment<T>(name: &str, bytes: &[u8], seed: u64, read: impl Fn(&[u8]) -> Resul
     }
     for round in 0..rounds(200) {
         let mut damaged = bytes.to_vec();
-        // Half of the rounds where the headers are.
+        // Every other round damages the headers.
         let range = if round % 2 == 0 { bytes.len() } else { bytes.len().min(64) };
         for _ in 0..=round % 4 {
             damaged[random.below(range)] ^= 1 << random.below(8);
         }
         attempt(&damaged);
-        // Extreme numbers, in either order of bytes.
+        // Extreme numbers, in either byte order.
         let value = [u32::MAX, 0, 1 << 30, 0x7fff_ffff, 0x8000, 1][random.below(6)];
         let at = random.below(range.max(5) - 4);
         let mut damaged = bytes.to_vec();
         damaged[at..at + 4].copy_from_slice(&if round % 2 == 0 { value.to_be_bytes() } else { value.to_le_bytes() });
         attempt(&damaged);
-        // A part in the place of another.
+        // Copies a part over another.
         let mut damaged = bytes.to_vec();
         let len = 1 + random.below(16.min(bytes.len() - 1));
         let (from, to) = (random.below(bytes.len() - len), random.below(bytes.len() - len));

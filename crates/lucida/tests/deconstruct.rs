@@ -1,4 +1,4 @@
-//! Explanations of networks: against values that Keras recorded, and on images of every kind.
+//! Explanations of networks: compared with values recorded in Keras, and on images in various formats.
 
 mod common;
 
@@ -33,7 +33,7 @@ fn feature_maps_are_those_of_keras() {
         agree(&name, &activation.values, &values);
         assert!(feature_maps(activation, &MapStyle::default()).is_ok());
     }
-    // The strongest activation of a filter is where Keras has it.
+    // The strongest activation of a filter is at the same position as in Keras.
     let mut deconvnet = Deconvnet::new(&network, "conv2d_2", 1, Cpu::detect()).unwrap();
     let projection = deconvnet.project(&network, &[&input], &[Target { filter: 3, position: None }]).unwrap().remove(0);
     let map: Vec<f32> = expected.values("activation51.3").iter().skip(3).step_by(64).copied().collect();
@@ -42,7 +42,7 @@ fn feature_maps_are_those_of_keras() {
     agree("its activation", &[projection.activation], &[map[strongest]]);
 }
 
-/// The file of an image of every kind that a camera or a scanner makes; `images/make.py` made them.
+/// Opens one of the test images, in various formats, written by `tests/pictures/make.py`.
 fn image(name: &str) -> Image {
     Image::open(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pictures")).join(name)).unwrap()
 }
@@ -71,12 +71,12 @@ fn images_of_every_kind_are_explained_alike() {
     let sixteen = explained(&image("sixteen.png"));
     assert_eq!(sixteen.position, gray.position);
     assert!((sixteen.activation / gray.activation - 1.0).abs() < 0.01);
-    // One pixel is an image too.
+    // A single-pixel image works too.
     let dot = explained(&Image::filled(1, 1, &[200, 30, 60]));
     assert!(dot.values.iter().all(|value| value.is_finite()));
 }
 
-/// Images of a set that is not in memory: each is made when it is asked for.
+/// A data set that creates each image on request.
 struct Endless(usize);
 
 impl Dataset for Endless {
@@ -124,7 +124,7 @@ fn the_figure_over_a_set_uses_each_image_once_and_repeats() {
     assert_eq!(first.render().unwrap(), again.render().unwrap());
 }
 
-/// A thousand explanations in one process: what a plan owns it keeps, and nothing else stays.
+/// Memory stays constant over a thousand explanations: nothing but the plan's buffers is kept.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_does_not_grow() {
@@ -148,6 +148,6 @@ fn memory_does_not_grow() {
     let before = resident();
     (0..1000).for_each(&mut explain);
     let after = resident();
-    // Other tests run in this process at the same time.
+    // Other tests in this process run concurrently.
     assert!(after < before + 32 * 1024, "{before} KiB before, {after} KiB after");
 }

@@ -1,4 +1,4 @@
-//! Affine maps against `keras.preprocessing.image.apply_affine_transform`: `../shared/golden/README.md`.
+//! Compares affine transforms with `keras.preprocessing.image.apply_affine_transform`: `../shared/golden/README.md`.
 
 mod common;
 

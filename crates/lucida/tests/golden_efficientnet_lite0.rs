@@ -1,4 +1,4 @@
-//! EfficientNet-Lite0 with its published weights against what PyTorch computes with it in float64.
+//! Compares EfficientNet-Lite0 with its published weights with PyTorch in float64.
 
 mod common;
 
@@ -9,7 +9,7 @@ use lucida::weights;
 
 /// `max|a - b| <= TOLERANCE max|b|`.
 const VALUES: f64 = 1e-4;
-/// Of the L2 norms: a difference in the last bit flips a ReLU6 here and there.
+/// For L2 norms: differences in the last bit flip a ReLU6 here and there.
 const GRADIENTS: f64 = 1e-2;
 
 fn agree(what: &str, got: &[f32], expected: &[f32]) {
@@ -18,7 +18,7 @@ fn agree(what: &str, got: &[f32], expected: &[f32]) {
     assert!(difference <= VALUES, "{what}: {difference:.1e}");
 }
 
-/// The rounded weights that are built in agree with the published ones.
+/// The built-in, rounded weights agree with the published ones.
 #[test]
 fn the_builtin_classifier_names_the_same_classes() {
     let Some(expected) = Expected::open("efficientnet_lite0_expected.safetensors") else { return };

@@ -1,5 +1,5 @@
-//! Small networks of every common kind, as Keras and PyTorch wrote them, explained: Grad-CAM, integrated gradients, and
-//! the deconvnet of an image that the network was given there.
+//! Explains small networks of all common kinds, as written by Keras and PyTorch: Grad-CAM, integrated gradients, and
+//! deconvnet, for a recorded input.
 
 mod common;
 
@@ -10,15 +10,15 @@ use lucida::nn::Network;
 use lucida::nn::layers::ActivationKind;
 use lucida::weights::{Model, ModelSpec, open};
 
-/// The most that integrated gradients may be from the difference of the scores, as a part of it,
+/// Tolerance for the sum of integrated gradients, relative to the difference of the scores,
 const COMPLETE: f64 = 0.01;
-/// or as a part of the sum of their magnitudes: with weights that classify nothing, positive and negative ones of a
-/// thousand may add up to one.
+/// or relative to the sum of their magnitudes: with untrained weights, thousands of positive and negative ones may nearly
+/// cancel out.
 const OF_MAGNITUDES: f64 = 1e-4;
-/// The score of this network jumps, at the threshold of a ReLU: its integral is another number.
+/// The score of this network is discontinuous, at a ReLU's threshold, so its integral differs.
 const JUMPS: &str = "keras_layers_sequential";
 
-/// Folders of `../shared/golden/models` with a classifier of images, and the file that is opened.
+/// Folders of `../shared/golden/models` with image classifiers, and the file to open.
 const CLASSIFIERS: &[(&str, &str)] = &[
     ("keras_convnext", "model.keras"),
     ("keras_densenet", "model.h5"),
@@ -57,7 +57,7 @@ fn classifiers_of_every_kind_are_explained() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
-/// A model for images of the size on record, and the first of these; `None`, said so, where there are none.
+/// Opens a model with the recorded image size, and the first recorded image; `None`, with a message, if they do not exist.
 fn opened(folder: &str, file: &str) -> Option<(Model, Vec<f32>)> {
     let expected = Expected::open(&format!("models/{folder}/expected.safetensors"))?;
     let path = shared(&format!("golden/models/{folder}/{file}"))?;
@@ -74,13 +74,13 @@ fn opened(folder: &str, file: &str) -> Option<(Model, Vec<f32>)> {
     Some((open(&spec).unwrap_or_else(|error| panic!("{folder}/{file}: {error}")), input))
 }
 
-/// Says what was found, or what is wrong.
+/// Explains an image; returns a summary, or the problem.
 fn explained(model: &Model, input: &[f32], is_continuous: bool) -> Result<String, String> {
     let told = |error: lucida::Error| error.to_string();
     let mut explainer = Explainer::new(model, &ExplainConfig::default()).map_err(told)?;
     let (class, probability) = explainer.predict(input).map_err(told)?;
     let cam = explainer.explain(input, class, Method::GradCam).map_err(told)?;
-    // Where no feature speaks for the class, all of the map is zero.
+    // The map is zero if no feature supports the class.
     if !cam.values.iter().all(|value| value.is_finite()) {
         return Err("Grad-CAM is not finite".into());
     }
@@ -101,7 +101,7 @@ fn explained(model: &Model, input: &[f32], is_continuous: bool) -> Result<String
     Ok(format!("class {class} ({probability:.2}), {sum:.5} of {difference:.5} in {steps} steps, {projected}"))
 }
 
-/// Projects the strongest activation of the rectified layer in the middle back to the image.
+/// Projects the strongest activation of the middle ReLU layer back to the image.
 fn projected(network: &Network, input: &[f32]) -> Result<String, String> {
     let rectified: Vec<&str> = network
         .nodes()

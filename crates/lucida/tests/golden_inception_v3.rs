@@ -1,4 +1,4 @@
-//! InceptionV3, with weights that are read in Keras's order of the layers, against what Keras computes with it.
+//! Compares InceptionV3 with Keras, with weights matched by the order of Keras's layers.
 
 mod common;
 

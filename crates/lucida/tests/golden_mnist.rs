@@ -1,4 +1,4 @@
-//! The MNIST network that Keras trained, in Keras's three formats, against what Keras computes with it.
+//! Compares an MNIST network trained in Keras with Keras's results, from all three Keras formats.
 
 mod common;
 
@@ -10,7 +10,7 @@ use lucida::weights;
 
 const FILES: [&str; 3] = ["golden/mnist_cnn.keras", "golden/mnist_cnn.h5", "golden/mnist_cnn.weights.h5"];
 
-/// The network, from each file in the way that the file allows.
+/// Opens the network from each file, by each method that the file supports.
 fn networks() -> Option<Vec<(&'static str, Network)>> {
     FILES
         .into_iter()
@@ -28,7 +28,7 @@ fn networks() -> Option<Vec<(&'static str, Network)>> {
         .collect()
 }
 
-/// Images as the network takes them, pixel / 255, and their labels.
+/// Images as the network's input, pixel / 255, and their labels.
 fn images(set: &str, range: std::ops::Range<usize>) -> Option<(Vec<f32>, Vec<u8>)> {
     let read = |kind: &str, content| {
         let path = shared(&format!("data/mnist/{set}-{kind}-ubyte.gz"))?;

@@ -1,6 +1,6 @@
-//! Small networks of every common kind, from every file that Keras and PyTorch write of them, against what they compute:
-//! outputs, activations, and the gradients of the inputs and the weights. Models of Keras are then written in its formats
-//! and read again; `tests/keras/golden.py` loads what is written in Keras.
+//! Compares small networks of all common kinds, from every file format of Keras and PyTorch, with the frameworks' results:
+//! outputs, activations, and the gradients of inputs and weights. Keras models are then written in Keras's formats and read
+//! again; `tests/keras/golden.py` loads the written files in Keras.
 
 mod common;
 
@@ -16,7 +16,7 @@ use lucida::weights::{self, IncludeTop, Model, ModelSpec};
 const VALUES: f64 = 1e-4;
 const GRADIENTS: f64 = 1e-3;
 
-/// A folder of `../shared/golden/models` and the files there that are compared.
+/// Folders of `../shared/golden/models`, and the files in each to compare.
 const MODELS: &[(&str, &[&str])] = &[
     ("keras_conv1d", &["model.keras", "model.h5"]),
     ("keras_conv1d_causal", &["model.keras", "model.h5"]),
@@ -63,7 +63,7 @@ fn every_file_computes_what_its_framework_does() {
                 let modules = file.ends_with(".pth") || file.ends_with(".safetensors");
                 let recorded = Recorded { expected: &expected, channels_first, folder, graph, modules };
                 if modules {
-                    // A state dictionary does not say for which size of images it is.
+                    // A state dictionary does not contain the image size.
                     let [_, _, height, width] = recorded.expected.get("input").0[..] else { panic!("not images") };
                     return compare(&model.network.with_input_size(height, width).unwrap(), &recorded);
                 }
@@ -84,8 +84,8 @@ fn every_file_computes_what_its_framework_does() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
-/// Reads a model. What nobody has published is asserted to have the strides and activations of a network, and refused
-/// otherwise.
+/// Reads a model. A state dictionary that matches no published network is rejected with a message; it is then read as the
+/// network that `network` names.
 fn read(folder: &str, path: &Path) -> lucida::Result<Model> {
     if folder == "torch_efficientnet" && path.ends_with("model.pth") {
         let message = weights::load_model(path).unwrap_err().to_string();
@@ -97,10 +97,10 @@ fn read(folder: &str, path: &Path) -> lucida::Result<Model> {
     weights::load_model(path)
 }
 
-/// Models with layers that Keras does not load from `.h5`: layer scale, and a normalization over several axes.
+/// Models with layers that Keras cannot load from `.h5`: layer scale, and normalization over several axes.
 const KERAS_ALONE: [&str; 2] = ["keras_convnext", "keras_layer_norm_hwc"];
 
-/// Writes a model as `.keras` and `.h5`, and checks that what is read of these computes the same to the bit.
+/// Writes a model as `.keras` and `.h5`, reads it again, and checks that its outputs are bit-identical.
 fn write_again(model: &Model, folder: &str, file: &str, expected: &Expected) -> Result<(), String> {
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden_keras");
     std::fs::create_dir_all(&to).map_err(|error| error.to_string())?;
@@ -129,7 +129,7 @@ fn write_again(model: &Model, folder: &str, file: &str, expected: &Expected) -> 
     Ok(())
 }
 
-/// Networks of nobody, which a state dictionary does not describe.
+/// State dictionaries of unpublished networks, which do not describe their architecture.
 #[test]
 fn a_state_dictionary_alone_is_refused() {
     for folder in ["torch_layers", "torch_unet"] {
@@ -141,19 +141,19 @@ fn a_state_dictionary_alone_is_refused() {
     }
 }
 
-/// What a framework computes.
+/// Values recorded in a framework.
 struct Recorded<'a> {
     expected: &'a Expected,
     channels_first: bool,
     folder: &'a str,
-    /// Whether the file is an ONNX graph, whose nodes have names of their own.
+    /// Whether the file is an ONNX graph, whose nodes have other names.
     graph: bool,
-    /// Whether the layers have the names of PyTorch's modules.
+    /// Whether layers are named after PyTorch's modules.
     modules: bool,
 }
 
 impl Recorded<'_> {
-    /// The tensors `NAME`, or `NAME.0`, `NAME.1`, ..., channels last.
+    /// Returns the tensors `NAME`, or `NAME.0`, `NAME.1`, ..., channels last.
     fn all(&self, name: &str) -> Vec<Vec<f32>> {
         let names = self.expected.names();
         let numbered = (0..).map(|index| format!("{name}.{index}")).take_while(|name| names.contains(name));
@@ -178,9 +178,9 @@ impl Recorded<'_> {
         last
     }
 
-    /// The gradient of a weight as its layer has it, under the layer's name or that of PyTorch's tensor.
+    /// Returns the gradient of a weight in its layer's layout, by the layer's name or that of PyTorch's tensor.
     fn weight_gradient(&self, name: &str) -> Option<Vec<f32>> {
-        // The exporters fold normalizations into kernels, whose gradients are then others.
+        // The exporters fold normalizations into kernels, which changes the gradients.
         if self.graph {
             return None;
         }
@@ -193,7 +193,7 @@ impl Recorded<'_> {
         let torch = [format!("grad_weight.{module}.{leaf}"), format!("grad_weight.{module}")];
         let torch = torch.iter().find(|name| names.contains(name))?;
         let (shape, values) = self.expected.get(torch);
-        // Filters come first there, and last here; those of a depthwise convolution are of one channel each.
+        // PyTorch's kernels have filters first, ours last; depthwise kernels have one channel per filter.
         let (&filters, pixels) = (shape.first()?, shape.iter().skip(2).product::<usize>());
         let channels = values.len() / (filters * pixels);
         let mut last = Vec::with_capacity(values.len());
@@ -205,14 +205,15 @@ impl Recorded<'_> {
         Some(last)
     }
 
-    /// The recorded names behind a prefix: `conv1` of `activation.conv1`.
+    /// Recorded names after a prefix: `conv1` of `activation.conv1`.
     fn behind(&self, prefix: &str) -> Vec<String> {
         let names = self.expected.names();
         names.iter().filter_map(|name| name.strip_prefix(prefix)).map(str::to_owned).collect()
     }
 }
 
-/// What is read from an ONNX file of a model: by the description in it the same to the bit, and else by its graph.
+/// Writes a model as ONNX and reads it twice: from the description in the file, with bit-identical weights, and from the
+/// graph, which is returned.
 fn rewritten(model: &Model) -> Result<Network, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
@@ -230,15 +231,15 @@ fn rewritten(model: &Model) -> Result<Network, String> {
     Ok(weights::load_model(&path).map_err(told)?.network)
 }
 
-/// Whether a layer's output is recorded under its name. In a graph, the layer may have taken the activation of the next
-/// module, and of a module that is called twice the record is the last call's, which has another name.
+/// Whether a layer's output is recorded under its name. In a graph, a layer may have absorbed the next module's activation;
+/// and for a module that is called twice, the record is from the last call, which has another name.
 fn is_recorded(network: &Network, name: &str, graph: bool) -> bool {
     let Ok(index) = network.find(name) else { return false };
     let linear = network.nodes()[index].activation() == ActivationKind::Linear;
     !graph || (linear && network.find(&format!("{name}_1")).is_err())
 }
 
-/// Compares all that is recorded with what the network computes; says what agreed, or what does not.
+/// Compares all recorded values with those of the network; returns a summary, or the differences.
 fn compare(network: &Network, recorded: &Recorded) -> Result<String, String> {
     let output = |index: &usize| TensorRef::output(network.nodes()[*index].name());
     let named: Vec<TensorRef> = network.outputs().iter().map(output).collect();
@@ -286,7 +287,7 @@ fn compare(network: &Network, recorded: &Recorded) -> Result<String, String> {
     Err(problems.join("; "))
 }
 
-/// The layer whose output is recorded under a name: in a network by modules, perhaps the last of a module of this name.
+/// The layer whose output is recorded under a name: with PyTorch's names, possibly the last layer of that module.
 fn layer(network: &Network, name: &str, recorded: &Recorded) -> Option<String> {
     let inside = format!("{name}.");
     let last = network.nodes().iter().rev().find(|node| recorded.modules && node.name().starts_with(&inside));
@@ -294,7 +295,7 @@ fn layer(network: &Network, name: &str, recorded: &Recorded) -> Option<String> {
     if is_recorded(network, name, recorded.graph) { Some(name.to_owned()) } else { last }
 }
 
-/// A plan that keeps these outputs and activations, with its inputs filled.
+/// Creates a plan that keeps these outputs and activations, and sets its inputs.
 fn plan(network: &Network, outputs: &[TensorRef], activations: &[String], inputs: &[Vec<f32>]) -> Result<Plan, String> {
     let shapes: Vec<&Shape> = network.inputs().map(|input| network.nodes()[input].shape()).collect();
     let batch = inputs[0].len() / shapes[0].len();

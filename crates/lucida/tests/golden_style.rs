@@ -1,4 +1,4 @@
-//! The losses and the gradient of style transfer against what Keras computes, with the published weights of VGG16.
+//! Compares the losses and the gradient of style transfer with Keras, with the published weights of VGG16.
 
 mod common;
 
@@ -9,10 +9,10 @@ use lucida::nn::applications::{self, Options};
 use lucida::style::{Canvas, Objective, Pooling, Preset, StyleNetwork};
 use lucida::weights::{self, Model};
 
-/// With generated image `0.7 content + 0.3 style`, alpha 1, beta 1000 and five style layers of weight 0.2.
+/// Generated image `0.7 content + 0.3 style`, alpha 1, beta 1000, and five style layers of weight 0.2.
 ///
-/// The images are mixed before the mean color is subtracted. The other way round differs in the last bits only, but one
-/// pixel's features then change sides of a ReLU, and its gradient by 0.2 % of the largest.
+/// The images are mixed before the mean color is subtracted. The reverse order differs in the last bits only, but that flips
+/// a ReLU for one pixel, which changes its gradient by 0.2 % of the largest.
 #[test]
 fn losses_and_gradient_are_those_of_keras() {
     let Some(expected) = Expected::open("vgg16_expected.safetensors") else { return };
@@ -44,7 +44,7 @@ fn losses_and_gradient_are_those_of_keras() {
     let bgr: Vec<f32> = gradient.chunks_exact(3).flat_map(|rgb| [rgb[2], rgb[1], rgb[0]]).collect();
     agree("gradient", &bgr, &expected.values("nst.grad"));
 
-    // The content has no content loss, the style no style loss.
+    // The content image has zero content loss, the style image zero style loss.
     let losses = objective.evaluate(&content, &mut gradient).unwrap();
     assert_eq!(losses.content, 0.0);
     assert!(objective.evaluate(&style, &mut gradient).unwrap().style.iter().all(|&loss| loss < 1e-6 * losses.style[0]));

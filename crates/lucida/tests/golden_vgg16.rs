@@ -1,4 +1,4 @@
-//! VGG16 with its published weights against the features that Keras computes with it.
+//! Compares the features of VGG16 with its published weights with Keras.
 
 mod common;
 

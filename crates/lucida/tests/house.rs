@@ -1,11 +1,11 @@
-//! The rules of the house: no module of the library uses one that stands above it, the files of `nn` use each other in
-//! one direction, and the text speaks the language of the field.
+//! Project rules: library modules only use modules below them, the files of `nn` have no cyclic dependencies, and texts use
+//! the terms of the field.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules of the library from the ground up: each may use those before it.
+/// Modules of the library from the bottom up: each may use those before it.
 const ORDER: [&str; 17] = [
     "error",
     "core",
@@ -30,7 +30,7 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// The Rust files under a folder, without those of tests.
+/// The Rust files under a folder, without test files.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -46,14 +46,14 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The code of a file, without comments and without what follows `#[cfg(test)]`.
+/// The code of a file, without comments and anything from `#[cfg(test)]` on.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The paths of all `use` lines, one for each name: `a::{b, c::d}` is `a::b` and `a::c::d`.
+/// The paths of all `use` declarations, one per name: `a::{b, c::d}` gives `a::b` and `a::c::d`.
 fn used(code: &str) -> Vec<String> {
     let mut paths = Vec::new();
     let mut lines = code.lines();
@@ -109,7 +109,7 @@ fn modules_use_only_those_before_them() {
         let own = relative.split('/').next().unwrap();
         let own_rank = rank(own).unwrap_or_else(|| panic!("module {own} is not in the order of the house"));
         let code = code(&path);
-        // Paths in the midst of code count as well.
+        // Inline paths count as well.
         let inline = code
             .match_indices("crate::")
             .map(|(at, _)| code[at + 7..].split(|c: char| !c.is_alphanumeric() && c != '_'));
@@ -126,14 +126,14 @@ fn modules_use_only_those_before_them() {
     assert!(wrong.is_empty(), "against the order {ORDER:?}:\n{}", wrong.join("\n"));
 }
 
-/// Where the names that modules of `nn` export again are defined, and which files use which.
+/// Dependencies between the files of `nn`, with re-exported names resolved.
 struct Arrows {
     root: PathBuf,
     all: BTreeSet<PathBuf>,
 }
 
 impl Arrows {
-    /// The file of a module, or of what it exports again: `segments` from `nn` on.
+    /// Returns the file of a module, or the file that defines a re-exported name: `segments` is the path below `nn`.
     fn resolve(&self, segments: &[String]) -> Option<PathBuf> {
         let mut folder = self.root.clone();
         let mut file = folder.join("mod.rs");
@@ -150,13 +150,13 @@ impl Arrows {
         Some(file)
     }
 
-    /// The file where a name that a `mod.rs` exports again comes from.
+    /// Returns the file that a name re-exported by a `mod.rs` comes from.
     fn exported(&self, file: &Path, folder: &Path, name: &[String]) -> Option<PathBuf> {
         let own: Vec<String> =
             folder.strip_prefix(&self.root).ok()?.iter().map(|part| part.to_string_lossy().into_owned()).collect();
         let mut found =
             used(&code(file)).into_iter().filter(|path| path.split("::").last() == name.first().map(String::as_str));
-        // A macro is exported under its own name: it is in this file.
+        // A macro is re-exported under its own name, from this file.
         let itself = |path: &String| name.first() == Some(path);
         let path = found.find(|path| {
             !path.starts_with("crate::") && !path.starts_with("std::") && !path.starts_with("super::") && !itself(path)
@@ -165,7 +165,7 @@ impl Arrows {
         self.resolve(&segments).filter(|found| found != file)
     }
 
-    /// The files of `nn` that a file uses.
+    /// Returns the files of `nn` that a file uses.
     fn of(&self, file: &Path) -> BTreeSet<PathBuf> {
         let relative = file.strip_prefix(&self.root).unwrap().with_extension("");
         let mut module: Vec<String> = relative.iter().map(|part| part.to_string_lossy().into_owned()).collect();
@@ -191,14 +191,14 @@ fn files_of_the_engine_have_no_cycle() {
     let mut left: BTreeMap<PathBuf, BTreeSet<PathBuf>> =
         all.iter().map(|file| (file.clone(), arrows.of(file))).collect();
     assert!(left.values().map(BTreeSet::len).sum::<usize>() > 100, "the arrows are found");
-    // What uses nothing that is left is in no cycle.
+    // A file without dependencies is not part of a cycle.
     while let Some(file) = left.iter().find(|(_, uses)| uses.is_empty()).map(|(file, _)| file.clone()) {
         left.remove(&file);
         left.values_mut().for_each(|uses| {
             uses.remove(&file);
         });
     }
-    // Nor is what nothing that is left uses.
+    // Nor is a file that no other uses.
     while let Some(file) = left.keys().find(|file| !left.values().any(|uses| uses.contains(*file))).cloned() {
         left.remove(&file);
     }
@@ -210,14 +210,14 @@ fn files_of_the_engine_have_no_cycle() {
     assert!(cycle.is_empty(), "cycles:\n{}", cycle.join("\n"));
 }
 
-/// Phrases that the code, the help, and the docs do not use.
+/// Phrases that must not be used in code, help, and docs.
 struct Banned {
-    /// Words in lower case; `*` stands for any word.
+    /// Phrases in lower case; `*` stands for any word.
     phrases: &'static [&'static str],
     better: &'static str,
-    /// Longer phrases around them that are fine.
+    /// Longer phrases that contain them and are allowed.
     fine: &'static [&'static str],
-    /// Lines that are fine: the start of the path, and a part of the line; an empty part stands for all lines.
+    /// Allowed lines: start of the path, and a part of the line; an empty part matches all lines.
     except: &'static [(&'static str, &'static str)],
 }
 
@@ -287,7 +287,7 @@ const BANNED: &[Banned] = &[
         phrases: &["beside", "besides"],
         better: "next to, compared with, in addition to",
         fine: &[],
-        // A method, and the class of the element that it writes.
+        // A method, and the CSS class of the element that it writes.
         except: &[
             ("crates/lucida/src/plot/report/", ".beside"),
             ("crates/lucida/src/plot/report/content.rs", "fn beside("),
@@ -327,10 +327,10 @@ const BANNED: &[Banned] = &[
     Banned {
         phrases: &["paints", "painted", "painting", "paintings"],
         better: "stylized image, style transfer",
-        // What an artist has painted.
+        // Works of an artist.
         fine: &["photo of a painting", "style of the painting", "painting jpg"],
         except: &[
-            // Names of files and of what they hold, and ids of elements.
+            // Names of files and of what they contain, and ids of elements.
             ("", "painting.jpg"),
             ("", "painting.png"),
             ("crates/lucida/src/report/stylized.rs", "cat-painted.png"),
@@ -344,7 +344,7 @@ const BANNED: &[Banned] = &[
         better: "image",
         fine: &["training pictures", "validation pictures"],
         except: &[
-            // Names of files and of what they hold, and of fields that older clients send.
+            // Names of files and of what they contain, and fields sent by older clients.
             ("crates/", "tests/pictures"),
             ("crates/lucida/src/train/checkpoint.rs", "replace(\"pictures\", \"images\")"),
             ("crates/lucida-cli/src/commands/bulk.rs", "\"pictures\": "),
@@ -372,15 +372,15 @@ const BANNED: &[Banned] = &[
 struct Word {
     line: usize,
     text: String,
-    /// Whether nothing but white space and the marks of comments stands between it and the word before.
+    /// Whether only white space and comment markers separate it from the previous word.
     follows: bool,
 }
 
-/// The words of a text in lower case. An identifier is one word.
+/// Splits a text into words in lower case. An identifier is one word.
 fn words(text: &str) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        // A gap across lines consists of the marks of comments and of strings as well.
+        // Comment and string markers at a line break do not separate words.
         let mut follows = true;
         let mut rest = line.trim_start().trim_start_matches(['/', '!', '*']);
         while let Some(start) = rest.find(is_word) {
@@ -390,7 +390,7 @@ fn words(text: &str) -> Vec<Word> {
             rest = &rest[end..];
             follows = true;
         }
-        // What ends a sentence at the end of a line ends the phrase, too.
+        // Punctuation at the end of a line separates words.
         if rest.trim_end_matches('\\').contains(|c: char| !c.is_whitespace()) {
             words.push(Word { line: number + 1, text: String::new(), follows: false });
         }
@@ -402,7 +402,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Whether the words from `at` on are this phrase.
+/// Whether the words starting at `at` match this phrase.
 fn stands(words: &[Word], at: usize, phrase: &str) -> bool {
     phrase.split(' ').enumerate().all(|(number, part)| {
         let word = words.get(at + number);
@@ -410,14 +410,14 @@ fn stands(words: &[Word], at: usize, phrase: &str) -> bool {
     })
 }
 
-/// The banned phrases of a text, as `line: phrase`.
+/// Finds the banned phrases of a text, formatted as `line: phrase`.
 fn banned(path: &str, text: &str) -> Vec<String> {
     let (words, lines) = (words(text), text.lines().collect::<Vec<_>>());
     let mut found = Vec::new();
     for entry in BANNED {
         for at in 0..words.len() {
             let Some(phrase) = entry.phrases.iter().find(|phrase| stands(&words, at, phrase)) else { continue };
-            // The longest of them begins three words before the phrase.
+            // The longest allowed phrase starts three words before the banned one.
             let fine = (at.saturating_sub(3)..=at).any(|from| {
                 let around = |fine: &&&str| from + fine.split(' ').count() > at && stands(&words, from, fine);
                 entry.fine.iter().any(|fine| around(&fine))
@@ -432,7 +432,7 @@ fn banned(path: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// The files under a folder of the workspace whose names end so.
+/// Collects the files under a folder with these extensions.
 fn texts(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
@@ -473,7 +473,7 @@ fn banned_phrases_are_found_where_they_stand() {
     assert_eq!(found("/// The gradient on the way\n    /// back to the image. It goes on."), 2);
     assert_eq!(found("A file that is no image; Pictures,\nfilms"), 3);
     assert_eq!(found("told them apart. They tell\n//! them apart"), 1);
-    // Not across the end of a sentence, not within a word, not in identifiers, and not where a longer phrase is fine.
+    // No match across sentences, within words, in identifiers, or within an allowed phrase.
     assert_eq!(found("It shows the way. Back at the start, it is. No image is left:\nso\n\nmany_pictures filmed"), 0);
     assert_eq!(found("There is no image, and it is no longer a photo of a painting"), 0);
     assert_eq!(banned("docs/a.md", "x\nthe film"), ["docs/a.md:2: \"film\" (video)"]);

@@ -1,4 +1,4 @@
-//! Downloads from a server on this machine: good, slow, cut off, changed, lying, gone.
+//! Downloads from a local server: correct, slow, interrupted, changed, inconsistent, and unreachable.
 
 #[path = "common/server.rs"]
 mod server;
@@ -20,11 +20,11 @@ use server::{Request, Server, file, head};
 use sha2::Sha256;
 use tempfile::TempDir;
 
-/// The version of the file that servers name.
+/// ETag that servers send for the file.
 const TAG: &str = "\"one\"";
 const ALL: usize = usize::MAX;
 
-/// Bytes that look like nothing in particular.
+/// Pseudorandom bytes.
 fn content() -> Vec<u8> {
     (0..300_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
@@ -46,7 +46,7 @@ fn hex<D: Digest>(bytes: &[u8]) -> String {
     D::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A cache, a hub, and the file that it should fetch.
+/// A cache, a hub, and the file to fetch.
 struct Setup {
     _folder: TempDir,
     hub: Hub,
@@ -72,7 +72,7 @@ impl Setup {
         Self::new(&server.url())
     }
 
-    /// With a file of which this is known; its size is only near.
+    /// With a file whose checksum may be known, and whose size is approximate.
     fn knowing(server: &Server, checksum: Option<Checksum>) -> Self {
         let setup = Self::of(server);
         let file = Published { checksum, size: None, about: 295_000, ..setup.file };
@@ -83,13 +83,13 @@ impl Setup {
         self.hub.fetch(&self.file, &mut ())
     }
 
-    /// The one line that says what went wrong.
+    /// Returns the one-line error message.
     fn fail(&self) -> String {
         let error = self.fetch().unwrap_err();
         assert!(matches!(error, Error::Network { .. }), "{error:?}");
         let message = error.to_string();
         assert!(!message.contains('\n'), "{message}");
-        // What to do by hand: from where, and to where.
+        // The message explains how to download manually: source URL and target path.
         let (url, path) = (self.hub.url(&self.file), self.path().display().to_string());
         let advice = format!("download {url} yourself and save it as {path}");
         assert!(message.starts_with(&format!("{url}: ")) && message.ends_with(&advice), "{message}");
@@ -104,7 +104,7 @@ impl Setup {
         self.path().with_extension("h5.part")
     }
 
-    /// Puts bytes into the cache as if they had arrived earlier.
+    /// Writes a partial download to the cache, as left by an earlier run.
     fn put_part(&self, bytes: &[u8], tag: Option<&str>) {
         fs::create_dir_all(self.hub.folder()).unwrap();
         fs::write(self.part(), bytes).unwrap();
@@ -113,7 +113,7 @@ impl Setup {
         }
     }
 
-    /// The file is there, and nothing next to it but the lock.
+    /// Checks that the file is complete, with only the lock file next to it.
     fn check_good(&self) {
         assert!(fs::read(self.path()).unwrap() == self.bytes);
         assert_eq!(names(self.hub.folder()), ["file.h5", "file.h5.lock"]);
@@ -128,7 +128,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A server that has the file.
+/// A server that provides the file.
 fn good() -> Server {
     Server::start(|_, request, out| file(out, request, &content(), TAG, ALL))
 }
@@ -223,7 +223,7 @@ fn a_server_that_never_answers_is_given_up() {
 
 #[test]
 fn a_download_that_is_cut_off_goes_on() {
-    // Each connection brings 70,000 bytes and breaks: there are more breaks than retries, but each brings some.
+    // Each connection transfers 70,000 bytes and breaks. There are more breaks than retries, but each makes progress.
     let server = Server::start(|_, request, out| file(out, request, &content(), TAG, 70_000));
     let setup = Setup::of(&server);
     assert_eq!(setup.fetch().unwrap(), Fetched::Now);
@@ -242,7 +242,7 @@ fn a_server_that_brings_nothing_more_is_given_up_and_the_part_kept() {
     assert_eq!(setup.hub.state(&setup.file), State::Partial(70_000));
     drop(server);
 
-    // On another day, from another address.
+    // Later, from another address.
     let server = good();
     let hub = Hub::new(setup.hub.folder(), &server.url()).unwrap();
     let setup = Setup { hub, ..setup };
@@ -272,7 +272,7 @@ fn a_part_of_something_else_is_found_out_by_the_checksum() {
     let from: Vec<_> = server.requests().iter().map(|request| request.from).collect();
     assert_eq!(from, [Some(1000), None]);
 
-    // A part that is whole, or longer than the file, needs no server, or all of the file.
+    // A complete partial file needs no request; one longer than the file is downloaded again.
     for (len, requests) in [(300_000, 0), (300_001, 1)] {
         let server = good();
         let setup = Setup::of(&server);
@@ -300,7 +300,7 @@ fn servers_without_ranges_send_the_whole() {
 fn a_server_that_cannot_go_on_is_asked_for_the_whole() {
     for answer in ["416 Range Not Satisfiable", "206 Partial Content"] {
         let server = Server::start(move |_, request, out| match request.from {
-            // Another part than was asked for.
+            // Another range than requested.
             Some(_) => {
                 head(out, answer, &[("Content-Length", "0".into()), ("Content-Range", "bytes 5-9/300000".into())])
             }
@@ -314,7 +314,7 @@ fn a_server_that_cannot_go_on_is_asked_for_the_whole() {
     }
 }
 
-/// Torchvision names the first digits of a SHA-256, Keras all for its newer files.
+/// Torchvision publishes the first digits of a SHA-256, Keras the complete one for newer files.
 #[test]
 fn a_sha_256_or_its_first_digits_are_checked() {
     let right: &'static str = hex::<Sha256>(&content()).leak();
@@ -324,7 +324,7 @@ fn a_sha_256_or_its_first_digits_are_checked() {
         assert_eq!(setup.fetch().unwrap(), Fetched::Now);
         setup.check_good();
         assert_eq!(setup.fetch().unwrap(), Fetched::BeforeNow);
-        // What was damaged in the cache, but kept its size.
+        // Damage in the cache that leaves the size unchanged.
         fs::write(setup.path(), vec![7; 300_000]).unwrap();
         assert_eq!(setup.fetch().unwrap(), Fetched::Now);
         setup.check_good();
@@ -347,7 +347,7 @@ fn a_download_of_unknown_size_goes_on_too() {
     setup.check_good();
     let from: Vec<_> = server.requests().iter().map(|request| request.from).collect();
     assert_eq!(from, [None, Some(70_000), Some(140_000), Some(210_000), Some(280_000)]);
-    // The whole had arrived, and was not moved into place.
+    // The complete file had arrived, but was not moved into place.
     let server = good();
     let setup = Setup::knowing(&server, setup.file.checksum);
     setup.put_part(&content(), Some(TAG));
@@ -376,7 +376,7 @@ fn a_file_of_about_unknown_size_is_limited() {
     }
 }
 
-/// A part without a checksum and without a tag could be of another version.
+/// A partial file without checksum and tag could be from another version.
 #[test]
 fn without_a_checksum_only_a_tagged_part_is_resumed() {
     for (tag, expected) in [(None, None), (Some(TAG), Some(1000))] {
@@ -389,7 +389,7 @@ fn without_a_checksum_only_a_tagged_part_is_resumed() {
         assert_eq!(setup.fetch().unwrap(), Fetched::BeforeNow);
         assert_eq!(server.requests().len(), 1);
     }
-    // Over plain HTTP from another machine, anybody on the way could change it.
+    // Over plain HTTP, the file could be modified in transit.
     let setup = Setup::new("http://mirror.invalid/files");
     let setup = Setup { file: Published { checksum: None, ..setup.file }, ..setup };
     assert!(setup.fail().contains("no checksum of this file is published: it is fetched over https only"));
@@ -429,7 +429,7 @@ fn a_file_of_another_size_is_refused_before_it_arrives() {
         assert!(message.contains(&format!("another size ({size} bytes or more, not 300000)")), "{message}");
         assert_eq!((server.requests().len(), setup.hub.state(&setup.file)), (1, State::Missing));
     }
-    // The whole of another size behind a part.
+    // The response for a range states another total size.
     let server = Server::start(|_, _, out| {
         head(out, "206 Partial Content", &[("Content-Range", "bytes 1000-400000/400001".into())])
     });
@@ -440,7 +440,7 @@ fn a_file_of_another_size_is_refused_before_it_arrives() {
 
 #[test]
 fn a_file_whose_size_nobody_tells_is_limited() {
-    // Without a length, the end of the connection is the end of the file.
+    // Without a content length, the end of the connection marks the end of the file.
     let of = |len: usize| {
         Server::start(move |_, _, out| {
             let mut bytes = content();
@@ -527,7 +527,7 @@ fn nonsense_is_no_answer() {
         let _ = setup.fail();
         assert_eq!(setup.hub.state(&setup.file), State::Missing);
     }
-    // Headers without an end.
+    // Unlimited headers.
     let server = Server::start(|_, _, out| {
         out.write_all(b"HTTP/1.1 200 OK\r\n")?;
         (0..100_000).try_for_each(|i| write!(out, "X-{i}: nothing\r\n"))
@@ -564,7 +564,7 @@ fn nobody_there() {
     let message = setup.fail();
     assert!(message.contains("the connection failed: Connection refused"), "{message}");
     assert!(message.contains("(attempts: 3)"), "{message}");
-    // Behind a proxy it is the proxy that finds out.
+    // Behind a proxy, the proxy reports the error.
     if ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].iter().any(|name| std::env::var_os(name).is_some()) {
         return;
     }
@@ -587,7 +587,7 @@ fn stopping_keeps_what_has_arrived() {
     setup.check_good();
     assert_eq!(server.requests()[1].from, Some(kept as usize));
 
-    // While it waits to try again, too.
+    // While it waits before a retry, too.
     let setup = Setup::new("http://127.0.0.1:1");
     let stopped = setup.hub.fetch(&setup.file, &mut |step: &Step<'_>| match step.detail {
         Detail::Waiting(_) => ControlFlow::Break(()),
@@ -642,7 +642,7 @@ fn addresses_are_checked() {
     assert_eq!(hub.url(&published(b"")), "http://a/b/some/file.h5");
 }
 
-/// With TLS: the certificate must be vouched for and of the right name, and nothing leads back to plain HTTP.
+/// TLS: the certificate must be trusted and have the right name, and redirects to plain HTTP are rejected.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tls {
     use super::*;

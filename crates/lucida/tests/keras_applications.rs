@@ -1,5 +1,5 @@
-//! Lucida's networks against Keras's applications, with the files that `tests/keras/applications.py` writes. They are large:
-//! the environment variable `LUCIDA_KERAS_APPLICATIONS` names their folder; without it the comparison is skipped.
+//! Compares Lucida's networks with Keras's applications, with the files that `tests/keras/applications.py` writes. They are
+//! large: the environment variable `LUCIDA_KERAS_APPLICATIONS` specifies their folder; without it the test is skipped.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,7 +10,7 @@ use lucida::nn::{Network, Plan};
 use lucida::weights::keras_h5;
 use serde::Deserialize;
 
-/// The largest difference, in relation to the largest value: sums of some hundred layers in another order.
+/// Tolerance relative to the largest value: sums over hundreds of layers are computed in a different order.
 const TOLERANCE: f32 = 1e-4;
 
 #[derive(Deserialize)]
@@ -46,7 +46,7 @@ fn known_networks_are_those_of_keras() {
 fn compare(known: &applications::Architecture, folder: &Path, expected: &Expected) -> Result<(), String> {
     let options = Options::default().size(expected.size, expected.size);
     let network = known.build(&options).map_err(|problem| problem.to_string())?;
-    // Keras counts the images that EfficientNet's normalization was adapted to.
+    // Keras includes the number of images that EfficientNet's normalization was adapted to.
     let counts = usize::from(known.name.starts_with("efficientnet-b"));
     let parameters = [known.parameters + counts, known.parameters_without_top.unwrap_or(0) + counts];
     if network.parameters().0 != known.parameters
@@ -77,7 +77,7 @@ fn compare(known: &applications::Architecture, folder: &Path, expected: &Expecte
     if largest.iter().all(|&largest| largest <= TOLERANCE) { Ok(()) } else { Err(format!("differs by {largest:?}")) }
 }
 
-/// All of Keras's layers are there. What is there in addition is arithmetic, which Keras does not list as layers.
+/// All of Keras's layers must exist. Additional layers are arithmetic that Keras does not list as layers.
 fn check_names(network: &Network, layers: &[String]) -> Result<(), String> {
     let found: HashSet<&str> = network.nodes().iter().map(|node| node.name()).collect();
     let missing: Vec<&String> = layers.iter().filter(|layer| !found.contains(layer.as_str())).collect();
@@ -90,7 +90,7 @@ fn check_names(network: &Network, layers: &[String]) -> Result<(), String> {
     if missing.is_empty() && extra.is_empty() { Ok(()) } else { Err(format!("lacks {missing:?}, has {extra:?}")) }
 }
 
-/// The features before the classifier, and the output.
+/// Features before the classifier, and the output.
 fn outputs(network: &Network, expected: &Expected) -> Result<[Vec<f32>; 2], String> {
     let last = network.output().map_err(|problem| problem.to_string())?.name().to_owned();
     let plan = Plan::builder(network).output(expected.before_top.as_str()).output(last.as_str());

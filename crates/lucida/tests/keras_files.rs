@@ -1,4 +1,4 @@
-//! Small files that Keras has written (`tests/keras/fixtures.py`): models within models, in each of Keras's formats.
+//! Small files written by Keras (`tests/keras/fixtures.py`): nested models, in each of Keras's formats.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ fn numbers(value: &Value) -> Vec<f32> {
     value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
 }
 
-/// Runs a network on the recorded input and compares with what Keras predicts.
+/// Compares the output for the recorded input with Keras's prediction.
 fn agrees(name: &str, network: &Network) {
     let expected: Value = serde_json::from_slice(&std::fs::read(file("expected.json")).unwrap()).unwrap();
     let mut plan = Plan::builder(network).batch_size(2).build().unwrap();
@@ -36,13 +36,13 @@ fn whole_models_predict_what_keras_predicts() {
         let expected = "stem stem_bn stem_relu left right mixed pool flatten hidden stem2 norm dropout last";
         assert_eq!(names[1..].join(" "), expected, "{name}");
         assert_eq!(model.training["not_imported"], serde_json::json!(["hidden: kernel_regularizer L2"]), "{name}");
-        // The base was frozen, and a frozen layer's weights are not trainable.
+        // The base was frozen, so its weights are not trainable.
         let trainable = |name: &str| model.network.weight(name).unwrap().trainable();
         assert!(!trainable("stem/kernel") && !trainable("right/bias") && trainable("hidden/kernel"), "{name}");
     }
 }
 
-/// `model_float64.h5` is big-endian, compressed, and lies behind a user block of 2048 bytes.
+/// `model_float64.h5` is big-endian, compressed, and starts after a user block of 2048 bytes.
 #[test]
 fn weights_of_other_precision_are_read() {
     let single = weights::load_model(file("model.h5")).unwrap().network;

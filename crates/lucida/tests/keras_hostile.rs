@@ -1,4 +1,5 @@
-//! Damaged and malicious Keras files: an error or a harmless success, soon, in little memory; never a panic or a hang.
+//! Damaged and malicious Keras files result in an error or are read without harm, in bounded time and memory; never in a
+//! panic or a hang.
 
 mod common;
 
@@ -24,7 +25,7 @@ fn network() -> Network {
 #[test]
 fn files_cut_anywhere_are_refused() {
     cut_anywhere(&FILES.map(file), &network(), |path, len, whole, model, loaded| {
-        // What is cut off may be of the optimizer, or padding; what is read must then be all of it.
+        // The lost part may belong to the optimizer, or be padding; a successful read must then be complete.
         let what = format!("{} cut to {len} of {whole} bytes", path.display());
         assert!(model.is_err() || loaded.is_ok(), "{what}");
         assert!(len * 2 > whole || loaded.is_err(), "{what}");
@@ -41,13 +42,13 @@ fn extreme_numbers_do_no_harm() {
     extreme_numbers(&FILES.map(file), &network());
 }
 
-/// Parts of the file in the place of others: pointers that lead back, groups that contain themselves.
+/// Parts of the file replaced by others: pointers to earlier structures, groups that contain themselves.
 #[test]
 fn structures_that_turn_back_on_themselves_do_no_harm() {
     let (folder, network) = (tempfile::tempdir().unwrap(), network());
     for (seed, name) in (40..).zip(["model.h5", "model_parts.h5", "model.weights.h5"]) {
         let bytes = fs::read(file(name)).unwrap();
-        // All places that hold what looks like an address in the file.
+        // All positions with a plausible file address.
         let address = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
         let places: Vec<usize> =
             (0..bytes.len() - 8).step_by(8).filter(|&at| (96..bytes.len() as u64).contains(&address(at))).collect();
@@ -93,7 +94,7 @@ fn a_zip_bomb_is_refused_before_it_unpacks() {
     }
 }
 
-/// A description that takes a hundred times as much memory as it has bytes.
+/// A description whose parsed form takes a hundred times its size in memory.
 #[test]
 fn a_description_without_end_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -106,7 +107,7 @@ fn a_description_without_end_is_refused() {
     assert!(message.contains("config.json") && message.contains("over the limit"), "{message}");
 }
 
-/// NumPy's archive within the archive of a model.
+/// Writes a NumPy archive inside a model archive.
 fn npz(path: &Path, members: &[(String, Vec<u8>)]) {
     let options = || zip::write::SimpleFileOptions::default();
     let mut inner = zip::ZipWriter::new(Cursor::new(Vec::new()));
@@ -125,13 +126,13 @@ fn npz(path: &Path, members: &[(String, Vec<u8>)]) {
     archive.finish().unwrap();
 }
 
-/// A pickle as an array of one object.
+/// A pickle as a NumPy array of one object.
 fn array(pickle: &[u8]) -> Vec<u8> {
     let header = format!("{:<117}\n", "{'descr': '|O', 'fortran_order': False, 'shape': (), }");
     [b"\x93NUMPY\x01\x00\x76\x00", header.as_bytes(), pickle].concat()
 }
 
-/// A dictionary of one variable with a declared and an actual number of bytes.
+/// A dictionary of one variable, whose declared and actual size may differ.
 fn variable(dtype: &str, shape: &[i32], bytes: &[u8]) -> Vec<u8> {
     let number = |number: i32| [b"J", &number.to_le_bytes()[..]].concat();
     [
@@ -159,19 +160,19 @@ fn arrays_of_numpy_made_to_do_harm_are_refused() {
         assert!(message.contains(expected), "{message:?} does not say {expected:?}");
     };
     let one = |bytes: Vec<u8>| [("layers/dense.npy".to_owned(), bytes)];
-    // This is read; there is only nothing else.
+    // A valid variable, but the only one.
     refused(&one(array(&variable("f4", &[1, 2], &[0; 8]))), "does not fit network");
-    // Very many members of which each may be large, and one that is all zeros.
+    // Many members, each of which may be large; one of them all zeros.
     let zeros = array(&variable("u1", &[15 << 20], &vec![0; 15 << 20]));
     let many: Vec<_> = (0..40).map(|index| (format!("layers/l{index}.npy"), zeros.clone())).collect();
     refused(&many, "limit");
     refused(&one(array(&variable("u1", &[1], &vec![0; 100 << 20]))), "limit");
-    // Terabytes that are not there, sizes below zero, a header that is longer than the file.
+    // Declared terabytes, negative sizes, a header longer than the file.
     refused(&one(array(&variable("f4", &[i32::MAX, i32::MAX], &[0; 8]))), "contains no array");
     refused(&one(array(&variable("f4", &[-1, -2], &[0; 8]))), "contains no array");
     refused(&one(array(b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.")), "cut short");
     refused(&one(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec()), "its header is cut short");
-    // Code, before, in and after the dictionary; values that contain themselves.
+    // Code before, inside and after the dictionary; values that contain themselves.
     let call = format!("touch {}", mark.display());
     let call = [b"cposix\nsystem\nX", &(call.len() as u32).to_le_bytes()[..], call.as_bytes(), b"\x85R"].concat();
     refused(&one(array(&[b"\x80\x04}\x8c\x010".to_vec(), call.clone(), b"s.".to_vec()].concat())), "contains no array");
@@ -179,14 +180,14 @@ fn arrays_of_numpy_made_to_do_harm_are_refused() {
     refused(&one(array(&[b"\x80\x04".to_vec(), call, b"0}.".to_vec()].concat())), "");
     refused(&one(array(b"\x80\x04}q\x00\x8c\x010h\x00s.")), "contains no array");
     refused(&one(array(b"\x80\x04]q\x00h\x00a.")), "no dictionary");
-    // Names that lead out are names like any other.
+    // Names that point outside of the archive are treated like any other.
     let out = array(&variable("f4", &[1], &[0; 4]));
     refused(&[("layers/../../out.npy".to_owned(), out.clone()), ("/out.npy".to_owned(), out)], "");
     assert!(!mark.exists());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
-/// Lists that name the same group or the same tensor again and again.
+/// Lists that repeat the same group or tensor many times.
 #[test]
 fn lists_without_end_are_refused() {
     let (folder, network) = (tempfile::tempdir().unwrap(), network());
@@ -237,7 +238,7 @@ fn a_tensor_of_terabytes_is_refused() {
     }
 }
 
-/// A member of an archive that declares another size than it has.
+/// An archive member whose declared size is wrong.
 #[test]
 fn an_archive_that_lies_about_sizes_is_refused() {
     let folder = tempfile::tempdir().unwrap();

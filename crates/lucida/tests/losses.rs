@@ -1,4 +1,4 @@
-//! Trainings with other losses and targets than one class and its cross-entropy.
+//! Training with other targets than a single class, and other losses than cross-entropy.
 
 use lucida::nn::losses::{BinaryCrossentropy, CategoricalCrossentropy, Huber, SparseCategoricalCrossentropy};
 use lucida::prelude::*;
@@ -12,7 +12,7 @@ fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// Where a bright pixel is, and the pixels of its image; 64 images in all, in an order without a pattern.
+/// Positions of a bright pixel, and images with it; 64 images in shuffled order.
 fn spots() -> (Vec<[usize; 2]>, Vec<u8>) {
     let places: Vec<[usize; 2]> =
         (0..SIDE * SIDE).map(|i| i * 37 % (SIDE * SIDE)).map(|i| [i / SIDE, i % SIDE]).collect();
@@ -23,21 +23,21 @@ fn spots() -> (Vec<[usize; 2]>, Vec<u8>) {
     (places, pixels)
 }
 
-/// The row and the column, from 0 to 1.
+/// Targets: row and column, from 0 to 1.
 fn positions() -> LabeledImages {
     let (places, pixels) = spots();
     let rows = places.iter().flatten().map(|&place| place as f32 / (SIDE - 1) as f32).collect();
     LabeledImages::with_values([SIDE, SIDE, 1], pixels, rows, names(&["row", "column"])).unwrap()
 }
 
-/// Whether the pixel is above the middle, and whether it is on the left.
+/// Labels: whether the pixel is in the upper half, and whether it is in the left half.
 fn halves() -> LabeledImages {
     let (places, pixels) = spots();
     let rows = places.iter().flatten().map(|&place| f32::from(u8::from(place < SIDE / 2))).collect();
     LabeledImages::with_labels([SIDE, SIDE, 1], pixels, rows, names(&["above", "left"])).unwrap()
 }
 
-/// One of two or of four classes.
+/// Labels: two or four classes.
 fn classes(count: usize) -> LabeledImages {
     let (places, pixels) = spots();
     let class = |&[row, column]: &[usize; 2]| {
@@ -82,7 +82,7 @@ fn values_are_learned_with_each_loss_of_numbers() {
         let result = fit(config(loss), &mut model, &data);
         let found = evaluate_metrics(&model, &data, &[], Cpu::detect()).unwrap();
         assert!(found.metrics["r2_score"] > 0.9 && before.unwrap().metrics["r2_score"] < 0.1, "{loss:?} {found:?}");
-        // The loss of the best epoch, which the model has: the one that was trained with.
+        // The model has the weights of the best epoch, whose validation loss is the training loss function.
         let best = &result.history.epochs[result.best_epoch.unwrap() - 1];
         assert_eq!((best.val_loss, &best.val_metrics), (Some(found.loss), &found.metrics), "{loss:?}");
         assert_eq!((best.accuracy, best.val_accuracy), (None, None));
@@ -114,10 +114,10 @@ fn labels_are_learned_any_number_of_them() {
         let best = f1.iter().copied().fold(0.0, f64::max);
         let at = f1.iter().position(|&f1| f1 == best).unwrap();
         assert_eq!(result.best_epoch, Some(at + 1));
-        // Label smoothing is for training alone.
+        // Label smoothing applies to training only.
         assert_eq!(result.history.epochs[at].val_loss, Some(found.loss));
     }
-    // One label alone is not two classes.
+    // A single label is not two classes.
     let (places, pixels) = spots();
     let rows = places.iter().map(|place| f32::from(u8::from(place[0] > 3))).collect();
     let data = LabeledImages::with_labels([SIDE, SIDE, 1], pixels, rows, names(&["below"])).unwrap();
@@ -154,7 +154,7 @@ fn classes_are_learned_with_every_loss_that_fits() {
     }
 }
 
-/// The loss that is named is the one that follows from the activation, to the bit; and so are one-hot rows and indices.
+/// Naming the default loss of the activation gives bit-identical results; so do one-hot rows and indices.
 #[test]
 fn a_named_loss_is_the_default_one_to_the_bit() {
     let run = |units, activation, loss: Option<LossKind>| {
@@ -242,12 +242,12 @@ fn what_does_not_fit_is_refused_and_what_does_is_named() {
     assert!(value.unwrap_err().to_string().contains("not a finite number"));
 }
 
-/// Augmentation mixes the rows as it mixes the images.
+/// Augmentation mixes target rows in the same way as images.
 #[test]
 fn mixed_images_have_mixed_rows() {
     let data = positions();
     let preprocessing = Preprocessing::unit(SIDE, SIDE, ColorMode::Grayscale);
-    // A subset in another order: the row is that of the image all the same.
+    // In a reordered subset, rows still belong to their images.
     let some = Subset::new(&data, (0..40).rev().collect()).unwrap();
     let mixed = Augmented::new(&some, "mixup=1".parse().unwrap(), 5).unwrap();
     let mut image = vec![0.0; SIDE * SIDE];
@@ -266,7 +266,7 @@ fn mixed_images_have_mixed_rows() {
     assert!(evaluate_metrics(&model, &data, &[], Cpu::detect()).unwrap().metrics["r2_score"] > 0.8);
 }
 
-/// Stopped within an epoch, a training resumes to the same weights and the same metrics, to the bit.
+/// Stopped within an epoch, training resumes to bit-identical weights and metrics.
 #[test]
 fn a_regression_resumes_to_the_same_bits() {
     let (data, folder) = (positions(), tempfile::tempdir().unwrap());
@@ -297,7 +297,7 @@ fn a_regression_resumes_to_the_same_bits() {
         assert!(run(&name, false, stop).0);
         assert!(run(&name, true, 0) == whole, "{stop}");
     }
-    // Another loss is another training.
+    // A different loss identifies a different run.
     let path = folder.path().join("whole");
     let checkpoint = Some(Checkpoint { path, every: None, resume: true, identity: serde_json::json!({}) });
     let other = TrainConfig { epochs: 4, checkpoint, ..config(None) };
@@ -307,7 +307,7 @@ fn a_regression_resumes_to_the_same_bits() {
     assert!(message.contains("loss: mean_absolute_error then, none now"), "{message}");
 }
 
-/// A built-in loss and metric given as one's own are the named ones to the bit: on classes, from logits, with class weights,
+/// A built-in loss and metric passed as custom ones give bit-identical results: on classes, from logits, with class weights,
 /// interrupted and resumed.
 #[test]
 #[expect(clippy::too_many_lines, reason = "one training, its resumption, and what must not resume it")]
@@ -366,7 +366,7 @@ fn a_custom_loss_and_metric_are_those_of_their_names_to_the_bit() {
     let read = lucida::train::History::load_csv(&table).unwrap();
     assert!((read.epochs[2].val_metrics["brier"] - result.history.epochs[2].val_metrics["brier"]).abs() < 1e-6);
     assert_eq!(result.record["options"]["custom_metrics"], serde_json::json!(["brier"]));
-    // Another loss is another training; so are other metrics.
+    // A different loss or different metrics identify a different run.
     let checkpoint =
         Some(Checkpoint { path: path.clone(), every: None, resume: true, identity: serde_json::Value::default() });
     let other = TrainConfig { epochs: 4, checkpoint, ..base.clone() };
@@ -400,7 +400,7 @@ fn a_custom_loss_or_metric_that_cannot_be_used_is_refused() {
     refused(&mut model(2, Linear), taken, &positions(), "the metric's name mean_squared_error is used already");
 }
 
-/// A file keeps what the outputs are: numbers stay numbers.
+/// A model file stores the kind of the outputs: values stay values.
 #[test]
 fn a_trained_regressor_is_opened_as_one() {
     let (data, folder) = (positions(), tempfile::tempdir().unwrap());

@@ -1,4 +1,4 @@
-//! Activation maximization on a network that has learned to read the built-in digits.
+//! Activation maximization on a network trained on the built-in digits.
 
 mod common;
 
@@ -18,8 +18,8 @@ struct Trained {
     digits: LabeledImages,
 }
 
-/// Trained once for all tests: four epochs take a few seconds. What it learns differs in the last digits from processor to
-/// processor, and so does which of its filters hardly speak.
+/// Trained once for all tests: four epochs take a few seconds. The weights differ slightly between processors, and so do the
+/// filters that are hardly active.
 fn trained() -> &'static Trained {
     static TRAINED: OnceLock<Trained> = OnceLock::new();
     TRAINED.get_or_init(|| {
@@ -35,7 +35,7 @@ fn images(model: &Model, target: &Target, count: usize, method: &Method) -> Vec<
     maximize(&model.network, preprocessing, target, &objectives, method, Cpu::detect(), &mut ()).unwrap()
 }
 
-/// The mean activation of every channel of a layer, for each input.
+/// Mean activation of each channel of a layer, for each input.
 fn means(network: &Network, layer: &str, inputs: impl Iterator<Item = Vec<f32>>) -> Vec<Vec<f32>> {
     let mut plan = Plan::builder(network).output(layer).build().unwrap();
     inputs
@@ -68,8 +68,8 @@ fn every_class_recognizes_its_image_by_both_methods() {
     }
 }
 
-/// What one network classifies as a digit may not look like one to a person; what another network classifies alike
-/// does.
+/// An image that only one network classifies as a digit may be meaningless; one that another network classifies the same way
+/// shows the digit.
 #[test]
 fn a_network_of_another_seed_reads_the_images_of_classes() {
     let Trained { model: reader, digits } = trained();

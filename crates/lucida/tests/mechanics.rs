@@ -1,4 +1,4 @@
-//! The examples `mechanics` and `mechanics_backward` and the chapter that explains them tell the same.
+//! Checks that the examples `mechanics` and `mechanics_backward` match the chapter that explains them.
 
 #[path = "../examples/mechanics_backward.rs"]
 mod backward;
@@ -6,7 +6,7 @@ use backward::mechanics;
 
 const CHAPTER: &str = include_str!("../../../docs/mechanics.md");
 
-/// In the order of the chapter.
+/// The steps in the order of the chapter.
 fn steps() -> Vec<String> {
     let mut steps = mechanics::steps().unwrap();
     steps.insert(3, backward::gradients().unwrap());

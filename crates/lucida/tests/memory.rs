@@ -1,5 +1,4 @@
-//! What loading costs, measured in a process of its own: time, and memory in addition to that of the weights
-//! themselves.
+//! Cost of loading a model, measured in a separate process: time, and memory in addition to the weights.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -12,12 +11,12 @@ use common::shared;
 use lucida::nn::applications::{self, Options};
 use lucida::weights;
 
-/// How often a file is loaded: the fastest counts, for a machine may be busy with something else.
+/// Number of loads: the fastest counts, since the machine may be busy.
 const LOADS: usize = 5;
-/// Set in the process that loads: the file.
+/// Environment variable for the child process that loads: the file.
 const CHILD: &str = "LUCIDA_TEST_LOAD";
 
-/// The most memory that this process has had so far, in bytes.
+/// Peak memory of this process so far, in bytes.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -47,7 +46,7 @@ fn vgg16_loads_in_little_more_memory_than_it_needs() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    // The words of the test harness may stand before it in the line.
+    // The test harness may print before it on the same line.
     let (_, told) = text.split_once(&format!("{CHILD} ")).unwrap_or_else(|| panic!("{text}"));
     let mut told = told.split_whitespace();
     let memory: u64 = told.next().unwrap().parse().unwrap();

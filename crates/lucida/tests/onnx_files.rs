@@ -1,5 +1,5 @@
-//! Small files that PyTorch and tf2onnx have written (`tests/onnx/torch_fixtures.py`, `tests/onnx/tf_fixtures.py`), against
-//! what PyTorch and Keras compute.
+//! Compares small files written by PyTorch and tf2onnx (`tests/onnx/torch_fixtures.py`, `tests/onnx/tf_fixtures.py`) with
+//! the results of PyTorch and Keras.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn numbers(value: &Value) -> Vec<f32> {
     value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
 }
 
-/// (batch, channels, height, width) as (batch, height, width, channels).
+/// Transposes `[batch, channels, height, width]` to `[batch, height, width, channels]`.
 fn channels_last(values: &[f32], [height, width, channels]: [usize; 3]) -> Vec<f32> {
     let pixels = height * width;
     let image = |image: &[f32]| {

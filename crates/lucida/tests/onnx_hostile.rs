@@ -1,5 +1,5 @@
-//! Damaged ONNX files: an error or a harmless success, soon, in little memory; never a panic or a hang. Files that are made
-//! to do harm are in the unit tests of `weights::onnx`.
+//! Damaged ONNX files result in an error or are read without harm, in bounded time and memory; never in a panic or a hang.
+//! Malicious files are tested in the unit tests of `weights::onnx`.
 
 mod common;
 
@@ -20,7 +20,7 @@ fn network(path: &Path) -> Network {
     weights::load_model(path).unwrap().network
 }
 
-/// The files of others, and one of our own, whose metadata are read as well.
+/// Third-party files, and one of our own, whose metadata is read as well.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let own = folder.join("own.onnx");
     onnx::save_model(
@@ -39,7 +39,7 @@ fn files_cut_anywhere_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for file in files(folder.path()) {
         cut_anywhere(std::slice::from_ref(&file), &network(&file), |path, len, whole, model, loaded| {
-            // What comes after the graph and the version of its operators may be missing; nothing else.
+            // Only what follows the graph and the operator set version may be missing.
             let harmless = len + 64 > whole;
             assert!(harmless || (model.is_err() && loaded.is_err()), "{} cut to {len}", path.display());
         });

@@ -1,8 +1,8 @@
-"""Runs an ONNX file in ONNX Runtime: the arrays of its outputs, one after the other, in float32.
+"""Runs an ONNX file in ONNX Runtime, and writes its concatenated outputs in float32.
 
     python3 onnx_runtime.py MODEL.onnx INPUT.npy OUTPUTS.bin
 
-The file must pass the checker of the package onnx as well, with the shapes that it infers.
+The file must also pass the checker of the package onnx, including its shape inference.
 """
 
 import sys

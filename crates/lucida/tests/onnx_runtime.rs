@@ -1,7 +1,7 @@
-//! Networks written as ONNX, run in ONNX Runtime, against what lucida computes: the values may differ by 1e-4 of the
-//! largest.
+//! Compares networks written as ONNX and run in ONNX Runtime with Lucida's results, to 1e-4 of the largest value.
 //!
-//! `ONNXRUNTIME_PYTHON` names a Python with the packages onnx and onnxruntime; without it, these tests say that they skip.
+//! `ONNXRUNTIME_PYTHON` specifies a Python with the packages onnx and onnxruntime; without it, these tests report that they
+//! are skipped.
 
 mod common;
 
@@ -32,12 +32,12 @@ fn input(network: &Network) -> Vec<f32> {
     (0..len).map(|i| ((i * 7919 % 101) as f32 - 50.0) / 25.0).collect()
 }
 
-/// All outputs of the network.
+/// Computes all outputs of the network.
 fn lucida(network: &Network) -> Vec<Vec<f32>> {
     lucida_of(network, &input(network))
 }
 
-/// All outputs of the network for a batch.
+/// Computes all outputs of the network for a batch.
 fn lucida_of(network: &Network, input: &[f32]) -> Vec<Vec<f32>> {
     let mut plan = Plan::builder(network).batch_size(BATCH).build().unwrap();
     plan.input_mut().copy_from_slice(input);
@@ -45,12 +45,12 @@ fn lucida_of(network: &Network, input: &[f32]) -> Vec<Vec<f32>> {
     (0..network.outputs().len()).map(|index| plan.output(index).to_vec()).collect()
 }
 
-/// All outputs of the file, one after the other.
+/// Computes all outputs of the file, concatenated.
 fn onnx_runtime(python: &Path, model: &Path, network: &Network) -> Vec<f32> {
     onnx_runtime_of(python, model, network, &input(network))
 }
 
-/// All outputs of the file for a batch, one after the other.
+/// Computes all outputs of the file for a batch, concatenated.
 fn onnx_runtime_of(python: &Path, model: &Path, network: &Network, input: &[f32]) -> Vec<f32> {
     let shape: Vec<usize> = [&[BATCH], network.input_shape().unwrap().sizes()].concat();
     let [values, outputs] = ["input.npy", "outputs.bin"].map(|name| model.with_file_name(name));
@@ -95,7 +95,7 @@ fn agrees_as_it_is(network: &Network) {
             worst / moved
         );
         assert!(largest > 0.0 && worst <= 1e-4 * largest, "{}: {worst:e} of {largest:e}", network.name());
-        // Where biases make up most of the output, the first bound says little about the rest.
+        // Also compare with the differences between samples: where biases dominate the output, the first bound is weak.
         assert!(moved > 0.0 && worst <= 1e-2 * moved, "{}: {worst:e}, samples {moved:e} apart", network.name());
     }
 }
@@ -120,7 +120,7 @@ fn graphs_of_other_programs_written_again() {
     assert_eq!(count, 24, "the golden ONNX files that are read");
 }
 
-/// The program that docs/models.md has for a converted model, run on a network whose one sigmoid says 0.2 of any image.
+/// Runs the program that docs/models.md shows for a converted model, on a network whose single sigmoid is 0.2 for any image.
 #[test]
 fn the_program_of_the_documentation_gives_the_second_of_two_classes() {
     let Some(python) = env::var_os("ONNXRUNTIME_PYTHON") else {
@@ -217,7 +217,7 @@ fn convolutions_of_all_kinds() {
 
 #[test]
 fn adaptive_pooling() {
-    // Windows of equal size, and of two sizes along each axis.
+    // Windows of equal size, and of two different sizes along each axis.
     for windows in [[4, 3], [5, 4], [3, 7], [1, 1]] {
         let layers = [Conv2D::new(4, [3, 3]).into(), AdaptiveAveragePooling2D::new(windows).into()];
         agrees(Network::sequential("adaptive", [10, 11, 3], layers, 5).unwrap());
@@ -335,7 +335,7 @@ fn powers_choices_and_lists_of_matrices() {
     agrees(b.build(&[power, chosen, product, taken, dot], 5).unwrap());
 }
 
-/// One file, for images of several sizes.
+/// One file for images of several sizes.
 #[test]
 fn feed_forward_styles() {
     let Some(python) = env::var_os("ONNXRUNTIME_PYTHON") else {
@@ -349,7 +349,7 @@ fn feed_forward_styles() {
     style.save_onnx(&[0.3, 0.7], &path).unwrap();
     for [height, width] in [[64, 64], [32, 48], [44, 100]] {
         let network = style.model(&[0.3, 0.7]).unwrap().network.with_input_size(height, width).unwrap();
-        // Levels from 0 to 255: the normalization of a flat image would magnify rounding.
+        // Pixels from 0 to 255: the normalization of a nearly constant image would amplify rounding errors.
         let image: Vec<f32> = input(&network).iter().map(|value| 127.5 + 60.0 * value).collect();
         let ours = lucida_of(&network, &image);
         let theirs = onnx_runtime_of(Path::new(&python), &path, &network, &image);
@@ -358,7 +358,7 @@ fn feed_forward_styles() {
         eprintln!("{height}x{width}: {worst:.2e} of levels from 0 to 255");
         assert!(worst < 0.02, "{height}x{width}: {worst}");
     }
-    // A layer whose graph depends on the size has no file for all.
+    // A layer whose graph depends on the image size is rejected.
     let fixed = Sequential::new("fixed", [8, 8, 3]).add(Resizing::new(16, 16)).build(1).unwrap();
     let refused = onnx::save_model_any_size(&Model::new(fixed), &path).unwrap_err().to_string();
     assert!(refused.contains("depends on the size"), "{refused}");

@@ -1,5 +1,5 @@
-//! Digits as a camera sees them (on paper, unevenly lit, noisy, off-center, slightly rotated), read by a network that has
-//! learned from the built-in digits. None of the photographed digits was trained on.
+//! Simulated photos of digits (on paper, unevenly lit, noisy, off-center, slightly rotated), classified by a network trained
+//! on the built-in digits. The photographed digits are not part of the training data.
 
 mod common;
 
@@ -41,32 +41,32 @@ impl Random {
         low + (high - low) * self.unit()
     }
 
-    /// The sum of four uniform numbers: nearly normal, with deviation 1.
+    /// Sum of four uniform numbers: approximately normal, with standard deviation 1.
     fn normal(&mut self) -> f32 {
         ((0..4).map(|_| self.unit()).sum::<f32>() - 2.0) * 3_f32.sqrt()
     }
 }
 
-/// How the light falls off over a photo.
+/// Falloff of the light over a photo.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Light {
     /// From one side to the other.
     Linear(f32),
-    /// From the middle to the corners.
+    /// From the center to the corners.
     Corners(f32),
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Scene {
     light: Light,
-    /// Brightness of the ink and of the ground, 0 to 255.
+    /// Brightness of ink and paper, from 0 to 255.
     ink: f32,
     ground: f32,
-    /// The standard deviation of the noise.
+    /// Standard deviation of the noise.
     noise: f32,
 }
 
-/// The light at a point, whose coordinates run from -1 to 1.
+/// Light at a point with coordinates from -1 to 1.
 fn brightness(light: Light, [x, y]: [f32; 2], angle: f32) -> f32 {
     match light {
         Light::Linear(fall) => 1.0 - fall * ((x * angle.cos() + y * angle.sin()) / 2_f32.sqrt() + 1.0) / 2.0,
@@ -74,7 +74,7 @@ fn brightness(light: Light, [x, y]: [f32; 2], angle: f32) -> f32 {
     }
 }
 
-/// A photo of about 320x240 pixels of a digit 70 to 170 pixels high.
+/// Renders a photo of 320x240 pixels with a digit 70 to 170 pixels high.
 fn photograph(digit: &Image, scene: Scene, random: &mut Random) -> Image {
     let (width, height) = (320, 240);
     let side = random.between(100.0, 230.0) as usize;
@@ -90,12 +90,12 @@ fn photograph(digit: &Image, scene: Scene, random: &mut Random) -> Image {
         for x in 0..width {
             let inside = (left..left + side).contains(&x) && (top..top + side).contains(&y);
             let ink = if inside { values[(y - top) * side + x - left] } else { 0.0 };
-            // A pen's stroke has an edge, an enlarged digit of MNIST has none.
+            // Pen strokes have sharp edges, unlike enlarged MNIST digits.
             let ink = ((ink - 96.0) / 64.0).clamp(0.0, 1.0);
             let at = [2.0 * x as f32 / width as f32 - 1.0, 2.0 * y as f32 / height as f32 - 1.0];
             let light = brightness(scene.light, at, angle);
             let value = light * (scene.ground + ink * (scene.ink - scene.ground)) + scene.noise * random.normal();
-            // Paper is a little yellow.
+            // Paper is slightly yellow.
             let pixel = [value, value * 0.98, value * 0.92].map(|value| value.clamp(0.0, 255.0) as u8);
             photo.pixel_mut(x, y).copy_from_slice(&pixel);
         }

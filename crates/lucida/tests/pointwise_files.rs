@@ -1,4 +1,5 @@
-//! Activations, merges, products, normalizations, noise layers and layers of sequences in model files: what is written is read again and computes the same.
+//! Round trip through model files of activations, merges, products, normalizations, noise layers and sequence layers: the
+//! outputs must be the same.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,7 @@ use lucida::nn::layers::{
 use lucida::nn::{Layer, Network, NetworkBuilder, Plan};
 use lucida::weights::{self, Model};
 
-/// What Keras and ONNX both have.
+/// Activations that both Keras and ONNX support.
 const COMMON: &[ActivationKind] = &[
     ActivationKind::Relu,
     ActivationKind::Relu6,
@@ -40,14 +41,14 @@ const COMMON: &[ActivationKind] = &[
     ActivationKind::Clip { min: -1.0, max: 1.0 },
 ];
 
-/// What is in the files, but cannot be read from an ONNX graph alone.
+/// Activations that are stored, but cannot be read from an ONNX graph alone.
 const WRITTEN: &[ActivationKind] = &[
     ActivationKind::LogSigmoid,
     ActivationKind::TanhShrink,
     ActivationKind::GeneralRelu { negative_slope: 0.25, threshold: 0.5, max_value: Some(1.5) },
 ];
 
-/// What Keras does not have.
+/// Activations that Keras does not support.
 const OF_ONNX: &[ActivationKind] = &[
     ActivationKind::Celu { alpha: 2.0 },
     ActivationKind::GeluTanh,
@@ -58,7 +59,7 @@ const OF_ONNX: &[ActivationKind] = &[
 const OF_ONNX_WRITTEN: &[ActivationKind] =
     &[ActivationKind::Softplus { beta: 2.0, threshold: 20.0 }, ActivationKind::Softplus { beta: 2.0, threshold: 3.0 }];
 
-/// All of these side by side, of an image of four channels.
+/// A network with all of these in parallel branches, on a four-channel image.
 fn activations(kinds: &[ActivationKind]) -> Network {
     let mut builder = Network::builder("activations");
     let image = builder.add(Input::new([3, 5, 4]), &[]).unwrap();
@@ -76,7 +77,7 @@ impl Layers {
     }
 }
 
-/// The layers that Keras and ONNX both have. `whole`: also those that an ONNX graph does not say alone.
+/// Layers that both Keras and ONNX support. With `whole`, including those that an ONNX graph alone does not determine.
 fn layers(whole: bool) -> Network {
     let mut b = Layers(Network::builder("layers"));
     let image = b.add(Input::new([6, 5, 8]), &[]);
@@ -109,7 +110,7 @@ fn layers(whole: bool) -> Network {
         let below = b.add(Concatenate::along(1), &[image, image]);
         ends.push(b.add(Conv2D::new(2, [7, 1]), &[below]));
     }
-    // A squeeze-and-excitation block, and a map of attention.
+    // A squeeze-and-excitation block, and an attention map.
     let squeezed = b.add(GlobalAveragePooling2D::new(), &[image]);
     let gate = b.add(Activation::new(ActivationKind::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }), &[squeezed]);
     let gated = b.add(Multiply::new(), &[image, gate]);
@@ -129,7 +130,7 @@ fn layers(whole: bool) -> Network {
     network
 }
 
-/// The layers that only ONNX has.
+/// Layers that only ONNX supports.
 fn layers_of_onnx() -> Network {
     let mut b = Layers(Network::builder("onnx"));
     let image = b.add(Input::new([3, 4, 6]), &[]);
@@ -140,7 +141,7 @@ fn layers_of_onnx() -> Network {
     b.0.build(&[chosen], 3).unwrap()
 }
 
-/// Products, powers and places, which are layers or operations in Keras.
+/// Products, powers and indexing, which are layers or operations in Keras.
 fn computed() -> Network {
     let mut b = Layers(Network::builder("computed"));
     let image = b.add(Input::new([6, 5, 8]), &[]);
@@ -159,7 +160,7 @@ fn computed() -> Network {
     b.0.build(&[last], 3).unwrap()
 }
 
-/// Layers of sequences.
+/// Sequence layers.
 fn sequences() -> Network {
     let mut b = Layers(Network::builder("sequences"));
     let input = b.add(Input::new([16, 4]), &[]);
@@ -186,7 +187,7 @@ fn close(what: &str, a: &[f32], b: &[f32]) {
     }
 }
 
-/// Saves a network in each of these formats, and compares what is read again.
+/// Saves a network in each of these formats, and compares it after reading.
 fn survives(network: &Network, endings: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let expected = output(network);
@@ -198,7 +199,7 @@ fn survives(network: &Network, endings: &[&str]) {
     }
 }
 
-/// Removes from an ONNX file what Lucida says of itself in it, so that its graph is read as anybody's.
+/// Removes Lucida's metadata from an ONNX file, so that it is read from its graph like a third-party file.
 fn disguise(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let key = b"\x0a\x06lucida";
@@ -238,14 +239,14 @@ fn activations_of_a_graph_are_recognized() {
     let kinds = |network: &Network| -> Vec<ActivationKind> {
         network.nodes().iter().map(|node| node.activation()).filter(|kind| *kind != ActivationKind::Linear).collect()
     };
-    // The tangent's approximation stays what it is made of.
+    // The tanh approximation of GELU remains a composition of layers.
     let whole = |kind: &ActivationKind| !matches!(kind, ActivationKind::GeluTanh);
     for kind in kinds(&network).into_iter().filter(whole) {
         assert!(kinds(&again).contains(&kind), "{kind:?} of {:?}", kinds(&again));
     }
 }
 
-/// Operations, and normalizations over several axes.
+/// Operations, and normalization over several axes.
 #[test]
 fn layers_that_keras_does_not_load_from_h5_are_refused() {
     let folder = tempfile::tempdir().unwrap();

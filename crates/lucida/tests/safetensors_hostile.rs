@@ -1,5 +1,5 @@
-//! Damaged and malicious safetensors files, Lucida's own and plain ones: an error or a harmless success, soon, in little
-//! memory; never a panic or a hang.
+//! Damaged and malicious safetensors files, Lucida's own and plain ones, result in an error or are read without harm, in
+//! bounded time and memory; never in a panic or a hang.
 
 mod common;
 
@@ -24,13 +24,13 @@ fn network() -> Network {
     Network::sequential("small", [6, 7, 3], layers, 1).unwrap()
 }
 
-/// A file of this header, and `bytes` zeros after it.
+/// Writes a file with this header, followed by `bytes` zeros.
 fn write(path: &Path, header: &str, bytes: usize) {
     let start = (header.len() as u64).to_le_bytes();
     fs::write(path, [&start[..], header.as_bytes(), &vec![0; bytes]].concat()).unwrap();
 }
 
-/// A model of our own, and the same tensors with the names and the layout of PyTorch.
+/// A model of our own, and the same tensors with PyTorch's names and layout.
 fn files(folder: &Path) -> [PathBuf; 2] {
     let [own, plain] = ["own.safetensors", "plain.safetensors"].map(|name| folder.join(name));
     safetensors::save_model(&Model::new(network()), &own).unwrap();
@@ -91,14 +91,14 @@ fn headers_made_to_do_harm_are_refused() {
         assert!(message.contains(expected), "{message:?} does not say {expected:?}");
         assert!(message.len() < 1000, "{} bytes of message", message.len());
     };
-    // Terabytes, more than there are numbers for, and places that lie outside of the file or turn round.
+    // Terabytes, sizes that overflow, and offsets outside of the file or in reverse order.
     refused(&tensor("1099511627776", 0, 4_398_046_511_104), "cut short or damaged");
     refused(&tensor("4611686018427387904,4,4", 0, 8), "cannot be read: overflow");
     refused(&tensor("2", u64::MAX - 7, u64::MAX), "cannot be read");
     refused(&tensor("2", 8, 0), "cannot be read");
     refused(&tensor("-2", 0, 8), "cannot be read");
     refused(&tensor("0,18446744073709551615", 0, 0), "cut short or damaged");
-    // Very many of everything.
+    // Excessive counts.
     refused(&tensor(&["1"; 1_000_000].join(","), 0, 4), "1000000 axes");
     let many = |entry: &str| (0..60_000).map(|index| format!(r#""{index}":{entry}"#)).collect::<Vec<_>>().join(",");
     let none = r#"{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#;
@@ -107,7 +107,7 @@ fn headers_made_to_do_harm_are_refused() {
     refused(&format!(r#"{{"a":{}}}"#, "[".repeat(1_000_000)), "cannot be read");
     refused(&format!(r#"{{"a":{none},"a":{none}}}"#), "");
     refused(&format!("{{{}}}", " ".repeat(9 << 20)), "announce a header");
-    // A description that takes much more memory than it has bytes.
+    // A description whose parsed form takes much more memory than its text.
     let entry = format!(r#"{{"version":1,"network":[{}]}}"#, vec![r#"{"a":1}"#; 700_000].join(","));
     write(&path, &json!({ "__metadata__": { "lucida": entry } }).to_string(), 0);
     let message = read_all(&path, &network()).0.unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Small models that TensorFlow.js has written (`tests/tfjs/fixtures.js`), whole, in shards, and damaged.
+//! Small models written by TensorFlow.js (`tests/tfjs/fixtures.js`), in one file, in shards, and damaged.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn numbers(value: &Value) -> Vec<f32> {
     value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
 }
 
-/// Runs a network on the recorded input and compares with what TensorFlow.js predicts.
+/// Compares the output for the recorded input with TensorFlow.js's prediction.
 fn agrees(network: &Network) {
     let expected: Value = serde_json::from_slice(&fs::read(file("expected.json")).unwrap()).unwrap();
     let mut plan = Plan::builder(network).batch_size(2).build().unwrap();
@@ -47,7 +47,7 @@ fn class_names_come_from_the_metadata() {
     assert_eq!(model.class_names, ["cat", "dog", "bird"]);
 }
 
-/// A copy of a model with its JSON changed.
+/// Opens a copy of a model with modified JSON.
 fn changed(folder: &Path, change: impl FnOnce(&mut Value)) -> lucida::Result<weights::Model> {
     for name in ["model.json", "weights.bin"] {
         fs::copy(file("whole").join(name), folder.join(name)).unwrap();

@@ -1,5 +1,5 @@
-//! Small files that the TensorFlow Lite converter has written (`tests/tflite/fixtures.py`), against what the interpreter
-//! and Keras compute.
+//! Compares small files written by the TensorFlow Lite converter (`tests/tflite/fixtures.py`) with the results of the
+//! interpreter and of Keras.
 
 mod common;
 
@@ -29,7 +29,7 @@ fn load(name: &str) -> Model {
     weights::load_model(file(name)).unwrap_or_else(|problem| panic!("{problem}"))
 }
 
-/// What a file gives for the recorded input of its network.
+/// Output of a file for the recorded input of its network.
 fn outputs(name: &str, kind: &str) -> Vec<f32> {
     let expected = &expected()[name];
     let shape: Vec<usize> = numbers(&expected["shape"]).into_iter().map(|size| size as usize).collect();
@@ -38,7 +38,7 @@ fn outputs(name: &str, kind: &str) -> Vec<f32> {
     model.run(&[input]).unwrap_or_else(|problem| panic!("{problem}")).remove(0).into_values()
 }
 
-/// The largest difference, and the largest of all values.
+/// Largest difference, and largest absolute value.
 fn difference(got: &[f32], expected: &[f32]) -> (f32, f32) {
     assert_eq!(got.len(), expected.len());
     let pairs = got.iter().zip(expected);
@@ -68,7 +68,7 @@ fn float_files_compute_what_the_interpreter_computes() {
     }
 }
 
-/// The interpreter rounds activations to 8 bits, layer by layer, and Lucida does not.
+/// The interpreter rounds activations to 8 bits after each layer; Lucida does not.
 #[test]
 fn quantized_files_are_within_some_steps_of_the_interpreter() {
     let expected = expected();
@@ -107,7 +107,7 @@ fn the_converters_expressions_are_layers() {
         let network = load(file).network;
         network.nodes().iter().map(|node| node.name().to_owned()).collect::<Vec<_>>()
     };
-    // A dilated convolution, repeated pixels, and activations are one layer each, and have its name.
+    // A dilated convolution, nearest-neighbor upsampling, and activations become one layer each, with the original name.
     let layers = ["slide", "down1_1", "max_pooling2d_1", "down2_1", "average_pooling2d_1", "bottom_1"];
     let unet = [&layers[..], &["up3_1", "up1_1", "skip1_1", "mix_1", "up2_1", "skip2_1", "mask_1"]].concat();
     assert_eq!(names("unet_float32.tflite"), unet);
@@ -131,7 +131,7 @@ fn arrays_of_the_interpreter_are_dequantized() {
     let real: Vec<f32> = bytes.iter().map(|&byte| step.scale * (f32::from(byte) - step.zero)).collect();
     let expected = model.run(&[Array::new([1, 16, 16, 1], real).unwrap()]).unwrap();
     assert_eq!(model.run(std::slice::from_ref(&stored)).unwrap(), expected);
-    // As they are for a file of real numbers.
+    // Like for a float file.
     let plain = Array::new(stored.shape(), stored.values().to_vec()).unwrap();
     let float = load("digits_float32.tflite");
     assert_eq!(float.run(&[stored]).unwrap(), float.run(&[plain]).unwrap());
@@ -144,7 +144,7 @@ fn names_of_classes_and_the_normalization_are_read() {
     assert_eq!(model.class_name(3), "digit 3");
     let preprocessing = model.preprocessing.unwrap();
     assert_eq!((preprocessing.divisor, preprocessing.mean, preprocessing.std), (1.0, vec![127.5], vec![63.75]));
-    // Bytes are the numbers of a quantized input.
+    // Bytes are the values of a quantized input.
     let model = load("digits_uint8.tflite");
     let step = model.inputs()[0].quantization.unwrap();
     let preprocessing = model.preprocessing.unwrap();

@@ -1,4 +1,4 @@
-//! Damaged LiteRT files: an error or a harmless success, soon, in little memory; never a panic or a hang.
+//! Damaged LiteRT files result in an error or are read without harm, in bounded time and memory; never in a panic or a hang.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn files_cut_anywhere_are_refused() {
     let path = folder.path().join("cut.tflite");
     for name in FILES {
         let (bytes, network) = (fs::read(file(name)).unwrap(), network(&file(name)));
-        // The metadata's archive is behind the model.
+        // The metadata archive follows the model.
         let end = bytes.windows(4).position(|bytes| bytes == b"PK\x03\x04").unwrap_or(bytes.len());
         for len in (0..end).step_by(if name == FILES[0] { 1 } else { 97 }) {
             fs::write(&path, &bytes[..len]).unwrap();
@@ -50,7 +50,7 @@ fn extreme_numbers_do_no_harm() {
     }
 }
 
-/// Vectors and tables of which many are the same bytes: a file can be small and ask for much.
+/// Vectors and tables that share the same bytes: a small file can request a lot of memory.
 #[test]
 fn offsets_to_the_same_bytes_are_counted() {
     let folder = tempfile::tempdir().unwrap();
@@ -59,7 +59,7 @@ fn offsets_to_the_same_bytes_are_counted() {
     for name in FILES {
         let (bytes, network) = (fs::read(file(name)).unwrap(), network(&file(name)));
         for _ in 0..rounds(100) {
-            // A word that is an offset or a length now reaches further, or elsewhere.
+            // Changes words that may be offsets or lengths.
             let mut damaged = bytes.clone();
             for _ in 0..4 {
                 let at = 4 * random.below(bytes.len() / 4);
@@ -80,7 +80,7 @@ fn a_table_that_is_listed_again_and_again_is_refused() {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.extend(20_u32.to_le_bytes());
     bytes.extend(b"TFL3");
-    // The fields of the root, of which the third, the graphs, is there.
+    // Fields of the root table: only the third one, the subgraphs, is present.
     bytes.extend([10, 0, 8, 0, 0, 0, 0, 0, 4, 0, 0, 0]);
     bytes.extend(12_i32.to_le_bytes());
     bytes.extend(4_u32.to_le_bytes());

@@ -1,4 +1,4 @@
-//! Small files that PyTorch has written (`tests/torch/fixtures.py`): one network in all forms of state dictionaries.
+//! Small files written by PyTorch (`tests/torch/fixtures.py`): one network in all forms of state dictionaries.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ const STATES: [&str; 10] = [
     "checkpoint.pth",
 ];
 
-/// The network of the files. Its layers have other names than the modules there.
+/// The network of the files. Its layers are named differently from the PyTorch modules.
 fn network() -> Network {
     let layers = [
         Conv2D::new(4, [3, 3]).into(),
@@ -89,7 +89,7 @@ fn inspection_says_what_is_there() {
         let dtype = if name.contains("float") { name.trim_end_matches(".pth") } else { "float32" };
         assert_eq!(inspection.tensors[0].dtype, dtype, "{name}");
         assert_eq!(inspection.tensors[6].dtype, "int64", "{name}");
-        // The counter is not a parameter.
+        // The batch counter is not a parameter.
         assert_eq!(inspection.parameters(), network().parameters().0, "{name}");
         let before = name.contains("legacy");
         assert_eq!(inspection.format.contains("before 1.6"), before, "{name}: {}", inspection.format);
@@ -116,7 +116,7 @@ fn what_is_no_state_dictionary_is_refused_with_advice() {
     }
 }
 
-/// A network with numbers that are all different in all its weights.
+/// A network whose weights all have different values.
 fn filled(mut network: Network) -> Network {
     let mut next = 0_u32;
     for weight in network.weights_mut() {
@@ -166,7 +166,7 @@ fn a_network_of_torchvision_is_told_from_its_file() {
         let network = filled(build(&Options::default().classes(5)).unwrap());
         torch::save_weights(&network, &path).unwrap();
         let model = weights::load_model(&path).unwrap();
-        // PyTorch leaves the softmax to the loss.
+        // PyTorch includes the softmax in the loss.
         let logits = network.clone().with_output_layer(Activation::new(ActivationKind::Linear).into()).unwrap();
         assert_eq!(model.network.architecture(), logits.architecture());
         let preprocessing = model.preprocessing.unwrap();
@@ -174,7 +174,7 @@ fn a_network_of_torchvision_is_told_from_its_file() {
         for (a, b) in network.weights().iter().zip(model.network.weights()) {
             assert!(a.values() == b.values(), "{}: {}", network.name(), a.name());
         }
-        // The same bytes each time.
+        // Saving is deterministic.
         let first = std::fs::read(&path).unwrap();
         torch::save_weights(&model.network, &path).unwrap();
         assert!(first == std::fs::read(&path).unwrap());

@@ -1,5 +1,5 @@
-//! Damaged and malicious PyTorch files: an error or a harmless success, soon, in little memory; never a panic or a hang,
-//! and no code is run.
+//! Damaged and malicious PyTorch files result in an error or are read without harm, in bounded time and memory; never in a
+//! panic or a hang, and no code is executed.
 
 mod common;
 
@@ -51,7 +51,7 @@ fn extreme_numbers_do_no_harm() {
     extreme_numbers(&FILES.map(file), &network());
 }
 
-/// A file that is told to be a network, with damage in its structure, which is at its start and its end.
+/// A file recognized as a known network, with damage in its structure at the start and the end.
 #[test]
 fn damage_to_a_known_network_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
@@ -73,7 +73,7 @@ fn damage_to_a_known_network_does_no_harm() {
         let (model, _) = read_all(&path, &network);
         assert!(round % 3 != 0 || model.is_err());
     }
-    // Values are covered by checksums.
+    // Values are protected by checksums.
     let mut damaged = bytes.clone();
     damaged[bytes.len() / 2] ^= 1;
     fs::write(&path, &damaged).unwrap();
@@ -98,7 +98,7 @@ fn tuple(numbers: &[i64]) -> Vec<u8> {
     [b"(".to_vec(), numbers.iter().flat_map(|&n| number(n)).collect(), b"t".to_vec()].concat()
 }
 
-/// A tensor of a storage "0" (or another) of a number of floats.
+/// A tensor in storage "0" (or another) of a number of floats.
 fn tensor(name: &str, (key, len): (&str, i64), offset: i64, shape: &[i64], strides: &[i64]) -> Vec<u8> {
     let storage =
         [b"(".to_vec(), text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text(key), text("cpu"), number(len)];
@@ -115,7 +115,7 @@ fn tensor(name: &str, (key, len): (&str, i64), offset: i64, shape: &[i64], strid
     .concat()
 }
 
-/// An archive as PyTorch writes it.
+/// Writes an archive like PyTorch's.
 fn archive(path: &Path, pickle: &[u8], members: &[(&str, &[u8])], method: CompressionMethod) {
     let mut archive = zip::ZipWriter::new(fs::File::create(path).unwrap());
     let options = zip::write::SimpleFileOptions::default().compression_method(method).large_file(true);
@@ -126,13 +126,13 @@ fn archive(path: &Path, pickle: &[u8], members: &[(&str, &[u8])], method: Compre
     archive.finish().unwrap();
 }
 
-/// A file of the old format.
+/// Writes a file in the legacy format.
 fn legacy(path: &Path, pickle: &[u8], rest: &[u8]) {
     let start = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.";
     fs::write(path, [start, pickle, rest].concat()).unwrap();
 }
 
-/// The keys and the storages: one, "0", of a number of floats.
+/// The keys and the storages: a single one, "0", of a number of floats.
 fn storage(floats: u64, values: usize) -> Vec<u8> {
     [b"\x80\x02]".to_vec(), text("0"), b"a.".to_vec(), floats.to_le_bytes().to_vec(), vec![0; 4 * values]].concat()
 }
@@ -192,7 +192,7 @@ fn views_outside_of_their_storage_are_refused() {
         legacy(&path, &pickle, &storage(2, 2));
         refused(&path, "tensor \"dense.weight\"");
     }
-    // Nothing at all is a shape too, but not this layer's.
+    // An empty shape is valid, but does not match this layer.
     let pickle = dictionary(&tensor("dense.weight", ("0", 2), 0, &[0, huge, huge], &[1, 1, 1]));
     archive(&path, &pickle, &[("archive/data/0", &[0; 8])], Stored);
     refused(&path, "has shape");
@@ -215,8 +215,8 @@ fn terabytes_are_refused() {
             refused(&path, "2 values in storage \"0\"");
         }
     }
-    // A classifier with more classes than memory holds: the network would fill the memory; the values are said to be
-    // there.
+    // A classifier with more classes than fit in memory: building the network would exhaust the memory. The file claims to
+    // contain the values.
     let classes = 1 << 34;
     let mut pickle = Vec::new();
     for (name, shape) in [
@@ -231,7 +231,7 @@ fn terabytes_are_refused() {
     refused(&path, "");
 }
 
-/// One tensor under very many names; one of very many axes.
+/// One tensor under many names; and one with many axes.
 #[test]
 fn pickles_without_end_are_refused() {
     let (_folder, path) = path();
@@ -267,7 +267,7 @@ fn paths_do_not_lead_out() {
         let pickle = dictionary(&tensor("dense.weight", (key, 2), 0, &[1, 2], &[2, 1]));
         archive(&path, &pickle, &[("archive/data/0", &[0; 8])], Stored);
         refused(&path, "is damaged: member archive/data/");
-        // A member of this name is one like any other; nothing is written anywhere.
+        // A member with such a name is treated like any other; nothing is written outside.
         archive(&path, &pickle, &[(&format!("archive/data/{key}"), &[0; 8]), ("../out", b"x")], Stored);
         read_all(&path, &dense()).1.unwrap();
     }
@@ -278,7 +278,7 @@ fn paths_do_not_lead_out() {
 fn values_that_contain_themselves_are_refused() {
     let (_folder, path) = path();
     for (pickle, expected) in [
-        // A dictionary that is its own state dictionary; and one that is in a row of them.
+        // A dictionary that is its own state dictionary; and one within a chain of them.
         (&b"\x80\x02}q\0X\x0a\0\0\0state_dicth\0s."[..], "no tensors"),
         (b"\x80\x02}q\0(X\x05\0\0\0modelh\0X\x0a\0\0\0state_dict}X\x05\0\0\0modelh\0su.", "no tensors"),
         // A parameter of itself.
@@ -320,7 +320,7 @@ fn code_is_refused_by_name_and_never_run() {
         (call(b"ctorch._utils\n_rebuild_tensor_v2.__globals__\n"), "__globals__"),
     ] {
         let expected = format!("would run code: {expected}");
-        // Before the weights, after them, and where nobody would look.
+        // Before the weights, after them, and in discarded values.
         let hidden = [b"(".to_vec(), entry.clone(), b"0".to_vec(), text("x"), b"t0".to_vec()].concat();
         for entries in [
             [entry.clone(), good.clone()].concat(),

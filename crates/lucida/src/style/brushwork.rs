@@ -1,12 +1,12 @@
-//! The built-in image of style.
+//! The built-in style image.
 
 use crate::Result;
 use crate::data::{Image, Limits};
 
-/// The name to ask for it by.
+/// Its name.
 pub const BRUSHWORK: &str = "brushwork";
 
-/// The built-in image of style: brush strokes along whirls, in blue, orange and cream.
+/// The built-in style image: swirling brush strokes in blue, orange and cream.
 ///
 /// # Errors
 /// None in practice.

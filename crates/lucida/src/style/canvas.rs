@@ -1,10 +1,10 @@
-//! The image that is optimized: floats rather than bytes.
+//! The image that is optimized, with `f32` instead of `u8` values.
 
 use crate::Result;
 use crate::data::{Filter, Image, resize_floats};
 
-/// An image of floats: (height, width, channel), red, green and blue from 0 to 255; values outside are clipped when it
-/// is shown.
+/// A float image `[height, width, 3]`: red, green and blue from 0 to 255. Values outside that range are clipped on
+/// conversion to bytes.
 ///
 /// ```
 /// use lucida::style::Canvas;
@@ -18,23 +18,23 @@ use crate::data::{Filter, Image, resize_floats};
 pub struct Canvas {
     /// Height and width in pixels.
     pub size: [usize; 2],
-    /// All values, row by row.
+    /// Values in row-major order.
     pub values: Vec<f32>,
 }
 
 impl Canvas {
-    /// A canvas of one color.
+    /// Returns a canvas of one color.
     pub fn filled(size: [usize; 2], color: [f32; 3]) -> Self {
         Self { size, values: color.repeat(size[0] * size[1]) }
     }
 
-    /// The floats of an image.
+    /// Converts an image to floats.
     pub fn of_image(image: &Image) -> Self {
         let rgb = image.in_channels(3);
         Self { size: [rgb.height(), rgb.width()], values: rgb.pixels().iter().map(|&byte| f32::from(byte)).collect() }
     }
 
-    /// An image in another size, by the best filter there is for bytes.
+    /// Resizes an image with Lanczos filtering, then converts it to floats.
     ///
     /// # Errors
     /// As [`Image::resize`].
@@ -42,7 +42,7 @@ impl Canvas {
         Ok(Self::of_image(&image.resize(size[1], size[0], Filter::Lanczos3)?))
     }
 
-    /// The canvas rounded and clipped to bytes.
+    /// Rounds and clips the canvas to bytes.
     ///
     /// # Errors
     /// None in practice.
@@ -50,22 +50,21 @@ impl Canvas {
         Image::new(self.size[1], self.size[0], 3, self.bytes())
     }
 
-    /// The canvas as RGB bytes, `[height, width, 3]`.
+    /// Returns the canvas as RGB bytes, `[height, width, 3]`.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        // A cast clips, and makes NaN 0.
+        // The cast saturates, and turns NaN into 0.
         self.values.iter().map(|value| value.round() as u8).collect()
     }
 
-    /// The canvas in another size, by antialiased linear interpolation.
+    /// Resizes the canvas with antialiased bilinear interpolation.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) when that is absurd.
+    /// [`Error::Limit`](crate::Error::Limit) when the size exceeds the limit.
     pub fn resize(&self, size: [usize; 2]) -> Result<Self> {
         Ok(Self { size, values: resize_floats(&self.values, self.size, size, 3)? })
     }
 
-    /// The canvas with a margin on each side that mirrors it: top, bottom, left, right. A margin wider than the canvas is
-    /// mirrored again and again.
+    /// Adds mirrored margins: top, bottom, left, right, in pixels. A margin wider than the canvas is mirrored repeatedly.
     #[must_use]
     pub fn mirrored(&self, [top, bottom, left, right]: [usize; 4]) -> Self {
         let [height, width] = self.size;
@@ -79,10 +78,10 @@ impl Canvas {
         Self { size, values }
     }
 
-    /// The part of this size whose top left corner is at (row, column).
+    /// Returns the part of this size whose top-left corner is at (row, column).
     ///
     /// # Panics
-    /// When it is not inside.
+    /// When the part is not inside the canvas.
     #[must_use]
     pub fn crop(&self, [top, left]: [usize; 2], size: [usize; 2]) -> Self {
         let mut values = Vec::with_capacity(size[0] * size[1] * 3);
@@ -94,7 +93,7 @@ impl Canvas {
     }
 }
 
-/// Where a position outside of `0..len` is found in a mirror whose edge is the first or last pixel.
+/// Index in `0..len` for a position outside of it, mirrored at the first or last pixel without repeating that.
 fn mirror(at: isize, len: usize) -> usize {
     if len == 1 {
         return 0;

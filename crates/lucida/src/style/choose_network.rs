@@ -1,4 +1,4 @@
-//! The choice of the feature network.
+//! Selection of the feature network.
 
 use std::path::Path;
 
@@ -6,15 +6,15 @@ use crate::nn::applications;
 use crate::weights::{self, BUILTIN, IncludeTop, Model, ModelSpec};
 use crate::{Error, Result};
 
-/// The feature networks that can be chosen by name, the best first.
+/// Names of the available feature networks, best first.
 pub const NETWORKS: [&str; 3] = ["vgg19", "vgg16", BUILTIN];
 
-/// A network by its name, by the file of its weights, or the best that there is: VGG19 or VGG16 where they have been
-/// fetched, else the built-in blocks of VGG16.
+/// Opens a feature network by name, by weights file, or the best available: VGG19 or VGG16 if downloaded, otherwise the
+/// built-in blocks of VGG16.
 ///
 /// # Errors
-/// [`Error::Argument`] when the name is not one of [`NETWORKS`] or its weights are not there; as [`weights::open`] when the
-/// weights are not those of the network.
+/// [`Error::Argument`] when the name is not one of [`NETWORKS`] or its weights are not available; as [`weights::open`] when
+/// the weights do not fit the network.
 pub fn choose_network(name: Option<&str>, file: Option<&Path>) -> Result<Model> {
     if let Some(name) = name.filter(|name| !NETWORKS.contains(name)) {
         return Err(Error::argument(format!("network {name:?} is not one of {}", NETWORKS.join(", "))));
@@ -30,7 +30,7 @@ pub fn choose_network(name: Option<&str>, file: Option<&Path>) -> Result<Model> 
     weights::open(&spec)
 }
 
-/// The network whose number of weights is nearest to that of a file, with or without a classifier.
+/// Returns the network whose parameter count, with or without the classifier, is nearest to that of a file.
 fn whose(file: &Path) -> Result<&'static str> {
     let found = weights::inspect(file)?.parameters();
     let known = [("vgg16", 14_714_688), ("vgg16", 138_357_544), ("vgg19", 20_024_384), ("vgg19", 143_667_240)];

@@ -1,9 +1,9 @@
-//! Neural style transfer: an image with the content of one and the style of others.
+//! Neural style transfer: combines the content of one image with the style of others.
 //!
-//! The method of Gatys, Ecker and Bethge ("Image Style Transfer Using Convolutional Neural Networks", 2016): a network
-//! that was trained to recognize things looks at the image, and the pixels are changed until it sees in them the
-//! arrangement of the content, as the features of a deep layer tell it, and the textures of the style, as the
-//! correlations between the features of several layers tell them.
+//! The method of Gatys, Ecker and Bethge ("Image Style Transfer Using Convolutional Neural Networks", 2016): the pixels of
+//! an image are optimized until a pretrained classification network responds to its content (the features of a deep layer)
+//! as to the content image, and to its textures (the correlations between the features of several layers) as to the style
+//! image.
 //!
 //! - `losses`: [content](ContentNorm), [style](StyleLoss) on Gram matrices or on Gaussians, and [`TotalVariation`], summed
 //!   by an [`Objective`];

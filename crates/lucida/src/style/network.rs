@@ -1,4 +1,4 @@
-//! The feature network, and its preprocessing of pixels.
+//! The feature network and its pixel preprocessing.
 
 use crate::data::{ColorMode, Preprocessing};
 use crate::nn::Network;
@@ -24,10 +24,10 @@ pub struct StyleNetwork {
 }
 
 impl StyleNetwork {
-    /// The network of a model, with this pooling.
+    /// Prepares a model, with the given pooling.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when it does not take color images, or does not say how.
+    /// [`Error::Unsupported`] when it does not take color images, or its preprocessing is unknown.
     pub fn new(model: Model, pooling: Pooling) -> Result<Self> {
         let preprocessing = model.preprocessing()?.clone();
         preprocessing.check()?;
@@ -44,20 +44,20 @@ impl StyleNetwork {
         Ok(Self { network, preprocessing })
     }
 
-    /// The network's name.
+    /// Name of the network.
     pub fn name(&self) -> &str {
         self.network.name()
     }
 
-    /// The network itself.
+    /// The underlying network.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// The part up to the deepest of these layers.
+    /// Truncates the network after the deepest of these layers.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no such layer.
+    /// [`Error::Argument`] when a layer does not exist.
     pub fn cut(&self, layers: &[&str]) -> Result<Self> {
         let mut deepest = 0;
         for layer in layers {
@@ -67,7 +67,7 @@ impl StyleNetwork {
         Ok(Self { network: self.network.clone().cut(&name)?, preprocessing: self.preprocessing.clone() })
     }
 
-    /// The same for images of another size.
+    /// Changes the input size.
     ///
     /// # Errors
     /// [`Error::Argument`] or [`Error::LayerWeight`] when the network cannot take them.
@@ -75,7 +75,7 @@ impl StyleNetwork {
         Ok(Self { network: self.network.with_input_size(height, width)?, ..self })
     }
 
-    /// Converts rows of red, green and blue to the network's input.
+    /// Converts pixels of red, green and blue to the network's input.
     pub(super) fn to_input(&self, pixels: &[f32], input: &mut [f32]) {
         let Preprocessing { divisor, mean, std, .. } = &self.preprocessing;
         let from = self.order();
@@ -86,7 +86,7 @@ impl StyleNetwork {
         }
     }
 
-    /// Adds gradients of the network's input to those of red, green and blue.
+    /// Adds the gradient with respect to the network's input to that with respect to red, green and blue.
     pub(super) fn add_gradient(&self, input: &[f32], pixels: &mut [f32]) {
         let Preprocessing { divisor, std, .. } = &self.preprocessing;
         let from = self.order();
@@ -98,7 +98,7 @@ impl StyleNetwork {
         }
     }
 
-    /// For each channel of the input, that of the image.
+    /// For each channel of the input, the image channel that it is taken from.
     fn order(&self) -> [usize; 3] {
         if self.preprocessing.color == ColorMode::Bgr { [2, 1, 0] } else { [0, 1, 2] }
     }

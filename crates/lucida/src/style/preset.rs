@@ -1,4 +1,4 @@
-//! StyleConfig, and where they come from.
+//! Configuration and presets of style transfer.
 
 use super::{
     Adam, Canvas, ContentNorm, LayerWeight, Lbfgs, LossConfig, Pooling, StyleLoss, StyleNetwork, StyleNorm,
@@ -10,23 +10,23 @@ use crate::{Cpu, Error, Result};
 /// The optimizer over pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum StyleOptimizer {
-    /// Small steps of like size.
+    /// Adam: steps of similar size.
     Adam(Adam),
-    /// Steps that know how the loss bends: fewer of them are needed, and more memory.
+    /// L-BFGS: uses curvature information, needs fewer steps and more memory.
     Lbfgs(Lbfgs),
 }
 
 /// The initial image of the optimization.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum InitialImage {
-    /// The content.
+    /// The content image.
     #[default]
     Content,
-    /// Noise: each value is drawn from 0 to 255.
+    /// Uniform noise from 0 to 255.
     Noise,
-    /// Another image, in whatever size.
+    /// Another image of any size.
     Image(Image),
-    /// Another image, in floats.
+    /// Another float image.
     Canvas(Canvas),
 }
 
@@ -48,7 +48,7 @@ pub enum Preset {
     TensorFlow,
 }
 
-/// The configuration of style transfer.
+/// Configuration of style transfer.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -64,46 +64,45 @@ pub enum Preset {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct StyleConfig {
-    /// What is minimized.
+    /// Losses.
     pub loss: LossConfig,
     /// The optimizer over pixels.
     pub optimizer: StyleOptimizer,
-    /// The longer side of the result in pixels.
+    /// Longer side of the result in pixels.
     pub size: usize,
-    /// The longer side of the first and smallest scale; each is larger than the one before by the root of
-    /// 2. Without it, there is one scale.
+    /// Longer side of the first, smallest scale in pixels; each scale is larger than the previous one by a factor of the
+    /// square root of 2. If none, there is a single scale.
     pub smallest: Option<usize>,
-    /// Steps in each size but the first.
+    /// Steps at each scale but the first.
     pub steps: usize,
-    /// Steps in the first size, which may be the only one.
+    /// Steps at the first scale.
     pub first_steps: usize,
-    /// How much of the mean image is kept in a step, from 0 (none: the result is the last image) to below 1.
+    /// Decay of the running mean of the images, from 0 (the result is the last image) to below 1.
     pub averaging: f32,
-    /// Whether values outside of 0 to 255 are clipped after each step of Adam.
+    /// Whether values are clipped to 0 to 255 after each step of Adam.
     pub clip: bool,
     /// The initial image.
     pub start: InitialImage,
-    /// The largest gray noise, in levels of 0 to 255, that is added to [`InitialImage::Content`]: flat areas have no texture
-    /// to start from.
+    /// Amplitude of the gray noise, in levels of 0 to 255, that is added to [`InitialImage::Content`], since flat areas have
+    /// no texture to start from.
     pub dither: f32,
-    /// The longer side of a style image, in parts of that of the result.
+    /// Longer side of a style image, relative to that of the result.
     pub style_scale: f32,
-    /// The seed of all random numbers.
+    /// Random seed.
     pub seed: u64,
-    /// The most memory in bytes that it may take, about; where it is not enough for the whole image, steps are
-    /// assembled from tiles.
+    /// Approximate memory limit in bytes; images that do not fit are processed in tiles.
     pub memory: Option<u64>,
-    /// What to run on.
+    /// CPU to run on.
     pub cpu: Cpu,
 }
 
 impl Preset {
-    /// The pooling that goes with it.
+    /// Pooling of the preset.
     pub fn pooling(self) -> Pooling {
         Pooling::Max
     }
 
-    /// Its configuration for a network: all five blocks of a VGG, or as many of them as there are.
+    /// Returns the configuration for a network: all five blocks of a VGG, or those that it has.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when the network is not a VGG.
@@ -159,7 +158,7 @@ fn gatys(blocks: usize, cpu: Cpu) -> StyleConfig {
     }
 }
 
-/// There pixels go from 0 to 1: learning rate 0.02, epsilon 0.1, and a total variation of weight 30.
+/// The tutorial uses pixels from 0 to 1: learning rate 0.02, epsilon 0.1, and a total variation weight of 30.
 fn tensorflow(blocks: usize, cpu: Cpu) -> StyleConfig {
     let config = gatys(blocks, cpu);
     StyleConfig {
@@ -199,7 +198,7 @@ fn best(blocks: usize, cpu: Cpu) -> StyleConfig {
             ..config.loss
         },
         optimizer: StyleOptimizer::Adam(Adam { rate: 5.0, beta_1: 0.9, beta_2: 0.99, epsilon: 1e-8 }),
-        // Deep layers dissolve what is small in a small image: windows, houses, a face.
+        // At small sizes, deep layers dissolve small objects: windows, houses, a face.
         smallest: Some(if blocks == 5 { 256 } else { 64 }),
         steps: 50,
         first_steps: 100,
@@ -211,10 +210,10 @@ fn best(blocks: usize, cpu: Cpu) -> StyleConfig {
 }
 
 impl StyleConfig {
-    /// Checks the numbers.
+    /// Validates the configuration.
     ///
     /// # Errors
-    /// [`Error::Argument`] names what is wrong.
+    /// [`Error::Argument`] names the invalid value.
     pub fn check(&self) -> Result<()> {
         self.loss.check()?;
         let refuse = |problem: String| Err(Error::argument(problem));

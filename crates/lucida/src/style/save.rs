@@ -1,4 +1,4 @@
-//! Stylized images as files, and what of the content's file goes along: opacity and color profile.
+//! Stylized image files, with the opacity and the color profile of the content's file.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,14 +13,14 @@ use super::Canvas;
 use crate::data::{FileKind, Filter, Image, JPEG_QUALITY, Limits};
 use crate::{Error, Result, files};
 
-/// The file of a content image.
+/// A content image file.
 #[derive(Debug, Clone)]
 pub struct Original {
-    /// Its pixels, turned as the camera noted.
+    /// The pixels, rotated according to the EXIF orientation.
     pub image: Image,
-    /// Its opacity, in gray, where it has any that is not whole.
+    /// The opacity as a gray image, unless fully opaque.
     pub alpha: Option<Image>,
-    /// Its ICC color profile.
+    /// The ICC color profile.
     pub profile: Option<Vec<u8>>,
 }
 
@@ -38,21 +38,21 @@ impl Original {
     }
 }
 
-/// A stylized image and what is written with it.
+/// A stylized image and its metadata.
 #[derive(Debug, Clone)]
 pub struct StyledImage<'a> {
     /// The image.
     pub canvas: &'a Canvas,
-    /// Its opacity in whatever size, if it has any.
+    /// The opacity, at any size, if not fully opaque.
     pub alpha: Option<&'a Image>,
-    /// Its ICC color profile.
+    /// The ICC color profile.
     pub profile: Option<&'a [u8]>,
-    /// How it was made, for the metadata.
+    /// A description of how the image was created, for the metadata.
     pub note: &'a str,
 }
 
 impl StyledImage<'_> {
-    /// The bytes of a file.
+    /// Encodes the image.
     ///
     /// # Errors
     /// [`Error::Argument`] when a side is too long for the format.
@@ -66,7 +66,7 @@ impl StyledImage<'_> {
         let samples = self.samples(opaque)?;
         let channels = if opaque { 3 } else { 4 };
         let wide = bits == 16;
-        // Both encoders take 16 bits in the machine's order.
+        // Both encoders expect 16-bit samples in native byte order.
         let bytes: Vec<u8> = match wide {
             true => samples.iter().flat_map(|value| ((value * 257.0).round() as u16).to_ne_bytes()).collect(),
             false => samples.iter().map(|value| value.round() as u8).collect(),
@@ -103,7 +103,7 @@ impl StyledImage<'_> {
         }
     }
 
-    /// Writes a file, whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
     /// As [`StyledImage::bytes`], and [`Error::Io`] when the file cannot be written.
@@ -112,7 +112,7 @@ impl StyledImage<'_> {
         files::write_bytes(path, &self.bytes(FileKind::of_path(path, bits)?, bits)?)
     }
 
-    /// Colors from 0 to 255, and the opacity after them.
+    /// Colors from 0 to 255, each pixel followed by its opacity, if any.
     fn samples(&self, opaque: bool) -> Result<Vec<f32>> {
         let colors = self.canvas.values.iter().map(|value| value.clamp(0.0, 255.0));
         let Some(alpha) = self.alpha.filter(|_| !opaque) else { return Ok(colors.collect()) };
@@ -127,7 +127,7 @@ impl StyledImage<'_> {
     }
 }
 
-/// Puts a comment into a PNG file, as UTF-8 (iTXt), behind its header.
+/// Inserts a comment into a PNG file as UTF-8 (iTXt), after its header.
 fn with_png_text(png: Vec<u8>, note: &str) -> Vec<u8> {
     const HEADER: usize = 33;
     let mut data = b"iTXtComment\0\0\0\0\0".to_vec();
@@ -142,7 +142,7 @@ fn with_png_text(png: Vec<u8>, note: &str) -> Vec<u8> {
     out
 }
 
-/// Puts a comment into a JPEG file, behind its first segment.
+/// Inserts a comment into a JPEG file, after its first segment.
 fn with_jpeg_comment(jpeg: Vec<u8>, note: &str) -> Vec<u8> {
     let first = 2 + 2 + usize::from(u16::from_be_bytes([jpeg[4], jpeg[5]]));
     let note = &note.as_bytes()[..note.len().min(65_000)];
@@ -154,7 +154,7 @@ fn with_jpeg_comment(jpeg: Vec<u8>, note: &str) -> Vec<u8> {
     out
 }
 
-/// A baseline TIFF of one strip, packed with deflate, in the machine's byte order.
+/// Encodes a baseline TIFF with a single strip, Deflate compression, and native byte order.
 fn tiff(
     samples: &[u8],
     [width, height]: [u32; 2],
@@ -244,7 +244,7 @@ mod tests {
                     .unwrap()
                     .into_decoder()
                     .unwrap();
-                // This reader allows no profile in a TIFF as small as this one; ours does, below.
+                // The decoder rejects a profile in a TIFF as small as this one; our own reader is tested below.
                 if FileKind::of_path(&path, bits).unwrap() != FileKind::Tiff {
                     assert_eq!(decoder.icc_profile().unwrap().as_deref(), Some(profile), "{name}");
                 }

@@ -1,4 +1,4 @@
-//! The objective and the way to an image, on the built-in network and small ones.
+//! Tests of the objective and the pipeline, on the built-in network and small ones.
 
 use std::ops::ControlFlow;
 
@@ -16,7 +16,7 @@ fn view() -> ViewConfig {
     ViewConfig { cpu: Cpu::detect(), exact: false, memory: None }
 }
 
-/// A network without corners: finite differences tell its gradient.
+/// A smooth network, suitable for finite differences.
 fn smooth(size: [usize; 2]) -> StyleNetwork {
     let conv = |filters| Conv2D::new(filters, [3, 3]).padding(Padding::Same).activation(ActivationKind::Tanh);
     let layers: [NetworkLayer; 3] = [conv(6).into(), AveragePooling2D::default().into(), conv(9).into()];
@@ -41,7 +41,7 @@ fn loss_config(norm: StyleNorm, content_norm: ContentNorm, style_loss: StyleLoss
     }
 }
 
-/// Waves of color.
+/// A colored wave pattern.
 fn waves(size: [usize; 2], seed: f32) -> Canvas {
     let wave =
         |i: usize| 128.0 + 90.0 * ((i as f32) * 0.37 * seed).sin() + 30.0 * ((i / (3 * size[1])) as f32 * seed).cos();
@@ -100,7 +100,7 @@ fn regions_have_styles_of_their_own() {
     }
 }
 
-/// Without a limit; then the largest memory, in steps of 3 %, that needs several tiles, and that which needs more.
+/// No limit; then, lowering the limit in steps of 3 %, the first that needs several tiles, and the first that needs more.
 fn memories_of_tiles(network: &StyleNetwork, loss: &LossConfig, size: [usize; 2]) -> Vec<Option<u64>> {
     let mut memories = vec![None];
     let mut most = 1;
@@ -118,7 +118,7 @@ fn memories_of_tiles(network: &StyleNetwork, loss: &LossConfig, size: [usize; 2]
     memories
 }
 
-/// Tiles with halos are not an approximation.
+/// Tiles with halos are exact, not an approximation.
 #[test]
 fn tiles_give_the_loss_and_the_gradient_of_the_whole() {
     let size = [96, 160];
@@ -127,7 +127,7 @@ fn tiles_give_the_loss_and_the_gradient_of_the_whole() {
     let loss = LossConfig { variation_weight: 0.0, ..config.loss };
     let network = network.cut(&loss.layers()).unwrap();
     let (content, style, canvas) = (waves(size, 1.0), waves([64, 64], 1.7), waves(size, 0.6));
-    // Exact sums: otherwise a tile's rounding lets single values change sides of a maximum.
+    // Exact convolution: otherwise rounding differs between tiles and may change which value is the maximum.
     let mut results = Vec::new();
     for memory in memories_of_tiles(&network, &loss, size) {
         let view = ViewConfig { memory, exact: true, ..view() };
@@ -264,13 +264,13 @@ fn invalid_requests_are_refused() {
     assert!(message.contains("MiB of memory, but the limit is 1 MiB"), "{message}");
 }
 
-/// How two canvases differ, on average.
+/// Mean absolute difference between two canvases.
 fn apart(a: &Canvas, b: &Canvas) -> f32 {
     let sum: f32 = a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs()).sum();
     sum / a.values.len() as f32
 }
 
-/// A photo of a painting shows bare canvas at its edges, which no style asks for.
+/// Bare canvas at the edges of a photo of a painting must not affect the result.
 #[test]
 fn the_edge_of_a_style_image_is_not_waves() {
     let side = 400;
@@ -288,11 +288,11 @@ fn the_edge_of_a_style_image_is_not_waves() {
         transfer(&network(), &request, &config, &mut ()).unwrap().canvas
     };
     let (bare, thin, thick) = (made(0), made(4), made(40));
-    // A frame that is wider than what is cut off is part of the style: cut it off the file.
+    // A frame wider than the cropped edge still counts as part of the style.
     assert!(apart(&bare, &thin) < 0.1 * apart(&bare, &thick), "{} {}", apart(&bare, &thin), apart(&bare, &thick));
 }
 
-/// In a flat area all pixels of a pooling window are its maximum.
+/// In a flat area all pixels of a pooling window are equal to the maximum.
 #[test]
 fn flat_areas_show_no_blocks() {
     let mut config = Preset::Best.config(&network(), Cpu::detect()).unwrap();
@@ -300,7 +300,7 @@ fn flat_areas_show_no_blocks() {
     for colors in [ColorSource::Luminance, ColorSource::Style] {
         let request = StyleRequest { colors, content: Image::filled(96, 96, &[120, 140, 160]), ..request() };
         let made = transfer(&network(), &request, &config, &mut ()).unwrap().canvas;
-        // Far from the border: a grid repeats itself with the stride of the deepest layer.
+        // Away from the border, a grid would repeat with the stride of the deepest layer.
         let part = |left: usize| super::pipeline::colors::gray(&made.crop([32, left], [24, 24]));
         let (inner, shifted) = (part(32), part(36));
         let mean = inner.iter().sum::<f32>() / inner.len() as f32;

@@ -1,12 +1,12 @@
-//! Which samples each step of a run trains on.
+//! Which samples each training step uses.
 //!
-//! The data are passed over again and again, each time in another order, and batches are taken one after another; the
-//! last batch of a pass takes what is left. An epoch is one pass, or a number of steps that has nothing to do with it.
-//! All of it follows from the number of a step, so that a training can resume at any of them.
+//! Training passes over the data repeatedly, each time in a different order, and takes one batch after another; the last
+//! batch of a pass may be smaller. An epoch is one pass, or a number of steps that is independent of it. The whole schedule
+//! is a function of the step number, so training can resume at any step.
 
 use crate::data::epoch_order;
 
-/// The batches of a run.
+/// The schedule of a run's batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BatchSchedule {
     samples: usize,
@@ -15,17 +15,17 @@ pub(super) struct BatchSchedule {
     steps_per_epoch: usize,
 }
 
-/// Some batches within one pass.
+/// Consecutive batches of one pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
-    /// The number of the pass, from 1.
+    /// Number of the pass, from 1.
     pub(super) pass: u32,
-    /// The samples.
+    /// Indices of the samples, in training order.
     pub(super) order: Vec<usize>,
 }
 
 impl BatchSchedule {
-    /// For this many samples, at least one.
+    /// Creates the schedule for this many samples, at least one.
     pub(super) fn new(samples: usize, batch_size: usize, steps_per_epoch: Option<usize>, seed: u64) -> Self {
         let steps_per_epoch = steps_per_epoch.unwrap_or(samples.div_ceil(batch_size));
         Self { samples, batch_size, seed, steps_per_epoch }
@@ -39,13 +39,13 @@ impl BatchSchedule {
         self.samples.div_ceil(self.batch_size) as u64
     }
 
-    /// How many samples were trained on before a step, counted from 0.
+    /// Number of samples trained on before a step, counted from 0.
     pub(super) fn samples_before(&self, step: u64) -> u64 {
         let (pass, within) = (step / self.steps_per_pass(), step % self.steps_per_pass());
         pass * self.samples as u64 + within * self.batch_size as u64
     }
 
-    /// The batches of an epoch (from 1) from its step number `from` on.
+    /// The batches of an epoch (from 1), starting at its step `from`.
     pub(super) fn parts(self, epoch: usize, from: usize) -> impl Iterator<Item = Part> {
         let end = (epoch * self.steps_per_epoch) as u64;
         let mut step = end - self.steps_per_epoch.saturating_sub(from) as u64;
@@ -91,7 +91,7 @@ mod tests {
             let schedule = BatchSchedule::new(10, 4, Some(steps), 7);
             let epochs: Vec<_> = (1..=15 / steps).flat_map(|epoch| batches(schedule, epoch, 0)).collect();
             assert_eq!(epochs, passes[..epochs.len()], "{steps}");
-            // From the middle of an epoch on.
+            // Resumed within an epoch.
             assert_eq!(batches(schedule, 2, 1), epochs.get(steps + 1..2 * steps).unwrap_or_default());
         }
         let schedule = BatchSchedule::new(10, 4, Some(5), 7);

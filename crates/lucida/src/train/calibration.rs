@@ -1,15 +1,16 @@
-//! How far the confidence of a classifier can be believed.
+//! Calibration: how reliable the confidence of a classifier is.
 
 use super::Evaluation;
 use crate::nn::thousands;
 use crate::plot::Chart;
 
-/// Bins of confidence.
+/// Number of confidence bins.
 const BINS: usize = 15;
-/// Predictions of a point of the chart: the accuracy of fewer is noise (that of one is 0 or 1), and its line a zigzag.
+/// Minimum number of predictions per point of the chart: the accuracy of fewer is noise (that of one is 0 or 1), and the
+/// curve would zigzag.
 const IN_POINT: usize = 10;
 
-/// The calibration of a classifier: its predictions in bins by the probability of the predicted class.
+/// The calibration of a classifier: its predictions, binned by the probability of the predicted class.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -24,26 +25,26 @@ const IN_POINT: usize = 10;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
-    /// From the least confident to the most; bins without predictions are left out.
+    /// Bins in order of increasing confidence, without empty ones.
     pub bins: Vec<CalibrationBin>,
-    /// The expected calibration error (Guo et al., 2017): the mean distance of confidence and accuracy, each bin as often
-    /// as it has predictions.
+    /// Expected calibration error (Guo et al., 2017): the mean absolute difference between confidence and accuracy, each bin
+    /// weighted by its number of predictions.
     pub error: f64,
 }
 
-/// Predictions that are about equally confident.
+/// Predictions with similar confidence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CalibrationBin {
-    /// How many there are.
+    /// Number of predictions.
     pub count: usize,
-    /// Their mean confidence.
+    /// Mean confidence.
     pub confidence: f64,
-    /// The share of them that is right.
+    /// Share of correct predictions.
     pub accuracy: f64,
 }
 
 impl Evaluation {
-    /// The calibration, in 15 bins of equal width.
+    /// Computes the calibration in 15 bins of equal width.
     pub fn calibration(&self) -> Calibration {
         let mut sums = [(0_usize, 0.0_f64, 0_usize); BINS];
         for ((row, &class), &label) in self.probabilities.iter().zip(&self.predicted).zip(&self.labels) {
@@ -76,8 +77,8 @@ impl CalibrationBin {
 }
 
 impl Calibration {
-    /// The bins with neighbors merged until each has 10 predictions or more; one bin where there are fewer in all. The
-    /// calibration error is that of the bins as they are.
+    /// Merges neighboring bins until each has at least 10 predictions; if there are fewer in total, a single bin remains.
+    /// The calibration error is that of the unmerged bins.
     pub fn merged(&self) -> Vec<CalibrationBin> {
         let mut merged: Vec<CalibrationBin> = Vec::new();
         for &bin in &self.bins {
@@ -95,8 +96,8 @@ impl Calibration {
         merged
     }
 
-    /// Accuracy against confidence in [merged](Self::merged) bins, each with its number of predictions; on the diagonal,
-    /// confidence is what it says.
+    /// Plots accuracy against confidence in [merged](Self::merged) bins, each with its number of predictions. A
+    /// well-calibrated classifier lies on the diagonal.
     pub fn chart(&self) -> Chart {
         let merged = self.merged();
         let points = merged.iter().map(|bin| (bin.confidence, bin.accuracy)).collect();
@@ -114,7 +115,7 @@ pub(super) mod tests {
     use super::*;
     use crate::train::Confusion;
 
-    /// The evaluation of two classes by the probability of the second one, for samples of these classes.
+    /// An evaluation of two classes: the probability of the second class and the true class of each sample.
     pub(in crate::train) fn evaluation(rows: &[(f32, usize)]) -> Evaluation {
         let mut confusion = Confusion::new(2);
         let predicted: Vec<usize> = rows.iter().map(|(p, _)| usize::from(*p > 0.5)).collect();
@@ -128,7 +129,7 @@ pub(super) mod tests {
     fn small_bins_are_merged_with_their_neighbors() {
         let bin = |count, confidence, accuracy| CalibrationBin { count, confidence, accuracy };
         let of = |bins: &[CalibrationBin]| Calibration { bins: bins.to_vec(), error: 0.0 }.merged();
-        // One image, right or wrong, moves a point no farther than its share.
+        // A single correct or wrong image has little effect on a merged bin.
         let merged = of(&[bin(1, 0.5, 0.0), bin(9, 0.6, 1.0), bin(30, 0.8, 0.5), bin(1, 0.9, 0.0), bin(2, 1.0, 1.0)]);
         let counts: Vec<usize> = merged.iter().map(|bin| bin.count).collect();
         assert_eq!(counts, [10, 33]);
@@ -141,7 +142,7 @@ pub(super) mod tests {
 
     #[test]
     fn calibration_compares_confidence_and_accuracy() {
-        // Nine of ten are right where the confidence is 0.9; half are where it is 0.7.
+        // Nine of ten are correct at confidence 0.9, and half at 0.7.
         let mut rows: Vec<(f32, usize)> = (0..10).map(|i| (0.9, usize::from(i > 0))).collect();
         rows.extend((0..10).map(|i| (0.3, i % 2)));
         let calibration = evaluation(&rows).calibration();

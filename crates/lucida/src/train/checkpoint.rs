@@ -1,13 +1,12 @@
-//! The file from which a training resumes.
+//! Checkpoints, from which an interrupted training run resumes.
 //!
-//! It holds the whole state of a training except its data and its settings: the weights that change, the optimizer's
-//! moments, the weights of the best epoch, the running mean, the numbers of all epochs, and the sums of the one at
-//! hand. Random numbers need no place in it: each is drawn from the seed and the number of a step, a sample or a pass.
-//! So a training that resumes makes the same steps as one that was never interrupted, and ends with the same weights,
-//! to the bit.
+//! A checkpoint holds the whole training state except data and configuration: the weights that change, the optimizer's
+//! moments, the weights of the best epoch, the moving average of the weights, the history, and the sums of the current
+//! epoch. No random state is stored: all random numbers are derived from the seed and the index of a step, sample or pass. A
+//! resumed run therefore takes the same steps as an uninterrupted one, and ends with bit-identical weights.
 //!
-//! The file is one of safetensors, written next to its target, synced and renamed: whenever a process is killed, there
-//! is a whole one.
+//! The file is in the safetensors format. It is written next to its target, synced and renamed, so a complete file exists
+//! even if the process is killed.
 
 use std::path::Path;
 
@@ -28,14 +27,14 @@ const VERSION: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
     version: u32,
-    /// What must be the same for the training to resume.
+    /// Settings that must match for the run to resume.
     identity: Value,
     optimizer_steps: u64,
     #[serde(rename = "numbers")]
     counters: TrainingCounters,
 }
 
-/// What makes a training the same: its configuration but for the number of epochs, and what the caller adds.
+/// Settings that identify a run: its configuration without the number of epochs, and what the caller adds.
 pub(super) fn identity(config: &TrainConfig, options: &Value, network: &Network, added: &Value) -> Value {
     let trainable: Vec<&str> =
         network.weights().iter().filter(|weight| weight.trainable()).map(|weight| weight.name()).collect();
@@ -51,7 +50,7 @@ pub(super) fn identity(config: &TrainConfig, options: &Value, network: &Network,
     }))
 }
 
-/// Writes the file.
+/// Writes a checkpoint.
 pub(super) fn save(
     path: &Path,
     identity: &Value,
@@ -82,10 +81,10 @@ pub(super) fn save(
     write_tensors(path, KEY, text, &tensors)
 }
 
-/// Reads the file, if there is one, into a network and a state; whether there is one.
+/// Restores a network and the training state from a checkpoint; returns whether the file exists.
 ///
 /// # Errors
-/// [`Error::File`] when it is not a checkpoint, or damaged; [`Error::Changed`] names the first setting that was another one.
+/// [`Error::File`] when it is not a checkpoint, or damaged; [`Error::Changed`] names the first setting that differs.
 pub(super) fn load(
     path: &Path,
     identity: &Value,
@@ -131,9 +130,9 @@ pub(super) fn load(
     Ok(true)
 }
 
-/// Refuses a checkpoint that was made with other settings, by the first one that differs.
+/// Rejects a checkpoint that was written with other settings; the error names the first one that differs.
 pub(crate) fn same(path: &Path, before: &Value, now: &Value) -> Result<()> {
-    // Older files have 32-bit numbers in all the digits of 64 bits.
+    // Older files store 32-bit numbers with the digits of their 64-bit value.
     let (before, now) = (decimals(before.clone()), decimals(now.clone()));
     let Some(Difference { keys, before, now }) = difference(&before, &now) else { return Ok(()) };
     let containers = ["run", "options", "layers", "config", "rate"];
@@ -148,10 +147,10 @@ pub(crate) fn same(path: &Path, before: &Value, now: &Value) -> Result<()> {
     Err(Error::Changed { path: path.to_path_buf(), field: names.join(", "), before, now })
 }
 
-/// The first place where two values differ.
+/// The first difference between two values.
 #[derive(Debug, PartialEq)]
 struct Difference {
-    /// The keys that lead there; items of a list by their names.
+    /// Path of keys to the difference; list items by name.
     keys: Vec<String>,
     before: Value,
     now: Value,
@@ -169,9 +168,9 @@ fn difference(before: &Value, now: &Value) -> Option<Difference> {
     let found = match (before, now) {
         (Value::Object(old), Value::Object(new)) => {
             let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
-            // The data explain a difference in the network, and its name one in its layers.
+            // Differences in the data explain those in the network, and its name those in its layers.
             keys.sort_by_key(|key| !matches!(key.as_str(), "run" | "classes" | "name"));
-            // What one of them does not name is null.
+            // Missing keys read as null.
             return keys.into_iter().find_map(|key| within(&key.replace('_', " "), &before[key], &now[key]));
         }
         (Value::Array(old), Value::Array(new)) if old.iter().chain(new).all(Value::is_object) => {
@@ -190,10 +189,10 @@ fn difference(before: &Value, now: &Value) -> Option<Difference> {
     found.or_else(|| Some(Difference { keys: vec![], before: before.clone(), now: now.clone() }))
 }
 
-/// Items of a list that a message names.
+/// Maximum number of list items in a message.
 const MOST: usize = 10;
 
-/// A long list for a message: its length, and what another one lacks.
+/// Shortens a long list for a message: its length, and the items that the other list lacks.
 fn without(items: &[Value], others: &[Value]) -> String {
     let own: Vec<Value> = items.iter().filter(|item| !others.contains(item)).cloned().collect();
     match own.as_slice() {
@@ -202,7 +201,7 @@ fn without(items: &[Value], others: &[Value]) -> String {
     }
 }
 
-/// A value for a message.
+/// Formats a value for a message.
 fn short(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
@@ -251,7 +250,7 @@ mod tests {
         };
         let two = of(1, &["cats", "dogs"], 0.0);
         same(Path::new("c"), &two, &two).unwrap();
-        // More classes change the network too: the classes are named.
+        // Additional classes also change the network; the message names the classes.
         let text = message(&two, &of(3, &["cats", "dogs", "foxes"], 0.0));
         assert!(text.contains("classes: cats, dogs then, cats, dogs, foxes now"), "{text}");
         let text = message(&two, &of(4, &["cats", "dogs"], 0.0));
@@ -261,7 +260,7 @@ mod tests {
         assert!(text.contains("training images: 48 then, 60 now"), "{text}");
         let text = message(&json!({"options": {"early_stopping": null}}), &json!({"options": {"early_stopping": 5}}));
         assert!(text.contains("early stopping: none then, 5 now"), "{text}");
-        // Older files name what is not wanted.
+        // Older files have null for options that are off.
         let named = json!({"options": {"plateau": null, "ema": 0.9}});
         same(Path::new("c"), &named, &json!({"options": {"ema": 0.9}})).unwrap();
         let many =

@@ -1,4 +1,4 @@
-//! What training and evaluation need to know about the output of a classifier.
+//! The output of a classifier, as training and evaluation use it.
 
 use crate::data::Mixed;
 use crate::nn::layers::ActivationKind;
@@ -6,22 +6,22 @@ use crate::nn::{Network, TensorRef};
 use crate::weights::argmax;
 use crate::{Error, Result};
 
-/// The output of a classifier: where its scores are, and how its numbers are read.
+/// The output of a classifier: where its scores are, and how they map to classes.
 ///
-/// Several classes are classified with a softmax, two with one sigmoid (the probability of the second class); of several
-/// sigmoids the most probable one is the class.
+/// Several classes use a softmax, two may use a single sigmoid (the probability of the second class); with several sigmoids,
+/// the class with the highest probability is predicted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classifier {
-    /// The scores: before the softmax or sigmoid.
+    /// The scores before the softmax or sigmoid.
     pub logits: TensorRef,
     /// The probabilities.
     pub probabilities: TensorRef,
-    /// The number of outputs.
+    /// Number of outputs.
     pub units: usize,
 }
 
 impl Classifier {
-    /// How a network classifies.
+    /// Inspects the output of a network.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when its output is not flat, or ends neither in a softmax nor in sigmoids.
@@ -40,7 +40,7 @@ impl Classifier {
         }
     }
 
-    /// As [`of`](Self::of), whatever the outputs end in: for a loss that takes them as they are.
+    /// As [`of`](Self::of), for any final activation: for losses that use the outputs directly.
     pub(super) fn of_any_output(network: &Network) -> Result<Self> {
         let output = network.output()?;
         let Some(units) = output.shape().as_flat() else {
@@ -50,12 +50,12 @@ impl Classifier {
         Ok(Self { logits: TensorRef::before_activation(name), probabilities: TensorRef::output(name), units })
     }
 
-    /// The number of classes.
+    /// Number of classes.
     pub fn classes(&self) -> usize {
         self.units.max(2)
     }
 
-    /// Writes what the network should say about samples of these classes.
+    /// Writes the target outputs for samples with these labels.
     pub(crate) fn targets(&self, labels: &[usize], targets: &mut [f32]) {
         if self.units == 1 {
             targets.iter_mut().zip(labels).for_each(|(target, &label)| *target = label as f32);
@@ -67,7 +67,7 @@ impl Classifier {
         }
     }
 
-    /// Gives the classes of the images that were mixed into some samples their share of the targets.
+    /// Blends the labels of images that were mixed into samples (MixUp, CutMix) into the targets.
     pub(crate) fn mix_targets(&self, mixed: &[Option<Mixed>], targets: &mut [f32]) {
         for (row, mixed) in targets.chunks_exact_mut(self.units).zip(mixed) {
             let Some(Mixed { label, share, .. }) = mixed else { continue };
@@ -80,7 +80,7 @@ impl Classifier {
         }
     }
 
-    /// The class of one row of logits (or of probabilities, with `threshold` at one half instead of zero).
+    /// Returns the class of a row of logits with `threshold` 0, or of probabilities with `threshold` 0.5.
     pub(crate) fn class_of(&self, row: &[f32], threshold: f32) -> usize {
         if self.units == 1 {
             return usize::from(row[0] > threshold);
@@ -88,17 +88,17 @@ impl Classifier {
         argmax(row)
     }
 
-    /// The class, and its probability, of one row of the network's output.
+    /// Returns the class of a row of the network's output, and its probability.
     ///
     /// # Panics
-    /// When the row has not one value for each output.
+    /// When the row does not have one value per output.
     pub fn decide(&self, row: &[f32]) -> (usize, f32) {
         assert_eq!(row.len(), self.units, "a row of the output");
         let class = self.class_of(row, 0.5);
         (class, self.class_probabilities(row)[class])
     }
 
-    /// The probability of each class from one row of the network's output.
+    /// Returns the probability of each class for a row of the network's output.
     pub(crate) fn class_probabilities(&self, row: &[f32]) -> Vec<f32> {
         if self.units == 1 { vec![1.0 - row[0], row[0]] } else { row.to_vec() }
     }

@@ -1,4 +1,4 @@
-//! What a training run is configured with.
+//! Training configuration.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use super::custom::CustomObjective;
 use super::metrics::MetricKind;
 use super::training_output::TrainingOutput;
 
-/// The configuration of a training run, with a default for everything.
+/// Configuration of a training run; every field has a default.
 ///
 /// ```
 /// use lucida::train::TrainConfig;
@@ -22,13 +22,13 @@ use super::training_output::TrainingOutput;
 /// let config = TrainConfig { epochs: 5, batch_size: 64, ..TrainConfig::default() };
 /// assert_eq!(config.learning_rate.at(0), 1e-3);
 /// ```
-// What is serialized is part of the model file and of the checkpoint: the keys must not change.
+// Serialized into model files and checkpoints: keys must not change.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrainConfig {
     /// Passes over the training data; with [`steps_per_epoch`](Self::steps_per_epoch), epochs of that many steps.
     #[serde(skip)]
     pub epochs: usize,
-    /// Samples per step. The last step of a pass takes what is left.
+    /// Batch size. The last batch of a pass may be smaller.
     #[serde(skip)]
     pub batch_size: usize,
     /// The learning rate as a function of the step; `1e-3.into()` for a constant one.
@@ -37,48 +37,47 @@ pub struct TrainConfig {
     /// The optimizer and its hyperparameters.
     #[serde(skip)]
     pub optimizer: Optimizer,
-    /// Random seed: decides the order of the samples and the dropout masks.
+    /// Random seed: determines the order of the samples and the dropout masks.
     #[serde(skip)]
     pub seed: u64,
     /// Threads and instruction set.
     #[serde(skip)]
     pub cpu: Cpu,
-    /// Steps per epoch; a pass over the data by default.
+    /// Steps per epoch; by default one pass over the data.
     pub steps_per_epoch: Option<usize>,
-    /// Validate on this number of batches, chosen once by the seed; on all data by default.
+    /// Validates on this number of batches, selected once by the seed; by default on all data.
     pub validation_steps: Option<usize>,
-    /// The loss. By default the cross-entropy of the last softmax or sigmoid for classes and labels, the mean squared error
-    /// for values. A loss of your own is given to [`Trainer::loss`](super::Trainer::loss).
+    /// Loss. By default the cross-entropy of the final softmax or sigmoid for classes and labels, the mean squared error for
+    /// values. For a custom loss see [`Trainer::loss`](super::Trainer::loss).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossKind>,
-    /// Metrics that are measured in addition to the accuracy of classes; by default
-    /// [those](MetricKind::defaults) of the targets. Those of your own are given to
-    /// [`Trainer::metric`](super::Trainer::metric).
+    /// Metrics in addition to the accuracy of classes; by default [those](MetricKind::defaults) of the targets. For custom
+    /// metrics see [`Trainer::metric`](super::Trainer::metric).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricKind>,
-    /// The quantity that decides which epoch is the best.
+    /// Quantity that determines the best epoch.
     pub monitor: Monitor,
-    /// The factor of each class in the loss; empty for 1 everywhere.
+    /// Weight of each class in the loss; empty for 1 everywhere.
     pub class_weights: Vec<f32>,
-    /// Label smoothing, in training alone (Szegedy et al., 2016).
+    /// Label smoothing during training (Szegedy et al., 2016).
     pub label_smoothing: f32,
     /// Decoupled weight decay, in addition to the optimizer's own (Loshchilov and Hutter, 2019).
     pub weight_decay: f32,
     /// Clip gradients to this global norm (Pascanu et al., 2013).
     pub clip_norm: Option<f32>,
-    /// Decay of an exponential moving average of the weights, which is then what is validated and kept (Polyak and Juditsky,
-    /// 1992).
+    /// Decay of an exponential moving average of the weights. The averaged weights are validated and saved (Polyak and
+    /// Juditsky, 1992).
     pub ema: Option<f32>,
-    /// Layers with a learning rate of their own.
+    /// Layers with a different learning rate.
     #[serde(rename = "slow")]
     pub param_group: Option<ParamGroup>,
-    /// The file from which an interrupted run resumes.
+    /// Checkpoint from which an interrupted run resumes.
     #[serde(skip)]
     pub checkpoint: Option<Checkpoint>,
 }
 
 impl Default for TrainConfig {
-    /// 10 epochs of batches of 32 samples by Adam, at a learning rate of 0.001.
+    /// 10 epochs with batches of 32 samples, and Adam with a learning rate of 0.001.
     fn default() -> Self {
         Self {
             epochs: 10,
@@ -103,20 +102,20 @@ impl Default for TrainConfig {
     }
 }
 
-/// The file from which an interrupted run resumes: to the same weights, to the bit, as if it had not been interrupted.
+/// Checkpointing: a resumed run ends with bit-identical weights to an uninterrupted one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// The file. It is written atomically, after each epoch and when training is stopped.
     pub path: PathBuf,
-    /// Steps between two more checkpoints within an epoch.
+    /// Steps between additional checkpoints within an epoch.
     pub every: Option<usize>,
     /// Resume from the file, if it exists.
     pub resume: bool,
-    /// What else must be the same for a run to resume: the data, say. An object, each entry with a name for people.
+    /// Additional settings that must match for a run to resume, such as the data: an object with human-readable keys.
     pub identity: Value,
 }
 
-/// What epochs are judged by, on the validation data if there are any.
+/// Quantity that determines the best epoch, measured on the validation data if there is any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -136,7 +135,7 @@ pub enum Monitor {
 }
 
 impl Monitor {
-    /// What a message calls the best value.
+    /// Description of the best value for messages.
     pub fn best(self, weighted: bool) -> String {
         match self {
             Self::Loss if weighted => "lowest class-weighted loss".to_owned(),
@@ -149,10 +148,10 @@ impl Monitor {
         }
     }
 
-    /// The same for such targets: of labels, accuracy and F1 are metrics.
+    /// Resolves the monitor for a kind of targets: for labels, accuracy and F1 are metrics.
     ///
     /// # Errors
-    /// [`Error::Argument`] when it is not defined for them.
+    /// [`Error::Argument`] when it is not defined for the targets.
     pub(super) fn of_targets(self, targets: Targets) -> Result<Self> {
         match (self, targets) {
             (_, Targets::Classes(_)) | (Self::Loss | Self::Metric(_), _) => Ok(self),
@@ -168,27 +167,27 @@ impl Monitor {
     }
 }
 
-/// Layers that were trained before, and learn with a fraction of the learning rate.
+/// Pretrained layers with a reduced learning rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParamGroup {
-    /// The last of these layers, in the order of the network.
+    /// Last of these layers, in network order.
     pub through: String,
-    /// The factor of their learning rate.
+    /// Factor of their learning rate.
     pub factor: f64,
 }
 
 impl TrainConfig {
     /// Checks that a network can be trained on data with these targets: that loss, metrics and monitor fit both, and that
-    /// the values of the configuration are valid.
+    /// all values of the configuration are valid.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first value that is not, and what fits; [`Error::Unsupported`] when the network is not
+    /// [`Error::Argument`] names the first invalid value and the valid ones; [`Error::Unsupported`] when the network is not
     /// a classifier and no loss was chosen.
     pub fn check(&self, network: &Network, targets: Targets) -> Result<()> {
         self.check_with(&CustomObjective::default(), network, targets)
     }
 
-    /// As [`check`](Self::check), with a loss and metrics of the caller's own.
+    /// As [`check`](Self::check), with custom loss and metrics.
     pub(super) fn check_with(&self, custom: &CustomObjective, network: &Network, targets: Targets) -> Result<()> {
         let output = TrainingOutput::of(network, targets, custom.loss(self)?, self.label_smoothing)?;
         self.check_values(targets)?;
@@ -198,7 +197,7 @@ impl TrainConfig {
         kinds.iter().try_for_each(|kind| kind.check(targets, output.units))
     }
 
-    /// The metrics that are measured for such targets, that of the monitor among them.
+    /// Metrics that are measured for these targets, including that of the monitor.
     pub(super) fn metrics_of(&self, targets: Targets) -> Vec<MetricKind> {
         let chosen = if self.metrics.is_empty() { MetricKind::defaults(targets) } else { &self.metrics };
         let mut kinds = chosen.to_vec();
@@ -211,7 +210,7 @@ impl TrainConfig {
     }
 
     /// # Errors
-    /// [`Error::Argument`] names the first value that cannot be used.
+    /// [`Error::Argument`] names the first invalid value.
     fn check_values(&self, targets: Targets) -> Result<()> {
         let refuse = |problem: String| Err(Error::argument(problem));
         self.learning_rate.check()?;
@@ -261,8 +260,8 @@ impl TrainConfig {
     }
 }
 
-/// Weights that make the classes count alike, as scikit-learn's `balanced`: `samples / (classes * samples of the class)`. A
-/// class without samples has 0.
+/// Class weights that balance the classes, as scikit-learn's `balanced`: `samples / (classes * samples of the class)`. A
+/// class without samples gets 0.
 ///
 /// ```
 /// use lucida::prelude::*;

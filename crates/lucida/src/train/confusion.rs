@@ -2,10 +2,10 @@
 
 use crate::{Error, Result};
 
-/// The most classes of a matrix, which has the square of their number: 8 GiB. ImageNet has 21,841 in all.
+/// Maximum number of classes: the matrix would take 8 GiB. ImageNet has 21,841 in total.
 const MOST_CLASSES: usize = 1 << 15;
 
-/// How often each class was predicted as which: `counts[true * classes + predicted]`.
+/// Confusion matrix: number of samples per true and predicted class, `counts[true * classes + predicted]`.
 ///
 /// ```
 /// use lucida::train::Confusion;
@@ -24,12 +24,12 @@ pub struct Confusion {
 }
 
 impl Confusion {
-    /// An empty matrix.
+    /// Creates an empty matrix.
     pub fn new(classes: usize) -> Self {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
-    /// Checks that a matrix of these classes can be made, before any long work.
+    /// Checks that the number of classes is supported, before any long computation.
     ///
     /// # Errors
     /// [`Error::Limit`] when there are more than [`MOST_CLASSES`].
@@ -41,10 +41,10 @@ impl Confusion {
         Ok(())
     }
 
-    /// The matrix of these counts, row by row.
+    /// Creates a matrix from counts in row-major order.
     ///
     /// # Panics
-    /// When there are not `classes * classes` of them.
+    /// When there are not `classes * classes` counts.
     pub(crate) fn of_counts(classes: usize, counts: Vec<u64>) -> Self {
         assert_eq!(counts.len(), classes * classes, "counts of a confusion matrix");
         Self { classes, counts }
@@ -59,64 +59,64 @@ impl Confusion {
         self.counts[truth * self.classes + predicted] += 1;
     }
 
-    /// The number of classes.
+    /// Number of classes.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// All counts, row by row: one row for each true class.
+    /// All counts in row-major order: one row per true class.
     pub fn counts(&self) -> &[u64] {
         &self.counts
     }
 
-    /// How often `truth` was predicted as `predicted`.
+    /// Number of samples of class `truth` that were predicted as `predicted`.
     pub fn at(&self, truth: usize, predicted: usize) -> u64 {
         self.counts[truth * self.classes + predicted]
     }
 
-    /// The number of samples.
+    /// Number of samples.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// The number of samples that are classified correctly.
+    /// Number of correctly classified samples.
     pub fn correct(&self) -> u64 {
         (0..self.classes).map(|class| self.at(class, class)).sum()
     }
 
-    /// The share of samples that are classified correctly; not a number when there are none.
+    /// Share of correctly classified samples; NaN if there are no samples.
     pub fn accuracy(&self) -> f64 {
         self.correct() as f64 / self.total() as f64
     }
 
-    /// The number of samples that were predicted as `class`.
+    /// Number of samples predicted as `class`.
     pub fn predicted(&self, class: usize) -> u64 {
         (0..self.classes).map(|truth| self.at(truth, class)).sum()
     }
 
-    /// Of the samples predicted as `class`, the share that are; `None` when there are none.
+    /// Share of the samples predicted as `class` that belong to it; `None` if there are none.
     pub fn precision(&self, class: usize) -> Option<f64> {
         let predicted = self.predicted(class);
         (predicted > 0).then(|| self.at(class, class) as f64 / predicted as f64)
     }
 
-    /// Of the samples of `class`, the share predicted as it; `None` when there are none.
+    /// Share of the samples of `class` that were predicted as it; `None` if there are none.
     pub fn recall(&self, class: usize) -> Option<f64> {
         let support = self.support(class);
         (support > 0).then(|| self.at(class, class) as f64 / support as f64)
     }
 
-    /// The harmonic mean of precision and recall, `2 TP / (2 TP + FP + FN)`: 0 for a class that is never predicted. `None`
-    /// when the class is neither among the samples nor among the predictions.
+    /// Harmonic mean of precision and recall, `2 TP / (2 TP + FP + FN)`: 0 for a class that is never predicted. `None` if
+    /// the class occurs neither in the samples nor in the predictions.
     pub fn f1(&self, class: usize) -> Option<f64> {
         let either = self.support(class) + self.predicted(class);
         (either > 0).then(|| 2.0 * self.at(class, class) as f64 / either as f64)
     }
 
-    /// The macro average of a measure, each class alike: `macro_mean(Confusion::f1)`. A measure that is undefined for a
-    /// class counts as zero, as scikit-learn has it (`zero_division`): left out, a classifier that never predicts a rare
-    /// class would look perfect. Only classes that are neither among the samples nor among the predictions are left out;
-    /// `None` when these are all.
+    /// Macro average of a measure, with equal weight for each class: `macro_mean(Confusion::f1)`. A measure that is
+    /// undefined for a class counts as zero, as in scikit-learn (`zero_division`); otherwise a classifier that never
+    /// predicts a rare class would look perfect. Classes that occur neither in the samples nor in the predictions are
+    /// skipped; `None` if that applies to all.
     pub fn macro_mean(&self, measure: impl Fn(&Self, usize) -> Option<f64>) -> Option<f64> {
         let occurs = |&class: &usize| self.support(class) + self.predicted(class) > 0;
         let values: Vec<f64> =
@@ -124,12 +124,12 @@ impl Confusion {
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
-    /// The classes that no sample was predicted as although there are samples of them: their precision is undefined.
+    /// Classes that have samples but are never predicted: their precision is undefined.
     pub fn never_predicted(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.classes).filter(|&class| self.support(class) > 0 && self.predicted(class) == 0)
     }
 
-    /// The number of samples of `class`.
+    /// Number of samples of `class`.
     pub fn support(&self, class: usize) -> u64 {
         (0..self.classes).map(|predicted| self.at(class, predicted)).sum()
     }
@@ -160,7 +160,7 @@ mod tests {
     /// `precision_score`, `recall_score` and `f1_score` of scikit-learn 1.9.1, `average="macro"` and `average=None`.
     #[test]
     fn a_class_that_is_never_predicted_counts_as_zero_as_in_scikit_learn() {
-        // Always cats: 10 cats and 6 dogs.
+        // Always predicts cats: 10 cats and 6 dogs.
         let mut confusion = Confusion::new(2);
         (0..16).for_each(|sample| confusion.count(usize::from(sample >= 10), 0));
         close(confusion.macro_mean(Confusion::precision), 0.3125);
@@ -169,13 +169,14 @@ mod tests {
         close(confusion.f1(0), 0.769_230_769_230_769_3);
         assert_eq!((confusion.f1(1), confusion.precision(1)), (Some(0.0), None));
         assert_eq!(confusion.never_predicted().collect::<Vec<_>>(), [1]);
-        // 25 of one class, one of the other.
+        // 25 samples of one class, one of the other.
         let mut confusion = Confusion::new(2);
         (0..26).for_each(|sample| confusion.count(usize::from(sample == 25), 0));
         close(confusion.macro_mean(Confusion::f1), 0.490_196_078_431_372_53);
     }
 
-    /// As above: class 2 is never predicted, class 3 is predicted but does not occur, class 4 is neither.
+    /// As above: class 2 is never predicted, class 3 is predicted but does not occur, class 4 neither occurs nor is
+    /// predicted.
     #[test]
     fn classes_of_one_side_count_and_those_of_none_do_not() {
         let mut confusion = Confusion::new(5);

@@ -1,4 +1,4 @@
-//! What the folds of a cross-validation have in common.
+//! Cross-validation results.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::{Confusion, Evaluation, TargetEvaluation};
 use crate::files::{self, decimals};
 use crate::{Error, Result};
 
-/// What was measured on the images of each fold, by the network that was trained without them.
+/// Results of a cross-validation: each fold is measured with a network that was trained without it.
 ///
 /// ```
 /// use lucida::train::{CrossValidation, FoldResult};
@@ -21,33 +21,33 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct CrossValidation {
-    /// How many folds there are to be.
+    /// Total number of folds.
     pub count: usize,
-    /// What must be the same for it to resume: the data and the settings.
+    /// Settings and data that must match for it to resume.
     #[serde(default)]
     pub settings: Value,
-    /// Remarks on the data, a sentence each.
+    /// Notes on the data, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// The folds that are done.
+    /// Completed folds.
     pub folds: Vec<FoldResult>,
 }
 
-/// The results of one fold.
+/// Results of one fold.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct FoldResult {
-    /// Its number, from 1.
+    /// Number of the fold, from 1.
     pub fold: usize,
-    /// The images that were trained on, and those that were validated with.
+    /// Number of training images, and of validation images.
     pub images: [usize; 2],
-    /// The epoch that was kept.
+    /// Epoch whose weights were kept.
     pub best_epoch: Option<usize>,
-    /// The loss and the metrics on the images of the fold; those that are undefined are left out.
+    /// Loss and metrics on the images of the fold, without undefined ones.
     pub metrics: BTreeMap<String, f64>,
 }
 
 impl From<&Evaluation> for FoldResult {
-    /// The metrics of classes.
+    /// Metrics of a classifier.
     fn from(evaluation: &Evaluation) -> Self {
         let metrics = [
             ("loss", Some(evaluation.loss)),
@@ -61,7 +61,7 @@ impl From<&Evaluation> for FoldResult {
 }
 
 impl From<&TargetEvaluation> for FoldResult {
-    /// The metrics of labels or values.
+    /// Metrics of labels or values.
     fn from(evaluation: &TargetEvaluation) -> Self {
         let mut metrics = evaluation.metrics.clone();
         metrics.insert("loss".to_owned(), evaluation.loss);
@@ -70,7 +70,7 @@ impl From<&TargetEvaluation> for FoldResult {
 }
 
 impl CrossValidation {
-    /// The names of the metrics, the loss first.
+    /// Names of the metrics, the loss first.
     pub fn names(&self) -> Vec<String> {
         let all = self.folds.iter().flat_map(|fold| fold.metrics.keys());
         let mut names: Vec<String> = all.cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
@@ -78,9 +78,9 @@ impl CrossValidation {
         names
     }
 
-    /// Whether it is one of `count` folds with these settings, so that it can resume.
+    /// Whether it belongs to `count` folds with these settings, and can be resumed.
     pub fn is_of(&self, count: usize, settings: &Value) -> bool {
-        // 32-bit numbers were written as decimals.
+        // 32-bit numbers are stored in decimal.
         self.count == count && decimals(self.settings.clone()) == decimals(settings.clone())
     }
 
@@ -88,14 +88,13 @@ impl CrossValidation {
         self.folds.iter().filter_map(|fold| fold.metrics.get(metric).copied()).collect()
     }
 
-    /// The mean of a metric over the folds that have it.
+    /// Mean of a metric over the folds that have it.
     pub fn mean(&self, metric: &str) -> Option<f64> {
         let values = self.values(metric);
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
-    /// The standard deviation of a metric over the folds, of the sample: the sum of the squares is divided by their number
-    /// less one. `None` for fewer than two folds.
+    /// Sample standard deviation of a metric over the folds (divisor n - 1). `None` for fewer than two folds.
     pub fn deviation(&self, metric: &str) -> Option<f64> {
         let (values, mean) = (self.values(metric), self.mean(metric)?);
         let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
@@ -111,7 +110,7 @@ impl CrossValidation {
         Value::Object(self.names().into_iter().map(entry).collect())
     }
 
-    /// Writes a table of comma-separated values: a row for each fold, then mean and standard deviation.
+    /// Writes a CSV table: a row per fold, then mean and standard deviation.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
@@ -132,7 +131,7 @@ impl CrossValidation {
         })
     }
 
-    /// Writes the file from which it resumes, and from which its report is made.
+    /// Writes the results to a file from which it resumes, and from which its report is generated.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
@@ -145,7 +144,7 @@ impl CrossValidation {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read, [`Error::File`] when it is not what it should be.
+    /// [`Error::Io`] when it cannot be read, [`Error::File`] when it is invalid.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = files::read_limited(path, 16 << 20)?;
@@ -177,7 +176,7 @@ mod tests {
         };
         assert_eq!(all.names(), ["loss", "f1_score"]);
         assert_eq!((all.mean("loss"), all.deviation("loss")), (Some(1.0), Some(0.5)));
-        // Undefined in one fold: the mean of the others.
+        // Undefined in one fold: mean of the others.
         assert_eq!(all.mean("f1_score"), Some(0.75));
         assert_eq!((all.mean("mae"), CrossValidation::default().mean("loss")), (None, None));
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A loss and metrics of the caller's own, in addition to those that a configuration names.
+//! Custom losses and metrics, in addition to those that a configuration names.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::TrainConfig;
 use super::history::COLUMNS;
 use super::metrics::{Metric, MetricChoice, MetricKind};
 
-/// Where a loss comes from.
+/// The choice of a loss.
 #[derive(Debug, Clone, Default)]
 pub(super) enum LossChoice {
-    /// The usual one of the targets and the last activation.
+    /// The default for the targets and the final activation.
     #[default]
     Usual,
     Named(LossKind),
@@ -26,7 +26,7 @@ impl From<Option<LossKind>> for LossChoice {
     }
 }
 
-/// A metric of the caller's own, from which a copy without samples is made for each epoch.
+/// A custom metric; for each epoch a copy without samples is created.
 pub(super) struct CustomMetric(Box<dyn Fn() -> Box<dyn Metric>>);
 
 impl CustomMetric {
@@ -39,7 +39,7 @@ impl CustomMetric {
     }
 }
 
-/// The loss and the metrics that a trainer was given.
+/// The custom loss and metrics of a trainer.
 #[derive(Default)]
 pub(super) struct CustomObjective {
     pub(super) loss: Option<Arc<dyn Loss>>,
@@ -47,10 +47,10 @@ pub(super) struct CustomObjective {
 }
 
 impl CustomObjective {
-    /// The loss to train with.
+    /// The loss for training.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the configuration names another one.
+    /// [`Error::Argument`] when the configuration names a loss as well.
     pub(super) fn loss(&self, config: &TrainConfig) -> Result<LossChoice> {
         match (&self.loss, config.loss) {
             (Some(loss), Some(kind)) => {
@@ -61,7 +61,7 @@ impl CustomObjective {
         }
     }
 
-    /// The metrics to measure, in addition to those of these kinds.
+    /// The metrics to measure: those of `kinds`, and the custom ones.
     pub(super) fn metrics<'a>(&'a self, kinds: &'a [MetricKind]) -> MetricChoice<'a> {
         MetricChoice { kinds, custom: &self.metrics }
     }
@@ -70,10 +70,10 @@ impl CustomObjective {
         self.metrics.iter().map(|metric| metric.build().name()).collect()
     }
 
-    /// Checks that each metric has a name of its own, which can be a column of the history.
+    /// Checks that the names of all metrics are unique, and valid as columns of the history.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first one that has not.
+    /// [`Error::Argument`] names the first invalid one.
     pub(super) fn check_names(&self, kinds: &[MetricKind]) -> Result<()> {
         let mut taken: BTreeSet<String> = kinds.iter().map(|kind| kind.to_string()).collect();
         taken.extend(COLUMNS.map(str::to_owned));

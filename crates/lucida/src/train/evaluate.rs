@@ -1,4 +1,4 @@
-//! How good a model is on labeled data.
+//! Evaluation of a model on labeled data.
 
 use std::path::Path;
 
@@ -12,30 +12,30 @@ use super::training_output::TrainingOutput;
 use super::transfer::frozen_cut_point;
 use super::{Confusion, FeatureSet, FeatureStore, ImageSamples, Samples, image_keys};
 
-/// Samples computed at once, and the most values of their inputs: 32 photos of 150x150. The activations of a large network
-/// for 256 photos would fill any memory.
+/// Maximum samples per batch, and maximum input values per batch: 32 photos of 150x150. The activations of a large network
+/// for 256 photos would exhaust the memory.
 const BATCH: usize = 256;
 const VALUES: usize = 1 << 21;
 
-/// The results of a model on labeled data.
+/// Evaluation of a classifier on labeled data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
-    /// The mean loss.
+    /// Mean loss.
     pub loss: f64,
-    /// The share of samples that were classified correctly.
+    /// Share of correctly classified samples.
     pub accuracy: f64,
     /// The confusion matrix.
     pub confusion: Confusion,
-    /// The probability of each class, for each sample in the order of the data.
+    /// Probability of each class, for each sample in data order.
     pub probabilities: Vec<Vec<f32>>,
-    /// The predicted class of each sample.
+    /// Predicted class of each sample.
     pub predicted: Vec<usize>,
-    /// The class of each sample.
+    /// True class of each sample.
     pub labels: Vec<usize>,
 }
 
 impl Evaluation {
-    /// The samples that were classified wrongly, by their number in the data, the most confident mistake first.
+    /// Indices of the misclassified samples, the most confident mistake first.
     pub fn mistakes(&self, data: &dyn Dataset) -> Vec<usize> {
         let mut wrong: Vec<usize> =
             (0..self.predicted.len()).filter(|&index| self.predicted[index] != data.label(index)).collect();
@@ -45,8 +45,8 @@ impl Evaluation {
     }
 }
 
-/// Classifies all samples and compares with their labels. The loss is the one that the model was trained with, as far as its
-/// record says. Outputs that are not classes are measured by [`evaluate_metrics`](super::evaluate_metrics).
+/// Classifies all samples and compares with their labels. The loss is the one that the model was trained with, if its
+/// training record names it. For outputs that are not classes see [`evaluate_metrics`](super::evaluate_metrics).
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -75,12 +75,12 @@ pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluatio
     Ok(evaluation)
 }
 
-/// The loss that a model was trained with, where its record names one.
+/// The loss that a model was trained with, if its training record names one.
 pub(super) fn recorded_loss(model: &Model) -> Option<LossKind> {
     model.training["options"]["loss"].as_str()?.parse().ok()
 }
 
-/// Classifies the samples at some positions and compares with their labels.
+/// Classifies the samples at the positions `order`, and compares with their labels.
 ///
 /// # Errors
 /// As [`evaluate`].
@@ -89,8 +89,8 @@ pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize
     Ok(evaluate_weighted(network, &output, (samples, order), &[], cpu)?.0)
 }
 
-/// As [`evaluate_samples`], with the loss of `output`, and the mean of the loss of each sample times the weight of its
-/// class, which is what training with class weights minimizes; the plain loss where there are no weights.
+/// As [`evaluate_samples`], with the loss of `output`. Also returns the mean of the losses weighted by class, which is what
+/// training with class weights minimizes; the plain loss if there are no weights.
 ///
 /// # Errors
 /// As [`evaluate`].
@@ -105,9 +105,8 @@ pub(super) fn evaluate_weighted(
     forward.evaluate(samples, class_weights)
 }
 
-/// The images that [`evaluate`] classifies from the outputs of the frozen base in `cache`, as a training on them has left
-/// them there: the same numbers, without running the base. None when the model has no frozen base, or when the cache does
-/// not have all images.
+/// As [`evaluate`], from the cached outputs of the model's frozen base that training left in `cache`: the same results,
+/// without running the base. `None` when the model has no frozen base, or when the cache does not contain all images.
 ///
 /// # Errors
 /// As [`evaluate`].
@@ -124,8 +123,8 @@ pub fn evaluate_remembered(
     })
 }
 
-/// Measures a model on the outputs of its frozen base in `cache`; `None` when it has no such base, or when the cache does not
-/// have all images.
+/// Evaluates a model on the cached outputs of its frozen base; `None` when it has no frozen base, or when the cache does not
+/// contain all images.
 pub(super) fn with_remembered<T>(
     model: &Model,
     data: &FolderSet,
@@ -140,39 +139,39 @@ pub(super) fn with_remembered<T>(
         return Ok(None);
     };
     let samples = FeatureSet::new(&store, data, &[keys])?;
-    // Sums depend on how they are grouped: the batches are those of the whole network.
+    // Rounding of sums depends on the batch size, so use that of the whole network.
     let (tail, size) = (model.network.tail(cut_point)?, batch_of(&model.network)?);
     let output = &TrainingOutput::of(&tail, samples.targets(), recorded_loss(model).into(), 0.0)?;
     measure(ForwardPass { network: &tail, output, size, cpu }, &samples).map(Some)
 }
 
-/// Samples that are computed at once.
+/// Batch size of an evaluation.
 pub(super) fn batch_of(network: &Network) -> Result<usize> {
     Ok((VALUES / network.input_shape()?.len().max(1)).clamp(1, BATCH))
 }
 
-/// Forward passes over samples, without training.
+/// Batched forward passes without training.
 #[derive(Clone, Copy)]
 pub(super) struct ForwardPass<'a> {
     pub(super) network: &'a Network,
     pub(super) output: &'a TrainingOutput,
-    /// Samples that are computed at once.
+    /// Batch size.
     pub(super) size: usize,
     pub(super) cpu: Cpu,
 }
 
-/// A batch after its forward pass, `[batch, units]` each.
+/// A batch after its forward pass, each array `[batch, units]`.
 pub(super) struct ForwardBatch<'a> {
-    /// The classes of the samples.
+    /// Labels of the samples.
     pub(super) labels: &'a [usize],
-    /// What the loss is computed from.
+    /// Inputs of the loss.
     pub(super) values: &'a [f32],
     pub(super) outputs: &'a [f32],
     pub(super) targets: &'a [f32],
 }
 
 impl ForwardPass<'_> {
-    /// Gives each batch of the samples at the positions `order` to `take`.
+    /// Runs the samples at the positions `order`, and passes each batch to `take`.
     pub(super) fn each(
         &self,
         (samples, order): (&dyn Samples, &[usize]),
@@ -198,7 +197,7 @@ impl ForwardPass<'_> {
             .map(|_| ())
     }
 
-    /// As [`evaluate_weighted`], of the samples at the positions `order`.
+    /// As [`evaluate_weighted`], for the samples at the positions `order`.
     fn evaluate(&self, (samples, order): (&dyn Samples, &[usize]), class_weights: &[f32]) -> Result<(Evaluation, f64)> {
         let output = self.output;
         let Some(classifier) = &output.classifier else {

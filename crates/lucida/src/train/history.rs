@@ -1,4 +1,4 @@
-//! The numbers of each epoch.
+//! Loss and metrics of each epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,65 +8,64 @@ use serde::{Deserialize, Serialize};
 use crate::plot::{Curves, Panel};
 use crate::{Error, Result, files};
 
-/// The numbers of one epoch.
+/// Results of one epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EpochRecord {
-    /// Its number, from 1.
+    /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// Mean loss over the training data while it was trained on.
+    /// Mean training loss, measured during the epoch.
     pub loss: f64,
-    /// Accuracy over the training data while it was trained on, of classes.
+    /// Training accuracy, measured during the epoch; for classes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
     /// Mean loss on the validation data after the epoch.
     pub val_loss: Option<f64>,
     /// Accuracy on the validation data after the epoch.
     pub val_accuracy: Option<f64>,
-    /// Mean loss on the validation data with the class weights, where there are any.
+    /// Class-weighted mean loss on the validation data, if there are class weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_weighted_loss: Option<f64>,
-    /// Macro F1 on the validation data, where it decides which epoch is the best.
+    /// Macro F1 on the validation data, if it is the monitor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_f1: Option<f64>,
-    /// Area under the ROC curve on the validation data, where it decides which epoch is the best.
+    /// Area under the ROC curve on the validation data, if it is the monitor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_auc: Option<f64>,
-    /// [Metrics](super::metrics) over the training data while it was trained on, by Keras's names.
+    /// [Metrics](super::metrics) on the training data, measured during the epoch, by Keras's names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
     /// Metrics on the validation data.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub val_metrics: BTreeMap<String, f64>,
-    /// The decay of the running mean of the weights that the values on the validation data are of, where there is one.
+    /// Decay of the moving average of the weights that the validation results are based on, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
-    /// The learning rate of its last step.
+    /// Learning rate of the last step.
     pub learning_rate: f64,
-    /// How long it took, validation included.
+    /// Duration in seconds, including validation.
     pub seconds: f64,
 }
 
-/// A column of the table, and its value.
+/// A column of the table: its name, and its value for an epoch.
 type Column<'a> = (String, Box<dyn Fn(&EpochRecord) -> Option<f64> + 'a>);
 
-/// The numbers of all epochs.
+/// Results of all epochs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct History {
-    /// One record for each epoch.
+    /// One record per epoch.
     pub epochs: Vec<EpochRecord>,
 }
 
 impl History {
-    /// The epoch with the lowest validation loss, with the class weights where there are any (of lowest training loss, without validation
-    /// data); the first of equal ones.
+    /// The epoch with the lowest validation loss (class-weighted if there are class weights; the training loss without
+    /// validation data); the first of equal ones.
     pub fn best(&self) -> Option<&EpochRecord> {
         let key = |record: &&EpochRecord| record.val_weighted_loss.or(record.val_loss).unwrap_or(record.loss);
         self.epochs.iter().filter(|record| key(record).is_finite()).min_by(|a, b| key(a).total_cmp(&key(b)))
     }
 
-    /// Writes a table of comma-separated values, with Keras's names for the columns. Those of values that no epoch has
-    /// (the accuracy of what is not classified, the weighted loss, F1, ROC AUC, metrics, the decay of the mean of the
-    /// weights) are left out.
+    /// Writes a CSV table with Keras's column names. Columns without values in any epoch are omitted (accuracy without
+    /// classes, weighted loss, F1, ROC AUC, metrics, decay of the moving average).
     ///
     /// # Errors
     /// [`crate::Error::Io`] when the file cannot be written.
@@ -88,7 +87,7 @@ impl History {
         })
     }
 
-    /// The columns of the table before that of the learning rate, and those behind that of the seconds.
+    /// Columns before the learning rate, and columns after the seconds.
     fn columns(&self) -> (Vec<Column<'_>>, Vec<Column<'_>>) {
         type Value = fn(&EpochRecord) -> Option<f64>;
         let column = |(name, value): &(&str, Value)| -> Column<'_> { ((*name).to_owned(), Box::new(*value)) };
@@ -121,11 +120,11 @@ impl History {
         (first, more)
     }
 
-    /// Reads a table that [`save_csv`](Self::save_csv) has written.
+    /// Reads a table written by [`save_csv`](Self::save_csv).
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when it cannot be read, [`Error::File`](crate::Error::File) names the first line that
-    /// is not understood.
+    /// [`Error::Io`](crate::Error::Io) when it cannot be read, [`Error::File`](crate::Error::File) names the first invalid
+    /// line.
     pub fn load_csv(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = files::read_limited(path, 64 << 20)?;
@@ -140,7 +139,7 @@ impl History {
         Ok(Self { epochs })
     }
 
-    /// The curves of accuracy and loss, training against validation; of labels and values those of their metrics.
+    /// Training and validation curves of accuracy and loss; for labels and values, those of their metrics.
     pub fn curves(&self) -> Curves {
         let series =
             |value: fn(&EpochRecord) -> Option<f64>| -> Vec<f64> { self.epochs.iter().filter_map(value).collect() };
@@ -150,7 +149,7 @@ impl History {
             &series(|record| Some(record.loss)),
             &series(|record| record.val_loss),
         );
-        // Of what is not classified, the metrics say more than the loss.
+        // Without classes, metrics are more informative than the loss.
         let classified = self.epochs.iter().any(|record| record.accuracy.is_some());
         let names: BTreeSet<&String> = self.epochs.iter().flat_map(|record| record.val_metrics.keys()).collect();
         let metrics = names.into_iter().filter(|name| !classified && *name != "mean_squared_error");
@@ -168,7 +167,7 @@ impl History {
     }
 }
 
-/// The columns of a table that are not metrics.
+/// Columns of the table that are not metrics.
 pub(super) const COLUMNS: [&str; 11] = [
     "epoch",
     "accuracy",
@@ -183,7 +182,7 @@ pub(super) const COLUMNS: [&str; 11] = [
     "ema",
 ];
 
-/// The epoch of a line of a table with these columns, in any order; others are metrics.
+/// Parses a line of a table with these columns, in any order; unknown columns are metrics.
 fn parse(columns: &[&str], line: &str) -> Option<EpochRecord> {
     let fields: Vec<&str> = line.split(',').collect();
     if fields.len() != columns.len() {
@@ -191,7 +190,7 @@ fn parse(columns: &[&str], line: &str) -> Option<EpochRecord> {
     }
     let text = |name: &str| columns.iter().position(|column| *column == name).map(|at| fields[at]);
     let number = |name: &str| text(name)?.parse::<f64>().ok();
-    // The outer option says whether it can be read, the inner one whether there is a value.
+    // Outer option: valid or not; inner option: the value, if there is one.
     let optional = |name: &str| match text(name) {
         None | Some("") => Some(None),
         Some(text) => text.parse::<f64>().ok().map(Some),
@@ -227,7 +226,7 @@ fn parse(columns: &[&str], line: &str) -> Option<EpochRecord> {
 mod tests {
     use super::*;
 
-    /// The columns of each table of classes.
+    /// Columns of every table for classes.
     const HEAD: &str = "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds";
 
     fn record(epoch: usize, val_loss: Option<f64>) -> EpochRecord {
@@ -266,7 +265,7 @@ mod tests {
              1,0.500000,1.000000,0.750000,0.500000,1e-3,1.250\n\
              2,0.500000,0.500000,,,1e-3,1.250\n"
         );
-        // Columns appear with their first value, and are read by their names.
+        // Optional columns appear with their first value, and are read by name.
         let weighted = EpochRecord { val_weighted_loss: Some(0.25), val_f1: Some(0.5), ..record(2, Some(0.75)) };
         let averaged = EpochRecord { val_auc: Some(1.0), ema: Some(0.999), ..record(4, None) };
         let history = History { epochs: vec![record(1, Some(0.5)), weighted, averaged] };
@@ -299,7 +298,7 @@ mod tests {
              2,0.500000,0.750000,1e-3,1.250,0.250000,\n"
         );
         assert_eq!(History::load_csv(&path).unwrap(), history);
-        // Also in a checkpoint or a record.
+        // The JSON of checkpoints and records round-trips too.
         let text = serde_json::to_string(&history).unwrap();
         assert_eq!(serde_json::from_str::<History>(&text).unwrap(), history);
         assert!(!text.contains("\"accuracy\""), "{text}");

@@ -1,7 +1,8 @@
-//! Which learning rate to take.
+//! Learning-rate finder.
 //!
-//! L. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017: train with a rate that rises from step to step
-//! and watch the loss. It falls fastest before it begins to rise; a rate there learns fast and does not blow up.
+//! L. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017: train with a learning rate that increases at each
+//! step, and monitor the loss. The learning rate at which it falls fastest, before it rises again, trains fast and does not
+//! diverge.
 
 use std::path::Path;
 
@@ -14,25 +15,26 @@ use crate::nn::{Network, OptimizerState};
 use crate::plot::Chart;
 use crate::{Error, Result, files};
 
-/// Steps over which the loss is smoothed, as the time of an exponential mean.
+/// Decay of the exponential moving average of the loss.
 const SMOOTHING: f64 = 0.9;
-/// A loss this many times the least one has diverged.
+/// The loss has diverged when it exceeds the lowest one by this factor.
 const BLOWN_UP: f64 = 4.0;
-/// Losses before this part of the steps say nothing yet.
+/// Number of initial steps whose losses are ignored, and window of the centered mean.
 const WARM: usize = 10;
 
-/// The loss at rising rates.
+/// Loss at increasing learning rates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LearningRateCurve {
-    /// The rate and the loss of each step, and the smoothed loss.
+    /// Learning rate, loss, and smoothed loss of each step.
     pub steps: Vec<[f64; 3]>,
-    /// The rate at which the loss falls fastest, at most a tenth of that where it is least; none when it never falls.
+    /// Learning rate at which the loss falls fastest, limited to a tenth of that with the lowest loss; none if the loss
+    /// never falls.
     pub suggestion: Option<f64>,
 }
 
 impl Trainer<'_> {
-    /// Trains a copy of a network for up to `steps` steps, at rates from `rates[0]` up to `rates[1]`, each by the same
-    /// factor larger than the one before, until the loss blows up.
+    /// Trains a copy of a network for up to `steps` steps, with learning rates that increase exponentially from `rates[0]`
+    /// to `rates[1]`, until the loss diverges.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -94,12 +96,12 @@ impl Trainer<'_> {
     }
 }
 
-/// The rate of the steepest fall of the loss, and at most a tenth of that where the loss is least.
+/// Returns the learning rate with the steepest descent of the loss, limited to a tenth of that with the lowest loss.
 ///
-/// The steepest fall alone may lie right before the rate from which the loss blows up, where a training of more than a few
-/// steps does so as well; a tenth of the learning rate with the lowest loss is J. Howard's and S. Gugger's rule (Deep Learning for
-/// Coders with fastai and PyTorch, 2020, chapter 5). The loss is smoothed by a centered mean: an exponential one lags
-/// behind, and gives rates that are too large by what it lags. A fall that is no larger than the noise is none.
+/// The steepest descent alone may lie right before the point of divergence, where a longer training run would diverge too; a
+/// tenth of the learning rate with the lowest loss is J. Howard's and S. Gugger's rule (Deep Learning for Coders with fastai
+/// and PyTorch, 2020, chapter 5). The loss is smoothed by a centered mean: an exponential one lags behind, and would give
+/// learning rates that are too large. A descent within the noise is ignored.
 fn suggest(curve: &[[f64; 3]]) -> Option<f64> {
     let smooth = |at: usize| {
         let around = &curve[at.saturating_sub(WARM / 2)..(at + WARM / 2 + 1).min(curve.len())];
@@ -112,14 +114,14 @@ fn suggest(curve: &[[f64; 3]]) -> Option<f64> {
     let before = &losses[..=lowest];
     let highest = before.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let noise = curve[..=lowest].iter().zip(before).map(|(step, smooth)| (step[1] - smooth).powi(2)).sum::<f64>();
-    // The deviation of the mean of WARM losses; two means are compared, the highest and the lowest of many.
+    // Standard deviation of the mean of WARM losses; the difference is between the highest and the lowest of many means.
     let deviation = (noise / before.len() as f64 / WARM as f64).sqrt();
     let falls = highest - losses[lowest] > 6.0 * deviation && fall(best) > 0.0;
     falls.then(|| curve[best - WARM / 2][0].min(curve[lowest][0] / 10.0).max(curve[0][0]))
 }
 
 impl LearningRateCurve {
-    /// Writes a table of comma-separated values: rate, loss, smoothed loss.
+    /// Writes a CSV table: learning rate, loss, smoothed loss.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be written.
@@ -130,7 +132,7 @@ impl LearningRateCurve {
         })
     }
 
-    /// The smoothed loss over the rates, with the suggestion marked.
+    /// Plots the smoothed loss against the learning rate, with the suggestion marked.
     pub fn chart(&self) -> Chart {
         let points = self.steps.iter().skip(WARM / 2).map(|[rate, _, smooth]| (*rate, *smooth)).collect();
         let chart = Chart::new("Learning rate", "learning rate", "loss").logarithmic().line("loss", points);
@@ -146,8 +148,8 @@ mod tests {
     use super::*;
     use crate::core::{Purpose, Rng};
 
-    /// A curve over eight powers of ten, 25 steps each, as `--find-lr` makes it: `loss` of the logarithm of the rate, and
-    /// noise of this size.
+    /// A curve over eight decades with 25 steps each, as from `--find-lr`: `loss` as a function of log10 of the learning
+    /// rate, plus noise.
     fn curve(noise: f64, loss: impl Fn(f64) -> f64) -> Vec<[f64; 3]> {
         let mut rng = Rng::keyed(1, Purpose::Noise, 0);
         let step = |step: usize| {
@@ -158,7 +160,7 @@ mod tests {
         (0..200).map(step).take_while(|step| step[1] < 3.0).collect()
     }
 
-    /// Flat, then falling between two rates, then blowing up.
+    /// Flat, then descending between two learning rates, then diverging.
     fn valley(log: f64, [from, to]: [f64; 2]) -> f64 {
         if log < to { 0.7 - 0.4 * ((log - from) / (to - from)).max(0.0) } else { 0.3 * 40.0_f64.powf(log - to) }
     }
@@ -168,7 +170,7 @@ mod tests {
         for noise in [0.0, 0.1] {
             let rate = suggest(&curve(noise, |log| valley(log, [-5.0, -2.0]))).unwrap();
             assert!((1e-5..=1.6e-3).contains(&rate), "{rate}");
-            // Falling fastest at 1e-4, slowly thereafter.
+            // Steepest at 1e-4, slow after that.
             let early = |log: f64| 0.7 - 0.3 / (1.0 + (-6.0 * (log + 4.0)).exp()) - 0.01 * (log + 4.0).clamp(0.0, 3.0);
             let rate = suggest(&curve(noise, early)).unwrap();
             assert!((3e-5..=3e-4).contains(&rate), "{rate}");
@@ -177,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_suggestion_keeps_away_from_the_cliff() {
-        // The fall is ever steeper, up to the rate of 1e-2 where the loss blows up.
+        // The descent gets steeper up to a learning rate of 1e-2, where the loss diverges.
         for noise in [0.0, 0.02] {
             let cliff = |log: f64| {
                 if log < -2.0 { 0.7 - 0.4 * (2.0 * (log + 2.0)).exp() } else { 0.3 * 1e3_f64.powf(log + 2.0) }

@@ -1,4 +1,4 @@
-//! The loss and the metrics of a network on data, whatever its outputs are.
+//! Loss and metrics of a network on data, for any kind of outputs.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use super::metrics::{MetricChoice, MetricKind, RunningMetrics};
 use super::training_output::TrainingOutput;
 use super::{ImageSamples, Samples};
 
-/// The loss and the metrics of a model on data.
+/// Loss and metrics of a model on data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricValues {
-    /// The mean loss: of the loss that the model was trained with, as far as its record says.
+    /// Mean loss: of the loss that the model was trained with, if its training record names it.
     pub loss: f64,
-    /// The metrics by Keras's names; those that are undefined are left out.
+    /// Metrics by Keras's names, without undefined ones.
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// Measures a model on data with any kind of targets: labels, values, or classes. Without `metrics`, the usual ones of the
-/// targets are measured: binary accuracy, macro F1 and mean average precision of labels; mean absolute error, mean squared
-/// error and R² of values; the accuracy of classes, about which [`evaluate`](super::evaluate) says more.
+/// Evaluates a model on data with any kind of targets: labels, values, or classes. By default these `metrics` are measured:
+/// binary accuracy, macro F1 and mean average precision of labels; mean absolute error, mean squared error and R² of values;
+/// the accuracy of classes, for which [`evaluate`](super::evaluate) reports more.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -37,7 +37,7 @@ pub struct MetricValues {
 /// ```
 ///
 /// # Errors
-/// [`crate::Error::Argument`] when targets, metrics and network do not fit or there is no data; those of reading the data.
+/// [`crate::Error::Argument`] when targets, metrics and network do not match or there is no data; those of reading the data.
 pub fn evaluate_metrics(model: &Model, data: &dyn Dataset, metrics: &[MetricKind], cpu: Cpu) -> Result<MetricValues> {
     model.check()?;
     let samples = ImageSamples::new(data, model.preprocessing()?, cpu.threads());
@@ -55,7 +55,7 @@ pub fn evaluate_metrics(model: &Model, data: &dyn Dataset, metrics: &[MetricKind
     Ok(MetricValues { loss, metrics: measure(kinds.into(), &output, &samples, &order, &rows) })
 }
 
-/// The mean loss, and the outputs `[samples, units]`, of the samples at the positions `order`.
+/// Returns the mean loss and the outputs `[samples, units]` of the samples at the positions `order`.
 pub(super) fn predict_rows(
     network: &Network,
     samples: &dyn Samples,
@@ -72,7 +72,7 @@ pub(super) fn predict_rows(
     Ok((loss / order.len() as f64, rows))
 }
 
-/// The metrics of the outputs `[samples, units]` for the samples at the positions `order`.
+/// Computes metrics from the outputs `[samples, units]` of the samples at the positions `order`.
 pub(super) fn measure(
     metrics: MetricChoice<'_>,
     output: &TrainingOutput,

@@ -1,4 +1,4 @@
-//! What a run was trained on: for its report.
+//! Data and settings of a run, for its report.
 
 use std::path::{Path, PathBuf};
 
@@ -7,46 +7,46 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Folder, FolderBuilder, LabelSource};
 use crate::{Error, Result, files};
 
-/// Where the data of a run are and how they were taken, as `run.json` in its folder has it.
+/// Data and settings of a run, stored as `run.json` in its folder.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Origin {
-    /// The folder of images; `mnist` for the built-in digits, `mnist:DIR` for those of a folder.
+    /// Image folder; `mnist` for the built-in digits, `mnist:DIR` for MNIST files in a folder.
     pub data: PathBuf,
-    /// Where the labels and the groups are from, if not from sub-folders.
+    /// Source of labels and groups, if other than subfolders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<LabelSource>,
-    /// The MD5 digest of the table of labels, in hexadecimal digits.
+    /// MD5 digest of the label table, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table_digest: Option<String>,
-    /// The fold of a cross-validation that this run validates with, from 1, and the number of folds.
+    /// Validation fold of a cross-validation, from 1, and number of folds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<[usize; 2]>,
-    /// The share that validates where the folder has no part for it.
+    /// Share of the images used for validation if the folder has no validation part.
     pub validation_split: f64,
-    /// The seed of the run.
+    /// Random seed of the run.
     pub seed: u64,
-    /// How images were augmented, as a text.
+    /// Augmentation, as text.
     #[serde(default)]
     pub augment: Option<String>,
-    /// The network: a name, or the file of a base.
+    /// Network: a name, or the file of a base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Height and width of the network's input in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<[usize; 2]>,
-    /// The last layer that was kept of a base.
+    /// Last layer kept of a base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
-    /// The layers on a base.
+    /// Layers added on top of a base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
-    /// The first layer of a base that was trained too.
+    /// First trained layer of a base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfreeze: Option<String>,
-    /// How many images were trained on, and how many validated.
+    /// Number of training images, and of validation images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<[usize; 2]>,
-    /// How long it took to compute the features of a frozen base, in seconds; 0 when all were in the cache.
+    /// Time to compute the features of a frozen base, in seconds; 0 if all were cached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_seconds: Option<f64>,
     /// The command line.
@@ -55,13 +55,13 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Opens the images as the run did: with its labels, and split as it split them.
+    /// Opens the images as the run did, with the same labels and split.
     pub fn folder(&self) -> FolderBuilder<'static> {
         let labels = self.labels.clone().unwrap_or_default();
         Folder::builder(&self.data).labels(&labels).fold(self.fold).split(self.validation_split, self.seed)
     }
 
-    /// Checks that the table of labels is still the one that the run was trained with.
+    /// Checks that the label table has not changed since the run.
     ///
     /// # Errors
     /// [`Error::File`] when it has changed, [`Error::Io`] when it cannot be read.
@@ -92,7 +92,7 @@ impl Origin {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read, [`Error::File`] when it is not what it should be.
+    /// [`Error::Io`] when it cannot be read, [`Error::File`] when it is invalid.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = files::read_limited(path, 1 << 20)?;
@@ -127,7 +127,7 @@ mod tests {
             origin.save(&path).unwrap();
             assert_eq!(Origin::load(&path).unwrap(), *origin);
         }
-        // As runs had it before the other entries were written.
+        // A file from before the other fields were added.
         std::fs::write(&path, r#"{"data": "/a b/é", "validation_split": 0.2, "seed": 7, "augment": "flip"}"#).unwrap();
         assert_eq!(Origin::load(&path).unwrap(), origin);
         std::fs::write(&path, "{}").unwrap();

@@ -1,11 +1,11 @@
-//! What a model file says about its training.
+//! The training record in a model file.
 
 use serde_json::{Value, json};
 
 use super::{History, TrainConfig};
 use crate::files::decimals;
 
-/// The configuration and the results of a training; of what is optional (`options`), what is not the default.
+/// Configuration and results of a training run; optional settings (`options`) only if they differ from the default.
 pub(super) fn record(config: &TrainConfig, options: &Value, history: &History, best_epoch: Option<usize>) -> Value {
     let best = best_epoch.and_then(|best| history.epochs.get(best - 1)).map(|record| {
         let mut best = json!(record);
@@ -43,14 +43,14 @@ mod tests {
         assert_eq!(record(1.0)["completed_epochs"], 1);
         assert_eq!(record(1.0)["best"]["val_loss"], 0.25);
         assert_eq!(record(1.0)["optimizer"]["name"], "adam");
-        // 32-bit numbers are written as they were given.
+        // 32-bit numbers are written as they were specified.
         assert_eq!(record(1.0)["optimizer"]["beta_1"], 0.9);
         assert_eq!(record(1.0)["options"], json!({"ema": 0.9, "monitor": "f1"}));
     }
 
     #[test]
     fn the_best_epoch_is_the_one_that_was_kept() {
-        // As when it is judged by its accuracy: its loss is not the least.
+        // The best epoch by accuracy need not have the lowest loss.
         let record = record(&[0.25, 0.5, 0.75], 2, 1.0);
         assert_eq!((&record["best"]["epoch"], &record["best"]["val_loss"]), (&2.into(), &0.5.into()));
     }

@@ -1,24 +1,22 @@
-//! The area under the ROC curve.
+//! Area under the ROC curve.
 
 use super::{Evaluation, TargetEvaluation};
 
 impl Evaluation {
-    /// The area under the ROC curve of a class against all others, by its probability; `None` where all samples are of it,
-    /// or none is.
+    /// Area under the one-versus-rest ROC curve of a class; `None` if all samples belong to it, or none does.
     pub fn roc_auc(&self, class: usize) -> Option<f64> {
         let scores: Vec<f32> = self.probabilities.iter().map(|row| row[class]).collect();
         let positive: Vec<bool> = self.labels.iter().map(|&label| label == class).collect();
         roc_auc(&scores, &positive)
     }
 
-    /// The area under the ROC curve: of two classes, that of the second one; of more, the mean over them, one against all
-    /// others.
+    /// Area under the ROC curve: for two classes, that of the second one; for more, the mean of the one-versus-rest areas.
     pub fn mean_roc_auc(&self) -> Option<f64> {
         let classes = self.confusion.classes();
         mean((if classes == 2 { 1 } else { 0 }..classes).filter_map(|class| self.roc_auc(class)))
     }
 
-    /// The ROC curve of a class against all others: false against true positives, from (0, 0) to (1, 1).
+    /// One-versus-rest ROC curve of a class: (false positive rate, true positive rate), from (0, 0) to (1, 1).
     pub fn roc_curve(&self, class: usize) -> Vec<(f64, f64)> {
         roc_curve(
             self.probabilities.iter().zip(&self.labels).map(|(row, &label)| (row[class], label == class)).collect(),
@@ -27,13 +25,13 @@ impl Evaluation {
 }
 
 impl TargetEvaluation {
-    /// The ROC curve of a label: false against true positives, from (0, 0) to (1, 1).
+    /// ROC curve of a label: (false positive rate, true positive rate), from (0, 0) to (1, 1).
     pub fn roc_curve(&self, label: usize) -> Vec<(f64, f64)> {
         roc_curve(self.outputs.iter().zip(&self.truths).map(|(row, truth)| (row[label], truth[label] > 0.5)).collect())
     }
 }
 
-/// The curve of scores, each with whether it is of a positive sample.
+/// ROC curve of scores, each with whether its sample is positive.
 fn roc_curve(mut order: Vec<(f32, bool)>) -> Vec<(f64, f64)> {
     order.sort_by(|a, b| b.0.total_cmp(&a.0));
     let positives = order.iter().filter(|(_, positive)| *positive).count().max(1) as f64;
@@ -54,15 +52,15 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
 
-/// The probability that a positive sample has a higher score than a negative one, with half for equal scores (Mann and
-/// Whitney, 1947): the area under the ROC curve.
+/// Probability that a positive sample has a higher score than a negative one, ties counting half (Mann and Whitney, 1947),
+/// which equals the area under the ROC curve.
 pub(super) fn roc_auc(scores: &[f32], positive: &[bool]) -> Option<f64> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
     let (mut below, mut ranks, mut positives) = (0_usize, 0.0, 0_usize);
     for equal in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
         let found = equal.iter().filter(|&&index| positive[index]).count();
-        // All of one score have their mean rank.
+        // Equal scores share their mean rank.
         ranks += found as f64 * (below as f64 + (equal.len() as f64 + 1.0) / 2.0);
         positives += found;
         below += equal.len();

@@ -1,4 +1,4 @@
-//! The folder of a run.
+//! The output folder of a run.
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,8 @@ const ORIGIN: &str = "run.json";
 const FOLDS: &str = "folds.json";
 const FOLDS_TABLE: &str = "folds.csv";
 
-/// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last),
-/// `checkpoint.safetensors` (to resume from), `history.csv`, `curves.svg` and `curves.png`; for images of a folder,
-/// `skipped.csv` with the files that cannot be used.
+/// Output files of a run: `model.safetensors` (best epoch), `last.safetensors` (last epoch), `checkpoint.safetensors` (to
+/// resume from), `history.csv`, `curves.svg` and `curves.png`; for an image folder, `skipped.csv` with the unusable files.
 ///
 /// ```
 /// use lucida::nn::applications;
@@ -34,36 +33,36 @@ const FOLDS_TABLE: &str = "folds.csv";
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// The run that this one replaces, until this one has a complete epoch.
+    /// The run that this one replaces, kept until this one has completed an epoch.
     earlier: Option<SetAside>,
 }
 
 impl RunFolder {
-    /// The names of the files of a run.
+    /// Names of a run's files.
     pub const FILES: [&str; 6] =
         ["model.safetensors", "last.safetensors", CHECKPOINT, "history.csv", "curves.svg", "curves.png"];
 
-    /// Creates the folder of a new run, and checks that files can be written there before any long work. The files of an
-    /// earlier run are set aside: they come back when this is dropped before [`discard_earlier`](Self::discard_earlier).
+    /// Creates the folder of a new run, and checks that it is writable before any long computation. The files of an earlier
+    /// run are set aside, and restored if this is dropped before [`discard_earlier`](Self::discard_earlier).
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) when there is a run already and `force` is not given;
+    /// [`Error::Argument`](crate::Error::Argument) when the folder contains a run and `force` is not set;
     /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
     pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
         let path = path.into();
         files::check_folder(&path, &[&Self::FILES[..], &[FOLDS]].concat(), force)?;
-        // The others are allowed, but those of another run are not to be mixed with the files of this one.
+        // The other files are allowed, but those of an earlier run must not mix with this one's.
         let names = [&Self::FILES[..], &[SKIPPED, ORIGIN, FOLDS, FOLDS_TABLE, "report.html", "tensorboard/"]].concat();
         let earlier = Some(SetAside::new(&path, &names)?);
         Ok(Self { path, earlier })
     }
 
-    /// Whether this run replaces another one, which would come back.
+    /// Whether an earlier run is set aside and would be restored.
     pub fn has_earlier(&self) -> bool {
         self.earlier.as_ref().is_some_and(SetAside::is_pending)
     }
 
-    /// Removes the run that this one replaces: this one has a complete epoch.
+    /// Removes the earlier run, once this one has completed an epoch.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when it cannot be removed.
@@ -71,12 +70,12 @@ impl RunFolder {
         self.earlier.as_ref().map_or(Ok(()), SetAside::discard)
     }
 
-    /// The folder of a run that another process writes; nothing is looked at.
+    /// The folder of a run that another process writes, without accessing it.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), earlier: None }
     }
 
-    /// Opens the folder of a run that resumes, or begins if nothing is there.
+    /// Opens the folder of a run that resumes, or starts if the folder is empty.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
@@ -86,22 +85,22 @@ impl RunFolder {
         Ok(Self { path, earlier: None })
     }
 
-    /// The folder.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The model file.
+    /// Path of the model file.
     pub fn model(&self) -> PathBuf {
         self.path.join("model.safetensors")
     }
 
-    /// The file to resume from.
+    /// Path of the checkpoint.
     pub fn checkpoint(&self) -> PathBuf {
         self.path.join(CHECKPOINT)
     }
 
-    /// Removes the file to resume from: of a run that is finished it is the largest file, and of no use.
+    /// Removes the checkpoint: the largest file of a run, which is useless once it is finished.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when it cannot be removed.
@@ -109,38 +108,38 @@ impl RunFolder {
         remove(&self.checkpoint())
     }
 
-    /// Removes the descriptions of a run that has failed before there was anything to keep, so that its folder can be
-    /// removed; a folder with anything else in it is left as it is.
+    /// Removes the description files of a run that failed before producing results, so that its folder can be removed; a
+    /// folder with any other files is left unchanged.
     pub fn remove_if_unused(&self) {
         let descriptions = [self.origin(), self.skipped()];
         let Ok(mut entries) = std::fs::read_dir(&self.path) else { return };
         if entries.all(|entry| entry.is_ok_and(|entry| descriptions.contains(&entry.path()))) {
-            // What cannot be removed stays: the error that ended the run is the one to report.
+            // Errors are ignored: the one that ended the run is reported.
             let _ = descriptions.iter().try_for_each(|path| remove(path));
         }
     }
 
-    /// The table of files that cannot be used.
+    /// Path of the list of unusable files.
     pub fn skipped(&self) -> PathBuf {
         self.path.join(SKIPPED)
     }
 
-    /// The table of the epochs.
+    /// Path of the history table.
     pub fn history(&self) -> PathBuf {
         self.path.join("history.csv")
     }
 
-    /// The results of the folds of a cross-validation, to resume from.
+    /// Path of the cross-validation results, to resume from.
     pub fn folds(&self) -> PathBuf {
         self.path.join(FOLDS)
     }
 
-    /// The same as a table.
+    /// Path of the cross-validation results as a table.
     pub fn folds_table(&self) -> PathBuf {
         self.path.join(FOLDS_TABLE)
     }
 
-    /// The file that says what the run was trained on.
+    /// Path of the file that describes the run's data and settings.
     pub fn origin(&self) -> PathBuf {
         self.path.join(ORIGIN)
     }
@@ -162,7 +161,7 @@ impl RunFolder {
         safetensors::save_model(&model, self.path.join("last.safetensors"))
     }
 
-    /// Writes the table and the curves.
+    /// Writes the history table and the learning curves.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when one cannot be written.
@@ -174,7 +173,7 @@ impl RunFolder {
     }
 }
 
-/// Removes a file that may be missing.
+/// Removes a file, if it exists.
 fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, "remove", problem)),
@@ -197,7 +196,7 @@ mod tests {
         std::fs::write(run.checkpoint(), "old").unwrap();
         RunFolder::reopen(&path).unwrap();
         assert!(run.checkpoint().exists());
-        // The old run is out of the way, and comes back when the new one fails before it has anything to keep.
+        // The earlier run is set aside, and restored if the new one fails before completing an epoch.
         std::fs::write(run.origin(), "old").unwrap();
         let new = RunFolder::create(&path, true).unwrap();
         assert!(new.has_earlier() && !run.checkpoint().exists() && !run.origin().exists());

@@ -1,37 +1,36 @@
-//! What a network is trained on and tried on, batch by batch: images, or the features that another network has computed
-//! from them.
+//! Samples for training and evaluation, batch by batch: images, or features that another network computed from them.
 
 use crate::Result;
 use crate::data::{Batch, Dataset, Loader, Mixed, Preprocessing, Targets, batches};
 
 /// Labeled inputs of a network, in a fixed order.
 pub trait Samples {
-    /// The number of samples.
+    /// Number of samples.
     fn len(&self) -> usize;
 
-    /// Whether there is none.
+    /// Whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The names of the classes; a label is an index into them.
+    /// Class names; a label is an index into them.
     fn class_names(&self) -> &[String];
 
-    /// The class of a sample; 0 where [`targets`](Self::targets) are rows.
+    /// Label of a sample; 0 if [`targets`](Self::targets) are rows.
     fn label(&self, index: usize) -> usize;
 
-    /// The kind of the targets; a class for each sample by default.
+    /// Kind of the targets; by default a class per sample.
     fn targets(&self) -> Targets {
         Targets::Classes(self.class_names().len())
     }
 
-    /// The row of targets of a sample: one number for each label or value, none for classes.
+    /// Target row of a sample: one number per label or value, empty for classes.
     fn target(&self, _index: usize) -> &[f32] {
         &[]
     }
 
-    /// Hands the samples of an order to `each`, `batch_size` at once, until it returns `false`: as they are, or as they are
-    /// trained on in a pass over the data. Returns whether all were handed over.
+    /// Passes the samples at the positions `order` to `each` in batches of `batch_size`, until it returns `false`. With
+    /// `pass`, samples are augmented as in that training pass. Returns whether all were processed.
     ///
     /// # Errors
     /// Those of reading the samples, and those of `each`.
@@ -44,8 +43,8 @@ pub trait Samples {
     ) -> Result<bool>;
 }
 
-/// The images of a data set, prepared for a network. Those that are slow to make are made ahead, while the batch before is
-/// computed.
+/// The images of a data set, preprocessed for a network. Images that are slow to load are prefetched while the previous
+/// batch is computed.
 #[derive(Clone, Copy)]
 pub struct ImageSamples<'a> {
     set: &'a dyn Dataset,
@@ -54,7 +53,7 @@ pub struct ImageSamples<'a> {
 }
 
 impl<'a> ImageSamples<'a> {
-    /// The images of `set`, prepared so, on `threads` threads where they are prefetched.
+    /// Creates samples of `set`; `threads` is the number of threads for prefetching.
     pub fn new(set: &'a dyn Dataset, preprocessing: &'a Preprocessing, threads: usize) -> Self {
         Self { set, preprocessing, threads }
     }

@@ -1,4 +1,4 @@
-//! The network that a training starts from: a known one from scratch, a new head on a base, or a trained one.
+//! The network at the start of training: a known one from scratch, a base with a new head, or a trained one.
 
 use crate::data::{ColorMode, Dataset, Filter, Fit, Preprocessing, PreprocessingChoice};
 use crate::nn::Network;
@@ -8,29 +8,29 @@ use crate::{Error, Result};
 
 use super::{Head, TargetSpec, Transfer, TransferModel, continue_training_on, end_of_features, end_of_frozen};
 
-/// Height and width of the images of a published base by default, in pixels.
+/// Default height and width of the images for a published base, in pixels.
 const SIZE: usize = 150;
 
-/// What is chosen about the network of a training, with a default for everything.
+/// Options for the network at the start of training, each with a default.
 #[derive(Debug, Clone, Default)]
 pub struct StartOptions {
-    /// Height and width of the input in pixels, of a network from scratch; by default the network's.
+    /// Height and width of the input in pixels for a network from scratch; by default the network's.
     pub size: Option<[usize; 2]>,
-    /// Input channels of a network from scratch; by default the network's.
+    /// Input channels for a network from scratch; by default the network's.
     pub channels: Option<usize>,
-    /// How images of another aspect ratio are fitted.
+    /// How images with a different aspect ratio are fitted.
     pub fit: Option<Fit>,
-    /// How images are prepared.
+    /// Preprocessing of the images.
     pub preprocessing: Option<PreprocessingChoice>,
-    /// The last layer of the base to keep; by default the last before its classifier.
+    /// Last layer of the base to keep; by default the last one before its classifier.
     pub cut: Option<String>,
-    /// The layers between the base and the output layer; by default as [`Head::behind`].
+    /// Layers between the base and the output layer; by default as [`Head::behind`].
     pub head: Option<Head>,
-    /// Train the base from this layer on, too.
+    /// First trainable layer of the base.
     pub unfreeze: Option<String>,
 }
 
-/// The network that a training starts from, before the classes are known.
+/// The network at the start of training, before the classes are known.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -44,16 +44,16 @@ pub struct StartOptions {
 /// ```
 #[derive(Debug, Clone)]
 pub enum TrainStart {
-    /// A known network from scratch, and how its images are prepared.
+    /// A known network from scratch, and its preprocessing.
     Scratch(&'static Architecture, Preprocessing),
-    /// A new head on a base that is frozen, or partly.
+    /// A base, frozen in whole or in part, with a new head.
     Base(Box<Model>, Transfer),
-    /// A trained model as it is, and the layer from which it is trained if not as before.
+    /// A trained model, and the layer to unfreeze from, if that changes.
     Continued(Box<Model>, Option<String>),
 }
 
 impl TrainStart {
-    /// A known network from scratch.
+    /// Starts from a known network with random weights.
     ///
     /// # Errors
     /// [`Error::Argument`] when the preprocessing does not fit the network.
@@ -61,13 +61,13 @@ impl TrainStart {
         let [default_height, default_width, default_channels] = known.input;
         let [height, width] = options.size.unwrap_or([default_height, default_width]);
         let mut preprocessing = known.pixels.preprocessing([height, width, default_channels])?;
-        // A digit is normalized to MNIST's 28x28 pixels; a larger image would be blurred by it.
+        // Digit normalization produces MNIST's 28x28 pixels; a larger image would be blurred.
         preprocessing.digit &= [height, width] == [28, 28];
         let channels = options.channels.unwrap_or(default_channels);
         Ok(Self::Scratch(known, adjusted(preprocessing, channels, options)?))
     }
 
-    /// A new head on a model, which is that of a known network or any other.
+    /// Starts from a base, either of a known network or of any other, with a new head.
     ///
     /// # Errors
     /// [`Error::Argument`] when the base does not take images, a layer does not exist, or the preprocessing does not fit.
@@ -83,21 +83,21 @@ impl TrainStart {
         };
         let node = &base.network.nodes()[base.network.find(end)?];
         let head = options.head.clone().unwrap_or_else(|| Head::behind(node.shape()));
-        // Cutting behind the last layer would change nothing.
+        // Cutting after the last layer would change nothing.
         let cut = (base.network.output()?.name() != end).then(|| end.to_owned());
         Ok(Self::Base(Box::new(base), Transfer { cut, head, unfreeze: options.unfreeze.clone() }))
     }
 
-    /// A trained model, to be trained further as it is.
+    /// Continues training a trained model.
     ///
     /// # Errors
-    /// [`Error::Argument`] when it does not say how images are prepared.
+    /// [`Error::Argument`] when its preprocessing is unknown.
     pub fn continued(model: Model, unfreeze: Option<String>) -> Result<Self> {
         model.preprocessing()?;
         Ok(Self::Continued(Box::new(model), unfreeze))
     }
 
-    /// How images are prepared.
+    /// Preprocessing of the images.
     ///
     /// # Errors
     /// As [`Model::preprocessing`].
@@ -108,7 +108,7 @@ impl TrainStart {
         }
     }
 
-    /// Whether there is a base that does not learn, or not as the rest does.
+    /// Whether there is a base that is frozen or trained with a different learning rate.
     ///
     /// # Errors
     /// As [`end_of_frozen`].
@@ -120,7 +120,7 @@ impl TrainStart {
         }
     }
 
-    /// The network for the targets of these images; all of it is new when there is no base.
+    /// Builds the network for the targets of these images.
     ///
     /// # Errors
     /// As [`Architecture::build`], [`Transfer::apply_to`] and [`continue_training_on`]; [`Error::Argument`] when there are no
@@ -144,15 +144,15 @@ impl TrainStart {
     }
 }
 
-/// Height and width of the images of a known base by default: the built-in one is quick at its own size.
+/// Default height and width of the images for a known base: the built-in one is fast at its own size.
 pub fn base_size(known: &Architecture) -> [usize; 2] {
     let [height, width, _] = known.input;
     if is_builtin(known) { [height, width] } else { [SIZE; 2] }
 }
 
-/// The last layer of a base that is kept by default: of a known network the last one before its classifier, whether or not
-/// the file has that. Of the built-in one it is the pooling, so that the cached features of an image are 1,280 values and not
-/// 62,720, and a head on them does not overfit.
+/// Last layer of a base that is kept by default: for a known network the last one before its classifier, whether or not the
+/// file contains that. For the built-in one it is the pooling layer, which reduces the cached features of an image from
+/// 62,720 values to 1,280, and keeps the head from overfitting.
 fn end_of_base<'a>(network: &'a Network, known: Option<&Architecture>) -> Result<&'a str> {
     if let Some(known) = known.filter(|known| known.parameters_without_top.is_some() && !is_builtin(known)) {
         let shape = network.input_shape()?.as_image().unwrap_or(known.input);
@@ -164,7 +164,7 @@ fn end_of_base<'a>(network: &'a Network, known: Option<&Architecture>) -> Result
     end_of_features(network)
 }
 
-/// What is chosen beyond what the network was made for, for inputs of this many channels.
+/// Applies the options to a preprocessing, for inputs with this many channels.
 fn adjusted(preprocessing: Preprocessing, channels: usize, options: &StartOptions) -> Result<Preprocessing> {
     let fit = options.fit.unwrap_or(preprocessing.fit);
     let prepared = preprocessing.with_channels(channels)?.with_fit(fit, Filter::Bilinear);

@@ -1,4 +1,4 @@
-//! Predictions as a table for other programs.
+//! Predictions as a CSV table.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -10,9 +10,9 @@ use crate::model::Predicted;
 use crate::weights::OutputKind;
 use crate::{Error, Result};
 
-/// A table of comma-separated values, a row for each image: its file (or number), its class if that is known, what the model
-/// says, and the probabilities of all classes or labels. What it says is the class and its probability; the labels that
-/// hold, joined by semicolons; or the values. Of a model for digits the last column says whether one was found in the image.
+/// A CSV table with a row per image: its file (or index), its class if known, the prediction, and the probabilities of all
+/// classes or labels. The prediction is the class and its probability; the predicted labels, separated by semicolons; or the
+/// values. For a digit model, the last column states whether a digit was found in the image.
 #[derive(Debug, Clone)]
 pub struct PredictionTable {
     class_names: Vec<String>,
@@ -21,7 +21,7 @@ pub struct PredictionTable {
 }
 
 impl PredictionTable {
-    /// A table without rows for outputs of this kind, each with its name or number.
+    /// Creates an empty table for outputs of this kind, each with its name or index.
     pub fn new(kind: OutputKind, class_names: &[String]) -> Self {
         let (columns, prefix) = match kind {
             OutputKind::Classes | OutputKind::TwoClasses => (",predicted,probability", "p_"),
@@ -36,7 +36,7 @@ impl PredictionTable {
         Self { class_names: class_names.to_vec(), digits: false, text }
     }
 
-    /// The same table without rows, with the column `digit_found`, `true` or `false`.
+    /// Adds the column `digit_found`, `true` or `false`, to an empty table.
     #[must_use]
     pub fn with_digit_found(mut self) -> Self {
         self.text.truncate(self.text.find('\n').unwrap_or(self.text.len()));
@@ -44,7 +44,7 @@ impl PredictionTable {
         Self { digits: true, ..self }
     }
 
-    /// Adds a row. Whether a digit was found is written where the table has a column for it.
+    /// Adds a row. `digit_found` is used only if the table has a column for it.
     pub fn push(&mut self, file: &str, class: Option<&str>, predicted: &Predicted, digit_found: bool) {
         let name = |class: usize| self.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
         let (said, numbers) = match predicted {
@@ -72,7 +72,7 @@ impl PredictionTable {
         &self.text
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
@@ -81,8 +81,8 @@ impl PredictionTable {
     }
 }
 
-/// A [`PredictionTable`] in a file that grows row by row, for predictions without an end. A run that was stopped continues
-/// where it was.
+/// A [`PredictionTable`] in a file that grows row by row, for an unlimited number of predictions. A stopped run can be
+/// resumed.
 pub struct PredictionLog {
     table: PredictionTable,
     path: PathBuf,
@@ -90,8 +90,8 @@ pub struct PredictionLog {
 }
 
 impl PredictionLog {
-    /// Opens a file for a table without rows, and returns the names in its column `file`: it may have rows of an earlier run,
-    /// whose last one is removed if it was cut off. With `replace`, the file is started anew. `-` is standard output.
+    /// Opens a file for an empty table, and returns the existing entries of its column `file`. It may contain rows of an
+    /// earlier run; an incomplete last row is removed. With `replace`, the file is overwritten. `-` is standard output.
     ///
     /// ```
     /// # let temporary = tempfile::tempdir().unwrap();
@@ -110,8 +110,8 @@ impl PredictionLog {
     /// ```
     ///
     /// # Errors
-    /// [`Error::File`] when the file has other columns, or something else than rows of them; [`Error::Io`] when it cannot
-    /// be read or written.
+    /// [`Error::File`] when the file has other columns, or contains anything but valid rows; [`Error::Io`] when it cannot be
+    /// read or written.
     pub fn open(path: impl AsRef<Path>, mut table: PredictionTable, replace: bool) -> Result<(Self, Vec<String>)> {
         let path = path.as_ref().to_path_buf();
         let header = std::mem::take(&mut table.text);
@@ -135,7 +135,7 @@ impl PredictionLog {
         Ok((Self { table, path, out }, done.unwrap_or_default()))
     }
 
-    /// Writes a row, as [`PredictionTable::push`] adds it.
+    /// Writes a row, as [`PredictionTable::push`].
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
@@ -147,8 +147,7 @@ impl PredictionLog {
     }
 }
 
-/// The column `file` of a table that was begun under this header; `None` where the file is empty. A last row that was cut
-/// off is removed.
+/// Reads the column `file` of a table with this header; `None` if the file is empty. An incomplete last row is removed.
 fn rows(mut file: &File, path: &Path, header: &str) -> Result<Option<Vec<String>>> {
     let unreadable = |source| Error::io(path, "read", source);
     let len = file.metadata().map_err(unreadable)?.len();
@@ -180,7 +179,7 @@ fn rows(mut file: &File, path: &Path, header: &str) -> Result<Option<Vec<String>
             let row = reader.position().line() - 1;
             return Err(Error::file(path, format!("line {row} is not a row of predictions: it has other columns")));
         }
-        // The first is the header.
+        // The first record is the header.
         if begin > 0 {
             files.push(csv_text(&record[0]).to_owned());
         }
@@ -248,7 +247,7 @@ mod tests {
         assert_eq!(whole, "file,class,value_a,value_b\n'=x.jpg,,0.25,0.125\n\"y, \"\"z\"\".jpg\",,0.25,0.125\n");
         let both = ["=x.jpg".to_owned(), "y, \"z\".jpg".to_owned()];
         assert_eq!(PredictionLog::open(&path, table.clone(), false).unwrap().1, both);
-        // Cut off within the last row, wherever.
+        // Truncated anywhere within the last row.
         let second = whole.find("\"y").unwrap();
         for end in second + 1..whole.len() {
             std::fs::write(&path, &whole[..end]).unwrap();
@@ -257,7 +256,7 @@ mod tests {
             log.push(&both[1], None, &values, true).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), whole, "{end}");
         }
-        // Another model, another file, a damaged one.
+        // Another model, another file, and a damaged one.
         let other = PredictionTable::new(OutputKind::Classes, &names);
         assert!(PredictionLog::open(&path, other.clone(), false).is_err());
         assert!(PredictionLog::open(&path, other, true).unwrap().1.is_empty());

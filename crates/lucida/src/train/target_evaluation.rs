@@ -1,4 +1,4 @@
-//! How good a model of labels or values is.
+//! Evaluation of models with labels or values.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,46 +14,46 @@ use super::roc_auc::roc_auc;
 use super::training_output::TrainingOutput;
 use super::{ImageSamples, Samples};
 
-/// The results of a model on images with labels or values.
+/// Evaluation of a model on images with labels or values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TargetEvaluation {
-    /// The mean loss.
+    /// Mean loss.
     pub loss: f64,
-    /// The usual metrics of the targets by Keras's names; those that are undefined are left out.
+    /// Default metrics of the targets by Keras's names, without undefined ones.
     pub metrics: BTreeMap<String, f64>,
-    /// The kind of the targets, and their number.
+    /// Kind and number of the targets.
     pub targets: Targets,
-    /// The probabilities of the labels, or the values, for each image in the order of the data.
+    /// Probabilities of the labels, or the values, for each image in data order.
     pub outputs: Vec<Vec<f32>>,
-    /// What they should be.
+    /// True labels or values.
     pub truths: Vec<Vec<f32>>,
 }
 
-/// How well a label is predicted. A share that is undefined is `None`.
+/// Scores of a label; `None` for undefined ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LabelScores {
-    /// The images that have it.
+    /// Number of images that have the label.
     pub images: usize,
-    /// Of the images that are predicted to have it, the share that does.
+    /// Share of the images predicted to have it that do.
     pub precision: Option<f64>,
-    /// Of the images that have it, the share that is predicted to.
+    /// Share of the images that have it that are predicted to.
     pub recall: Option<f64>,
-    /// The harmonic mean of both; zero where one of them is zero or undefined.
+    /// Harmonic mean of precision and recall; zero if either is zero or undefined.
     pub f1: f64,
-    /// The average precision over all thresholds.
+    /// Average precision over all thresholds.
     pub average_precision: Option<f64>,
-    /// The area under the ROC curve.
+    /// Area under the ROC curve.
     pub roc_auc: Option<f64>,
 }
 
-/// How well a value is predicted.
+/// Scores of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ValueScores {
-    /// The mean absolute error.
+    /// Mean absolute error.
     pub mae: f64,
-    /// The root of the mean squared error.
+    /// Root mean squared error.
     pub rmse: f64,
-    /// The coefficient of determination: 1 is perfect, 0 is as good as always the mean.
+    /// Coefficient of determination: 1 is perfect, 0 is as good as always predicting the mean.
     pub r2: Option<f64>,
 }
 
@@ -63,10 +63,10 @@ impl TargetEvaluation {
         (of(&self.outputs), of(&self.truths))
     }
 
-    /// The scores of a label, which is predicted where its probability is above one half.
+    /// Scores of a label, which is predicted if its probability exceeds 0.5.
     ///
     /// # Panics
-    /// When there is no such label.
+    /// When the label does not exist.
     pub fn label(&self, label: usize) -> LabelScores {
         let (outputs, truths) = self.column(label);
         let holds: Vec<bool> = truths.iter().map(|&truth| truth > 0.5).collect();
@@ -87,10 +87,10 @@ impl TargetEvaluation {
         }
     }
 
-    /// The scores of a value.
+    /// Scores of a value.
     ///
     /// # Panics
-    /// When there is no such value.
+    /// When the value does not exist.
     pub fn value(&self, value: usize) -> ValueScores {
         let (outputs, truths) = self.column(value);
         let errors = || outputs.iter().zip(&truths).map(|(&output, &truth)| f64::from(output) - f64::from(truth));
@@ -105,7 +105,7 @@ impl TargetEvaluation {
     }
 }
 
-/// Measures a model on images with labels or values.
+/// Evaluates a model on images with labels or values.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -121,7 +121,7 @@ impl TargetEvaluation {
 /// ```
 ///
 /// # Errors
-/// Those of reading the data; [`Error::Argument`] when targets and network do not fit, or the data has classes.
+/// Those of reading the data; [`Error::Argument`] when targets and network do not match, or the data has classes.
 pub fn evaluate_targets(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<TargetEvaluation> {
     model.check()?;
     let samples = ImageSamples::new(data, model.preprocessing()?, cpu.threads());
@@ -129,7 +129,7 @@ pub fn evaluate_targets(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<T
     of_samples(ForwardPass { network: &model.network, output: &output, size: batch_of(&model.network)?, cpu }, &samples)
 }
 
-/// As [`evaluate_targets`], from the outputs of a frozen base in `cache`, if those of all images are there.
+/// As [`evaluate_targets`], from cached outputs of a frozen base, if the cache contains all images.
 ///
 /// # Errors
 /// As [`evaluate_targets`].

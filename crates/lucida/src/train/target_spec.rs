@@ -1,4 +1,4 @@
-//! What a network is to say about an image, as its last layers.
+//! The targets of a network, and the output layers for them.
 
 use crate::data::{Dataset, TargetKind};
 use crate::nn::layers::{ActivationKind, Dense, Rescaling};
@@ -8,10 +8,10 @@ use crate::{Error, Result};
 
 use super::transfer::output_layer;
 
-/// The targets that a network is built for: their names, and how its outputs are read.
+/// The targets that a network is built for: their names, and how its outputs are interpreted.
 ///
-/// Values are predicted on their own scale: a fixed factor and a fixed offset, the standard deviation and the mean of the
-/// training data, follow the last dense layer, so that its weights are of the usual size whatever the unit is.
+/// Values are predicted on their own scale: a fixed scale and offset, the standard deviation and the mean of the training
+/// data, follow the last dense layer, so that its weights have the usual magnitude for any unit.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -28,15 +28,15 @@ use super::transfer::output_layer;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct TargetSpec {
-    /// The names of the classes, labels or values.
+    /// Names of the classes, labels or values.
     pub(super) names: Vec<String>,
     pub(super) kind: TargetKind,
-    /// The factor and the offset of values.
+    /// Scale and offset of values.
     scale: Rescaling,
 }
 
 impl TargetSpec {
-    /// Those of a data set to train on.
+    /// The targets of a training set.
     pub fn of(set: &dyn Dataset) -> Self {
         let (names, targets) = (set.class_names().to_vec(), set.targets());
         let kind = targets.kind();
@@ -55,18 +55,18 @@ impl TargetSpec {
         Self { names, kind, scale }
     }
 
-    /// Classes of these names.
+    /// Classes with these names.
     pub fn classes(names: &[String]) -> Self {
         let scale = Rescaling { scale: Vec::new(), offset: Vec::new() };
         Self { names: names.to_vec(), kind: TargetKind::Classes, scale }
     }
 
-    /// The number of classes, labels or values.
+    /// Number of classes, labels or values.
     pub fn count(&self) -> usize {
         self.names.len()
     }
 
-    /// The dense layer with the outputs, and what follows it.
+    /// The dense output layer, and what follows it.
     pub(super) fn layers(&self) -> Vec<Layer> {
         let dense = Dense::new(self.count());
         match self.kind {
@@ -76,7 +76,7 @@ impl TargetSpec {
         }
     }
 
-    /// What a model for them is for, where its last layers do not say so.
+    /// The task of a model with these targets, if its last layers do not imply it.
     pub(super) fn task(&self) -> Option<Task> {
         match self.kind {
             TargetKind::Classes => None,
@@ -85,11 +85,11 @@ impl TargetSpec {
         }
     }
 
-    /// A model whose network ends in these targets. A network for as many classes stays as it is; labels and values take
-    /// the place of its last dense layer, with weights of zero.
+    /// Adapts the network to these targets. For classes it is unchanged; for labels and values its last dense layer is
+    /// replaced by one with zero weights.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the last layer is not a dense one and has to be replaced.
+    /// [`Error::Unsupported`] when the layer to replace is not a dense one.
     pub fn build(&self, network: Network) -> Result<Model> {
         let network = match self.kind {
             TargetKind::Classes => network,

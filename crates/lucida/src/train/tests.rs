@@ -15,7 +15,7 @@ fn model(seed: u64) -> Model {
     }
 }
 
-/// 2,400 digits to train on and 600 to validate with.
+/// 2,400 training and 600 validation digits.
 fn digits() -> (Subset<LabeledImages>, Subset<LabeledImages>) {
     let all = Mnist::builtin().unwrap().train;
     let some = stratified_split(&all.labels(), 10, 0.3, 1).unwrap().validation;
@@ -119,7 +119,7 @@ fn what_cannot_be_trained_is_refused() {
     assert_eq!(start.build(&empty, 1).unwrap_err().to_string(), "there are no images to train on");
 }
 
-/// Batches that are made ahead, and augmented, give the same weights on any number of loading threads.
+/// Prefetched and augmented batches give the same weights for any number of loading threads.
 #[test]
 fn augmented_images_are_trained_on_and_repeatable() {
     let (train, validation) = digits();
@@ -142,7 +142,7 @@ fn bits(network: &Network) -> Vec<u32> {
     network.weights().iter().flat_map(|weight| weight.values().iter().map(|value| value.to_bits())).collect()
 }
 
-/// Stopped after any step and resumed as if in another process, a training ends with the same weights.
+/// Stopped after any step and resumed as in another process, training ends with the same weights.
 #[test]
 fn a_training_goes_on_to_the_same_bits() {
     let (train, validation) = digits();
@@ -176,7 +176,7 @@ fn a_training_goes_on_to_the_same_bits() {
         };
         assert_eq!(losses(&gone_on), losses(&whole));
     }
-    // Without a checkpoint it begins, with that of another training it is refused.
+    // Without a checkpoint it starts from scratch; the checkpoint of another run is rejected.
     assert!(run("none", true, &mut ()).1 == best);
     let refused = |data: &str| {
         let mut trainer = trainer(checkpoint("whole", true, data));
@@ -192,7 +192,7 @@ fn a_training_goes_on_to_the_same_bits() {
 fn a_training_that_gets_no_better_is_ended() {
     let (train, validation) = digits();
     let train = Subset::new(&train, (0..64).collect()).unwrap();
-    // A rate at which nothing is learned: the first epoch stays the best, or nearly so.
+    // A learning rate too low to learn anything: the first epoch stays the best, or nearly so.
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = |resume: bool| {
         let path = folder.path().join("checkpoint");
@@ -212,7 +212,7 @@ fn a_training_that_gets_no_better_is_ended() {
     assert!(epochs[epochs.len() - 1].learning_rate < 1e-12);
     assert_eq!(fitted.record["options"]["early_stopping"], 2);
     assert_eq!(fitted.record["options"]["plateau"]["factor"], 0.5);
-    // It has ended: there is nothing to resume.
+    // The run was complete: there is nothing to resume.
     let resumed = run(true);
     assert!(resumed.stopped_early && resumed.history == fitted.history);
 }
@@ -280,7 +280,7 @@ fn the_weighted_loss_decides_with_class_weights() {
     let best = fitted.best_epoch.unwrap();
     assert!(losses.iter().all(|other| *other >= losses[best - 1]), "{losses:?} {best}");
     assert_eq!(fitted.history.best().unwrap().epoch, best);
-    // The mean of weight times loss, as Keras has it.
+    // Mean of weight times loss, as in Keras.
     let found = evaluate(&model, &validation, Cpu::detect()).unwrap();
     let loss = |(row, &label): (&Vec<f32>, &usize)| -f64::from(weights[label]) * f64::from(row[label]).ln();
     let mean = found.probabilities.iter().zip(&found.labels).map(loss).sum::<f64>() / found.labels.len() as f64;
@@ -289,7 +289,7 @@ fn the_weighted_loss_decides_with_class_weights() {
     assert!((mean - found.loss).abs() > 0.05 * mean);
 }
 
-/// The history's values are of the mean of the weights: so is the network of the last epoch.
+/// Validation uses the moving average of the weights, and so does the network of the last epoch.
 #[test]
 fn with_a_mean_of_the_weights_the_last_network_has_the_historys_loss() {
     let (train, validation) = digits();

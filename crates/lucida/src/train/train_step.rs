@@ -1,4 +1,4 @@
-//! One step of training.
+//! A training step.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::distributed::{Buckets, Part};
 use super::metrics::RunningMetrics;
 use super::training_output::TrainingOutput;
 
-/// A plan and what is allocated once for all steps.
+/// A plan, and buffers that are allocated once for all steps.
 pub(super) struct TrainStep<'a> {
     cpu: Cpu,
     seed: u64,
@@ -25,27 +25,27 @@ pub(super) struct TrainStep<'a> {
     clip_norm: Option<f32>,
     clipped: Vec<Vec<f32>>,
     weight_decay: f32,
-    /// Weights below this number learn with this fraction of the learning rate.
+    /// Weights with an index below this use this fraction of the learning rate.
     group_rate: (usize, f64),
-    /// Those that train together, and how their gradients travel.
+    /// The process group, and the buckets of its gradients.
     group: Option<(&'a dyn ProcessGroup, Buckets)>,
 }
 
-/// What a step found, in the whole batch.
+/// Results of a step, over the whole batch.
 #[derive(Debug, Clone)]
 pub(super) struct StepOutcome {
     pub(super) loss: f64,
-    /// Samples that were classified correctly on the way.
+    /// Number of correctly classified samples in the forward pass.
     pub(super) correct: usize,
     pub(super) samples: usize,
-    /// The sums of the metrics.
+    /// Sums of the metrics.
     pub(super) metrics: Vec<f64>,
-    /// Whether a member of the group wants to stop.
+    /// Whether a member of the group requests to stop.
     pub(super) stop: bool,
 }
 
 impl<'a> TrainStep<'a> {
-    /// For batches of up to `batch` samples with such targets, of which the members of a group compute their parts.
+    /// Creates the step for batches of up to `batch` samples; in a group, each member computes its part.
     pub(super) fn new(
         (config, custom): (&TrainConfig, &CustomObjective),
         (network, targets): (&Network, Targets),
@@ -84,8 +84,8 @@ impl<'a> TrainStep<'a> {
         })
     }
 
-    /// Forward, loss, backward, optimizer; `first_sample` samples were trained on before this batch. `stop` says that this
-    /// process would like to stop: its group gets to know.
+    /// Forward pass, loss, backward pass, and optimizer; `first_sample` is the number of samples trained on before this
+    /// batch. `stop` announces to the group that this process requests to stop.
     pub(super) fn step(
         &mut self,
         network: &mut Network,
@@ -135,7 +135,7 @@ impl<'a> TrainStep<'a> {
         Ok(outcome)
     }
 
-    /// The loss of a batch after its forward pass, its gradient at the output, and what is measured on the way.
+    /// Computes the loss of a batch after its forward pass, its gradient with respect to the output, and the metrics.
     fn compute_loss(&mut self, batch: &Batch<'_>, stop: bool) -> StepOutcome {
         let Self { output, plan, metrics, class_weights, sample_weights, .. } = self;
         let samples = batch.labels.len();
@@ -160,14 +160,14 @@ impl<'a> TrainStep<'a> {
         StepOutcome { loss, correct, samples, metrics: metrics.take_sums(), stop }
     }
 
-    /// The metrics for their sums over several steps.
+    /// Metrics from their sums over several steps.
     pub(super) fn metrics_of(&mut self, sums: &[f64]) -> BTreeMap<String, f64> {
         self.metrics.results_of(sums)
     }
 }
 
 impl StepOutcome {
-    /// What all members have found; that of a part which does not count is left out.
+    /// Combines the results of all members; a part that does not count is left out.
     fn of_all(self, group: &dyn ProcessGroup, counts: bool) -> Self {
         let own = [self.loss * self.samples as f64, self.correct as f64, self.samples as f64];
         let own = own.into_iter().chain(self.metrics).map(|value| if counts { value } else { 0.0 });
@@ -179,10 +179,10 @@ impl StepOutcome {
     }
 }
 
-/// Hands the inputs of a batch to a plan.
+/// Copies the inputs of a batch to a plan.
 ///
 /// # Errors
-/// [`Error::Argument`] when they are not of the shape that the network takes.
+/// [`Error::Argument`] when their shape is not that of the network's input.
 fn set_input(plan: &mut Plan, batch: &Batch<'_>) -> Result<()> {
     let count = batch.labels.len();
     plan.set_batch(count);
@@ -195,11 +195,11 @@ fn set_input(plan: &mut Plan, batch: &Batch<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Scales gradients down to a norm of `most`, all together, into `clipped`; returns whether they had to be.
+/// Clips the gradients to a global norm of `most`, writing to `clipped`; returns whether clipping was needed.
 fn clip(gradients: &[Vec<f32>], most: f32, clipped: &mut Vec<Vec<f32>>) -> bool {
     let square = |gradient: &Vec<f32>| gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
     let norm = gradients.iter().map(square).sum::<f64>().sqrt();
-    // NaN stays NaN: the loss will tell.
+    // NaN is passed through: the loss check reports it.
     if !norm.is_finite() || norm <= f64::from(most) {
         return false;
     }

@@ -1,4 +1,4 @@
-//! Training: the loop over epochs, from outside.
+//! The public interface of training.
 
 use std::sync::Arc;
 
@@ -43,25 +43,25 @@ pub struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// Trains as configured.
+    /// Creates a trainer with a configuration.
     pub fn new(config: TrainConfig) -> Self {
         Self { config, custom: CustomObjective::default(), callbacks: Callbacks::default(), group: None }
     }
 
-    /// Adds a callback; they are called in the order in which they are added.
+    /// Adds a callback; callbacks run in the order in which they were added.
     pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
         self.callbacks.0.push(Box::new(callback));
         self
     }
 
-    /// Trains with a loss of your own, in place of [`TrainConfig::loss`].
+    /// Trains with a custom loss instead of [`TrainConfig::loss`].
     ///
-    /// The network's outputs are its values, or the logits where it [takes](Loss::takes_logits_of) those of the last softmax
-    /// or sigmoid; the targets of classes are one-hot rows.
+    /// Its values are the network's outputs, or the logits if it [takes](Loss::takes_logits_of) those of the final softmax
+    /// or sigmoid; for classes, the targets are one-hot rows.
     ///
-    /// What [`Debug`](std::fmt::Debug) writes of it, its settings included, is part of the record in the model file, and
-    /// must be the same for a training to resume. A model file does not hold the loss itself: [`evaluate`](super::evaluate)
-    /// and [`evaluate_metrics`](super::evaluate_metrics) measure the usual one of the targets.
+    /// Its [`Debug`](std::fmt::Debug) output, including its settings, is part of the training record in the model file, and
+    /// must match for a run to resume. A model file does not contain the loss itself: [`evaluate`](super::evaluate) and
+    /// [`evaluate_metrics`](super::evaluate_metrics) use the default loss of the targets.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -100,12 +100,12 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Measures a metric of your own, in addition to [`TrainConfig::metrics`], with a copy of `metric` for each epoch: on
-    /// the validation data, and while training where it has [sums](Metric::sums). It gets the outputs of the network; the
-    /// targets of classes are one-hot rows.
+    /// Measures a custom metric in addition to [`TrainConfig::metrics`], with a copy of `metric` for each epoch: on the
+    /// validation data, and during training if it has [sums](Metric::sums). It receives the outputs of the network; for
+    /// classes, the targets are one-hot rows.
     ///
-    /// Its values are in the [history](super::EpochRecord::val_metrics) by its name, which must be the same for a training
-    /// to resume. It does not decide which epoch is the best; a [callback](Self::callback) may stop the training by it.
+    /// Its values are in the [history](super::EpochRecord::val_metrics) by its name, which must match for a run to resume.
+    /// It does not determine the best epoch, but a [callback](Self::callback) can stop training depending on it.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -152,24 +152,24 @@ impl<'a> Trainer<'a> {
     }
 
     /// Trains as a member of a [group](super::distributed): all members call [`fit`](Self::fit) with the same model, data,
-    /// configuration, loss, metrics and callbacks that decide, and get the same weights. The first one writes and reads
-    /// checkpoints. Each member may have callbacks of its own that watch; when one interrupts the training, all stop, a step
-    /// later.
+    /// configuration, loss, metrics and callbacks that affect the result, and get the same weights. The first member writes
+    /// and reads checkpoints. Members may have additional callbacks that only observe; if one of them interrupts training,
+    /// all members stop one step later.
     ///
-    /// A member that returns an error leaves the others waiting for it: see to it that they end.
+    /// A member that returns an error leaves the others waiting: make sure that they are terminated.
     pub fn process_group(self, group: Option<&'a dyn ProcessGroup>) -> Self {
         Self { group, ..self }
     }
 
-    /// Trains a model on images. Afterwards it has the weights of the best epoch, or of the last step when training was
-    /// interrupted within the first epoch. What it is trained for follows from the [targets](crate::data::Targets) of the
-    /// data, and becomes its task: one class of several, any number of labels, or values.
+    /// Trains a model on images. Afterwards it has the weights of the best epoch, or of the last step if training was
+    /// interrupted during the first epoch. The [targets](crate::data::Targets) of the data determine the model's task: one
+    /// class of several, any number of labels, or values.
     ///
-    /// The same model, data, configuration and number of threads give the same weights to the bit.
+    /// The same model, data, configuration and number of threads give bit-identical weights.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) when configuration or data do not fit the network, or when the loss is no
-    /// longer a number; [`Error::Changed`](crate::Error::Changed) when the checkpoint is of another training;
+    /// [`Error::Argument`](crate::Error::Argument) when configuration or data do not match the network, or when the loss is
+    /// no longer finite; [`Error::Changed`](crate::Error::Changed) when the checkpoint belongs to another run;
     /// [`Error::Unsupported`](crate::Error::Unsupported) when the network is not a classifier, the data has classes and no
     /// loss was chosen; those of reading the data and of the callbacks.
     pub fn fit(
@@ -179,7 +179,7 @@ impl<'a> Trainer<'a> {
         validation: Option<&dyn Dataset>,
     ) -> Result<TrainResult> {
         let output = TrainingOutput::of(&model.network, train.targets(), self.custom.loss(&self.config)?, 0.0)?;
-        // One output is a number where it is trained as one, and not two classes.
+        // A single output that was trained as a value must not be read as two classes.
         model.task = output.task(&model.network)?.or(model.task);
         model.check()?;
         let preprocessing = model.preprocessing()?.clone();
@@ -189,7 +189,7 @@ impl<'a> Trainer<'a> {
         self.fit_network(&mut model.network, &train, validation)
     }
 
-    /// Trains a network on samples that are prepared already, as [`fit`](Self::fit).
+    /// As [`fit`](Self::fit), for a network and samples that are already preprocessed.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -204,7 +204,7 @@ impl<'a> Trainer<'a> {
             .run(network, &mut self.callbacks)
     }
 
-    /// The configuration beyond the hyperparameters that every training has, that of the callbacks, and what is custom.
+    /// Settings other than the basic hyperparameters: the rest of the configuration, callbacks, and custom loss and metrics.
     fn options(&self) -> Value {
         let mut options = json!(self.config);
         if let Some(entries) = options.as_object_mut() {
@@ -220,7 +220,7 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// What training leaves.
+/// The result of training.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -240,18 +240,18 @@ impl<'a> Trainer<'a> {
 /// ```
 #[derive(Debug, Clone)]
 pub struct TrainResult {
-    /// The numbers of the epochs that were completed.
+    /// Results of the completed epochs.
     pub history: History,
-    /// The number of the best epoch, whose weights are in the model; none when no epoch was completed.
+    /// Number of the best epoch, whose weights are in the model; none if no epoch was completed.
     pub best_epoch: Option<usize>,
-    /// The network as the last step left it: with the running mean of its weights, where there is one, as the history's
-    /// validation values are of that.
+    /// The network after the last step; with a moving average of the weights, that average, as in the validation results of
+    /// the history.
     pub last: Network,
-    /// Whether a callback interrupted the training.
+    /// Whether a callback interrupted training.
     pub interrupted: bool,
-    /// Whether a callback ended it early, as it had got no better.
+    /// Whether a callback stopped training early.
     pub stopped_early: bool,
-    /// The configuration and the results, for [`Model::training`]. There is neither a date nor a time in it, so that the
-    /// same training gives the same file. What is optional is there where it is not the default.
+    /// Configuration and results, for [`Model::training`]. It contains neither date nor durations, so that the same training
+    /// gives the same file. Optional settings are included if they differ from the default.
     pub record: Value,
 }

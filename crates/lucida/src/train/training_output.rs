@@ -1,4 +1,4 @@
-//! The output of a network as a training takes it: where the loss is computed, and what the outputs should be.
+//! The output of a network during training: inputs of the loss, and targets.
 
 use std::sync::Arc;
 
@@ -14,31 +14,31 @@ use crate::{Error, Result};
 use super::custom::LossChoice;
 use super::{Classifier, Samples};
 
-/// The output of a network, with a loss that fits it and the targets of the data.
+/// The output of a network, with a loss that matches it and the targets of the data.
 #[derive(Debug)]
 pub(super) struct TrainingOutput {
-    /// Where the loss is computed: the outputs, or the logits before them.
+    /// Inputs of the loss: the outputs, or the logits before them.
     pub(super) values: TensorRef,
     /// The outputs.
     pub(super) outputs: TensorRef,
-    /// The number of outputs.
+    /// Number of outputs.
     pub(super) units: usize,
     pub(super) targets: Targets,
-    /// The loss, of rows of `units` targets.
+    /// Loss of rows with `units` targets.
     pub(super) loss: Arc<dyn Loss>,
-    /// How classes are read, where the targets are classes.
+    /// The classifier, if the targets are classes.
     pub(super) classifier: Option<Classifier>,
-    /// The activation behind the values, where they are logits.
+    /// Activation after the values, if they are logits.
     logits_of: Option<ActivationKind>,
 }
 
 impl TrainingOutput {
-    /// The output of `network` for `targets`, with this loss. By default classes and labels have the cross-entropy of the
-    /// last activation, and values the mean squared error.
+    /// Matches the output of `network` with `targets` and a loss. The default is the cross-entropy of the final activation
+    /// for classes and labels, and the mean squared error for values.
     ///
     /// # Errors
-    /// [`Error::Argument`] when loss, targets and output do not fit, or when the loss has no label smoothing and some is
-    /// wanted; [`Error::Unsupported`] when the output is not flat, or when no loss follows from its activation.
+    /// [`Error::Argument`] when loss, targets and output do not match, or when the loss does not support the label smoothing
+    /// that is set; [`Error::Unsupported`] when the output is not flat, or its activation has no default loss.
     pub(super) fn of(network: &Network, targets: Targets, loss: LossChoice, label_smoothing: f32) -> Result<Self> {
         let Classifier { logits, probabilities: outputs, units } = match (&loss, targets) {
             (LossChoice::Usual, Targets::Classes(_) | Targets::Labels(_)) => Classifier::of(network)?,
@@ -52,7 +52,7 @@ impl TrainingOutput {
             LossChoice::Named(kind) => end.build(kind, label_smoothing)?,
             LossChoice::Custom(loss) => end.check_custom(loss, label_smoothing)?,
         };
-        // Only from the logits of these two do the outputs follow.
+        // The outputs can be computed from the logits only for these two.
         let has_logits = matches!(activation, ActivationKind::Softmax | ActivationKind::Sigmoid);
         let logits_of = (has_logits && loss.takes_logits_of(activation)).then_some(activation);
         let values = if logits_of.is_some() { logits.clone() } else { outputs.clone() };
@@ -64,10 +64,10 @@ impl TrainingOutput {
         Ok(Self { values, outputs, units, targets, loss, classifier, logits_of })
     }
 
-    /// Checks that other data have targets of the same kind.
+    /// Checks that other data has the same kind of targets.
     ///
     /// # Errors
-    /// [`Error::Argument`] says what they have.
+    /// [`Error::Argument`] states its targets.
     pub(super) fn check_same(&self, targets: Targets) -> Result<()> {
         check_targets(targets, self.units)?;
         if targets == self.targets {
@@ -82,7 +82,7 @@ impl TrainingOutput {
         Err(Error::argument(format!("the training data has {own} as targets, the validation data has {others}")))
     }
 
-    /// Writes the rows of targets `[batch, units]` of a batch, with the shares of what was mixed into its samples.
+    /// Writes the targets `[batch, units]` of a batch, including the shares of mixed-in samples.
     pub(super) fn write_targets(&self, batch: &Batch<'_>, rows: &mut [f32]) {
         if let Some(classifier) = &self.classifier {
             classifier.targets(batch.labels, rows);
@@ -96,7 +96,7 @@ impl TrainingOutput {
         }
     }
 
-    /// The rows of targets `[samples, units]` of the samples of an order.
+    /// Returns the targets `[samples, units]` of the samples at the positions `order`.
     pub(super) fn targets_of(&self, samples: &dyn Samples, order: &[usize]) -> Vec<f32> {
         let Some(classifier) = &self.classifier else {
             return order.iter().flat_map(|&index| samples.target(index)).copied().collect();
@@ -107,7 +107,7 @@ impl TrainingOutput {
         rows
     }
 
-    /// Rows of values whose class is the true one; none where the targets are not classes.
+    /// Counts the rows of values with the correct class; zero if the targets are not classes.
     pub(super) fn count_correct(&self, values: &[f32], labels: &[usize]) -> usize {
         let Some(classifier) = &self.classifier else { return 0 };
         let threshold = if self.logits_of.is_some() { 0.0 } else { 0.5 };
@@ -115,7 +115,7 @@ impl TrainingOutput {
         rows.filter(|(row, label)| classifier.class_of(row, threshold) == **label).count()
     }
 
-    /// The outputs `[batch, units]` that follow from rows of values.
+    /// Computes the outputs `[batch, units]` from rows of values.
     pub(super) fn outputs_of(&self, values: &[f32]) -> Vec<f32> {
         match self.logits_of {
             Some(ActivationKind::Softmax) => values.chunks_exact(self.units).flat_map(softmax).collect(),
@@ -124,7 +124,7 @@ impl TrainingOutput {
         }
     }
 
-    /// What the network is for after a training, where its last layers do not say so.
+    /// The task of the network after training, if its last layers do not imply it.
     pub(super) fn task(&self, network: &Network) -> Result<Option<Task>> {
         let sigmoid = network.output()?.activation() == ActivationKind::Sigmoid;
         Ok(match self.targets {
@@ -135,7 +135,7 @@ impl TrainingOutput {
     }
 }
 
-/// The loss where none was chosen.
+/// The default loss.
 fn default_loss(targets: Targets, activation: ActivationKind) -> LossKind {
     match (targets, activation) {
         (Targets::Values(_), _) => LossKind::MeanSquaredError,
@@ -145,7 +145,7 @@ fn default_loss(targets: Targets, activation: ActivationKind) -> LossKind {
 }
 
 /// # Errors
-/// [`Error::Argument`] when there are not as many targets as outputs; one output stands for two classes.
+/// [`Error::Argument`] when the number of targets and outputs differ; a single output represents two classes.
 fn check_targets(targets: Targets, units: usize) -> Result<()> {
     let outputs = counted(units, "output");
     let problem = match targets {
@@ -164,7 +164,7 @@ fn no_label_smoothing(loss: &str) -> Error {
     Error::argument(format!("label smoothing is for categorical_crossentropy and binary_crossentropy, not for {loss}"))
 }
 
-/// What a loss has to fit.
+/// The properties that a loss must match.
 struct OutputEnd {
     activation: ActivationKind,
     units: usize,
@@ -172,7 +172,7 @@ struct OutputEnd {
 }
 
 impl OutputEnd {
-    /// The loss of a kind.
+    /// Creates a loss of this kind.
     fn build(&self, kind: LossKind, label_smoothing: f32) -> Result<Arc<dyn Loss>> {
         kind.check()?;
         self.check(kind)?;
@@ -180,14 +180,14 @@ impl OutputEnd {
             return Err(no_label_smoothing(&kind.to_string()));
         }
         Ok(Arc::from(match kind {
-            // Classes are one-hot rows here, in which a mixed image has shares of two; for the others both losses are the
-            // same to the bit.
+            // Here classes are one-hot rows, or blends of two for mixed images; for one-hot rows both losses are
+            // bit-identical.
             LossKind::SparseCategoricalCrossentropy => LossKind::CategoricalCrossentropy.build(0.0),
             kind => kind.build(label_smoothing),
         }))
     }
 
-    /// A caller's own loss, where it can be computed from these outputs and targets.
+    /// Checks that a custom loss can be computed from these outputs and targets.
     fn check_custom(&self, loss: Arc<dyn Loss>, label_smoothing: f32) -> Result<Arc<dyn Loss>> {
         let (own, units) = (loss.target_units(self.units), self.units);
         if own != units {
@@ -203,7 +203,7 @@ impl OutputEnd {
         Ok(loss)
     }
 
-    /// One output says which of two classes it is by one half, on a scale from 0 to 1.
+    /// A single output distinguishes two classes by a threshold of 0.5, on a scale from 0 to 1.
     fn one_class_is_a_probability(&self) -> bool {
         let one_class = matches!(self.targets, Targets::Classes(_)) && self.units == 1;
         !one_class || self.activation == ActivationKind::Sigmoid

@@ -1,4 +1,4 @@
-//! A new classifier on a network that has learned something else.
+//! Transfer learning: a new classifier on a pretrained network.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,18 +16,19 @@ use crate::{Cpu, Error, Result};
 
 use super::{Classifier, Samples, TargetSpec};
 
-/// The networks whose weights earlier versions could start from.
+/// Networks whose published weights earlier versions could start from.
 const BASES_OF_OLD: [&str; 3] = ["vgg16", "vgg19", "inception-v3"];
 
 const KNOWN: &str = "flatten, gap, gmp, dense:UNITS, dropout:RATE, bn, standardize";
 
-/// The least variance that a channel is standardized with, as a share of the mean variance of all channels.
+/// Lower limit for the variance of a standardized channel, as a share of the mean variance of all channels.
 const LEAST_VARIANCE: f64 = 0.01;
 
-/// The layers between a base and the output layer, as text: `flatten,dense:1024,dropout:0.2`.
+/// The layers between a base and the output layer, in text form: `flatten,dense:1024,dropout:0.2`.
 ///
-/// `gap` and `gmp` are the global average and the global maximum of each channel, `dense` has a ReLU, `bn` normalizes each
-/// batch, `standardize` brings each channel to mean zero and variance one over the training images, once, before training.
+/// `gap` and `gmp` are global average and global max pooling, `dense` has a ReLU, `bn` is batch normalization, and
+/// `standardize` standardizes each channel to mean zero and variance one, with statistics of the training images that are
+/// measured once before training.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -52,8 +53,8 @@ enum Part {
 }
 
 impl Default for Head {
-    /// `standardize,flatten,dropout:0.5`: multinomial regression on standardized features. With a few hundred photos, hidden
-    /// layers become overconfident (measured in `docs/photos.md`).
+    /// `standardize,flatten,dropout:0.5`: multinomial logistic regression on standardized features. With a few hundred
+    /// photos, hidden layers become overconfident (measured in `docs/photos.md`).
     fn default() -> Self {
         Self(vec![Part::Standardize, Part::Flatten, Part::Dropout(0.5)])
     }
@@ -103,18 +104,18 @@ impl fmt::Display for Head {
 }
 
 impl Head {
-    /// The head for a base whose output is of this shape.
+    /// The default head for a base with this output shape.
     pub fn behind(base: &Shape) -> Self {
         let head = Self::default();
         if base.as_flat().is_none() {
             return head;
         }
-        // There is nothing to flatten or to pool.
+        // Nothing to flatten or pool.
         let spatial = |part: &Part| matches!(part, Part::Flatten | Part::Gap | Part::Gmp);
         Self(head.0.into_iter().filter(|part| !spatial(part)).collect())
     }
 
-    /// The layers, and the output for `classes` classes: one sigmoid for two, a softmax for more.
+    /// The layers including the output for `classes` classes: one sigmoid for two, a softmax for more.
     pub fn layers(&self, classes: usize) -> Vec<Layer> {
         self.hidden().into_iter().chain([output_layer(classes).into()]).collect()
     }
@@ -144,24 +145,24 @@ pub(super) fn output_layer(classes: usize) -> Dense {
     }
 }
 
-/// A batch normalization without weights that training changes: it uses its statistics as they are, as Keras's
-/// `Normalization`. The moving averages of an ordinary one need hundreds of steps to leave their first values, which a few
-/// hundred photos do not have: until then its validation loss is of another network.
+/// A batch normalization that is not trained: it uses fixed statistics, like Keras's `Normalization`. The moving averages of
+/// a regular one take hundreds of steps to move away from their initial values, more than a few hundred photos provide:
+/// until then, validation evaluates a different network from the trained one.
 const STANDARDIZATION: BatchNormalization =
     BatchNormalization { momentum: 0.99, epsilon: 1e-3, center: false, scale: false };
 
-/// Transfer learning: how a pretrained base becomes a classifier of other classes.
+/// Transfer learning: how to turn a pretrained base into a classifier for other classes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Transfer {
-    /// The last layer of the base; its output layer, when there is none.
+    /// Last layer of the base; its output layer if none.
     pub cut: Option<String>,
-    /// What comes behind it.
+    /// Layers after the base.
     pub head: Head,
-    /// The first layer of the base that learns as well; none, when there is none.
+    /// First trainable layer of the base; if none, the whole base is frozen.
     pub unfreeze: Option<String>,
 }
 
-/// A classifier to train: a base with a new head, or one that was trained before.
+/// A classifier to train: a base with a new head, or a previously trained model.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -177,24 +178,24 @@ pub struct Transfer {
 /// ```
 #[derive(Debug, Clone)]
 pub struct TransferModel {
-    /// The whole network.
+    /// The complete network.
     pub model: Model,
-    /// The first layer of the base that learns as well; none, when there is none.
+    /// First trainable layer of the base; if none, the whole base is frozen.
     pub unfrozen: Option<String>,
-    /// Whether the head is new: where it standardizes, mean and variance are still to be measured.
+    /// Whether the head is new: its standardization layers still need to be measured.
     pub fresh: bool,
-    /// The number of the first layer of the head.
+    /// Index of the first layer of the head.
     pub head: usize,
-    /// The number of the last frozen layer through which all goes: what it says can be remembered.
+    /// Index of the last frozen layer that all data passes through: its output can be cached.
     pub cut_point: usize,
 }
 
 impl Transfer {
-    /// Puts a new head, with weights drawn from `seed`, on a base. The output layer starts at zero: all
-    /// classes are equally probable, and the loss starts at the logarithm of their number.
+    /// Adds a new head to a base, with random weights from `seed`. The output layer is initialized to zero: all classes are
+    /// equally probable, and the initial loss is the logarithm of their number.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no such layer, or the layer to unfreeze from lies behind the cut; [`Error::Layer`]
+    /// [`Error::Argument`] when a layer does not exist, or the layer to unfreeze from comes after the cut; [`Error::Layer`]
     /// when the head does not fit.
     pub fn apply(&self, base: Model, class_names: &[String], seed: u64) -> Result<TransferModel> {
         self.apply_to(base, &TargetSpec::classes(class_names), seed)
@@ -222,19 +223,18 @@ impl Transfer {
         let first_output = network.nodes().len() - targets.layers().len();
         let output = network.nodes()[first_output].weights();
         network.weights_mut()[output].iter_mut().for_each(|weight| weight.values_mut().fill(0.0));
-        // The task of the base, features perhaps, is not that of the new head.
+        // The task of the base, such as features, does not apply to the new head.
         let model = Model { network, class_names: targets.names.clone(), task: targets.task(), ..base };
         Ok(TransferModel { fresh: true, ..TransferModel::new(model, head, self.unfreeze.as_deref())? })
     }
 }
 
-/// A trained classifier with its weights, to be trained further on data of the same classes or of others: rows of the last
-/// layer go to the classes of the same names, those of new classes start at zero. What was frozen stays so, unless there is
-/// a layer to unfreeze from.
+/// Prepares a trained classifier for further training, on the same classes or others. The output weights are matched by
+/// class name; those of new classes start at zero. Frozen layers stay frozen, unless `unfreeze` names a layer.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the model is not a classifier with a dense layer at its end; [`Error::Argument`] when its
-/// classes have no names, when there is no layer to unfreeze from, or when none was frozen.
+/// [`Error::Unsupported`] when the model is not a classifier that ends in a dense layer; [`Error::Argument`] when its
+/// classes have no names, when the layer to unfreeze from does not exist, or when no layers were frozen.
 pub fn continue_training(model: Model, class_names: &[String], unfreeze: Option<&str>) -> Result<TransferModel> {
     let named = model.class_names.len() == Classifier::of(&model.network)?.classes();
     if !named {
@@ -247,7 +247,7 @@ pub fn continue_training(model: Model, class_names: &[String], unfreeze: Option<
     continued(Model { network, class_names: class_names.to_vec(), ..model }, unfreeze)
 }
 
-/// A model whose outputs fit, to be trained further.
+/// Prepares a model whose outputs match for further training.
 fn continued(model: Model, unfreeze: Option<&str>) -> Result<TransferModel> {
     let head = end_of_frozen(&model)?;
     if head == 0 && unfreeze.is_some() {
@@ -257,7 +257,7 @@ fn continued(model: Model, unfreeze: Option<&str>) -> Result<TransferModel> {
     TransferModel::new(model, head, unfreeze.or(before.as_deref()))
 }
 
-/// As [`continue_training`], for any targets. Labels and values must be those of the model, in the same order.
+/// As [`continue_training`], for any targets. Labels and values must match those of the model, in the same order.
 ///
 /// # Errors
 /// As [`continue_training`]; [`Error::Argument`] when the model has other targets.
@@ -286,16 +286,16 @@ pub fn continue_training_on(model: Model, targets: &TargetSpec, unfreeze: Option
     continued(model, unfreeze)
 }
 
-/// The number of the first layer behind the frozen base of a trained model; 0 where all of it was trained.
+/// Index of the first layer after the frozen base of a trained model; 0 if all layers were trained.
 ///
 /// # Errors
-/// [`Error::Argument`] when the record of its training names a layer that it does not have.
+/// [`Error::Argument`] when its training record names a layer that does not exist.
 pub fn end_of_frozen(model: &Model) -> Result<usize> {
     let network = &model.network;
     if let Some(end) = model.training["base"]["end"].as_str() {
         return Ok(network.find(end)? + 1);
     }
-    // Models of earlier versions do not say: those that started from published weights had all of them frozen.
+    // Models of earlier versions do not record it: those that started from published weights had all of them frozen.
     let published = applications::find(network.name()).is_ok_and(|known| BASES_OF_OLD.contains(&known.name));
     let flattens = |node: &Node| {
         matches!(node.layer(), Layer::Flatten(_) | Layer::GlobalAveragePooling2D(_) | Layer::GlobalMaxPooling2D(_))
@@ -304,7 +304,7 @@ pub fn end_of_frozen(model: &Model) -> Result<usize> {
     Ok(head.unwrap_or(0))
 }
 
-/// The number of the last frozen layer through which all goes; none where the first layers were trained.
+/// Index of the last frozen layer that all data passes through; none if the first layers were trained.
 pub(super) fn frozen_cut_point(model: &Model) -> Result<Option<usize>> {
     let head = end_of_frozen(model)?;
     let first = match model.training["base"]["unfrozen"].as_str() {
@@ -315,7 +315,7 @@ pub(super) fn frozen_cut_point(model: &Model) -> Result<Option<usize>> {
     Ok((cut_point > 0).then_some(cut_point))
 }
 
-/// The network with an output for each of other classes.
+/// Adapts the output layer to other classes.
 fn with_classes(network: Network, before: &[String], now: &[String]) -> Result<Network> {
     let output = network.output()?;
     let Layer::Dense(dense) = output.layer() else {
@@ -343,7 +343,7 @@ fn with_classes(network: Network, before: &[String], now: &[String]) -> Result<N
     Ok(network)
 }
 
-/// The weights of each class: one sigmoid is a softmax whose first class has zeros.
+/// Output weights of each class: one sigmoid is a softmax whose first class has zero weights.
 fn columns_of(values: &[f32], classes: usize) -> Vec<Vec<f32>> {
     let units = if classes == 2 { 1 } else { classes };
     let column = |unit: usize| values.iter().skip(unit).step_by(units).copied().collect::<Vec<f32>>();
@@ -353,7 +353,7 @@ fn columns_of(values: &[f32], classes: usize) -> Vec<Vec<f32>> {
     }
 }
 
-/// The weights of other classes, by their names; a column for each output.
+/// Output weights for other classes, matched by name; one column per output.
 fn change_columns(columns: &[Vec<f32>], before: &[String], now: &[String]) -> Vec<Vec<f32>> {
     let zeros = vec![0.0; columns[0].len()];
     let column = |name: &String| before.iter().position(|known| known == name).map_or(&zeros, |at| &columns[at]);
@@ -365,14 +365,13 @@ fn change_columns(columns: &[Vec<f32>], before: &[String], now: &[String]) -> Ve
     }
 }
 
-/// The last layer that says what is in an image: of a classifier, the one before the output layer; of other
-/// networks, the output.
+/// Last layer that computes features: for a classifier, the one before the output layer; for other networks, the output.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the network has several outputs, or nothing before its classes.
+/// [`Error::Unsupported`] when the network has several outputs, or no layer before its classes.
 pub fn end_of_features(network: &Network) -> Result<&str> {
     let mut node = network.output()?;
-    // Behind predicted values, what brings them to their scale.
+    // Skip the rescaling of predicted values.
     while let (Layer::Rescaling(_), Some(&before), Some(_)) =
         (node.layer(), node.inputs().first(), node.shape().as_flat())
     {
@@ -400,7 +399,7 @@ pub fn end_of_features(network: &Network) -> Result<&str> {
 }
 
 impl TransferModel {
-    /// A network whose layers below `head` are frozen, but for those from `unfreeze` on.
+    /// Freezes the layers before `head`, except those from `unfreeze` on.
     fn new(mut model: Model, head: usize, unfreeze: Option<&str>) -> Result<Self> {
         let network = &mut model.network;
         let first = unfreeze.map_or(Ok(head), |layer| network.find(layer))?;
@@ -412,18 +411,17 @@ impl TransferModel {
         Ok(Self { model, unfrozen: unfreeze.map(str::to_owned), fresh: false, head, cut_point })
     }
 
-    /// A network all of whose layers learn.
+    /// A network with all layers trainable.
     pub fn from_scratch(model: Model) -> Self {
         Self { model, unfrozen: None, fresh: false, head: 0, cut_point: 0 }
     }
 
-    /// What [`continue_training`] has to know of the network, for the record of the training; nothing where there is no
-    /// base.
+    /// Information about the base for the training record, which [`continue_training`] reads; none if there is no base.
     pub fn record(&self) -> Option<Value> {
         (self.head > 0).then(|| json!({ "end": self.end_of_base(), "unfrozen": self.unfrozen }))
     }
 
-    /// Whether [`standardize`](Self::standardize) is to be called before the training.
+    /// Whether [`standardize`](Self::standardize) must be called before training.
     pub fn standardizes(&self) -> bool {
         self.fresh && self.standardizations().next().is_some()
     }
@@ -433,11 +431,11 @@ impl TransferModel {
         (self.head..self.model.network.nodes().len()).filter(ours)
     }
 
-    /// Measures mean and variance of each channel over all samples where the head standardizes. The samples are inputs of
-    /// the network behind the [cut point](Self::cut_point): what is remembered of the training images.
+    /// Measures mean and variance of each channel over all samples, for the standardization layers of the head. The samples
+    /// are inputs of the network after the [cut point](Self::cut_point): the cached features of the training images.
     ///
     /// # Errors
-    /// Those of reading the samples; [`Error::Argument`] when they do not fit the network.
+    /// Those of reading the samples; [`Error::Argument`] when their shape does not match.
     pub fn standardize(&mut self, samples: &dyn Samples, cpu: Cpu) -> Result<()> {
         for node in self.standardizations().collect::<Vec<_>>() {
             let (mean, variance) = self.moments_before(node, samples, cpu)?;
@@ -449,7 +447,7 @@ impl TransferModel {
         Ok(())
     }
 
-    /// Mean and variance of each channel of what a layer takes.
+    /// Mean and variance of each channel of a layer's input.
     fn moments_before(&self, node: usize, samples: &dyn Samples, cpu: Cpu) -> Result<(Vec<f32>, Vec<f32>)> {
         let tail = self.model.network.tail(self.cut_point)?;
         let source = tail.nodes()[node - self.cut_point].inputs()[0];
@@ -481,18 +479,18 @@ impl TransferModel {
         let variance =
             squares.iter().zip(&mean).map(|(square, mean)| (square / f64::max(count, 1.0) - mean * mean).max(0.0));
         let variance: Vec<f64> = variance.collect();
-        // A channel that is all but silent on the training images would be amplified without bound on others.
+        // A channel that is nearly constant on the training images would be amplified without limit on others.
         let least = LEAST_VARIANCE * variance.iter().sum::<f64>() / channels as f64;
         let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
         Ok((narrow(mean), narrow(variance.into_iter().map(|value| value.max(least)).collect())))
     }
 
-    /// The name of the last layer of the base.
+    /// Name of the last layer of the base.
     pub fn end_of_base(&self) -> &str {
         self.model.network.nodes()[self.head - 1].name()
     }
 
-    /// The layer whose outputs can be remembered, if it is more than the input.
+    /// Layer whose outputs can be cached, unless that is the input.
     pub fn remembered(&self) -> Option<&str> {
         (self.cut_point > 0).then(|| self.model.network.nodes()[self.cut_point].name())
     }
@@ -522,7 +520,7 @@ mod tests {
         let transfer = Transfer { cut: Some("mixed7".to_owned()), head, unfreeze: None };
         let names = ["cats", "dogs"].map(String::from);
         let done = transfer.apply(base.clone(), &names, 1).unwrap();
-        // Keras: 8,975,264 of the base up to mixed7, and 38,537,217 that are trained.
+        // Keras: 8,975,264 parameters in the base up to mixed7, and 38,537,217 trainable ones.
         assert_eq!(done.model.network.parameters(), (47_512_481, 38_537_217));
         assert_eq!((done.end_of_base(), done.remembered()), ("mixed7", Some("mixed7")));
         done.model.check().unwrap();
@@ -541,7 +539,7 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    /// Two numbers for each sample, behind a network of their own.
+    /// Two values per sample, as input of a network.
     struct Pairs(Vec<[f32; 2]>, Vec<String>);
 
     impl Samples for Pairs {
@@ -587,7 +585,7 @@ mod tests {
         let values = |name: &str| done.model.network.weight(&format!("batch_normalization/{name}")).unwrap().values();
         assert_eq!(values("moving_mean"), [49.5, 500.0]);
         let variance = values("moving_variance");
-        // 0, 1, ... 99; and a channel that never changes, which is not divided by nothing.
+        // 0, 1, ... 99; and a constant channel, whose variance has a lower limit.
         assert!((variance[0] - 833.25).abs() < 1e-2 && variance[1] > 1.0, "{variance:?}");
         let mut plan = Plan::builder(&done.model.network).build().unwrap();
         plan.input_mut().copy_from_slice(&[3e3, -1e4]);
@@ -619,7 +617,7 @@ mod tests {
         for before in [&["a", "b"][..], &["a", "b", "c", "d"]] {
             let old = probabilities(&network(before.len()));
             assert_eq!(probabilities(&continued(before, before)), old);
-            // A class in front of the others moves them; their odds stay.
+            // Adding a class changes the probabilities of the others, but not their odds.
             let new = probabilities(&continued(before, &["0", "a", "b"]));
             assert!(near(new[2] / new[1], old[1] / old[0]), "{old:?} {new:?}");
             let two = probabilities(&continued(before, &["a", "b"]));

@@ -1,4 +1,4 @@
-//! What is found on the validation data after an epoch.
+//! Validation after an epoch.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +12,24 @@ use super::metrics::MetricChoice;
 use super::training_output::TrainingOutput;
 use super::{Confusion, Evaluation, Monitor, Samples, TrainConfig};
 
-/// The numbers of the validation data.
+/// Results on the validation data.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Validation {
     pub(super) loss: f64,
-    /// Of classes.
+    /// For classes only.
     pub(super) accuracy: Option<f64>,
-    /// The loss with the class weights.
+    /// Class-weighted loss.
     pub(super) weighted: f64,
     pub(super) f1: Option<f64>,
     pub(super) auc: Option<f64>,
     pub(super) metrics: BTreeMap<String, f64>,
 }
 
-/// What is validated, and how.
+/// Configuration and data of the validation.
 #[derive(Clone, Copy)]
 pub(super) struct Validator<'a> {
     pub(super) config: &'a TrainConfig,
-    /// Its loss has no label smoothing, which is for training alone.
+    /// Without label smoothing, which applies to training only.
     pub(super) output: &'a TrainingOutput,
     pub(super) metrics: MetricChoice<'a>,
     pub(super) samples: &'a dyn Samples,
@@ -38,7 +38,7 @@ pub(super) struct Validator<'a> {
 }
 
 impl Validator<'_> {
-    /// Evaluates the network; the members of a group evaluate their parts.
+    /// Evaluates the network; in a group, each member evaluates its part.
     pub(super) fn run(&self, network: &Network) -> Result<Validation> {
         if self.output.classifier.is_none() {
             return self.rows(network);
@@ -62,7 +62,7 @@ impl Validator<'_> {
         let classes = self.output.units.max(2);
         let all = self.config.monitor == Monitor::Auc || !self.metrics.is_empty();
         let probabilities = if all { order.len() * classes } else { 0 };
-        // Loss, weighted loss, the confusion matrix, and the probabilities if they matter: in sums over all members.
+        // Sums over all members: loss, weighted loss, confusion matrix, and probabilities if needed.
         let mut sums = vec![0.0; 2 + classes * classes + probabilities];
         if !part.is_empty() {
             let (found, weighted) = self.evaluate_classes(network, &order[part.clone()])?;
@@ -89,7 +89,7 @@ impl Validator<'_> {
     fn of_classes(&self, found: &Evaluation, weighted: f64) -> Validation {
         let monitor = self.config.monitor;
         let f1 = || found.confusion.macro_mean(Confusion::f1);
-        // Of two classes with one output, that is the probability of the second.
+        // With a single output, only the probability of the second class.
         let outputs = |row: &Vec<f32>| row[row.len() - self.output.units..].to_vec();
         let rows: Vec<f32> = match self.metrics.is_empty() {
             true => Vec::new(),
@@ -105,7 +105,7 @@ impl Validator<'_> {
         }
     }
 
-    /// The loss and the metrics of labels or values.
+    /// Loss and metrics of labels or values.
     fn rows(&self, network: &Network) -> Result<Validation> {
         let Self { samples, order, output, .. } = *self;
         let evaluate = |order: &[usize]| predict_rows(network, samples, order, output, self.config.cpu);
@@ -113,7 +113,7 @@ impl Validator<'_> {
             None => evaluate(order)?,
             Some(group) => {
                 let part = range(order.len(), group.rank(), group.size());
-                // The loss, and all outputs, of which each member adds its own.
+                // The loss, and all outputs; each member fills in its own.
                 let mut sums = vec![0.0; 1 + order.len() * output.units];
                 if !part.is_empty() {
                     let (loss, own) = evaluate(&order[part.clone()])?;

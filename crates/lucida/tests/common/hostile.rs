@@ -1,5 +1,5 @@
-//! What the tests of damaged and malicious files share.
-#![allow(dead_code)] // each test program uses its own part
+//! Shared helpers for tests with damaged and malicious files.
+#![allow(dead_code)] // each test program uses a part of this module
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use lucida::core::{Purpose, Rng};
 use lucida::nn::Network;
 use lucida::weights::{self, Model};
 
-/// Random numbers that are the same in every run.
+/// Random numbers with a fixed seed.
 pub(crate) fn random(seed: u64) -> Rng {
     Rng::keyed(seed, Purpose::Choice, 0)
 }
 
-/// How often to try: as given, times `LUCIDA_FUZZ` if set.
+/// Number of rounds: `usual`, times `LUCIDA_FUZZ` if set.
 pub(crate) fn rounds(usual: usize) -> usize {
     usual * std::env::var("LUCIDA_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
-/// Everything that reads a file; none of it may take long or much memory.
+/// Reads a file in all ways, each within limits of time and memory.
 pub(crate) fn read_all(path: &Path, network: &Network) -> (Result<Model>, Result<()>) {
     let model = soon(path, || weights::load_model(path));
     let loaded = soon(path, || weights::load_weights(path, &mut network.clone()));
@@ -35,8 +35,8 @@ pub(crate) fn read_all(path: &Path, network: &Network) -> (Result<Model>, Result
     (model, loaded)
 }
 
-/// Asserts that this takes less than a second of this thread's time. Where the system does not say how long it has worked,
-/// and as a guard against waiting for something, the clock counts.
+/// Asserts that `work` takes less than a second of CPU time (10 in debug builds), or of wall-clock time where the system
+/// does not report that. Wall-clock time is limited to a minute in any case.
 pub(crate) fn soon<T>(path: &Path, work: impl FnOnce() -> T) -> T {
     let (worked, start) = (worked(), Instant::now());
     let result = work();
@@ -48,13 +48,13 @@ pub(crate) fn soon<T>(path: &Path, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// How long this thread has been on a processor, where the system says.
+/// CPU time of this thread, if the system reports it.
 fn worked() -> Option<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// The most memory that this process has had at once, where the system says.
+/// Peak memory of this process in bytes, if the system reports it.
 fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -62,7 +62,7 @@ fn peak_memory() -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// Reads each file cut at 50 places. `check` gets the length and the result.
+/// Reads each file truncated at 50 positions. `check` receives the length and the result.
 pub(crate) fn cut_anywhere(
     files: &[PathBuf],
     network: &Network,
@@ -82,8 +82,8 @@ pub(crate) fn cut_anywhere(
     }
 }
 
-/// Reads each file 200 times with some bits turned over: in half of the rounds anywhere, in half in the first bytes, where
-/// most of the structure is.
+/// Reads each file 200 times with a few bits flipped: half of the time anywhere, and otherwise in the first bytes, which
+/// contain most of the structure.
 pub(crate) fn flipped_bytes(files: &[PathBuf], network: &Network) {
     let folder = tempfile::tempdir().unwrap();
     for (seed, file) in (2..).zip(files) {
@@ -102,7 +102,7 @@ pub(crate) fn flipped_bytes(files: &[PathBuf], network: &Network) {
     }
 }
 
-/// Reads each file 200 times with a number in it that is very large, zero or negative.
+/// Reads each file 200 times with one number replaced by a very large, zero or negative one.
 pub(crate) fn extreme_numbers(files: &[PathBuf], network: &Network) {
     let folder = tempfile::tempdir().unwrap();
     for (seed, file) in (20..).zip(files) {

@@ -1,5 +1,5 @@
-//! What the tests against recorded values share.
-#![allow(dead_code)] // each test program uses its own part
+//! Shared helpers for tests with recorded values.
+#![allow(dead_code)] // each test program uses a part of this module
 
 pub(crate) mod hostile;
 
@@ -11,7 +11,7 @@ use lucida::train::{TrainConfig, Trainer};
 use lucida::weights::Model;
 use safetensors::SafeTensors;
 
-/// A network that has learned to read these digits.
+/// A network trained to classify these digits.
 pub(crate) fn digit_reader(digits: &dyn Dataset, epochs: usize, seed: u64) -> Model {
     let mut model = Model {
         preprocessing: Some(Preprocessing::mnist()),
@@ -23,7 +23,7 @@ pub(crate) fn digit_reader(digits: &dyn Dataset, epochs: usize, seed: u64) -> Mo
     model
 }
 
-/// A file of the shared folder; `None`, and a word on why, where that folder does not exist.
+/// Path of a file in the shared folder; `None`, with a message, if it does not exist.
 pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")).join(name);
     if path.exists() {
@@ -39,24 +39,24 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    /// A file of `../shared/golden`.
+    /// Opens a file of `../shared/golden`.
     pub(crate) fn open(name: &str) -> Option<Self> {
         let path = shared(&format!("golden/{name}"))?;
         Some(Self { bytes: std::fs::read(path).unwrap() })
     }
 
-    /// The names of all tensors.
+    /// Names of all tensors.
     pub(crate) fn names(&self) -> Vec<String> {
         SafeTensors::deserialize(&self.bytes).unwrap().names().into_iter().map(str::to_owned).collect()
     }
 
-    /// An entry of the file's metadata.
+    /// Returns an entry of the file's metadata.
     pub(crate) fn metadata(&self, key: &str) -> String {
         let (_, header) = SafeTensors::read_metadata(&self.bytes).unwrap();
         header.metadata().as_ref().and_then(|entries| entries.get(key)).cloned().unwrap_or_default()
     }
 
-    /// A tensor's shape and values.
+    /// Returns a tensor's shape and values.
     pub(crate) fn get(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
         let tensors = SafeTensors::deserialize(&self.bytes).unwrap();
         let tensor = tensors.tensor(name).unwrap_or_else(|_| panic!("no tensor {name:?}"));
@@ -64,20 +64,20 @@ impl Expected {
         (tensor.shape().to_vec(), values.collect())
     }
 
-    /// The shape and values of a tensor of bytes.
+    /// Returns the shape and values of a byte tensor.
     pub(crate) fn bytes(&self, name: &str) -> (Vec<usize>, Vec<u8>) {
         let tensors = SafeTensors::deserialize(&self.bytes).unwrap();
         let tensor = tensors.tensor(name).unwrap_or_else(|_| panic!("no tensor {name:?}"));
         (tensor.shape().to_vec(), tensor.data().to_vec())
     }
 
-    /// A tensor's values.
+    /// Returns a tensor's values.
     pub(crate) fn values(&self, name: &str) -> Vec<f32> {
         self.get(name).1
     }
 }
 
-/// The first `channels` channels of values whose last axis has `all`.
+/// Keeps the first `channels` channels of values with `all` channels.
 pub(crate) fn first_channels(values: &[f32], all: usize, channels: usize) -> Vec<f32> {
     values.chunks_exact(all).flat_map(|pixel| &pixel[..channels]).copied().collect()
 }

@@ -1,5 +1,5 @@
-//! A small HTTP server on this machine, whose answers each test writes itself.
-#![allow(dead_code)] // each test program uses its own part
+//! A small local HTTP server whose responses each test defines.
+#![allow(dead_code)] // each test program uses a part of this module
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// What a client asked for.
+/// A client's request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
     pub(crate) path: String,
-    /// The first byte that it wants.
+    /// Start of the requested byte range.
     pub(crate) from: Option<usize>,
-    /// The tag for which it wants a part only.
+    /// The `If-Range` tag.
     pub(crate) if_range: Option<String>,
 }
 
-/// A server; it ends with this value.
+/// A running server; it stops on drop.
 pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -26,12 +26,12 @@ pub(crate) struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Wraps a connection, for TLS.
+/// A connection, either plain or wrapped in TLS.
 pub(crate) trait Connection: Read + Write {}
 impl<T: Read + Write> Connection for T {}
 
 impl Server {
-    /// Starts a server that answers with what `answer` writes, which is given the number of the request as well.
+    /// Starts a server whose responses `answer` writes, given the index of the request.
     pub(crate) fn start(
         answer: impl Fn(usize, &Request, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
@@ -56,7 +56,7 @@ impl Server {
                     }
                     let Ok(stream) = stream else { continue };
                     let (requests, shared) = (requests.clone(), shared.clone());
-                    // A client that goes away is not the server's concern.
+                    // Errors of a client that disconnects are ignored.
                     thread::spawn(move || {
                         let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
                         let _ = serve((shared.0)(stream), &requests, &shared.1);
@@ -67,7 +67,7 @@ impl Server {
         Self { address, requests, stop, thread: Some(thread) }
     }
 
-    /// Where it is.
+    /// URL of the server.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -76,7 +76,7 @@ impl Server {
         self.address.port()
     }
 
-    /// What was asked for so far.
+    /// Requests received so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
@@ -90,7 +90,7 @@ impl Drop for Server {
     }
 }
 
-/// Answers one request and closes the connection.
+/// Handles one request and closes the connection.
 fn serve(
     stream: Box<dyn Connection>,
     requests: &Mutex<Vec<Request>>,
@@ -128,14 +128,14 @@ fn serve(
     stream.flush()
 }
 
-/// Writes a status line, headers, and the empty line that ends them.
+/// Writes a status line, headers, and the empty line after them.
 pub(crate) fn head(out: &mut dyn Write, status: &str, headers: &[(&str, String)]) -> io::Result<()> {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     write!(out, "HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n")
 }
 
-/// What a good server answers: the file, or the part that is asked for if it is of this version. Only the first `most`
-/// bytes are really sent.
+/// A correct response: the file, or the requested range if `If-Range` matches. Only the first `most` bytes are actually
+/// sent.
 pub(crate) fn file(out: &mut dyn Write, request: &Request, bytes: &[u8], tag: &str, most: usize) -> io::Result<()> {
     let tagged = ("ETag", tag.to_owned());
     let same = request.if_range.as_deref().is_none_or(|wanted| wanted == tag);

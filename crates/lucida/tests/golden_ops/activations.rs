@@ -1,4 +1,4 @@
-//! Functions of each value, and the gated linear unit.
+//! Element-wise functions, and the gated linear unit.
 
 use lucida::nn::layers::{Activation, ActivationKind, Glu, Rescaling};
 use lucida::nn::{Layer, Network};
@@ -46,7 +46,7 @@ fn kind(case: &Case) -> Option<ActivationKind> {
 fn activations() {
     for case in cases("activations") {
         let layers: Vec<Layer> = match kind(&case) {
-            // A quarter of the input.
+            // Applied to a quarter of the input.
             Some(kind) if case.config["of"] == "x / 4" => {
                 vec![Rescaling::new(0.25, 0.0).into(), Activation::new(kind).into()]
             }

@@ -8,14 +8,15 @@ use serde_json::Value;
 
 use crate::harness::{Case, WeightOf, cases};
 
-/// Keras's kernels are as they are here.
+/// Keras's kernels have the same layout.
 const KERAS: [WeightOf; 4] = [
     WeightOf { recorded: "kernel", ours: "layer/kernel", axes: &[] },
     WeightOf { recorded: "depthwise_kernel", ours: "layer/depthwise_kernel", axes: &[] },
     WeightOf { recorded: "pointwise_kernel", ours: "layer/pointwise_kernel", axes: &[] },
     WeightOf { recorded: "bias", ours: "layer/bias", axes: &[] },
 ];
-/// PyTorch's have (filter, channel, row, column), and of a transposed convolution (channel, filter, row, column).
+/// PyTorch's kernels are `[filters, channels, height, width]`, and those of transposed convolutions `[channels, filters,
+/// height, width]`.
 const TORCH: [WeightOf; 2] = [
     WeightOf { recorded: "weight", ours: "layer/kernel", axes: &[2, 3, 1, 0] },
     WeightOf { recorded: "bias", ours: "layer/bias", axes: &[] },
@@ -26,7 +27,7 @@ fn alone(layer: Layer, shapes: &[Shape]) -> lucida::Result<Network> {
     behind(None, layer, shapes)
 }
 
-/// A network of one layer, behind a border.
+/// A network of one layer after optional padding.
 fn behind(border: Option<Pad2D>, layer: Layer, shapes: &[Shape]) -> lucida::Result<Network> {
     let mut builder = Network::builder("alone");
     let mut last = builder.add(Input::new(shapes[0].clone()), &[])?;
@@ -37,7 +38,7 @@ fn behind(border: Option<Pad2D>, layer: Layer, shapes: &[Shape]) -> lucida::Resu
     builder.build(&[last], 1)
 }
 
-/// The border of PyTorch's `Conv2d` with a `padding_mode`, and the convolution without it.
+/// Splits PyTorch's `Conv2d` with a `padding_mode` into padding, and a convolution without padding.
 fn with_border(case: &Case) -> (Pad2D, Layer) {
     let mode = match case.config["padding_mode"].as_str() {
         Some("reflect") => PadMode::Reflect,
@@ -50,7 +51,7 @@ fn with_border(case: &Case) -> (Pad2D, Layer) {
     (Pad2D { padding, mode }, conv.padding(Padding::Valid).into())
 }
 
-/// One number for both axes, or one for each.
+/// Reads a parameter with one number for both axes, or one each.
 fn pair(case: &Case, name: &str, default: usize) -> [usize; 2] {
     let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("{}: {name} {value}", case.name)) as usize;
     match &case.config[name] {
@@ -64,7 +65,7 @@ fn number(case: &Case, name: &str, default: usize) -> usize {
     pair(case, name, default)[0]
 }
 
-/// The border of a convolution.
+/// Padding of a convolution.
 fn padding(case: &Case) -> Padding {
     if let Value::Array(border) = &case.config["pad_left_right_top_bottom"] {
         let [left, right, top, bottom] = [0, 1, 2, 3].map(|side| border[side].as_u64().unwrap() as usize);
@@ -130,7 +131,7 @@ fn torch(case: &Case) -> Layer {
     }
 }
 
-/// Compares all cases of a file, and of PyTorch's depthwise convolutions both layers that they may be.
+/// Compares all cases of a file; PyTorch's depthwise convolutions with both layers that can represent them.
 fn check(file: &str) {
     for case in cases(file) {
         if !case.config["padding_mode"].is_null() {
@@ -155,7 +156,7 @@ fn check_as_depthwise(case: &Case, channels: usize) {
     let conv = DepthwiseConv2D::new(pair(case, "kernel_size", 0)).strides(pair(case, "stride", 1));
     let conv = conv.padding(padding(case)).dilation_rate(pair(case, "dilation", 1)).depth_multiplier(multiplier);
     let layer = DepthwiseConv2D { use_bias: has_bias(case, "bias"), ..conv };
-    // The values of (row, column, 1, filter) are those of (row, column, channel, multiplier).
+    // Kernels `[height, width, 1, filters]` and `[height, width, channels, multiplier]` hold the same values.
     case.check(&TORCH, |shapes| alone(layer.into(), shapes));
 }
 

@@ -1,4 +1,4 @@
-//! Layers that pad, pool, resize, and move values.
+//! Padding, pooling, resizing, and layers that rearrange values.
 
 use lucida::nn::layers::{
     AdaptiveAveragePooling2D, AdaptiveMaxPooling2D, AveragePooling2D, CenterCrop, ChannelShuffle, Coordinates,
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Case, cases};
 
-/// Compares every case of a file with its `layer`.
+/// Compares every case of a file with the corresponding `layer`.
 fn check(file: &str, layer: impl Fn(&Case) -> Layer) {
     for case in cases(file) {
         case.check(&[], |shapes: &[Shape]| Network::sequential("one_layer", shapes[0].clone(), [layer(&case)], 1));
@@ -22,7 +22,7 @@ fn unknown(case: &Case) -> Layer {
     panic!("{}: unknown operation {} of {}", case.name, case.op, case.framework)
 }
 
-/// One number for all, or one each.
+/// Parses one number for all axes, or one each.
 fn all<const N: usize>(value: &Value) -> [usize; N] {
     match value.as_u64() {
         Some(size) => [size as usize; N],
@@ -30,7 +30,7 @@ fn all<const N: usize>(value: &Value) -> [usize; N] {
     }
 }
 
-/// An argument, or its default.
+/// Returns an argument, or its default.
 fn or<const N: usize>(value: &Value, default: [usize; N]) -> [usize; N] {
     if value.is_null() { default } else { all(value) }
 }
@@ -179,7 +179,7 @@ fn keras_resize(case: &Case) -> Layer {
     }
 }
 
-/// PyTorch's `interpolate`. With `antialias` its bicubic interpolation has Pillow's coefficient.
+/// PyTorch's `interpolate`. With `antialias`, bicubic interpolation uses Pillow's coefficient.
 fn torch_resize(case: &Case) -> Layer {
     let config = &case.config;
     let resize = match config["scale_factor"].as_f64() {

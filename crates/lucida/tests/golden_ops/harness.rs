@@ -1,4 +1,4 @@
-//! Runs a network on a recorded case and compares.
+//! Runs a network on a recorded case, and compares the results.
 
 use std::rc::Rc;
 
@@ -11,13 +11,13 @@ use crate::common::{Expected, difference};
 /// `max|a - b| <= TOLERANCE max|b|`.
 const TOLERANCE: f64 = 1e-4;
 
-/// A configuration of an operation, and what it computes.
+/// A configuration of an operation, with recorded inputs and results.
 pub(crate) struct Case {
     tensors: Rc<Expected>,
     pub(crate) name: String,
     /// `keras`, `torch`, or `onnxruntime`.
     pub(crate) framework: String,
-    /// The framework's name of the operation.
+    /// The framework's name for the operation.
     pub(crate) op: String,
     /// Its arguments.
     pub(crate) config: Value,
@@ -25,17 +25,17 @@ pub(crate) struct Case {
     training: bool,
 }
 
-/// A weight of the record and of the network.
+/// A weight in the record and in the network.
 pub(crate) struct WeightOf {
-    /// Its name in the record; an input of the record, `input.1`, that is a weight of the network.
+    /// Name in the record; `input.1` for an input that is a weight in the network.
     pub(crate) recorded: &'static str,
-    /// Its name in the network: `layer/kernel`.
+    /// Name in the network: `layer/kernel`.
     pub(crate) ours: &'static str,
-    /// For each axis of the network's weight, its axis in the record; empty where both agree.
+    /// For each axis of the network's weight, the corresponding axis in the record; empty if the layouts agree.
     pub(crate) axes: &'static [usize],
 }
 
-/// The cases of `../shared/golden/ops/FILE.safetensors`; none, and a word on why, without that folder.
+/// The cases of `../shared/golden/ops/FILE.safetensors`; none, with a message, without that folder.
 pub(crate) fn cases(file: &str) -> Vec<Case> {
     let Some(expected) = Expected::open(&format!("ops/{file}.safetensors")) else { return Vec::new() };
     let listed: Value = serde_json::from_str(&expected.metadata("cases")).unwrap();
@@ -53,7 +53,7 @@ pub(crate) fn cases(file: &str) -> Vec<Case> {
 }
 
 impl Case {
-    /// The tensor `CASE.NAME`, channels last: its shape, with the batch, and its values.
+    /// Returns the tensor `CASE.NAME`, channels last: its shape, including the batch, and its values.
     pub(crate) fn tensor(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
         let (shape, values) = self.tensors.get(&format!("{}.{name}", self.name));
         match shape.len() {
@@ -63,14 +63,14 @@ impl Case {
         }
     }
 
-    /// A recorded weight, as the record has it: its shape and its values.
+    /// Returns a weight in the recorded layout: its shape and its values.
     pub(crate) fn weight(&self, name: &str) -> Option<(Vec<usize>, Vec<f32>)> {
         let weight = if name.starts_with("input.") { name.to_owned() } else { format!("weight.{name}") };
         let full = format!("{}.{weight}", self.name);
         self.tensors.names().contains(&full).then(|| self.tensors.get(&full))
     }
 
-    /// The names of its inputs: `input`, or `input.0`, `input.1`, ..., without those that are weights of the network.
+    /// Names of the inputs: `input`, or `input.0`, `input.1`, ..., without those that are weights in the network.
     fn inputs(&self, weights: &[WeightOf]) -> Vec<String> {
         let names = self.tensors.names();
         let recorded = |name: &String| names.contains(&format!("{}.{name}", self.name));
@@ -80,8 +80,8 @@ impl Case {
         if several.is_empty() { vec!["input".to_owned()] } else { several }
     }
 
-    /// Builds the network for inputs of the recorded shapes, gives it the recorded weights, and compares its output and
-    /// its gradients in every instruction set. Weights that the record does not have keep what `build` has given them.
+    /// Builds the network for the recorded input shapes, loads the recorded weights, and compares the output and the
+    /// gradients on every instruction set. Weights that are not in the record keep their initial values.
     pub(crate) fn check(&self, weights: &[WeightOf], build: impl FnOnce(&[Shape]) -> lucida::Result<Network>) {
         let inputs: Vec<_> = self.inputs(weights).iter().map(|name| self.tensor(name)).collect();
         let shapes: Vec<Shape> = inputs.iter().map(|(shape, _)| Shape::from(&shape[1..])).collect();
@@ -115,7 +115,7 @@ impl Case {
         let agree = |what: &str, got: &[f32], expected: &[f32]| {
             assert_eq!(got.len(), expected.len(), "{} {what} ({})", self.name, cpu.isa().name());
             let difference = match expected.iter().all(|&value| value == 0.0) {
-                // Nothing to be relative to, as for the input of a softmax over one channel.
+                // Absolute difference if all expected values are zero, as for the input of a softmax over one channel.
                 true => got.iter().fold(0.0, |most: f64, &value| most.max(f64::from(value).abs())),
                 false => difference(got, expected),
             };
@@ -137,7 +137,7 @@ impl Case {
                 let expected = permuted(&shape, &values, weight.axes).1;
                 agree(weight.ours, &plan.weight_gradients()[index_of(network, weight.ours)], &expected);
             }
-            // What a step in training has made of moving statistics; PyTorch's variance is the unbiased one.
+            // Moving statistics after a training step; PyTorch's variance is unbiased and cannot be compared.
             let after = format!("{}.after.{}", self.name, weight.recorded);
             if self.tensors.names().contains(&after) && weight.recorded != "running_var" {
                 let moved = network.weights()[index_of(network, weight.ours)].values();
@@ -152,7 +152,7 @@ fn index_of(network: &Network, weight: &str) -> usize {
     found.unwrap_or_else(|| panic!("the network has no weight {weight}"))
 }
 
-/// A tensor with its axes in another order: axis `i` of the result is axis `axes[i]`; as it is for no axes.
+/// Transposes a tensor: axis `i` of the result is axis `axes[i]`; unchanged if `axes` is empty.
 pub(crate) fn permuted(shape: &[usize], values: &[f32], axes: &[usize]) -> (Vec<usize>, Vec<f32>) {
     if axes.is_empty() {
         return (shape.to_vec(), values.to_vec());

@@ -1,5 +1,5 @@
-//! Single operations in many configurations against what Keras, PyTorch and ONNX Runtime compute: the output, and the
-//! gradients of the inputs and the weights, in every instruction set of this machine.
+//! Compares single operations in many configurations with Keras, PyTorch and ONNX Runtime: the output, and the gradients of
+//! inputs and weights, on every instruction set of this machine.
 
 mod activations;
 #[path = "../common/mod.rs"]

@@ -1,4 +1,4 @@
-//! Layers that join several inputs.
+//! Layers that merge several inputs.
 
 use lucida::nn::layers::{
     Add, Average, Concatenate, Divide, Input, Layer, LayerScale, Maximum, Minimum, Multiply, Rescaling, Subtract,
@@ -32,7 +32,7 @@ fn check(case: &Case) {
         "Add" | "add" => Add::new().into(),
         "Concatenate" | "cat" => Concatenate::new().into(),
         "Subtract" | "subtract" => Subtract::new().into(),
-        // A factor for each channel, the same in all samples, is a weight.
+        // A scale per channel that is the same for all samples is a weight.
         "mul" if case.name.ends_with("channel_scale") => {
             let gamma = WeightOf { recorded: "input.1", ours: "layer/gamma", axes: &[] };
             return case.check(&[gamma], |shapes| joined(LayerScale::new(1.0, shapes[0].channels()), shapes));

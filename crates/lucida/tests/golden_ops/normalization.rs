@@ -12,12 +12,12 @@ fn weight(recorded: &'static str, ours: &'static str, axes: &'static [usize]) ->
     WeightOf { recorded, ours, axes }
 }
 
-/// The weights that the record has.
+/// Keeps the weights that are in the record.
 fn recorded(case: &Case, weights: Vec<WeightOf>) -> Vec<WeightOf> {
     weights.into_iter().filter(|weight| case.weight(weight.recorded).is_some()).collect()
 }
 
-/// Factor and shift, as Keras and PyTorch call them.
+/// Scale and shift, by the names of Keras and PyTorch.
 fn gamma_and_beta(case: &Case, axes: &'static [usize]) -> Vec<WeightOf> {
     let all = vec![
         weight("gamma", "layer/gamma", axes),
@@ -54,7 +54,7 @@ fn layer_norm() {
             "LayerNorm" => case.config["normalized_shape"].as_array().unwrap().len(),
             op => panic!("{}: {op} is not compared", case.name),
         };
-        // PyTorch's weights of whole images have their channels first.
+        // PyTorch's weights over whole images are channels first.
         let order: &[usize] = if case.framework == "torch" && axes == 3 { &[1, 2, 0] } else { &[] };
         let weights = gamma_and_beta(&case, order);
         let layer = LayerNormalization {
@@ -121,7 +121,7 @@ fn batch_norm() {
         weights.extend(recorded(&case, moving));
         let momentum = case.config["momentum"].as_f64().unwrap_or(0.99) as f32;
         let layer = BatchNormalization {
-            // PyTorch counts the share of the new.
+            // PyTorch's momentum is the weight of the new value.
             momentum: if case.framework == "torch" { 1.0 - momentum } else { momentum },
             epsilon: epsilon(&case, 1e-3),
             center: has(&weights, "layer/beta"),

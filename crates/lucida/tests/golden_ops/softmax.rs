@@ -13,7 +13,7 @@ fn softmax() {
             "log_softmax" | "LogSoftmax" => true,
             op => panic!("{}: {op} is not compared", case.name),
         };
-        // As Keras and PyTorch count them, the batch being 0; the last is the channels, PyTorch's 1.
+        // Axes as in Keras and PyTorch, where the batch is axis 0; the channels are the last axis, axis 1 in PyTorch.
         let over_channels = case.config["axis"] == -1 || case.config["dim"] == 1;
         let axes: Vec<usize> = match case.config["axis"].as_array() {
             Some(axes) => axes.iter().map(|axis| axis.as_u64().unwrap() as usize - 1).collect(),

@@ -2,12 +2,12 @@
 
 Made for Keras 3.15 on TensorFlow 2.21. Usage: python applications.py FOLDER [NAME...]. For each network, by Lucida's name:
 
-- NAME.h5, the weights in the format of those that Keras publishes;
-- NAME.order.h5, the same under other names, which can be found by the order of the layers alone;
+- NAME.h5, the weights in the format of Keras's published files;
+- NAME.order.h5, the same with other names, which can only be matched by the order of the layers;
 - NAME.json, the names of the layers, the number of parameters with and without the classifier, an input, the features
   before the classifier, and the output.
 
-The models are built as with weights="imagenet": EfficientNet has a layer more than without.
+The models are built as with weights="imagenet", which adds a layer to EfficientNet.
 """
 
 import json
@@ -49,7 +49,7 @@ SIZE = 96
 
 
 def chance(rng, variable):
-    """Values at which no layer's output vanishes or explodes."""
+    """Random values for which no layer's output vanishes or explodes."""
     shape, name = variable.shape, variable.name
     if "variance" in name:
         return rng.uniform(0.5, 1.5, shape)

@@ -1,7 +1,7 @@
-//! Writes networks in Keras's formats, with an input and the output that Lucida computes for it.
+//! Writes networks in Keras's formats, with an input and Lucida's output for it.
 //!
-//! `cargo run -p lucida-programs --bin export_keras -- DIR [WEIGHTS]`; WEIGHTS is a folder with Keras's files of weights, which
-//! VGG16 and InceptionV3 then have. `tests/keras/exports.py` loads what is written in Keras and compares.
+//! `cargo run -p lucida-programs --bin export_keras -- DIR [WEIGHTS]`; WEIGHTS is a folder with Keras's weight files, which
+//! are used for VGG16 and InceptionV3. `tests/keras/exports.py` loads the written files in Keras, and compares.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ fn main() -> Result<()> {
         applications::resnet18(&seeded(Options::default().classes(5)))?,
         applications::find("efficientnet-b0")?.build(&seeded(Options::default().classes(5)))?,
     ] {
-        // Weights as after training: biases and statistics that are neither zero nor one.
+        // Sets trained-looking weights: biases and statistics that are neither zero nor one.
         for weight in network.weights_mut() {
             if weight.shape().len() == 1 {
                 let values = weight.values_mut();
@@ -67,7 +67,7 @@ fn export(folder: &Path, name: String, network: Network) -> Result<()> {
     keras_h5::save_weights(&network, folder.join(format!("{name}.weights.h5")))?;
     let model = Model::new(network);
     match keras_h5::save_model(&model, folder.join(format!("{name}.h5"))) {
-        // Networks with operations: Keras loads these from `.keras` alone.
+        // Networks with operations, which Keras can only load from `.keras`.
         Err(Error::Unsupported(_)) => {}
         result => result?,
     }
@@ -78,7 +78,7 @@ fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// Layers that pad, pool, resize, and move values.
+/// Padding, pooling, resizing, and layers that rearrange values.
 fn moved() -> Result<Network> {
     let all = AxisSlice::all();
     let layers: Vec<Layer> = vec![
@@ -104,7 +104,7 @@ fn moved() -> Result<Network> {
     Network::sequential("moved", [12, 10, 3], layers, 5)
 }
 
-/// Products, powers, and what is left out at random.
+/// Products, powers, and stochastic depth.
 fn attention() -> Result<Network> {
     let mut b = Network::builder("attention");
     let input = b.add(Input::new([6, 5, 8]), &[])?;

@@ -1,8 +1,8 @@
-"""Loads in Keras what `cargo run -p lucida-programs --bin export_keras -- DIR [WEIGHTS]` has written, and compares predictions.
+"""Loads the files written by `cargo run -p lucida-programs --bin export_keras -- DIR [WEIGHTS]`, and compares predictions.
 
     python exports.py DIR [RECORD.md]
 
-Each network comes in up to three files, and Keras's predictions with each are compared with Lucida's own, which lie beside them.
+Each network comes in up to three files. Keras's predictions with each are compared with Lucida's, which are in the same folder.
 The results are written to RECORD.md.
 Checked with Keras 3.15 on TensorFlow 2.21.
 """
@@ -23,12 +23,12 @@ for path in sorted(folder.glob("*.keras")):
     model = keras.models.load_model(path, compile=False)
     inputs = np.fromfile(folder / f"{name}.input.f32", np.float32).reshape((-1, *model.input_shape[1:]))
     expected = np.fromfile(folder / f"{name}.output.f32", np.float32).reshape((-1, *model.output_shape[1:]))
-    # The weights alone, into the same model with other weights.
+    # The weights alone, loaded into the same model with other weights.
     other = keras.models.clone_model(model)
     other.load_weights(folder / f"{name}.weights.h5")
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
     models = {".keras": model, ".weights.h5": other}
-    # Networks with operations are not written in this format.
+    # Networks with operations cannot be written in this format.
     if (folder / f"{name}.h5").exists():
         legacy = keras.models.load_model(folder / f"{name}.h5", compile=False)
         assert [layer.name for layer in legacy.layers] == [layer.name for layer in model.layers]

@@ -1,7 +1,7 @@
-"""Writes the small Keras files beside it, for the tests in `tests/keras_files.rs`.
+"""Writes the small Keras files in `files/`, for the tests in `tests/keras_files.rs`.
 
-Made with Keras 3.15 on TensorFlow 2.21. Usage: python fixtures.py; each model.* is the same network: models within a
-model, branches, a batch normalization without a factor, a layer that Keras names after another model's layer.
+Made with Keras 3.15 on TensorFlow 2.21. Usage: python fixtures.py; each model.* is the same network: nested models,
+branches, a batch normalization without a scale, a layer that Keras names after another model's layer.
 """
 
 import json
@@ -52,13 +52,13 @@ model.save(HERE / "model.h5")
 model.save_weights(HERE / "model.weights.h5")
 saving_lib.save_model(model, HERE / "model_npz.keras", weights_format="npz")
 
-# The lists of names in numbered parts, as Keras writes them when they are long.
+# Force the splitting of name lists into numbered parts, as Keras does for long ones.
 legacy_h5_format.HDF5_OBJECT_HEADER_LIMIT = 40
 model.save(HERE / "model_parts.h5")
 with h5py.File(HERE / "model_parts.h5") as file:
     assert "layer_names1" in file["model_weights"].attrs
 
-# A group that contains itself, and links that lead round in a circle.
+# A group that contains itself, and circular links.
 with h5py.File(HERE / "cycle.weights.h5", "w") as file:
     group = file.create_group("layers")
     group["itself"] = group
@@ -70,7 +70,7 @@ with h5py.File(HERE / "links.weights.h5", "w") as file:
 
 
 def copy_as(name, dtype, userblock_size=0, **storage):
-    """The legacy model with its weights in another type, behind a user block, stored otherwise."""
+    """Writes the legacy model with another weight type and storage layout, after a user block."""
 
     def visit(path, item):
         if isinstance(item, h5py.Dataset):

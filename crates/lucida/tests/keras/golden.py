@@ -1,9 +1,9 @@
-"""Loads in Keras what the test `golden_models` has written of Keras's own models, and compares with what these compute.
+"""Loads the files that the test `golden_models` wrote from Keras models, and compares their outputs with the originals'.
 
     cargo test -p lucida --test golden_models
     python golden.py TARGET/tmp/golden_keras ../shared/golden/models
 
-Prints a row for each file: the largest difference of an output, by the largest output, or why Keras does not load it. Checked
+Prints a row per file: the largest output difference relative to the largest output, or why Keras cannot load it. Checked
 with Keras 3.15 on TensorFlow 2.21.
 """
 

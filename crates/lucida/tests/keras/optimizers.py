@@ -1,4 +1,4 @@
-"""Prints what Keras's optimizers make of a weight that starts at 1, for the test in `src/nn/optimizer.rs`."""
+"""Prints how Keras's optimizers update a weight that starts at 1, for the test in `src/nn/optimizer.rs`."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Makes the file of this folder that tf2onnx writes, with what Keras computes.
+"""Writes the test files from tf2onnx, with the outputs of Keras.
 
 python tf_fixtures.py FOLDER   (made with tensorflow 2.21, tf2onnx)
 

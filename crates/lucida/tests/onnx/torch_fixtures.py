@@ -1,8 +1,8 @@
-"""Makes the files of this folder that PyTorch writes, with what PyTorch computes.
+"""Writes the test files from PyTorch, with the outputs of PyTorch.
 
 python torch_fixtures.py FOLDER   (made with torch 2.15, onnx 1.23, onnxruntime 1.32)
 
-Inputs and outputs in `torch.json` are as ONNX has them, channels first.
+Inputs and outputs in `torch.json` are channels first, as in ONNX.
 """
 import json
 import sys
@@ -15,7 +15,7 @@ torch.manual_seed(7)
 
 
 class Residual(nn.Module):
-    """A sum, a concatenation, poolings with borders, and a flattened picture before a dense layer."""
+    """A sum, a concatenation, pooling with padding, and a flattened image before a dense layer."""
 
     def __init__(self):
         super().__init__()
@@ -35,7 +35,7 @@ class Residual(nn.Module):
         x = (x - 0.5) / torch.tensor([0.2, 0.25, 0.3]).view(1, 3, 1, 1)
         x = self.act(self.norm(self.stem(x)))
         y = self.left(x) + self.right(x)
-        # The maximum of negative values, at the border too.
+        # Max pooling of negative values, including at the border.
         z = torch.cat([self.pool(y), self.pool(self.relu6(x * 3))], 1)
         z = self.mean(z)
         z = torch.flatten(z, 1)
@@ -44,7 +44,7 @@ class Residual(nn.Module):
 
 
 class Pooled(nn.Module):
-    """As SqueezeNet and ResNet end: pooled to a pixel, and seen as a vector by `view`."""
+    """The end of SqueezeNet and ResNet: pooled to one pixel, and reshaped to a vector by `view`."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""One scene of 40x30 pixels in five kinds of picture files. Needs numpy and Pillow."""
+"""Writes one scene of 40x30 pixels in five image formats. Needs numpy and Pillow."""
 
 import numpy as np
 from PIL import Image
@@ -15,12 +15,12 @@ plain.quantize(8).save("palette.png", optimize=True)
 best = {"quality": 100, "subsampling": 0, "optimize": True}
 plain.convert("CMYK").save("cmyk.jpg", **best)
 
-# Turned a quarter to the left, with the note to turn it back to the right.
+# Rotated by 90 degrees counterclockwise, with the EXIF orientation that rotates it back.
 turned = Image.fromarray(np.rot90(scene))
 exif = Image.Exif()
 exif[0x0112] = 6
 turned.save("exif.jpg", exif=exif, **best)
 
-# Pillow writes 16 bits for gray alone.
+# Pillow writes 16 bits for grayscale only.
 luma = np.asarray(plain.convert("L")).astype(np.uint16)
 Image.fromarray(luma * 257).save("sixteen.png", optimize=True)

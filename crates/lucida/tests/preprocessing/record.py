@@ -2,16 +2,16 @@
 
     python record.py > networks.tsv
 
-Made for Keras 3.15 and torchvision 0.29. A line has Lucida's name of the network; the name that Keras gives the model, or -;
-the side of torchvision's input; what happens to other aspect ratios, and the interpolation; what becomes of the pixel (10, 100, 250).
-Of torchvision's weights, these are IMAGENET1K_V1.
+Made for Keras 3.15 and torchvision 0.29. Columns: Lucida's name of the network; Keras's name of the model, or -; the side of
+torchvision's input; how other aspect ratios are fitted, and the interpolation; the result for the pixel (10, 100, 250).
+For torchvision, the weights are IMAGENET1K_V1.
 """
 
 import importlib
 import inspect
 import os
 
-# TensorFlow and PyTorch do not live in one process.
+# TensorFlow and PyTorch cannot be loaded into the same process.
 os.environ["KERAS_BACKEND"] = "torch"
 
 import keras
@@ -42,7 +42,7 @@ KERAS = [
     ("nasnet-large", "NASNetLarge", "nasnet"),
     *[(f"convnext-{n.lower()}-keras", f"ConvNeXt{n}", "convnext") for n in "Tiny Small Base Large XLarge".split()],
 ]
-# Networks of both have this ending where they are torchvision's.
+# Lucida appends "-torch" to torchvision's networks of families that Keras has as well.
 BOTH = ("convnext", "efficientnet", "inception_v3", "mobilenet")
 TORCHVISION = """
     vgg11 vgg13 vgg11_bn vgg13_bn vgg16_bn vgg19_bn alexnet squeezenet1_0 squeezenet1_1 resnet18 resnet34 resnet50 resnet101
@@ -71,7 +71,7 @@ for name in TORCHVISION:
     image = torch.tensor(PIXEL, dtype=torch.uint8).reshape(3, 1, 1).repeat(1, side, side)
     values = prepare(image)[:, side // 2, side // 2]
     if name in ("googlenet", "inception_v3"):
-        # These networks bring their input to -1 to 1, which is left to the preprocessing in Lucida.
+        # These networks rescale their input to -1 to 1, which the preprocessing does in Lucida.
         values = values * torch.tensor(prepare.std) / 0.5 + (torch.tensor(prepare.mean) - 0.5) / 0.5
     cubic = prepare.interpolation == InterpolationMode.BICUBIC
     ours = name.replace("_", "-") + ("-torch" if name.startswith(BOTH) else "")

@@ -1,4 +1,4 @@
-// Writes the files of `files/` with TensorFlow.js, and what it predicts: `npm i @tensorflow/tfjs && node fixtures.js`.
+// Writes the files in `files/` with TensorFlow.js, and its predictions: `npm i @tensorflow/tfjs && node fixtures.js`.
 
 const fs = require('fs');
 const path = require('path');

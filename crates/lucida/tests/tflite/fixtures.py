@@ -1,8 +1,8 @@
-"""Makes the small files of `tests/tflite/files` and `expected.json` beside them: python fixtures.py FOLDER
+"""Writes the small files of `tests/tflite/files` and their `expected.json`: python fixtures.py FOLDER
 
 Each network is converted in several ways, and run by TensorFlow Lite's interpreter (made with tensorflow 2.21, keras 3.15).
-Inputs and outputs are real numbers: those of quantized files are dequantized. `expected.json` also has what Keras computes
-with the weights of `digits_int8` dequantized ("dequantized"), and the step of a quantized output ("step").
+Inputs and outputs are floats: those of quantized files are dequantized. `expected.json` also contains Keras's outputs with the
+dequantized weights of `digits_int8` ("dequantized"), and the step of a quantized output ("step").
 """
 import importlib.util
 import json
@@ -24,7 +24,7 @@ L = keras.layers
 
 
 def mobile():
-    """Inverted residuals with ReLU6, as MobileNetV2 has them."""
+    """Inverted residuals with ReLU6, as in MobileNetV2."""
     def norm(x, relu=True):
         x = L.BatchNormalization()(x)
         return L.ReLU(max_value=6.0)(x) if relu else x
@@ -45,7 +45,7 @@ def mobile():
 
 
 def unet():
-    """Down by max pooling, up by a transposed convolution and by resizing, with two skips."""
+    """Downsampling by max pooling, upsampling by a transposed convolution and by resizing, with two skip connections."""
     x = inputs = keras.Input((16, 12, 3), name="slide")
     a = L.Conv2D(6, 3, padding="same", activation="relu", name="down1")(x)
     b = L.Conv2D(8, 3, padding="same", activation="relu", name="down2")(L.MaxPooling2D(2)(a))
@@ -65,7 +65,7 @@ def digits():
 
 
 def squeeze():
-    """Squeeze-and-excitation and hard swish, as MobileNetV3 has them."""
+    """Squeeze-and-excitation and hard swish, as in MobileNetV3."""
     x = inputs = keras.Input((12, 12, 3), name="photo")
     x = L.Activation("hard_swish")(L.Conv2D(16, 3, strides=2, padding="same", name="stem")(x))
     for index in range(2):
@@ -79,7 +79,7 @@ def squeeze():
 
 
 def pointwise():
-    """Activations, normalizations, borders, and arithmetic that the others lack."""
+    """Activations, normalizations, padding, and arithmetic that the other networks lack."""
     x = inputs = keras.Input((9, 8, 4), name="signal")
     x = L.PReLU(shared_axes=[1, 2], alpha_initializer="uniform")(L.Conv2D(6, 3, name="first")(x))
     x = L.LayerNormalization(name="norm")(x)
@@ -97,7 +97,7 @@ def pointwise():
 
 
 def composed():
-    """What the converter writes in several operators, and a batch of one image, whose axis of pixels a gate lacks."""
+    """Layers that the converter splits into several operators; a batch of one, gated by a tensor without spatial axes."""
     x = inputs = keras.Input((8, 6, 3), batch_size=1, name="photo")
     x = L.Activation("softplus")(L.Conv2D(6, 3, padding="same", name="stem")(x))
     x = L.GroupNormalization(groups=2, name="groups")(L.Activation("mish")(x))
@@ -128,7 +128,7 @@ def convert(model, kind, calibration):
 
 
 def run(content, data):
-    """The outputs of a file, and the step of the output."""
+    """Returns the outputs of a file, and the step of the output."""
     interpreter = tf.lite.Interpreter(
         model_content=content,
         experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
@@ -149,7 +149,7 @@ def run(content, data):
 
 
 def dequantized(content, model, data):
-    """What Keras computes with the weights of a quantized file."""
+    """Computes the outputs of Keras with the dequantized weights of a file."""
     interpreter = tf.lite.Interpreter(model_content=content)
     interpreter.allocate_tensors()
     tensors = {}
@@ -186,7 +186,7 @@ for build in (mobile, unet, digits, squeeze, pointwise, composed):
     model.set_weights([np.abs(w) + 0.5 if v.path.endswith("variance") else w + rng.normal(0, 0.1, w.shape)
                        for v, w in zip(model.weights, model.get_weights())])
     data = (rng.integers(0, 100, (2, *model.input_shape[1:])) / 100).astype("float32")
-    # Twice as bright images, too, so that nothing that the test computes is beyond what was seen.
+    # Include images that are twice as bright, so that no test input exceeds the calibrated range.
     calibration = np.concatenate([data, 2 * data, rng.random((30, *data.shape[1:]), dtype="float32")])
     expected[model.name] = {"shape": data.shape, "input": shaped(data), "outputs": {}}
     for kind in KINDS[model.name]:
@@ -202,14 +202,14 @@ for build in (mobile, unet, digits, squeeze, pointwise, composed):
 with open(f"{folder}/expected.json", "w") as out:
     json.dump(expected, out)
 
-# An operator that no layer stands for.
+# An operator without a corresponding layer.
 top = keras.Sequential([keras.Input((6,), name="scores"), L.Lambda(lambda t: tf.math.top_k(t, 2)[0], name="best")])
 with open(f"{folder}/unsupported.tflite", "wb") as out:
     out.write(convert(top, "float32", None))
 
 
 def metadata():
-    """ModelMetadata with the normalization of the first input's pixels, by the numbers of the fields."""
+    """Builds ModelMetadata with the normalization of the first input's pixels, from field indices."""
     builder = flatbuffers.Builder(0)
 
     def table(count, fields):
@@ -235,7 +235,7 @@ def metadata():
     return builder.Output()
 
 
-# As TensorFlow Lite's metadata have it: how images are normalized, and the names of the classes in a zip archive at the end.
+# TensorFlow Lite metadata: the normalization of images, and the class names in a zip archive at the end.
 place = os.path.join(os.path.dirname(tf.__file__), "lite/python/schema_py_generated.py")
 spec = importlib.util.spec_from_file_location("schema", place)
 schema = importlib.util.module_from_spec(spec)

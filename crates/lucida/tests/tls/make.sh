@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the certificates of the tests of downloads: an authority, and a server of this machine that it vouches for.
-# The keys are secrets of nobody.
+# Creates the certificates for the download tests: an authority, and a localhost server certificate signed by it.
+# The keys are public on purpose.
 set -e
 cd "$(dirname "$0")"
 days=36500

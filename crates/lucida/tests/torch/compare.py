@@ -3,8 +3,8 @@
     cargo build --release -p lucida-programs --bin compare_torch
     python tests/torch/compare.py target/release/compare_torch [NETWORK ...]
 
-Each network gets random weights, is saved in all forms, and is run on random pictures by PyTorch and by Lucida, which
-must tell the network from the file. What Lucida writes is loaded with `weights_only=True` and must be the same to the bit.
+Each network gets random weights, is saved in all forms, and is run on random images by PyTorch and by Lucida, which
+must identify the network from the file. Files written by Lucida are loaded with `weights_only=True`, and must be bit-identical.
 Needs torch, torchvision and safetensors.
 """
 
@@ -18,7 +18,7 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-# Ours, torchvision's, classes, height and width, and whether the file alone tells the network at this size.
+# Lucida's name, torchvision's name, classes, height, width, and whether the file alone identifies the network at this size.
 CASES = [
     ("vgg11", "vgg11", 1000, 224, 224),
     ("vgg13", "vgg13", 1000, 224, 224),
@@ -47,7 +47,7 @@ CASES = [
     ("resnet50", "resnet50", 7, 33, 150),
     ("densenet121", "densenet121", 7, 97, 150),
     ("inception-v3-torch", "inception_v3", 7, 139, 180),
-    # One or two of each family whose layers have the names of their modules.
+    # One or two of each family whose layers are named after the modules.
     ("mobilenet-v2-torch", "mobilenet_v2", 1000, 224, 224),
     ("mobilenet-v3-large-torch", "mobilenet_v3_large", 1000, 224, 224),
     ("mobilenet-v3-small-torch", "mobilenet_v3_small", 1000, 224, 224),
@@ -68,7 +68,7 @@ CASES = [
     ("convnext-tiny-torch", "convnext_tiny", 1000, 224, 224),
 ]
 
-# What is there for training alone.
+# Parts that are used in training only.
 AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 
 
@@ -88,7 +88,7 @@ def network(name, classes):
 
 
 def load(net, state, strict=True):
-    """Loads values; MNASNet takes a dictionary only with the version of its modules."""
+    """Loads values; MNASNet requires a dictionary with the version of its modules."""
     state = OrderedDict(state)
     state._metadata = net.state_dict()._metadata
     net.load_state_dict(state, strict=strict)
@@ -101,7 +101,7 @@ def main():
             continue
         with tempfile.TemporaryDirectory() as folder, torch.no_grad():
             net = network(theirs, classes)
-            # A copy: loading other values into the network would change these.
+            # Copy the values: loading others into the network would change them.
             state = {k: v.clone() for k, v in net.state_dict().items()}
             inputs = torch.randn(2, 3, height, width)
             default = height == width and classes == 1000
@@ -131,7 +131,7 @@ def main():
             assert set(back) == left, set(back) ^ left
             assert all(torch.equal(back[k], state[k]) for k in back)
             if theirs == "inception_v3":
-                # Without what is for training alone.
+                # Without the parts that are used in training only.
                 net.AuxLogits = None
             if theirs == "googlenet":
                 net.aux1 = net.aux2 = None
@@ -156,7 +156,7 @@ def main():
                         run("safetensors float16", path, rounded)
                 load(net, state, strict=False)
                 if theirs.startswith("vgg"):
-                    # As timm has it: the dense layers as convolutions.
+                    # As in timm: dense layers as convolutions.
                     timm = {"classifier.0": "pre_logits.fc1", "classifier.3": "pre_logits.fc2", "classifier.6": "head.fc"}
                     named = {}
                     for key, value in state.items():

@@ -1,9 +1,9 @@
-//! Runs a network on weights from PyTorch and compares its outputs with PyTorch's.
+//! Runs a network with weights from PyTorch, and compares its outputs with PyTorch's.
 //!
-//! `cargo run --release -p lucida-programs --bin compare_torch -- WEIGHTS OUTPUTS [NETWORK [SAVED]]`: OUTPUTS is a safetensors
-//! file with `input` (batch, height, width, channel) and `logits`. Without NETWORK the weights must tell which network
-//! they are of; with it, a network of the zoo is made for the size of the input. The weights are written to SAVED as a
-//! state dictionary. `tests/torch/compare.py` makes the files and calls this for all networks.
+//! `cargo run --release -p lucida-programs --bin compare_torch -- WEIGHTS OUTPUTS [NETWORK [SAVED]]`: OUTPUTS is a
+//! safetensors file with `input` `[batch, height, width, channels]` and `logits`. Without NETWORK the network is inferred
+//! from the weights; with it, that known network is built for the size of the input. The weights are written to SAVED as a
+//! state dictionary. `tests/torch/compare.py` writes the files and runs this for all networks.
 
 use std::path::Path;
 use std::time::Instant;

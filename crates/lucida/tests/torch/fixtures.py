@@ -1,7 +1,7 @@
-"""Makes the small files of `tests/torch/files` and `expected.json` beside them: python tests/torch/fixtures.py
+"""Writes the small files of `tests/torch/files` and their `expected.json`: python tests/torch/fixtures.py
 
-The same network in all forms of PyTorch's files. All weights are multiples of 1/8 below 4, which 16 bits hold exactly.
-Also prints the sums that `modules/tests.rs` has of torchvision's names and shapes (needs torchvision).
+The same network in all forms of PyTorch's files. All weights are multiples of 1/8 below 4, which are exact in 16 bits.
+Also prints the checksums of torchvision's names and shapes in `modules/tests.rs` (needs torchvision).
 """
 
 import io
@@ -36,7 +36,7 @@ def network():
 
 
 def strided(state):
-    """The same values as views: turned over, every second value, the end of a larger storage, one storage for two."""
+    """The same values as views: transposed, strided, at the end of a larger storage, two in one storage."""
     views = dict(state)
     kernel = state["0.weight"]
     views["0.weight"] = kernel.permute(3, 2, 0, 1).contiguous().permute(2, 3, 1, 0)
@@ -51,7 +51,7 @@ def strided(state):
 
 
 def script():
-    """A program, less the paths of the sources that it was made from."""
+    """Writes a TorchScript program, without the paths of its sources."""
     whole = io.BytesIO()
     torch.jit.save(torch.jit.script(nn.Linear(2, 2)), whole)
     with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(path("script.pt"), "w") as out:
@@ -61,7 +61,7 @@ def script():
 
 
 def checksum(net):
-    """FNV-1a of the sorted lines `name [shape]` of the tensors that are needed to run."""
+    """FNV-1a of the sorted lines `name [shape]` of the tensors that inference needs."""
     sum = 0xCBF29CE484222325
     needed = {k: v for k, v in net.state_dict().items() if "num_batches" not in k and not k.startswith("AuxLogits.")}
     for line in sorted(f"{name} {list(tensor.shape)}" for name, tensor in needed.items()):
@@ -83,7 +83,7 @@ def main():
     torch.save(nn.DataParallel(net).state_dict(), path("data_parallel.pth"))
     parameters = dict(net.named_parameters())
     torch.save({k: parameters.get(k, v) for k, v in state.items()}, path("parameters.pth"))
-    # A checkpoint with an optimizer that has run, in both formats: its storages lie between the others.
+    # A checkpoint with the state of an optimizer, in both formats: its storages are interleaved with the weights'.
     optimizer = torch.optim.Adam(net.parameters())
     net(torch.ones(1, 3, 6, 7)).sum().backward()
     checkpoint = {"epoch": 3, "arch": "small", "optimizer": optimizer.state_dict(), "state_dict": state}
@@ -92,7 +92,7 @@ def main():
     checkpoint["optimizer"] = optimizer.state_dict()
     torch.save(checkpoint, path("checkpoint.pth"))
     torch.save(checkpoint, path("checkpoint_legacy.pth"), **old)
-    # What is not a state dictionary: a module, whose class would be imported, and a program.
+    # Not state dictionaries: a module, whose class would have to be imported, and a TorchScript program.
     torch.save(net, path("module.pth"))
     script()
     inputs = (torch.arange(2 * 3 * 6 * 7) * 29 % 31 / 16 - 1).reshape(2, 3, 6, 7)

@@ -1,4 +1,4 @@
-//! Images of any size through a feed-forward style: whole, or tile by tile where memory is short.
+//! Applies a feed-forward style to images of any size: whole, or tile by tile when memory is limited.
 
 use super::statistics::measured;
 use super::{FeedForwardStyle, PixelRange};
@@ -9,28 +9,27 @@ use crate::style::Canvas;
 use crate::style::pipeline::tiles::{Tile, tiles};
 use crate::{Cpu, Error, Result};
 
-/// What is held for each pixel in addition to the network, in bytes: the photo, the image that goes in, its copy with a
-/// border, and the result.
+/// Bytes held per pixel in addition to the network: the photo, the input image, its padded copy, and the result.
 const HELD_PER_PIXEL: usize = 3 + 3 * 12;
-/// Bytes that a weight takes: itself, and transformed for the convolutions.
+/// Bytes per weight: the weight itself, and its transform for the convolutions.
 const BYTES_PER_WEIGHT: usize = 4 + 22;
-/// The side of the image on which the memory for a pixel is measured, about.
+/// Approximate side of the image on which the memory per pixel is measured.
 const PROBE: usize = 256;
-/// Strides that networks of style have in all, at most.
+/// Largest supported total stride of a network.
 const LARGEST_UNIT: usize = 64;
-/// A network whose pixels see further than half of this sees whole images.
+/// A network whose receptive field exceeds this can only process whole images.
 const LARGEST_HALO: usize = 2048;
 
-/// What a feed-forward style runs on.
+/// Memory limit and CPU of a feed-forward stylizer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StylizerConfig {
-    /// The most memory in bytes that it may take, about; an image for which that is too little goes in tiles.
+    /// Approximate memory limit in bytes; larger images are processed in tiles.
     pub memory: Option<u64>,
-    /// What to run on.
+    /// CPU to run on.
     pub cpu: Cpu,
 }
 
-/// Stylizes image after image with a mix of styles of a [`FeedForwardStyle`]. Images of one size share a plan.
+/// Stylizes images with a mix of the styles of a [`FeedForwardStyle`]. Images of the same size share a plan.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -49,17 +48,17 @@ pub struct FeedForwardStylizer {
     network: Network,
     ranges: [PixelRange; 2],
     config: StylizerConfig,
-    /// Heights and widths have to be multiples of this.
+    /// Heights and widths must be multiples of this.
     unit: usize,
-    /// Bytes for a pixel of a plan.
+    /// Memory of a plan per pixel, in bytes.
     per_pixel: usize,
-    /// Half of the receptive field, in whole units; none when it is the whole image whatever the statistics are.
+    /// Half of the receptive field, rounded up to whole units; none when it is the whole image even with fixed statistics.
     halo: Option<usize>,
-    /// The plan of the last whole image.
+    /// Plan of the last image that was processed as a whole.
     whole: Option<Planned>,
 }
 
-/// A network for images of a size, and its plan.
+/// A network for one image size, and its plan.
 #[derive(Debug)]
 struct Planned {
     size: [usize; 2],
@@ -76,10 +75,10 @@ impl Planned {
 }
 
 impl FeedForwardStylizer {
-    /// For a mix of the styles: a weight for each.
+    /// Creates a stylizer for a mix of the styles: one weight per style.
     ///
     /// # Errors
-    /// As [`FeedForwardStyle::model`]; [`Error::Unsupported`] when the network makes images of another size than it takes.
+    /// As [`FeedForwardStyle::model`]; [`Error::Unsupported`] when input and output size of the network differ.
     pub fn new(style: &FeedForwardStyle, mix: &[f32], config: StylizerConfig) -> Result<Self> {
         let network = style.model(mix)?.network;
         let unit = unit_of(&network)?;
@@ -92,7 +91,7 @@ impl FeedForwardStylizer {
         Ok(Self { network, ranges, config, unit, per_pixel, halo, whole: None })
     }
 
-    /// Continues with another mix of the styles.
+    /// Changes the mix of the styles.
     ///
     /// # Errors
     /// As [`FeedForwardStyle::model`].
@@ -104,10 +103,10 @@ impl FeedForwardStylizer {
         Ok(())
     }
 
-    /// Stylizes an image: red, green, and blue from 0 to 255. Progress is in tiles, where there are several.
+    /// Stylizes an image with red, green and blue from 0 to 255. Progress counts tiles when there are several.
     ///
     /// # Errors
-    /// [`Error::Memory`] when the memory is too small for the image; [`Error::Interrupted`] when `progress` stops it.
+    /// [`Error::Memory`] when the image does not fit the memory limit; [`Error::Interrupted`] when `progress` stops it.
     pub fn stylize(&mut self, content: &Canvas, progress: &mut dyn Progress) -> Result<Canvas> {
         let size = content.size.map(|side| side.next_multiple_of(self.unit));
         let border = [0, 1].map(|axis| size[axis] - content.size[axis]);
@@ -121,12 +120,12 @@ impl FeedForwardStylizer {
         Ok(if padded.is_some() { made.crop([0, 0], content.size) } else { made })
     }
 
-    /// Pixels of a plan that fit into the memory in addition to an image of a size.
+    /// Number of plan pixels that fit in memory in addition to an image of a size.
     fn pixels(&self, size: [usize; 2]) -> usize {
         self.free(size).map_or(usize::MAX, |free| free / self.per_pixel.max(1))
     }
 
-    /// What is left for activations in addition to an image of a size, in bytes.
+    /// Bytes left for activations in addition to an image of a size.
     fn free(&self, size: [usize; 2]) -> Option<usize> {
         let held = HELD_PER_PIXEL * size[0] * size[1] + BYTES_PER_WEIGHT * self.network.parameters().0;
         self.config.memory.map(|memory| (memory as usize).saturating_sub(held))
@@ -134,7 +133,7 @@ impl FeedForwardStylizer {
 
     fn run_whole(&mut self, input: &Canvas) -> Result<Canvas> {
         if self.whole.as_ref().is_none_or(|planned| planned.size != input.size) {
-            // Two plans at a time would take twice the memory.
+            // Free the old plan first: two plans at a time would take twice the memory.
             self.whole = None;
             self.whole = Some(Planned::new(&self.network, input.size, self.config.cpu)?);
         }
@@ -155,7 +154,7 @@ impl FeedForwardStylizer {
         let fixed = if self.network.normalizes_instances() {
             let memory = self.free(input.size).map(|free| free as u64);
             let config = StylizerConfig { memory, ..self.config };
-            // Measuring an image is about as much work as stylizing it.
+            // Measuring the statistics takes about as long as stylizing, so it counts as half of the progress.
             let mut half = |done: usize, all: usize| {
                 count.all = 2 * parts.len();
                 count.at(parts.len() * done / all)
@@ -182,7 +181,7 @@ impl FeedForwardStylizer {
         Ok(result)
     }
 
-    /// Puts a tile of the image into a plan.
+    /// Copies a tile of the image to the input of a plan.
     fn fill(&self, plan: &mut Plan, input: &Canvas, part: &Tile, tile: [usize; 2]) {
         let to = plan.input_mut();
         for row in 0..tile[0] {
@@ -192,7 +191,7 @@ impl FeedForwardStylizer {
         }
     }
 
-    /// The tile for an image.
+    /// Tile size for an image.
     fn tile(&self, size: [usize; 2], halo: usize) -> Result<[usize; 2]> {
         let pixels = self.pixels(size);
         if size[0] * size[1] <= pixels {
@@ -200,7 +199,7 @@ impl FeedForwardStylizer {
         }
         let side = (pixels as f64).sqrt() as usize;
         let mut tile = [0, 1].map(|axis| side.min(size[axis]) / self.unit * self.unit);
-        // What a short side leaves goes to the long one.
+        // If one side is shorter than the tile, the other one gets the pixels that remain.
         for axis in 0..2 {
             let other = tile[1 - axis].max(1);
             tile[axis] = tile[axis].max((pixels / other).min(size[axis]) / self.unit * self.unit);
@@ -212,7 +211,7 @@ impl FeedForwardStylizer {
         Ok(tile)
     }
 
-    /// The error of an image for which the memory is too small, though tiles have a side of `least` pixels.
+    /// Error for an image that does not fit in memory even with tiles with a side of `least` pixels.
     fn too_large(&self, size: [usize; 2], least: usize) -> Error {
         let allowed = self.config.memory.unwrap_or(u64::MAX);
         let held = HELD_PER_PIXEL * size[0] * size[1] + BYTES_PER_WEIGHT * self.network.parameters().0;
@@ -229,7 +228,7 @@ impl FeedForwardStylizer {
     }
 }
 
-/// Counts tiles.
+/// Reports progress in tiles.
 struct Tiles<'a> {
     done: usize,
     all: usize,
@@ -250,7 +249,7 @@ impl Tiles<'_> {
     }
 }
 
-/// The least number of which heights and widths have to be multiples for the image to keep its size.
+/// The smallest power of two such that images whose sides are multiples of it keep their size.
 fn unit_of(network: &Network) -> Result<usize> {
     let keeps = |side: usize| {
         let sized = network.clone().with_input_size(side, side).ok()?;
@@ -269,7 +268,8 @@ fn unit_of(network: &Network) -> Result<usize> {
     })
 }
 
-/// How far a pixel of the result sees, in whole units; none when that is the whole image even with fixed statistics.
+/// Half of the receptive field of an output pixel, in whole units; none when it is the whole image even with fixed
+/// statistics.
 fn halo_of(network: &Network, unit: usize) -> Option<usize> {
     let fixed = network.with_batch_statistics().ok()?;
     let mut side = PROBE.next_multiple_of(unit);
@@ -277,7 +277,8 @@ fn halo_of(network: &Network, unit: usize) -> Option<usize> {
         let sized = fixed.clone().with_input_size(side, side).ok()?;
         let fields = receptive_fields(&sized).ok()?;
         let field = &fields[*sized.outputs().first()?];
-        // Where borders are mirrored, pixels near them see otherwise: the middle, each place in a unit.
+        // Reflection padding changes the receptive field near the borders: measure in the center, at each offset within a
+        // unit.
         let reach = |at: usize| -> Option<usize> {
             let found = field.at([at, at])?;
             let spans = [found.rows, found.columns];
@@ -294,13 +295,13 @@ fn halo_of(network: &Network, unit: usize) -> Option<usize> {
 }
 
 impl PixelRange {
-    /// Numbers from 0 to 255 as this range has them.
+    /// Maps pixels from 0 to 255 to this range.
     pub(super) fn write(self, pixels: &[f32], to: &mut [f32]) {
         let (scale, offset) = ((self.white - self.black) / 255.0, self.black);
         to.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel * scale + offset);
     }
 
-    /// The inverse, in place.
+    /// Maps values of this range to pixels from 0 to 255, in place.
     fn read(self, values: &mut [f32]) {
         let scale = 255.0 / (self.white - self.black);
         values.iter_mut().for_each(|value| *value = (*value - self.black) * scale);
@@ -326,7 +327,7 @@ mod tests {
         a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.values.len() as f32
     }
 
-    /// How far each column is from the one before it, on average, and then each row.
+    /// Mean absolute difference of each column from the previous one, then of each row.
     fn steps_across(image: &Canvas) -> Vec<f32> {
         let [height, width] = image.size;
         let columns =
@@ -342,7 +343,7 @@ mod tests {
         let whole = stylizer(None).stylize(&image, &mut ()).unwrap();
         let mut tiled = stylizer(None);
         assert_eq!((tiled.unit, tiled.halo), (4, Some(56)));
-        // Room for tiles of 220x220.
+        // Enough memory for tiles of 220x220.
         let held = HELD_PER_PIXEL * 404 * 520 + BYTES_PER_WEIGHT * tiled.network.parameters().0;
         tiled.config.memory = Some((held + 220 * 220 * tiled.per_pixel) as u64);
         let mut steps = Vec::new();
@@ -353,11 +354,11 @@ mod tests {
         let parts = tiled.stylize(&image, &mut tell).unwrap();
         assert!(steps.len() > 8 && steps.last().is_some_and(|(done, total)| Some(*done) == *total), "{steps:?}");
         let mean = mean_apart(&whole, &parts);
-        // A part of the image by itself has statistics of its own.
+        // Stylized on its own, a part of the image has different statistics.
         let alone = stylizer(None).stylize(&image.crop([0, 0], [220, 220]), &mut ()).unwrap();
         let apart_alone = mean_apart(&alone, &whole.crop([0, 0], [220, 220]));
         assert!(mean < 0.5 * apart_alone, "{mean} {apart_alone}");
-        // No column or row stands out from its neighbors more than in the whole.
+        // No column or row differs from its neighbors more than in the untiled result.
         for (steps, of_whole) in steps_across(&parts).iter().zip(steps_across(&whole)) {
             assert!(*steps < 1.3 * of_whole + 1.0, "{steps} {of_whole}");
         }
@@ -368,7 +369,7 @@ mod tests {
         assert!(message.contains("519") || message.contains("520x404"), "{message}");
     }
 
-    /// The statistics of the whole image are measured once; with them a tile is exactly a part of the whole.
+    /// With the statistics of the whole image, a tile matches the same part of the untiled result exactly.
     #[test]
     fn fixed_statistics_make_tiles_exact() {
         let image = cat([240, 320]);

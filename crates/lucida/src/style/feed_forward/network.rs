@@ -6,8 +6,9 @@
 //! channels   c        2c         4c                4c                          2c               c         3
 //! ```
 //!
-//! Images are resized by repeating pixels before a convolution, rather than by a transposed convolution, whose taps overlap
-//! unevenly and draw a checkerboard (Odena, Dumoulin, Olah, 2016). Borders are mirrored: zeros would show as a frame.
+//! Upsampling is nearest-neighbor resizing followed by a convolution: the taps of a transposed convolution overlap unevenly
+//! and cause checkerboard artifacts (Odena, Dumoulin, Olah, 2016). Borders use reflection padding: zero padding would show
+//! as a frame.
 
 use crate::Result;
 use crate::nn::layers::{
@@ -27,7 +28,7 @@ pub enum FeedForwardSize {
 }
 
 impl FeedForwardSize {
-    /// Channels at the size of the image; twice and four times as many at a half and a quarter of it.
+    /// Number of channels at full resolution; twice and four times as many at half and quarter resolution.
     fn channels(self) -> usize {
         match self {
             Self::Small => 16,
@@ -35,8 +36,8 @@ impl FeedForwardSize {
         }
     }
 
-    /// The side of the last kernel in pixels. Three output channels fill a vector badly, so a large kernel there takes a third
-    /// of the small network's time.
+    /// Side of the last kernel in pixels. Three output channels fill a SIMD vector poorly, so a large kernel there takes a
+    /// third of the small network's time.
     fn last_kernel(self) -> usize {
         match self {
             Self::Small => 5,
@@ -44,7 +45,7 @@ impl FeedForwardSize {
         }
     }
 
-    /// The name of the size, and of the network.
+    /// Name of the size, used in the name of the network.
     pub fn name(self) -> &'static str {
         match self {
             Self::Small => "small",
@@ -53,19 +54,19 @@ impl FeedForwardSize {
     }
 }
 
-/// Residual blocks.
+/// Number of residual blocks.
 const BLOCKS: usize = 5;
-/// The side of the first kernel in pixels.
+/// Side of the first kernel in pixels.
 const FIRST_KERNEL: usize = 9;
-/// How far the last layer reaches beyond the middle gray: a little more than black and white, which a hyperbolic tangent
-/// comes near to only where it is flat and learns no more.
+/// Amplitude of the output around middle gray. It exceeds 127.5 because tanh saturates: black and white would be reached
+/// only where its gradient vanishes.
 const OUTPUT_REACH: f32 = 150.0;
-/// The middle between black and white.
+/// Middle gray, between black and white.
 const MIDDLE: f32 = 127.5;
 
-/// The network of a feed-forward style, with random weights: from images `[height, width, 3]` of red, green and blue from 0
-/// to 255 to images of the same kind, whose values may lie a little outside. Heights and widths that are multiples of 4 pixels
-/// stay what they are.
+/// Creates an image transformation network with random weights. It maps images `[height, width, 3]` of red, green and blue
+/// from 0 to 255 to images of the same kind, whose values may slightly exceed that range. Heights and widths that are
+/// multiples of 4 pixels are preserved.
 ///
 /// ```
 /// use lucida::style::{FeedForwardSize, transformation_network};
@@ -101,7 +102,7 @@ pub fn transformation_network(size: FeedForwardSize, [height, width]: [usize; 2]
     builder.build(&[last], seed)
 }
 
-/// A network layer by layer.
+/// Builds a network layer by layer.
 struct Layers {
     builder: NetworkBuilder,
     last: usize,
@@ -115,16 +116,16 @@ impl Layers {
         Ok(self.last)
     }
 
-    /// A mirrored border for a kernel of this side.
+    /// Adds reflection padding for a kernel of this side.
     fn pad(&mut self, name: &str, kernel: usize) -> Result<usize> {
         let border = (kernel / 2) as i64;
         self.add(&format!("{name}_pad"), Pad2D { padding: [[border; 2]; 2], mode: PadMode::Reflect })
     }
 
-    /// A convolution and its instance normalization.
+    /// Adds padding, a convolution, and its instance normalization.
     fn convolution(&mut self, name: &str, filters: usize, kernel: usize, stride: usize) -> Result<usize> {
         self.pad(name, kernel)?;
-        // The normalization takes away what a bias would add.
+        // The normalization cancels any bias.
         self.add(&format!("{name}_conv"), Conv2D::new(filters, [kernel; 2]).strides([stride; 2]).without_bias())?;
         self.add(&format!("{name}_norm"), GroupNormalization { epsilon: 1e-5, ..GroupNormalization::per_channel() })
     }

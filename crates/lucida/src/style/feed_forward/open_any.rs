@@ -1,8 +1,8 @@
-//! Networks of style from elsewhere: models of any format that make color images of color images.
+//! Third-party feed-forward style networks: models of any format that map color images to color images.
 //!
-//! What stands for black and for white in their pixels is seldom in the file. State dictionaries of PyTorch's
-//! example are known by the names of their tensors; others say it by what they do: the right numbers for a photo are those that
-//! come out again.
+//! Model files seldom store the pixel range. State dictionaries of PyTorch's example are recognized by the names of their
+//! tensors; for other files the network is run on a photo with several ranges, and the range whose output has the same range
+//! is chosen.
 
 use std::path::Path;
 
@@ -15,13 +15,13 @@ use crate::style::brushwork;
 use crate::weights::{FAST_NEURAL_STYLE, IncludeTop, Model, ModelSpec, Note, open};
 use crate::{Error, Result};
 
-/// The side of the photo that a network is tried on, in pixels.
+/// Side of the image that a network is run on, in pixels.
 const TRIED: usize = 128;
-/// A result whose values, but for the outermost, span more than this is in bytes.
+/// An output whose values span more than this, outliers excluded, ranges from 0 to 255.
 const BYTES_SPAN: f32 = 8.0;
-/// One with a value, but for the outermost, below this goes from -1 to 1 rather than from 0.
+/// An output with values below this, outliers excluded, ranges from -1 to 1 rather than from 0 to 1.
 const BELOW_ZERO: f32 = -0.25;
-/// The share of the values at either end that may be anything.
+/// Share of the values at either end that are treated as outliers.
 const OUTERMOST: f64 = 0.02;
 impl PixelRange {
     /// From 0 to 1.
@@ -29,7 +29,7 @@ impl PixelRange {
     /// From -1 to 1.
     pub const SIGNED: Self = Self { black: -1.0, white: 1.0 };
 
-    /// The range that a preprocessing gives all channels alike.
+    /// The range that a preprocessing produces, if it is the same for all channels.
     fn of_preprocessing(preprocessing: &Preprocessing) -> Option<Self> {
         let ends = |channel: usize| {
             [0.0, 255.0]
@@ -40,7 +40,7 @@ impl PixelRange {
     }
 }
 
-/// Opens a model, with this preprocessing where the file does not say it or says something else.
+/// Opens a model. `preprocessing` applies if the file does not specify one, or overrides it.
 pub(super) fn open_any(path: &Path, preprocessing: Option<&PreprocessingChoice>) -> Result<FeedForwardStyle> {
     let spec = ModelSpec {
         preprocessing: preprocessing.cloned(),
@@ -49,11 +49,11 @@ pub(super) fn open_any(path: &Path, preprocessing: Option<&PreprocessingChoice>)
     };
     let mut model = open(&spec)?;
     let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    // The class of PyTorch's example, told by the names of its tensors, has bytes at both ends.
+    // PyTorch's fast_neural_style, recognized by the names of its tensors, uses 0 to 255 for input and output.
     if model.network.name() == FAST_NEURAL_STYLE && preprocessing.is_none() {
         return FeedForwardStyle::of_model(model, name, [PixelRange::BYTES; 2]);
     }
-    // What is not a network of style is refused before it is tried.
+    // Fail early if the model cannot be a style network.
     FeedForwardStyle::of_model(model.clone(), &name, [PixelRange::BYTES; 2])?;
     let said = match model.notes.contains(&Note::Preprocessing) {
         true => None,
@@ -78,7 +78,7 @@ pub(super) fn open_any(path: &Path, preprocessing: Option<&PreprocessingChoice>)
     FeedForwardStyle::of_model(model, name, ranges)
 }
 
-/// The numbers that come out again as they went in; else those that come out for bytes.
+/// Finds the pixel range that the network maps to itself; otherwise 0 to 255 for the input, and the range of its output.
 fn tried(network: &Network) -> Result<[PixelRange; 2]> {
     let mut for_bytes = None;
     for range in [PixelRange::BYTES, PixelRange::UNIT, PixelRange::SIGNED] {
@@ -91,7 +91,7 @@ fn tried(network: &Network) -> Result<[PixelRange; 2]> {
     Ok([PixelRange::BYTES, for_bytes.unwrap_or(PixelRange::BYTES)])
 }
 
-/// The result for an image with bright and dark parts of all colors.
+/// Runs the network on an image with bright and dark areas of all colors.
 fn run(network: &Network, range: PixelRange) -> Result<Vec<f32>> {
     let image = brushwork()?.resize(TRIED, TRIED, crate::data::Filter::Bilinear)?;
     let network = network.clone().with_input_size(TRIED, TRIED)?;
@@ -102,7 +102,7 @@ fn run(network: &Network, range: PixelRange) -> Result<Vec<f32>> {
     Ok(plan.output(0).to_vec())
 }
 
-/// The range of a result.
+/// Guesses the range of an output.
 fn output_range(values: &[f32]) -> PixelRange {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f32::total_cmp);
@@ -115,8 +115,8 @@ fn output_range(values: &[f32]) -> PixelRange {
     }
 }
 
-/// The model with layers around it for pixels from 0 to 255, where a mean and a deviation belong to each channel. What
-/// comes out is taken to be standardized as what goes in, if some of it is negative.
+/// Wraps the model in rescaling layers so that its input ranges from 0 to 255, for a mean and standard deviation per
+/// channel. If some of its output is negative, that is assumed to be standardized as well, and is scaled back.
 fn standardized(model: Model, preprocessing: &Preprocessing) -> Result<Model> {
     let Preprocessing { divisor, mean, std, .. } = preprocessing;
     let scale: Vec<f32> = std.iter().map(|std| 1.0 / (divisor * std)).collect();
@@ -159,7 +159,7 @@ mod tests {
     use crate::nn::Sequential;
     use crate::nn::layers::{ActivationKind, Conv2D};
 
-    /// Networks that keep their image, through an activation.
+    /// An identity network with an activation.
     fn opened(activation: ActivationKind, preprocessing: Option<&str>) -> Result<FeedForwardStyle> {
         let conv = Conv2D::new(3, [1, 1]).activation(activation);
         let mut network = Sequential::new("a", [32, 32, 3]).add(conv).build(1)?;

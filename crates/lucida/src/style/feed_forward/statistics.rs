@@ -1,12 +1,13 @@
-//! Statistics of a whole image for the instance normalizations of a network that sees it tile by tile.
+//! Whole-image statistics for the instance normalizations of a network that runs tile by tile.
 //!
-//! An instance normalization needs the mean and the variance of each channel over the whole image. They are measured first, then
-//! fixed: each tile then computes what it would within the whole image, so no seam can show. Crops from all over the image, as
-//! many as fit the memory at a time, go through the network as one batch, whose statistics they share.
+//! Instance normalization needs the mean and the variance of each channel over the whole image. They are measured first and
+//! then fixed, so each tile gives the same result as the whole image, without seams. To measure them, crops from all over
+//! the image, as many as fit in memory, go through the network as one batch with shared statistics.
 //!
-//! Rejected: a small copy of the image, whose edges have other frequencies (the result differs from the untiled one by 4 to 6
-//! levels of 255 on average, rather than by 0.5 to 1.8); and passes over all tiles that correct the statistics of all layers at
-//! a time, which diverge, because each layer's are right only for the wrong ones before it.
+//! Rejected: a downscaled copy of the image, whose edges have other frequencies (the result differs from the untiled one by
+//! 4 to 6 levels of 255 on average, instead of 0.5 to 1.8); and passes over all tiles that correct the statistics of all
+//! layers at once, which diverge, because the statistics of each layer depend on the still wrong ones of the layers before
+//! it.
 
 use super::PixelRange;
 use super::apply::StylizerConfig;
@@ -15,11 +16,11 @@ use crate::nn::layers::Layer;
 use crate::nn::{Network, Plan, StepSeed};
 use crate::style::Canvas;
 
-/// The side of a crop in pixels, about. Of 128, 192, 256, and 384, 128 is the best: more of them fit at a time, which counts for
-/// more than the border that each lacks.
+/// Approximate side of a crop in pixels. Of 128, 192, 256, and 384, 128 is best: more crops per batch matter more than the
+/// context that each lacks at its border.
 const CROP: usize = 128;
 
-/// The network with the statistics of an image, for tiles of it. `done` is told the number of groups and how many are done.
+/// Returns the network with the statistics of an image. `done` receives the number of groups done, and of all groups.
 pub(super) fn measured(
     network: &Network,
     image: &Canvas,
@@ -51,8 +52,8 @@ pub(super) fn measured(
     Ok(sized)
 }
 
-/// Where crops lie that cover an image, row by row, each row shifted against the one before: those that are a constant
-/// number apart come from all over the image.
+/// Origins of crops that cover an image, row by row, each row rotated against the previous one, so that every n-th crop
+/// samples the whole image.
 fn places(size: [usize; 2], crop: [usize; 2]) -> Vec<[usize; 2]> {
     let along = |axis: usize| -> Vec<usize> {
         let count = size[axis].div_ceil(crop[axis]);
@@ -68,10 +69,10 @@ fn places(size: [usize; 2], crop: [usize; 2]) -> Vec<[usize; 2]> {
     places
 }
 
-/// The means of statistics over groups of crops.
+/// Accumulates statistics over groups of crops.
 struct Sums {
-    /// For each normalization the number of its mean among the weights, behind which is its variance, and for each channel the
-    /// sums of means and of mean squares.
+    /// For each normalization the index of its mean among the weights (its variance follows), and for each channel the sums
+    /// of the means and of the mean squares.
     norms: Vec<(usize, Vec<[f64; 2]>)>,
     count: f64,
 }
@@ -84,7 +85,7 @@ impl Sums {
         Self { norms: norms.collect(), count: 0.0 }
     }
 
-    /// Adds the statistics that a batch of this many crops has left in the network.
+    /// Adds the statistics of a batch of `crops` crops, which the forward pass stored in the network.
     fn add(&mut self, network: &Network, crops: usize) {
         let weight = crops as f64;
         self.count += weight;

@@ -1,4 +1,4 @@
-//! Feed-forward styles as files: a model of the first style, and the factors and shifts of all.
+//! Files of feed-forward styles: a model with the first style, plus the scales and shifts of all styles.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use crate::weights::Format;
 use crate::weights::safetensors::{NamedTensor, TensorFile, VARIANT, VARIANTS, load_model, save_variants};
 use crate::{Error, Result};
 
-/// The version of the entry that this code writes and reads.
+/// Version of the metadata entry.
 const VERSION: u32 = 1;
-/// Styles that a file may have.
+/// Maximum number of styles in a file.
 const MAX_STYLES: usize = 1000;
 
-/// The entry that makes a model a feed-forward style.
+/// The metadata entry that marks a model as a feed-forward style.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
     version: u32,
@@ -25,13 +25,13 @@ struct Entry {
     output: PixelRange,
 }
 
-/// Pixels as they are.
+/// Identity preprocessing: pixels from 0 to 255.
 pub(super) fn preprocessing(network: &Network) -> Result<Preprocessing> {
     let [height, width, _] = network.input_shape()?.as_image().unwrap_or_default();
     Ok(Preprocessing { divisor: 1.0, ..Preprocessing::unit(height, width, ColorMode::Rgb) })
 }
 
-/// The name and the shape of the tensor of a weight for all styles.
+/// Name and shape of the tensor that holds a weight for all styles.
 fn tensor(style: &FeedForwardStyle, weight: usize) -> (String, [usize; 2]) {
     let weight = &style.model.network.weights()[weight];
     (format!("{VARIANT}{}", weight.name()), [style.names.len(), weight.values().len()])
@@ -54,7 +54,7 @@ pub(super) fn save(style: &FeedForwardStyle, path: &Path) -> Result<()> {
     save_variants(&style.model(&one)?, entry, &tensors, path)
 }
 
-/// Opens a file that [`save`] has written; none when it is another file.
+/// Opens a file written by [`save`]; returns none for other files.
 pub(super) fn open(path: &Path) -> Result<Option<FeedForwardStyle>> {
     if Format::of(path)? != Format::Safetensors {
         return Ok(None);

@@ -4,7 +4,7 @@ use super::network::{FeedForwardSize, transformation_network};
 use super::*;
 use crate::nn::Plan;
 
-/// A small network of three styles with factors and shifts of their own.
+/// A small network with three styles that have different scales and shifts.
 fn three() -> FeedForwardStyle {
     let network = transformation_network(FeedForwardSize::Small, [16, 16], 7).unwrap();
     let mut style = FeedForwardStyle::new(network, ["a", "b", "c"]).unwrap();
@@ -31,11 +31,11 @@ fn a_file_holds_all_styles() {
     assert!(path.metadata().unwrap().len() < 1 << 20);
     let opened = FeedForwardStyle::open(&path).unwrap();
     assert_eq!((opened.names(), &opened.sets), (style.names(), &style.sets), "all are multiples of 1/16");
-    // What was rounded once to 16 bits stays as it is.
+    // Values that were rounded to 16 bits once do not change again.
     let again = folder.path().join("again.lucida");
     opened.save(&again).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&again).unwrap());
-    // To others it is a model of the first style.
+    // Other readers see a model with the first style.
     let model = crate::weights::load_model(&path).unwrap();
     assert_eq!(run(&model), run(&opened.model(&[1.0, 0.0, 0.0]).unwrap()));
     assert_ne!(run(&model), run(&opened.model(&[0.0, 1.0, 0.0]).unwrap()));

@@ -1,25 +1,25 @@
-//! The terms of the loss: which layers, and their weights.
+//! Terms of the loss: layers and weights.
 
 use crate::style::{ContentNorm, StyleLoss, StyleNorm, TotalVariation};
 use crate::{Error, Result};
 
-/// A layer and its weight among the content or style layers.
+/// A content or style layer with its weight.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerWeight {
-    /// The layer's name.
+    /// Name of the layer.
     pub name: String,
-    /// Its weight.
+    /// Weight of the layer.
     pub weight: f32,
 }
 
 impl LayerWeight {
-    /// A layer with its weight.
+    /// Creates a layer with its weight.
     pub fn new(name: impl Into<String>, weight: f32) -> Self {
         Self { name: name.into(), weight }
     }
 }
 
-/// The terms of the total loss: `content_weight * sum w C + style_weight * sum w S + variation_weight * V`.
+/// Terms of the total loss: `content_weight * sum w C + style_weight * sum w S + variation_weight * V`.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -34,28 +34,28 @@ impl LayerWeight {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LossConfig {
-    /// The content layers.
+    /// Content layers.
     pub content: Vec<LayerWeight>,
-    /// The normalization of the content loss.
+    /// Normalization of the content loss.
     pub content_norm: ContentNorm,
-    /// The weight of all of them: alpha in the paper.
+    /// Weight of the content loss: alpha in the paper.
     pub content_weight: f32,
-    /// The style layers.
+    /// Style layers.
     pub style: Vec<LayerWeight>,
-    /// The statistics that the style loss compares.
+    /// Feature statistics that the style loss compares.
     pub style_loss: StyleLoss,
-    /// The normalization of the style loss.
+    /// Normalization of the style loss.
     pub style_norm: StyleNorm,
-    /// The weight of all of them: beta in the paper.
+    /// Weight of the style loss: beta in the paper.
     pub style_weight: f32,
-    /// The total variation loss.
+    /// Total variation loss.
     pub variation: TotalVariation,
-    /// Its weight, for pixels from 0 to 255.
+    /// Weight of the variation loss, for pixels from 0 to 255.
     pub variation_weight: f32,
 }
 
 impl LossConfig {
-    /// The layers of both kinds, each once.
+    /// Style and content layers, without duplicates.
     pub(in crate::style) fn layers(&self) -> Vec<&str> {
         let mut layers: Vec<&str> = Vec::new();
         for layer in self.style.iter().chain(&self.content) {
@@ -66,10 +66,10 @@ impl LossConfig {
         layers
     }
 
-    /// Checks that there is something to do, and with numbers.
+    /// Checks that there is at least one layer, and that all weights are valid.
     ///
     /// # Errors
-    /// [`Error::Argument`] names what is wrong.
+    /// [`Error::Argument`] names the invalid value.
     pub fn check(&self) -> Result<()> {
         if self.style.is_empty() && self.content.is_empty() {
             return Err(Error::argument("neither a content layer nor a style layer is given"));

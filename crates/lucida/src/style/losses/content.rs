@@ -1,21 +1,21 @@
-//! The content loss: how far the features of the image are from those of the content.
+//! Content loss: distance between the features of the image and those of the content.
 
 use lucida_kernels::Cpu;
 
-/// How the squared differences of a layer's features are counted.
+/// Normalization of a layer's squared feature differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentNorm {
     /// Half their sum (Gatys et al., equation 1).
     HalfSum,
-    /// Their mean, as the tutorial of TensorFlow has it.
+    /// Their mean, as in TensorFlow's tutorial.
     Mean,
-    /// Their sum divided by that of the squared features of the content: 0 for the content itself, about 1 for features
-    /// that have nothing to do with it.
+    /// Their sum, divided by the sum of squares of the content's features: 0 for the content itself, about 1 for unrelated
+    /// features.
     Relative,
 }
 
 impl ContentNorm {
-    /// The factor before the sum of squares, for the number of features of the content and their sum of squares.
+    /// Factor of the sum of squares, given the number of the content's features and their sum of squares.
     pub(in crate::style) fn factor(self, count: usize, squares: f64) -> f64 {
         match self {
             Self::HalfSum => 0.5,
@@ -25,10 +25,10 @@ impl ContentNorm {
     }
 }
 
-/// Rows are summed one by one: their sums are of like size, so that nothing is lost.
+/// Length of the chunks that are summed in 32 bits; their sums are added in 64 bits, to limit rounding errors.
 const PART: usize = 1 << 12;
 
-/// Writes `scale * (features - wanted)` and returns the sum of the squared differences.
+/// Writes `scale * (features - wanted)`, and returns the sum of the squared differences.
 pub(in crate::style) fn difference(
     cpu: Cpu,
     features: &[f32],
@@ -51,7 +51,7 @@ pub(in crate::style) fn difference(
     sums.iter().sum()
 }
 
-/// The sum of squares.
+/// Computes the sum of squares.
 pub(in crate::style) fn squares(values: &[f32]) -> f64 {
     values.chunks(PART).map(|part| f64::from(part.iter().map(|value| value * value).sum::<f32>())).sum()
 }

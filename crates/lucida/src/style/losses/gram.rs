@@ -2,7 +2,7 @@
 
 use lucida_kernels::{Buffer, ChannelMap, Cpu, Gram};
 
-/// The products for features of this number of channels.
+/// Gram products for a number of channels.
 #[derive(Debug)]
 pub(in crate::style) struct GramProducts {
     gram: Gram,
@@ -17,18 +17,18 @@ impl GramProducts {
         Self { gram, back, matrix: Buffer::zeroed(channels * channels), channels }
     }
 
-    /// Adds `F^T F` to `sums`, for features (pixel, channel).
+    /// Adds `F^T F` to `sums`, for features `[pixels, channels]`.
     pub(in crate::style) fn correlate(&mut self, features: &[f32], sums: &mut Buffer) {
         self.gram.run(features, &mut self.matrix);
         sums.iter_mut().zip(self.matrix.iter()).for_each(|(sum, value)| *sum += value);
     }
 
-    /// Sets the matrix that [`gram_backward`](Self::gram_backward) multiplies with.
+    /// Sets the matrix `D` of [`gram_backward`](Self::gram_backward).
     pub(in crate::style) fn set_matrix(&mut self, matrix: &[f32]) {
         self.back.set(matrix, &[]);
     }
 
-    /// `F D`, or that added.
+    /// Writes `F D` to `gradient`, or adds it.
     pub(in crate::style) fn gram_backward(&mut self, features: &[f32], gradient: &mut [f32], accumulate: bool) {
         self.back.run(features, gradient, accumulate);
     }

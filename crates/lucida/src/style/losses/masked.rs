@@ -1,14 +1,14 @@
-//! Features of a part of a map, weighted by a mask, and their gradients.
+//! Features of a window of a feature map, weighted by a mask, and their gradients.
 
 use crate::style::pipeline::feature_extractor::MapWindow;
 use crate::style::{LossConfig, StyleLoss};
 
-/// Room for the means of features, where the loss needs them.
+/// Buffer for the channel means; empty if the loss does not need them.
 pub(in crate::style) fn means_for(loss: &LossConfig, channels: usize) -> Vec<f64> {
     vec![0.0; if loss.style_loss == StyleLoss::Wasserstein { channels } else { 0 }]
 }
 
-/// Adds the features of all pixels, each times its mask, to the sums, if any are wanted.
+/// Adds the features of all pixels, weighted by the mask, to the sums; does nothing if those are empty.
 pub(in crate::style) fn add_means(features: &[f32], mask: Option<(&[f32], MapWindow)>, sums: &mut [f64]) {
     if sums.is_empty() {
         return;
@@ -20,7 +20,7 @@ pub(in crate::style) fn add_means(features: &[f32], mask: Option<(&[f32], MapWin
     }
 }
 
-/// Adds the same to the gradient of each pixel, times its mask, if there is anything.
+/// Adds `shift`, weighted by the mask, to the gradient of each pixel; does nothing if it is empty.
 pub(in crate::style) fn add_shift(shift: &[f64], mask: Option<(&[f32], MapWindow)>, gradient: &mut [f32]) {
     if shift.is_empty() {
         return;
@@ -32,7 +32,8 @@ pub(in crate::style) fn add_shift(shift: &[f64], mask: Option<(&[f32], MapWindow
     }
 }
 
-/// The features of a part of a map side by side, each pixel times its mask: those themselves where that is all of them.
+/// Copies the features of a window to contiguous memory, weighted by the mask; without a mask, the whole map is returned
+/// uncopied.
 pub(in crate::style) fn gathered<'a>(
     features: &'a [f32],
     part: MapWindow,
@@ -58,7 +59,7 @@ pub(in crate::style) fn gathered<'a>(
     scratch
 }
 
-/// Adds what belongs to [`gathered`] features to their places, times the mask again.
+/// Adds the gradient of [`gathered`] features to the window, weighted by the mask.
 pub(in crate::style) fn scatter(
     values: &[f32],
     part: MapWindow,
@@ -77,7 +78,7 @@ pub(in crate::style) fn scatter(
     }
 }
 
-/// A mask in the size of a layer: the means of squares of `stride` pixels.
+/// Downscales a mask to the size of a layer: the mean over `stride` x `stride` pixels.
 pub(in crate::style) fn shrink(mask: &[f32], [height, width]: [usize; 2], stride: usize) -> Vec<f32> {
     let size = [height / stride, width / stride];
     let mut small = vec![0.0; size[0] * size[1]];

@@ -1,4 +1,4 @@
-//! What is minimized.
+//! Loss functions of style transfer.
 
 pub(super) mod config;
 pub(super) mod content;

@@ -1,4 +1,4 @@
-//! The total loss of a canvas, and its gradient.
+//! Total loss of a canvas, and its gradient.
 
 use lucida_kernels::Buffer;
 
@@ -11,20 +11,20 @@ use crate::style::pipeline::tiles::Tile;
 use crate::style::{Canvas, LossConfig, StyleNetwork};
 use crate::{Cpu, Error, Result};
 
-/// The losses of a canvas, each without the weight of its kind.
+/// Losses of a canvas, before weighting by kind.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Losses {
-    /// The content loss: the sum over its layers.
+    /// Content loss: weighted sum over its layers.
     pub content: f64,
-    /// The style loss of each layer.
+    /// Style loss of each layer.
     pub style: Vec<f64>,
-    /// The variation.
+    /// Total variation.
     pub variation: f64,
-    /// All together, weighted: what is made small.
+    /// Weighted total, which is minimized.
     pub total: f64,
 }
 
-/// The style of an image, or of several: the statistics of its style layers.
+/// Statistics of the style layers, for one style image or a blend of several.
 #[derive(Debug, Clone)]
 pub(in crate::style) struct StyleTarget {
     layers: Vec<Moments>,
@@ -68,8 +68,8 @@ impl StyleTarget {
         Ok(Self { layers })
     }
 
-    /// The weighted mean of several styles: an image whose Gram matrices come as near to it as they can comes as near to
-    /// all of them.
+    /// Weighted mean of several styles. The image whose Gram matrices are closest to the mean also has the lowest weighted
+    /// sum of squared distances to all of them.
     pub(in crate::style) fn blend(parts: &[(&Self, f32)]) -> Self {
         let total: f32 = parts.iter().map(|(_, weight)| weight).sum();
         let layer = |index: usize| {
@@ -80,34 +80,34 @@ impl StyleTarget {
     }
 }
 
-/// A part of the canvas with a style of its own.
+/// A region of the canvas with its own style.
 #[derive(Debug, Clone)]
 pub(in crate::style) struct Region {
-    /// How much each pixel of the canvas belongs to it, from 0 to 1; nothing where all do wholly.
+    /// Weight of each pixel of the canvas, from 0 to 1; none if the region is the whole canvas.
     pub(in crate::style) mask: Option<Vec<f32>>,
     pub(in crate::style) style: StyleTarget,
 }
 
-/// A region in the maps of each style layer.
+/// A region at the resolution of each style layer.
 #[derive(Debug)]
 struct RegionTargets {
-    /// For each style layer: its mask, and the sum of the squares of that.
+    /// For each style layer: its mask, and the sum of the mask's squares.
     masks: Vec<Option<Vec<f32>>>,
     mass: Vec<f64>,
-    /// Its share in the canvas.
+    /// Share of the canvas.
     share: f64,
-    /// For each style layer.
+    /// One target per style layer.
     style: Vec<Target>,
 }
 
-/// What one style layer works with.
+/// Working memory of a style layer.
 #[derive(Debug)]
 struct StyleLayer {
     products: GramProducts,
-    /// For each region: sums over the tiles so far, then the slope.
+    /// For each region: Gram sums over the tiles so far; then the gradient with respect to the Gram matrix.
     sums: Vec<Buffer>,
-    /// For each region: sums of the features, then what is added to the gradient of each pixel; empty where only products
-    /// count.
+    /// For each region: feature sums; then the shift that is added to the gradient of each pixel. Empty if the loss compares
+    /// Gram matrices.
     means: Vec<Vec<f64>>,
 }
 
@@ -132,21 +132,23 @@ pub struct Objective {
     cpu: Cpu,
     extractor: FeatureExtractor,
     loss: LossConfig,
-    /// For each layer that is looked at: its features for the content, and the factor before their squared differences.
+    /// For each extracted layer: its features for the content, and the factor of the squared differences; none for layers
+    /// that are not content layers.
     content: Vec<Option<(Vec<f32>, f64)>>,
     style: Vec<StyleLayer>,
     regions: Vec<RegionTargets>,
-    /// Features of a part of a map, side by side, and their gradient.
+    /// Contiguous copy of the features of a window, and its gradient.
     scratch: Vec<f32>,
     scratch_gradient: Vec<f32>,
 }
 
 impl Objective {
-    /// The objective of a content image and a style image, both as they are: for canvases of the size of the content,
-    /// without tiles. `exact` rules out the faster convolution, whose rounding differs from pixel to pixel.
+    /// Creates the objective for a content image and a style image, neither of which is resized. Canvases must have the size
+    /// of the content; no tiles are used. `exact` rules out the faster convolution, whose rounding differs from pixel to
+    /// pixel.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the loss names a layer that does not exist, or a weight that is none.
+    /// [`Error::Argument`] when the loss names a layer that does not exist, or a weight is invalid.
     pub fn new(
         network: &StyleNetwork,
         loss: &LossConfig,
@@ -173,7 +175,7 @@ impl Objective {
         let layers = loss.layers();
         let written: Vec<bool> =
             layers.iter().map(|name| loss.content.iter().any(|layer| layer.name == *name)).collect();
-        // With one style for the whole canvas the gradient is a linear function of the features, the same at each pixel.
+        // With one style for the whole canvas, the gradient is the same linear function of the features at each pixel.
         let back = match &regions[..] {
             [Region { mask: None, .. }] => GradientMode::Linear { linear: loss.style.len(), written: &written },
             _ => GradientMode::Written,
@@ -217,11 +219,11 @@ impl Objective {
         Ok(objective)
     }
 
-    /// The total loss and its parts for a canvas; its gradient with respect to the values of the canvas is written to
+    /// Computes the losses of a canvas, and writes the gradient of the total with respect to the values of the canvas to
     /// `gradient`.
     ///
     /// # Panics
-    /// When the canvas has another size than the content.
+    /// When the canvas and the content differ in size.
     ///
     /// # Errors
     /// None in practice.
@@ -229,7 +231,7 @@ impl Objective {
         self.evaluate_at(canvas, [0, 0], gradient)
     }
 
-    /// As [`evaluate`](Self::evaluate), with the cuts between tiles shifted, in units of the last layer.
+    /// As [`evaluate`](Self::evaluate), with the tile boundaries shifted by `phase`, in units of the deepest layer.
     pub(in crate::style) fn evaluate_at(
         &mut self,
         canvas: &Canvas,
@@ -266,7 +268,7 @@ impl Objective {
         Ok(losses)
     }
 
-    /// Compares with another style from now on.
+    /// Replaces the style.
     ///
     /// # Panics
     /// When there is more than one region.
@@ -276,7 +278,7 @@ impl Objective {
         region.style = targets.collect();
     }
 
-    /// Computes the features of the content: of a canvas as large as the one before.
+    /// Computes the features of a new content, which must have the size of the previous one.
     ///
     /// # Errors
     /// None in practice.
@@ -307,13 +309,13 @@ impl Objective {
         Ok(())
     }
 
-    /// The content weight of each layer.
+    /// Content weight of each layer.
     fn content_weights(&self) -> Vec<Option<f32>> {
         let weight = |name: &str| self.loss.content.iter().find(|layer| layer.name == name).map(|layer| layer.weight);
         self.extractor.layers.iter().map(|seen| weight(&seen.name)).collect()
     }
 
-    /// Adds the products of the features of a tile to the sums.
+    /// Adds a tile's Gram products and feature sums.
     fn measure(&mut self, tile: &Tile) {
         for (index, layer) in self.style.iter_mut().enumerate() {
             let [inside, outside] = self.extractor.parts(tile, index);
@@ -327,7 +329,7 @@ impl Objective {
         }
     }
 
-    /// Turns the sums into losses and slopes.
+    /// Converts the sums to losses, and to the gradients with respect to the moments.
     fn compare(&mut self, losses: &mut Losses) {
         for (index, (layer, weighted)) in self.style.iter_mut().zip(&self.loss.style).enumerate() {
             let mut loss = 0.0;
@@ -335,8 +337,8 @@ impl Objective {
                 let (sums, means) = (&mut layer.sums[number], &mut layer.means[number]);
                 let mass = region.mass[index];
                 if mass == 0.0 {
-                    // Nothing of the region is left: all of it is preserved, or it is too small for this layer. The mean
-                    // over no pixels would not be a number.
+                    // The region is empty at this layer: it is preserved as a whole, or too small. The mean over no pixels
+                    // would be NaN.
                     sums.fill(0.0);
                     means.fill(0.0);
                     continue;
@@ -351,7 +353,7 @@ impl Objective {
         }
     }
 
-    /// Puts the gradients of the losses in at the layers, and returns the content loss of the tile.
+    /// Sets the gradients at the layers, and returns the content loss of the tile.
     fn seed(&mut self, tile: &Tile) -> f64 {
         let whole = self.extractor.is_whole();
         let mut loss = 0.0;

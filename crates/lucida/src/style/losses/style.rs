@@ -1,7 +1,7 @@
-//! The style loss: how far the correlations between the features are from those of the style.
+//! Style loss: distance between the feature correlations of the image and those of the style.
 //!
-//! Of the features `F` (M pixels, N channels) of a layer their second moments are kept, `G / M = F^T F / M`, so that
-//! images of different sizes compare. With those of the style, `A / M'`, the loss of a layer is
+//! The features `F` (M pixels, N channels) of a layer are reduced to their second moments `G / M = F^T F / M`, so that
+//! images of different sizes are comparable. With `A / M'`, those of the style, the loss of a layer is
 //!
 //! ```text
 //! E = c sum (G / M - A / M')^2,    dE/dF = 4 c / M  F (G / M - A / M')
@@ -13,7 +13,7 @@ use lucida_kernels::{Buffer, Cpu};
 
 use crate::style::losses::wasserstein::Gaussian;
 
-/// What of the features is compared.
+/// Feature statistics that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum StyleLoss {
@@ -24,14 +24,14 @@ pub enum StyleLoss {
     Wasserstein,
 }
 
-/// How the squared differences of a layer are counted: the factor `c`.
+/// Normalization of a layer's squared differences: the factor `c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StyleNorm {
     /// `1 / (4 N^2)`, as in the paper.
     Gatys,
-    /// `1 / N^2`: their mean, as the tutorial of TensorFlow has it.
+    /// `1 / N^2`: their mean, as in TensorFlow's tutorial.
     Mean,
-    /// One over the sum of the squares for the style: 0 for the style itself, 1 for an image without features.
+    /// One over the sum of squares for the style: 0 for the style itself, 1 for all-zero features.
     Relative,
 }
 
@@ -46,17 +46,17 @@ impl StyleNorm {
     }
 }
 
-/// What the style loss keeps of a layer's features.
+/// Moments of a layer's features.
 #[derive(Debug, Clone)]
 pub(in crate::style) struct Moments {
-    /// The products of all pairs of channels, the mean over the pixels.
+    /// Mean over the pixels of the products of all channel pairs.
     pub(in crate::style) second: Buffer,
-    /// The means of the channels; none where they are not needed.
+    /// Channel means; empty if not needed.
     pub(in crate::style) mean: Vec<f32>,
 }
 
 impl Moments {
-    /// From sums over pixels that have this weight in all.
+    /// Normalizes sums over pixels whose weights add up to `mass`.
     pub(in crate::style) fn of_sums(sums: &[f32], means: &[f64], mass: f64) -> Self {
         let mut second = Buffer::zeroed(sums.len());
         let factor = 1.0 / mass.max(f64::MIN_POSITIVE);
@@ -64,7 +64,7 @@ impl Moments {
         Self { second, mean: means.iter().map(|sum| (factor * sum) as f32).collect() }
     }
 
-    /// The weighted mean of several; the weights add up to one.
+    /// Weighted mean of several; the weights add up to one.
     pub(in crate::style) fn blend(parts: &[(&Self, f32)]) -> Self {
         let mut second = Buffer::zeroed(parts[0].0.second.len());
         let mut mean = vec![0.0; parts[0].0.mean.len()];
@@ -76,7 +76,7 @@ impl Moments {
     }
 }
 
-/// A style that a layer is compared with.
+/// The target of a style layer.
 #[derive(Debug)]
 pub(in crate::style) enum Target {
     Gram(Moments),
@@ -91,8 +91,9 @@ impl Target {
         }
     }
 
-    /// The loss of a layer for features that have this weight in all. The gradient, `weight` times, of the features (times
-    /// the root of their own weight) is then their product with `slope`, plus `shift` if there is any.
+    /// Returns the loss of a layer, for features whose pixel weights add up to `mass`. Afterwards, the gradient, scaled by
+    /// `weight`, with respect to the features (scaled by the root of their pixel weights) is their product with `slope`,
+    /// plus `shift` unless that is empty.
     pub(in crate::style) fn compare(
         &mut self,
         norm: StyleNorm,

@@ -1,8 +1,8 @@
-//! Total variation: how much neighboring pixels differ. It holds noise down.
+//! Total variation: the differences between neighboring pixels. It suppresses noise.
 
 use crate::style::Canvas;
 
-/// What is summed over all pairs of neighbors, side by side and one below the other, and all three colors.
+/// Penalty that is summed over all pairs of horizontal and vertical neighbors, and all three colors.
 ///
 /// ```
 /// use lucida::style::{Canvas, TotalVariation};
@@ -15,16 +15,16 @@ use crate::style::Canvas;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TotalVariation {
-    /// The absolute differences (`tf.image.total_variation`).
+    /// Absolute differences (`tf.image.total_variation`).
     Absolute,
-    /// The squared differences (Mahendran and Vedaldi, 2015, with exponent 2).
+    /// Squared differences (Mahendran and Vedaldi, 2015, with exponent 2).
     Squared,
-    /// The mean of the squared differences where pixels go from 0 to 1: it does not grow with the image.
+    /// Mean squared differences of pixels from 0 to 1: independent of the image size.
     MeanSquared,
 }
 
 impl TotalVariation {
-    /// The variation, of which `weight` times the gradient is added to `gradient`.
+    /// Returns the variation, and adds `weight` times its gradient to `gradient`.
     pub fn add(self, canvas: &Canvas, weight: f32, gradient: &mut [f32]) -> f64 {
         let [height, width] = canvas.size;
         let factor = match self {
@@ -53,7 +53,7 @@ impl TotalVariation {
     fn pair(self, values: &[f32], [a, b]: [usize; 2], weight: f32, gradient: &mut [f32]) -> f32 {
         let apart = values[b] - values[a];
         let (value, slope) = match self {
-            // At zero, where there is no slope, none is taken.
+            // Subgradient 0 at zero.
             Self::Absolute => (apart.abs(), if apart == 0.0 { 0.0 } else { apart.signum() }),
             Self::Squared | Self::MeanSquared => (apart * apart, 2.0 * apart),
         };

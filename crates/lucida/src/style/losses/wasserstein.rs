@@ -1,27 +1,26 @@
-//! The Wasserstein-2 distance of Gaussians, as a style loss.
+//! Wasserstein-2 distance between Gaussians, as a style loss.
 //!
-//! Features are modeled as draws from a Gaussian of their mean `m` and covariance `S`; its distance from that of the
-//! style, `n` and `C`, is what it costs to carry the one over into the other (Givens and Shortt, 1984; Mroueh,
-//! "Wasserstein Style Transfer", 2019). With the polar factor `U` of `B = S^1/2 C^1/2`, whose singular values add up to
-//! `tr(U^T B)`:
+//! Features are modeled as samples of a Gaussian with mean `m` and covariance `S`; the loss is its distance to the style's
+//! Gaussian, with mean `n` and covariance `C` (Givens and Shortt, 1984; Mroueh, "Wasserstein Style Transfer", 2019). With
+//! the polar factor `U` of `B = S^1/2 C^1/2`, where `tr(U^T B)` is the sum of the singular values of `B`:
 //!
 //! ```text
 //! W = |m - n|^2 + tr(S) + tr(C) - 2 tr(U^T B),    dW/dS = I - S^-1/2 U C^1/2,    dW/dm = 2 (m - n)
 //! ```
 //!
-//! Both covariances get a little of the identity first, so that directions without variance do no harm. Roots and factors
-//! are found by the iterations of Newton and Schulz, which have nothing but products of matrices (Higham, "Functions of
-//! Matrices", equations 6.35 and 8.20). The usual form, with the root of `C^1/2 S C^1/2`, squares the condition: in 32 bits
-//! its iteration runs away.
+//! A small ridge is added to both covariances, so that directions without variance are well-conditioned. Matrix roots and
+//! polar factors are computed by Newton-Schulz iterations, which need only matrix products (Higham, "Functions of Matrices",
+//! equations 6.35 and 8.20). The usual form, with the root of `C^1/2 S C^1/2`, squares the condition number: in 32 bits its
+//! iteration diverges.
 
 use lucida_kernels::{Buffer, Conv2d, Conv2dGradients, Conv2dShape, Cpu};
 
 use crate::style::losses::style::Moments;
 
-/// What is added to the variances: a part of the mean variance of the style, and of the sum of one's own.
+/// Ridge: a share of the style's mean variance, plus a share of the covariance's own trace.
 const RIDGE: f32 = 1e-2;
 const OWN_RIDGE: f32 = 1e-5;
-/// The most steps to a root, and how near to the identity it ends.
+/// Maximum number of iterations, and the distance from the identity at which they stop.
 const STEPS: usize = 40;
 const CLOSE: f32 = 1e-4;
 
@@ -43,7 +42,7 @@ impl Square {
         self.product.forward(self.size, left, None, false, out);
     }
 
-    /// The root of a symmetric positive matrix, and its inverse.
+    /// Computes the square root of a symmetric positive definite matrix, and its inverse.
     fn roots(&mut self, matrix: &[f32]) -> (Buffer, Buffer) {
         let (size, len) = (self.size, matrix.len());
         let trace = (0..size).map(|i| matrix[i * (size + 1)]).sum::<f32>().max(f32::MIN_POSITIVE);
@@ -68,7 +67,7 @@ impl Square {
         (y, z)
     }
 
-    /// The orthogonal factor of a matrix: the singular values made one.
+    /// Computes the orthogonal polar factor of a matrix: all singular values become one.
     fn polar(&mut self, matrix: &[f32]) -> Buffer {
         let (size, len) = (self.size, matrix.len());
         let norm = matrix.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt().max(1e-30) as f32;
@@ -89,7 +88,7 @@ impl Square {
     }
 }
 
-/// Makes a product M the factor (3 I - M) / 2 of Newton and Schulz's iteration; the square of M's distance from I.
+/// Replaces a product M by the Newton-Schulz factor (3 I - M) / 2, and returns the squared Frobenius norm of M - I.
 fn newton(size: usize, product: &mut [f32]) -> f32 {
     let mut apart = 0.0;
     for (at, value) in product.iter_mut().enumerate() {
@@ -100,10 +99,10 @@ fn newton(size: usize, product: &mut [f32]) -> f32 {
     apart
 }
 
-/// Whether an iteration is near enough to the identity, from the squares of what is missing; `before` is how near it was.
+/// Whether an iteration has converged, given its squared distance from the identity; `before` is the previous distance.
 fn is_done(squares: f32, size: usize, before: &mut f32) -> bool {
     let apart = (squares / size as f32).sqrt();
-    // Rounding grows again once it is as near as it gets.
+    // Near convergence, rounding errors make the distance grow again.
     let done = apart < CLOSE || (apart < 0.1 && apart > *before);
     *before = apart;
     done
@@ -115,20 +114,20 @@ fn transpose(size: usize, from: &[f32], to: &mut [f32]) {
     }
 }
 
-/// The Gaussian of a style, prepared to be compared with.
+/// The Gaussian of a style, with precomputed quantities.
 #[derive(Debug)]
 pub(in crate::style) struct Gaussian {
     square: Square,
     mean: Vec<f32>,
     root: Buffer,
     ridge: f32,
-    /// The trace of the covariance, with its ridge.
+    /// Trace of the covariance, including the ridge.
     trace: f64,
-    /// The mean square of the features.
+    /// Mean square of the features.
     power: f64,
 }
 
-/// The loss, and its gradients with respect to the second moments and to the mean.
+/// The loss, and its gradients with respect to the second moments and the mean.
 pub(in crate::style) struct Apart {
     pub(in crate::style) loss: f64,
     pub(in crate::style) second: Buffer,
@@ -148,7 +147,7 @@ impl Gaussian {
         Self { square, mean: moments.mean.clone(), root, ridge, trace, power }
     }
 
-    /// The mean square of the style's features, to measure losses by.
+    /// Mean square of the style's features, used to normalize losses.
     pub(in crate::style) fn power(&self) -> f64 {
         self.power
     }
@@ -173,17 +172,17 @@ impl Gaussian {
                 second[i * size + j] = if i == j { 1.0 - map } else { -map };
             }
         }
-        // What is added to the variances grows with them.
+        // The ridge depends on the trace, so the trace's gradient contributes to the diagonal.
         let own = OWN_RIDGE * trace(size, &second) as f32;
         second.iter_mut().step_by(size + 1).for_each(|value| *value += own);
-        // The covariance is the second moment less the product of the means.
+        // Chain rule for covariance = second moment - mean mean^T.
         let along = |row: &[f32]| row.iter().zip(&got.mean).map(|(a, b)| a * b).sum::<f32>();
         let mean = shift().zip(second.chunks_exact(size)).map(|(apart, row)| 2.0 * apart - 2.0 * along(row)).collect();
         Apart { loss: loss.max(0.0), second, mean }
     }
 }
 
-/// The covariance, with `ridge` and a part of their sum added to the variances.
+/// Computes the covariance, with `ridge` and a share of the trace added to the diagonal.
 fn covariance(moments: &Moments, ridge: f32) -> Buffer {
     let size = moments.mean.len();
     let mut covariance = moments.second.clone();
@@ -204,7 +203,7 @@ mod tests {
     use super::*;
 
     fn moments(size: usize, seed: usize) -> Moments {
-        // The digits behind the point of a large sine: as good as random.
+        // Fractional part of a large sine: pseudorandom values.
         let draw = |i: usize| ((i * seed) as f64 * 12.9898).sin() * 43_758.545_3;
         let draws: Vec<f32> = (0..40 * size).map(|i| (2.0 * draw(i).rem_euclid(1.0)) as f32).collect();
         let mut second = Buffer::zeroed(size * size);
@@ -229,7 +228,7 @@ mod tests {
         assert!(out.iter().zip(matrix.iter()).all(|(a, b)| (a - b).abs() < 1e-3));
         square.multiply(&root, &inverse, &mut out);
         assert!((0..size).all(|i| (out[i * (size + 1)] - 1.0).abs() < 1e-2), "{out:?}");
-        // The factor of a positive matrix times an exchange of two rows is that exchange.
+        // The polar factor of a positive definite matrix with two rows swapped is that permutation.
         let mut turned = matrix.clone();
         let (first, second) = turned.split_at_mut(size);
         first.swap_with_slice(&mut second[..size]);
@@ -240,8 +239,8 @@ mod tests {
         }
     }
 
-    /// Many channels that are nearly all the same, much stronger than those of the style: no number is lost, and the style
-    /// itself is at no distance.
+    /// Many nearly constant channels that are much stronger than those of the style: all results are finite, and the
+    /// distance of the style from itself is 0.
     #[test]
     fn features_that_hardly_vary_are_no_harm() {
         let size = 96;
@@ -263,7 +262,7 @@ mod tests {
         }
     }
 
-    /// For one channel the distance is that of the means and of the deviations.
+    /// For a single channel, the squared distance is that of the means plus that of the standard deviations.
     #[test]
     fn one_channel_by_hand() {
         let of = |mean: f32, variance: f32| Moments {
@@ -276,7 +275,7 @@ mod tests {
         };
         let mut gaussian = Gaussian::new(Cpu::detect(), &of(1.0, 4.0));
         let apart = gaussian.compare(&of(3.0, 9.0));
-        // 1 % of the style's variance is added to both, and a little of each one's own.
+        // 1 % of the style's variance is added to both, plus the share of each one's own variance.
         let expected = 4.0 + (9.04009_f64.sqrt() - 4.04004_f64.sqrt()).powi(2);
         assert!((apart.loss - expected).abs() < 1e-3, "{} {expected}", apart.loss);
         assert!(gaussian.compare(&of(1.0, 4.0)).loss < 1e-4);

@@ -5,20 +5,20 @@ use lucida_kernels::ops::{AdamStep, adam};
 use crate::style::Canvas;
 use crate::{Cpu, Result};
 
-/// The constants of Adam, for pixels from 0 to 255.
+/// Hyperparameters of Adam, for pixels from 0 to 255.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adam {
-    /// The learning rate: the most that a value changes in a step, about.
+    /// Learning rate: approximately the largest change of a value per step.
     pub rate: f32,
-    /// Decay of the mean gradient.
+    /// Decay rate of the mean gradient.
     pub beta_1: f32,
-    /// Decay of the mean squared gradient.
+    /// Decay rate of the mean squared gradient.
     pub beta_2: f32,
-    /// Added to the root of the mean squared gradient.
+    /// Added to the square root of the mean squared gradient.
     pub epsilon: f32,
 }
 
-/// Adam on its way.
+/// State of an Adam run.
 #[derive(Debug, Clone)]
 pub(in crate::style) struct AdamState {
     config: Adam,
@@ -33,7 +33,7 @@ impl AdamState {
         Self { config, first: zeros(), second: zeros(), steps: 0 }
     }
 
-    /// Moves the values against the gradient.
+    /// Applies one step to the values.
     pub(in crate::style) fn step(&mut self, cpu: Cpu, values: &mut [f32], gradient: &[f32]) {
         let Adam { rate, beta_1, beta_2, epsilon } = self.config;
         self.steps += 1;
@@ -43,7 +43,7 @@ impl AdamState {
         adam(cpu, step, values, gradient, &mut self.first.values, &mut self.second.values);
     }
 
-    /// The state for a canvas that was changed in size in this way.
+    /// Transfers the state to a resized canvas: applies `change` to both moments.
     pub(in crate::style) fn changed(self, change: impl Fn(&Canvas) -> Result<Canvas>) -> Result<Self> {
         let (first, mut second) = (change(&self.first)?, change(&self.second)?);
         second.values.iter_mut().for_each(|value| *value = value.max(0.0));
@@ -55,7 +55,7 @@ impl AdamState {
 mod tests {
     use super::*;
 
-    /// 20 steps on `sum k (x - k)^2 / 2`, against the formulas in 64 bits.
+    /// 20 steps on `sum k (x - k)^2 / 2`, compared with the formulas in 64 bits.
     #[test]
     fn a_trajectory() {
         for config in [

@@ -1,22 +1,21 @@
 //! L-BFGS: J. Nocedal, "Updating Quasi-Newton Matrices with Limited Storage" (1980).
 //!
-//! The direction of a step is the gradient times an estimate of the inverse of the second derivatives, made of the last
-//! few steps and the changes of the gradient over them; it is never written down as a matrix (the two loops of Nocedal and
-//! Wright, algorithm 7.4).
+//! The step direction is the negative gradient times an estimate of the inverse Hessian, built from the last few steps and
+//! the corresponding gradient changes. The matrix is never formed (two-loop recursion, Nocedal and Wright, algorithm 7.4).
 
 use std::collections::VecDeque;
 
 use crate::Result;
 use crate::style::optim::line_search::{Trial, search};
 
-/// The constants of L-BFGS.
+/// Hyperparameters of L-BFGS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lbfgs {
-    /// Steps that are remembered: two images' worth of numbers each.
+    /// Number of steps that are kept, each with two arrays of the size of the image.
     pub history: usize,
 }
 
-/// A point with its value and gradient.
+/// A point with its loss and gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::style) struct TensorRef {
     pub(in crate::style) values: Vec<f32>,
@@ -24,21 +23,21 @@ pub(in crate::style) struct TensorRef {
     pub(in crate::style) gradient: Vec<f32>,
 }
 
-/// L-BFGS on its way.
+/// State of an L-BFGS run.
 #[derive(Debug, Clone)]
 pub(in crate::style) struct LbfgsState {
     history: usize,
-    /// The first trial of the first step: how far the values move, as the root of the mean square.
+    /// Length of the first trial step, as root mean square change of the values.
     first: f64,
     pairs: VecDeque<Pair>,
 }
 
-/// A step and the change of the gradient over it.
+/// A step and the gradient change over it.
 #[derive(Debug, Clone)]
 struct Pair {
     step: Vec<f32>,
     change: Vec<f32>,
-    /// One over their product.
+    /// One over their dot product.
     rho: f64,
 }
 
@@ -47,8 +46,8 @@ impl LbfgsState {
         Self { history: config.history.max(1), first, pairs: VecDeque::new() }
     }
 
-    /// Takes one step; `evaluate` writes the gradient and returns the loss. Whether it came anywhere: if not, the history
-    /// is forgotten, and a second failure in a row means that this is as low as it gets.
+    /// Takes one step; `evaluate` writes the gradient and returns the loss. Returns whether the loss decreased. If not, the
+    /// history is cleared; two consecutive failures mean convergence.
     pub(in crate::style) fn step(
         &mut self,
         at: &mut TensorRef,
@@ -101,7 +100,7 @@ impl LbfgsState {
         Ok(true)
     }
 
-    /// Against the gradient, bent by what is known of the second derivatives.
+    /// Search direction: the negative gradient times the estimated inverse Hessian.
     fn direction(&self, gradient: &[f32]) -> Vec<f32> {
         let mut direction: Vec<f32> = gradient.iter().map(|value| -value).collect();
         let mut alphas = Vec::with_capacity(self.pairs.len());
@@ -127,7 +126,7 @@ fn add(to: &mut [f32], factor: f64, from: &[f32]) {
     to.iter_mut().zip(from).for_each(|(sum, value)| *sum += factor * value);
 }
 
-/// In 64 bits, eight sums at a time.
+/// Dot product in 64 bits, with eight accumulators.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     let mut sums = [0.0_f64; 8];
     let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
@@ -148,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// A bowl that is steeper in some directions than in others, and bent.
+    /// A bowl with different curvature along each axis, and a non-quadratic term.
     #[derive(Clone, Copy)]
     struct Bowl;
 
@@ -201,12 +200,12 @@ mod tests {
         TensorRef { values, loss, gradient }
     }
 
-    /// Step by step the points that argmin's L-BFGS comes to, with its line search of Moré and Thuente.
+    /// Compares each step with argmin's L-BFGS and its Moré-Thuente line search.
     #[test]
     fn a_trajectory_is_that_of_argmin() {
         let from: Vec<f64> = (0..8).map(|i| f64::from(i % 3) - 1.5).collect();
         let mut at = start(from.iter().map(|&x| x as f32).collect());
-        // argmin's first step is the gradient itself.
+        // argmin's first trial step is the gradient itself.
         let first = (dot(&at.gradient, &at.gradient) / 8.0).sqrt();
         let mut state = LbfgsState::new(Lbfgs { history: 4 }, first);
         for steps in 1..=8 {

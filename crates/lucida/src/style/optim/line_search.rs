@@ -1,20 +1,20 @@
-//! A line search for the strong Wolfe conditions: J. Moré and D. Thuente, "Line Search Algorithms with Guaranteed
-//! Sufficient Decrease" (1994).
+//! Line search for the strong Wolfe conditions: J. Moré and D. Thuente, "Line Search Algorithms with Guaranteed Sufficient
+//! Decrease" (1994).
 //!
-//! Along a line the search asks for values and slopes, and keeps an interval in which there must be a step that is good
-//! enough: `f(t) <= f(0) + 1e-4 t f'(0)` and `|f'(t)| <= 0.9 |f'(0)|`. Each trial lies where a cubic or a parabola through
-//! what is known has its least value.
+//! The search evaluates values and slopes along a line, and maintains an interval that contains an acceptable step: `f(t) <=
+//! f(0) + 1e-4 t f'(0)` and `|f'(t)| <= 0.9 |f'(0)|`. Each trial step is the minimizer of a cubic or quadratic interpolation
+//! of known values and slopes.
 
 use crate::Result;
 
-/// Of the slope at the start: how much of it the mean slope must keep.
+/// Sufficient decrease: minimum mean slope, relative to the initial one.
 const DECREASE: f64 = 1e-4;
-/// Of the slope at the start: what the slope at the end may have left.
+/// Curvature condition: maximum final slope, relative to the initial one.
 const CURVATURE: f64 = 0.9;
-/// Trials before the best one so far is taken.
+/// Maximum number of trials; then the best one is used.
 const TRIALS: usize = 20;
 
-/// A step, the value there, and the slope along the line.
+/// A step length with its value and slope.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::style) struct Trial {
     pub(in crate::style) step: f64,
@@ -22,7 +22,7 @@ pub(in crate::style) struct Trial {
     pub(in crate::style) slope: f64,
 }
 
-/// The interval that is searched: its better end, its other end, and whether a good step lies in between for sure.
+/// The search interval: its best end, its other end, and whether it is known to contain an acceptable step.
 #[derive(Debug, Clone, Copy)]
 struct Interval {
     best: Trial,
@@ -31,8 +31,8 @@ struct Interval {
     range: [f64; 2],
 }
 
-/// Searches from `start` (at step 0) with a first trial of `first`; `evaluate` gives value and slope at a step. The last
-/// step that was evaluated is the result; its value is not above that of the start, unless nothing was found.
+/// Searches from `start` (step 0), with `first` as the first trial; `evaluate` returns value and slope for a step. Returns
+/// the last step evaluated, whose value does not exceed the initial one, or none if no such step was found.
 pub(in crate::style) fn search(
     start: Trial,
     first: f64,
@@ -64,7 +64,7 @@ pub(in crate::style) fn search(
             return Ok((value <= start.value).then_some(trial));
         }
         if !value.is_finite() {
-            // Too far: what is there says nothing about where to go.
+            // The step overflowed: its value and slope are useless for interpolation.
             step = 0.1 * step + 0.9 * interval.best.step;
             continue;
         }
@@ -72,7 +72,8 @@ pub(in crate::style) fn search(
             first_stage = false;
         }
         step = if first_stage && value <= interval.best.value && value > bound {
-            // Before a value is low enough, the search is for the function less the line that it must stay below.
+            // Until a step has a sufficiently low value, the search uses the auxiliary function: f minus the line of
+            // sufficient decrease.
             let less = |t: Trial| Trial { value: t.value - t.step * test, slope: t.slope - test, ..t };
             let more = |t: Trial| Trial { value: t.value + t.step * test, slope: t.slope + test, ..t };
             (interval.best, interval.other) = (less(interval.best), less(interval.other));
@@ -94,14 +95,14 @@ pub(in crate::style) fn search(
 }
 
 impl Interval {
-    /// Takes a trial in as one of the ends, and returns the next step to try.
+    /// Updates the interval with a trial, and returns the next step to try.
     fn narrow(&mut self, trial: Trial) -> f64 {
         let (best, step) = (self.best, trial.step);
         let opposite = trial.slope * best.slope.signum() < 0.0;
         let parabola = |a: Trial, b: Trial| b.step + b.slope / (b.slope - a.slope) * (a.step - b.step);
         let mut limited = false;
         let mut next = if trial.value > best.value {
-            // Higher: the least value lies between. The cubic is trusted where it stays nearer to the best.
+            // Higher value: the minimum is bracketed. The cubic step is preferred if it is closer to the best one.
             limited = true;
             self.bracketed = true;
             let apart = step - best.step;
@@ -114,12 +115,12 @@ impl Interval {
                 cubic + (parabola - cubic) / 2.0
             }
         } else if opposite {
-            // Lower, with a slope the other way: the least value lies between.
+            // Lower value, and a slope of opposite sign: the minimum is bracketed.
             self.bracketed = true;
             let (cubic, parabola) = (cubic(trial, best, false), parabola(best, trial));
             if (cubic - step).abs() > (parabola - step).abs() { cubic } else { parabola }
         } else if trial.slope.abs() < best.slope.abs() {
-            // Lower, and it falls less: continue, not too far.
+            // Lower value, and a flatter slope of the same sign: extrapolate, within limits.
             limited = true;
             let far = if step > best.step { self.range[1] } else { self.range[0] };
             let beyond = cubic(trial, best, true);
@@ -151,8 +152,8 @@ impl Interval {
     }
 }
 
-/// Where the cubic through the values and slopes at two steps has its least value, counted from `from`. With `beyond` that
-/// must lie on the other side of `from` than `to`, and is infinite where the cubic has none there.
+/// Step that minimizes the cubic through the values and slopes at two steps. With `beyond` it must lie beyond `from`, as
+/// seen from `to`; the result is infinite if there is none.
 fn cubic(from: Trial, to: Trial, beyond: bool) -> f64 {
     let theta = 3.0 * (from.value - to.value) / (to.step - from.step) + from.slope + to.slope;
     let scale = theta.abs().max(from.slope.abs()).max(to.slope.abs());
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn steps_that_are_good_enough_are_found_from_far_and_near() {
         for first in [1e-3, 0.1, 1.0, 10.0, 1e3] {
-            // The functions of section 5 of the paper.
+            // Test functions from section 5 of the paper.
             let (_, count) = searched(|x| (-x / (x * x + 2.0), (x * x - 2.0) / (x * x + 2.0).powi(2)), first);
             assert!(count < 15, "{count}");
             let quintic = |x: f64| {
@@ -199,7 +200,7 @@ mod tests {
             };
             assert!(searched(quintic, first).1 < 20);
         }
-        // A first step that is good enough is taken.
+        // An acceptable first step is used as is.
         let (found, count) = searched(|x| ((x - 1.0).powi(2), 2.0 * (x - 1.0)), 0.9);
         assert_eq!((found.step, count), (0.9, 1));
     }

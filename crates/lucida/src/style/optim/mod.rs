@@ -1,4 +1,4 @@
-//! How pixels are changed: optimizers over an image.
+//! Optimizers for pixels.
 
 pub(super) mod adam;
 pub(super) mod lbfgs;

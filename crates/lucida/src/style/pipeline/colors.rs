@@ -1,24 +1,24 @@
-//! The colors of the content in the style of another image: L. Gatys et al., "Preserving Color in Neural Artistic Style
-//! Transfer" (2016).
+//! Color control: keeps the colors of the content; L. Gatys et al., "Preserving Color in Neural Artistic Style Transfer"
+//! (2016).
 
 use crate::Result;
 use crate::data::Image;
 use crate::style::Canvas;
 
-/// Whose colors the result has.
+/// The image that the colors of the result come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ColorSource {
-    /// The style's.
+    /// The style image.
     #[default]
     Style,
-    /// The content's, exactly: only the luminance is stylized.
+    /// The content, exactly: only the luminance is stylized.
     Luminance,
-    /// The content's, in the large: the style is first given the mean and the covariance of the content's colors.
+    /// The content, approximately: mean and covariance of the style's colors are first matched to those of the content.
     Histogram,
 }
 
 impl ColorSource {
-    /// The content and a style with matched colors.
+    /// Returns the style image with its colors prepared for the content.
     pub(in crate::style) fn prepare(self, content: &Image, style: &Image) -> Result<Image> {
         let (content, style) = (Canvas::of_image(content), Canvas::of_image(style));
         match self {
@@ -34,7 +34,7 @@ impl ColorSource {
         }
     }
 
-    /// The content as the optimization starts from it.
+    /// Returns the content that the optimization uses.
     pub(in crate::style) fn content(self, content: &Image) -> Image {
         match self {
             Self::Luminance => content.to_gray().to_rgb(),
@@ -42,7 +42,7 @@ impl ColorSource {
         }
     }
 
-    /// Gives an image that was stylized without regard to colors those that are wanted; `content` has the same size.
+    /// Adjusts the colors of an image that was stylized without color control; `content` has the same size.
     pub(in crate::style) fn recolor(self, result: &mut Canvas, content: &Canvas) {
         match self {
             Self::Style => {}
@@ -57,14 +57,14 @@ impl ColorSource {
         }
     }
 
-    /// Gives a result its final colors; `content` has the same size.
+    /// Restores the content's colors in a result, if required; `content` has the same size.
     pub(in crate::style) fn finish(self, result: &mut Canvas, content: &Canvas) {
         if self != Self::Luminance {
             return;
         }
         let (new, old) = (gray(result), gray(content));
         let pixels = result.values.chunks_exact_mut(3).zip(content.values.chunks_exact(3));
-        // Red, green and blue that change by the same amount keep both differences of color.
+        // Adding the same amount to red, green and blue leaves the color differences unchanged.
         for ((pixel, color), (new, old)) in pixels.zip(new.iter().zip(&old)) {
             pixel.iter_mut().zip(color).for_each(|(value, color)| *value = color + new - old);
         }
@@ -86,11 +86,10 @@ fn moments(values: &[f32]) -> [f64; 2] {
 
 type Matrix = [[f64; 3]; 3];
 
-/// An image with the mean color and the covariance of colors of another: `A (x - m) + m'` with
-/// `A = S'^1/2 S^-1/2`.
+/// Matches mean and covariance of an image's colors to those of another: `A (x - m) + m'` with `A = S'^1/2 S^-1/2`.
 fn matched(canvas: &Canvas, to: &Canvas) -> Canvas {
     let ((mean, covariance), (new_mean, new_covariance)) = (statistics(canvas), statistics(to));
-    // A color that does not vary stays as it is, rather than being blown up to noise.
+    // Limit the scaling of colors that hardly vary, which would amplify noise.
     let whiten = power(&covariance, |value| 1.0 / value.max(1.0).sqrt());
     let color = power(&new_covariance, |value| value.max(0.0).sqrt());
     let transform = product(&color, &whiten);
@@ -122,7 +121,7 @@ fn product(a: &Matrix, b: &Matrix) -> Matrix {
     std::array::from_fn(|row| std::array::from_fn(|column| (0..3).map(|k| a[row][k] * b[k][column]).sum()))
 }
 
-/// A function of a symmetric matrix, by Jacobi's rotations.
+/// Applies a function to the eigenvalues of a symmetric matrix (Jacobi rotations).
 fn power(matrix: &Matrix, of: impl Fn(f64) -> f64) -> Matrix {
     let mut values = *matrix;
     let mut vectors: Matrix = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(u8::from(i == j))));
@@ -163,7 +162,7 @@ mod tests {
             assert!((mean[c] - wanted[c]).abs() < 1e-2);
             (0..3).for_each(|k| assert!((covariance[c][k] - wanted_covariance[c][k]).abs() < 2.0, "{covariance:?}"));
         }
-        // What does not vary is not blown up.
+        // A constant image stays constant.
         let flat = matched(&Canvas::filled([4, 4], [9., 9., 9.]), &content);
         assert!(flat.values.chunks(3).all(|pixel| pixel == &flat.values[..3]));
     }

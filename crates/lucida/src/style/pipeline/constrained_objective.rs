@@ -1,28 +1,28 @@
-//! The objective under constraints: parts that are preserved, and temporal consistency.
+//! Objective with constraints: preserved areas and temporal consistency.
 
 use crate::Result;
 use crate::style::{Canvas, Losses, Objective};
 
-/// The image that a frame stays close to: the previous stylized frame, warped.
+/// Target of the temporal loss: the previous stylized frame, warped.
 #[derive(Debug, Clone)]
 pub(in crate::style) struct TemporalTarget {
     pub(in crate::style) canvas: Canvas,
-    /// How much each pixel is to stay, from 0 to 1.
+    /// Weight of each pixel, from 0 to 1.
     pub(in crate::style) mask: Vec<f32>,
-    /// The weight of the mean squared difference, where pixels go from 0 to 1.
+    /// Weight of the mean squared difference, for pixels from 0 to 1.
     pub(in crate::style) weight: f32,
 }
 
-/// A part that stays as it is in the content.
+/// An area that keeps the pixels of the content.
 #[derive(Debug, Clone)]
 pub(in crate::style) struct PreserveMask {
-    /// What is there.
+    /// The content.
     pub(in crate::style) canvas: Canvas,
     /// How much each pixel is preserved, from 0 to 1.
     pub(in crate::style) mask: Vec<f32>,
 }
 
-/// The objective of a step with its constraints.
+/// An objective with optional constraints.
 #[derive(Debug)]
 pub(in crate::style) struct ConstrainedObjective {
     pub(in crate::style) objective: Objective,
@@ -31,7 +31,7 @@ pub(in crate::style) struct ConstrainedObjective {
 }
 
 impl ConstrainedObjective {
-    /// The losses of the visible image, and their gradient with respect to the optimized one.
+    /// Computes the losses of the visible image, and their gradient with respect to the optimized one.
     pub(in crate::style) fn evaluate(
         &mut self,
         image: &Canvas,
@@ -57,7 +57,7 @@ impl ConstrainedObjective {
         Ok(losses)
     }
 
-    /// The visible image: the optimized one, with what is preserved over it.
+    /// The visible image: the optimized one, overlaid with the preserved areas.
     pub(in crate::style) fn visible(&self, image: Canvas) -> Canvas {
         match &self.preserve {
             Some(preserve) => preserve.over(&image),

@@ -1,4 +1,4 @@
-//! Features of a canvas: as a whole, or tile by tile where memory is short.
+//! Features of a canvas: as a whole, or tile by tile when memory is limited.
 
 use crate::explain::receptive_fields;
 use crate::nn::Plan;
@@ -6,43 +6,43 @@ use crate::style::pipeline::tiles::{Tile, tiles};
 use crate::style::{Canvas, StyleNetwork};
 use crate::{Cpu, Error, Result};
 
-/// Bytes that a weight takes in all: itself, and transformed for the ways there and back (48 numbers for 9 each).
+/// Bytes per weight: the weight itself, and its transforms for the forward and backward pass (48 values for each 9).
 const BYTES_PER_WEIGHT: usize = 4 + 2 * 22;
-/// The side of the canvas that the memory for a pixel is measured on.
+/// Side of the canvas on which the memory per pixel is measured.
 const PROBE: usize = 128;
 
-/// How features are computed.
+/// Configuration of the feature computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::style) struct ViewConfig {
     pub(in crate::style) cpu: Cpu,
-    /// Whether equal patches must give equal features to the bit: see [`crate::nn::PlanBuilder::exact`].
+    /// Whether equal patches must give bit-identical features: see [`crate::nn::PlanBuilder::exact`].
     pub(in crate::style) exact: bool,
-    /// The most bytes that activations, gradients and weights may take.
+    /// Memory limit for activations, gradients and weights, in bytes.
     pub(in crate::style) memory: Option<u64>,
 }
 
-/// The gradients that can be sent back.
+/// How gradients enter the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::style) enum GradientMode<'a> {
-    /// None.
+    /// No backward pass.
     Nothing,
-    /// From all layers, written down at each.
+    /// An explicit gradient at each layer.
     Written,
-    /// Where one tile is the whole canvas: from the first `linear` layers linear functions of the features, and written
-    /// down where `written` says so. Otherwise as [`Written`](Self::Written).
+    /// At the first `linear` layers a linear function of the features, and an explicit gradient where `written` is set. With
+    /// several tiles, the same as [`Written`](Self::Written).
     Linear { linear: usize, written: &'a [bool] },
 }
 
-/// A layer whose features are computed.
+/// A layer whose features are extracted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::style) struct ExtractedLayer {
     pub(in crate::style) name: String,
-    /// Pixels of the canvas for a pixel of the layer.
+    /// Canvas pixels per pixel of the feature map.
     pub(in crate::style) stride: usize,
     pub(in crate::style) channels: usize,
 }
 
-/// Computes features of canvases of one size, and sends gradients back.
+/// Computes features of canvases of one size, and propagates gradients back to the pixels.
 #[derive(Debug)]
 pub(in crate::style) struct FeatureExtractor {
     network: StyleNetwork,
@@ -52,25 +52,25 @@ pub(in crate::style) struct FeatureExtractor {
     halo: usize,
     unit: usize,
     pub(in crate::style) layers: Vec<ExtractedLayer>,
-    /// For each layer: the number of its seed, where gradients are written down.
+    /// For each layer: the index of its explicit gradient in the plan, if any.
     seeds: Vec<Option<usize>>,
-    /// Layers from which linear functions of the features are sent back.
+    /// Number of layers whose gradient is a linear function of the features.
     linear: usize,
 }
 
-/// A part of a layer's map: rows and columns, in that of the tile or of the whole canvas.
+/// A window of a feature map, either of the tile or of the whole canvas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::style) struct MapWindow {
-    /// Where it starts.
+    /// First row and column.
     pub(in crate::style) origin: [usize; 2],
-    /// Its height and width.
+    /// Height and width.
     pub(in crate::style) size: [usize; 2],
-    /// The width of the map that it is a part of.
+    /// Width of the feature map.
     pub(in crate::style) width: usize,
 }
 
 impl MapWindow {
-    /// The pixels of the part, as ranges of pixels of the map: one for each row.
+    /// The pixels of the window, as one range of pixel indices per row.
     pub(in crate::style) fn rows(self) -> impl Iterator<Item = std::ops::Range<usize>> {
         (0..self.size[0]).map(move |row| {
             let start = (self.origin[0] + row) * self.width + self.origin[1];
@@ -80,7 +80,7 @@ impl MapWindow {
 }
 
 impl FeatureExtractor {
-    /// For canvases of a size that is whole units of the network, for the outputs of `layers`.
+    /// Creates an extractor of the outputs of `layers`, for canvases whose sides are multiples of the network's unit.
     pub(in crate::style) fn new(
         network: &StyleNetwork,
         layers: &[&str],
@@ -110,23 +110,22 @@ impl FeatureExtractor {
         Ok(Self { network, plan, canvas, tile, halo, unit, layers, seeds, linear })
     }
 
-    /// The tiles, their cuts shifted by this many units.
+    /// The tiles, with their boundaries shifted by `phase` units.
     pub(in crate::style) fn tiles(&self, phase: [usize; 2]) -> Vec<Tile> {
         tiles(self.canvas, self.tile, self.halo, phase.map(|phase| phase * self.unit))
     }
 
-    /// Whether one tile is the whole canvas.
+    /// Whether a single tile covers the canvas.
     pub(in crate::style) fn is_whole(&self) -> bool {
         self.canvas == self.tile
     }
 
-    /// Whether a linear function of the features is sent back from a layer: see
-    /// [`set_linear`](Self::set_linear).
+    /// Whether the gradient of a layer is a linear function of its features: see [`set_linear`](Self::set_linear).
     pub(in crate::style) fn is_linear(&self, layer: usize) -> bool {
         layer < self.linear
     }
 
-    /// Sets that function: (from channel, to channel), and what is added.
+    /// Sets that function: a matrix `[input channels, output channels]`, and a shift.
     pub(in crate::style) fn set_linear(&mut self, layer: usize, matrix: &[f32], shift: &[f32]) {
         self.plan.set_linear_gradient(layer, matrix, shift);
     }
@@ -143,17 +142,17 @@ impl FeatureExtractor {
         self.plan.forward(&self.network.network)
     }
 
-    /// The features of a layer in the tile at hand: (row, column, channel).
+    /// Features of a layer for the current tile: `[height, width, channels]`.
     pub(in crate::style) fn features(&self, layer: usize) -> &[f32] {
         self.plan.output(layer)
     }
 
-    /// These, and the gradient that is to be sent back from there, where it is written down.
+    /// Features of a layer, and its explicit gradient, if it has one.
     pub(in crate::style) fn features_and_gradient(&mut self, layer: usize) -> Option<(&[f32], &mut [f32])> {
         self.seeds[layer].map(|seed| self.plan.output_and_grad_mut(layer, seed))
     }
 
-    /// The core of a tile in the map of the tile, and in that of the whole canvas.
+    /// Window of a tile's core in the tile's feature map, and in that of the whole canvas.
     pub(in crate::style) fn parts(&self, tile: &Tile, layer: usize) -> [MapWindow; 2] {
         let stride = self.layers[layer].stride;
         let start = tile.core.map(|[from, _]| from / stride);
@@ -165,7 +164,7 @@ impl FeatureExtractor {
         ]
     }
 
-    /// Sends the gradients at the layers back, and adds what arrives at the pixels to `gradient`.
+    /// Runs the backward pass of a tile, and adds the gradient with respect to its pixels to `gradient`.
     pub(in crate::style) fn send_back(&mut self, tile: &Tile, gradient: &mut [f32]) -> Result<()> {
         self.plan.backward(&self.network.network);
         let arrived = self.plan.input_gradient().ok_or_else(|| Error::Bug("no gradient arrives".into()))?;
@@ -179,7 +178,7 @@ impl FeatureExtractor {
 }
 
 impl GradientMode<'_> {
-    /// Whether gradients are written down at a layer.
+    /// Whether a layer has an explicit gradient.
     fn writes(self, layer: usize) -> bool {
         match self {
             Self::Nothing => false,
@@ -203,8 +202,8 @@ fn plan(network: &StyleNetwork, layers: &[&str], view: ViewConfig, back: Gradien
     if back == GradientMode::Nothing { plan } else { plan.input_gradient() }.build()
 }
 
-/// Pixels of the canvas for a pixel of the layer that has the fewest, and half of the largest receptive field in whole such
-/// units.
+/// Returns the largest stride of the layers, in canvas pixels, and half of the largest receptive field, rounded up to a
+/// multiple of it.
 pub(in crate::style) fn unit_and_halo(network: &StyleNetwork, layers: &[&str]) -> Result<[usize; 2]> {
     let fields = receptive_fields(&network.network)?;
     let (mut unit, mut size) = (1, 1);
@@ -219,7 +218,7 @@ pub(in crate::style) fn unit_and_halo(network: &StyleNetwork, layers: &[&str]) -
     Ok([unit, (size / 2).next_multiple_of(unit)])
 }
 
-/// The largest tile that fits the memory.
+/// Returns the largest tile that fits in memory.
 fn tile_for(
     network: &StyleNetwork,
     layers: &[&str],
@@ -230,7 +229,7 @@ fn tile_for(
 ) -> Result<[usize; 2]> {
     let network = network.clone().with_size([PROBE, PROBE])?;
     let probe = plan(&network, layers, view, if back { GradientMode::Written } else { GradientMode::Nothing })?;
-    // A tile's features of one style layer at a time are put side by side, and so is their gradient.
+    // Room for contiguous copies of a tile's features, for one style layer at a time, and of their gradient.
     let copies = if back { 2 } else { 1 };
     let copied = (0..layers.len()).map(|layer| 4 * copies * probe.output_shape(layer).len()).max().unwrap_or(0);
     let per_pixel = (probe.memory() + copied).div_ceil(PROBE * PROBE);
@@ -239,7 +238,7 @@ fn tile_for(
     let pixels = (memory as usize).saturating_sub(fixed) / per_pixel.max(1);
     let least = 2 * halo + 2 * unit;
     let fits = |[height, width]: [usize; 2]| height * width <= pixels;
-    // The larger side is cut first; then both get an equal share.
+    // Split the longer side only; if that makes tiles too narrow, use square ones.
     let tile = if fits(canvas) {
         canvas
     } else {

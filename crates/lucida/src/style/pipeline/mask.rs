@@ -1,10 +1,10 @@
-//! Masks: which part of the image has which style, and which is left alone.
+//! Masks: assign styles to image regions, and preserve regions.
 
 use crate::data::{Filter, Image};
 use crate::style::pipeline::geometry::Geometry;
 use crate::{Error, Result};
 
-/// The colors that choose a style, by their order.
+/// Mask colors, in the order of the styles that they select.
 const COLORS: [(&str, [u8; 3]); 8] = [
     ("red", [255, 0, 0]),
     ("green", [0, 255, 0]),
@@ -15,19 +15,19 @@ const COLORS: [(&str, [u8; 3]); 8] = [
     ("black", [0, 0, 0]),
     ("white", [255, 255, 255]),
 ];
-/// How much the channels of a gray may differ.
+/// Maximum difference between the channels of a gray pixel.
 const GRAY: u8 = 12;
-/// The part of the pixels that may have another color: the edges in an image that was compressed.
+/// Tolerated share of pixels with other colors, which image compression produces at edges.
 const STRAY: f64 = 0.01;
 
-/// For each style how much each pixel of a mask belongs to it: a gray image.
+/// Returns the weight of each pixel for each style, as gray images.
 ///
-/// A mask of grays goes from the first style (black) to the last (white), and blends between them; with one style, it is
-/// applied where the mask is white. In a mask of colors each pixel has one style: red the first, green the second, then
-/// blue, yellow, magenta, cyan, black, white.
+/// A gray mask blends from the first style (black) to the last (white); a single style is applied where the mask is white.
+/// In a color mask, each pixel selects one style: red the first, green the second, then blue, yellow, magenta, cyan, black,
+/// white.
 ///
 /// # Errors
-/// [`Error::Argument`] when a color has no style, or a style no pixel.
+/// [`Error::Argument`] when a color has no style, or a style has no pixels.
 pub(in crate::style) fn regions(mask: &Image, styles: usize) -> Result<Vec<Image>> {
     let rgb = mask.to_rgb();
     let pixels: Vec<[u8; 3]> = rgb.pixels().chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
@@ -73,10 +73,10 @@ fn by_color(pixels: &[[u8; 3]], styles: usize) -> Result<Vec<Vec<u8>>> {
     Ok((0..styles).map(|style| chosen.iter().map(|&c| if c == style { 255 } else { 0 }).collect()).collect())
 }
 
-/// A mask must lie on its image.
+/// Checks that a mask has the size of its image.
 ///
 /// # Errors
-/// [`Error::Argument`] gives both sizes.
+/// [`Error::Argument`] states both sizes.
 pub(in crate::style) fn check_size(what: &str, mask: &Image, content: &Image) -> Result<()> {
     let size = |image: &Image| (image.width(), image.height());
     if size(mask) == size(content) {
@@ -91,12 +91,12 @@ pub(in crate::style) fn check_size(what: &str, mask: &Image, content: &Image) ->
     )))
 }
 
-/// The gray levels of a mask on a canvas, from 0 to 1.
+/// Gray levels of a mask, extended to a canvas, from 0 to 1.
 pub(in crate::style) fn plane(mask: &Image, geometry: Geometry) -> Result<Vec<f32>> {
     Ok(geometry.plane(&levels(mask, geometry.image)?))
 }
 
-/// The gray levels of a mask in a size, from 0 to 1.
+/// Gray levels of a mask at a size, from 0 to 1.
 pub(in crate::style) fn levels(mask: &Image, [height, width]: [usize; 2]) -> Result<Vec<f32>> {
     let gray = mask.to_gray().resize(width, height, Filter::Bilinear)?;
     Ok(gray.pixels().iter().map(|&level| f32::from(level) / 255.0).collect())

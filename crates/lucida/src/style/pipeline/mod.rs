@@ -1,4 +1,4 @@
-//! From a content and a style to an image: scales, tiles, features, steps.
+//! The optimization pipeline: image pyramid, tiles, features, and steps.
 
 pub(super) mod colors;
 pub(super) mod constrained_objective;

@@ -2,13 +2,13 @@
 
 use crate::{Error, Result};
 
-/// The shortest side that a network makes anything of.
+/// Shortest side that a network can process, in pixels.
 pub(in crate::style) const LEAST_SIDE: usize = 32;
 
-/// The size of an image whose longer side is to be `longer`.
+/// Size of an image scaled to a longer side of `longer`.
 ///
 /// # Errors
-/// [`Error::Argument`] when the shorter side would be too short to be looked at.
+/// [`Error::Argument`] when the shorter side would be below [`LEAST_SIDE`].
 pub(in crate::style) fn scaled(what: &str, [height, width]: [usize; 2], longer: usize) -> Result<[usize; 2]> {
     if height.min(width) < LEAST_SIDE {
         return Err(Error::argument(format!(
@@ -31,18 +31,17 @@ fn at(height: usize, width: usize, longer: usize) -> [usize; 2] {
     [height, width].map(|side| ((side * longer) as f64 / most).round() as usize)
 }
 
-/// The size of an image of any proportions whose longer side is to be `longer`: no side is without a pixel.
+/// Size of an image of any aspect ratio scaled to a longer side of `longer`; each side has at least one pixel.
 pub(in crate::style) fn longer_side([height, width]: [usize; 2], longer: usize) -> [usize; 2] {
     at(height, width, longer).map(|side| side.max(1))
 }
 
-/// The sizes from the smallest, with a longer side of about `smallest`, to the last. None has a shorter side that is too
-/// short.
+/// Pyramid sizes, from a longer side of about `smallest` to `last`. Sizes whose shorter side would be too short are omitted.
 pub(in crate::style) fn sizes(last: [usize; 2], smallest: Option<usize>) -> Vec<[usize; 2]> {
     let longer = last[0].max(last[1]);
     let mut sizes = Vec::new();
     let mut side = smallest.unwrap_or(longer) as f64;
-    // What is nearly the last size is left out.
+    // Omit a size that is close to the last one.
     while side * 1.19 < longer as f64 {
         let size = at(last[0], last[1], side.round() as usize);
         if size[0].min(size[1]) >= LEAST_SIDE {
@@ -65,7 +64,7 @@ mod tests {
         assert_eq!(widths, [128, 181, 256, 362, 512]);
         assert_eq!(sizes([384, 512], None), [[384, 512]]);
         assert_eq!(sizes([100, 130], Some(128)), [[100, 130]]);
-        // 128 and 181 would be 16 and 23 high.
+        // 128 and 181 would have heights of 16 and 23.
         assert_eq!(sizes([64, 512], Some(128)), [[32, 256], [45, 362], [64, 512]]);
     }
 

@@ -28,9 +28,9 @@ pub(in crate::style) struct Run<'a> {
     pub(in crate::style) scale: [usize; 2],
     pub(in crate::style) steps: usize,
     pub(in crate::style) progress: &'a mut dyn Progress,
-    /// Pixels of the steps that are done, and of all.
+    /// Work done and total work, in pixels times steps.
     pub(in crate::style) work: &'a mut [u64; 2],
-    /// Steps in all sizes.
+    /// Steps so far, at all scales.
     pub(in crate::style) taken: &'a mut usize,
 }
 
@@ -46,7 +46,7 @@ impl Run<'_> {
         let mut canvas = start;
         let mut gradient = vec![0.0; canvas.values.len()];
         let mut mean = Canvas::filled(canvas.size, [0.0; 3]);
-        // How much of a whole image the mean has in it.
+        // Total weight of the images in the mean.
         let mut filled = 0.0;
         let mut phases = Rng::keyed(config.seed, Purpose::Canvas, 1);
         let mut first = None;
@@ -112,7 +112,7 @@ impl Run<'_> {
         Ok(ScaleResult { image: geometry.cropped(&result), geometry, adam: None, start: first, end, stopped })
     }
 
-    /// Reports a step, with the losses before it and a way to the image after it.
+    /// Reports a step, with the losses before it and access to the image after it.
     fn report(&mut self, step: usize, losses: &Losses, current: &dyn Fn() -> Canvas) -> ControlFlow<()> {
         let [number, scales] = self.scale;
         let size = self.geometry.image;
@@ -133,7 +133,7 @@ impl Run<'_> {
     }
 }
 
-/// The mean image; the last one where no mean is kept.
+/// The bias-corrected mean image; the last image if averaging is off.
 fn of_mean(mean: &Canvas, filled: f32, last: &Canvas) -> Canvas {
     if filled == 0.0 {
         return last.clone();

@@ -1,20 +1,20 @@
-//! A large canvas in overlapping tiles.
+//! Splits a large canvas into overlapping tiles.
 //!
-//! The cores of the tiles cover the canvas once. Around its core a tile sees a halo as wide as the half of the largest
-//! receptive field, so the features over the core are those of the whole canvas, and so is the gradient that they send
-//! back, which reaches into the halo: the sum over the tiles is the gradient of the whole, and no seam can show.
+//! The cores of the tiles cover the canvas exactly once. Each tile extends beyond its core by a halo of half of the largest
+//! receptive field. Therefore the features over the core equal those of the whole canvas, and so do the gradients, which
+//! reach into the halo: their sum over the tiles is the gradient of the whole canvas, and there are no seams.
 
 /// A tile, in pixels of the canvas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::style) struct Tile {
     /// Its first row and column.
     pub(in crate::style) origin: [usize; 2],
-    /// The rows and columns that it answers for.
+    /// The rows and columns of its core, as ranges.
     pub(in crate::style) core: [[usize; 2]; 2],
 }
 
-/// Cuts a canvas into tiles of one size. `halo` and `phase`, by which the cuts are moved, are whole units, as are both
-/// sizes; the tile is larger than two halos where it is smaller than the canvas.
+/// Splits a canvas into tiles of one size. `phase` shifts their boundaries. All arguments are multiples of the unit; a tile
+/// that is smaller than the canvas must be larger than two halos.
 pub(in crate::style) fn tiles(canvas: [usize; 2], tile: [usize; 2], halo: usize, phase: [usize; 2]) -> Vec<Tile> {
     let rows = spans(canvas[0], tile[0], halo, phase[0]);
     let columns = spans(canvas[1], tile[1], halo, phase[1]);
@@ -24,7 +24,7 @@ pub(in crate::style) fn tiles(canvas: [usize; 2], tile: [usize; 2], halo: usize,
     rows.iter().flat_map(across).collect()
 }
 
-/// Along one axis: where each tile starts, and where its core starts and ends.
+/// Start of each tile along one axis, and start and end of its core.
 fn spans(len: usize, tile: usize, halo: usize, phase: usize) -> Vec<(usize, [usize; 2])> {
     if tile >= len {
         return vec![(0, [0, len])];

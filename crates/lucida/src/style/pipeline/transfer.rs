@@ -15,17 +15,17 @@ use crate::style::pipeline::run::{Run, ScaleResult};
 use crate::style::{Canvas, ColorSource, InitialImage, Losses, Objective, StyleConfig, StyleNetwork, StyleOptimizer};
 use crate::{Error, Result};
 
-/// Images of the size of the canvas that are held in addition to what the network needs: twelve, and the features
-/// of the content, which take as much as six at the most.
+/// Number of images of canvas size held in addition to the network: twelve, and the content's features, which take as much
+/// as up to six.
 const HELD_CANVASES: usize = 18;
-/// The part of each side of a style image that is not measured. A photo of a painting ends in bare canvas, a frame or the
-/// border of a scan, and all Gram matrices would ask for such bars: where colors do not hold them back, as with
-/// [`ColorSource::Luminance`], they appear as streaks.
+/// Share of each side of a style image that is cropped. A photo of a painting ends in bare canvas, a frame or the border of
+/// a scan; left in the Gram matrices, such bars would appear as streaks where colors do not prevent it, as with
+/// [`ColorSource::Luminance`].
 const STYLE_EDGE: f32 = 0.03;
-/// Bytes of the program itself, of files on their way in and out, and of smaller images.
+/// Bytes for the program, file buffers, and smaller images.
 const HELD_BESIDES: u64 = 128 << 20;
 
-/// A content image, its styles, and how they are applied.
+/// A content image, style images, and how they are combined.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -42,22 +42,22 @@ const HELD_BESIDES: u64 = 128 << 20;
 /// ```
 #[derive(Debug, Clone)]
 pub struct StyleRequest {
-    /// The image whose content is kept.
+    /// Content image.
     pub content: Image,
-    /// The images whose style is taken, and how much of each.
+    /// Style images and their weights.
     pub styles: Vec<(Image, f32)>,
-    /// Which part has which style, in the size of the content. In grays from the first style (black) to the last (white);
-    /// with one style, white is where it is applied. In colors: red is the first style, then green, blue, yellow, magenta,
-    /// cyan, black and white.
+    /// Assigns styles to regions; same size as the content. A gray mask blends from the first style (black) to the last
+    /// (white), or applies a single style where it is white. A color mask selects styles in the order red, green, blue,
+    /// yellow, magenta, cyan, black and white.
     pub mask: Option<Image>,
-    /// What is left as it is in the content (white), in its size.
+    /// Preserves the content where it is white; same size as the content.
     pub preserve: Option<Image>,
-    /// Whose colors the result has.
+    /// The image that the colors of the result come from.
     pub colors: ColorSource,
 }
 
 impl StyleProgress<'_> {
-    /// The image as it is now, in the size at hand.
+    /// The current image, at the size of the current scale.
     ///
     /// # Errors
     /// None in practice.
@@ -70,27 +70,27 @@ impl StyleProgress<'_> {
 /// A stylized image.
 #[derive(Debug, Clone)]
 pub struct StyleResult {
-    /// The image, in its final size.
+    /// The image, at its final size.
     pub canvas: Canvas,
-    /// Height and width of the last scale that was reached, in pixels. Less than those of `canvas` where it was stopped at a
-    /// coarse one, and enlarged.
+    /// Height and width of the last scale reached, in pixels. Smaller than `canvas` if the transfer was stopped at a coarser
+    /// scale, whose result was enlarged.
     pub reached: [usize; 2],
-    /// The losses of the initial image, at the last scale that was reached.
+    /// Losses of the initial image, at the last scale reached.
     pub start: Losses,
-    /// Those of the image.
+    /// Losses of the final image, at that scale.
     pub end: Losses,
-    /// Steps that were taken in all sizes.
+    /// Number of steps at all scales.
     pub steps: usize,
-    /// Whether it was stopped before its end.
+    /// Whether it was stopped early.
     pub stopped: bool,
 }
 
-/// Stylizes an image. Progress is in pixels of all steps, with a [`Detail::Style`](crate::core::Detail::Style). When it
-/// stops the work, the image so far is the result.
+/// Stylizes an image. Progress counts pixels times steps, with a [`Detail::Style`](crate::core::Detail::Style). If
+/// `progress` stops it, the current image is returned.
 ///
 /// # Errors
 /// [`Error::Argument`] when an image is too small, a setting is invalid or a layer does not exist; [`Error::Memory`] when
-/// the memory is too small for the smallest tiles.
+/// even the smallest tiles exceed the memory limit.
 pub fn transfer(
     network: &StyleNetwork,
     request: &StyleRequest,
@@ -100,7 +100,7 @@ pub fn transfer(
     transfer_frame(network, request, config, None, progress)
 }
 
-/// As [`transfer`], near to an image in the last size.
+/// As [`transfer`], with a temporal loss at the last scale.
 pub(in crate::style) fn transfer_frame(
     network: &StyleNetwork,
     request: &StyleRequest,
@@ -142,7 +142,7 @@ pub(in crate::style) fn transfer_frame(
     Ok(StyleResult { canvas, reached, start, end, steps: pipeline.taken, stopped })
 }
 
-/// The number of pixels of all steps.
+/// Work done (none) and total work, in pixels times steps.
 pub(in crate::style) fn work(sizes: &[[usize; 2]], config: &StyleConfig) -> [u64; 2] {
     let steps = |index: usize| if index == 0 { config.first_steps } else { config.steps };
     let all = sizes.iter().enumerate().map(|(index, size)| (steps(index) * size[0] * size[1]) as u64).sum();
@@ -150,15 +150,15 @@ pub(in crate::style) fn work(sizes: &[[usize; 2]], config: &StyleConfig) -> [u64
 }
 
 impl StyleRequest {
-    /// A content in the style of these images, their colors included.
+    /// Creates a request without masks, with the colors of the styles.
     pub fn new(content: Image, styles: Vec<(Image, f32)>) -> Self {
         Self { content, styles, mask: None, preserve: None, colors: ColorSource::Style }
     }
 
-    /// Checks the images, and returns the size of the result: height and width.
+    /// Validates the images, and returns the height and width of the result.
     ///
     /// # Errors
-    /// [`Error::Argument`] when an image is too small, a mask has not the size of the content, or there is no style.
+    /// [`Error::Argument`] when an image is too small, a mask and the content differ in size, or there is no style.
     pub fn check(&self, config: &StyleConfig) -> Result<[usize; 2]> {
         if self.styles.is_empty() {
             return Err(Error::argument("an image of style is needed"));
@@ -180,12 +180,12 @@ impl StyleRequest {
     }
 }
 
-/// The longer side of a style image for a result of a size.
+/// Longer side of a style image, for a result of a size.
 fn style_side(size: [usize; 2], config: &StyleConfig) -> usize {
     ((size[0].max(size[1]) as f32 * config.style_scale).round() as usize).max(1)
 }
 
-/// A style image at a size, without its edge, on a canvas for a network of this unit.
+/// Resizes a style image, crops its edges, and places it on a canvas for a network with this unit.
 pub(in crate::style) fn style_canvas(style: &Image, size: [usize; 2], unit: usize) -> Result<Canvas> {
     let cut = size.map(|side| (STYLE_EDGE * side as f32).ceil() as usize);
     let inner = [size[0] - 2 * cut[0], size[1] - 2 * cut[1]];
@@ -195,18 +195,18 @@ pub(in crate::style) fn style_canvas(style: &Image, size: [usize; 2], unit: usiz
 
 struct Pipeline<'a> {
     request: &'a StyleRequest,
-    /// The content and the styles with matched colors.
+    /// The content and the styles, with prepared colors.
     content: Image,
     styles: Vec<(Image, f32)>,
     masks: Option<Vec<Image>>,
     config: &'a StyleConfig,
     temporal: Option<&'a TemporalTarget>,
     unit: usize,
-    /// The part of the network that the layers need.
+    /// The network, truncated after the deepest layer of the loss.
     network: StyleNetwork,
     /// Steps so far.
     taken: usize,
-    /// Pixels of the steps that are done, and of all.
+    /// Work done and total work, in pixels times steps.
     work: [u64; 2],
 }
 
@@ -278,7 +278,7 @@ impl Pipeline<'_> {
         Ok(ConstrainedObjective { objective, preserve, temporal })
     }
 
-    /// Checks that the largest scale fits the memory, before the small ones are computed.
+    /// Checks that the largest scale fits in memory before the smaller ones are computed.
     fn check_memory(&self, last: [usize; 2]) -> Result<()> {
         let geometry = Geometry::new(last, self.unit);
         let (config, memory) = (self.config, self.memory_for(geometry.canvas));
@@ -292,14 +292,14 @@ impl Pipeline<'_> {
         }
     }
 
-    /// The error of an image that does not fit the memory, of which its smallest tile needs so much.
+    /// Error for an image that does not fit in memory, whose smallest tile needs `tile` bytes.
     fn too_large(&self, last: [usize; 2], tile: u64, allowed: u64) -> Error {
         let longer = last[0].max(last[1]);
         let needed = |side: usize| {
             let size = last.map(|of| (of * side).div_ceil(longer));
             self.held(Geometry::new(size, self.unit).canvas) + tile
         };
-        // What is held grows with the side, so the largest that fits is found by halving.
+        // Memory grows with the side, so a binary search finds the largest one that fits.
         let (mut fits, mut fails) = (0, longer);
         while fails - fits > 1 {
             let middle = usize::midpoint(fits, fails);
@@ -314,12 +314,12 @@ impl Pipeline<'_> {
         }
     }
 
-    /// What is left for the network after the images.
+    /// Memory left for the network in addition to the images.
     fn memory_for(&self, canvas: [usize; 2]) -> Option<u64> {
         self.config.memory.map(|memory| memory.saturating_sub(self.held(canvas)))
     }
 
-    /// What is held in addition to the network, in bytes.
+    /// Bytes held in addition to the network.
     fn held(&self, canvas: [usize; 2]) -> u64 {
         let history = match self.config.optimizer {
             StyleOptimizer::Adam(_) => 0,
@@ -328,17 +328,17 @@ impl Pipeline<'_> {
         12 * (canvas[0] * canvas[1] * (HELD_CANVASES + history)) as u64 + HELD_BESIDES
     }
 
-    /// An image on a canvas.
+    /// Places an image on a canvas.
     fn on_canvas(&self, image: &Image, geometry: Geometry) -> Result<Canvas> {
         Ok(Canvas::of_image_at(image, geometry.image)?.mirrored(geometry.margins()))
     }
 
-    /// The styles at a size of the result, and where each is applied.
+    /// Style targets for a size of the result, and the regions where they apply.
     fn regions(&self, geometry: Geometry, view: ViewConfig) -> Result<Vec<Region>> {
         let mut targets = Vec::new();
         for (style, weight) in &self.styles {
             let [height, width] = [style.height(), style.width()];
-            // In a small size a long style is seen larger than it should be rather than not at all.
+            // At a small size, enlarge an elongated style image rather than reject it.
             let least = (LEAST_SIDE * height.max(width)).div_ceil(height.min(width));
             let longer = style_side(geometry.image, self.config).max(least);
             let size = scaled("the style", [height, width], longer)?;
@@ -346,7 +346,7 @@ impl Pipeline<'_> {
             let target = StyleTarget::measure(&self.network, &self.config.loss, &canvas, view)?;
             targets.push((target, *weight));
         }
-        // What is preserved has no style.
+        // Preserved areas have no style.
         let free = match &self.request.preserve {
             Some(mask) => Some(mask::plane(mask, geometry)?.iter().map(|keep| 1.0 - keep).collect::<Vec<f32>>()),
             None => None,
@@ -380,9 +380,8 @@ impl Pipeline<'_> {
         })
     }
 
-    /// A canvas with gray noise. Where an image is flat, all pixels of a pooling window are the maximum, and the first
-    /// one gets the whole gradient: without noise such an area would show a grid of blocks, as large as the
-    /// stride of the deepest layer.
+    /// Adds gray noise to a canvas. In flat areas all pixels of a max pooling window are equal, and the first one gets the
+    /// whole gradient: without noise, a grid of blocks as large as the stride of the deepest layer would appear.
     fn dithered(&self, canvas: &Canvas) -> Canvas {
         let amplitude = f64::from(self.config.dither);
         if amplitude == 0.0 {

@@ -1,4 +1,4 @@
-//! Animated images: GIF, APNG, and WebP, read and written frame by frame.
+//! Animated images: reads and writes GIF, APNG and WebP, frame by frame.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -15,28 +15,28 @@ use super::frame::{FrameTiming, VideoFrame};
 use crate::data::{Image, Limits};
 use crate::{Error, Result, files, guard};
 
-/// How carefully the 256 colors of a GIF frame are chosen, from 1 (best) to 30.
+/// Speed of the choice of the 256 colors of a GIF frame, from 1 (best quality) to 30 (fastest).
 const GIF_SPEED: i32 = 5;
-/// What programs take for a GIF frame that has no delay, in milliseconds.
+/// Delay that programs use for a GIF frame without one, in milliseconds.
 const DEFAULT_DELAY: u32 = 100;
-/// Frames at most.
+/// Maximum number of frames.
 const MAX_FRAMES: usize = 100_000;
-/// The longest side of a WebP image.
+/// Maximum side of a WebP image, in pixels.
 const WEBP_SIDE: usize = 16_384;
 
-/// A kind of file of animated images.
+/// A file format of animated images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnimationKind {
-    /// GIF: 256 colors for each frame, pixels are opaque or not there at all.
+    /// GIF: 256 colors per frame; pixels are either opaque or transparent.
     Gif,
     /// Animated PNG.
     Apng,
-    /// Animated WebP, written without loss.
+    /// Animated WebP, written losslessly.
     WebP,
 }
 
 impl AnimationKind {
-    /// The kind that the ending of a file's name means; none for others.
+    /// The format that a file name's extension stands for; none for others.
     pub fn of_path(path: impl AsRef<Path>) -> Option<Self> {
         let ending = path.as_ref().extension()?.to_string_lossy().to_lowercase();
         match ending.as_str() {
@@ -47,7 +47,7 @@ impl AnimationKind {
         }
     }
 
-    /// That of a file with these first bytes.
+    /// The format of a file with these first bytes.
     fn of_bytes(bytes: &[u8]) -> Option<Self> {
         match image::guess_format(bytes).ok()? {
             image::ImageFormat::Gif => Some(Self::Gif),
@@ -92,7 +92,7 @@ pub struct Animation {
 }
 
 impl Animation {
-    /// Opens a GIF file, an animated PNG or an animated WebP file; none when it is a file of another kind, such as a video.
+    /// Opens an animated GIF, PNG or WebP file; none for files of other formats, such as a video.
     ///
     /// # Errors
     /// [`Error::File`] when it is a still image or damaged, [`Error::Io`] when it cannot be read, [`Error::Limit`] when it is
@@ -108,7 +108,7 @@ impl Animation {
         let (size, plays) = header(kind, &bytes, path, &limits)?;
         let mut animation =
             Self { path: path.to_owned(), kind, bytes, size, timing: FrameTiming { delays: Vec::new(), plays } };
-        // Delays lie between the frames, so each is decoded once for them.
+        // Delays are stored between the frames, so all frames are decoded once to read them.
         let mut delays = Vec::new();
         for frame in animation.decoded()? {
             delays.push(frame?.1);
@@ -124,25 +124,25 @@ impl Animation {
         Ok(Some(animation))
     }
 
-    /// Height and width of all frames, in pixels.
+    /// Height and width of the frames, in pixels.
     pub fn size(&self) -> [usize; 2] {
         self.size
     }
 
-    /// How long each frame is shown, and how often all of them.
+    /// Delays of the frames, and number of repetitions.
     pub fn timing(&self) -> &FrameTiming {
         &self.timing
     }
 
-    /// The frames in their order, each as it is shown, over those before it.
+    /// Decodes the frames in order, each composited over the previous ones.
     ///
     /// # Errors
-    /// [`Error::File`] when the file is damaged; so may each frame be.
+    /// [`Error::File`] when the file is damaged; each frame can fail in the same way.
     pub fn frames(&self) -> Result<impl Iterator<Item = Result<VideoFrame>> + '_> {
         Ok(self.decoded()?.map(|frame| frame.map(|(frame, _)| frame)))
     }
 
-    /// The frames with their delays in milliseconds.
+    /// Decodes the frames, with their delays in milliseconds.
     fn decoded(&self) -> Result<impl Iterator<Item = Result<(VideoFrame, f64)>> + '_> {
         let (kind, path) = (self.kind, &self.path);
         let damaged = move |error: image::ImageError| {
@@ -163,7 +163,7 @@ impl Animation {
     }
 }
 
-/// The size of an animation, and how often it is played.
+/// Reads the size of an animation and its number of plays.
 fn header(kind: AnimationKind, bytes: &[u8], path: &Path, limits: &Limits) -> Result<([usize; 2], u32)> {
     let damaged = |problem: String| Error::file(path, format!("is a damaged {} file: {problem}", kind.name()));
     let still = || {
@@ -180,7 +180,7 @@ fn header(kind: AnimationKind, bytes: &[u8], path: &Path, limits: &Limits) -> Re
             let size = (u32::from(decoder.width()), u32::from(decoder.height()));
             let plays = match gif_repeat(bytes) {
                 Some(0) => 0,
-                // The number says how often it is shown again.
+                // The field counts repetitions after the first play.
                 Some(again) => u32::from(again) + 1,
                 None => 1,
             };
@@ -214,8 +214,8 @@ fn header(kind: AnimationKind, bytes: &[u8], path: &Path, limits: &Limits) -> Re
     Ok(([height as usize, width as usize], plays))
 }
 
-/// The number in the extension for repetition that programs have agreed on, if a GIF file has it. The decoder does not
-/// distinguish a file without it, which is shown once, from one that is repeated for ever.
+/// Reads the loop count from a GIF file's NETSCAPE2.0 extension, if there is one. The decoder does not distinguish a file
+/// without the extension, which plays once, from one that loops forever.
 fn gif_repeat(bytes: &[u8]) -> Option<u16> {
     const MARK: &[u8] = b"\x21\xff\x0bNETSCAPE2.0\x03\x01";
     let at = bytes.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
@@ -231,11 +231,11 @@ fn frames_of(kind: AnimationKind, bytes: &[u8]) -> ImageResult<Frames<'_>> {
     })
 }
 
-/// Writes an animation, whole or not at all; `frame` gives frame number `index`, from 0, all of the size of the first.
+/// Writes an animation atomically; `frame` returns frame number `index`, from 0. All frames must have the size of the first.
 ///
 /// # Errors
-/// Those of `frame`; [`Error::Argument`] when frames are of several sizes, or too large for the kind; [`Error::Io`] when the
-/// file cannot be written.
+/// Those of `frame`; [`Error::Argument`] when the frames differ in size, or are too large for the format; [`Error::Io`] when
+/// the file cannot be written.
 pub fn write_animation(
     path: impl AsRef<Path>,
     kind: AnimationKind,
@@ -264,7 +264,7 @@ pub fn write_animation(
     files::write_bytes(path, &bytes)
 }
 
-/// The next frame: RGBA bytes.
+/// Returns the RGBA bytes of a frame by its number.
 type Next<'a> = &'a mut dyn FnMut(usize) -> Result<Vec<u8>>;
 
 fn gif(
@@ -296,7 +296,7 @@ fn gif(
         }
         let mut frame = GifFrame::from_rgba_speed(width, height, &mut rgba, GIF_SPEED);
         frame.delay = u16::try_from(delay).unwrap_or(u16::MAX);
-        // What shows through holes is the ground, not the frame before.
+        // Transparent pixels must show the background, not the previous frame.
         frame.dispose = if opaque { DisposalMethod::Keep } else { DisposalMethod::Background };
         encoder.write_frame(&frame).map_err(failed)?;
     }
@@ -326,7 +326,7 @@ fn apng(
     Ok(bytes)
 }
 
-/// The container of WebP around still images that the encoder of the crate `image` makes, which has no animations.
+/// Writes a WebP container around still images: the encoder of the crate `image` does not support animations.
 ///
 /// ```text
 /// RIFF size WEBP | VP8X flags, width, height | ANIM ground, plays | ANMF place, size, delay, flags, VP8L ... | ANMF ...
@@ -339,7 +339,7 @@ fn webp(
 ) -> Result<Vec<u8>> {
     const ALPHA: u32 = 0x10;
     const ANIMATION: u32 = 0x02;
-    /// Replaces what was there before.
+    /// Overwrite the previous frame instead of blending.
     const NO_BLEND: u8 = 0x02;
     if height.max(width) > WEBP_SIDE {
         return Err(refused(format!("a side of a WebP image has at most {WEBP_SIDE} pixels")));
@@ -355,7 +355,7 @@ fn webp(
         WebPEncoder::new_lossless(&mut still)
             .encode(&next(index)?, width as u32, height as u32, ExtendedColorType::Rgba8)
             .map_err(|error| refused(error.to_string()))?;
-        // Behind the header of a file of its own, which has 12 bytes.
+        // Skip the 12-byte header of a WebP file.
         let data = still.get(12..).filter(|data| data.starts_with(b"VP8L"));
         let data = data.ok_or_else(|| Error::Bug("a WebP image that does not start with its pixels".into()))?;
         let delay = three((delay as usize).min(0x00ff_ffff));
@@ -367,7 +367,7 @@ fn webp(
     Ok([&b"RIFF"[..], &length.to_le_bytes(), &chunks].concat())
 }
 
-/// Adds a chunk, padded to an even length.
+/// Appends a RIFF chunk, padded to an even length.
 fn append(chunks: &mut Vec<u8>, name: [u8; 4], data: &[u8]) {
     chunks.extend(name);
     chunks.extend((data.len() as u32).to_le_bytes());
@@ -376,7 +376,7 @@ fn append(chunks: &mut Vec<u8>, name: [u8; 4], data: &[u8]) {
 }
 
 impl VideoFrame {
-    /// A decoded frame. What is wholly transparent has no color; it becomes white, as in other images.
+    /// Converts a decoded frame. Fully transparent pixels become white, as in other images.
     fn of_rgba(rgba: RgbaImage) -> Result<Self> {
         let (width, height) = (rgba.width() as usize, rgba.height() as usize);
         let alpha: Vec<u8> = rgba.pixels().map(|pixel| pixel.0[3]).collect();
@@ -400,7 +400,7 @@ mod tests {
 
     const SIZE: [usize; 2] = [20, 30];
 
-    /// A square of few colors that moves over a ground that is not there.
+    /// A square of few colors that moves over a transparent background.
     fn frame(index: usize) -> VideoFrame {
         let [height, width] = SIZE;
         let inside = |at: usize| {

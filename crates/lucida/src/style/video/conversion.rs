@@ -1,7 +1,7 @@
-//! A whole video, frame by frame, so that it can be stopped and resumed.
+//! Conversion of a whole video, frame by frame, that can be stopped and resumed.
 //!
-//! Finished frames are kept in a folder until the video is written. What a frame takes over from the one before is rounded as it
-//! is kept, so a resumed video is the same, to the bit, as one that was never stopped.
+//! Finished frames are kept in a folder until the video is written. Temporal consistency uses the previous frame rounded to
+//! bytes, as it is stored, so a resumed conversion is bit-identical to an uninterrupted one.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,36 +17,37 @@ use crate::data::Image;
 use crate::style::{Canvas, FeedForwardMasks, FeedForwardTransfer, FrameSequence, StyleNetwork};
 use crate::{Cpu, Error, Result, files};
 
-/// The temporal weight at which a frame of a feed-forward style counts as much as the one before: the value at which
-/// [`FrameSequence::temporal_weight`]'s default leaves half of the flicker.
+/// The temporal weight at which a stylized frame and the warped previous frame count equally. Chosen so that the default weight
+/// of the command line, 100, leaves half of the flicker.
 const BALANCE: f32 = 50.0;
-/// Where more of a frame than this was hidden in the one before, it is a cut.
+/// A frame is a scene cut if a larger share of it was hidden in the previous frame.
 const CUT: f32 = 0.6;
-/// What the frames belong to.
+/// File that identifies the conversion that the frames belong to.
 const RECORD: &str = "conversion.json";
 
-/// Stylizes the frames of a video, one after the other.
+/// Stylizes the frames of a video in order.
 pub trait FrameStylizer {
-    /// Stylizes the next frame, number `index` from 0 of about `count`.
+    /// Stylizes the next frame; `place` is its index, from 0, and the estimated number of frames.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the frame does not fit those before; [`Error::Interrupted`] when `progress` stops it.
+    /// [`Error::Argument`] when the frame's size differs from the previous ones; [`Error::Interrupted`] when `progress`
+    /// stops it.
     fn stylize(&mut self, frame: &Image, place: [usize; 2], progress: &mut dyn Progress) -> Result<Image>;
 
-    /// Continues after `done` frames, of which the last is given as it was and stylized.
+    /// Resumes after `done` frames; `last` is the last one of them, and `styled` its stylized version.
     ///
     /// # Errors
     /// As [`stylize`](Self::stylize).
     fn resume(&mut self, done: usize, last: &Image, styled: &Image) -> Result<()>;
 }
 
-/// Frames by optimization, as [`stylize_frames`](crate::style::stylize_frames) makes them.
+/// Stylizes frames by optimization, like [`stylize_frames`](crate::style::stylize_frames).
 pub struct OptimizedFrames<'a> {
     run: SequenceRun<'a>,
 }
 
 impl<'a> OptimizedFrames<'a> {
-    /// For about `count` frames.
+    /// Creates a stylizer for about `count` frames.
     pub fn new(
         network: &'a StyleNetwork,
         styles: &'a [(Image, f32)],
@@ -73,10 +74,10 @@ impl FrameStylizer for OptimizedFrames<'_> {
     }
 }
 
-/// Frames in a feed-forward style.
+/// Stylizes frames with a feed-forward style.
 ///
-/// A network stylizes each frame alone. What hardly differs between two frames may be stylized otherwise, and flickers. Where the
-/// optical flow is to be trusted, a pixel `x` is therefore drawn towards what it was in the frame before, moved:
+/// The network stylizes each frame on its own, so that small differences between frames can cause flicker. Where the optical
+/// flow is reliable, a pixel `x` is therefore blended with the warped previous frame:
 ///
 /// ```text
 /// minimize  (x - stylized)^2 + w (x - moved)^2      w = weight / 50 * trust
@@ -86,12 +87,12 @@ pub struct FastFrames {
     transfer: FeedForwardTransfer,
     temporal_weight: f32,
     cpu: Cpu,
-    /// The frame before in the size of the result, as it was and stylized.
+    /// The previous frame at the size of the result: original and stylized.
     before: Option<[Canvas; 2]>,
 }
 
 impl FastFrames {
-    /// With a temporal weight, which 0 turns off.
+    /// Creates a stylizer; a temporal weight of 0 disables temporal consistency.
     pub fn new(transfer: FeedForwardTransfer, temporal_weight: f32, cpu: Cpu) -> Self {
         Self { transfer, temporal_weight, cpu, before: None }
     }
@@ -106,7 +107,7 @@ impl FastFrames {
 
 impl FrameStylizer for FastFrames {
     fn stylize(&mut self, frame: &Image, [index, count]: [usize; 2], progress: &mut dyn Progress) -> Result<Image> {
-        // The tiles of a frame do not count, but can be stopped at.
+        // Progress counts frames, but can stop between the tiles of a frame.
         let mut at = |_: &Step<'_>| progress.update(&Step::new(Unit::Images, index, count));
         let mut made = self.transfer.transfer(frame, FeedForwardMasks::default(), &mut at)?;
         let seen = self.seen(frame, made.size)?;
@@ -143,7 +144,7 @@ impl FrameStylizer for FastFrames {
     }
 }
 
-/// The finished frames of a video, in a folder of their own.
+/// Folder with the finished frames of a video.
 #[derive(Debug, Clone)]
 pub struct FrameStore {
     folder: PathBuf,
@@ -151,11 +152,11 @@ pub struct FrameStore {
 }
 
 impl FrameStore {
-    /// Opens the folder for the frames of a conversion, which `record` describes: an earlier one of the same description is
-    /// resumed, another is an error, or removed where `restart` says so.
+    /// Opens the folder for the frames of the conversion that `record` describes. If it holds frames of the same conversion,
+    /// that is resumed; frames of another one are an error, or removed if `restart` is set.
     ///
     /// # Errors
-    /// [`Error::Exists`] when there are frames of another conversion, [`Error::Io`] when the folder cannot be written.
+    /// [`Error::Exists`] when the folder holds frames of another conversion, [`Error::Io`] when it cannot be written.
     pub fn open(folder: impl AsRef<Path>, record: &Value, restart: bool) -> Result<Self> {
         let folder = folder.as_ref().to_path_buf();
         let path = folder.join(RECORD);
@@ -186,12 +187,12 @@ impl FrameStore {
         Ok(store)
     }
 
-    /// Frames that are finished.
+    /// Number of finished frames.
     pub fn done(&self) -> usize {
         self.done
     }
 
-    /// Finished frame number `index`, from 0.
+    /// Reads finished frame number `index`, from 0.
     ///
     /// # Errors
     /// As [`Image::open`].
@@ -199,7 +200,7 @@ impl FrameStore {
         Image::open(self.frame(index))
     }
 
-    /// Keeps the next frame.
+    /// Stores the next frame.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
@@ -210,7 +211,7 @@ impl FrameStore {
         Ok(())
     }
 
-    /// Removes the frames and their folder, unless there is something else in it.
+    /// Removes the frames, and their folder if nothing else is in it.
     ///
     /// # Errors
     /// [`Error::Io`] when they cannot be removed.
@@ -232,7 +233,7 @@ impl FrameStore {
     }
 }
 
-/// PNG at the speed of the disk rather than as small as can be.
+/// Encodes a PNG for speed rather than size.
 fn quick_png(image: &Image) -> Result<Vec<u8>, png::EncodingError> {
     let rgb = image.in_channels(3);
     let mut bytes = Vec::new();
@@ -247,10 +248,10 @@ fn quick_png(image: &Image) -> Result<Vec<u8>, png::EncodingError> {
     Ok(bytes)
 }
 
-/// Stylizes the frames of a video that are not yet in the store. Returns the number of all frames.
+/// Stylizes the frames of a video that are not yet in the store. Returns the total number of frames.
 ///
 /// # Errors
-/// As [`VideoSource::frames`], [`FrameStylizer::stylize`] and [`FrameStore::add`]. The frames that are done stay in the store.
+/// As [`VideoSource::frames`], [`FrameStylizer::stylize`] and [`FrameStore::add`]. Finished frames stay in the store.
 pub fn stylize_video(
     source: &VideoSource,
     stylizer: &mut dyn FrameStylizer,

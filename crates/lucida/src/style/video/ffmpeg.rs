@@ -1,4 +1,4 @@
-//! Video files, decoded and encoded by the program ffmpeg: frames go through pipes, nothing is written in between.
+//! Video files, decoded and encoded by ffmpeg: frames are piped, without intermediate files.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -11,23 +11,23 @@ use super::frame::VideoFrame;
 use crate::data::{Image, Limits};
 use crate::{Error, Result};
 
-/// The quality of x264, x265 and VP9: a little better than what they have by default, because strokes are fine.
+/// Quality (CRF) of x264, x265 and VP9: slightly better than their defaults, because brush strokes are fine detail.
 const QUALITY: &str = "18";
-/// What the programs say when they fail, at most.
+/// Maximum length of the programs' error messages, in bytes.
 const MAX_MESSAGE: u64 = 64 << 10;
 
-/// A video file: what ffmpeg reads.
+/// A video file that ffmpeg can read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VideoFile {
     path: PathBuf,
     rate: [u32; 2],
     frames: Option<usize>,
     has_sound: bool,
-    /// Seconds from the beginning of the file to its first frame.
+    /// Time of the first frame, in seconds.
     start: f64,
 }
 
-/// What ffprobe prints.
+/// Output of ffprobe.
 #[derive(Deserialize)]
 struct Probe {
     #[serde(default)]
@@ -95,10 +95,10 @@ impl VideoFile {
         })
     }
 
-    /// Checks that ffmpeg is installed, which writes video files.
+    /// Checks that ffmpeg, which is needed to write video files, is installed.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] says how to install it.
+    /// [`Error::Unsupported`] states how to install it.
     pub fn can_write(path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let tried = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -110,17 +110,17 @@ impl VideoFile {
         self.rate
     }
 
-    /// About how many frames there are, where the file says so.
+    /// Approximate number of frames, if the file states it.
     pub fn frames_estimate(&self) -> Option<usize> {
         self.frames
     }
 
-    /// Whether it has sound.
+    /// Whether it has an audio track.
     pub fn has_sound(&self) -> bool {
         self.has_sound
     }
 
-    /// Starts to decode. Frames come at the constant [`rate`](Self::rate), upright.
+    /// Starts decoding. Frames come at the constant [`rate`](Self::rate), rotated upright.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when ffmpeg is not installed.
@@ -137,7 +137,7 @@ impl VideoFile {
     }
 }
 
-/// The frames of a video file as ffmpeg decodes them.
+/// The frames of a video file, as decoded by ffmpeg.
 #[derive(Debug)]
 pub struct VideoReader {
     program: Program,
@@ -159,7 +159,7 @@ impl Iterator for VideoReader {
                 Ok(()) => Some(Err(Error::file(&self.program.path, "ffmpeg finds no frame in it"))),
                 Err(problem) => Some(Err(problem)),
             },
-            // What ffmpeg says explains what is missing.
+            // ffmpeg's error message explains why a frame is missing.
             Err(problem) => Some(Err(match self.program.finish("decode") {
                 Err(said) => said,
                 Ok(()) => Error::file(&self.program.path, format!("ffmpeg sends no usable frame: {problem}")),
@@ -168,7 +168,7 @@ impl Iterator for VideoReader {
     }
 }
 
-/// Reads an image of the format PPM, 8 bits, if there is one more.
+/// Reads the next 8-bit PPM image, if there is one.
 fn read_ppm(input: &mut impl Read, limits: &Limits) -> std::io::Result<Option<Image>> {
     let invalid = |problem: &str| std::io::Error::new(ErrorKind::InvalidData, problem.to_owned());
     let mut magic = [0; 2];
@@ -180,7 +180,7 @@ fn read_ppm(input: &mut impl Read, limits: &Limits) -> std::io::Result<Option<Im
         return Err(invalid("not PPM"));
     }
     let mut numbers = [0_u64; 3];
-    // A space or a line break before each number, and one behind the last.
+    // White space precedes each number, and follows the last.
     let mut byte = [0; 1];
     input.read_exact(&mut byte)?;
     for number in &mut numbers {
@@ -202,22 +202,22 @@ fn read_ppm(input: &mut impl Read, limits: &Limits) -> std::io::Result<Option<Im
     Image::new(width as usize, height as usize, 3, pixels).map(Some).map_err(|problem| invalid(&problem.to_string()))
 }
 
-/// What is encoded.
+/// Parameters of a video encoding.
 #[derive(Debug, Clone, Copy)]
 pub struct VideoEncoding<'a> {
     /// Height and width of all frames, in pixels.
     pub size: [usize; 2],
     /// Frames per second, as a fraction.
     pub rate: [u32; 2],
-    /// The video whose sound is copied.
+    /// The video whose audio is copied.
     pub sound: Option<&'a VideoFile>,
 }
 
-/// Encodes a video file with ffmpeg, in the format that the ending of its name means, whole or not at all. `frame` gives
-/// frame after frame, and none at the end.
+/// Encodes a video file with ffmpeg, atomically, in the format of the file name's extension. `frame` returns the next frame,
+/// and none at the end.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when ffmpeg is not installed, [`Error::File`] with what ffmpeg says when it fails, and those of
+/// [`Error::Unsupported`] when ffmpeg is not installed, [`Error::File`] with ffmpeg's message when it fails, and those of
 /// `frame`.
 pub fn write_video(
     path: impl AsRef<Path>,
@@ -227,7 +227,7 @@ pub fn write_video(
     let path = path.as_ref();
     let unwritable = |source| Error::io(path, "write", source);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Its name has the same ending, from which ffmpeg takes the format.
+    // ffmpeg selects the format by the extension.
     let scratch = tempfile::Builder::new().prefix(".lucida-").tempdir_in(folder).map_err(unwritable)?;
     let part = scratch.path().join("video").with_extension(path.extension().unwrap_or_default());
     let mut program = Program::start(encoder(encoding, &part), path)?;
@@ -237,7 +237,7 @@ pub fn write_video(
             return Err(Error::argument("a frame of a video has another size than the first"));
         }
         if let Err(problem) = send(&mut input, &image) {
-            // It closes the pipe when it fails.
+            // The pipe breaks when ffmpeg fails.
             drop(input);
             return Err(program.finish("encode").err().unwrap_or_else(|| unwritable(problem)));
         }
@@ -264,21 +264,21 @@ fn encoder(encoding: &VideoEncoding, to: &Path) -> Command {
         command.arg("-i").arg(plain(&video.path));
         command.args(["-map", "0:v", "-map", "1:a?", "-c:a", "copy", "-map_metadata", "1"]);
     }
-    // Chroma of half the resolution, which all players show, needs even sides.
+    // 4:2:0 chroma, which all players support, requires even sides.
     let even = if height % 2 + width % 2 > 0 { "crop=trunc(iw/2)*2:trunc(ih/2)*2," } else { "" };
     let filter = format!("{even}scale=out_color_matrix=bt709:out_range=tv,format=yuv420p");
     command.args(["-vf", &filter, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]);
     command.args(["-crf", QUALITY, "-b:v", "0"]);
     if to.extension().is_some_and(|ending| ["mp4", "m4v", "mov"].iter().any(|other| ending.eq_ignore_ascii_case(other)))
     {
-        // Players can begin before they have the whole file.
+        // Lets players start before the whole file is loaded.
         command.args(["-movflags", "+faststart"]);
     }
     command.arg(plain(to)).stdin(Stdio::piped()).stdout(Stdio::null());
     command
 }
 
-/// A program that runs, and what it says. It is stopped when nobody wants its work any more.
+/// A running program and its messages. It is killed on drop.
 #[derive(Debug)]
 struct Program {
     child: Child,
@@ -290,14 +290,14 @@ impl Program {
     /// Starts ffmpeg for a file.
     fn start(mut command: Command, path: &Path) -> Result<Self> {
         let failed = |source| Error::io(std::env::temp_dir(), "write", source);
-        // A file rather than a pipe, which the program could fill and wait.
+        // A file instead of a pipe: a full pipe would block the program.
         let said = tempfile::tempfile().map_err(failed)?;
         command.stderr(said.try_clone().map_err(failed)?);
         let child = command.spawn().map_err(|problem| missing(path, "ffmpeg", &problem))?;
         Ok(Self { child, said, path: path.to_owned() })
     }
 
-    /// Waits for its end; an error is what it said.
+    /// Waits for the program to exit; its messages become the error.
     fn finish(&mut self, action: &str) -> Result<()> {
         let status = self.child.wait().map_err(|source| Error::io(&self.path, "run ffmpeg for", source))?;
         if status.success() {
@@ -305,7 +305,7 @@ impl Program {
         }
         let mut text = String::new();
         let said = self.said.seek(SeekFrom::Start(0));
-        // What cannot be read back is not worth another error.
+        // If the messages cannot be read, the error is reported without them.
         said.and_then(|_| (&self.said).take(MAX_MESSAGE).read_to_string(&mut text)).ok();
         let last = last_line(&text, &self.path);
         let other_sound = text.contains("in container") || text.contains("Could not find tag for codec");
@@ -316,20 +316,20 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Where it has ended already, both fail, which is as well.
+        // Both fail if it has exited already, which can be ignored.
         self.child.kill().ok();
         self.child.wait().ok();
     }
 }
 
-/// A path that ffmpeg takes for a file, whatever its name begins with.
+/// A path in a form that ffmpeg treats as a file, whatever its name starts with.
 fn plain(path: &Path) -> std::ffi::OsString {
     let mut name = std::ffi::OsString::from("file:");
     name.push(path);
     name
 }
 
-/// The error of a program that does not start.
+/// The error for a program that does not start.
 fn missing(path: &Path, program: &str, problem: &std::io::Error) -> Error {
     if problem.kind() != ErrorKind::NotFound {
         return Error::Unsupported(format!("{}: cannot run {program}: {problem}", path.display()));
@@ -342,14 +342,14 @@ fn missing(path: &Path, program: &str, problem: &std::io::Error) -> Error {
     ))
 }
 
-/// The last line that a program has said, without the name of the file, which the error has already.
+/// The last line of a program's messages, without the file name, which the error states already.
 fn last_line(said: &str, path: &Path) -> String {
     let line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it does not say why").trim();
     let name = format!("file:{}: ", path.display());
     line.strip_prefix(&name).unwrap_or(line).to_owned()
 }
 
-/// A rate such as 30000/1001; none of 0/0.
+/// Parses a frame rate such as 30000/1001; 0/0 is none.
 fn fraction(text: &str) -> Option<[u32; 2]> {
     let (numerator, denominator) = text.split_once('/')?;
     let rate = [numerator.parse().ok()?, denominator.parse().ok()?];

@@ -1,23 +1,23 @@
-//! The start for the uncovered parts of a frame: pieces of what is already stylized, from where the content is alike.
+//! Initialization of uncovered areas of a frame: patches of stylized areas with similar content.
 //!
-//! The style loss compares Gram matrices of the whole frame. Once most of a frame is stylized, its matrices are near to
-//! those of the style, whatever the few pixels look like that were just uncovered, so no gradient would stylize raw content
-//! there. The patches are searched as in PatchMatch (C. Barnes et al., 2009) and used as in image analogies (A. Hertzmann
-//! et al., 2001).
+//! The style loss compares Gram matrices of the whole frame. Once most of a frame is stylized, its matrices are close to
+//! those of the style whatever the few uncovered pixels look like, so there is no gradient that would stylize raw content
+//! there. Patches are searched as in PatchMatch (C. Barnes et al., 2009) and used as in image analogies (A. Hertzmann et
+//! al., 2001).
 
 use crate::core::{Purpose, Rng};
 use crate::style::Canvas;
 use crate::style::video::flow::box_mean;
 
-/// How far a patch reaches from its center, in pixels.
+/// Radius of a patch in pixels.
 const REACH: usize = 4;
-/// Pixels from the center of a patch to that of the next one.
+/// Distance between the centers of adjacent patches, in pixels.
 const STEP: usize = 4;
-/// How many times each patch is compared with what its neighbors found, and with random places.
+/// Number of rounds in which each patch tries the matches of its neighbors, and random positions.
 const ROUNDS: usize = 6;
 
-/// `stylized` with the uncovered parts filled in; `content` is the plain frame, `uncovered` says how much each pixel is,
-/// from 0 to 1. All have one size, as does the result. Where nothing is left to copy from, it stays as it is.
+/// Returns `stylized` with the uncovered areas filled in. `content` is the original frame; `uncovered` weights each pixel
+/// from 0 to 1. All have the same size. If there is nothing to copy from, `stylized` is returned unchanged.
 pub(in crate::style) fn fill(content: &Canvas, stylized: &Canvas, uncovered: &[f32], seed: u64) -> Canvas {
     let mut filling = Filling::new(content, uncovered);
     let mut random = Rng::keyed(seed, Purpose::Canvas, 3);
@@ -30,7 +30,7 @@ pub(in crate::style) fn fill(content: &Canvas, stylized: &Canvas, uncovered: &[f
     filling.blended(stylized, uncovered)
 }
 
-/// A patch to be filled.
+/// A patch to fill, and where it is copied from.
 #[derive(Debug, Clone, Copy)]
 struct Patch {
     center: [usize; 2],
@@ -40,9 +40,9 @@ struct Patch {
 
 struct Filling<'a> {
     content: &'a Canvas,
-    /// Whether a patch can be copied from around a pixel.
+    /// Whether the patch around a pixel can be copied.
     usable: Vec<bool>,
-    /// A grid of patches, with something where there are uncovered pixels.
+    /// A grid of patches, present where there are uncovered pixels.
     grid: Vec<Option<Patch>>,
     columns: usize,
 }
@@ -64,7 +64,7 @@ impl<'a> Filling<'a> {
         Self { content, usable, grid: (0..rows * columns).map(patch).collect(), columns }
     }
 
-    /// Gives each patch a random source; whether there is any.
+    /// Assigns a random source to each patch; returns whether there is any.
     fn start(&mut self, random: &mut Rng) -> bool {
         let width = self.content.size[1];
         let sources: Vec<usize> = (0..self.usable.len()).filter(|&at| self.usable[at]).collect();
@@ -81,13 +81,13 @@ impl<'a> Filling<'a> {
         true
     }
 
-    /// Visits all patches, from the last to the first if `backward`.
+    /// Visits all patches, in reverse order if `backward`.
     fn improve(&mut self, backward: bool, random: &mut Rng) {
         let count = self.grid.len();
         for number in 0..count {
             let cell = if backward { count - 1 - number } else { number };
             let Some(mut patch) = self.grid[cell] else { continue };
-            // The neighbors that were visited just before.
+            // Neighbors that were visited just before.
             let next = (cell % self.columns != if backward { self.columns - 1 } else { 0 }).then_some(1);
             for away in [next, Some(self.columns)].into_iter().flatten() {
                 let neighbor = if backward { cell.checked_add(away) } else { cell.checked_sub(away) };
@@ -108,7 +108,7 @@ impl<'a> Filling<'a> {
         }
     }
 
-    /// Takes the source if it is usable and better.
+    /// Uses a source if it is usable and better.
     fn consider(&self, patch: &mut Patch, source: [isize; 2]) {
         let [height, width] = self.content.size;
         let [Ok(y), Ok(x)] = source.map(usize::try_from) else { return };
@@ -121,7 +121,7 @@ impl<'a> Filling<'a> {
         }
     }
 
-    /// How the content differs between a patch, as far as it is in the frame, and a source.
+    /// Squared content difference between a patch, clipped to the frame, and a source.
     fn cost(&self, center: [usize; 2], source: [usize; 2]) -> f32 {
         let values = &self.content.values;
         let differences = self.pairs(center, source).flat_map(|[to, from]| {
@@ -130,7 +130,7 @@ impl<'a> Filling<'a> {
         differences.sum()
     }
 
-    /// The pixels of a patch in the frame, and those of a source.
+    /// Pairs of pixels of a patch, clipped to the frame, and of its source.
     fn pairs(&self, center: [usize; 2], source: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
         let [height, width] = self.content.size;
         let range = |at: usize, side: usize| at.saturating_sub(REACH)..(at + REACH + 1).min(side);
@@ -142,7 +142,7 @@ impl<'a> Filling<'a> {
         })
     }
 
-    /// The copies over the uncovered parts, each pixel mostly from the patch whose center is the nearest.
+    /// Blends the overlapping copies into the uncovered areas; patches with nearer centers have higher weights.
     fn blended(&self, stylized: &Canvas, uncovered: &[f32]) -> Canvas {
         let width = self.content.size[1];
         let mut sums = vec![[0.0_f32; 4]; uncovered.len()];
@@ -165,7 +165,8 @@ impl<'a> Filling<'a> {
         Canvas { size: stylized.size, values: values.collect() }
     }
 
-    /// The mean color of the content at a patch, less that at its source: a copy keeps the strokes and gets this color.
+    /// Mean color difference of the content between a patch and its source, which is added to the copy: it keeps the
+    /// strokes, but gets the color of the content.
     fn shift(&self, patch: &Patch) -> [f32; 3] {
         let values = &self.content.values;
         let (mut sums, mut count) = ([0.0; 3], 0.0_f32);
@@ -181,7 +182,7 @@ impl<'a> Filling<'a> {
 mod tests {
     use super::*;
 
-    /// Left half dark, right half bright, stylized by dark stripes and bright dots.
+    /// Left half dark, right half bright; stylized with dark stripes and bright dots.
     #[test]
     fn gaps_get_the_texture_of_like_content() {
         let size = [48, 64];

@@ -1,46 +1,46 @@
-//! How an image moved from one frame to the next, by matching blocks.
+//! Optical flow between two frames, by block matching.
 //!
-//! From coarse to fine each block of 8x8 pixels looks for its like in the other frame, near where the coarser block found
-//! its own. A pixel moves as the blocks around it, interpolated, or as one of them where that matches better: at the edge of
-//! an object. A pixel was hidden in the other frame where it has no match, where the movement back does not return to it
-//! (N. Sundaram, T. Brox, K. Keutzer, 2010), or at a motion boundary.
+//! From coarse to fine, each block of 8x8 pixels is matched in the other frame, near the match of the corresponding coarser
+//! block. The vector of a pixel is interpolated from the blocks around it, or is that of one of them if it matches better,
+//! which happens at the edges of objects. A pixel was hidden in the other frame if it has no match, if the backward flow
+//! does not return to it (N. Sundaram, T. Brox, K. Keutzer, 2010), or if it is at a motion boundary.
 
 use crate::style::Canvas;
 use crate::style::pipeline::colors::gray;
 use crate::{Cpu, Result};
 
-/// The side of a block.
+/// Side of a block in pixels.
 const BLOCK: usize = 8;
-/// How far a block looks at each level.
+/// Search radius at each level, in pixels.
 const REACH: isize = 3;
-/// The mean difference of gray levels at which a match is believed half.
+/// Mean difference of gray levels at which a match is trusted by half.
 const HALF_TRUST: f32 = 10.0;
-/// The share of its difference that a block must gain for each pixel that it moves away from its guess. Without it the
-/// noise of a camera would move what is blank.
+/// Share of its difference that a block must gain for each pixel of distance from its initial guess. Without it, camera
+/// noise would move blank areas.
 const GAIN: f32 = 0.03;
-/// A vector of a single block must match so much better than the interpolated one to be taken.
+/// Factor by which the difference must be lower for a single block's vector to replace the interpolated one.
 const BETTER: f32 = 0.7;
-/// Neighbors whose vectors differ by more pixels are at a motion boundary.
+/// Neighbors whose vectors differ by more than this many pixels are at a motion boundary.
 const JUMP: f32 = 1.5;
-/// Single pixels are noise: hidden is where more than this share of the pixels around is.
+/// A pixel counts as hidden only if more than this share of its neighborhood is: isolated pixels are noise.
 const CROWD: f32 = 1.0 / 3.0;
-/// How far the hidden area is widened, and how far its rim is softened, in pixels.
+/// Radius of the dilation of the hidden area, and of the smoothing of its edge, in pixels.
 const WIDEN: usize = 3;
 const SOFTEN: usize = 3;
 
-/// For each pixel where it was in the other frame, and how much that is to be believed.
+/// Optical flow: the position of each pixel in the other frame, and its reliability.
 #[derive(Debug, Clone)]
 pub(in crate::style) struct Flow {
     size: [usize; 2],
-    /// Rows and columns to add.
+    /// Displacement in rows and columns.
     vectors: Vec<[f32; 2]>,
-    /// From 0 to 1: 0 where hidden, less than 1 where the pixel has changed.
+    /// Reliability, from 0 (hidden) to 1 (unchanged).
     pub(in crate::style) trust: Vec<f32>,
-    /// From 0 to 1: how much the pixel was hidden in the other frame.
+    /// How much the pixel was hidden in the other frame, from 0 to 1.
     pub(in crate::style) hidden: Vec<f32>,
 }
 
-/// Both frames, from fine to coarse.
+/// Image pyramids of both frames, from fine to coarse.
 type Levels<'a> = Vec<(&'a Plane, &'a Plane)>;
 
 struct Plane {
@@ -54,7 +54,7 @@ impl Plane {
         self.values[y.clamp(0, height as isize - 1) as usize * width + x.clamp(0, width as isize - 1) as usize]
     }
 
-    /// Means of 2x2 pixels.
+    /// Downsamples by averaging 2x2 pixels.
     fn halved(&self) -> Self {
         let size = self.size.map(|side| side.div_ceil(2));
         let mut values = Vec::with_capacity(size[0] * size[1]);
@@ -69,7 +69,7 @@ impl Plane {
 }
 
 impl Flow {
-    /// Where the pixels of `now` were in `before`, a frame of the same size.
+    /// Computes the flow from `now` to `before`, a frame of the same size.
     pub(in crate::style) fn between(now: &Canvas, before: &Canvas, cpu: Cpu) -> Self {
         let plane = |canvas: &Canvas| Plane { size: canvas.size, values: gray(canvas) };
         let mut levels = vec![(plane(now), plane(before))];
@@ -89,7 +89,7 @@ impl Flow {
         Self { size: now.size, vectors, trust, hidden }
     }
 
-    /// The image that belongs to the frame before, moved to where its parts are now.
+    /// Warps an image of the previous frame to the current one (bilinear).
     pub(in crate::style) fn warp(&self, before: &Canvas) -> Result<Canvas> {
         let [height, width] = self.size;
         let mut values = Vec::with_capacity(before.values.len());
@@ -110,7 +110,7 @@ impl Flow {
     }
 }
 
-/// Where each pixel of the first frames was in the second ones.
+/// Vectors of each pixel of the first frames to the second ones.
 fn vectors(levels: &Levels, cpu: Cpu) -> Vec<[f32; 2]> {
     let mut found: Option<([usize; 2], Vec<Match>)> = None;
     for (now, before) in levels.iter().rev() {
@@ -131,14 +131,14 @@ fn vectors(levels: &Levels, cpu: Cpu) -> Vec<[f32; 2]> {
     interpolate(blocks, &matches, levels[0])
 }
 
-/// What a block found.
+/// The match of a block.
 #[derive(Debug, Clone, Copy, Default)]
 struct Match {
     vector: [isize; 2],
 }
 
-/// The place near the guess, and near no movement, that differs least from a block. Of equal ones the first is taken:
-/// the guess itself, then the nearest.
+/// Finds the best match of a block near the guess, and near zero motion. The first of equal ones wins: the guess itself,
+/// then the others in scan order.
 fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize; 2]) -> Match {
     let origin = [(row * BLOCK) as isize, (column * BLOCK) as isize];
     let mut best = (cost(now, before, origin, (guess, 0.0), f32::INFINITY), guess);
@@ -161,10 +161,10 @@ fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize;
     Match { vector: best.1 }
 }
 
-/// How much a block at `origin` differs from one that is moved by a vector, and the price of the vector. Once both are at
-/// least `most`, the rest is not looked at: sums of differences only grow.
+/// Sum of absolute differences between a block at `origin` and one displaced by `vector`, plus the price of the vector.
+/// Stops early once the sum reaches `most`, since it only grows.
 fn cost(now: &Plane, before: &Plane, origin: [isize; 2], (vector, price): ([isize; 2], f32), most: f32) -> f32 {
-    // A rim around the block makes the vectors smoother.
+    // Comparing a margin around the block as well makes the vectors smoother.
     let rim = BLOCK as isize / 2;
     let [rows, columns] = origin.map(|from| from - rim..from + BLOCK as isize + rim);
     let inside = |plane: &Plane, [dy, dx]: [isize; 2]| {
@@ -193,7 +193,7 @@ fn cost(now: &Plane, before: &Plane, origin: [isize; 2], (vector, price): ([isiz
     sum + price
 }
 
-/// Vectors of pixels from those of blocks, which belong to their centers.
+/// Interpolates vectors of pixels from those of the blocks, which are located at the block centers.
 fn interpolate(blocks: [usize; 2], matches: &[Match], frames: (&Plane, &Plane)) -> Vec<[f32; 2]> {
     let [height, width] = frames.0.size;
     let mut vectors = Vec::with_capacity(height * width);
@@ -229,7 +229,7 @@ fn interpolate(blocks: [usize; 2], matches: &[Match], frames: (&Plane, &Plane)) 
     vectors
 }
 
-/// The mean difference of gray levels of 3x3 pixels of one frame and those of the other.
+/// Mean difference of gray levels over 3x3 pixels.
 fn difference((now, before): (&Plane, &Plane), [y, x]: [usize; 2], vector: [f32; 2]) -> f32 {
     let [dy, dx] = vector.map(|v| v.round() as isize);
     let mut sum = 0.0;
@@ -241,7 +241,7 @@ fn difference((now, before): (&Plane, &Plane), [y, x]: [usize; 2], vector: [f32;
     sum / 9.0
 }
 
-/// How much each pixel looks like its match, from 0 to 1; 0 where it was outside of the frame.
+/// Similarity of each pixel to its match, from 0 to 1; 0 if the match is outside of the frame.
 fn matched(vectors: &[[f32; 2]], (now, before): &(Plane, Plane)) -> Vec<f32> {
     let [height, width] = now.size;
     let of = |(at, vector): (usize, &[f32; 2])| {
@@ -255,7 +255,7 @@ fn matched(vectors: &[[f32; 2]], (now, before): &(Plane, Plane)) -> Vec<f32> {
     vectors.iter().enumerate().map(of).collect()
 }
 
-/// How much each pixel was hidden in the other frame, with a soft rim.
+/// How much each pixel was hidden in the other frame, with a smooth edge.
 fn hidden(size: [usize; 2], vectors: &[[f32; 2]], returns: &[[f32; 2]], matched: &[f32]) -> Vec<f32> {
     let [height, width] = size;
     let squared = |[y, x]: [f32; 2]| y * y + x * x;
@@ -273,11 +273,11 @@ fn hidden(size: [usize; 2], vectors: &[[f32; 2]], returns: &[[f32; 2]], matched:
     let above = |plane: Vec<f32>, least: f32| plane.iter().map(|&v| f32::from(u8::from(v > least))).collect::<Vec<_>>();
     let crowded = above(box_mean(&plane, size, 2), CROWD);
     let wide = above(box_mean(&crowded, size, WIDEN), 0.0);
-    // Twice, so that the rim has no corners.
+    // Two box filters approximate a smooth one.
     box_mean(&box_mean(&wide, size, SOFTEN), size, SOFTEN)
 }
 
-/// The mean of the pixels of a plane that are at most `radius` rows and columns away, as far as they are in it.
+/// Box filter: mean of the pixels up to `radius` rows and columns away, clipped to the plane.
 pub(in crate::style) fn box_mean(plane: &[f32], [height, width]: [usize; 2], radius: usize) -> Vec<f32> {
     let range = |at: usize, side: usize| at.saturating_sub(radius)..(at + radius + 1).min(side);
     let mean = |count: usize, sum: f32| sum / count.max(1) as f32;
@@ -298,7 +298,7 @@ pub(in crate::style) fn box_mean(plane: &[f32], [height, width]: [usize; 2], rad
 mod tests {
     use super::*;
 
-    /// Blobs that are nowhere alike, moved by some pixels.
+    /// An aperiodic pattern of blobs, shifted by some pixels.
     fn frame(size: [usize; 2], by: [f32; 2]) -> Canvas {
         let value = |at: usize| {
             let (y, x) = ((at / size[1]) as f32 + by[0], (at % size[1]) as f32 + by[1]);
@@ -327,7 +327,7 @@ mod tests {
         assert!(flow.trust[48 * 128 + 64] > 0.9);
     }
 
-    /// An object moves to the right over a background that stands still.
+    /// An object moves to the right over a static background.
     #[test]
     fn what_an_object_uncovers_was_hidden_and_has_a_soft_rim() {
         let background = frame([96, 128], [0.0, 0.0]);
@@ -345,7 +345,7 @@ mod tests {
         let (before, now) = (at(30), at(36));
         let flow = Flow::between(&now, &before, Cpu::detect());
         let row = |y: usize| &flow.hidden[y * 128..(y + 1) * 128];
-        // Columns 30 to 35 were under the object; its inside and what is far from it were not.
+        // Columns 30 to 35 were behind the object; its interior and distant pixels were visible.
         assert!(row(48)[31..35].iter().all(|&hidden| hidden > 0.8), "{:?}", row(48));
         assert!(row(48)[56..80].iter().chain(&row(48)[..16]).all(|&hidden| hidden < 0.1), "{:?}", row(48));
         for y in 0..96 {

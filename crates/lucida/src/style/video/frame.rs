@@ -1,33 +1,33 @@
-//! A frame of a video, and when frames are shown.
+//! Video frames and their timing.
 
 use crate::data::Image;
 
 /// A frame of a video or of an animated image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VideoFrame {
-    /// Its pixels, in color.
+    /// The pixels, in color.
     pub image: Image,
-    /// Its opacity, in gray, where it is not whole.
+    /// The opacity as a gray image, unless fully opaque.
     pub alpha: Option<Image>,
 }
 
-/// When the frames of an animation are shown.
+/// Timing of an animation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrameTiming {
-    /// How long each frame is shown, in milliseconds.
+    /// Duration of each frame in milliseconds.
     pub delays: Vec<f64>,
-    /// How often all frames are shown; 0 for ever.
+    /// Number of plays; 0 loops forever.
     pub plays: u32,
 }
 
 impl FrameTiming {
-    /// That of a video of a rate: frames per second as a fraction.
+    /// Timing of a video with a constant rate: frames per second as a fraction.
     pub fn of_rate(frames: usize, [numerator, denominator]: [u32; 2]) -> Self {
         let delay = 1000.0 * f64::from(denominator) / f64::from(numerator.max(1));
         Self { delays: vec![delay; frames], plays: 0 }
     }
 
-    /// The delays in units of this many milliseconds. The ends of frames are rounded, not their lengths: errors do not add up.
+    /// Delays in units of `unit` milliseconds. Frame ends are rounded, not durations, so errors do not accumulate.
     pub(super) fn rounded(&self, unit: f64) -> Vec<u32> {
         let (mut shown, mut end) = (0.0, 0);
         let round = |delay: &f64| {
@@ -39,8 +39,8 @@ impl FrameTiming {
         self.delays.iter().map(round).collect()
     }
 
-    /// The rate at which all frames can be shown, each for a whole number of periods: frames per second as a fraction, and
-    /// the periods of each frame.
+    /// Returns a constant rate at which each frame can be shown for a whole number of periods, as a fraction of frames per
+    /// second, and the number of periods of each frame.
     pub fn constant_rate(&self) -> ([u32; 2], Vec<usize>) {
         let delays = self.rounded(1.0);
         let gcd = |a: u32, b: u32| {
@@ -51,7 +51,7 @@ impl FrameTiming {
             a
         };
         let common = delays.iter().copied().reduce(gcd).unwrap_or(1).max(1);
-        // More than 100 frames a second are seen by nobody: frames are shown a little earlier or later instead.
+        // More than 100 frames per second are not perceptible: shift frames slightly instead.
         let period = common.max(10);
         let of_period = Self { delays: self.delays.clone(), plays: self.plays };
         ([1000, period], of_period.rounded(f64::from(period)).into_iter().map(|count| count as usize).collect())

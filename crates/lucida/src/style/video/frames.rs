@@ -1,10 +1,10 @@
 //! Style transfer for video: frames with temporal consistency.
 //!
 //! Each frame starts from the previous stylized frame, warped by the optical flow; where the flow is reliable a temporal
-//! loss keeps it close to that (M. Ruder, A. Dosovitskiy, T. Brox, "Artistic style transfer for videos", 2016). What was
-//! hidden in the frame before is filled with pieces of the stylized parts whose content is alike. The first frame, and one
-//! that has little in common with the one before, is computed from coarse to fine as any image, the others at the final size
-//! only.
+//! loss keeps it close to that (M. Ruder, A. Dosovitskiy, T. Brox, "Artistic style transfer for videos", 2016). Areas that
+//! were hidden in the previous frame are filled with patches of stylized areas with similar content. The first frame, and
+//! any that has little in common with the previous one, is computed from coarse to fine like a still image, the others at
+//! the final size only.
 
 use crate::core::{Detail, Progress, Step, StyleProgress};
 use crate::data::Image;
@@ -16,22 +16,22 @@ use crate::style::video::flow::Flow;
 use crate::style::{Canvas, InitialImage, StyleConfig, StyleNetwork, StyleRequest, StyleResult};
 use crate::{Error, Result};
 
-/// Where more of a frame than this was hidden in the one before, it is a cut.
+/// A frame is a scene cut if a larger share of it was hidden in the previous frame.
 const CUT: f32 = 0.6;
 
 /// The configuration of a frame sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrameSequence {
-    /// The configuration of the first frame; size and style hold for all.
+    /// Configuration of the first frame; size and style apply to all.
     pub config: StyleConfig,
     /// Steps for each frame after the first.
     pub steps: usize,
-    /// The weight of the mean squared difference from the frame before, moved, where pixels go from 0 to 1.
+    /// Weight of the mean squared difference from the warped previous frame, for pixels from 0 to 1.
     pub temporal_weight: f32,
 }
 
-/// Stylizes frames one after the other. `frame` reads frame number `index`, from 0; `done` takes each frame when it is
-/// stylized. Progress is in pixels of all steps of all frames, with a [`Detail::Style`].
+/// Stylizes frames in order. `frame` reads frame number `index`, from 0; `done` receives each stylized frame. Progress
+/// counts pixels times steps of all frames, with a [`Detail::Style`].
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -52,8 +52,8 @@ pub struct FrameSequence {
 /// ```
 ///
 /// # Errors
-/// As [`transfer`](crate::style::transfer), and those of `frame` and `done`; [`Error::Argument`] when a frame has another
-/// size than the first; [`Error::Interrupted`] when `progress` stops it.
+/// As [`transfer`](crate::style::transfer), and those of `frame` and `done`; [`Error::Argument`] when a frame's size differs
+/// from that of the first; [`Error::Interrupted`] when `progress` stops it.
 pub fn stylize_frames(
     network: &StyleNetwork,
     count: usize,
@@ -75,21 +75,21 @@ pub fn stylize_frames(
     Ok(())
 }
 
-/// A sequence that is stylized frame by frame.
+/// A sequence in progress.
 pub(in crate::style) struct SequenceRun<'a> {
     network: &'a StyleNetwork,
     styles: &'a [(Image, f32)],
     sequence: &'a FrameSequence,
     count: usize,
-    /// The number of the next frame.
+    /// Index of the next frame.
     index: usize,
-    /// The frame before as it was and, once it is kept, stylized.
+    /// The previous frame: original and, once kept, stylized.
     before: [Option<Canvas>; 2],
     share: Shard,
 }
 
 impl<'a> SequenceRun<'a> {
-    /// For about `count` frames.
+    /// Creates a run of about `count` frames.
     pub(in crate::style) fn new(
         network: &'a StyleNetwork,
         styles: &'a [(Image, f32)],
@@ -132,19 +132,19 @@ impl<'a> SequenceRun<'a> {
         Ok(made)
     }
 
-    /// Keeps the last frame as it was stylized: the next one starts from it.
+    /// Stores the last stylized frame, from which the next one starts.
     pub(in crate::style) fn keep(&mut self, styled: Canvas) {
         self.before[1] = Some(styled);
     }
 
-    /// Continues after `done` frames, of which the last is given as it was and stylized.
+    /// Resumes after `done` frames; `last` is the last one of them, and `styled` its stylized version.
     pub(in crate::style) fn resume(&mut self, done: usize, last: &Image, styled: Canvas) -> Result<()> {
         let (_, seen) = self.seen(last)?;
         (self.index, self.before) = (done, [Some(seen), Some(styled)]);
         Ok(())
     }
 
-    /// A frame in the size of the result.
+    /// Resizes a frame to the size of the result.
     fn seen(&self, content: &Image) -> Result<([usize; 2], Canvas)> {
         let size = scaled("a frame", [content.height(), content.width()], self.sequence.config.size)?;
         Ok((size, Canvas::of_image_at(content, size)?))
@@ -160,7 +160,7 @@ fn same_shape(index: usize, [height, width]: [usize; 2], last: [usize; 2]) -> Re
 }
 
 impl FrameSequence {
-    /// The configuration of a frame that follows another; none where they have little in common.
+    /// Configuration and temporal target of a frame that follows another; none at a scene cut.
     fn over(
         &self,
         seen: &Canvas,
@@ -183,23 +183,23 @@ impl FrameSequence {
     }
 }
 
-/// How much of the work of a sequence is done: pixels in all steps.
+/// Progress of a sequence, in pixels times steps.
 #[derive(Debug, Default)]
 struct Shard {
     spent: u64,
     frame: u64,
-    /// That of the frames to come.
+    /// Work of the remaining frames.
     later: u64,
 }
 
 impl Shard {
-    /// Frame `index` begins, which takes so much work.
+    /// Starts frame `index`, whose work is `frame`.
     fn begin(&mut self, sequence: &FrameSequence, count: usize, index: usize, frame: u64, size: [usize; 2]) {
         let each = (sequence.steps * size[0] * size[1]) as u64;
         (self.frame, self.later) = (frame, (count - 1 - index) as u64 * each);
     }
 
-    /// That of the sequence, as far as it is known.
+    /// Estimated total work of the sequence.
     fn total(&self) -> u64 {
         self.spent + self.frame + self.later
     }
@@ -216,7 +216,7 @@ mod tests {
     use crate::style::{Pooling, Preset};
     use crate::weights::builtin_vgg16_at;
 
-    /// A still scene with the noise of a camera.
+    /// A static scene with camera noise.
     fn frame(index: usize) -> Image {
         let value = |i: usize| {
             let scene = 120.0 + 70.0 * ((i / 3 % 80) as f32 * 0.13).sin() + 40.0 * ((i / 240) as f32 * 0.19).cos();
@@ -263,7 +263,7 @@ mod tests {
         (network, FrameSequence { config, steps: steps[1], temporal_weight: 1.0 })
     }
 
-    /// A window on a wide scene, from column `left`.
+    /// A window of a wide scene, from column `left`.
     fn window(left: usize) -> Canvas {
         let value = |at: usize| {
             let (y, x) = ((at / 128) as f32, (at % 128 + left) as f32);
@@ -273,7 +273,7 @@ mod tests {
         Canvas { size: [96, 128], values: (0..96 * 128).flat_map(value).collect() }
     }
 
-    /// How much neighbors in a row differ in some columns.
+    /// Mean difference between horizontal neighbors in some columns.
     fn texture(canvas: &Canvas, columns: std::ops::Range<usize>) -> f32 {
         let at = |y: usize, x: usize| canvas.values[3 * (128 * y + x)];
         let count = (96 * columns.len()) as f32;
@@ -284,13 +284,13 @@ mod tests {
     fn uncovered_areas_start_from_what_is_stylized() {
         let (_, sequence) = sequence([1, 1]);
         let (mut seen, mut styled) = (window(0), window(0));
-        // Strokes of 2 columns.
+        // Strokes 2 columns wide.
         styled.values.iter_mut().enumerate().for_each(|(i, v)| *v += if i / 3 % 4 < 2 { 30.0 } else { -30.0 });
         for left in [8, 16, 24] {
             let now = window(left);
             let (config, temporal) = sequence.over(&now, &seen, &styled).unwrap().unwrap();
             let InitialImage::Canvas(start) = config.start else { panic!("{:?}", config.start) };
-            // Nothing holds the columns that have come in, and the border is not jagged.
+            // The columns that came into view have no temporal target, and the edge is not jagged.
             let held = (0..96).map(|y| temporal.mask[128 * y + 124]).sum::<f32>() / 96.0;
             assert!(held < 0.2, "{left}: {held}");
             assert!(
@@ -325,7 +325,7 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        // Two sizes, one, and two again.
+        // Two scales, one, and two again.
         assert_eq!(steps, [8, 3, 8]);
         assert!((done.last().unwrap() - 1.0).abs() < 1e-9 && done[7] < 0.6, "{done:?}");
     }

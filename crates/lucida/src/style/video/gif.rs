@@ -1,4 +1,4 @@
-//! The way to an image as an animated GIF.
+//! Records the progress of an optimization as an animated GIF.
 
 use std::path::Path;
 
@@ -8,15 +8,15 @@ use image::{Delay, Frame, RgbaImage};
 use crate::data::{Filter, Image};
 use crate::{Error, Result, files};
 
-/// The longer side of an animation at most: GIF packs badly.
+/// Maximum longer side of an animation in pixels: GIF compresses poorly.
 const LONGEST: usize = 480;
-/// How long a frame is shown, and the last one, in milliseconds.
+/// Duration of a frame, and of the last one, in milliseconds.
 const DELAY: u32 = 80;
 const LAST_DELAY: u32 = 2000;
-/// How carefully the 256 colors of a frame are chosen, from 1 (best) to 30.
+/// Speed of the choice of the 256 colors of a frame, from 1 (best quality) to 30 (fastest).
 const SPEED: i32 = 10;
 
-/// Frames of an animation.
+/// Records frames of an animation.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -31,20 +31,20 @@ const SPEED: i32 = 10;
 /// ```
 #[derive(Debug, Clone)]
 pub struct GifRecorder {
-    /// Width and height.
+    /// Width and height in pixels.
     size: [usize; 2],
     frames: Vec<Image>,
 }
 
 impl GifRecorder {
-    /// An animation for an image of a size: height and width.
+    /// Creates a recorder for images of a height and width.
     pub fn new([height, width]: [usize; 2]) -> Self {
         let longer = height.max(width).max(1);
         let scaled = |side: usize| (side * longer.min(LONGEST) / longer).max(1);
         Self { size: [scaled(width), scaled(height)], frames: Vec::new() }
     }
 
-    /// Adds a frame of whatever size.
+    /// Adds a frame of any size.
     ///
     /// # Errors
     /// As [`Image::resize`].
@@ -53,7 +53,7 @@ impl GifRecorder {
         Ok(())
     }
 
-    /// The bytes of a GIF file that repeats for ever, and stays a while at its last frame.
+    /// Encodes a GIF file that loops forever and pauses at the last frame.
     ///
     /// # Errors
     /// [`Error::Argument`] when there is no frame.
@@ -78,7 +78,7 @@ impl GifRecorder {
         Ok(bytes)
     }
 
-    /// Writes a GIF file, whole or not at all.
+    /// Writes the GIF file atomically.
     ///
     /// # Errors
     /// As [`GifRecorder::gif`], and [`Error::Io`] when the file cannot be written.

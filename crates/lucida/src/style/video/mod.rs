@@ -1,4 +1,4 @@
-//! Frames that hold together in time.
+//! Style transfer for video and animated images.
 
 pub(super) mod animation;
 pub(super) mod conversion;

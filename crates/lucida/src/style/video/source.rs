@@ -1,4 +1,4 @@
-//! A video to be stylized: an animated image, or a file that ffmpeg decodes.
+//! Video input: an animated image, or a file that ffmpeg decodes.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use super::frame::{FrameTiming, VideoFrame};
 use crate::data::Image;
 use crate::{Error, Result};
 
-/// A video to be stylized.
+/// A video to stylize.
 #[derive(Debug, Clone)]
 pub enum VideoSource {
     /// An animated GIF, PNG, or WebP.
     Animation(Animation),
-    /// Any other video, which ffmpeg decodes.
+    /// Any other video, decoded by ffmpeg.
     File(VideoFile),
 }
 
@@ -30,7 +30,7 @@ impl VideoSource {
         })
     }
 
-    /// How many frames there are, where that is known; about how many of a video file.
+    /// Number of frames, if known; approximate for a video file.
     pub fn frames_estimate(&self) -> Option<usize> {
         match self {
             Self::Animation(animation) => Some(animation.timing().delays.len()),
@@ -38,7 +38,7 @@ impl VideoSource {
         }
     }
 
-    /// The frames in their order.
+    /// Decodes the frames in order.
     ///
     /// # Errors
     /// As [`Animation::frames`] and [`VideoFile::frames`].
@@ -49,9 +49,8 @@ impl VideoSource {
         })
     }
 
-    /// Writes `count` images as the frames of a video with the timing, the opacity, and the sound of this one: as an
-    /// animated image or, with ffmpeg, as a video, whichever the ending of the name means. `image` gives number `index`,
-    /// from 0.
+    /// Writes `count` images as a video with the timing, the opacity and the sound of this one: an animated image or, with
+    /// ffmpeg, a video file, depending on the extension. `image` returns number `index`, from 0.
     ///
     /// # Errors
     /// As [`write_animation`] and [`write_video`], and those of `image`.
@@ -101,7 +100,7 @@ impl VideoSource {
         })
     }
 
-    /// The opacity of frame after frame.
+    /// The opacity of each frame.
     fn opacity(&self) -> Result<Box<dyn Iterator<Item = Result<Option<Image>>> + '_>> {
         Ok(match self {
             Self::Animation(animation) => Box::new(animation.frames()?.map(|frame| frame.map(|frame| frame.alpha))),

@@ -1,12 +1,11 @@
-//! The table of the epochs, as they end.
+//! Writes the history after each epoch.
 
 use std::path::PathBuf;
 
 use super::{Callback, TrainingState};
 use crate::Result;
 
-/// Writes the [history](crate::train::History) as a table of comma-separated values after each epoch, as Keras's
-/// `CSVLogger`.
+/// Writes the [history](crate::train::History) to a CSV file after each epoch, like Keras's `CSVLogger`.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -32,7 +31,7 @@ pub struct CsvLogger {
 }
 
 impl CsvLogger {
-    /// Writes to this file, which is replaced as a whole after each epoch.
+    /// Creates a logger; the file is replaced atomically after each epoch.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }

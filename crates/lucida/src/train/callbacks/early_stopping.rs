@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Callback, TrainingState};
 use crate::Result;
 
-/// Ends a training after a number of epochs without a better one, as Keras's `EarlyStopping`. The model always keeps the
+/// Stops training after a number of epochs without improvement, like Keras's `EarlyStopping`. The model always keeps the
 /// weights of the best epoch.
 ///
 /// ```
@@ -30,7 +30,7 @@ pub struct EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// Stops after `patience` epochs without a better one; 0 counts as 1.
+    /// Stops after `patience` epochs without improvement; 0 counts as 1.
     #[must_use]
     pub fn new(patience: usize) -> Self {
         Self { patience: patience.max(1) }

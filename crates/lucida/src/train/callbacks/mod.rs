@@ -1,7 +1,6 @@
-//! Callbacks of a training: one file each.
+//! Training callbacks, one per file.
 //!
-//! A [`Callback`] is told of each step, each epoch and each checkpoint, and may stop the training or lower its learning
-//! rate.
+//! A [`Callback`] is notified of each step, epoch and checkpoint, and can stop training or lower the learning rate.
 
 use std::ops::ControlFlow;
 
@@ -23,7 +22,7 @@ pub use early_stopping::EarlyStopping;
 pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
 pub use tensorboard::TensorBoard;
 
-/// Receives the course of a training. Every [`Progress`] is one, a closure or `()` for instance.
+/// Observes and controls training. Every [`Progress`] is a callback, such as a closure or `()`.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -53,35 +52,35 @@ pub use tensorboard::TensorBoard;
 /// # Ok::<(), lucida::Error>(())
 /// ```
 pub trait Callback {
-    /// The progress of the training: after each step a [`Step`] in [`Unit::Steps`](crate::core::Unit::Steps) of all epochs
-    /// with a [`Detail::Training`](crate::core::Detail::Training), and after each [`epoch_end`](Self::epoch_end) one in
-    /// [`Unit::Epochs`](crate::core::Unit::Epochs). [`ControlFlow::Break`] interrupts the training, which keeps what was
-    /// done.
+    /// Reports progress: after each step a [`Step`] in [`Unit::Steps`](crate::core::Unit::Steps) of all epochs with a
+    /// [`Detail::Training`](crate::core::Detail::Training), and after each [`epoch_end`](Self::epoch_end) one in
+    /// [`Unit::Epochs`](crate::core::Unit::Epochs). [`ControlFlow::Break`] interrupts training; what was trained so far is
+    /// kept.
     fn update(&mut self, _step: &Step<'_>) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 
-    /// Before the first step of a training that resumes from a checkpoint.
+    /// Called before the first step of a run that resumes from a checkpoint.
     fn resumed(&mut self, _state: &mut TrainingState<'_>) {}
 
-    /// After each epoch.
+    /// Called after each epoch.
     ///
     /// # Errors
-    /// An error ends the training: a file that cannot be written, say.
+    /// An error ends training, such as a file that cannot be written.
     fn epoch_end(&mut self, _state: &mut TrainingState<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// After an epoch, or where the training was stopped, when the checkpoint is on the disk, if there is one.
+    /// Called after an epoch, or when training is stopped, once the checkpoint (if any) is on disk.
     ///
     /// # Errors
-    /// An error ends the training.
+    /// An error ends training.
     fn checkpoint_written(&mut self, _history: &History) -> Result<()> {
         Ok(())
     }
 
-    /// A name and a value for what decides the result of the training: part of the record in the model file, and of what
-    /// must be the same for the training to resume. Nothing for a callback that only watches.
+    /// Name and configuration of a callback that affects the result of training: part of the training record in the model
+    /// file, and of the settings that must match for a run to resume. `None` for a callback that only observes.
     fn config(&self) -> Option<(&'static str, Value)> {
         None
     }
@@ -93,14 +92,14 @@ impl<P: Progress> Callback for P {
     }
 }
 
-/// The state of training after an epoch, and the controls that a callback has.
+/// Training state after an epoch, and the controls of a callback.
 #[derive(Debug)]
 pub struct TrainingState<'a> {
-    /// The records of the epochs so far.
+    /// Records of the completed epochs.
     pub history: &'a History,
-    /// The network: with the moving average of its weights, where there is one.
+    /// The network, with the moving average of its weights if there is one.
     pub network: &'a Network,
-    /// Steps of the next epoch that are done: of a training that resumes within one.
+    /// Completed steps of the next epoch, for a run that resumes within one.
     pub steps: usize,
     /// Whether the last epoch is the best so far.
     pub improved: bool,
@@ -131,18 +130,18 @@ impl<'a> TrainingState<'a> {
         self.history.epochs.last()
     }
 
-    /// Ends the training: it has reached its goal, or gets no better.
+    /// Stops training: the goal is reached, or there is no further improvement.
     pub fn stop(&mut self) {
         self.stopped = true;
     }
 
-    /// Multiplies the learning rate of all steps to come by a factor.
+    /// Multiplies the learning rate of all following steps by a factor.
     pub fn scale_learning_rate(&mut self, factor: f64) {
         self.learning_rate_factor *= factor;
     }
 }
 
-/// The callbacks of a trainer, in their order.
+/// The callbacks of a trainer, in order.
 #[derive(Default)]
 pub(super) struct Callbacks<'a>(pub(super) Vec<Box<dyn Callback + 'a>>);
 
@@ -153,7 +152,7 @@ impl Callbacks<'_> {
 
     pub(super) fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
         let mut flow = ControlFlow::Continue(());
-        // All are called, even after one that interrupts.
+        // Call all of them, even after one interrupts.
         for callback in &mut self.0 {
             if callback.update(step).is_break() {
                 flow = ControlFlow::Break(());

@@ -1,11 +1,11 @@
-//! Lowers the learning rate on a plateau.
+//! Reduces the learning rate on a plateau.
 
 use serde_json::{Value, json};
 
 use super::{Callback, TrainingState};
 use crate::{Error, Result};
 
-/// Lowers the learning rate after a number of epochs without a better one, as Keras's `ReduceLROnPlateau`.
+/// Reduces the learning rate after a number of epochs without improvement, like Keras's `ReduceLROnPlateau`.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -30,7 +30,7 @@ pub struct ReduceLrOnPlateau {
 }
 
 impl ReduceLrOnPlateau {
-    /// Multiplies the learning rate by `factor` after `patience` epochs without a better one; 0 counts as 1.
+    /// Multiplies the learning rate by `factor` after `patience` epochs without improvement; 0 counts as 1.
     ///
     /// # Errors
     /// [`Error::Argument`] when the factor is not between 0 and 1.

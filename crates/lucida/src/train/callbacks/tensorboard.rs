@@ -1,8 +1,9 @@
-//! Event files, as TensorBoard reads them.
+//! TensorBoard event files.
 //!
-//! A file is a row of records: the length (64 bits), its checksum, the record, its checksum (all little-endian). A record is
-//! a protocol buffer `Event { wall_time = 1, step = 2, file_version = 3, summary = 5 }`, whose summary holds
-//! `Value { tag = 1, simple_value = 2 }`. Both are written out here: it is less than a generated description of them.
+//! A file is a sequence of records: length (64 bits), checksum of the length, data, checksum of the data (all
+//! little-endian). The data is a protocol buffer `Event { wall_time = 1, step = 2, file_version = 3, summary = 5 }`, whose
+//! summary holds `Value { tag = 1, simple_value = 2 }`. The messages are encoded by hand, which takes less code than
+//! generated bindings.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -16,8 +17,8 @@ use crate::core::{Detail, Step};
 use crate::train::EpochRecord;
 use crate::{Error, Result, files};
 
-/// Writes event files for TensorBoard, as Keras's callback of this name: the loss of each step and the metrics of each
-/// epoch, one file for training and one for validation in folders of these names, so that both are drawn in one chart.
+/// Writes event files for TensorBoard, like Keras's callback of this name: the loss of each step and the metrics of each
+/// epoch. Training and validation have separate files in folders of these names, so TensorBoard plots both in one chart.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -42,7 +43,7 @@ use crate::{Error, Result, files};
 pub struct TensorBoard {
     train: EventFile,
     validation: EventFile,
-    /// A step that could not be written ends the training after the epoch.
+    /// Error of a step that could not be written; it ends training after the epoch.
     failed: Option<Error>,
 }
 
@@ -77,7 +78,7 @@ impl TensorBoard {
     }
 }
 
-/// The values that an epoch has, by their tags.
+/// The values that are present, with their tags.
 fn known(values: &[(&str, Option<f64>)], metrics: &BTreeMap<String, f64>) -> Vec<(String, f64)> {
     let values = values.iter().filter_map(|(tag, value)| Some(((*tag).to_owned(), (*value)?)));
     values.chain(metrics.iter().map(|(name, &value)| (format!("epoch_{name}"), value))).collect()
@@ -111,7 +112,7 @@ impl EventFile {
     fn create(folder: &Path) -> Result<Self> {
         files::create_folder(folder)?;
         let seconds = now() as u64;
-        // One second may see several runs.
+        // Several runs may start within the same second.
         for number in 0_u32.. {
             let path = folder.join(format!("events.out.tfevents.{seconds:010}.lucida.{}.{number}", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
@@ -136,7 +137,7 @@ impl EventFile {
         self.write(&[field_varint(2, step as u64), field_bytes(5, &summary)])
     }
 
-    /// Appends an event of now with these fields.
+    /// Appends an event with the current time and these fields.
     fn write(&mut self, fields: &[Vec<u8>]) -> Result<()> {
         let mut event = vec![1 << 3 | 1];
         event.extend(now().to_le_bytes());
@@ -146,7 +147,7 @@ impl EventFile {
     }
 }
 
-/// Seconds since 1970.
+/// Seconds since the Unix epoch.
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
@@ -178,12 +179,12 @@ fn field_bytes(number: u8, bytes: &[u8]) -> Vec<u8> {
     [vec![number << 3 | 2], varint(bytes.len() as u64), bytes.to_vec()].concat()
 }
 
-/// The checksum of a record: CRC-32C, turned and moved so that the checksum of data with checksums in it is as strong.
+/// Checksum of a record: CRC-32C, rotated and offset, so that checksums of data that contains checksums stay effective.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// CRC-32C (Castagnoli), bit by bit: records are short.
+/// CRC-32C (Castagnoli), computed bit by bit: records are short.
 fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
     !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| step(crc)))

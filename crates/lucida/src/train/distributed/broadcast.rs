@@ -1,18 +1,18 @@
-//! What the first member tells the others: a checkpoint that it has read.
+//! Broadcasts a checkpoint that the first member has read.
 
 use crate::nn::{Network, ProcessGroup};
 use crate::train::training_loop::{LoopState, TrainingCounters};
 use crate::{Error, Result};
 
-/// Values summed at once.
+/// Number of values summed at once.
 const BLOCK: usize = 1 << 16;
 
-/// Gives all members the values of the first one, to the bit.
+/// Broadcasts the values of the first member to all, bit-exactly.
 fn from_first(group: &dyn ProcessGroup, values: &mut [f32]) {
     let mut block = Vec::with_capacity(BLOCK.min(values.len()));
     for values in values.chunks_mut(BLOCK) {
         block.clear();
-        // The bits as a number: a sum with zeros keeps even those of a NaN.
+        // Sends the bits as an integer: adding zeros preserves even those of a NaN.
         block.extend(values.iter().map(|value| if group.rank() == 0 { f64::from(value.to_bits()) } else { 0.0 }));
         group.sum(&mut block);
         values.iter_mut().zip(&block).for_each(|(value, &bits)| *value = f32::from_bits(bits as u32));
@@ -25,10 +25,11 @@ fn number(group: &dyn ProcessGroup, value: usize) -> usize {
     value[0] as usize
 }
 
-/// Gives all members the state of a training that the first one has read from a checkpoint, if it has (`found`).
+/// Broadcasts the training state that the first member has read from a checkpoint, if it has (`found`). Returns whether it
+/// has.
 ///
 /// # Errors
-/// [`Error::Bug`] when the numbers do not survive being text.
+/// [`Error::Bug`] when the training counters cannot be serialized.
 pub(in crate::train) fn broadcast_checkpoint(
     group: &dyn ProcessGroup,
     network: &mut Network,

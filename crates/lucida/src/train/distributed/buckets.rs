@@ -1,26 +1,26 @@
-//! Gradients that travel together.
+//! Gradient buckets for communication.
 //!
-//! A message for each layer would pay for the latency of each; one message for all could not start before the
-//! backward pass has ended. So the gradients of neighboring layers share a bucket of about a megabyte.
+//! One message per layer would pay the latency each time; a single message could not be sent before the backward pass ends.
+//! Therefore the gradients of neighboring layers share a bucket of about a megabyte.
 
 use crate::nn::{Network, Plan, Shard};
 
-/// Floats in a bucket; a weight that has more has one to itself.
+/// Number of floats per bucket; larger weights have their own bucket.
 const FLOATS: usize = 1 << 18;
 
-/// The buckets of a network, in the order in which a backward pass fills them.
+/// Buckets of a network, in the order in which the backward pass fills them.
 #[derive(Debug)]
 pub(in crate::train) struct Buckets {
-    /// The weights of each.
+    /// Weight indices of each bucket.
     groups: Vec<Vec<usize>>,
-    /// The gradients of all weights of a bucket, unless it is only one: that one's travel as they are.
+    /// Concatenated gradients of each bucket; unused for buckets of a single weight, whose gradient is sent directly.
     joined: Vec<Vec<f32>>,
     sums: Vec<Vec<f32>>,
     ready: Vec<bool>,
 }
 
 impl Buckets {
-    /// For the gradients of a plan of a network.
+    /// Creates buckets for the gradients of a plan.
     pub(in crate::train) fn new(network: &Network, plan: &Plan) -> Self {
         Self::of_size(network, plan, FLOATS)
     }
@@ -45,7 +45,7 @@ impl Buckets {
         Self { joined: vec![Vec::new(); groups.len()], groups, sums, ready: vec![false; gradients.len()] }
     }
 
-    /// The backward pass of a group: afterwards the plan has the sums of all members' gradients.
+    /// Runs the backward pass of a group; afterwards the plan holds the gradients summed over all members.
     pub(in crate::train) fn backward(&mut self, plan: &mut Plan, network: &Network, shard: Shard<'_>) {
         let Self { groups, joined, sums, ready } = self;
         ready.fill(false);
@@ -58,7 +58,7 @@ impl Buckets {
                     sent += 1;
                 }
             });
-            // Weights that no gradient has reached.
+            // Buckets with weights that received no gradient.
             for (group, joined) in groups.iter().zip(joined.iter_mut()).skip(sent) {
                 push(bucket(group, plan.weight_gradients_mut(), joined));
             }
@@ -79,7 +79,7 @@ impl Buckets {
     }
 }
 
-/// The gradients of a group: those of its only weight, or all of them in `joined`.
+/// The gradients of a bucket: those of its only weight, or all of them concatenated in `joined`.
 fn bucket<'a>(group: &[usize], gradients: &'a mut [Vec<f32>], joined: &'a mut Vec<f32>) -> &'a mut Vec<f32> {
     if let [weight] = group[..] {
         return &mut gradients[weight];

@@ -1,16 +1,15 @@
-//! Training by several processes, on one machine or many: synchronous data parallelism.
+//! Distributed training in several processes, on one or more machines: synchronous data parallelism.
 //!
-//! All members of a [`ProcessGroup`](crate::nn::ProcessGroup) have the same network. Of every batch each reads and computes
-//! its part; the gradients are added up, and all make the same step. The batches, their order and what dropout drops are
-//! those of a single process (each sample draws from its own place in the stream of random numbers), batch normalization
-//! uses the statistics of the whole batch, so the weights are those of a single process too, but for the order of sums in
-//! 32-bit floats.
+//! All members of a [`ProcessGroup`](crate::nn::ProcessGroup) have the same network. Each reads and computes its part of
+//! every batch; the gradients are summed, and all members take the same step. Batches, their order and dropout masks match
+//! those of a single process (random numbers are keyed by sample), and batch normalization uses the statistics of the whole
+//! batch. Therefore the weights match as well, except for rounding due to the order of 32-bit sums.
 //!
-//! Gradients travel in buckets, each as soon as the gradients in it are there, while the backward pass continues
-//! with the layers before.
+//! Gradients are sent in buckets, each as soon as it is complete, while the backward pass continues with the preceding
+//! layers.
 //!
-//! The members are processes that MPI has started (`Mpi` of the crate `lucida-mpi`): `mpirun`, Slurm and Kubernetes' MPI
-//! operator know how to start, place and end them, and Open MPI how to use the network at hand.
+//! The members are processes started by MPI (`Mpi` in the crate `lucida-mpi`): `mpirun`, Slurm and Kubernetes' MPI operator
+//! start, place and terminate them, and Open MPI selects the network transport.
 
 mod broadcast;
 mod buckets;
@@ -22,7 +21,7 @@ pub(super) use broadcast::broadcast_checkpoint;
 pub(super) use buckets::Buckets;
 pub(super) use part::{Part, each, range};
 
-/// What gradients are on their way between processes.
+/// Number format of gradients in transit between processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Wire {

@@ -1,4 +1,4 @@
-//! Which part of a batch a member of a group takes.
+//! Partition of a batch among the members of a group.
 
 use std::ops::Range;
 
@@ -11,27 +11,28 @@ use crate::train::Samples;
 #[derive(Debug, Clone, Copy)]
 pub(in crate::train) struct Part<'a> {
     pub(in crate::train) batch: Batch<'a>,
-    /// How many samples of the whole batch come before.
+    /// Offset of the part in the whole batch.
     pub(in crate::train) first: usize,
-    /// Samples of the whole batch.
+    /// Size of the whole batch.
     pub(in crate::train) whole: usize,
-    /// Whether the samples count: a member that has no part of a small batch runs along on a sample of another.
+    /// Whether the samples count. A member without a part of a small batch processes another member's sample, so that all
+    /// take part in the communication.
     pub(in crate::train) counts: bool,
 }
 
 impl<'a> Part<'a> {
-    /// All of a batch.
+    /// The whole batch.
     pub(in crate::train) fn whole(batch: Batch<'a>) -> Self {
         Self { batch, first: 0, whole: batch.labels.len(), counts: true }
     }
 }
 
-/// The positions of a member's part of `len`: parts differ by one at most.
+/// Range of a member's part of `len` samples; the sizes of the parts differ by at most one.
 pub(in crate::train) fn range(len: usize, rank: usize, size: usize) -> Range<usize> {
     rank * len / size..(rank + 1) * len / size
 }
 
-/// As [`Samples::each`], but of each batch a member's part alone. Members are called equally often.
+/// As [`Samples::each`], but only a member's part of each batch. `each` is called equally often on all members.
 pub(in crate::train) fn each(
     group: Option<&dyn ProcessGroup>,
     samples: &dyn Samples,
@@ -42,7 +43,7 @@ pub(in crate::train) fn each(
     let Some(group) = group else {
         return samples.each(pass, order, batch_size, &mut |batch| each(Part::whole(batch)));
     };
-    // All batches but the last are equally long, and so are the parts.
+    // All batches but the last have the same size, and so do the parts.
     let (full, last) = order.split_at(order.len() / batch_size * batch_size);
     for (order, whole) in [(full, batch_size), (last, last.len())] {
         if order.is_empty() {

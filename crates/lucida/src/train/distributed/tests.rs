@@ -1,4 +1,4 @@
-//! Teams of threads: what MPI does between processes, without it.
+//! Tests of process groups, with threads in place of MPI processes.
 
 use std::ops::ControlFlow;
 use std::sync::{Barrier, Mutex};
@@ -15,7 +15,7 @@ use crate::nn::{BucketSink, LossKind, Network, Optimizer, Plan, ProcessGroup, Sh
 use crate::train::{Callback, Checkpoint, Monitor, TrainConfig, TrainResult, Trainer};
 use crate::weights::Model;
 
-/// Where the members of a group of threads meet.
+/// Shared state of a group of threads.
 struct Table {
     barrier: Barrier,
     sums: Mutex<Vec<f64>>,
@@ -69,7 +69,7 @@ impl ProcessGroup for Member<'_> {
     }
 }
 
-/// Runs `work` on each member of a group, and returns what the first one returns.
+/// Runs `work` on each member of a group, and returns their results in order of rank.
 fn group<T: Send>(size: usize, work: impl Fn(&dyn ProcessGroup) -> T + Sync) -> Vec<T> {
     let table = Table { barrier: Barrier::new(size), sums: Mutex::default() };
     std::thread::scope(|scope| {
@@ -79,11 +79,11 @@ fn group<T: Send>(size: usize, work: impl Fn(&dyn ProcessGroup) -> T + Sync) -> 
     })
 }
 
-/// With dropout and batch normalization, which see more than their own sample.
+/// A network with dropout and batch normalization, whose results depend on more than a single sample.
 ///
-/// After a hundred thousand ReLUs and maxima somewhere one of them switches over a difference in the last bit, and from
-/// there on trainings part: those of many steps are compared without. A bias before a normalization, whose gradient is
-/// nothing but rounding, is left out for the same reason: Adam would make steps of it.
+/// Among a hundred thousand ReLUs and maxima, one eventually flips due to a difference in the last bit, after which training
+/// diverges; so runs of many steps are compared with a smooth network. Biases before a normalization are left out for the
+/// same reason: their gradient is pure rounding error, which Adam would scale up.
 fn network(activation: ActivationKind, pooling: Layer) -> Network {
     let layers = [
         Conv2D::new(8, [5, 5]).strides([2, 2]).without_bias().into(),
@@ -113,7 +113,7 @@ fn digits() -> (Subset<LabeledImages>, Subset<LabeledImages>) {
 
 fn config(optimizer: Optimizer, epochs: usize) -> TrainConfig {
     let learning_rate = if optimizer == Optimizer::adam() { 1e-3 } else { 0.05 }.into();
-    // 401 samples: the last batch has one, and some members have none.
+    // 401 samples: the last batch has one sample, and some members have none.
     let cpu = Cpu::detect().with_threads(1);
     TrainConfig { epochs, batch_size: 40, learning_rate, optimizer, seed: 5, cpu, ..TrainConfig::default() }
 }
@@ -127,7 +127,7 @@ fn fit(config: &TrainConfig, group: Option<&dyn ProcessGroup>, callback: impl Ca
     (model.network, result)
 }
 
-/// The distance of all weights of two networks, relative to their size.
+/// Distance between all weights of two networks, relative to their norm.
 fn distance(a: &Network, b: &Network) -> f64 {
     let values = |network: &Network| -> Vec<f64> {
         network.weights().iter().flat_map(|weight| weight.values().iter().map(|&v| f64::from(v))).collect()
@@ -159,18 +159,18 @@ fn a_team_learns_what_one_process_learns() {
             assert!((ours.val_auc.unwrap() - theirs.val_auc.unwrap()).abs() < 1e-5, "{ours:?} {theirs:?}");
             assert_eq!((ours.accuracy, ours.val_accuracy), (theirs.accuracy, theirs.val_accuracy));
         }
-        // The members agree to the bit.
+        // The members agree bit for bit.
         assert_eq!(distance(&all[0].1.last, &all[size - 1].1.last), 0.0);
     }
-    // It is not due to chance: another split of the random numbers is far away.
+    // The agreement is not by chance: with another seed, the weights are far apart.
     let (other, _) = fit(&TrainConfig { seed: 6, ..config(sgd, 5) }, None, ());
     assert!(distance(&other, &one) > 1e-2);
 }
 
-/// Labels and values: rows of targets, and metrics in sums over the members.
+/// Labels and values: target rows, and metrics as sums over the members.
 #[test]
 fn a_team_learns_values_as_one_process_does() {
-    // 33 images: the last batch has one, and some members have none, of the validation data too.
+    // 33 images: the last batch has one, and some members have none; some have no validation data either.
     let pixels = (0..33 * 36).map(|i| (i * 31 % 251) as u8).collect();
     let rows: Vec<f32> = (0..33 * 2).map(|i| (i * 7 % 11) as f32 / 10.0).collect();
     let data = LabeledImages::with_values([6, 6, 1], pixels, rows, vec!["a".to_owned(), "b".to_owned()]).unwrap();
@@ -214,7 +214,7 @@ impl Callback for StopAt {
     }
 }
 
-/// Stopped by one member's wish, and resumed by a group of another size.
+/// Stopped by one member, and resumed by a group of another size.
 #[test]
 fn a_team_of_another_size_goes_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -228,7 +228,7 @@ fn a_team_of_another_size_goes_on() {
         fit(&training(path.clone(), false), Some(group), StopAt(if group.rank() == 1 { 16 } else { 99 }))
     });
     assert!(stopped.iter().all(|(_, fitted)| fitted.interrupted && fitted.history.epochs.len() == 1));
-    // Only the first member has read it.
+    // Only the first member reads the checkpoint.
     let ended = group(2, |group| {
         let path = if group.rank() == 0 { path.clone() } else { "nowhere".into() };
         fit(&training(path, true), Some(group), ()).1
@@ -239,7 +239,7 @@ fn a_team_of_another_size_goes_on() {
     }
 }
 
-/// A pass over 6 samples, of which the members of a group have their parts; those without one run along.
+/// A pass over 6 samples, split among the members of a group; members without a part process another sample.
 #[test]
 fn a_pass_of_a_team_is_that_of_one() {
     let network = network(ActivationKind::Relu, MaxPooling2D::default().into());

@@ -1,4 +1,4 @@
-//! What a frozen base says about the images of a folder, computed once.
+//! Cached features of a frozen base for the images of a folder.
 
 use std::path::Path;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::{Cpu, Error, Result};
 
 use super::{FeatureSet, FeatureStore, Key, augmented_keys, features_of_base, image_keys};
 
-/// The features of the parts of a folder to train on and to validate with, kept in a folder of the cache.
+/// Features of the training and validation images of a folder, stored in a cache folder.
 pub struct CachedFeatures {
     store: FeatureStore,
     layer: String,
@@ -23,7 +23,7 @@ pub struct CachedFeatures {
 }
 
 impl CachedFeatures {
-    /// Opens what is known of the outputs of `layer`, in the folder `cache`.
+    /// Opens the cached outputs of `layer` in the folder `cache`.
     ///
     /// # Errors
     /// As [`FeatureStore::open`].
@@ -39,7 +39,7 @@ impl CachedFeatures {
         })
     }
 
-    /// Runs the base over the images that it has not seen yet.
+    /// Runs the base on the images that are not in the cache.
     fn add(
         &mut self,
         model: &Model,
@@ -55,7 +55,7 @@ impl CachedFeatures {
         Ok(())
     }
 
-    /// Measures mean and variance where the head standardizes: over the training images as they are.
+    /// Measures the statistics for the head's standardization layers, on the training images without augmentation.
     ///
     /// # Errors
     /// As [`features_of_base`].
@@ -70,10 +70,10 @@ impl CachedFeatures {
         network.standardize(&FeatureSet::new(&self.store, set, &[keys])?, self.cpu)
     }
 
-    /// Runs the base over all images, the training images in this many augmented copies where `augment` does anything.
+    /// Runs the base on all images. With augmentation, the training images are computed in `copies` augmented copies.
     ///
     /// # Errors
-    /// As [`features_of_base`]; [`Error::Argument`] when images are mixed with others.
+    /// As [`features_of_base`]; [`Error::Argument`] when MixUp or CutMix is enabled.
     pub fn compute(
         &mut self,
         model: &Model,
@@ -103,7 +103,7 @@ impl CachedFeatures {
         Ok(())
     }
 
-    /// The features of the training images and of the validation images.
+    /// Returns the features of the training and of the validation images.
     ///
     /// # Errors
     /// As [`FeatureSet::new`].
@@ -113,17 +113,17 @@ impl CachedFeatures {
         Ok((train, validation))
     }
 
-    /// The layer whose outputs they are.
+    /// The layer whose outputs are cached.
     pub fn layer(&self) -> &str {
         &self.layer
     }
 
-    /// The folder that has them.
+    /// The cache folder of the base.
     pub fn folder(&self) -> &Path {
         self.store.folder()
     }
 
-    /// Images and copies of them.
+    /// Number of images, including augmented copies.
     pub fn len(&self) -> usize {
         self.train.iter().map(Vec::len).sum::<usize>() + self.validation.len()
     }
@@ -133,12 +133,12 @@ impl CachedFeatures {
         self.len() == 0
     }
 
-    /// Images whose features were not in the cache.
+    /// Number of images whose features were not in the cache.
     pub fn computed(&self) -> usize {
         self.computed
     }
 
-    /// How long it took to compute them; 0 when all were in the cache.
+    /// Time to compute them in seconds; 0 if all were cached.
     pub fn seconds(&self) -> f64 {
         self.seconds
     }

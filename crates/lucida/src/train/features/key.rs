@@ -1,4 +1,4 @@
-//! What features are found by.
+//! Keys of cached features.
 
 use md5::{Digest, Md5};
 
@@ -6,19 +6,19 @@ use crate::data::{Augment, Dataset, FolderSet};
 use crate::weights::Model;
 use crate::{Error, Result};
 
-/// A digest of all that features depend on, but for the base: MD5, 16 bytes.
+/// MD5 digest of everything that an image's features depend on, apart from the base.
 pub type Key = [u8; 16];
 
-/// The keys of the images of a folder as they are.
+/// Keys of the images of a folder, without augmentation.
 pub fn image_keys(set: &FolderSet) -> Vec<Key> {
     (0..set.len()).map(|index| set.digest(index)).collect()
 }
 
-/// The keys of the images of a folder as they are augmented in a pass over them.
+/// Keys of the images of a folder, as augmented in one pass.
 pub fn augmented_keys(set: &FolderSet, augment: &Augment, seed: u64, pass: u32) -> Vec<Key> {
     let text = augment.to_string();
     let key = |index: usize| {
-        // What is drawn for an image depends on its number in the set.
+        // The augmentation of an image depends on its index in the set.
         let number = (index as u64).to_le_bytes();
         let parts: [&[u8]; 5] =
             [&set.digest(index), &seed.to_le_bytes(), &pass.to_le_bytes(), &number, text.as_bytes()];
@@ -27,7 +27,7 @@ pub fn augmented_keys(set: &FolderSet, augment: &Augment, seed: u64, pass: u32) 
     (0..set.len()).map(key).collect()
 }
 
-/// The key of a base: its layers up to one, their weights, and how it takes images.
+/// Key of a base: its layers up to `layer`, their weights, and the preprocessing.
 pub(super) fn base_key(model: &Model, layer: &str) -> Result<Key> {
     let network = &model.network;
     let end = network.find(layer)?;

@@ -1,11 +1,11 @@
-//! What frozen layers say about images, computed once and remembered.
+//! Cache for the features that frozen layers compute.
 //!
-//! The layers of a base that does not learn say the same about an image in every epoch. So they are run once for each, and
-//! an epoch costs only the layers behind them. What they say stays on the disk, in a folder for each base: the next
-//! training on the same images, whatever its head, begins at once.
+//! The frozen layers of a base compute the same features for an image in every epoch. Therefore they are run once per image,
+//! and an epoch only costs the layers after them. The features are stored on disk, in a folder per base: the next training
+//! run on the same images starts immediately, whatever its head.
 //!
-//! Everything is found by what it depends on: the image by the digest of its file, the base by that of its layers, its
-//! weights and its preprocessing. Files may be renamed or moved; another file of the same name is another image.
+//! Cache keys are content digests: of the image file, and of the layers, weights and preprocessing of the base. Renamed or
+//! moved files are still found; a different file with the same name is not.
 
 mod cached;
 mod key;
@@ -27,29 +27,29 @@ pub use store::FeatureStore;
 use super::Samples;
 use store::RowAddr;
 
-/// Images computed at once.
+/// Batch size.
 const BATCH: usize = 32;
-/// The bytes of features that are written at once: what is lost at most when the work is cut off.
+/// Bytes of features written at once, which is the most that is lost on interruption.
 const SEGMENT: usize = 64 << 20;
 
-/// Remembered features as samples to train on: of images as they are, or of several augmented copies of each, a copy for
-/// each pass over the data.
+/// Cached features as training samples, either of plain images or of several augmented copies, one copy per pass over the
+/// data.
 pub struct FeatureSet<'a> {
     store: &'a FeatureStore,
-    /// For each copy, the place of each sample.
+    /// For each copy, the address of each sample's row.
     copies: Vec<Vec<RowAddr>>,
     labels: Vec<usize>,
     targets: Targets,
-    /// The rows of targets, one after another; empty for classes.
+    /// Concatenated target rows; empty for classes.
     rows: Vec<f32>,
     class_names: Vec<String>,
 }
 
 impl<'a> FeatureSet<'a> {
-    /// The features of a data set, a list of keys for each copy.
+    /// Collects the features of a data set, with a list of keys for each copy.
     ///
     /// # Errors
-    /// [`Error::Bug`] when a key is not in the store: [`features_of_base`] brings them there.
+    /// [`Error::Bug`] when a key is not in the store: [`features_of_base`] must have run before.
     pub fn new(store: &'a FeatureStore, set: &dyn Dataset, copies: &[Vec<Key>]) -> Result<Self> {
         let missing = || Error::Bug("features that were to be remembered are not there".to_owned());
         let places = |keys: &Vec<Key>| keys.iter().map(|key| store.find(key).ok_or_else(missing)).collect();
@@ -110,12 +110,12 @@ impl Samples for FeatureSet<'_> {
     }
 }
 
-/// Runs a base over those images of a data set whose features are not in the store yet: the output of layer `layer`. In
-/// training pass `pass` if there is one, so that a set that augments its images does so.
+/// Runs a base on the images of a data set whose features are not in the store yet, and stores the output of `layer`. With a
+/// pass, images are augmented as in that training pass.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `progress` stops it: what was done stays in the store. Those of reading the images and of
-/// writing the store; [`Error::Argument`] when a feature is not a number.
+/// [`Error::Interrupted`] when `progress` stops it: finished features stay in the store. Those of reading the images and of
+/// writing the store; [`Error::Argument`] when a feature is not finite.
 pub fn features_of_base(
     store: &mut FeatureStore,
     model: &Model,

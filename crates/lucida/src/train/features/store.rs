@@ -1,12 +1,12 @@
-//! Features on the disk.
+//! Features on disk.
 //!
 //! ```text
 //! <folder>/<digest of the base>/<digest of the keys>.rows
 //! | "LUCIDAF1" | width: u32 | count: u32 | count keys of 16 bytes | count rows of width 32-bit floats |, little-endian
 //! ```
 //!
-//! A file is written whole or not at all and never changed, so any number of processes may read and add. Rows are read
-//! when they are wanted: the system keeps in memory what it has room for.
+//! Files are written atomically and never changed, so any number of processes can read and add. Rows are read on demand, and
+//! cached by the operating system.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -25,10 +25,10 @@ const MAGIC: &[u8; 8] = b"LUCIDAF1";
 const HEADER: u64 = 16;
 const ENDING: &str = "rows";
 
-/// Where a row lies: the number of the file, and that of the row in it.
+/// Address of a row: index of the file, and index of the row in it.
 pub(super) type RowAddr = (u32, u32);
 
-/// The remembered features of one base.
+/// The cached features of one base.
 #[derive(Debug)]
 pub struct FeatureStore {
     folder: PathBuf,
@@ -41,16 +41,15 @@ pub struct FeatureStore {
 struct Segment {
     path: PathBuf,
     file: Mutex<File>,
-    /// Where the rows begin.
+    /// Offset of the rows in bytes.
     start: u64,
 }
 
 impl FeatureStore {
-    /// Opens what is remembered of the outputs of `layer` of a model, below `folder`; files that are damaged are passed
-    /// over.
+    /// Opens the cached outputs of a model's `layer`, below `folder`; damaged files are ignored.
     ///
     /// # Errors
-    /// [`Error::Io`] when the folder cannot be created or read, [`Error::Argument`] when there is no such layer.
+    /// [`Error::Io`] when the folder cannot be created or read, [`Error::Argument`] when the layer does not exist.
     pub fn open(folder: impl AsRef<Path>, model: &Model, layer: &str) -> Result<Self> {
         let folder = folder.as_ref();
         let folder = folder.join(hex(base_key(model, layer)?));
@@ -58,7 +57,7 @@ impl FeatureStore {
         Self::read_folder(folder, model, layer)
     }
 
-    /// As [`open`](Self::open), but creates nothing; none when nothing is remembered of this base.
+    /// As [`open`](Self::open), but creates nothing; none when nothing is cached for this base.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -89,22 +88,22 @@ impl FeatureStore {
         &self.folder
     }
 
-    /// The number of features of an image.
+    /// Number of features per image.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The number of images.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether nothing is remembered.
+    /// Whether nothing is cached.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// Whether the features of all these images are remembered.
+    /// Whether the features of all these images are cached.
     pub fn has_all(&self, keys: &[Key]) -> bool {
         keys.iter().all(|key| self.places.contains_key(key))
     }
@@ -126,7 +125,7 @@ impl FeatureStore {
         Ok(())
     }
 
-    /// Adds rows, each under its key.
+    /// Adds rows with their keys.
     pub(super) fn add(&mut self, keys: &[Key], rows: &[f32]) -> Result<()> {
         if keys.is_empty() {
             return Ok(());
@@ -144,7 +143,7 @@ impl FeatureStore {
         Ok(())
     }
 
-    /// Takes a file into use, if it is whole.
+    /// Adds a file, if it is valid.
     fn adopt(&mut self, path: PathBuf) {
         let Some((file, keys, start)) = open_segment(&path, self.width) else { return };
         let segment = self.segments.len() as u32;
@@ -155,7 +154,7 @@ impl FeatureStore {
     }
 }
 
-/// The keys of a file, and where its rows begin; nothing when it is not what it should be.
+/// Reads the keys of a file, and the offset of its rows; none if it is invalid.
 fn open_segment(path: &Path, width: usize) -> Option<(File, Vec<Key>, u64)> {
     let mut file = File::open(path).ok()?;
     let len = file.metadata().ok()?.len();

@@ -6,7 +6,7 @@ use super::*;
 use crate::data::{Folder, Mnist, Preprocessing};
 use crate::nn::applications;
 
-/// Digits as a folder, and a model that has learned nothing.
+/// A folder of digits, and an untrained model.
 fn setting() -> (tempfile::TempDir, Folder, Model) {
     let folder = tempfile::tempdir().unwrap();
     let digits = Mnist::builtin().unwrap().train;
@@ -32,7 +32,7 @@ fn what_is_remembered_is_what_the_layer_says() {
     let keys = image_keys(set);
     let mut store = FeatureStore::open(&cache, &model, "flatten").unwrap();
     assert_eq!(compute(&mut store, &model, (set, None, &keys)).unwrap(), set.len());
-    // The second time, in this process or in another one, nothing is left to do.
+    // Everything is cached, for this store and for one opened later.
     assert_eq!(compute(&mut store, &model, (set, None, &keys)).unwrap(), 0);
     let mut store = FeatureStore::open(&cache, &model, "flatten").unwrap();
     assert_eq!(compute(&mut store, &model, (set, None, &keys)).unwrap(), 0);
@@ -67,7 +67,7 @@ fn another_base_or_image_is_another_entry() {
         Model { preprocessing: Some(Preprocessing { divisor: 1.0, ..Preprocessing::mnist() }), ..model.clone() };
     let names = [name(&model, "flatten"), name(&model, "conv2d"), name(&changed, "flatten"), name(&resized, "flatten")];
     assert!((0..4).all(|i| (0..i).all(|j| names[i] != names[j])), "{names:?}");
-    // What comes behind the layer does not matter.
+    // Layers after the cached one do not matter.
     let mut head = model.clone();
     head.network.weights_mut().last_mut().unwrap().values_mut()[0] += 1.0;
     assert_eq!(name(&head, "flatten"), names[0]);

@@ -2,7 +2,7 @@
 
 use super::metric::{Mean, Metric, mean_metric};
 
-/// The fraction of labels that are right, an output above one half saying that the label holds, as Keras's `BinaryAccuracy`.
+/// Share of correct labels, predicted if an output exceeds 0.5, as Keras's `BinaryAccuracy`.
 ///
 /// ```
 /// use lucida::train::metrics::{BinaryAccuracy, Metric};

@@ -3,7 +3,7 @@
 use super::metric::{Mean, Metric, mean_metric};
 use crate::weights::argmax;
 
-/// The fraction of samples whose class, that of the largest output, is the true one, as Keras's `CategoricalAccuracy`.
+/// Share of samples whose largest output is that of the true class, as Keras's `CategoricalAccuracy`.
 ///
 /// ```
 /// use lucida::train::metrics::{CategoricalAccuracy, Metric};

@@ -1,12 +1,12 @@
-//! Macro F1 of several labels.
+//! Macro F1 of labels.
 
 use super::metric::Metric;
 
-/// The counts of one label: true positives, false positives, false negatives, samples.
+/// Counts per label: true positives, false positives, false negatives, samples.
 const SUMS: usize = 4;
 
-/// `2 TP / (2 TP + FP + FN)`, the mean over the labels, an output above one half saying that the label holds, as Keras's
-/// `F1Score(average="macro", threshold=0.5)`. A label that neither holds nor is predicted counts as 0.
+/// Macro F1: the mean of `2 TP / (2 TP + FP + FN)` over the labels, predicted if an output exceeds 0.5, as Keras's
+/// `F1Score(average="macro", threshold=0.5)`. A label that is neither present nor predicted counts as 0.
 ///
 /// ```
 /// use lucida::train::metrics::{F1Score, Metric};
@@ -19,7 +19,7 @@ const SUMS: usize = 4;
 pub struct F1Score(Vec<f64>);
 
 impl F1Score {
-    /// For this number of labels.
+    /// Creates the metric for a number of labels.
     #[must_use]
     pub fn new(labels: usize) -> Self {
         Self(vec![0.0; SUMS * labels])

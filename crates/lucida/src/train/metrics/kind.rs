@@ -1,4 +1,4 @@
-//! Metrics by their names.
+//! Metrics by name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use super::{
 use crate::data::Targets;
 use crate::{Error, Result};
 
-/// One of the [metrics](super), as a configuration names it; in text and in files by Keras's name.
+/// A [metric](super) in a configuration; Keras's name in text and files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum MetricKind {
@@ -37,7 +37,7 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
-    /// One of each, with Keras's k of 5.
+    /// One of each, with Keras's default k of 5.
     pub const ALL: [Self; 8] = [
         Self::CategoricalAccuracy,
         Self::TopKCategoricalAccuracy(5),
@@ -49,7 +49,7 @@ impl MetricKind {
         Self::R2Score,
     ];
 
-    /// Those that are measured when none are chosen. Of classes the accuracy is measured in any case.
+    /// Default metrics of the targets. For classes, accuracy is always measured.
     pub fn defaults(targets: Targets) -> &'static [Self] {
         match targets {
             Targets::Classes(_) => &[],
@@ -58,7 +58,7 @@ impl MetricKind {
         }
     }
 
-    /// The metric, without any samples yet, for this number of outputs.
+    /// Creates the metric for a number of outputs.
     pub fn build(self, units: usize) -> Box<dyn Metric> {
         match self {
             Self::CategoricalAccuracy => Box::new(CategoricalAccuracy::default()),
@@ -86,10 +86,10 @@ impl MetricKind {
         }
     }
 
-    /// Checks that the metric measures outputs for such targets.
+    /// Checks that the metric applies to outputs for these targets.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the metrics that do.
+    /// [`Error::Argument`] names the metrics that apply.
     pub(in crate::train) fn check(self, targets: Targets, units: usize) -> Result<()> {
         if self.fits(targets, units) {
             return Ok(());

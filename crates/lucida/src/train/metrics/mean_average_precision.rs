@@ -1,12 +1,12 @@
-//! Mean average precision of several labels.
+//! Mean average precision of labels.
 
 use super::metric::Metric;
 
-/// The average precision, the precision at each rank weighted by the gain in recall, the mean over the labels, as
-/// scikit-learn's `average_precision_score(average="macro")`. It depends on the order of the outputs alone, not on a
+/// Mean over the labels of the average precision (the precision at each rank, weighted by the increase in recall), as
+/// scikit-learn's `average_precision_score(average="macro")`. It depends only on the order of the outputs, not on a
 /// threshold.
 ///
-/// Labels that hold for no sample are left out; scikit-learn counts them as 0, with a warning.
+/// Labels without positive samples are skipped; scikit-learn counts them as 0, with a warning.
 ///
 /// ```
 /// use lucida::train::metrics::{MeanAveragePrecision, Metric};
@@ -18,12 +18,12 @@ use super::metric::Metric;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeanAveragePrecision {
-    /// For each label, the output and whether the label holds, for each sample.
+    /// For each label and sample: the output, and whether the label is present.
     labels: Vec<Vec<(f32, bool)>>,
 }
 
 impl MeanAveragePrecision {
-    /// For this number of labels.
+    /// Creates the metric for a number of labels.
     #[must_use]
     pub fn new(labels: usize) -> Self {
         Self { labels: vec![Vec::new(); labels] }
@@ -57,14 +57,14 @@ impl Metric for MeanAveragePrecision {
     }
 }
 
-/// The average precision of one label; `None` when it holds for no sample.
+/// Average precision of one label; `None` if it has no positive samples.
 pub(in crate::train) fn average_precision(samples: &[(f32, bool)]) -> Option<f64> {
     let positives = samples.iter().filter(|(_, holds)| *holds).count();
     let mut order = samples.to_vec();
     order.sort_by(|a, b| b.0.total_cmp(&a.0));
     let (mut seen, mut found, mut total) = (0, 0, 0.0);
     for equal in order.chunk_by(|a, b| a.0 == b.0) {
-        // Samples of one score have one rank.
+        // Equal scores share a rank.
         let gain = equal.iter().filter(|(_, holds)| *holds).count();
         seen += equal.len();
         found += gain;

@@ -1,34 +1,34 @@
-//! What all metrics have in common.
+//! The interface of metrics.
 
 use std::fmt;
 
-/// A number that says how good the outputs of a network are, computed batch by batch.
+/// A measure of the quality of a network's outputs, computed batch by batch.
 pub trait Metric: fmt::Debug + Send {
-    /// Adds a batch of `outputs` `[batch, units]`, probabilities or values, and their `targets` `[batch, units]`; of classes
-    /// these are one-hot rows.
+    /// Adds a batch of `outputs` `[batch, units]`, probabilities or values, and their `targets` `[batch, units]`; for
+    /// classes, these are one-hot rows.
     fn update(&mut self, units: usize, outputs: &[f32], targets: &[f32]);
 
-    /// The metric over all batches so far; `None` where it is undefined, as without any.
+    /// The metric over all batches so far; `None` if it is undefined, for example without samples.
     fn result(&self) -> Option<f64>;
 
-    /// Keras's name.
+    /// Keras's name of the metric.
     fn name(&self) -> String;
 
-    /// Whether more is better.
+    /// Whether higher values are better.
     fn higher_is_better(&self) -> bool;
 
-    /// The sums that the metric is computed from. Those of several batches, or of several processes, add up to those of all
-    /// samples, element by element: so a metric is measured while training. `None` for a metric that needs all samples at
-    /// once, which is measured on the validation data alone.
+    /// The sums that the metric is computed from. They are additive over batches and processes, element by element, so the
+    /// metric can be measured during training. `None` for a metric that needs all samples at once, which is measured on the
+    /// validation data only.
     fn sums(&mut self) -> Option<&mut [f64]>;
 }
 
-/// A mean over all rows: their sum, and how many there are.
+/// A mean over all rows: sum and count.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Mean([f64; 2]);
 
 impl Mean {
-    /// Adds `value` of the outputs and of the targets of each row.
+    /// Adds `value` of the outputs and targets of each row.
     pub(super) fn add_rows(
         &mut self,
         units: usize,
@@ -42,7 +42,7 @@ impl Mean {
         }
     }
 
-    /// Adds the mean over the units of `value` of an output and its target, for each row.
+    /// Adds, for each row, the mean of `value` over its outputs and targets.
     pub(super) fn add_units(
         &mut self,
         units: usize,
@@ -64,7 +64,7 @@ impl Mean {
     }
 }
 
-/// The part of a [`Metric`] that is the same for all whose `mean` is a [`Mean`].
+/// The [`Metric`] methods shared by all metrics whose `mean` is a [`Mean`].
 macro_rules! mean_metric {
     ($self:ident => $name:expr, higher_is_better: $higher:literal) => {
         fn result(&self) -> Option<f64> {

@@ -1,6 +1,6 @@
-//! Metrics: how good outputs are, one file each.
+//! Metrics of the quality of outputs, one per file.
 //!
-//! [`MetricKind`] names one of them, as a configuration does.
+//! [`MetricKind`] selects one of them in a configuration.
 
 mod binary_accuracy;
 mod categorical_accuracy;

@@ -2,13 +2,13 @@
 
 use super::metric::Metric;
 
-/// The sums of one output: of the targets, of their squares, of the squared errors, and the number of samples.
+/// Sums per output: targets, squared targets, squared errors, and number of samples.
 const SUMS: usize = 4;
 
-/// The coefficient of determination R², 1 minus the squared errors as a part of the variance of the targets, the mean over
-/// the outputs, as Keras's `R2Score`: 1 is perfect, 0 is as good as always saying the mean.
+/// Coefficient of determination R²: 1 minus the squared errors relative to the variance of the targets, averaged over the
+/// outputs, as Keras's `R2Score`. 1 is perfect, 0 is as good as always predicting the mean.
 ///
-/// An output whose targets are all the same counts as 0.
+/// An output with constant targets counts as 0.
 ///
 /// ```
 /// use lucida::train::metrics::{Metric, R2Score};
@@ -21,7 +21,7 @@ const SUMS: usize = 4;
 pub struct R2Score(Vec<f64>);
 
 impl R2Score {
-    /// For this number of outputs.
+    /// Creates the metric for a number of outputs.
     #[must_use]
     pub fn new(units: usize) -> Self {
         Self(vec![0.0; SUMS * units])
@@ -41,7 +41,7 @@ impl Metric for R2Score {
     fn result(&self) -> Option<f64> {
         let score = |sums: &[f64]| {
             let total = sums[1] - sums[0] * sums[0] / sums[3];
-            // Rounding leaves a little of equal targets.
+            // The total of constant targets may be nonzero due to rounding.
             if total <= 1e-14 * sums[1] { 0.0 } else { 1.0 - sums[2] / total }
         };
         let outputs = self.0.chunks_exact(SUMS);

@@ -1,4 +1,4 @@
-//! All metrics: Keras's and scikit-learn's numbers, in batches and at once.
+//! Compares all metrics with Keras and scikit-learn, in batches and at once.
 
 use super::*;
 use crate::data::Targets;
@@ -34,7 +34,7 @@ fn results_are_those_of_keras_and_scikit_learn() {
     ];
     for (kind, units, (outputs, targets), expected) in cases {
         let mut metric = kind.build(units);
-        // A batch of one row, and one with the rest.
+        // A batch of one row, then a batch with the rest.
         metric.update(units, &outputs[..units], &targets[..units]);
         metric.update(units, &outputs[units..], &targets[units..]);
         let found = metric.result().unwrap();
@@ -54,13 +54,13 @@ fn average_precision_of_equal_scores_and_of_labels_that_never_hold() {
     let mut none = MeanAveragePrecision::new(1);
     none.update(1, &[0.2], &[0.0]);
     assert_eq!(none.result(), None);
-    // Keras: 0.333, a label that neither holds nor is predicted counts.
+    // Keras: 0.333; a label that is neither present nor predicted counts.
     let mut f1 = F1Score::new(2);
     f1.update(2, &[0.9, 0.1, 0.8, 0.2], &[1.0, 0.0, 0.0, 0.0]);
     assert!((f1.result().unwrap() - 1.0 / 3.0).abs() < 1e-9);
 }
 
-/// What training does: a batch after another, and several processes, whose sums are added.
+/// As in training: batch by batch, and in several processes whose sums are added.
 #[test]
 fn sums_of_parts_give_the_result_of_all() {
     for (kinds, units, (outputs, targets)) in [

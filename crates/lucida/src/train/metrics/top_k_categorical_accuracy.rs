@@ -4,8 +4,8 @@ use super::MetricKind;
 use super::metric::{Mean, Metric, mean_metric};
 use crate::weights::argmax;
 
-/// The fraction of samples whose true class is among the `k` largest outputs, as Keras's `TopKCategoricalAccuracy`: among
-/// equal outputs the true class comes first.
+/// Share of samples whose true class is among the `k` largest outputs, as Keras's `TopKCategoricalAccuracy`; in a tie, the
+/// true class wins.
 ///
 /// ```
 /// use lucida::train::metrics::{Metric, TopKCategoricalAccuracy};
@@ -21,7 +21,7 @@ pub struct TopKCategoricalAccuracy {
 }
 
 impl TopKCategoricalAccuracy {
-    /// Looks for the class among the `k` largest outputs; 0 counts as 1.
+    /// Checks the `k` largest outputs; 0 counts as 1.
     #[must_use]
     pub fn new(k: usize) -> Self {
         Self { k: k.max(1), mean: Mean::default() }

@@ -1,5 +1,5 @@
-//! The file from which the training of a feed-forward style resumes: see [`crate::train`], whose checkpoints have the same
-//! form. Random numbers need no place in it: each is drawn from the seed and the number of a crop.
+//! Checkpoints of the training of a feed-forward style, in the same format as those of [`crate::train`]. No random state is
+//! stored: all random numbers are derived from the seed and the index of a crop.
 
 use std::path::Path;
 
@@ -18,28 +18,28 @@ const VERSION: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
     version: u32,
-    /// What must be the same for the training to resume.
+    /// Settings that must match for the training to resume.
     identity: Value,
     steps: usize,
-    /// Steps of each style.
+    /// Number of steps per style.
     own_steps: Vec<u64>,
     history: Vec<LossRecord>,
 }
 
-/// How far a training has come.
+/// Training progress.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Progressed {
     pub(super) steps: usize,
     pub(super) history: Vec<LossRecord>,
 }
 
-/// The tensors of a checkpoint but for the weights: name, state, number of the weight.
+/// Optimizer states to save: name, state.
 fn moments(parameters: &Parameters) -> impl Iterator<Item = (String, &OptimizerState)> {
     let own = parameters.own.iter().enumerate().map(|(style, state)| (format!("style {style}"), state));
     std::iter::once(("shared".to_owned(), &parameters.shared)).chain(own)
 }
 
-/// Writes the file.
+/// Writes a checkpoint.
 pub(super) fn save(path: &Path, identity: &Value, parameters: &mut Parameters, done: &Progressed) -> Result<()> {
     parameters.keep();
     let parameters = &*parameters;
@@ -72,10 +72,10 @@ pub(super) fn save(path: &Path, identity: &Value, parameters: &mut Parameters, d
     write_tensors(path, KEY, text, &tensors)
 }
 
-/// Reads the file into the state of a training.
+/// Restores the training state from a checkpoint.
 ///
 /// # Errors
-/// [`Error::File`] when it is not a checkpoint, or damaged; [`Error::Changed`] names the first setting that was another one.
+/// [`Error::File`] when it is not a checkpoint, or damaged; [`Error::Changed`] names the first setting that differs.
 pub(super) fn load(path: &Path, identity: &Value, parameters: &mut Parameters) -> Result<Progressed> {
     let mut file = TensorFile::open(path)?;
     let damaged = |problem: String| Error::file(path, format!("not a usable checkpoint: {problem}"));

@@ -1,6 +1,6 @@
-//! Training of a feed-forward style: crops of photos go through the network, and a loss network that was trained to recognize
-//! things compares what comes out with the crop (content) and with the image of style (texture), as
-//! [`Objective`](crate::style::Objective) does where pixels are optimized. The gradient continues to the weights.
+//! Training of a feed-forward style. Crops of photos go through the network; a loss network that was trained for
+//! classification compares the output with the crop (content loss) and with the style image (style loss), like
+//! [`Objective`](crate::style::Objective), and the gradient is propagated to the weights.
 
 mod checkpoint;
 mod parameters;
@@ -36,50 +36,51 @@ pub use preview::StylePreview;
 pub use step::FeedForwardLosses;
 use step::TrainStep;
 
-/// Steps whose losses are one record of the history.
+/// Number of steps averaged in one record of the history.
 const RECORD: usize = 20;
-/// Steps of a style from one with a temporal loss to the next: it needs a second pass through the network.
+/// Interval of steps with a temporal loss, which needs a second forward pass.
 const TWIN_EVERY: usize = 2;
-/// Batches that are made ahead.
+/// Number of batches prepared in advance.
 const AHEAD: usize = 2;
 
-/// How a feed-forward style is trained.
+/// Configuration of the training of a feed-forward style.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeedForwardConfig {
     /// The size of the network.
     pub size: FeedForwardSize,
-    /// The losses of content, style and variation.
+    /// Content, style and variation losses.
     pub loss: LossConfig,
-    /// The weight of the temporal loss; 0 leaves it out.
+    /// Weight of the temporal loss; 0 disables it.
     pub temporal_weight: f32,
-    /// The longer side of the images of style in pixels, for crops of `crop` pixels.
+    /// Longer side of the style images in pixels, for crops of `crop` pixels.
     pub style_size: usize,
-    /// The side of a crop in pixels.
+    /// Side of a crop in pixels.
     pub crop: usize,
-    /// Crops of a step. In the same time, twice as many steps of one crop teach more than steps of two.
+    /// Number of crops per step. In the same time, twice as many steps of one crop train better than steps of two.
     pub batch_size: usize,
-    /// Optimizer steps in all.
+    /// Total number of optimizer steps.
     pub steps: usize,
-    /// The learning rate after the warm-up; it falls to nearly nothing along a cosine.
+    /// Peak learning rate, after the warm-up; cosine decay to nearly 0.
     pub learning_rate: f64,
-    /// Steps between two checkpoints.
+    /// Steps between checkpoints.
     pub checkpoint_every: usize,
-    /// Steps between two previews.
+    /// Steps between previews.
     pub preview_every: usize,
-    /// The seed of all random numbers.
+    /// Random seed.
     pub seed: u64,
-    /// What to run on.
+    /// CPU to run on.
     pub cpu: Cpu,
 }
 
 impl FeedForwardConfig {
-    /// The default configuration for a loss network.
+    /// Default configuration for a loss network.
     ///
     /// # Errors
     /// As [`Preset::config`].
     pub fn new(loss_network: &StyleNetwork, cpu: Cpu) -> Result<Self> {
         let best = Preset::Best.config(loss_network, cpu)?.loss;
-        // Johnson's layers: the last of a block is of larger shapes than the first, which pixels are optimized by.
+        // Johnson's layers: the last of a block responds to larger structures than the first, which suits the optimization
+        // of pixels.
         let layers = STYLE_LAYERS.iter().filter(|layer| loss_network.network().find(layer).is_ok());
         let layers: Vec<&str> = layers.copied().collect();
         let weight = 1.0 / layers.len() as f32;
@@ -105,10 +106,10 @@ impl FeedForwardConfig {
         })
     }
 
-    /// Checks the numbers.
+    /// Validates the configuration.
     ///
     /// # Errors
-    /// [`Error::Argument`] names what is wrong.
+    /// [`Error::Argument`] names the invalid value.
     pub fn check(&self) -> Result<()> {
         self.loss.check()?;
         let refuse = |problem: String| Err(Error::argument(problem));
@@ -133,61 +134,61 @@ impl FeedForwardConfig {
         self.schedule().check()
     }
 
-    /// The learning rate of each step.
+    /// Learning-rate schedule.
     fn schedule(&self) -> Schedule {
         let warm_up = (self.steps / 20).min(100) as u64;
         Schedule::cosine(self.learning_rate, self.steps as u64 - warm_up).with_warm_up(warm_up)
     }
 }
 
-/// The style layers; of the built-in network all but the last.
+/// Style layers; the built-in network lacks the last one.
 const STYLE_LAYERS: [&str; 4] = ["block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3"];
-/// The content layer.
+/// Content layer.
 const CONTENT_LAYER: &str = "block3_conv3";
-/// The weight of the content loss, chosen by eye: with 0.15 networks stay close to the photo and leave bright areas white,
-/// with 0.03 windows and eyes dissolve.
+/// Weight of the content loss, chosen by eye: with 0.15 results stay close to the photo and leave bright areas white, with
+/// 0.03 windows and eyes dissolve.
 const CONTENT_WEIGHT: f32 = 0.045;
 
-/// The losses of some steps.
+/// Mean losses over some steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LossRecord {
-    /// Steps that were made with them.
+    /// Number of steps so far.
     pub step: usize,
     /// The mean losses.
     pub losses: FeedForwardLosses,
 }
 
-/// What happens in a training that lasts.
+/// An event during training.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FeedForwardEvent<'a> {
-    /// It is time for a preview of the styles as they are.
+    /// A preview of the current styles is due.
     Preview {
         /// Steps so far.
         step: usize,
-        /// The styles.
+        /// The current styles.
         style: &'a FeedForwardStyle,
-        /// The photos that could not be read so far, and why.
+        /// Photos that could not be read so far, and why.
         skipped: Vec<(String, String)>,
     },
-    /// The checkpoint could not be written. Training continues, and tries again.
+    /// The checkpoint could not be written. Training continues, and the next one is tried again.
     Unsaved(&'a Error),
 }
 
-/// What became of a training.
+/// The result of a training.
 #[derive(Debug, Clone)]
 pub struct FeedForwardResult {
     /// The trained network.
     pub style: FeedForwardStyle,
-    /// The losses on the way.
+    /// The losses during training.
     pub history: Vec<LossRecord>,
-    /// Steps that were made.
+    /// Number of steps done.
     pub steps: usize,
-    /// Whether it was stopped before its last step.
+    /// Whether training was stopped before the last step.
     pub stopped: bool,
 }
 
-/// The training of a feed-forward style.
+/// Training of a feed-forward style.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -219,10 +220,10 @@ impl std::fmt::Debug for FeedForwardTraining {
 }
 
 impl FeedForwardTraining {
-    /// A training that has not begun, for styles by name.
+    /// Creates a training from scratch, for styles by name.
     ///
     /// # Errors
-    /// [`Error::Argument`] when an image of style is too small, a name stands twice, or a setting is invalid.
+    /// [`Error::Argument`] when a style image is too small, a name occurs twice, or a setting is invalid.
     pub fn new(
         loss_network: &StyleNetwork,
         styles: &[(String, Image)],
@@ -239,32 +240,31 @@ impl FeedForwardTraining {
         Ok(Self { config, photos, parameters, step, identity, done: Progressed::default() })
     }
 
-    /// Continues where a checkpoint was written: with the same settings it ends in the same network, to the bit, as a training
-    /// that was never interrupted.
+    /// Resumes from a checkpoint: with the same settings the result is bit-identical to that of an uninterrupted training.
     ///
     /// # Errors
-    /// [`Error::File`] when it is not a checkpoint, or damaged; [`Error::Changed`] names the first setting that was another
-    /// one; [`Error::Io`] when it cannot be read.
+    /// [`Error::File`] when it is not a checkpoint, or damaged; [`Error::Changed`] names the first setting that differs;
+    /// [`Error::Io`] when it cannot be read.
     pub fn resume(mut self, checkpoint: impl AsRef<Path>) -> Result<Self> {
         self.done = checkpoint::load(checkpoint.as_ref(), &self.identity, &mut self.parameters)?;
         Ok(self)
     }
 
-    /// Steps that are done.
+    /// Number of steps done.
     pub fn steps(&self) -> usize {
         self.done.steps
     }
 
-    /// The photos.
+    /// The training photos.
     pub fn photos(&self) -> &Photos {
         &self.photos
     }
 
-    /// Trains to the last step, or until `progress` stops it: then with what there is. A checkpoint is written now and then, and
-    /// where it stops.
+    /// Trains to the last step, or until `progress` stops it, which returns the styles so far. Checkpoints are written
+    /// regularly, and at the end.
     ///
     /// # Errors
-    /// [`Error::Argument`] when no photo can be read, or the loss is not a number any more; those of `event`.
+    /// [`Error::Argument`] when no photo can be read, or the loss is no longer finite; those of `event`.
     pub fn run(
         mut self,
         checkpoint: Option<&Path>,
@@ -281,7 +281,7 @@ impl FeedForwardTraining {
                 for step in first..last {
                     let numbers = step * batch_size..(step + 1) * batch_size;
                     let batch: Result<Vec<Crop>> = numbers.map(|number| photos.crop(seed, number, crop)).collect();
-                    // Nobody waits for more where the training has stopped.
+                    // The receiver is gone once training has stopped.
                     if send.send(batch).is_err() {
                         break;
                     }
@@ -295,7 +295,7 @@ impl FeedForwardTraining {
     }
 }
 
-/// A training while it runs.
+/// A running training.
 struct Running<'a> {
     config: &'a FeedForwardConfig,
     photos: &'a Photos,
@@ -307,7 +307,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Whether it was stopped.
+    /// Runs the training; returns whether it was stopped.
     fn run(
         &mut self,
         batches: &Receiver<Result<Vec<Crop>>>,
@@ -359,7 +359,7 @@ impl Running<'_> {
         }
         *steps += 1;
         if let Some(record) = history.last_mut() {
-            // The mean of all that are there.
+            // Running mean over the steps of this record.
             let count = (*steps - 1) % RECORD + 1;
             let before = record.losses;
             record.step = *steps;
@@ -369,7 +369,7 @@ impl Running<'_> {
         }
     }
 
-    /// Writes the checkpoint. A disk that is full ends no training: room can be made until the next time.
+    /// Writes the checkpoint. A full disk does not end the training: space may be available at the next checkpoint.
     fn save(&mut self, event: &mut dyn FnMut(FeedForwardEvent<'_>) -> Result<()>) -> Result<()> {
         let Some(path) = self.checkpoint else { return Ok(()) };
         match checkpoint::save(path, self.identity, self.parameters, self.done) {
@@ -379,7 +379,7 @@ impl Running<'_> {
     }
 }
 
-/// What makes a training the same.
+/// Settings and data that identify a training.
 fn identity(
     loss_network: &StyleNetwork,
     styles: &[(String, Image)],

@@ -1,22 +1,22 @@
-//! The weights of all styles, and how they follow their gradients.
+//! Weights of all styles, and their optimizer states.
 //!
-//! A step trains the weights that all styles share, and the factors and shifts of one style. Adam keeps moments for each style
-//! by itself: in the steps of the others a style has no gradient, rather than one of zero.
+//! A step trains the weights that all styles share, and the scales and shifts of one style. Each style has its own Adam
+//! moments: in a step of another style its gradient is undefined, not zero.
 
 use crate::nn::{Network, Optimizer, OptimizerState};
 use crate::style::FeedForwardStyle;
 use crate::{Cpu, Result};
 
-/// The state of training but for the numbers that tell how it went.
+/// Weights and optimizer states of a training.
 pub(super) struct Parameters {
-    /// The network, with the factors and shifts of style number `current`.
+    /// The network, with the scales and shifts of style `current`.
     pub(super) network: Network,
     pub(super) style: FeedForwardStyle,
     current: usize,
     pub(super) shared: OptimizerState,
-    /// For each style.
+    /// One per style.
     pub(super) own: Vec<OptimizerState>,
-    /// The gradients of the factors and shifts, and none for all other weights, while the shared ones are changed.
+    /// Holds the gradients of the scales and shifts while the shared weights are updated; empty for all other weights.
     aside: Vec<Vec<f32>>,
 }
 
@@ -37,13 +37,13 @@ impl Parameters {
         Ok(Self { network, style, current: 0, shared, own, aside })
     }
 
-    /// Makes the network one of this style.
+    /// Switches the network to a style.
     pub(super) fn choose(&mut self, style: usize) {
         self.keep();
         self.take(style);
     }
 
-    /// Begins with the first style, after all were read from a file.
+    /// Switches to the first style, after all were read from a file.
     pub(super) fn restart(&mut self) {
         self.take(0);
     }
@@ -55,7 +55,7 @@ impl Parameters {
         }
     }
 
-    /// Changes the weights by a step.
+    /// Applies an optimizer step.
     pub(super) fn apply(&mut self, cpu: Cpu, gradients: &mut [Vec<f32>], rate: f64) {
         let swap = |gradients: &mut [Vec<f32>], aside: &mut [Vec<f32>]| {
             for &weight in &self.style.conditional {
@@ -68,17 +68,17 @@ impl Parameters {
         swap(gradients, &mut self.aside);
     }
 
-    /// Takes what the network has learned over into the styles.
+    /// Copies the scales and shifts of the network back to its current style.
     pub(super) fn keep(&mut self) {
         for (index, &weight) in self.style.conditional.iter().enumerate() {
             self.style.sets[self.current][index].copy_from_slice(self.network.weights()[weight].values());
         }
     }
 
-    /// The styles as they are now.
+    /// The current styles.
     pub(super) fn style(&mut self) -> &FeedForwardStyle {
         self.keep();
-        // Clones share their values until they change.
+        // Cloning is cheap: weights are copied on write.
         self.style.model.network = self.network.clone();
         &self.style
     }

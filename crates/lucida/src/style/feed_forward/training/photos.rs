@@ -1,4 +1,4 @@
-//! The photos that a network is trained on, and crops of them.
+//! Training photos and random crops of them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -8,29 +8,30 @@ use crate::core::{Purpose, Rng};
 use crate::data::{Filter, Image, Limits};
 use crate::{Error, Result};
 
-/// How far a twin is shifted at the most, in pixels.
+/// Largest shift of a twin, in pixels.
 pub(super) const MOST_SHIFT: usize = 8;
-/// The most deviation of the noise of a twin, in levels of 0 to 255.
+/// Largest standard deviation of a twin's noise, in levels of 0 to 255.
 const MOST_NOISE: f64 = 6.0;
-/// The side of the window of a photo that becomes a crop, at the least, in parts of the longest one that fits, and in parts of
-/// the crop: small photos are not enlarged much, since a blurred crop has nothing to be stylized.
+/// Minimum side of the window that becomes a crop, relative to the longest window that fits the photo, and to the crop. The
+/// latter limits the upscaling of small photos: a blurred crop has no texture to stylize.
 const WINDOW: [f64; 2] = [0.45, 0.8];
-/// Bytes of photos that are kept, decoded and made smaller.
+/// Capacity of the cache of decoded, downscaled photos, in bytes.
 const KEPT: usize = 512 << 20;
 
-/// Photos to train on: those of a folder or a list, or the built-in ones.
+/// Training photos: those of a folder or a list, or the built-in ones.
 #[derive(Debug)]
 pub struct Photos {
     source: Option<Source>,
     names: Vec<String>,
-    /// Photos in memory, of a source those that were read.
+    /// Photos in memory; with a source, those that were read so far.
     kept: Mutex<HashMap<usize, Image>>,
-    /// Those that cannot be read, and why.
+    /// Photos that cannot be read, and why.
     skipped: Mutex<BTreeMap<String, String>>,
 }
 
 impl Photos {
-    /// The photos of a folder with its sub-folders, or of a list. Those that cannot be read are skipped when their turn comes.
+    /// Lists the photos of a folder with its subfolders, or of a list. Photos that cannot be read are skipped when their
+    /// turn comes.
     ///
     /// # Errors
     /// [`Error::Argument`] when there are none; as [`Source::list`].
@@ -45,7 +46,7 @@ impl Photos {
         Ok(Self { source: Some(source), names, kept: Mutex::default(), skipped: Mutex::default() })
     }
 
-    /// Images that are in memory.
+    /// Uses images in memory.
     ///
     /// # Errors
     /// [`Error::Argument`] when there are none.
@@ -58,8 +59,8 @@ impl Photos {
         Ok(Self { source: None, names, kept: Mutex::new(kept), skipped: Mutex::default() })
     }
 
-    /// The built-in photo: a cat. Networks learn from it, as a crop has thousands of textures and edges, but less well than
-    /// from a hundred photos.
+    /// The built-in photo: a cat. A single photo works, since its crops contain thousands of textures and edges, but less
+    /// well than a hundred photos.
     ///
     /// # Errors
     /// None in practice.
@@ -68,21 +69,21 @@ impl Photos {
         Self::of_images([("chelsea.png".to_owned(), cat)])
     }
 
-    /// The names of all photos, in order.
+    /// Names of all photos, in order.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The photos that could not be read so far, by name, and why.
+    /// Photos that could not be read so far: name and reason.
     pub fn skipped(&self) -> Vec<(String, String)> {
         let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         skipped.iter().map(|(name, why)| (name.clone(), why.clone())).collect()
     }
 
-    /// The first photos that can be read, up to this many.
+    /// Returns the first `count` photos that can be read.
     ///
     /// # Errors
-    /// [`Error::Argument`] when none can.
+    /// [`Error::Argument`] when none can be read.
     pub fn first(&self, count: usize) -> Result<Vec<(String, Image)>> {
         let mut found = Vec::new();
         for (index, name) in self.names.iter().enumerate() {
@@ -99,7 +100,7 @@ impl Photos {
         Ok(found)
     }
 
-    /// A photo as it is in its file; none when that cannot be read.
+    /// Reads a photo at full size; none when it cannot be read.
     fn read(&self, index: usize) -> Result<Option<Image>> {
         let name = &self.names[index];
         let Some(source) = &self.source else {
@@ -119,7 +120,7 @@ impl Photos {
         }
     }
 
-    /// A photo, made smaller where its shorter side is longer than `side`; none when it cannot be read.
+    /// Reads a photo, downscaled to a shorter side of at most `side`; none when it cannot be read.
     fn small(&self, index: usize, side: usize) -> Result<Option<Image>> {
         if let Some(photo) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&index) {
             return Ok(Some(photo.clone()));
@@ -144,8 +145,8 @@ impl Photos {
         Error::argument(format!("none of {photos} can be read{first}"))
     }
 
-    /// Crop number `index` of a training with this seed, `side` pixels square. Each photo comes once in an epoch; in place of
-    /// one that cannot be read comes the next.
+    /// Returns crop number `index` of a training with this seed, `side` pixels square. Each photo occurs once per epoch; one
+    /// that cannot be read is replaced by the next.
     pub(super) fn crop(&self, seed: u64, index: usize, side: usize) -> Result<Crop> {
         let (epoch, at) = (index / self.names.len(), index % self.names.len());
         let mut order: Vec<usize> = (0..self.names.len()).collect();
@@ -159,13 +160,13 @@ impl Photos {
     }
 }
 
-/// A part of a photo, `[side, side, 3]`, red, green and blue from 0 to 255.
+/// A crop of a photo, `[side, side, 3]`, red, green and blue from 0 to 255.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Crop {
     pub(super) pixels: Vec<f32>,
-    /// The same, shifted and with noise.
+    /// The same crop, shifted and with noise.
     pub(super) twin: Vec<f32>,
-    /// How far, down and to the right.
+    /// Shift of the twin: down and to the right, in pixels.
     pub(super) shift: [isize; 2],
 }
 
@@ -210,7 +211,7 @@ mod tests {
         assert_ne!(crop, photos.crop(1, 6, 32).unwrap());
         assert_ne!(crop, photos.crop(2, 5, 32).unwrap());
         assert_eq!((crop.pixels.len(), crop.twin.len()), (3 * 32 * 32, 3 * 32 * 32));
-        // The twin shows the same, shifted, with noise.
+        // The twin is the same crop, shifted, with noise.
         let [dy, dx] = crop.shift;
         let mut apart = 0.0;
         for y in 8..24 {

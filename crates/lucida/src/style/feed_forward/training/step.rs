@@ -1,4 +1,4 @@
-//! One step of training: losses of a batch of crops, and the gradients of the network's weights.
+//! A training step: the losses of a batch of crops, and the gradients of the network's weights.
 
 use super::FeedForwardConfig;
 use super::photos::Crop;
@@ -12,14 +12,14 @@ use crate::style::pipeline::transfer::style_canvas;
 use crate::style::{Canvas, Objective, StyleNetwork};
 use crate::{Error, Result};
 
-/// The losses of a batch, the means over its crops, each without the weight of its kind.
+/// Losses of a batch, averaged over its crops, before weighting by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct FeedForwardLosses {
-    /// What is minimized.
+    /// The weighted total, which is minimized.
     pub total: f64,
     /// The content loss.
     pub content: f64,
-    /// The style loss, the sum over the layers with their weights.
+    /// The style loss: weighted sum over the layers.
     pub style: f64,
     /// The total variation.
     pub variation: f64,
@@ -28,7 +28,7 @@ pub struct FeedForwardLosses {
 }
 
 impl FeedForwardLosses {
-    /// Adds `factor` times other losses.
+    /// Adds other losses, scaled by `factor`.
     pub(super) fn add(&mut self, factor: f64, other: &Self) {
         self.total += factor * other.total;
         self.content += factor * other.content;
@@ -38,12 +38,12 @@ impl FeedForwardLosses {
     }
 }
 
-/// What is allocated once for all steps.
+/// State that is allocated once and shared by all steps.
 pub(super) struct TrainStep {
     plan: Plan,
     objective: Objective,
     styles: Vec<StyleTarget>,
-    /// The style that the objective compares with.
+    /// Style that the objective currently compares with.
     current: Option<usize>,
     crop: Canvas,
     image: Canvas,
@@ -53,7 +53,7 @@ pub(super) struct TrainStep {
 }
 
 impl TrainStep {
-    /// For a network that takes crops, and styles by name.
+    /// Creates the state for a network of crop size, and named styles.
     pub(super) fn new(
         network: &Network,
         loss_network: &StyleNetwork,
@@ -98,8 +98,8 @@ impl TrainStep {
         })
     }
 
-    /// The losses of a batch in a style, the temporal one if `twin`; the gradients of all weights are
-    /// [`gradients`](Self::gradients) then.
+    /// Computes the losses of a batch in a style, with the temporal loss if `twin`, and the weight gradients, which
+    /// [`gradients`](Self::gradients) returns.
     pub(super) fn run(
         &mut self,
         network: &Network,
@@ -129,12 +129,12 @@ impl TrainStep {
         Ok(losses)
     }
 
-    /// The gradients of all weights of the network.
+    /// Gradients of all weights of the network.
     pub(super) fn gradients(&mut self) -> &mut [Vec<f32>] {
         self.plan.weight_gradients_mut()
     }
 
-    /// The content, style and variation losses of a crop, and their gradient.
+    /// Computes the content, style and variation losses of a crop, and their gradient.
     fn perceptual(&mut self, index: usize, crop: &Crop) -> Result<FeedForwardLosses> {
         let len = self.crop.values.len();
         self.crop.values.copy_from_slice(&crop.pixels);
@@ -151,7 +151,7 @@ impl TrainStep {
         Ok(FeedForwardLosses { total, content, style, variation, temporal: 0.0 })
     }
 
-    /// The temporal loss of the first crop and its twin, and its gradient.
+    /// Computes the temporal loss of the first crop and its twin, and its gradient.
     fn temporal(&mut self, shift: [isize; 2]) -> f64 {
         let len = self.crop.values.len();
         let (output, gradient) = self.plan.output_and_grad_mut(0, 0);

@@ -1,14 +1,13 @@
-//! Temporal consistency: the output for a crop must move with the crop, and must not change with a little noise.
-//! A video is just that, one frame after another.
+//! Temporal consistency: the output must move with the input, as from frame to frame of a video, and must not change with a
+//! little noise.
 //!
-//! The loss is the mean squared difference between the output for a crop, and the output for its twin: the same crop, shifted
-//! and with noise. It needs no video and no optical flow (noise: Zheng et al., "Improving the Robustness of Deep Neural
-//! Networks via Stability Training", 2016; shifts of the image in place of frames: Liu et al., "Image Style Transfer with
-//! Relaxed Temporal Constraints", 2020).
+//! The loss is the mean squared difference between the output for a crop and the output for its twin: the same crop, shifted
+//! and with noise. It needs neither video nor optical flow (noise: Zheng et al., "Improving the Robustness of Deep Neural
+//! Networks via Stability Training", 2016; shifted images as frames: Liu et al., "Image Style Transfer with Relaxed Temporal
+//! Constraints", 2020).
 
-/// Adds `weight` times the gradients of the loss with respect to two images of `side` pixels, red, green and blue from 0 to
-/// 255, and returns the loss, for which they go from 0 to 1. The pixel at (y, x) of `twin` shows what `image` has at
-/// (y, x) plus `shift`.
+/// Returns the loss of two images with a side of `side` pixels and values from 0 to 255, computed on values from 0 to 1, and
+/// adds `weight` times its gradients. Pixel (y, x) of `twin` corresponds to pixel (y, x) plus `shift` of `image`.
 pub(super) fn temporal_loss(
     side: usize,
     shift: [isize; 2],
@@ -39,7 +38,7 @@ pub(super) fn temporal_loss(
     factor * total
 }
 
-/// The pixels of an axis that are still on the other image after a shift.
+/// Range of pixels along an axis that are inside both images after a shift.
 fn overlap(side: usize, shift: isize) -> std::ops::Range<usize> {
     let apart = shift.unsigned_abs().min(side);
     if shift < 0 { apart..side } else { 0..side - apart }

@@ -28,7 +28,7 @@ fn run(training: FeedForwardTraining, checkpoint: Option<&Path>) -> FeedForwardR
     training.run(checkpoint, &mut (), &mut |_| Ok(())).unwrap()
 }
 
-/// The whole objective, through the network, with all its losses.
+/// All losses together, through the network.
 #[test]
 fn gradients_of_all_weights_are_those_of_finite_differences() {
     let config = FeedForwardConfig { temporal_weight: 30.0, ..short(4) };
@@ -40,7 +40,7 @@ fn gradients_of_all_weights_are_those_of_finite_differences() {
     let losses = step.run(&network, &crops, 1, true).unwrap();
     assert!(losses.content > 0.0 && losses.style > 0.0 && losses.temporal > 0.0 && losses.variation > 0.0);
     let gradients = step.gradients().to_vec();
-    // Along the gradient of one weight at a time: rounding hides single numbers.
+    // Check the directional derivative of a whole weight tensor: for single numbers, rounding errors dominate.
     for name in
         ["down1_conv/kernel", "residual3_1_conv/kernel", "up2_norm/gamma", "down2_norm/beta", "output_conv/bias"]
     {
@@ -92,7 +92,7 @@ fn a_training_that_resumes_ends_in_the_same_bits() {
         style.model.network.weights().iter().map(|weight| weight.values().to_vec()).collect()
     };
     assert_eq!(weights(&resumed.style), weights(&whole.style));
-    // Other settings are another training.
+    // Resuming with other settings fails.
     let other = training(FeedForwardConfig { learning_rate: 1e-4, ..short(7) }).resume(&path).unwrap_err();
     assert!(matches!(&other, Error::Changed { field, .. } if field == "learning rate"), "{other}");
     std::fs::write(&path, "rubbish").unwrap();
