@@ -41,7 +41,7 @@ pub enum Preset {
     Best,
     /// Gatys, Ecker and Bethge (2016)
     ///
-    /// From the content, as it starts here.
+    /// The optimization starts from the content image.
     Gatys,
     /// TensorFlow's tutorial, including its gray haze from 512 pixels on
     #[cfg_attr(feature = "clap", value(name = "tensorflow"))]
