@@ -147,6 +147,8 @@ export function onePass(content) {
   function showWhat({ image = false, live = false }) {
     for (const part of ['#pass-compare', '#pass-compare-label']) $(part).hidden = !image;
     $('#live').hidden = !live;
+    // The camera has the size that is fast enough.
+    $('#pass-size-part').hidden = live;
     $('#pass-download').hidden = !image && !live;
   }
   comparison($('#pass-compare'), $('#pass-before'), $('#pass-divide'), $('#pass-part'));

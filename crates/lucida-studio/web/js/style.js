@@ -9,8 +9,8 @@ import { CAT, showTrays, takes, tray } from './style-images.js';
 
 const LEADS = {
   optimize: 'Render one image in the style of others: gradient descent on the pixels matches the features of the content image and the Gram matrices of the style images.',
-  pass: 'A network that was trained on a style renders any image in it, in one pass: the result follows each slider.',
-  train: 'Train a network that stylizes in one pass. It learns from photos, by the losses that Optimize minimizes.',
+  pass: 'A network that has learned a style renders any image in it in one pass. The result follows the sliders.',
+  train: 'Train a network that stylizes in one pass. It learns from photos, with the losses that Optimize minimizes.',
 };
 /** What is shown in each way of working. */
 const PARTS = {

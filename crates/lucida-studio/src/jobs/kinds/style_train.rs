@@ -317,7 +317,8 @@ impl<'a> TrainingReporter<'a> {
             None => {}
         }
         self.note(done, total, losses);
-        let left = self.seconds_per_step().map(|seconds| time_left(seconds * (total - done) as f64));
+        let left = (total - done) as f64;
+        let left = self.seconds_per_step().filter(|_| left > 0.0).map(|seconds| time_left(seconds * left));
         let doing =
             [Some(format!("step {done} of {total}")), left].into_iter().flatten().collect::<Vec<_>>().join(", ");
         self.job.progress(done, total, &doing)
