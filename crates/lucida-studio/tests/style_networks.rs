@@ -108,6 +108,14 @@ fn files_are_opened_kept_and_removed() {
     assert_eq!(pass(&studio, &id, "image=cat").status, 404);
 }
 
+#[test]
+fn a_file_that_is_too_large_is_refused() {
+    let studio = Studio::with(|options| options.limits.upload_bytes = 10_000);
+    let refused = open(&studio, "two.lucida", &two_styles());
+    assert_eq!(refused.status, 413, "{}", refused.text());
+    assert_eq!(open(&studio, "small.lucida", &[0; 100]).status, 422);
+}
+
 /// The file of a network that is not one of style.
 fn digits() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
@@ -211,7 +219,7 @@ fn trainings_that_cannot_be_are_refused() {
     refused("1 to 100000 steps", &|request| request["steps"] = json!(0));
     refused("content weight", &|request| request["content_weight"] = json!(-1));
     refused("two styles have the name", &|request| {
-        request["styles"] = json!([{ "image": "cat", "name": "a" }, { "image": "brushwork", "name": "a" }])
+        request["styles"] = json!([{ "image": "cat", "name": "a" }, { "image": "brushwork", "name": "a" }]);
     });
     refused("--data DIR", &|request| request["photos"] = json!("folder"));
     refused("no longer kept", &|request| request["styles"] = json!([{ "image": "up-0123456789abcdef01234567" }]));

@@ -29,6 +29,7 @@ export function styleTraining({ trained, stylize }) {
   let open = null;
   let stop = () => {};
   let news = [];
+  let actions = { id: null };
   let waiting = false;
 
   // The styles.
@@ -103,12 +104,14 @@ export function styleTraining({ trained, stylize }) {
     choose(job.id);
   });
 
+  const saved = stored('lucida-style-train');
+  rememberForm($('#teach-form'), 'lucida-style-train');
   async function learnWhatThereIs() {
     known = (await attempt(() => ask('/api/data'))) ?? known;
     const folder = known.style_photos;
-    $('#teach-photos').replaceChildren(...[folder ? el('option', { value: 'folder' }, folder) : null, el('option', { value: 'builtin' }, 'The built-in photo of a cat')].filter(Boolean));
     $('#teach-photos-note').hidden = folder !== null;
-    rememberForm($('#teach-form'), 'lucida-style-train');
+    if (folder) $('#teach-photos').prepend(el('option', { value: 'folder' }, folder));
+    $('#teach-photos').value = (folder && saved.get()?.['teach-photos']) ?? $('#teach-photos').options[0].value;
     showTime();
   }
 
@@ -159,20 +162,29 @@ export function styleTraining({ trained, stylize }) {
     $('#training-chart').replaceChildren(...(points.length > 1 ? [chart({ title: 'Losses', across: 'optimizer steps', unit: 'Step', lines: [line('style', 'Style', 'run-1'), line('content', 'Content', 'run-2')], free: true })] : []));
   }
 
+  /** The buttons of a training are made once: one that is replaced under the pointer would miss a click. */
+  function makeActions({ id, title }) {
+    const current = () => trainings.get(id);
+    const buttons = {
+      stop: el('button', { onclick: () => attempt(() => post(path`/api/jobs/${id}/cancel`, {})) }, 'Stop'),
+      resume: el('button', { class: 'primary', onclick: () => resume(current()) }, 'Resume'),
+      use: el('button', { onclick: () => stylize(`job-${id}`) }, 'Stylize in one pass'),
+      download: el('a', { class: 'button', download: `${title}.lucida`, href: path`/api/jobs/${id}/files/${NETWORK}` }, 'Download'),
+      remove: el('button', { onclick: () => removeTraining(current()) }, 'Remove'),
+    };
+    $('#training-actions').replaceChildren(...Object.values(buttons));
+    return buttons;
+  }
+
   function showActions(job) {
+    if (actions.id !== job.id) actions = { id: job.id, buttons: makeActions(job) };
+    const { buttons } = actions;
     const has = job.files.includes(NETWORK);
-    const state = `${job.id} ${job.state} ${has}`;
-    const place = $('#training-actions');
-    if (place.dataset.state === state) return;
-    place.dataset.state = state;
-    const isStopped = ['cancelled', 'interrupted', 'failed'].includes(job.state);
-    place.replaceChildren(...[
-      ended(job) ? null : el('button', { onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'),
-      isStopped ? el('button', { class: 'primary', onclick: () => resume(job) }, 'Resume') : null,
-      has ? el('button', { class: job.state === 'done' ? 'primary' : null, onclick: () => stylize(`job-${job.id}`) }, 'Stylize in one pass') : null,
-      has ? el('a', { class: 'button', download: `${job.title}.lucida`, href: path`/api/jobs/${job.id}/files/${NETWORK}` }, 'Download') : null,
-      ended(job) ? el('button', { onclick: () => removeTraining(job) }, 'Remove') : null,
-    ].filter(Boolean));
+    buttons.stop.hidden = ended(job);
+    buttons.resume.hidden = !['cancelled', 'interrupted', 'failed'].includes(job.state);
+    for (const name of ['use', 'download']) buttons[name].hidden = !has;
+    buttons.use.classList.toggle('primary', job.state === 'done');
+    buttons.remove.hidden = !ended(job);
   }
 
   async function resume(job) {
@@ -235,7 +247,8 @@ export function styleTraining({ trained, stylize }) {
         stop();
         $('#previews').hidden = true;
         for (const id of ['#training-actions', '#training-facts', '#training-chart']) $(id).replaceChildren();
-        [$('#training-title').textContent, $('#training-note').textContent, $('#training-actions').dataset.state] = ['Training', '', ''];
+        actions = { id: null };
+        [$('#training-title').textContent, $('#training-note').textContent] = ['Training', ''];
         look({ training: undefined }, { quietly: true });
       }
       showTrainings();

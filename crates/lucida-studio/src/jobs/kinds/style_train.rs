@@ -345,7 +345,7 @@ impl<'a> TrainingReporter<'a> {
 fn time_left(seconds: f64) -> String {
     match seconds {
         ..10.0 => "a few seconds left".to_owned(),
-        ..90.0 => format!("{:.0} s left", seconds),
+        ..90.0 => format!("{seconds:.0} s left"),
         ..5400.0 => format!("{:.0} min left", seconds / 60.0),
         _ => format!("{:.1} h left", seconds / 3600.0),
     }
