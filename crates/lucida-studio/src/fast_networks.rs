@@ -24,7 +24,7 @@ use crate::problem::{Problem, Result};
 /// Networks that are kept ready, and the pixels of all their plans: beyond these only the newest one stays. A pixel of the
 /// small network takes about 0.4 kilobytes, of the base network twice that.
 const READY: usize = 4;
-const PIXELS: usize = 2_000_000;
+const PIXELS: usize = 1_200_000;
 /// The most opened networks, and the most parameters that one may have.
 const COUNT: usize = 32;
 const PARAMETERS: usize = 30_000_000;
@@ -71,12 +71,14 @@ struct Key {
 pub(crate) struct FastNetworks {
     folder: PathBuf,
     ready: Mutex<Vec<(Key, FeedForwardTransfer)>>,
+    /// One file is opened at a time.
+    adding: Mutex<()>,
 }
 
 impl FastNetworks {
     /// The networks of a folder, which is made when there is something to keep.
     pub(crate) fn open(folder: PathBuf) -> Self {
-        Self { folder, ready: Mutex::default() }
+        Self { folder, ready: Mutex::default(), adding: Mutex::default() }
     }
 
     /// All networks: the built-in one, then the trained ones, then the opened ones, the newest of them first.
@@ -123,6 +125,7 @@ impl FastNetworks {
     pub(crate) fn add(&self, name: &str, bytes: &[u8], cpu: Cpu) -> Result<FastNetwork> {
         let hash: String = Sha256::digest(bytes).iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         let id = format!("net-{hash}");
+        let _one = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = self.opened();
         if let Some(known) = opened.iter().find(|network| network.id == id) {
             return Ok(known.clone());

@@ -234,7 +234,7 @@ export function styleTraining({ trained, stylize }) {
       const { job } = event;
       const before = trainings.get(job.id);
       trainings.set(job.id, job);
-      if (before && !ended(before) && ended(job) && job.files.includes(NETWORK)) {
+      if (before && !ended(before) && job.state === 'done') {
         say(`${job.title} is ready: One pass uses it now.`);
         trained(`job-${job.id}`);
       }
