@@ -95,8 +95,12 @@ export function onePass(content) {
     show();
   }
   $('#keep-colors').addEventListener('change', () => refresh());
-  /** A mix of no style is not one. */
-  const isMixed = () => mixes.get(current.id).some((weight) => weight > 0);
+  /** Whether there is a style to stylize with; else the page says so. */
+  function isMixed() {
+    const is = mixes.get(current.id).some((weight) => weight > 0);
+    if (!is) $('#pass-note').textContent = 'Raise the weight of a style.';
+    return is;
+  }
   const settings = () => new URLSearchParams({ mix: mixes.get(current.id).join(), strength: $('#strength').value, keep_colors: $('#keep-colors').checked });
   /** The milliseconds of the pass, as the server says them. */
   const timeOf = (response) => Number(response.headers.get('server-timing')?.match(/dur=([\d.]+)/)?.[1]);
@@ -105,10 +109,7 @@ export function onePass(content) {
 
   async function refresh() {
     if (!active || current === null || camera !== null) return;
-    if (!isMixed()) {
-      $('#pass-note').textContent = 'Raise the weight of a style.';
-      return;
-    }
+    if (!isMixed()) return;
     if (busy) {
       again = true;
       return;
