@@ -1,5 +1,4 @@
-//! Networks that stylize in one pass, and what they make of images: of those that have an identifier, and of what a camera
-//! sees.
+//! Networks that stylize in one pass, and their results for images with an identifier and for those of a camera.
 
 use std::sync::Arc;
 

@@ -244,7 +244,7 @@ export function onePass(content) {
     const rate = (1000 * (frames.length - 1)) / (frames[frames.length - 1] - frames[0]);
     $('#pass-note').textContent = `${rate.toFixed(rate < 10 ? 1 : 0)} frames per second, ${width} × ${height} pixels`;
     if (frames.length < TRIAL) return;
-    // What was too large once is not tried again: the picture would jump to and fro.
+    // What was too large once is not tried again: the size would change to and fro.
     const step = rate < FEW && mine.size > 0 ? -1 : rate > MANY && !mine.isShrunk && mine.size < SIDES.length - 1 ? 1 : 0;
     if (step === 0) {
       frames.shift();

@@ -100,7 +100,7 @@ pub(crate) struct StyleTrainingSpeed {
 }
 
 impl StyleTrainingSpeed {
-    /// That of the newest trainings; without any, what is usual for so many threads.
+    /// That of the newest trainings; without any, what is usual for the number of threads.
     pub(crate) fn of(records: &[Record], cpu: Cpu) -> Self {
         let measured = |size: NetworkSize| {
             let named = |record: &&Record| record.request["size"] == json!(size) && record.kind == KIND;
@@ -285,7 +285,7 @@ impl StyleTraining {
     }
 }
 
-/// The file of the preview after so many steps.
+/// The file of the preview after a number of steps.
 fn preview_of(step: usize) -> String {
     format!("preview-{step:06}.jpg")
 }
