@@ -40,7 +40,7 @@ const CHECKPOINT_EVERY: usize = 100;
 /// Steps that are not timed: the first ones take longer.
 const UNTIMED: usize = 3;
 /// Seconds that a step takes on one thread, about, until a training has measured it.
-const SECONDS: StyleTrainingSpeed = StyleTrainingSpeed { small: 0.3, base: 0.75 };
+const SECONDS: StyleTrainingSpeed = StyleTrainingSpeed { small: 0.3, base: 0.55 };
 
 /// A training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
