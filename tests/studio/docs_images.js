@@ -35,11 +35,19 @@ await picture('draw', { width: 1280, height: 860 }, '/draw', async (shown) => {
   await shown.mouse.up();
   await shown.waitForTimeout(1500);
 });
-await picture('style', { width: 1200, height: 778 }, '/style', async (shown) => {
+await picture('style', { width: 1200, height: 778 }, '/style?mode=optimize', async (shown) => {
   await shown.fill('#size', '448');
   await shown.click('#paint');
   await shown.waitForSelector('#painting-note:has-text(" pixels after ")', { timeout: 600_000 });
   await shown.waitForTimeout(1000);
 }, 'dark');
+await picture('one-pass', { width: 1200, height: 820 }, '/style?mode=pass', async (shown) => {
+  await shown.waitForSelector('#pass-note:has-text("512 ×")');
+  // The time of a pass without that of its plan.
+  await shown.uncheck('#keep-colors');
+  await shown.fill('#strength', '0.9');
+  await shown.waitForTimeout(1500);
+  await shown.evaluate(() => document.activeElement.blur());
+});
 await chrome.close();
 await served.stop();

@@ -159,6 +159,19 @@ const STATES = {
       await shown.waitForSelector('#after[src$="painting.png"]', { timeout: 60_000 });
     },
   ],
+  '/style?mode=pass': [(shown) => shown.waitForSelector('#pass-compare img[src^="blob:"]')],
+  // Four styles with long names, and a training with its preview and curves.
+  '/style?mode=train': [async (shown) => {
+    for (const at of [1, 2, 3, 4]) {
+      await shown.setInputFiles('#teach-file', { name: `${names(1)[0]}-${at}.png`, mimeType: 'image/png', buffer: png(64, 48, (x, y) => [x * 4, (y * at) % 256, 50 * at]) });
+      await shown.waitForFunction((count) => document.querySelectorAll('#teach-styles img[src*="up-"]').length === count, at);
+    }
+    await shown.click('#teach-start');
+    await shown.waitForSelector('#training-chart svg', { timeout: 120_000 });
+    await shown.click('#training-actions button:has-text("Stop")');
+    await shown.waitForSelector('#training-actions button:has-text("Remove")', { timeout: 60_000 });
+    await shown.waitForFunction(() => document.querySelector('#preview').naturalWidth > 0);
+  }],
   '/jobs': [(shown) => shown.waitForSelector('.job')],
   // Last: the pages after it would be about the same model.
   '/?model=inception-v3': [(shown) => shown.waitForSelector('.map')],
@@ -216,7 +229,7 @@ test('the main button of each page is on the first screen', async (t) => {
   const served = await started(t, join(files, 'hard.onnx'), '--preprocessing', 'tf', '--classes', join(files, 'names.txt'));
   for (const [width, height] of [[390, 844], [768, 1024], [1280, 720]]) {
     const shown = await page(chrome, served.url, { viewport: { width, height } });
-    for (const [path, button] of [['/style', '#paint'], ['/train', '#start'], ['/explain', '#go']]) {
+    for (const [path, button] of [['/style?mode=optimize', '#paint'], ['/style?mode=train', '#teach-start'], ['/train', '#start'], ['/explain', '#go']]) {
       await shown.goto(served.url + path);
       await settle(shown);
       const box = await shown.locator(button).boundingBox();

@@ -27,9 +27,9 @@ export async function studio(runs, ...more) {
   return { url, child, stop: async () => { child.kill('SIGTERM'); return ended; } };
 }
 
-/** Debian's Chromium, or the one that CHROMIUM names. */
-export const browser = () =>
-  chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
+/** Debian's Chromium, or the one that CHROMIUM names, with more arguments. */
+export const browser = (...more) =>
+  chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', ...more] });
 
 /** A page that remembers what must not happen: errors on the console, and requests to any other host. */
 export async function page(of, url, options = {}) {

@@ -11,6 +11,7 @@
 
 mod api;
 mod data;
+mod fast_networks;
 mod graph;
 mod images;
 mod jobs;

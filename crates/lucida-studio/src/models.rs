@@ -231,7 +231,7 @@ impl Entry {
 }
 
 /// When a file was written, in nanoseconds; 0 when there is none.
-fn written(file: &Path) -> u128 {
+pub(crate) fn written(file: &Path) -> u128 {
     let time = fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
     time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_nanos())
 }

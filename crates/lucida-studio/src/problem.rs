@@ -40,6 +40,11 @@ impl Problem {
         }
     }
 
+    /// The same with another name in place of one that clients do not know.
+    pub(crate) fn renamed(self, from: &str, to: &str) -> Self {
+        Self { message: self.message.replace(from, to), ..self }
+    }
+
     /// What it says.
     pub(crate) fn message(&self) -> &str {
         &self.message

@@ -8,6 +8,7 @@ use lucida::{Cpu, files};
 use tokio::sync::Semaphore;
 
 use crate::data::{Data, Named};
+use crate::fast_networks::FastNetworks;
 use crate::images::ImageStore;
 use crate::jobs::Jobs;
 use crate::models::{Loaded, Models};
@@ -24,6 +25,7 @@ pub(crate) struct Studio {
     pub(crate) data: Data,
     pub(crate) images: ImageStore,
     pub(crate) jobs: Jobs,
+    pub(crate) fast_networks: FastNetworks,
     /// Permits to compute, to wait for that, to upload, and to listen.
     computing: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
@@ -41,6 +43,7 @@ impl Studio {
             models: Models::new(options.model.clone(), &options.runs),
             data: Data::new(options.data.clone(), options.cpu),
             images: ImageStore::open(options.runs.join("studio").join("images")),
+            fast_networks: FastNetworks::open(options.runs.join("studio").join("style-networks")),
             jobs: Jobs::open(options.runs.join("studio"), limits.queue)?,
             computing: Arc::new(Semaphore::new(limits.computations)),
             waiting: Arc::new(Semaphore::new(limits.computations + limits.waiting)),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use lucida::data::{Dataset, FolderSet};
+use lucida::nn::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Caption, Named, Source};
-use crate::jobs::{Choice, networks};
+use crate::jobs::{Choice, StyleTrainingSpeed, networks};
 use crate::problem::Result;
 use crate::state::Studio;
 
@@ -48,6 +49,10 @@ pub(crate) struct Overview {
     photos: Option<String>,
     /// What can learn from photos.
     networks: Vec<Choice>,
+    /// The folder of photos, for trainings that need no classes, where there is one.
+    style_photos: Option<String>,
+    /// Seconds that a step of the training of a style takes, about.
+    style_seconds: StyleTrainingSpeed,
 }
 
 /// What there is to train on.
@@ -57,11 +62,20 @@ pub(crate) async fn overview(State(studio): State<Arc<Studio>>) -> Result<Json<O
             Some(Source::Mnist(_)) => "MNIST",
             _ => "The built-in digits",
         };
-        let photos = studio.data.photos()?.filter(|photos| photos.is_classified() && photos.class_names().len() > 1);
+        let all = studio.data.photos()?;
+        let folder = |photos: &FolderSet| format!("{}: {}", studio.data.folder_name(), counted(photos.len(), "photo"));
+        let style_photos = all.filter(|photos| photos.len() > 0).map(folder);
+        let photos = all.filter(|photos| photos.is_classified() && photos.class_names().len() > 1);
         let in_words = |photos: &FolderSet| {
             format!("{}: photos of {} classes", studio.data.folder_name(), photos.class_names().len())
         };
-        Ok(Json(Overview { digits: digits.to_owned(), photos: photos.map(in_words), networks: networks() }))
+        Ok(Json(Overview {
+            digits: digits.to_owned(),
+            photos: photos.map(in_words),
+            networks: networks(),
+            style_photos,
+            style_seconds: StyleTrainingSpeed::of(&studio.jobs.list(usize::MAX), studio.cpu),
+        }))
     };
     studio.compute(look).await
 }

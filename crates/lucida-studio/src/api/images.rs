@@ -64,22 +64,27 @@ pub(crate) async fn upload(
     State(studio): State<Arc<Studio>>,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, Json<Uploaded>)> {
-    let mut form = form.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     let busy = |_| Problem::busy("others are uploading; try again in a moment");
     let permit = studio.uploads.try_acquire().map_err(busy)?;
-    let mut found: Option<(String, Bytes)> = None;
-    while let Some(field) = form.next_field().await.map_err(broken)? {
-        if matches!(field.name(), Some("image" | "picture")) && found.is_none() {
-            let name = file_name(&field).unwrap_or_else(|| "the upload".to_owned());
-            found = Some((name, field.bytes().await.map_err(broken)?));
-        }
-    }
-    let (name, bytes) = found.ok_or_else(|| Problem::wrong("the form has no field `image`"))?;
+    let (name, bytes) = file_of(form, &["image", "picture"]).await?;
     let pixels = studio.limits.upload_pixels;
     let (id, image) = studio.compute(move |studio| studio.images.add(&name, &bytes, pixels)).await?;
     drop(permit);
     let uploaded = Uploaded { id, width: image.width(), height: image.height() };
     Ok((StatusCode::CREATED, Json(uploaded)))
+}
+
+/// The name and the bytes of the first file in a form whose field has one of these names.
+pub(super) async fn file_of(form: Result<Multipart, MultipartRejection>, fields: &[&str]) -> Result<(String, Bytes)> {
+    let mut form = form.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    let mut found: Option<(String, Bytes)> = None;
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        if field.name().is_some_and(|name| fields.contains(&name)) && found.is_none() {
+            let name = file_name(&field).unwrap_or_else(|| "the upload".to_owned());
+            found = Some((name, field.bytes().await.map_err(broken)?));
+        }
+    }
+    found.ok_or_else(|| Problem::wrong(format!("the form has no field `{}`", fields[0])))
 }
 
 /// The uploads, the one used last first.

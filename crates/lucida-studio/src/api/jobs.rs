@@ -69,9 +69,10 @@ pub(crate) async fn file(
 ) -> Result<impl IntoResponse> {
     let kind = match name.rsplit_once('.').map(|(_, end)| end) {
         Some("png") => "image/png",
+        Some("jpg") => "image/jpeg",
         _ => "application/octet-stream",
     };
-    let disposition = if kind == "image/png" { "inline" } else { "attachment" };
+    let disposition = if kind.starts_with("image/") { "inline" } else { "attachment" };
     let bytes = studio.compute(move |studio| studio.jobs.file(&job, &name)).await?;
     Ok(([(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, disposition)], bytes))
 }

@@ -12,5 +12,6 @@ pub(crate) mod mechanics;
 pub(crate) mod models;
 pub(crate) mod openapi;
 pub(crate) mod settings;
+pub(crate) mod style_networks;
 #[cfg(test)]
 mod tests;

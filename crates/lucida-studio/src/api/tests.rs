@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
 use lucida::nn::applications;
+use lucida::style::{FeedForwardSize, FeedForwardStyle, transformation_network};
 use lucida::weights::Model;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -46,6 +47,20 @@ async fn ask(
     let is_stream = kind.starts_with("text/event-stream");
     let body = if is_stream { Vec::new() } else { to_bytes(response.into_body(), 64 << 20).await.unwrap().to_vec() };
     (status, kind, body)
+}
+
+/// A form with one file.
+fn form_of(field: &str, name: &str, bytes: &[u8]) -> Vec<u8> {
+    let head = format!("--b\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n");
+    [head.as_bytes(), bytes, b"\r\n--b--\r\n"].concat()
+}
+
+/// The file of a network of two styles.
+fn style_network() -> Vec<u8> {
+    let network = transformation_network(FeedForwardSize::Small, [32; 2], 7).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    FeedForwardStyle::new(network, ["waves", "night"]).unwrap().save(file.path()).unwrap();
+    std::fs::read(file.path()).unwrap()
 }
 
 /// Method, path in the document, address, content type, body, and the status that is expected.
@@ -87,12 +102,15 @@ async fn answers_are_as_described() {
     let (_folder, router) = studio();
     let document: Value = serde_json::from_str(DOCUMENT).unwrap();
     let mechanics = json!({ "image": "digit-0", "layer": "conv2d_1", "filter": 3, "position": [4, 5], "channel": 1, "place": [0, 1] });
-    let form = b"--b\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n".to_vec();
-    let form = [form, lucida::data::Image::filled(9, 9, &[1]).png_bytes().unwrap(), b"\r\n--b--\r\n".to_vec()].concat();
+    let form = form_of("image", "a.png", &lucida::data::Image::filled(9, 9, &[1]).png_bytes().unwrap());
+    let network = form_of("network", "mine.lucida", &style_network());
+    let pass = "/api/style-networks/{network}/pass";
     let none = Vec::new;
     let maximize = json!({ "kind": "maximize", "model": "lenet5", "layer": "conv2d", "channel": 0 });
     let style =
         json!({ "kind": "style", "content": "cat", "styles": [{ "image": "brushwork", "weight": 1 }], "size": 64 });
+    let style_train =
+        json!({ "kind": "style-train", "styles": [{ "image": "brushwork" }], "steps": 5, "size": "small" });
     let train = json!({ "kind": "train", "data": "digits", "epochs": 1, "batch_size": 64, "learning_rate": 0.001 });
     let chosen = json!({ "preprocessing": "unit", "classes": "", "task": null });
     let preview = json!({ "image": "digit-0", "settings": chosen });
@@ -201,6 +219,43 @@ async fn answers_are_as_described() {
         ("GET", "/api/images", "/api/images", "", none(), 200),
         ("GET", "/api/images/{image}", "/api/images/cat?side=64", "", none(), 200),
         ("GET", "/api/images/{image}", "/api/images/dog", "", none(), 404),
+        ("GET", "/api/style-networks", "/api/style-networks", "", none(), 200),
+        ("POST", "/api/style-networks", "/api/style-networks", "multipart/form-data; boundary=b", network, 201),
+        (
+            "POST",
+            "/api/style-networks",
+            "/api/style-networks",
+            "multipart/form-data; boundary=b",
+            form_of("network", "cat.png", lucida_assets::CAT),
+            422,
+        ),
+        ("DELETE", "/api/style-networks/{network}", "/api/style-networks/brushwork", "", none(), 404),
+        (
+            "GET",
+            pass,
+            "/api/style-networks/brushwork/pass?image=cat&size=96&strength=0.5&keep_colors=true",
+            "",
+            none(),
+            200,
+        ),
+        ("GET", pass, "/api/style-networks/brushwork/pass?image=cat&size=9", "", none(), 422),
+        ("GET", pass, "/api/style-networks/nothing/pass?image=cat", "", none(), 404),
+        (
+            "POST",
+            pass,
+            "/api/style-networks/brushwork/pass?width=24&height=20&mix=1",
+            "application/octet-stream",
+            vec![90; 24 * 20 * 3],
+            200,
+        ),
+        (
+            "POST",
+            pass,
+            "/api/style-networks/brushwork/pass?width=24&height=20",
+            "application/octet-stream",
+            none(),
+            422,
+        ),
         ("GET", "/api/events", "/api/events", "", none(), 200),
         ("POST", "/api/jobs", "/api/jobs", "application/json", maximize.to_string().into(), 202),
         ("POST", "/api/jobs", "/api/jobs", "application/json", b"{}".to_vec(), 422),
@@ -213,6 +268,7 @@ async fn answers_are_as_described() {
         ("POST", "/api/jobs/{job}/resume", "/api/jobs/0001/resume", "", none(), 409),
         ("POST", "/api/jobs", "/api/jobs", "application/json", style.to_string().into(), 202),
         ("POST", "/api/jobs", "/api/jobs", "application/json", train.to_string().into(), 202),
+        ("POST", "/api/jobs", "/api/jobs", "application/json", style_train.to_string().into(), 202),
         ("POST", "/api/jobs/{job}/cancel", "/api/jobs/0003/cancel", "", none(), 200),
         ("POST", "/api/jobs/{job}/resume", "/api/jobs/0003/resume", "", none(), 202),
         ("DELETE", "/api/jobs/{job}", "/api/jobs/0001", "", none(), 204),

@@ -24,9 +24,10 @@ use tokio::sync::broadcast;
 
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
+use kinds::STYLE_NETWORK;
 use store::Store;
 
-pub(crate) use kinds::{Choice, Request, networks};
+pub(crate) use kinds::{Choice, Request, StyleTrainingSpeed, networks};
 use record::BlockingJob;
 pub(crate) use record::{Record, State};
 
@@ -69,6 +70,17 @@ struct Waiting {
     id: String,
     lane: Lane,
     work: Box<dyn Work>,
+}
+
+/// A network that a training of styles has saved.
+#[derive(Debug)]
+pub(crate) struct TrainedStyle {
+    /// The job.
+    pub(crate) id: String,
+    pub(crate) title: String,
+    /// The names of its styles.
+    pub(crate) styles: Vec<String>,
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Default)]
@@ -136,6 +148,21 @@ impl Jobs {
             return Err(Problem::missing("the job has no such file"));
         }
         Ok(files::read_limited(self.store.folder(id).join(name), 1 << 30)?)
+    }
+
+    /// The trainings of styles that have saved a network, the newest first.
+    pub(crate) fn style_networks(&self) -> Vec<TrainedStyle> {
+        let of = |record: &Record| {
+            let file = record.files.iter().find(|file| *file == STYLE_NETWORK)?;
+            let Ok(Request::StyleTrain(request)) = serde_json::from_value(record.request.clone()) else { return None };
+            Some(TrainedStyle {
+                id: record.id.clone(),
+                title: record.title.clone(),
+                styles: request.names(),
+                file: self.store.folder(&record.id).join(file),
+            })
+        };
+        self.lock().records.iter().rev().filter_map(of).collect()
     }
 
     /// Adds a job to the queue; or gives the one that did the same before.

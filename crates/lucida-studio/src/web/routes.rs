@@ -9,7 +9,9 @@ use axum::{Router, middleware};
 
 use super::guard::{self, Guard};
 use super::{assets, headers};
-use crate::api::{data, draw, events, explain, images, jobs, layers, mechanics, models, openapi, settings};
+use crate::api::{
+    data, draw, events, explain, images, jobs, layers, mechanics, models, openapi, settings, style_networks,
+};
 use crate::pages;
 use crate::state::Studio;
 
@@ -41,6 +43,11 @@ pub(crate) fn api() -> Vec<Route> {
         (Method::GET, "/api/images", get(images::list)),
         (Method::POST, "/api/images", post(images::upload)),
         (Method::GET, "/api/images/{image}", get(images::show)),
+        (Method::GET, "/api/style-networks", get(style_networks::list)),
+        (Method::POST, "/api/style-networks", post(style_networks::open)),
+        (Method::DELETE, "/api/style-networks/{network}", delete(style_networks::remove)),
+        (Method::GET, "/api/style-networks/{network}/pass", get(style_networks::stylize)),
+        (Method::POST, "/api/style-networks/{network}/pass", post(style_networks::stylize_pixels)),
         (Method::GET, "/api/events", get(events::stream)),
         (Method::GET, "/api/jobs", get(jobs::list)),
         (Method::POST, "/api/jobs", post(jobs::add)),
@@ -57,7 +64,8 @@ pub(crate) fn router(studio: &Arc<Studio>, guard: Guard) -> Router {
     let limits = &studio.limits;
     let mut router = Router::new();
     for (_, path, handler) in api() {
-        let size = if path == "/api/images" { limits.upload_bytes + 4096 } else { limits.body_bytes };
+        let takes_file = ["/api/images", "/api/style-networks"].contains(&path);
+        let size = if takes_file { limits.upload_bytes + 4096 } else { limits.body_bytes };
         router = router.route(path, handler.layer(DefaultBodyLimit::max(size)));
     }
     for (path, _) in pages::PAGES {

@@ -98,10 +98,12 @@ impl Studio {
 
     /// Uploads bytes as the field `image` of a form.
     pub(crate) fn upload(&self, bytes: &[u8]) -> Answer {
-        let mut body = b"--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a.png\"\r\n\r\n".to_vec();
-        body.extend_from_slice(bytes);
-        body.extend_from_slice(b"\r\n--b--\r\n");
-        self.ask("POST", "/api/images", &["Content-Type: multipart/form-data; boundary=b"], &body)
+        self.ask(
+            "POST",
+            "/api/images",
+            &["Content-Type: multipart/form-data; boundary=b"],
+            &form("image", "a.png", bytes),
+        )
     }
 
     /// Waits until a job has ended.
@@ -143,6 +145,12 @@ impl Drop for Studio {
             self.end();
         }
     }
+}
+
+/// The body of a form with one file, whose parts `b` divides.
+pub(crate) fn form(field: &str, name: &str, bytes: &[u8]) -> Vec<u8> {
+    let head = format!("--b\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n");
+    [head.as_bytes(), bytes, b"\r\n--b--\r\n"].concat()
 }
 
 /// What came back.

@@ -50,8 +50,8 @@ export function offline(gone) {
   document.body.classList.toggle('offline', gone);
 }
 
-/** Asks the server. An error is thrown with the server's own sentence. Reading waits for a server that is gone. */
-export async function ask(path, options = {}) {
+/** Asks the server for what is not JSON. An error is thrown with the server's own sentence. Reading waits for a server that is gone. */
+export async function request(path, options = {}) {
   let response;
   try {
     response = await fetch(path, options);
@@ -60,16 +60,18 @@ export async function ask(path, options = {}) {
     offline(true);
     if ((options.method ?? 'GET') !== 'GET') throw new Error('The studio is not responding; nothing was changed.');
     await back;
-    return ask(path, options);
+    return request(path, options);
   }
-  if (response.status === 204) return null;
+  if (response.ok) return response;
   const answer = await response.json().catch(() => null);
-  if (!response.ok) {
-    const error = new Error(answer?.error ?? `The server responded with status ${response.status}.`);
-    error.status = response.status;
-    throw error;
-  }
-  return answer;
+  const error = new Error(answer?.error ?? `The server responded with status ${response.status}.`);
+  error.status = response.status;
+  throw error;
+}
+/** Asks the server for JSON. */
+export async function ask(path, options = {}) {
+  const response = await request(path, options);
+  return response.status === 204 ? null : response.json().catch(() => null);
 }
 let leaving = false;
 addEventListener('pagehide', () => { leaving = true; });
@@ -80,11 +82,11 @@ const send = (method) => (path, value) =>
 export const post = send('POST');
 export const put = send('PUT');
 
-/** Uploads an image; the answer has its identifier. */
-export function upload(file) {
+/** Uploads a file as the field `name` of a form: an image, unless `address` takes something else. */
+export function upload(file, name = 'image', address = '/api/images') {
   const form = new FormData();
-  form.append('image', file);
-  return ask('/api/images', { method: 'POST', body: form });
+  form.append(name, file);
+  return ask(address, { method: 'POST', body: form });
 }
 
 /** Whether a text of an address is a whole number from 0 to below `end`. */
@@ -149,7 +151,7 @@ const KEYS = {
   '/mechanics': ['model', 'image', 'layer', 'channel', 'at'],
   '/explain': ['model', 'image', 'job'],
   '/train': ['run'],
-  '/style': ['result'],
+  '/style': ['mode', 'result', 'network', 'training'],
 }[location.pathname] ?? [];
 const remembered = stored('lucida', sessionStorage);
 const query = () => Object.fromEntries([...new URLSearchParams(location.search)].filter(([key]) => KEYS.includes(key)));

@@ -2,6 +2,7 @@
 
 import { $, ask, attempt, el, fillBar, greatest, look, notFound, number, partDone, path, percent, post, say, shape, stored, upload, view } from './core.js';
 import { showBars } from './bars.js';
+import { openCamera } from './camera.js';
 import { ended, ending, follow, queuedNote } from './events.js';
 import { frame, knownModels } from './frame.js';
 import { bytes, drawMap, extent, grayColor, floats, signedColor } from './pixels.js';
@@ -174,12 +175,8 @@ $('#camera-toggle').addEventListener('click', async () => {
     clear();
     return;
   }
-  try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 } });
-  } catch {
-    say('The camera is not available.');
-    return;
-  }
+  stream = (await attempt(openCamera)) ?? null;
+  if (stream === null) return;
   source = 'camera';
   const camera = $('#camera');
   camera.srcObject = stream;

@@ -42,10 +42,10 @@ function show(job) {
   rows.set(job.id, row);
 }
 
-/** What a job that did not get to its end can be given: a training run resumes, others start again with their settings. */
+/** What a job that did not get to its end can be given: a training resumes, others start again with their settings. */
 function again(job) {
   if (!ended(job) || job.state === 'done') return [];
-  const [word, address, body] = job.kind === 'train' ? ['Resume', path`/api/jobs/${job.id}/resume`, {}] : ['Start again', '/api/jobs', job.request];
+  const [word, address, body] = ['train', 'style-train'].includes(job.kind) ? ['Resume', path`/api/jobs/${job.id}/resume`, {}] : ['Start again', '/api/jobs', job.request];
   return [el('button', { 'aria-label': `${word}: ${job.title}`, onclick: () => attempt(() => post(address, body)) }, word)];
 }
 
@@ -54,7 +54,8 @@ function home({ id, kind, request }) {
   const [page, query] = {
     explain: ['/explain', { model: request.model, image: request.image, job: id }],
     train: ['/train', { run: id }],
-    style: ['/style', { result: id }],
+    style: ['/style', { mode: 'optimize', result: id }],
+    'style-train': ['/style', { mode: 'train', training: id }],
   }[kind] ?? ['/', { model: request.model, layer: request.layer, channel: request.channel }];
   return `${page}?${new URLSearchParams(query)}`;
 }
@@ -75,9 +76,10 @@ function note(job) {
 function make(job) {
   // Sheets of many small images and images on the way are for the pages that show them; the result stands first.
   const isResult = (file) => file === job.result?.picture;
-  const images = job.files.filter((file) => file.endsWith('.png') && !['samples.png', 'cells.png'].includes(file) && !/^step-\d+\.png$/.test(file))
+  const isImage = (file) => /\.(png|jpg)$/.test(file);
+  const images = job.files.filter((file) => isResult(file) || (isImage(file) && !['samples.png', 'cells.png', 'photos.jpg'].includes(file) && !/^(step|preview)-\d+\./.test(file)))
     .sort((a, b) => isResult(b) - isResult(a));
-  const others = job.files.filter((file) => !file.endsWith('.png'));
+  const others = job.files.filter((file) => !isImage(file));
   const track = el('div', { class: 'bar-track', role: 'progressbar', 'aria-label': job.title, 'aria-valuemin': 0, 'aria-valuemax': 100 }, el('span'));
   fillBar($('span', track), partDone(job));
   return el('li', { class: 'job', 'data-state': job.state, 'data-job': job.id },

@@ -1,222 +1,71 @@
-// The style page: a content, styles, sliders, and the image as it develops.
+// The style page: a content, and three ways of working: optimizing an image, a network in one pass, and its training.
 
-import { $, ask, attempt, el, fillBar, look, notFound, number, partDone, path, percent, post, rememberForm, say, stored, upload, view, whenBack } from './core.js';
-import { chart } from './chart.js';
-import { ended, ending, follow, listen, queuedNote } from './events.js';
+import { $, look, path, stored, view, whenBack } from './core.js';
 import { frame } from './frame.js';
-import { thumb, uploads } from './picker.js';
+import { optimizing } from './style-optimize.js';
+import { onePass } from './style-pass.js';
+import { styleTraining } from './style-train.js';
+import { CAT, showTrays, takes, tray } from './style-images.js';
 
-/** The images that were chosen last. */
-const images = stored('lucida-style-images');
-/** The weights that a style can have: those of its slider. */
-const WEIGHTS = { min: 0.1, max: 2, step: 0.1 };
-/** Styles from elsewhere, each with a weight that its slider can show: what is sent is what is seen. */
-const withinSlider = (list) => list.map(({ image, weight }) => ({ image, weight: Math.max(WEIGHTS.min, Math.min(WEIGHTS.max, Number(weight) || 1)) }));
-let { content, styles } = images.get() ?? { content: 'cat', styles: [{ image: 'brushwork', weight: 1 }] };
-styles = withinSlider(styles);
-let current = null;
-let stop = () => {};
-let news = [];
+const LEADS = {
+  optimize: 'Render one image in the style of others: gradient descent on the pixels matches the features of the content image and the Gram matrices of the style images.',
+  pass: 'A network that has learned a style renders any image in it in one pass. The result follows the sliders.',
+  train: 'Train a network that stylizes in one pass. It learns from photos, with the losses that Optimize minimizes.',
+};
+/** What is shown in each way of working. */
+const PARTS = {
+  optimize: ['#make', '#styles-part', '#optimize-sliders', '#optimize-actions', '#optimize-main'],
+  pass: ['#make', '#network-part', '#pass-sliders', '#pass-main', '#camera-toggle'],
+  train: ['#teach'],
+};
 
 frame();
 
-function takes(place, input, use) {
-  const taken = async (file) => {
-    const kept = file && await attempt(() => upload(file));
-    if (!kept) return;
-    use(kept.id);
-    await showTrays();
-  };
-  input.addEventListener('change', () => { taken(input.files[0]); input.value = ''; });
-  place.addEventListener('dragover', (event) => { event.preventDefault(); place.classList.add('drop'); });
-  place.addEventListener('dragleave', () => place.classList.remove('drop'));
-  place.addEventListener('drop', (event) => {
-    event.preventDefault();
-    place.classList.remove('drop');
-    [...event.dataTransfer.files].forEach(taken);
-  });
-}
-const useContent = (id) => { content = id; showImages(); };
-/** Adds a style; the first takes the place of the one that is built in. */
-function addStyle(id) {
-  styles = [...styles.filter(({ image }) => image !== 'brushwork' && image !== id), { image: id, weight: 1 }].slice(-4);
-  showImages();
-}
-takes($('#content-slot'), $('#content-file'), useContent);
-takes($('#styles').parentElement, $('#style-file'), addStyle);
+// The content.
 
-/** Earlier uploads and what is built in, to choose from: below the content, and below the styles. */
-async function showTrays() {
-  const own = await uploads();
-  for (const [place, builtin, choose] of [[$('#content-tray'), { id: 'cat', title: 'Chelsea, a cat' }, useContent], [$('#style-tray'), { id: 'brushwork', title: 'Brush strokes' }, addStyle]]) {
-    place.hidden = own.length === 0;
-    place.replaceChildren(...[...own, builtin].map(({ id, title }) => thumb(id, title, null, choose, (broken) => broken.remove())));
-  }
-}
-
-function showImages() {
-  images.set({ content, styles });
-  $('#content-image').src = `${path`/api/images/${content}`}?side=512`;
-  $('#styles').classList.toggle('several', styles.length > 1);
-  $('#styles').replaceChildren(...styles.map((style, at) => {
-    const weight = el('input', { type: 'range', ...WEIGHTS, value: style.weight, 'aria-label': `Weight of style ${at + 1}`, oninput: (event) => { style.weight = Number(event.target.value); images.set({ content, styles }); } });
-    return el('figure', {}, el('img', { src: `${path`/api/images/${style.image}`}?side=256`, alt: `Style ${at + 1}`, onerror: () => gone(style.image) }),
-      styles.length > 1 ? weight : null,
-      styles.length > 1 ? el('button', { type: 'button', class: 'quiet', 'aria-label': `Remove style ${at + 1}`, onclick: () => remove(at) }, 'Remove') : null);
-  }));
-}
-
-function remove(at) {
-  const before = [...styles];
-  styles.splice(at, 1);
-  showImages();
-  say('Style removed.', () => { styles = before; showImages(); });
-}
-
-/** An upload that the studio no longer keeps makes room for what is built in. */
-function gone(image) {
-  if (image === content && image !== 'cat') content = 'cat';
-  else if (styles.some((style) => style.image === image) && image !== 'brushwork') {
-    styles = styles.filter((style) => style.image !== image);
-    if (styles.length === 0) styles = [{ image: 'brushwork', weight: 1 }];
-  } else return;
-  showImages();
-}
-$('#content-image').addEventListener('error', () => gone(content));
-
-const power = (id) => 2 ** Number($(id).value);
-const words = {
-  keep: () => `× ${number(10 ** Number($('#keep').value), 2)}`,
-  strokes: () => `× ${number(power('#strokes'), 2)}`,
-  size: () => `${$('#size').value} pixels`,
-  effort: () => `× ${$('#effort').value}`,
+/** The images that were chosen last. */
+const images = stored('lucida-style-images');
+const changes = [];
+const content = {
+  id: images.get()?.content ?? CAT.id,
+  use(id) {
+    content.id = id;
+    images.set({ ...images.get(), content: id });
+    $('#content-image').src = `${path`/api/images/${id}`}?side=512`;
+    changes.forEach((changed) => changed());
+  },
+  onChange: (changed) => { changes.push(changed); },
 };
-for (const [name, say] of Object.entries(words)) {
-  const show = () => { $(`#${name}-out`).textContent = say(); };
-  $(`#${name}`).addEventListener('input', show);
-  show();
-}
-const form = rememberForm($('#style-form'), 'lucida-style');
+takes($('#content-slot'), $('#content-file'), content.use);
+tray($('#content-tray'), CAT, content.use);
+/** An upload that the studio no longer keeps makes room for what is built in. */
+$('#content-image').addEventListener('error', () => { if (content.id !== CAT.id) content.use(CAT.id); });
 
-$('#style-form').addEventListener('submit', async (event) => {
-  event.preventDefault();
-  const job = await attempt(() => post('/api/jobs', {
-    kind: 'style', content, styles, size: Number($('#size').value), keep: 10 ** Number($('#keep').value), strokes: power('#strokes'), effort: Number($('#effort').value), own_colours: $('#own-colours').checked,
-  }));
-  if (job) show(job.id);
+// The way of working.
+
+const optimize = optimizing(content, images);
+const pass = onePass(content);
+const train = styleTraining({ trained: pass.choose, stylize: (network) => { setMode('pass', { network }); pass.choose(network); } });
+
+function show(mode) {
+  for (const part of new Set(Object.values(PARTS).flat())) $(part).hidden = !PARTS[mode].includes(part);
+  $('#style-lead').textContent = LEADS[mode];
+  for (const radio of document.querySelectorAll('[name="mode"]')) radio.checked = radio.value === mode;
+  pass.setActive(mode === 'pass');
+}
+const known = () => (view.mode in PARTS ? view.mode : 'optimize');
+function setMode(mode, more = {}) {
+  look({ mode, ...more });
+  show(mode);
+}
+$('#modes').addEventListener('change', (event) => setMode(event.target.value));
+
+whenBack(() => {
+  show(known());
+  optimize.back();
+  pass.back();
+  train.back();
 });
-/** The same request once more, as a new job: a style transfer keeps no checkpoint to resume from. */
-async function startAgain({ request }) {
-  const job = await attempt(() => post('/api/jobs', request));
-  if (job) show(job.id);
-}
-$('#stop').addEventListener('click', () => attempt(() => post(path`/api/jobs/${current}/cancel`, {})));
-
-/** Shows a job: the image as it is, its settings, and what became of it. */
-function show(id, how = {}) {
-  look({ result: id }, how);
-  stop();
-  [current, news] = [id, []];
-  $('#compare').hidden = true;
-  $('#compare-label').hidden = true;
-  $('#painting-actions').replaceChildren();
-  stop = follow(id, {
-    news: (one) => { news.push(one); later(); },
-    change: (job) => { last = job; later(); },
-  });
-}
-
-/** Puts the settings of a job into the form. */
-function use({ request }) {
-  content = request.content;
-  styles = withinSlider(request.styles);
-  showImages();
-  form.fill({ keep: String(Math.log10(request.keep)), strokes: String(Math.log2(request.strokes)), size: String(request.size), effort: String(request.effort), 'own-colours': request.own_colours });
-}
-
-function showFacts({ keep, strokes, size, effort, own_colours: own, styles: list, seed }) {
-  const facts = [['Content weight', `× ${number(keep, 2)}`], ['Stroke size', `× ${number(strokes, 2)}`], ['Longer side', `${size} pixels`], ['Steps', `× ${number(effort, 2)}`], ['Colors', own ? 'of the content' : 'of the style'], ['Styles', list.length === 1 ? '1' : list.map(({ weight }) => number(weight, 2)).join(' : ')], ['Seed', seed]];
-  $('#style-facts').replaceChildren(...facts.map(([term, value]) => el('div', {}, el('dt', {}, term), el('dd', {}, String(value)))));
-}
-
-let last = null;
-let waiting = false;
-function later() {
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(() => { waiting = false; draw(); });
-}
-
-function draw() {
-  const job = last;
-  if (job === null || job.id !== current) return;
-  const track = $('#style-track');
-  track.hidden = ended(job);
-  fillBar($('span', track), partDone(job));
-  $('#stop').hidden = ended(job);
-  const newest = news[news.length - 1];
-  const file = job.result?.picture ?? newest?.file;
-  const { result } = job;
-  const made = result?.picture ? `${result.width} × ${result.height} pixels after ${result.steps} steps of ${result.network}` : null;
-  $('#painting-note').textContent = ended(job) ? [ending(job), made ?? (file ? 'the last intermediate image is shown' : null)].filter(Boolean).join('; ') : job.state === 'queued' ? queuedNote(job) : job.progress.doing;
-  if (file) {
-    $('#compare').hidden = false;
-    $('#compare-label').hidden = false;
-    const address = path`/api/jobs/${job.id}/files/${file}`;
-    if ($('#after').getAttribute('src') !== address) $('#after').src = address;
-    const before = path`/api/jobs/${job.id}/files/content.png`;
-    if ($('#before').getAttribute('src') !== before) $('#before').src = before;
-  }
-  showFacts(job.request);
-  if (ended(job) && $('#painting-actions').children.length === 0) {
-    $('#painting-actions').replaceChildren(...[result?.picture ? el('a', { class: 'button', download: 'style-transfer.png', href: path`/api/jobs/${job.id}/files/${result.picture}` }, 'Download') : null,
-      job.state === 'done' ? null : el('button', { class: 'primary', onclick: () => startAgain(job) }, 'Start again'),
-      el('button', { onclick: () => use(job) }, 'Use these settings')].filter(Boolean));
-  }
-  const line = (key, name, color) => ({ name, color, points: news.map((one) => [100 * one.done, Math.log10(one[key])]).filter(([, value]) => Number.isFinite(value)) });
-  const lines = [line('style', 'Style', 'run-1'), line('content', 'Content', 'run-2')];
-  $('#style-chart').replaceChildren(...(news.length > 1 ? [chart({ title: 'Losses', across: 'percent of the steps; each jump is a larger image', unit: 'Percent', lines, free: true })] : []));
-}
-
-$('#part').addEventListener('input', divide);
-function divide() {
-  const part = Number($('#part').value);
-  $('#before').style.clipPath = `inset(0 ${100 - part}% 0 0)`;
-  $('#divide').style.left = `${part}%`;
-}
-const compare = $('#compare');
-for (const kind of ['pointerdown', 'pointermove']) {
-  compare.addEventListener(kind, (event) => {
-    if (kind === 'pointermove' && event.buttons === 0) return;
-    const box = compare.getBoundingClientRect();
-    $('#part').value = String(Math.round((100 * (event.clientX - box.left)) / box.width));
-    divide();
-    event.preventDefault();
-  });
-}
-
-// Earlier results.
-
-const transfers = new Map();
-listen(async (event) => {
-  if (event.type === 'again') {
-    transfers.clear();
-    ((await attempt(() => ask('/api/jobs'))) ?? []).filter(({ kind }) => kind === 'style').forEach((job) => transfers.set(job.id, job));
-    if (current === null && view.result !== undefined && !transfers.has(view.result)) notFound('result', `There is no result “${view.result}”; ${transfers.size > 0 ? 'the newest one' : 'none'} is shown.`);
-    const running = [...transfers.values()].find((job) => !ended(job));
-    if (current === null && transfers.has(view.result)) show(view.result, { quietly: true });
-    else if (current === null && running) show(running.id, { quietly: true });
-    else if (current === null && transfers.size > 0) show(transfers.keys().next().value, { quietly: true });
-  } else if (event.type === 'job' && event.job.kind === 'style') transfers.set(event.job.id, event.job);
-  else if (event.type === 'removed') transfers.delete(event.id);
-  const done = [...transfers.values()].filter((job) => job.files.includes('painting.png')).sort((a, b) => b.created - a.created);
-  const state = done.map(({ id }) => id).join();
-  if ($('#gallery').dataset.state === state) return;
-  $('#gallery').dataset.state = state;
-  $('#gallery').replaceChildren(...(done.length ? done.map((job) => el('button', { 'aria-label': `Result ${job.id}`, onclick: () => show(job.id) }, el('img', { src: path`/api/jobs/${job.id}/files/painting.png`, alt: '', loading: 'lazy' }))) : [el('p', { class: 'fine' }, 'No earlier results.')]));
-});
-
-whenBack(() => { if (transfers.has(view.result)) show(view.result, { quietly: true }); });
-showImages();
+content.use(content.id);
+show(known());
 showTrays();
-divide();

@@ -3,11 +3,14 @@
 mod explain;
 mod filter;
 mod style;
+mod style_train;
 mod train;
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+pub(super) use style_train::STYLE_NETWORK;
+pub(crate) use style_train::StyleTrainingSpeed;
 pub(crate) use train::{Choice, networks};
 
 use super::{Lane, Work};
@@ -29,6 +32,9 @@ pub(crate) enum Request {
     Train(train::Train),
     /// A style transfer.
     Style(style::Style),
+    /// The training of a network that stylizes in one pass.
+    #[serde(rename = "style-train")]
+    StyleTrain(style_train::StyleTrain),
 }
 
 /// What is to be done for a request.
@@ -51,6 +57,7 @@ impl Request {
             Self::Explain(request) => request.plan(studio),
             Self::Train(request) => request.plan(studio, false),
             Self::Style(request) => request.plan(studio),
+            Self::StyleTrain(request) => request.plan(studio, false),
         }
     }
 
@@ -58,9 +65,10 @@ impl Request {
     pub(super) fn plan_again(&self, studio: &Studio) -> Result<Plan> {
         match self {
             Self::Train(request) => request.plan(studio, true),
+            Self::StyleTrain(request) => request.plan(studio, true),
             _ => Err(Problem::new(
                 StatusCode::CONFLICT,
-                "only a training run keeps a checkpoint to resume from; start this job again instead",
+                "only a training keeps a checkpoint to resume from; start this job again instead",
             )),
         }
     }

@@ -54,7 +54,7 @@ struct Part {
     weight: f32,
 }
 
-fn one() -> f32 {
+pub(super) fn one() -> f32 {
     1.0
 }
 

@@ -36,6 +36,22 @@ impl Default for FeedForwardRequest {
     }
 }
 
+impl FeedForwardRequest {
+    /// The request with a weight for each style.
+    fn checked(mut self, style: &FeedForwardStyle) -> Result<Self> {
+        if !(0.0..=1.0).contains(&self.strength) {
+            return Err(Error::argument(format!("a strength of {}; it must be 0 to 1", self.strength)));
+        }
+        if self.size == Some(0) {
+            return Err(Error::argument("a size of 0 pixels"));
+        }
+        if self.mix.is_empty() {
+            self.mix = style.alone(0);
+        }
+        Ok(self)
+    }
+}
+
 /// Masks of a photo, in its size.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FeedForwardMasks<'a> {
@@ -72,18 +88,23 @@ impl FeedForwardTransfer {
     ///
     /// # Errors
     /// [`Error::Argument`] when the strength or the size is invalid; else as [`FeedForwardStylizer::new`].
-    pub fn new(style: FeedForwardStyle, mut request: FeedForwardRequest, config: StylizerConfig) -> Result<Self> {
-        if !(0.0..=1.0).contains(&request.strength) {
-            return Err(Error::argument(format!("a strength of {}; it must be 0 to 1", request.strength)));
-        }
-        if request.size == Some(0) {
-            return Err(Error::argument("a size of 0 pixels"));
-        }
-        if request.mix.is_empty() {
-            request.mix = style.alone(0);
-        }
+    pub fn new(style: FeedForwardStyle, request: FeedForwardRequest, config: StylizerConfig) -> Result<Self> {
+        let request = request.checked(&style)?;
         let stylizer = FeedForwardStylizer::new(&style, &request.mix, config)?;
         Ok(Self { style, request, stylizer })
+    }
+
+    /// Continues with another request; the plan stays as long as the size of the results does.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn set_request(&mut self, request: FeedForwardRequest) -> Result<()> {
+        let request = request.checked(&self.style)?;
+        if request.mix != self.request.mix {
+            self.stylizer.set_mix(&self.style, &request.mix)?;
+        }
+        self.request = request;
+        Ok(())
     }
 
     /// The style.
@@ -146,5 +167,38 @@ impl FeedForwardTransfer {
         }
         self.stylizer.set_mix(&self.style, &self.request.mix)?;
         Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cpu;
+    use crate::style::{FeedForwardSize, transformation_network};
+
+    #[test]
+    fn another_request_gives_what_a_new_transfer_would() {
+        let network = transformation_network(FeedForwardSize::Small, [16; 2], 7).unwrap();
+        let mut style = FeedForwardStyle::new(network, ["a", "b"]).unwrap();
+        style.sets[1].iter_mut().flatten().for_each(|value| *value += 0.5);
+        let config = StylizerConfig { memory: None, cpu: Cpu::detect() };
+        let photo = Image::filled(24, 20, &[90, 120, 200]);
+        let mut kept = FeedForwardTransfer::new(style.clone(), FeedForwardRequest::default(), config).unwrap();
+        let mut last = kept.transfer(&photo, FeedForwardMasks::default(), &mut ()).unwrap();
+        let requests = [
+            FeedForwardRequest { mix: vec![0.0, 1.0], ..FeedForwardRequest::default() },
+            FeedForwardRequest { mix: vec![0.0, 1.0], strength: 0.5, ..FeedForwardRequest::default() },
+            FeedForwardRequest { size: Some(16), ..FeedForwardRequest::default() },
+        ];
+        for request in requests {
+            kept.set_request(request.clone()).unwrap();
+            let result = kept.transfer(&photo, FeedForwardMasks::default(), &mut ()).unwrap();
+            let mut new = FeedForwardTransfer::new(style.clone(), request, config).unwrap();
+            assert_eq!(result, new.transfer(&photo, FeedForwardMasks::default(), &mut ()).unwrap());
+            assert_ne!(result, last);
+            last = result;
+        }
+        assert!(kept.set_request(FeedForwardRequest { strength: 2.0, ..FeedForwardRequest::default() }).is_err());
+        assert!(kept.set_request(FeedForwardRequest { mix: vec![1.0], ..FeedForwardRequest::default() }).is_err());
     }
 }

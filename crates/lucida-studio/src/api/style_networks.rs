@@ -1,0 +1,137 @@
+//! Networks that stylize in one pass, and their results for images with an identifier and for those of a camera.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::multipart::{Multipart, MultipartRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::IntoResponse;
+use lucida::data::Image;
+use lucida::style::{ColorSource, FeedForwardRequest};
+use serde::Deserialize;
+
+use super::images::{ImageQuery, file_of};
+use crate::fast_networks::FastNetwork;
+use crate::problem::{Problem, Result};
+use crate::state::Studio;
+
+/// The longer side of a result in pixels.
+const SIDES: std::ops::RangeInclusive<usize> = 64..=1024;
+/// The longest side of an image in pixels, as it is sent.
+const PIXELS: usize = 512;
+/// The time of the pass, as browsers show it.
+const TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// How an image is stylized.
+#[derive(Deserialize)]
+pub(crate) struct Look {
+    /// A weight for each style: `0.7,0.3`. Without it, the first style alone.
+    mix: Option<String>,
+    strength: Option<f32>,
+    /// Whether the colors of the image are kept.
+    #[serde(default)]
+    keep_colors: bool,
+}
+
+/// The longer side of the result in pixels; without it, that of the image.
+#[derive(Deserialize)]
+pub(crate) struct ResultSize {
+    size: Option<usize>,
+}
+
+/// The size of the image in the body: its bytes are red, green and blue, row by row.
+#[derive(Deserialize)]
+pub(crate) struct Raw {
+    width: usize,
+    height: usize,
+}
+
+impl Look {
+    fn request(&self, size: Option<usize>) -> Result<FeedForwardRequest> {
+        let weight = |text: &str| {
+            let weight = text.trim().parse().ok();
+            weight.ok_or_else(|| Problem::wrong(format!("weight {text:?} of a style is not a number")))
+        };
+        let mix = self.mix.as_deref().filter(|mix| !mix.is_empty());
+        let colors = if self.keep_colors { ColorSource::Luminance } else { ColorSource::Style };
+        Ok(FeedForwardRequest {
+            mix: mix.map_or(Ok(Vec::new()), |mix| mix.split(',').map(weight).collect())?,
+            size,
+            strength: self.strength.unwrap_or(1.0),
+            colors,
+        })
+    }
+}
+
+pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Result<Json<Vec<FastNetwork>>> {
+    studio.compute(|studio| Ok(studio.fast_networks.list(&studio.jobs))).await.map(Json)
+}
+
+/// Takes the field `network` of a form: it is opened, checked, and kept until it is removed.
+pub(crate) async fn open(
+    State(studio): State<Arc<Studio>>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Result<(StatusCode, Json<FastNetwork>)> {
+    let busy = |_| Problem::busy("others are uploading; try again in a moment");
+    let permit = studio.uploads.try_acquire().map_err(busy)?;
+    let (name, bytes) = file_of(form, &["network"]).await?;
+    let opened = studio.compute(move |studio| studio.fast_networks.add(&name, &bytes, studio.cpu)).await?;
+    drop(permit);
+    Ok((StatusCode::CREATED, Json(opened)))
+}
+
+pub(crate) async fn remove(State(studio): State<Arc<Studio>>, Path(network): Path<String>) -> Result<StatusCode> {
+    studio.compute(move |studio| studio.fast_networks.remove(&network)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// An image in one pass, as a PNG file.
+pub(crate) async fn stylize(
+    State(studio): State<Arc<Studio>>,
+    Path(network): Path<String>,
+    Query(ImageQuery { image }): Query<ImageQuery>,
+    Query(ResultSize { size }): Query<ResultSize>,
+    Query(look): Query<Look>,
+) -> Result<impl IntoResponse> {
+    if size.is_some_and(|size| !SIDES.contains(&size)) {
+        let (least, most) = (SIDES.start(), SIDES.end());
+        return Err(Problem::wrong(format!("the longer side must have {least} to {most} pixels")));
+    }
+    let request = look.request(size)?;
+    let stylize = move |studio: &Studio| {
+        let (image, timing) = pass(studio, &network, &*studio.image(&image)?, request)?;
+        Ok(([(CONTENT_TYPE, HeaderValue::from_static("image/png")), (TIMING, timing)], image.png_bytes()?))
+    };
+    studio.compute(stylize).await
+}
+
+/// The same for pixels, which come back as such: a camera is shown as fast as the network is.
+pub(crate) async fn stylize_pixels(
+    State(studio): State<Arc<Studio>>,
+    Path(network): Path<String>,
+    Query(Raw { width, height }): Query<Raw>,
+    Query(look): Query<Look>,
+    body: Bytes,
+) -> Result<impl IntoResponse> {
+    if !(1..=PIXELS).contains(&width) || !(1..=PIXELS).contains(&height) {
+        return Err(Problem::wrong(format!("an image of {width}x{height} pixels: sides must have 1 to {PIXELS}")));
+    }
+    let request = look.request(None)?;
+    let stylize = move |studio: &Studio| {
+        let photo = Image::new(width, height, 3, body.to_vec())?;
+        let (image, timing) = pass(studio, &network, &photo, request)?;
+        let kind = HeaderValue::from_static("application/octet-stream");
+        Ok(([(CONTENT_TYPE, kind), (TIMING, timing)], image.pixels().to_vec()))
+    };
+    studio.compute(stylize).await
+}
+
+fn pass(studio: &Studio, network: &str, photo: &Image, request: FeedForwardRequest) -> Result<(Image, HeaderValue)> {
+    let network = studio.fast_networks.find(&studio.jobs, network)?;
+    let (image, taken) = studio.fast_networks.stylize(&network, photo, request, studio.cpu)?;
+    let timing = HeaderValue::from_str(&format!("pass;dur={:.1}", taken.as_secs_f64() * 1e3));
+    Ok((image, timing.unwrap_or(HeaderValue::from_static("pass"))))
+}

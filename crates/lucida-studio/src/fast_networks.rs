@@ -1,0 +1,260 @@
+//! Networks that stylize in one pass: the built-in one, those of trainings, and those that were opened from files.
+//!
+//! A network that was used last is kept ready with the plan of its size, so that a slider or a camera costs a pass, and
+//! neither a file nor a plan.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use lucida::data::{Image, memory_to_keep};
+use lucida::nn::counted;
+use lucida::style::{
+    BRUSHWORK, FeedForwardMasks, FeedForwardRequest, FeedForwardStyle, FeedForwardTransfer, StylizerConfig,
+};
+use lucida::{Cpu, Error, files};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::jobs::Jobs;
+use crate::models::written;
+use crate::problem::{Problem, Result};
+
+/// Networks that are kept ready, and the pixels of all their plans: beyond these only the newest one stays. A pixel of the
+/// small network takes about 0.4 kilobytes, of the base network twice that.
+const READY: usize = 4;
+const PIXELS: usize = 1_200_000;
+/// The most opened networks, and the most parameters that one may have.
+const COUNT: usize = 32;
+const PARAMETERS: usize = 30_000_000;
+/// The most bytes of the note next to an opened network.
+const NOTE_BYTES: u64 = 64 << 10;
+/// The most letters of a network's name.
+const NAME: usize = 60;
+
+/// A network of the list.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FastNetwork {
+    /// Identifier in requests.
+    pub(crate) id: String,
+    /// Display name.
+    pub(crate) name: String,
+    /// Group in the list.
+    group: &'static str,
+    /// The names of its styles; the only one has the name of the network.
+    styles: Vec<String>,
+    /// Its file, unless it is built in.
+    #[serde(skip)]
+    file: Option<PathBuf>,
+}
+
+/// What is remembered of an opened network, next to its file.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    name: String,
+    styles: Vec<String>,
+}
+
+/// What a plan is for.
+#[derive(Debug, Clone, PartialEq)]
+struct Key {
+    network: String,
+    /// When its file was written, in nanoseconds: a training writes it again and again.
+    written: u128,
+    /// Height and width of the photo, and the longer side of the result where it is another.
+    photo: [usize; 2],
+    size: Option<usize>,
+}
+
+/// All networks, and those that are ready, the one used last at the end.
+pub(crate) struct FastNetworks {
+    folder: PathBuf,
+    ready: Mutex<Vec<(Key, FeedForwardTransfer)>>,
+    /// One file is opened at a time.
+    adding: Mutex<()>,
+}
+
+impl FastNetworks {
+    /// The networks of a folder, which is made when there is something to keep.
+    pub(crate) fn open(folder: PathBuf) -> Self {
+        Self { folder, ready: Mutex::default(), adding: Mutex::default() }
+    }
+
+    /// All networks: the built-in one, then the trained ones, then the opened ones, the newest of them first.
+    pub(crate) fn list(&self, jobs: &Jobs) -> Vec<FastNetwork> {
+        let builtin = FastNetwork::new(BRUSHWORK.to_owned(), "Brush strokes".to_owned(), "Built in", vec![], None);
+        let mut all = vec![builtin];
+        for job in jobs.style_networks() {
+            let file = Some(job.file);
+            all.push(FastNetwork::new(format!("job-{}", job.id), job.title, "Trained", job.styles, file));
+        }
+        all.extend(self.opened());
+        all
+    }
+
+    /// A network of the list.
+    pub(crate) fn find(&self, jobs: &Jobs, id: &str) -> Result<FastNetwork> {
+        let found = self.list(jobs).into_iter().find(|network| network.id == id);
+        found.ok_or_else(|| Problem::missing("there is no such style network"))
+    }
+
+    fn opened(&self) -> Vec<FastNetwork> {
+        let of = |entry: fs::DirEntry| {
+            let id = entry.file_name().to_str()?.strip_suffix(".json").filter(|id| is_opened(id))?.to_owned();
+            let note = files::read_limited(entry.path(), NOTE_BYTES).ok()?;
+            let Note { name, styles } = serde_json::from_slice(&note).ok()?;
+            let network = FastNetwork::new(id.clone(), name, "Opened", styles, Some(self.file(&id)));
+            Some((written(&entry.path()), network))
+        };
+        let mut found: Vec<_> = fs::read_dir(&self.folder).into_iter().flatten().flatten().filter_map(of).collect();
+        found.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.id.cmp(&other.id)));
+        found.into_iter().map(|(_, network)| network).collect()
+    }
+
+    fn file(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.lucida"))
+    }
+
+    fn note(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.json"))
+    }
+
+    /// Opens the bytes of a file, and keeps the network under an identifier that is a hash of them. `name` is that of the
+    /// file.
+    pub(crate) fn add(&self, name: &str, bytes: &[u8], cpu: Cpu) -> Result<FastNetwork> {
+        let hash: String = Sha256::digest(bytes).iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let id = format!("net-{hash}");
+        let _one = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = self.opened();
+        if let Some(known) = opened.iter().find(|network| network.id == id) {
+            return Ok(known.clone());
+        }
+        if opened.len() >= COUNT {
+            return Err(Problem::wrong(format!(
+                "{} are already open: remove one that is not needed",
+                counted(opened.len(), "style network")
+            )));
+        }
+        let style = self.read(&id, name, bytes)?;
+        let parameters = style.model(&vec![1.0; style.names().len()])?.network.parameters().0;
+        if parameters > PARAMETERS {
+            return Err(Problem::wrong(format!(
+                "{name}: has {parameters} parameters; at most {PARAMETERS} are allowed"
+            )));
+        }
+        // A network for images of one size alone is noticed here.
+        let transfer = FeedForwardTransfer::new(style, FeedForwardRequest::default(), config(cpu))?;
+        transfer.style().save(self.file(&id))?;
+        let shown: String =
+            Path::new(name).file_stem().unwrap_or_default().to_string_lossy().chars().take(NAME).collect();
+        let note = Note { name: shown, styles: transfer.style().names().to_vec() };
+        let text = serde_json::to_vec(&note).map_err(|error| Error::Bug(error.to_string()))?;
+        files::write_bytes(self.note(&id), &text)?;
+        Ok(FastNetwork::new(id.clone(), note.name, "Opened", note.styles, Some(self.file(&id))))
+    }
+
+    /// Reads the bytes as a file of a folder of its own: whatever they refer to is not there.
+    fn read(&self, id: &str, name: &str, bytes: &[u8]) -> Result<FeedForwardStyle> {
+        let folder = self.folder.join(format!("opening-{id}"));
+        files::create_folder(&folder)?;
+        let path = folder.join("network");
+        let style = files::write_bytes(&path, bytes).and_then(|()| FeedForwardStyle::open(&path));
+        // A folder that stays is in nobody's way.
+        let _ = fs::remove_dir_all(&folder);
+        style.map_err(|error| Problem::from(error).renamed(&path.display().to_string(), name))
+    }
+
+    /// Forgets an opened network.
+    pub(crate) fn remove(&self, id: &str) -> Result<()> {
+        if !is_opened(id) || !self.note(id).exists() {
+            return Err(Problem::missing("there is no such style network among the opened ones"));
+        }
+        for file in [self.note(id), self.file(id)] {
+            fs::remove_file(&file).map_err(|error| Error::io(&file, "remove", error))?;
+        }
+        Ok(())
+    }
+
+    /// Stylizes a photo: the result, and the time of the pass.
+    pub(crate) fn stylize(
+        &self,
+        network: &FastNetwork,
+        photo: &Image,
+        request: FeedForwardRequest,
+        cpu: Cpu,
+    ) -> Result<(Image, Duration)> {
+        let key = Key {
+            network: network.id.clone(),
+            written: network.file.as_deref().map_or(0, written),
+            photo: [photo.height(), photo.width()],
+            size: request.size,
+        };
+        let mut transfer = self.take(network, &key, cpu)?;
+        let started = Instant::now();
+        let result = transfer
+            .set_request(request)
+            .and_then(|()| transfer.transfer(photo, FeedForwardMasks::default(), &mut ()))
+            .and_then(|canvas| canvas.to_image());
+        let taken = started.elapsed();
+        self.put(key, transfer);
+        Ok((result?, taken))
+    }
+
+    /// The network with a plan for this key, as far as there is one: two requests at a time take two.
+    fn take(&self, network: &FastNetwork, key: &Key, cpu: Cpu) -> Result<FeedForwardTransfer> {
+        let style = {
+            let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = ready.iter().position(|(other, _)| other == key) {
+                return Ok(ready.remove(at).1);
+            }
+            let is_same = |other: &Key| (&other.network, other.written) == (&key.network, key.written);
+            ready.iter().find(|(other, _)| is_same(other)).map(|(_, transfer)| transfer.style().clone())
+        };
+        let style = style.map_or_else(|| network.open(), Ok)?;
+        Ok(FeedForwardTransfer::new(style, FeedForwardRequest::default(), config(cpu))?)
+    }
+
+    fn put(&self, key: Key, transfer: FeedForwardTransfer) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        // What an earlier state of the file has left is of no use.
+        ready.retain(|(other, _)| other.network != key.network || other.written == key.written);
+        ready.push((key, transfer));
+        let pixels = |ready: &[(Key, _)]| ready.iter().map(|(key, _)| key.pixels()).sum::<usize>();
+        while ready.len() > READY || (ready.len() > 1 && pixels(&ready) > PIXELS) {
+            ready.remove(0);
+        }
+    }
+}
+
+impl Key {
+    /// Pixels of the result, about.
+    fn pixels(&self) -> usize {
+        let [height, width] = self.photo;
+        self.size.map_or(height * width, |longer| longer * longer * height.min(width) / height.max(width).max(1))
+    }
+}
+
+impl FastNetwork {
+    fn new(id: String, name: String, group: &'static str, styles: Vec<String>, file: Option<PathBuf>) -> Self {
+        let styles = if styles.len() > 1 { styles } else { vec![name.clone()] };
+        Self { id, name, group, styles, file }
+    }
+
+    fn open(&self) -> Result<FeedForwardStyle> {
+        Ok(match &self.file {
+            Some(file) => FeedForwardStyle::open(file)?,
+            None => FeedForwardStyle::builtin()?,
+        })
+    }
+}
+
+fn config(cpu: Cpu) -> StylizerConfig {
+    StylizerConfig { memory: Some(memory_to_keep()), cpu }
+}
+
+/// Whether a text is the identifier of an opened network: it names a file, so nothing else will do.
+fn is_opened(id: &str) -> bool {
+    let hash = id.strip_prefix("net-").unwrap_or_default();
+    hash.len() == 24 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}

@@ -1,0 +1,21 @@
+// Before and after: two images over each other, and where one ends.
+
+/** Makes a comparison of its elements: the box, the image above, the line, and the slider. Returns what places the line. */
+export function comparison(box, before, line, slider) {
+  const divide = () => {
+    const part = Number(slider.value);
+    before.style.clipPath = `inset(0 ${100 - part}% 0 0)`;
+    line.style.left = `${part}%`;
+  };
+  slider.addEventListener('input', divide);
+  for (const kind of ['pointerdown', 'pointermove']) {
+    box.addEventListener(kind, (event) => {
+      if (kind === 'pointermove' && event.buttons === 0) return;
+      const edge = box.getBoundingClientRect();
+      slider.value = String(Math.round((100 * (event.clientX - edge.left)) / edge.width));
+      divide();
+      event.preventDefault();
+    });
+  }
+  divide();
+}

@@ -1,0 +1,47 @@
+// The images that the style page takes: from files, and from those that were uploaded before.
+
+import { attempt, upload } from './core.js';
+import { thumb, uploads } from './picker.js';
+
+/** What is built in. */
+export const CAT = { id: 'cat', title: 'Chelsea, a cat' };
+export const BRUSHWORK = { id: 'brushwork', title: 'Brush strokes' };
+/** The most styles that are mixed. */
+export const STYLES = 4;
+
+const trays = [];
+
+/** Takes images from the file input and from what is dropped on `place`: `use(id, file)` is called for each. */
+export function takes(place, input, use) {
+  const taken = async (file) => {
+    const kept = file && await attempt(() => upload(file));
+    if (!kept) return;
+    use(kept.id, file);
+    await showTrays();
+  };
+  input.addEventListener('change', () => { taken(input.files[0]); input.value = ''; });
+  place.addEventListener('dragover', (event) => { event.preventDefault(); place.classList.add('drop'); });
+  place.addEventListener('dragleave', () => place.classList.remove('drop'));
+  place.addEventListener('drop', (event) => {
+    event.preventDefault();
+    place.classList.remove('drop');
+    [...event.dataTransfer.files].forEach(taken);
+  });
+}
+
+/** A place for earlier uploads and what is built in, to choose from. */
+export function tray(place, builtin, choose) {
+  trays.push([place, builtin, choose]);
+}
+
+/** Fills all places with what there is. */
+export async function showTrays() {
+  const own = await uploads();
+  for (const [place, builtin, choose] of trays) {
+    place.hidden = own.length === 0;
+    place.replaceChildren(...[...own, builtin].map(({ id, title }) => thumb(id, title, null, choose, (broken) => broken.remove())));
+  }
+}
+
+/** The styles with another one: the first takes the place of the one that is built in. */
+export const withStyle = (styles, style) => [...styles.filter(({ image }) => image !== BRUSHWORK.id && image !== style.image), style].slice(-STYLES);
