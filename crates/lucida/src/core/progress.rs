@@ -96,6 +96,8 @@ pub enum Detail<'a> {
     Waiting(&'a str),
     /// A step of training.
     Training(BatchReport),
+    /// A step of training that was left out.
+    Skipped(SkippedStep<'a>),
     /// A step of style transfer.
     Style(StyleProgress<'a>),
     /// A step of the training of a feed-forward style.
@@ -136,6 +138,19 @@ pub struct BatchReport {
     pub learning_rate: f64,
     /// Samples of this step.
     pub samples: usize,
+}
+
+/// A step of training that was left out, as its loss or its gradient was not finite.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SkippedStep<'a> {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Steps of this epoch that are done or left out.
+    pub step: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// What is not finite, where, and in which images.
+    pub why: &'a str,
 }
 
 /// A step of style transfer.

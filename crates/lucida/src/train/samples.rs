@@ -30,6 +30,11 @@ pub trait Samples {
         &[]
     }
 
+    /// What a message calls a sample: the file of its image where it has one, else its number.
+    fn sample_name(&self, index: usize) -> String {
+        format!("sample {index}")
+    }
+
     /// Hands the samples of an order to `each`, `batch_size` at once, until it returns `false`: as they are, or as they are
     /// trained on in a pass over the data. Returns whether all were handed over.
     ///
@@ -79,6 +84,10 @@ impl Samples for ImageSamples<'_> {
 
     fn target(&self, index: usize) -> &[f32] {
         self.set.target(index)
+    }
+
+    fn sample_name(&self, index: usize) -> String {
+        self.set.image_name(index)
     }
 
     fn each(

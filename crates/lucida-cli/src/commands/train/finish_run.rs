@@ -61,6 +61,13 @@ impl FinishRun<'_> {
         if result.stopped_early {
             output.info(&format!("Stopped early, after {}", counted(epochs, "epoch")));
         }
+        let skipped = result.history.skipped_steps();
+        if skipped > 0 {
+            let steps = counted(skipped, "step");
+            output.info(&format!(
+                "Left out {steps} whose loss or gradient was not finite: see skipped_steps in history.csv"
+            ));
+        }
         let files: Vec<&str> = RunFolder::FILES.into_iter().filter(|name| run.path().join(name).exists()).collect();
         let written = format!("Written to {}: {}", run.path().display(), files.join(", "));
         let tested = test.filter(|test| !test.is_empty() && !result.interrupted);
@@ -106,6 +113,7 @@ impl FinishRun<'_> {
             "stopped_early": result.stopped_early,
             "interrupted": result.interrupted,
             "epochs": result.history.epochs,
+            "skipped_steps": result.history.skipped_steps(),
             "test": tested.map(|(tested, count)| {
                 json!({ "images": count, "accuracy": tested.accuracy, "loss": tested.loss })
             }),
