@@ -29,7 +29,7 @@ pub(super) struct TrainStep<'a> {
     on_nan: OnNan,
     /// Which weights training changes: those of layers that are not frozen, statistics too.
     changes: Vec<bool>,
-    /// The moving statistics before a step that may be left out, each with the number of its weight.
+    /// The moving statistics before the step, each with the number of its weight.
     statistics: Vec<(usize, Vec<f32>)>,
     /// Weights below this number learn with this fraction of the learning rate.
     group_rate: (usize, f64),
@@ -48,7 +48,7 @@ pub(super) struct StepOutcome {
     pub(super) metrics: Vec<f64>,
     /// Whether a member of the group wants to stop.
     pub(super) stop: bool,
-    /// What is not finite. Then the step has changed nothing, unless it is a weight.
+    /// What is not finite. Then the step has changed nothing.
     pub(super) fault: Option<Fault>,
 }
 
@@ -73,8 +73,7 @@ impl<'a> TrainStep<'a> {
             .build()?;
         let changes = changes(network);
         let is_statistic = |(weight, changes): (&Weight, &bool)| *changes && !weight.trainable();
-        let statistics = network.weights().iter().zip(&changes).enumerate();
-        let statistics = statistics.filter(|(_, pair)| config.on_nan == OnNan::Skip && is_statistic(*pair));
+        let statistics = network.weights().iter().zip(&changes).enumerate().filter(|(_, pair)| is_statistic(*pair));
         let group_rate = match &config.param_group {
             Some(group) => (network.nodes()[network.find(&group.through)?].weights().end, group.factor),
             None => (0, 1.0),
@@ -141,8 +140,6 @@ impl<'a> TrainStep<'a> {
             for (index, values) in &self.statistics {
                 network.weights_mut()[*index].values_mut().copy_from_slice(values);
             }
-        } else {
-            outcome.fault = numeric_fault::of_weights(self.cpu, network.weights(), &self.changes);
         }
         Ok(outcome)
     }
@@ -165,9 +162,10 @@ impl<'a> TrainStep<'a> {
                 outcome = outcome.of_all(*group, part.counts);
             }
         }
-        outcome.fault = outcome
-            .fault
-            .or_else(|| numeric_fault::of_gradients(self.cpu, self.plan.weight_gradients(), self.clip_norm.is_some()));
+        let clips = self.clip_norm.is_some();
+        if outcome.fault.is_none() && (clips || self.on_nan == OnNan::Skip) {
+            outcome.fault = numeric_fault::of_gradients(self.cpu, self.plan.weight_gradients(), clips);
+        }
         outcome
     }
 

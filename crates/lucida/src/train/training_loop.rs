@@ -18,7 +18,7 @@ use super::checkpoint;
 use super::custom::CustomObjective;
 use super::distributed::{Part, broadcast_checkpoint, each};
 use super::history::is_zero;
-use super::numeric_fault::{Cause, Fault, FaultyStep, MOST_IN_A_ROW, OnNan, check_weights, of_validation};
+use super::numeric_fault::{Cause, Fault, FaultyStep, MOST_IN_A_ROW, OnNan, of_validation, of_weights};
 use super::record::record;
 use super::train_step::{StepOutcome, TrainStep};
 use super::training_output::TrainingOutput;
@@ -247,7 +247,7 @@ impl<'a> TrainingLoop<'a> {
     pub(super) fn run(mut self, network: &mut Network, callbacks: &mut Callbacks<'_>) -> Result<TrainResult> {
         let mut interrupted = false;
         let mut stopped_early = self.resume(network, callbacks)?;
-        check_weights(self.config.cpu, network)?;
+        network.check_finite()?;
         loop {
             let epoch = self.state.counters.history.epochs.len() + 1;
             if epoch > self.config.epochs || stopped_early || interrupted {
@@ -346,6 +346,8 @@ impl<'a> TrainingLoop<'a> {
         self.state.counters.totals.steps += 1;
         let mut skipped = None;
         if let Some(fault) = outcome.fault {
+            // The step before may have made the weights what gives such a loss.
+            let fault = of_weights(config.cpu, network.weights(), &self.changes).unwrap_or(fault);
             let cause = self.cause(network, part, fault, (first_sample, learning_rate));
             skipped = Some(self.skip(epoch, fault, cause)?);
         } else {
@@ -475,6 +477,11 @@ impl<'a> TrainingLoop<'a> {
             put(network, average);
             current
         });
+        if let Some((layer, weight)) = network.first_not_finite() {
+            let (layer, problem) =
+                (layer.to_owned(), format!("the weights of layer {layer} are not finite ({weight})"));
+            return Err(self.not_finite((epoch, self.schedule.steps_per_epoch()), Some(layer), problem));
+        }
         let record = self.validate(network, epoch, started)?;
         let counters = &mut self.state.counters;
         let improved = counters.push(record, self.monitor);

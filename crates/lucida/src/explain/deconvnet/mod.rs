@@ -85,6 +85,7 @@ impl Deconvnet {
     /// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or it is the input;
     /// [`Error::Unsupported`] when the network does not take one image.
     pub fn new(network: &Network, layer: &str, batch: usize, cpu: Cpu) -> Result<Self> {
+        network.check_finite()?;
         let field = receptive_field(network, layer)?;
         let point = point(network, layer)?;
         let rule = if has_max_pooling(network) { BackwardRule::Deconvnet } else { BackwardRule::GuidedBackprop };

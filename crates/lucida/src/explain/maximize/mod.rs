@@ -24,6 +24,8 @@ mod transform;
 
 use std::ops::ControlFlow;
 
+use lucida_kernels::ops::max_abs;
+
 use crate::core::{Progress, Step, Unit};
 use crate::data::{Image, Preprocessing};
 use crate::nn::{Network, Plan};
@@ -115,6 +117,7 @@ pub fn maximize(
     cpu: Cpu,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Maximized>> {
+    network.check_finite()?;
     let pixels = PixelSpace::of(network, preprocessing)?;
     let seen = target.check(network, objectives, matches!(method, Method::Fourier(_)))?;
     if objectives.is_empty() {
@@ -147,6 +150,7 @@ pub fn maximize(
             progress,
             before: number * steps,
             total,
+            done: 0,
             stopped: false,
         };
         found.extend(match method {
@@ -172,6 +176,8 @@ struct Run<'a> {
     /// Steps of the batches before, and of all.
     before: usize,
     total: usize,
+    /// Steps of this batch.
+    done: usize,
     /// Whether `progress` has stopped it.
     stopped: bool,
 }
@@ -179,6 +185,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Reports `done` steps of this batch.
     fn report(&mut self, done: usize) -> ControlFlow<()> {
+        self.done = done;
         let flow = self.progress.update(&Step::new(Unit::Steps, self.before + done, self.total));
         self.stopped |= flow.is_break();
         flow
@@ -186,6 +193,9 @@ impl Run<'_> {
 
     /// The values of the objectives for the inputs in the plan, and their gradients with respect to these inputs.
     /// What is added to the gradient at the layer is followed as well.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] names the step when one of them is not finite.
     fn ascend(
         &mut self,
         objectives: &[Objective],
@@ -197,7 +207,15 @@ impl Run<'_> {
         self.seen.follow(objectives, activations, gradient, values);
         add(self.seen, activations, gradient);
         self.plan.backward(self.network);
-        Ok(self.plan.input_gradient().expect("the plan was made for it"))
+        let gradient = self.plan.input_gradient().expect("the plan was made for it");
+        let at = || format!("step {} of {}, layer {}", self.before + self.done + 1, self.total, self.seen.point.layer);
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(Error::Unsupported(format!("{}: the value that is maximized is {value}", at())));
+        }
+        if !max_abs(self.plan.cpu(), gradient).is_finite() {
+            return Err(Error::Unsupported(format!("{}: the gradient of the image is not finite", at())));
+        }
+        Ok(gradient)
     }
 
     /// The values of the objectives for inputs.

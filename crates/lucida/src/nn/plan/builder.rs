@@ -1,6 +1,6 @@
 //! Making a plan.
 
-use lucida_kernels::Cpu;
+use lucida_kernels::{Buffer, Cpu};
 
 use super::fuse::{Fusions, fuse};
 use super::lower::{Wanted, lower};
@@ -250,8 +250,13 @@ impl<'a> PlanBuilder<'a> {
                 let what = format!("a tensor of {shape} for a batch of {}, in bytes", request.batch);
                 return Err(Error::Limit { what, got: u64::MAX, limit: isize::MAX as u64 });
             }
+            // Before layers make tables for such a tensor: they cannot fail.
+            let len = shape.len() * request.batch;
+            if Buffer::try_zeroed(len).is_none() {
+                return Err(too_large(&format!("a tensor of {shape} for a batch of {}", request.batch), 4 * len));
+            }
         }
-        Ok(Scheduler::new(request, lowered).plan())
+        Scheduler::new(request, lowered).plan()
     }
 
     fn request(&self) -> Result<Request<'a>> {
@@ -276,6 +281,12 @@ impl<'a> PlanBuilder<'a> {
             weight_gradients: self.weight_gradients,
         })
     }
+}
+
+/// The error of what takes more bytes than the system gives.
+pub(super) fn too_large(what: &str, bytes: usize) -> Error {
+    let gib = bytes as f64 / f64::from(1 << 30);
+    Error::Unsupported(format!("{what} takes {gib:.1} GiB of memory, which the system does not give"))
 }
 
 /// What must be wanted along with a value whose gradient is wanted: a fused ReLU turns the gradient of its output into
