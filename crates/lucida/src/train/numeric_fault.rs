@@ -71,6 +71,16 @@ pub(super) struct Cause {
     pub(super) problem: String,
 }
 
+impl Cause {
+    /// The problem, and where a layer is the cause, what may help.
+    pub(super) fn with_advice(self, rate: f64) -> Self {
+        let Self { layer, problem } = self;
+        let advice = format!("; a learning rate below {rate:?}, or clipping the gradients, may help");
+        let advice = if layer.is_some() { advice } else { String::new() };
+        Self { layer, problem: problem + &advice }
+    }
+}
+
 /// Samples that are looked at together to find the one that gives a validation loss that is not finite.
 const AT_ONCE: usize = 32;
 
@@ -86,9 +96,8 @@ pub(super) fn of_validation(
 ) -> Result<Cause> {
     let mut cause = None;
     samples.each(None, order, AT_ONCE, &mut |batch| {
-        let (fault, rate) = (Fault::Loss(f64::NAN), 0.0);
-        let step = FaultyStep { cpu, network, samples, batch, fault, seed: None, values, rate };
-        cause = step.first_value();
+        let fault = Fault::Loss(f64::NAN);
+        cause = FaultyStep { cpu, network, samples, batch, fault, seed: None, values }.first_value();
         Ok(cause.is_none())
     })?;
     Ok(cause.unwrap_or_else(|| of_sums(values)))
@@ -113,7 +122,6 @@ pub(super) struct FaultyStep<'a> {
     pub(super) seed: Option<StepSeed>,
     /// Where the loss is computed.
     pub(super) values: &'a TensorRef,
-    pub(super) rate: f64,
 }
 
 impl FaultyStep<'_> {
@@ -141,11 +149,7 @@ impl FaultyStep<'_> {
                 (problem, Some(layer.to_owned()))
             }
         };
-        let advice = match &layer {
-            Some(_) => format!("; a learning rate below {}, or clipping the gradients, may help", self.rate),
-            None => String::new(),
-        };
-        Cause { layer, problem: problem + &advice }
+        Cause { layer, problem }
     }
 
     /// The first value that is not finite, from the input to the output.

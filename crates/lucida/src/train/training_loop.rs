@@ -348,8 +348,8 @@ impl<'a> TrainingLoop<'a> {
         if let Some(fault) = outcome.fault {
             // The step before may have made the weights what gives such a loss.
             let fault = of_weights(config.cpu, network.weights(), &self.changes).unwrap_or(fault);
-            let cause = self.cause(network, part, fault, (first_sample, learning_rate));
-            skipped = Some(self.skip(epoch, fault, cause)?);
+            let cause = self.cause(network, part, fault, first_sample);
+            skipped = Some(self.skip(epoch, fault, (cause, learning_rate))?);
         } else {
             self.state.counters.skipped_in_a_row = 0;
             self.state.counters.totals.add(&outcome);
@@ -394,7 +394,7 @@ impl<'a> TrainingLoop<'a> {
     }
 
     /// Why a step has a fault.
-    fn cause(&self, network: &Network, part: Part<'_>, fault: Fault, (first_sample, rate): (u64, f64)) -> Cause {
+    fn cause(&self, network: &Network, part: Part<'_>, fault: Fault, first_sample: u64) -> Cause {
         let step = FaultyStep {
             cpu: self.config.cpu,
             network,
@@ -403,7 +403,6 @@ impl<'a> TrainingLoop<'a> {
             fault,
             seed: Some(self.train_step.seed_of(first_sample + part.first as u64)),
             values: &self.train_step.output.values,
-            rate,
         };
         step.cause()
     }
@@ -412,15 +411,14 @@ impl<'a> TrainingLoop<'a> {
     ///
     /// # Errors
     /// [`Error::NotFinite`] when that is not wanted, or does not help.
-    fn skip(&mut self, epoch: usize, fault: Fault, Cause { layer, problem }: Cause) -> Result<String> {
+    fn skip(&mut self, epoch: usize, fault: Fault, (cause, rate): (Cause, f64)) -> Result<String> {
         let TrainingCounters { totals, skipped_in_a_row, .. } = &mut self.state.counters;
         let (step, skips) = (totals.steps, self.config.on_nan == OnNan::Skip);
         totals.skipped += 1;
         *skipped_in_a_row += 1;
         let stop = match fault {
-            // The weights as they were are gone.
-            Fault::Weight(_) => Some(String::new()),
-            _ if !skips => Some(String::new()),
+            // Of broken weights, those before are gone.
+            _ if !skips || matches!(fault, Fault::Weight(_)) => Some(String::new()),
             _ if *skipped_in_a_row >= MOST_IN_A_ROW => {
                 Some(format!("{skipped_in_a_row} steps in a row were skipped: "))
             }
@@ -429,7 +427,8 @@ impl<'a> TrainingLoop<'a> {
             }
             _ => None,
         };
-        let Some(why) = stop else { return Ok(problem) };
+        let Some(why) = stop else { return Ok(cause.problem) };
+        let Cause { layer, problem } = cause.with_advice(rate);
         Err(self.not_finite((epoch, step), layer, why + &problem))
     }
 

@@ -1,6 +1,6 @@
 //! Random descriptions of networks, and what must hold of those that can be built: shared by a test and by fuzz targets.
 
-use lucida::nn::{Network, Plan};
+use lucida::nn::{Network, Plan, StepSeed};
 use lucida::{Cpu, Isa};
 use serde_json::{Value, json};
 
@@ -33,7 +33,9 @@ pub fn description(choose: &mut Choose<'_>) -> Value {
     for index in 0..=choose(2) {
         let rank = [3, 1, 2, 3][choose(4)];
         let shape: Vec<usize> = (0..rank).map(|_| size(choose)).collect();
-        layers.push(json!({"name": format!("n{index}"), "class_name": "Input", "config": {"shape": shape}}));
+        layers.push(
+            json!({"name": format!("n{index}"), "class_name": "Input", "config": {"shape": shape}, "inputs": []}),
+        );
     }
     for _ in 0..=choose(5) {
         let mut layer = templates[choose(templates.len())].clone();
@@ -109,6 +111,22 @@ fn outputs(network: &Network, cpu: Cpu) -> Option<Vec<f32>> {
     Some(plan.output(0).to_vec())
 }
 
+/// A step of training but for the optimizer: its gradients are not compared, as they jump where two values are equal.
+fn train(network: &mut Network, cpu: Cpu) {
+    let Ok(output) = network.output().map(|node| node.name().to_owned()) else { return };
+    let builder =
+        Plan::builder(network).cpu(cpu).batch_size(BATCH).training().output(&*output).grad_output_at(&*output);
+    let Ok(mut plan) = builder.weight_gradients().input_gradient().build() else { return };
+    let inputs = network.nodes().iter().filter(|node| node.inputs().is_empty()).count();
+    (0..inputs).for_each(|input| fill(plan.input_mut_at(input), input));
+    plan.forward_training(network, StepSeed { seed: 1, first_sample: 0 }).expect("a plan that trains its network");
+    fill(plan.grad_output_mut(0), 7);
+    plan.backward(network);
+    for (weight, gradient) in network.weights().iter().zip(plan.weight_gradients()) {
+        assert!(gradient.is_empty() || gradient.len() == weight.values().len(), "{}", weight.name());
+    }
+}
+
 /// Builds a network of a description, runs it on the instruction set of this machine and on the scalar one, and compares;
 /// whether it could be built.
 ///
@@ -138,5 +156,7 @@ pub fn try_network(description: &Value) -> bool {
         let off = fast.iter().zip(&plain).fold(0.0_f32, |off, (a, b)| off.max((a - b).abs()));
         assert!(off <= 2e-3 * most, "{off} of {most}: {description}");
     }
+    train(&mut network, cpu);
+    train(&mut network, cpu.with_isa(scalar));
     true
 }
