@@ -344,7 +344,7 @@ pub(crate) struct TrainingArguments {
     pub(crate) ema: Option<f64>,
 
     /// What to do with a step whose loss or gradient is NaN or infinite
-    #[arg(long, value_enum, default_value_t = OnNan::Stop, help_heading = "Training")]
+    #[arg(long, value_name = "ACTION", value_enum, default_value_t = OnNan::Stop, help_heading = "Training")]
     pub(crate) on_nan: OnNan,
 
     #[command(flatten)]

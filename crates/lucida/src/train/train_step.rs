@@ -144,7 +144,7 @@ impl<'a> TrainStep<'a> {
         Ok(outcome)
     }
 
-    /// The seed of a step before which so many samples were trained on.
+    /// The seed of a step before which `first_sample` samples were trained on.
     pub(super) fn seed_of(&self, first_sample: u64) -> StepSeed {
         StepSeed { seed: self.seed, first_sample }
     }

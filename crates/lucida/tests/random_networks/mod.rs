@@ -22,10 +22,10 @@ const ACTIVATIONS: &str = r#"["linear", "relu", "sigmoid", "tanh", "softmax", "l
     {"soft_shrink": {"threshold": 0.5}}, "erf"]"#;
 
 /// Chooses a number from 0 to one less than a count.
-pub type Choose<'a> = dyn FnMut(usize) -> usize + 'a;
+pub(crate) type Choose<'a> = dyn FnMut(usize) -> usize + 'a;
 
 /// A description of a network: mostly plausible, as few others get far.
-pub fn description(choose: &mut Choose<'_>) -> Value {
+pub(crate) fn description(choose: &mut Choose<'_>) -> Value {
     let templates: Vec<Value> =
         LAYERS.lines().map(|line| serde_json::from_str(line).expect("a layer in JSON")).collect();
     let activations: Vec<Value> = serde_json::from_str(ACTIVATIONS).expect("activations in JSON");
@@ -132,7 +132,7 @@ fn train(network: &mut Network, cpu: Cpu) {
 ///
 /// # Panics
 /// When the outputs differ, and with whatever panics in between.
-pub fn try_network(description: &Value) -> bool {
+pub(crate) fn try_network(description: &Value) -> bool {
     let Ok(mut network) = Network::from_architecture(description) else { return false };
     let again = Network::from_architecture(&network.architecture()).expect("a description of what was built");
     assert_eq!(again.architecture(), network.architecture());

@@ -4,6 +4,7 @@ use lucida_kernels::{Buffer, Cpu};
 
 use super::fuse::{Fusions, fuse};
 use super::lower::{Wanted, lower};
+use super::memory::too_large;
 use super::request::{NodeValue, Request, WeightGradients};
 use super::run::Plan;
 use super::scheduler::Scheduler;
@@ -281,12 +282,6 @@ impl<'a> PlanBuilder<'a> {
             weight_gradients: self.weight_gradients,
         })
     }
-}
-
-/// The error of what takes more bytes than the system gives.
-pub(super) fn too_large(what: &str, bytes: usize) -> Error {
-    let gib = bytes as f64 / f64::from(1 << 30);
-    Error::Unsupported(format!("{what} takes {gib:.1} GiB of memory, which the system does not give"))
 }
 
 /// What must be wanted along with a value whose gradient is wanted: a fused ReLU turns the gradient of its output into

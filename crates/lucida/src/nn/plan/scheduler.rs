@@ -5,10 +5,9 @@ use std::ops::Range;
 use lucida_kernels::{Buffer, ChannelMap};
 
 use super::activation_backward::ActivationBackward;
-use super::builder::too_large;
 use super::fuse::fusible;
 use super::lower::{LoweredOps, OpDraft};
-use super::memory::{LiveRange, assign};
+use super::memory::{LiveRange, assign, too_large};
 use super::request::{NodeValue, Request};
 use super::run::Plan;
 use super::sections::{Section, Traffic};
