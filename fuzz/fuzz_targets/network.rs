@@ -3,6 +3,7 @@
 #![no_main]
 
 #[path = "../../crates/lucida/tests/random_networks/mod.rs"]
+#[allow(dead_code, reason = "the other target makes descriptions")]
 mod random_networks;
 
 use libfuzzer_sys::fuzz_target;
