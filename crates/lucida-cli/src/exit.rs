@@ -152,6 +152,10 @@ pub(crate) fn report(error: &anyhow::Error) {
 fn hint(error: &Error) -> Option<String> {
     Some(match error {
         Error::Changed { field, before, .. } => resume_as_before(field, before),
+        Error::NotFinite { skips: false, checkpoint, .. } => match checkpoint {
+            Some(_) => "--resume --on-nan skip continues from it and leaves such steps out".to_owned(),
+            None => "--on-nan skip leaves such steps out".to_owned(),
+        },
         Error::UnknownNetwork { .. } => "`lucida models` lists all".to_owned(),
         Error::Exists { .. } => "use --force to overwrite it".to_owned(),
         Error::ImageAsModel { .. } => "a command takes the model first, then images".to_owned(),

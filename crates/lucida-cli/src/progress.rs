@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use lucida::Result;
-use lucida::core::{BatchReport, Detail, Step};
+use lucida::core::{BatchReport, Detail, SkippedStep, Step};
 use lucida::nn::counted;
 use lucida::train::{Callback, EpochRecord, TrainingState};
 
@@ -21,6 +21,8 @@ pub(crate) struct TrainingBar {
     output: Output,
     epochs: usize,
     steps: usize,
+    /// The epoch that the bar shows.
+    shown: usize,
     /// Epochs completed before this process started.
     before: usize,
     started: Instant,
@@ -32,7 +34,8 @@ impl TrainingBar {
     /// A bar for a training run of `epochs` epochs that starts now.
     pub(crate) fn new(output: Output, epochs: usize) -> Self {
         let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0).with_style(style()));
-        Self { output, epochs, steps: 0, before: 0, started: Instant::now(), bar, estimate: Estimate::new(output) }
+        let (started, estimate) = (Instant::now(), Estimate::new(output));
+        Self { output, epochs, steps: 0, shown: 0, before: 0, started, bar, estimate }
     }
 
     /// The time left for all epochs, at the average speed so far.
@@ -50,7 +53,8 @@ impl TrainingBar {
     fn show(&mut self, report: &BatchReport) {
         self.steps = report.steps;
         if let Some(bar) = &self.bar {
-            if report.step == 1 {
+            // Its first step may have been left out.
+            if report.epoch != std::mem::replace(&mut self.shown, report.epoch) {
                 bar.reset();
                 bar.set_length(report.steps as u64);
                 bar.set_prefix(format!("Epoch {}/{}", report.epoch, self.epochs));
@@ -68,8 +72,13 @@ impl TrainingBar {
 
 impl Callback for TrainingBar {
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
-        if let Detail::Training(report) = &step.detail {
-            self.show(report);
+        match &step.detail {
+            Detail::Training(report) => self.show(report),
+            Detail::Skipped(SkippedStep { epoch, step, why, .. }) => {
+                let note = || self.output.note(&format!("step {step} of epoch {epoch} is left out: {why}"));
+                self.bar.as_ref().map_or_else(note, |bar| bar.suspend(note));
+            }
+            _ => {}
         }
         interrupt::flow()
     }

@@ -233,7 +233,23 @@ fn a_training_that_diverges() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("the loss is no longer a number"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the first that are not finite"), "{}", stderr(&output));
     assert_eq!(stderr(&output).lines().count(), 1);
+    assert!(stderr(&output).contains("; --on-nan skip leaves such steps out"), "{}", stderr(&output));
     assert!(!out.exists(), "a folder without anything in it");
+
+    // The checkpoint of the first step is kept, and the run can be resumed, which does not help here.
+    let train = |options: &[&str]| {
+        let common = ["train", "mnist", "--data", text(&data), "--learning-rate", "1e30", "--batch-size", "32"];
+        lucida(common).args(["--checkpoint-every", "1", "--out", text(&out)]).args(options).output().unwrap()
+    };
+    let stopped = stderr(&train(&[]));
+    assert!(stopped.contains("the last good checkpoint is kept in") && stopped.contains("image "), "{stopped}");
+    assert!(stopped.contains("; --resume --on-nan skip continues from it and leaves such steps out"), "{stopped}");
+    let skipped = train(&["--resume", "--on-nan", "skip"]);
+    let lines = stderr(&skipped);
+    assert_eq!((skipped.status.code(), lines.lines().count()), (Some(1), 10), "{lines}");
+    assert!(lines.starts_with("note: step 2 of epoch 1 is left out: the loss is "), "{lines}");
+    assert!(lines.contains(": 10 steps in a row were skipped: the loss is "), "{lines}");
+    assert!(out.join("checkpoint.safetensors").exists());
 }

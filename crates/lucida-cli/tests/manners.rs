@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{fail, lucida, run, shared, stderr, stdout, text};
+use lucida::core::{Purpose, Rng};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -110,6 +111,35 @@ fn a_wrong_config_file_says_where_and_what() {
     let (_, out, _) = with_config("[train]\nepochs = 3\n", &["doctor", "--json"]);
     let answer: Value = serde_json::from_str(&out).unwrap();
     assert!(answer["config"].as_str().unwrap().ends_with("config.toml"), "{out}");
+}
+
+/// Damaged config files are a line on standard error, whatever is in them: the file is read before every command.
+#[test]
+fn damaged_config_files_are_refused_in_a_line_or_harmless() {
+    let good =
+        b"threads = 1\n[train]\nepochs = 3\nlearning_rate = 1e-3\n[train.mnist]\nbatch_size = 7\n[predict]\ntop = 3\n";
+    let rounds = 60 * std::env::var("LUCIDA_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let mut random = Rng::keyed(5, Purpose::Choice, 0);
+    for round in 0..rounds {
+        let mut bytes = good.to_vec();
+        for _ in 0..=round % 4 {
+            let (at, other) = (random.below(bytes.len()), random.below(bytes.len()));
+            match random.below(4) {
+                0 => bytes[at] ^= 1 << random.below(8),
+                1 => bytes.truncate(at.max(1)),
+                2 => bytes.extend_from_within(at.min(other)..at.max(other)),
+                _ => bytes[at] = b"\"'[]={}.-\n0"[random.below(11)],
+            }
+        }
+        fs::write(&path, &bytes).unwrap();
+        let output = lucida(["train", "no-such-folder"]).env("LUCIDA_CONFIG", &path).output().unwrap();
+        let (code, lines) = (output.status.code(), stderr(&output));
+        let written = String::from_utf8_lossy(&bytes);
+        assert!(matches!(code, Some(1 | 2)) && lines.starts_with("error: "), "{written}: {code:?} {lines}");
+        assert!(lines.lines().count() == 1 && !lines.contains("panicked"), "{written}: {lines}");
+    }
 }
 
 /// An image and a model for the tests.

@@ -25,19 +25,32 @@ impl Buffer {
     /// `len` zeros. The system hands out zeroed pages when they are first touched, so unused parts cost no memory.
     ///
     /// # Panics
-    /// When the size in bytes exceeds the address space.
+    /// When the size in bytes exceeds the address space. The process aborts when the system is out of memory.
     pub fn zeroed(len: usize) -> Self {
+        Self::try_zeroed(len).unwrap_or_else(|| handle_alloc_error(Self::layout(len)))
+    }
+
+    /// `len` zeros, if the system gives the memory.
+    ///
+    /// ```
+    /// use lucida_kernels::Buffer;
+    ///
+    /// assert_eq!(Buffer::try_zeroed(3).as_deref(), Some(&[0.0; 3][..]));
+    /// assert!(Buffer::try_zeroed(usize::MAX / 8).is_none() && Buffer::try_zeroed(usize::MAX).is_none());
+    /// ```
+    pub fn try_zeroed(len: usize) -> Option<Self> {
         if len == 0 {
-            return Self { start: NonNull::dangling(), len };
+            return Some(Self { start: NonNull::dangling(), len });
         }
-        if let Some(start) = pages::map(len) {
-            return Self { start, len };
+        if len > isize::MAX as usize / size_of::<f32>() - 64 {
+            return None;
         }
-        let layout = Self::layout(len);
+        if pages::are_mapped(len) {
+            return pages::map(len).map(|start| Self { start, len });
+        }
         // SAFETY: the layout's size is not zero.
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start.cast::<f32>()) else { handle_alloc_error(layout) };
-        Self { start, len }
+        let start = unsafe { alloc_zeroed(Self::layout(len)) };
+        NonNull::new(start.cast::<f32>()).map(|start| Self { start, len })
     }
 
     fn layout(len: usize) -> Layout {

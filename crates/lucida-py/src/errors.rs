@@ -48,6 +48,7 @@ fn hint(error: &Error) -> Option<String> {
             let file = published_for(error)?;
             format!("download them in a terminal with `{}` ({})", file.command(), file.size_text())
         }
+        Error::NotFinite { skips: false, .. } => "on_nan=\"skip\" leaves such steps out".to_owned(),
         Error::ImageAsModel { .. } => "Model.predict() and Model.classify() take images".to_owned(),
         Error::NoWeights { .. } => "give the file of its weights with weights=".to_owned(),
         Error::WeightsOnly { .. } => "say whose they are with network=, or export the network to ONNX".to_owned(),

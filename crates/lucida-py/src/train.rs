@@ -12,8 +12,8 @@ use lucida::data::{
 use lucida::nn::applications::{self, Architecture};
 use lucida::nn::{Optimizer, Schedule};
 use lucida::train::{
-    CachedFeatures, Callback, EarlyStopping, Head, ImageSamples, Monitor, ParamGroup, ReduceLrOnPlateau, StartOptions,
-    TrainConfig, TrainResult, TrainStart, Trainer, TransferModel, balanced_class_weights, base_size,
+    CachedFeatures, Callback, EarlyStopping, Head, ImageSamples, Monitor, OnNan, ParamGroup, ReduceLrOnPlateau,
+    StartOptions, TrainConfig, TrainResult, TrainStart, Trainer, TransferModel, balanced_class_weights, base_size,
 };
 use lucida::weights::hub::{cache_folder, published};
 use lucida::weights::{IncludeTop, ModelSpec, is_builtin, open};
@@ -69,6 +69,7 @@ pub(crate) struct TrainOptions {
     weight_decay: f32,
     clip_norm: Option<f32>,
     ema: Option<f32>,
+    on_nan: String,
     strict: bool,
     seed: u64,
 }
@@ -231,6 +232,7 @@ impl TrainOptions {
             weight_decay: if self.optimizer == "adam" { 0.0 } else { self.weight_decay },
             clip_norm: self.clip_norm,
             ema: self.ema,
+            on_nan: named("on_nan", &self.on_nan, &[("stop", OnNan::Stop), ("skip", OnNan::Skip)])?,
             param_group: network.unfrozen.as_ref().map(|_| ParamGroup {
                 through: network.end_of_base().to_owned(),
                 factor: (self.unfreeze_rate / rate).min(1.0),

@@ -107,3 +107,14 @@ def test_very_many_classes_are_over_a_limit() -> None:
         lucida.train(
             (images[:20], labels[:20]), model="basic-cnn", size=32, class_names=names, epochs=1, progress=False
         )
+
+
+def test_a_loss_that_is_not_finite_is_named() -> None:
+    images, labels = lucida.digits()
+    options = {"model": "lenet5", "epochs": 1, "learning_rate": 1e30, "progress": False}
+    with pytest.raises(ValueError, match=r'step 2 of epoch 1: the loss is .*; on_nan="skip" leaves such steps out'):
+        lucida.train((images[:640], labels[:640]), **options)
+    with pytest.raises(ValueError, match="10 steps in a row were skipped"):
+        lucida.train((images[:640], labels[:640]), **options, on_nan="skip")
+    with pytest.raises(ValueError, match="on_nan"):
+        lucida.train((images[:640], labels[:640]), **options, on_nan="ignore")

@@ -202,6 +202,23 @@ pub enum Error {
         now: String,
     },
 
+    /// A training has come to values that are not finite: NaN or infinity.
+    #[error("step {step} of epoch {epoch}: {problem}{}", kept(checkpoint.as_deref()))]
+    NotFinite {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step in the epoch, from 1; the last one where the validation data are the cause.
+        step: usize,
+        /// The first layer with such values, where it is known.
+        layer: Option<String>,
+        /// What is not finite, where, in which images, and what may help.
+        problem: String,
+        /// The checkpoint before, which has finite weights.
+        checkpoint: Option<PathBuf>,
+        /// Whether the training skipped such steps, as far as that is possible.
+        skips: bool,
+    },
+
     /// A layer cannot be used as requested.
     #[error("layer {layer}: {problem}")]
     Layer {
@@ -281,6 +298,11 @@ fn size_in_memory(bytes: u64) -> String {
     }
 }
 
+/// The end of a message about a training that has a checkpoint.
+fn kept(checkpoint: Option<&Path>) -> String {
+    checkpoint.map(|path| format!("; the last good checkpoint is kept in {}", path.display())).unwrap_or_default()
+}
+
 /// The end of a message about memory: the largest image that would fit.
 fn what_fits(largest: Option<usize>) -> String {
     match largest {
@@ -345,6 +367,7 @@ impl Error {
             | Self::Exists { .. }
             | Self::Layer { .. }
             | Self::NotFetched { .. }
+            | Self::NotFinite { .. }
             | Self::NoWeights { .. }
             | Self::Outputs { .. }
             | Self::UnknownNetwork { .. } => Blame::Argument,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use lucida::data::{Augment, Fit, PreprocessingChoice};
 use lucida::nn::LossKind;
-use lucida::train::{Head, Monitor};
+use lucida::train::{Head, Monitor, OnNan};
 use lucida::weights::CLASSIFIER;
 
 use super::distributed::DistributedArgs;
@@ -342,6 +342,10 @@ pub(crate) struct TrainingArguments {
     /// Keep an exponential moving average (EMA) of the weights with this decay, such as 0.999
     #[arg(long, value_name = "DECAY", value_parser = part, help_heading = "Training")]
     pub(crate) ema: Option<f64>,
+
+    /// What to do with a step whose loss or gradient is NaN or infinite
+    #[arg(long, value_name = "ACTION", value_enum, default_value_t = OnNan::Stop, help_heading = "Training")]
+    pub(crate) on_nan: OnNan,
 
     #[command(flatten)]
     pub(crate) together: DistributedArgs,

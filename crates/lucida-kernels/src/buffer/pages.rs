@@ -45,22 +45,21 @@ pub(super) fn are_mapped(len: usize) -> bool {
     };
 }
 
-/// `len` zeros on large pages, if buffers of this length are mapped.
-///
-/// # Panics
-/// When the system is out of memory, or the size in bytes exceeds the address space.
+/// `len` zeros on large pages, if buffers of this length are mapped and the system has the memory.
 #[cfg(target_os = "linux")]
 pub(super) fn map(len: usize) -> Option<NonNull<f32>> {
     if !are_mapped(len) {
         return None;
     }
     let bytes = mapped_bytes(len);
+    let whole = bytes.checked_add(PAGE)?;
     // SAFETY: a new private mapping, of which the parts before and after the aligned range are unmapped again. None of the
     // calls touches other memory.
     unsafe {
-        let whole = bytes.checked_add(PAGE).expect("a buffer within the address space");
         let start = system::mmap(std::ptr::null_mut(), whole, system::READ_WRITE, system::PRIVATE_ANONYMOUS, -1, 0);
-        assert!(start as isize != -1, "no memory for a buffer of {len} floats");
+        if start as isize == -1 {
+            return None;
+        }
         let before = start.align_offset(PAGE);
         let aligned = start.cast::<u8>().add(before).cast();
         if before > 0 {

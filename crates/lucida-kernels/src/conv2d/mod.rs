@@ -94,6 +94,7 @@ impl Conv2d {
     /// # Panics
     /// When a size is zero.
     pub fn new(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
+        let shape = shape.with_near_windows();
         check_sizes(&shape, batch);
         Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::choose(cpu, &shape, batch, gradients), false)
     }
@@ -105,6 +106,7 @@ impl Conv2d {
     /// # Panics
     /// When a size is zero.
     pub fn direct(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
+        let shape = shape.with_near_windows();
         check_sizes(&shape, batch);
         Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::exact(cpu, &shape), false)
     }
@@ -117,7 +119,7 @@ impl Conv2d {
     /// When a size is zero, there is no window, or there is more than one group.
     pub fn pooled(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients, exact: bool) -> Self {
         assert_eq!(shape.groups, 1, "groups of a convolution that ends in a maximum");
-        let shape = Conv2dShape { output: shape.output.map(|pixels| pixels / 2 * 2), ..shape };
+        let shape = Conv2dShape { output: shape.output.map(|pixels| pixels / 2 * 2), ..shape }.with_near_windows();
         check_sizes(&shape, batch);
         let algorithms = match exact {
             true => Algorithms::exact(cpu, &shape),

@@ -45,6 +45,17 @@ impl Conv2dShape {
         }
     }
 
+    /// The same with strides no larger than the image, its border and the kernel together: a window that is farther away
+    /// reads zeros alone as well. The direct pass to the input has a part for each position modulo the strides.
+    pub(super) fn with_near_windows(self) -> Self {
+        let size = [self.height, self.width];
+        let strides = [0, 1].map(|axis| {
+            let reach = self.kernel[axis].saturating_sub(1).saturating_mul(self.dilation[axis]).saturating_add(1);
+            self.strides[axis].min(size[axis].saturating_add(self.padding[axis]).saturating_add(reach))
+        });
+        Self { strides, ..self }
+    }
+
     /// Floats of one input image.
     pub fn input_len(&self) -> usize {
         self.height * self.width * self.channels

@@ -5,6 +5,7 @@
 mod activation;
 mod broadcast;
 mod elementwise;
+mod finite;
 mod functions;
 mod local_response;
 mod normalize;
@@ -21,6 +22,7 @@ pub use activation::{
 };
 pub use broadcast::{Arithmetic, Broadcast, arithmetic, clear_where, merge, sum_broadcast};
 pub use elementwise::{Columns, multiply, transfer, transfer_columns};
+pub use finite::max_abs;
 pub use local_response::{LocalResponse, local_response, local_response_backward};
 pub use normalize::{affine, block_moments, block_workspace, channel_workspace, combine, gradient_moments, moments};
 pub(crate) use optimize::SharedUpdate;

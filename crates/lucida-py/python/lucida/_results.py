@@ -315,8 +315,11 @@ class History:
         """The epochs, from 0."""
         self.history: dict[str, list[float]] = {}
         """``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``, ``learning_rate``, ``seconds``, ...: a list each."""
+        self.skipped_steps: int = sum(record.get("skipped_steps", 0) for record in epochs)
+        """Steps that ``on_nan="skip"`` has left out."""
+        usual = {"skipped_steps": 0} if self.skipped_steps else {}
         for number, record in enumerate(epochs):
-            values = {**record, **record.get("metrics", {})}
+            values = {**usual, **record, **record.get("metrics", {})}
             values.update({f"val_{name}": value for name, value in record.get("val_metrics", {}).items()})
             for name, value in values.items():
                 if name != "epoch" and isinstance(value, (int, float)):

@@ -54,6 +54,7 @@ def train(
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
     ema: float | None = None,
+    on_nan: str = "stop",
     steps_per_epoch: int | None = None,
     validation_steps: int | None = None,
     size: Size | None = None,
@@ -81,7 +82,8 @@ def train(
     model of your own under a new head, ``continue_from`` one that is trained further.
 
     The other options are those of ``lucida train``, with the defaults there: ``augment="flip,rotation=20"``,
-    ``class_weight="balanced"`` or a factor per class, ``early_stopping`` and ``reduce_on_plateau`` in epochs. The same data,
+    ``class_weight="balanced"`` or a factor per class, ``early_stopping`` and ``reduce_on_plateau`` in epochs,
+    ``on_nan="skip"`` to leave out steps whose loss or gradient is not finite. The same data,
     options and ``seed`` give the same model as ``lucida train``, to the bit.
 
     ``history.best_epoch`` counts from 0. Ctrl-C raises :class:`lucida.Interrupted`, which has the model and the history so
@@ -125,6 +127,7 @@ def train(
         "weight_decay": weight_decay,
         "clip_norm": clip_norm,
         "ema": ema,
+        "on_nan": on_nan,
         "strict": strict,
         "seed": seed,
     }
@@ -136,6 +139,8 @@ def train(
     if history.skipped:
         more = f", and {len(history.skipped) - 1} more" if len(history.skipped) > 1 else ""
         warn(f"skipped {history.skipped[0]}{more}: see History.skipped")
+    if history.skipped_steps:
+        warn(f"left out {history.skipped_steps} steps whose loss or gradient was not finite: see History.skipped_steps")
     if stopped_by is not None:
         if not isinstance(stopped_by, Interrupted):
             raise stopped_by

@@ -5,5 +5,5 @@ pub mod progress;
 pub mod rng;
 
 pub use array::Array;
-pub use progress::{BatchReport, Detail, FeedForwardProgress, Progress, Step, StyleProgress, Unit};
+pub use progress::{BatchReport, Detail, FeedForwardProgress, Progress, SkippedStep, Step, StyleProgress, Unit};
 pub use rng::{Purpose, Rng, choose};

@@ -98,6 +98,8 @@ pub enum Detail<'a> {
     Waiting(&'a str),
     /// A training step.
     Training(BatchReport),
+    /// A training step that was skipped.
+    Skipped(SkippedStep<'a>),
     /// A style transfer step.
     Style(StyleProgress<'a>),
     /// A training step of a feed-forward style network.
@@ -138,6 +140,19 @@ pub struct BatchReport {
     pub learning_rate: f64,
     /// Samples in this step.
     pub samples: usize,
+}
+
+/// A training step that was skipped because its loss or gradient was not finite.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SkippedStep<'a> {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Steps of this epoch that are done or left out.
+    pub step: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// What is not finite, where, and in which images.
+    pub why: &'a str,
 }
 
 /// A style transfer step.

@@ -45,6 +45,11 @@ pub trait Dataset: Sync {
         (0..self.len()).map(|index| self.label(index)).collect()
     }
 
+    /// What a message calls an image: its file where it has one, else its number.
+    fn image_name(&self, index: usize) -> String {
+        format!("image {index}")
+    }
+
     /// The original image, for display.
     ///
     /// # Errors
@@ -140,6 +145,10 @@ impl<D: Dataset + ?Sized> Dataset for &D {
 
     fn target(&self, index: usize) -> &[f32] {
         (**self).target(index)
+    }
+
+    fn image_name(&self, index: usize) -> String {
+        (**self).image_name(index)
     }
 
     fn image(&self, index: usize) -> Result<Image> {
@@ -415,6 +424,10 @@ impl<D: Dataset> Dataset for Subset<D> {
 
     fn target(&self, index: usize) -> &[f32] {
         self.set.target(self.indices[index])
+    }
+
+    fn image_name(&self, index: usize) -> String {
+        self.set.image_name(self.indices[index])
     }
 
     fn image(&self, index: usize) -> Result<Image> {

@@ -12,6 +12,7 @@
 
 pub mod applications;
 mod backward_rule;
+mod finite;
 mod gradient_check;
 mod inference;
 mod initializer;

@@ -309,3 +309,19 @@ fn flat_areas_show_no_blocks() {
         assert!(texture > inner.len() as f32 && repeated > 0.5 * texture, "{texture} {repeated}");
     }
 }
+
+#[test]
+fn what_is_not_finite_is_an_error_and_not_a_black_image() {
+    let config =
+        StyleConfig { size: 48, steps: 3, first_steps: 3, ..Preset::Gatys.config(&network(), Cpu::detect()).unwrap() };
+    let mut broken = network();
+    let bias = broken.network.weights().iter().position(|weight| weight.name() == "block1_conv2/bias").unwrap();
+    broken.network.weights_mut()[bias].values_mut()[0] = f32::NAN;
+    let message = transfer(&broken, &request(), &config, &mut ()).unwrap_err().to_string();
+    assert_eq!(message, "layer block1_conv2: its weights hold NaN or infinity (block1_conv2/bias)");
+    // Finite, but too large.
+    let mut loud = network();
+    loud.network.weights_mut()[bias].values_mut().fill(1e38);
+    let message = transfer(&loud, &request(), &config, &mut ()).unwrap_err().to_string();
+    assert!(message.starts_with("step 1 of 3 at 48x36 pixels: the loss is"), "{message}");
+}

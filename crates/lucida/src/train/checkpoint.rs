@@ -10,13 +10,14 @@
 
 use std::path::Path;
 
+use lucida_kernels::ops::max_abs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::files::decimals;
 use crate::nn::Network;
 use crate::weights::safetensors::{NamedTensor, TensorFile, write_tensors};
-use crate::{Error, Result};
+use crate::{Cpu, Error, Result};
 
 use super::TrainConfig;
 use super::training_loop::{LoopState, TrainingCounters};
@@ -48,6 +49,19 @@ pub(super) fn identity(config: &TrainConfig, options: &Value, network: &Network,
         "trained weights": trainable,
         "run": added,
     }))
+}
+
+/// The first tensor of the file that has a value which is not finite, if any.
+pub(super) fn not_finite(cpu: Cpu, network: &Network, changes: &[bool], state: &LoopState) -> Option<String> {
+    let is_bad = |values: &[f32]| !max_abs(cpu, values).is_finite();
+    let weights = network.weights().iter().enumerate().filter(|(index, _)| changes[*index]);
+    weights.into_iter().find_map(|(index, weight)| {
+        let copies = [("the best epoch's", &state.best), ("the average of", &state.average)];
+        let copies = copies.into_iter().filter_map(|(what, copy)| Some((what, &copy.as_ref()?[index][..])));
+        let moments = state.optimizer.slots()[index].iter().map(|values| ("the optimizer's moment of", &values[..]));
+        let all = std::iter::once(("weight", weight.values())).chain(copies).chain(moments);
+        all.into_iter().find(|(_, values)| is_bad(values)).map(|(what, _)| format!("{what} {}", weight.name()))
+    })
 }
 
 /// Writes a checkpoint.

@@ -12,6 +12,7 @@ use crate::{Cpu, Error, Result};
 use super::Confusion;
 use super::custom::CustomObjective;
 use super::metrics::MetricKind;
+use super::numeric_fault::OnNan;
 use super::training_output::TrainingOutput;
 
 /// Configuration of a training run; every field has a default.
@@ -71,6 +72,9 @@ pub struct TrainConfig {
     /// Layers with a different learning rate.
     #[serde(rename = "slow")]
     pub param_group: Option<ParamGroup>,
+    /// What is done with a step whose loss or gradient is not finite. It may be another one when a run resumes.
+    #[serde(skip)]
+    pub on_nan: OnNan,
     /// Checkpoint from which an interrupted run resumes.
     #[serde(skip)]
     pub checkpoint: Option<Checkpoint>,
@@ -97,6 +101,7 @@ impl Default for TrainConfig {
             clip_norm: None,
             ema: None,
             param_group: None,
+            on_nan: OnNan::Stop,
             checkpoint: None,
         }
     }

@@ -44,6 +44,14 @@ pub struct EpochRecord {
     pub learning_rate: f64,
     /// Duration in seconds, including validation.
     pub seconds: f64,
+    /// Steps that were [left out](super::OnNan::Skip), as their loss or gradient was not finite.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped_steps: usize,
+}
+
+/// For what is written only where there is any.
+pub(super) fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A column of the table: its name, and its value for an epoch.
@@ -64,8 +72,13 @@ impl History {
         self.epochs.iter().filter(|record| key(record).is_finite()).min_by(|a, b| key(a).total_cmp(&key(b)))
     }
 
+    /// Number of skipped steps in all epochs.
+    pub fn skipped_steps(&self) -> usize {
+        self.epochs.iter().map(|record| record.skipped_steps).sum()
+    }
+
     /// Writes a CSV table with Keras's column names. Columns without values in any epoch are omitted (accuracy without
-    /// classes, weighted loss, F1, ROC AUC, metrics, decay of the moving average).
+    /// classes, weighted loss, F1, ROC AUC, metrics, decay of the moving average, skipped steps).
     ///
     /// # Errors
     /// [`crate::Error::Io`] when the file cannot be written.
@@ -101,11 +114,12 @@ impl History {
             ("val_loss", |record| record.val_loss),
         ];
         let first = first.iter().filter(|(name, _)| classified || !name.ends_with("accuracy")).map(column).collect();
-        let more: [(&str, Value); 4] = [
+        let more: [(&str, Value); 5] = [
             ("val_weighted_loss", |record| record.val_weighted_loss),
             ("val_f1", |record| record.val_f1),
             ("val_auc", |record| record.val_auc),
             ("ema", |record| record.ema),
+            ("skipped_steps", |record| (record.skipped_steps > 0).then_some(record.skipped_steps as f64)),
         ];
         let mut more: Vec<Column<'_>> = more.iter().filter(|(_, value)| has(value)).map(column).collect();
         let of = |values: fn(&EpochRecord) -> &BTreeMap<String, f64>| -> BTreeSet<String> {
@@ -168,7 +182,7 @@ impl History {
 }
 
 /// Columns of the table that are not metrics.
-pub(super) const COLUMNS: [&str; 11] = [
+pub(super) const COLUMNS: [&str; 12] = [
     "epoch",
     "accuracy",
     "loss",
@@ -180,6 +194,7 @@ pub(super) const COLUMNS: [&str; 11] = [
     "val_f1",
     "val_auc",
     "ema",
+    "skipped_steps",
 ];
 
 /// Parses a line of a table with these columns, in any order; unknown columns are metrics.
@@ -219,6 +234,7 @@ fn parse(columns: &[&str], line: &str) -> Option<EpochRecord> {
         ema: optional("ema")?,
         learning_rate: number("learning_rate")?,
         seconds: number("seconds")?,
+        skipped_steps: optional("skipped_steps")?.unwrap_or(0.0) as usize,
     })
 }
 
@@ -267,11 +283,11 @@ mod tests {
         );
         // Optional columns appear with their first value, and are read by name.
         let weighted = EpochRecord { val_weighted_loss: Some(0.25), val_f1: Some(0.5), ..record(2, Some(0.75)) };
-        let averaged = EpochRecord { val_auc: Some(1.0), ema: Some(0.999), ..record(4, None) };
+        let averaged = EpochRecord { val_auc: Some(1.0), ema: Some(0.999), skipped_steps: 2, ..record(4, None) };
         let history = History { epochs: vec![record(1, Some(0.5)), weighted, averaged] };
         history.save_csv(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with(&format!("{HEAD},val_weighted_loss,val_f1,val_auc,ema\n")), "{text}");
+        assert!(text.starts_with(&format!("{HEAD},val_weighted_loss,val_f1,val_auc,ema,skipped_steps\n")), "{text}");
         assert_eq!(History::load_csv(&path).unwrap(), history);
         assert_eq!(history.best().unwrap().epoch, 2);
         std::fs::write(&path, "head\n1,2,3\n").unwrap();

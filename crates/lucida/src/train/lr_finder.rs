@@ -77,11 +77,12 @@ impl Trainer<'_> {
                 let step = curve.len();
                 let rate = rates[0] * (rates[1] / rates[0]).powf(step as f64 / (steps - 1) as f64);
                 let first = schedule.samples_before(step as u64);
-                let loss =
-                    train_step.step(&mut network, &mut optimizer, Part::whole(samples), first, rate, false)?.loss;
+                let outcome =
+                    train_step.step(&mut network, &mut optimizer, Part::whole(samples), first, rate, false)?;
+                let loss = outcome.loss;
                 mean = SMOOTHING * mean + (1.0 - SMOOTHING) * loss;
                 let smooth = mean / (1.0 - SMOOTHING.powf(step as f64 + 1.0));
-                if !loss.is_finite() || (step > WARM && smooth > BLOWN_UP * least) {
+                if outcome.fault.is_some() || (step > WARM && smooth > BLOWN_UP * least) {
                     return Ok(false);
                 }
                 least = least.min(smooth);

@@ -17,7 +17,7 @@ pub(super) fn record(config: &TrainConfig, options: &Value, history: &History, b
     if let Some(entries) = options.as_object_mut() {
         entries.retain(|name, value| *value != usual[name]);
     }
-    decimals(json!({
+    let mut record = json!({
         "epochs": config.epochs,
         "completed_epochs": history.epochs.len(),
         "batch_size": config.batch_size,
@@ -28,7 +28,12 @@ pub(super) fn record(config: &TrainConfig, options: &Value, history: &History, b
         "monitor": config.monitor,
         "weights": config.ema.map_or("of the steps", |_| "exponential moving average"),
         "best": best,
-    }))
+    });
+    let skipped = history.skipped_steps();
+    if let Some(entries) = record.as_object_mut().filter(|_| skipped > 0) {
+        entries.insert("skipped_steps".to_owned(), skipped.into());
+    }
+    decimals(record)
 }
 
 #[cfg(test)]

@@ -29,6 +29,11 @@ pub trait Samples {
         &[]
     }
 
+    /// What a message calls a sample: the file of its image where it has one, else its number.
+    fn sample_name(&self, index: usize) -> String {
+        format!("sample {index}")
+    }
+
     /// Passes the samples at the positions `order` to `each` in batches of `batch_size`, until it returns `false`. With
     /// `pass`, samples are augmented as in that training pass. Returns whether all were processed.
     ///
@@ -78,6 +83,10 @@ impl Samples for ImageSamples<'_> {
 
     fn target(&self, index: usize) -> &[f32] {
         self.set.target(index)
+    }
+
+    fn sample_name(&self, index: usize) -> String {
+        self.set.image_name(index)
     }
 
     fn each(

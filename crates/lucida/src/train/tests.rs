@@ -98,7 +98,7 @@ fn what_cannot_be_trained_is_refused() {
     };
     refused(&mut model(1), TrainConfig { batch_size: 0, ..config(1) }, "at least one epoch");
     refused(&mut model(1), TrainConfig { learning_rate: (-1.0).into(), ..config(1) }, "-1");
-    refused(&mut model(1), TrainConfig { learning_rate: 1e30.into(), ..config(9) }, "no longer a number");
+    refused(&mut model(1), TrainConfig { learning_rate: 1e30.into(), ..config(9) }, "the first that are not finite");
     let flat = [crate::nn::layers::Flatten::new().into()];
     let mut no_classifier = Model {
         preprocessing: Some(Preprocessing::mnist()),

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::data::{Batch, Mixed, Targets};
-use crate::nn::{Network, OptimizerState, Plan, ProcessGroup, Shard, StepSeed};
+use crate::nn::{Layer, Network, OptimizerState, Plan, ProcessGroup, Shard, StepSeed, Weight};
 use crate::{Cpu, Error, Result};
 
 use super::TrainConfig;
 use super::custom::CustomObjective;
 use super::distributed::{Buckets, Part};
 use super::metrics::RunningMetrics;
+use super::numeric_fault::{self, Fault, OnNan};
 use super::training_output::TrainingOutput;
 
 /// A plan, and buffers that are allocated once for all steps.
@@ -25,6 +26,11 @@ pub(super) struct TrainStep<'a> {
     clip_norm: Option<f32>,
     clipped: Vec<Vec<f32>>,
     weight_decay: f32,
+    on_nan: OnNan,
+    /// Which weights training changes: those of layers that are not frozen, statistics too.
+    changes: Vec<bool>,
+    /// The moving statistics before the step, each with the number of its weight.
+    statistics: Vec<(usize, Vec<f32>)>,
     /// Weights with an index below this use this fraction of the learning rate.
     group_rate: (usize, f64),
     /// The process group, and the buckets of its gradients.
@@ -42,6 +48,8 @@ pub(super) struct StepOutcome {
     pub(super) metrics: Vec<f64>,
     /// Whether a member of the group requests to stop.
     pub(super) stop: bool,
+    /// What is not finite. Then the step has changed nothing.
+    pub(super) fault: Option<Fault>,
 }
 
 impl<'a> TrainStep<'a> {
@@ -63,6 +71,9 @@ impl<'a> TrainStep<'a> {
             .grad_output_at(output.values.clone())
             .weight_gradients()
             .build()?;
+        let changes = changes(network);
+        let is_statistic = |(weight, changes): (&Weight, &bool)| *changes && !weight.trainable();
+        let statistics = network.weights().iter().zip(&changes).enumerate().filter(|(_, pair)| is_statistic(*pair));
         let group_rate = match &config.param_group {
             Some(group) => (network.nodes()[network.find(&group.through)?].weights().end, group.factor),
             None => (0, 1.0),
@@ -77,11 +88,19 @@ impl<'a> TrainStep<'a> {
             clip_norm: config.clip_norm,
             clipped: Vec::new(),
             weight_decay: config.weight_decay,
+            on_nan: config.on_nan,
+            statistics: statistics.map(|(index, (weight, _))| (index, weight.values().to_vec())).collect(),
+            changes,
             group_rate,
             group: group.map(|group| (group, Buckets::new(network, &plan))),
             output,
             plan,
         })
+    }
+
+    /// Which weights training changes: those of layers that are not frozen, statistics too.
+    pub(super) fn changes(&self) -> &[bool] {
+        &self.changes
     }
 
     /// Forward pass, loss, backward pass, and optimizer; `first_sample` is the number of samples trained on before this
@@ -95,44 +114,76 @@ impl<'a> TrainStep<'a> {
         rate: f64,
         stop: bool,
     ) -> Result<StepOutcome> {
-        let Part { batch, first, whole, counts } = part;
+        let Part { batch, first, counts, .. } = part;
         let shard = self.group.as_ref().map(|(group, _)| Shard { group: *group, counts });
-        let first_sample = first_sample + first as u64;
         set_input(&mut self.plan, &batch)?;
-        self.plan.forward_shared(network, StepSeed { seed: self.seed, first_sample }, shard)?;
+        for (index, values) in &mut self.statistics {
+            values.copy_from_slice(network.weights()[*index].values());
+        }
+        self.plan.forward_shared(network, self.seed_of(first_sample + first as u64), shard)?;
         let mut outcome = self.compute_loss(&batch, stop);
-        let samples = outcome.samples;
-        let Self { plan, group, .. } = self;
         let (group_end, factor) = self.group_rate;
         let rate_of = |weight: usize| if weight < group_end { rate * factor } else { rate };
-        match group {
-            None if self.clip_norm.is_none() && self.weight_decay == 0.0 => {
-                plan.backward_and_apply(network, optimizer, rate_of);
-                return Ok(outcome);
+        let decided = self.group.is_some() || outcome.fault.is_none();
+        // Gradients that may have to be thrown away must be whole before the optimizer sees them.
+        let is_whole =
+            self.on_nan == OnNan::Skip || self.group.is_some() || self.clip_norm.is_some() || self.weight_decay > 0.0;
+        if decided && !is_whole {
+            self.plan.backward_and_apply(network, optimizer, rate_of);
+        } else if decided {
+            outcome = self.backward(network, part, outcome);
+            if outcome.fault.is_none() {
+                self.apply(network, optimizer, rate_of);
             }
+        }
+        if outcome.fault.is_some() {
+            for (index, values) in &self.statistics {
+                network.weights_mut()[*index].values_mut().copy_from_slice(values);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The seed of a step before which `first_sample` samples were trained on.
+    pub(super) fn seed_of(&self, first_sample: u64) -> StepSeed {
+        StepSeed { seed: self.seed, first_sample }
+    }
+
+    /// The gradients of the weights, of all members of a group, and what they have found.
+    fn backward(&mut self, network: &Network, part: Part<'_>, mut outcome: StepOutcome) -> StepOutcome {
+        let Self { plan, group, .. } = self;
+        match group {
             None => plan.backward(network),
             Some((group, buckets)) => {
                 // From the mean over this part to its share of the mean over the whole batch.
-                let factor = if counts { samples as f32 / whole as f32 } else { 0.0 };
+                let factor = if part.counts { outcome.samples as f32 / part.whole as f32 } else { 0.0 };
                 plan.grad_output_mut(0).iter_mut().for_each(|gradient| *gradient *= factor);
-                buckets.backward(plan, network, Shard { group: *group, counts });
-                outcome = outcome.of_all(*group, counts);
+                buckets.backward(plan, network, Shard { group: *group, counts: part.counts });
+                outcome = outcome.of_all(*group, part.counts);
             }
         }
+        let clips = self.clip_norm.is_some();
+        if outcome.fault.is_none() && (clips || self.on_nan == OnNan::Skip) {
+            outcome.fault = numeric_fault::of_gradients(self.cpu, self.plan.weight_gradients(), clips);
+        }
+        outcome
+    }
+
+    /// The optimizer's step with whole gradients.
+    fn apply(&mut self, network: &mut Network, optimizer: &mut OptimizerState, rate_of: impl Fn(usize) -> f64) {
         if self.weight_decay > 0.0 {
             for (index, weight) in network.weights_mut().iter_mut().enumerate().filter(|(_, w)| w.trainable()) {
                 let keep = (1.0 - rate_of(index) * f64::from(self.weight_decay)) as f32;
                 weight.values_mut().iter_mut().for_each(|value| *value *= keep);
             }
         }
-        let mut gradients = plan.weight_gradients();
+        let mut gradients = self.plan.weight_gradients();
         if let Some(most) = self.clip_norm
             && clip(gradients, most, &mut self.clipped)
         {
             gradients = &self.clipped;
         }
         optimizer.apply_at(self.cpu, network, gradients, rate_of);
-        Ok(outcome)
     }
 
     /// Computes the loss of a batch after its forward pass, its gradient with respect to the output, and the metrics.
@@ -157,7 +208,7 @@ impl<'a> TrainStep<'a> {
         if !metrics.is_empty() {
             metrics.update(output.units, &output.outputs_of(values), targets);
         }
-        StepOutcome { loss, correct, samples, metrics: metrics.take_sums(), stop }
+        StepOutcome { loss, correct, samples, metrics: metrics.take_sums(), stop, fault: of_loss(loss) }
     }
 
     /// Metrics from their sums over several steps.
@@ -175,8 +226,26 @@ impl StepOutcome {
         group.sum(&mut sums);
         let (loss, correct, samples, stop) = (sums[0], sums[1], sums[2], sums[sums.len() - 1] > 0.0);
         let metrics = sums[3..sums.len() - 1].to_vec();
-        Self { loss: loss / samples, correct: correct as usize, samples: samples as usize, metrics, stop }
+        let loss = loss / samples;
+        Self { loss, correct: correct as usize, samples: samples as usize, metrics, stop, fault: of_loss(loss) }
     }
+}
+
+fn of_loss(loss: f64) -> Option<Fault> {
+    (!loss.is_finite()).then_some(Fault::Loss(loss))
+}
+
+/// Which weights training changes.
+fn changes(network: &Network) -> Vec<bool> {
+    let mut changes = vec![false; network.weights().len()];
+    for node in network.nodes() {
+        let weights = node.weights();
+        let any = network.weights()[weights.clone()].iter().any(|weight| weight.trainable());
+        // One without factor and shift has statistics alone, and cannot be frozen.
+        let only_statistics = matches!(node.layer(), Layer::BatchNormalization(norm) if !norm.center && !norm.scale);
+        changes[weights].fill(any || only_statistics);
+    }
+    changes
 }
 
 /// Copies the inputs of a batch to a plan.
@@ -199,7 +268,7 @@ fn set_input(plan: &mut Plan, batch: &Batch<'_>) -> Result<()> {
 fn clip(gradients: &[Vec<f32>], most: f32, clipped: &mut Vec<Vec<f32>>) -> bool {
     let square = |gradient: &Vec<f32>| gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
     let norm = gradients.iter().map(square).sum::<f64>().sqrt();
-    // NaN is passed through: the loss check reports it.
+    // Gradients that are not finite do not get here.
     if !norm.is_finite() || norm <= f64::from(most) {
         return false;
     }

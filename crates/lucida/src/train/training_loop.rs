@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::core::choose;
-use crate::core::{BatchReport, Detail, Step, Unit};
+use crate::core::{BatchReport, Detail, SkippedStep, Step, Unit};
 use crate::files::decimal;
 use crate::nn::{Network, OptimizerState, ProcessGroup};
 use crate::{Error, Result};
@@ -17,6 +17,8 @@ use super::callbacks::Callbacks;
 use super::checkpoint;
 use super::custom::CustomObjective;
 use super::distributed::{Part, broadcast_checkpoint, each};
+use super::history::is_zero;
+use super::numeric_fault::{Cause, Fault, FaultyStep, MOST_IN_A_ROW, OnNan, of_validation, of_weights};
 use super::record::record;
 use super::train_step::{StepOutcome, TrainStep};
 use super::training_output::TrainingOutput;
@@ -51,6 +53,9 @@ pub(super) struct TrainingCounters {
     /// The factor that callbacks have given the learning rate.
     #[serde(rename = "rate_factor")]
     pub(super) learning_rate_factor: f64,
+    /// The last steps, as far as they were left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    skipped_in_a_row: usize,
 }
 
 /// The sums over an epoch.
@@ -65,6 +70,9 @@ pub(super) struct EpochTotals {
     /// The sums of the metrics.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     metrics: Vec<f64>,
+    /// Steps that were left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    skipped: usize,
 }
 
 impl EpochTotals {
@@ -72,7 +80,6 @@ impl EpochTotals {
         self.loss += found.loss * found.samples as f64;
         self.correct += found.correct;
         self.seen += found.samples;
-        self.steps += 1;
         self.metrics.resize(found.metrics.len(), 0.0);
         self.metrics.iter_mut().zip(&found.metrics).for_each(|(sum, value)| *sum += value);
     }
@@ -93,11 +100,17 @@ impl Default for TrainingCounters {
             epochs_since_best: 0,
             epochs_on_plateau: 0,
             learning_rate_factor: 1.0,
+            skipped_in_a_row: 0,
         }
     }
 }
 
 impl TrainingCounters {
+    /// Steps that were left out, of all epochs.
+    fn skipped(&self) -> u64 {
+        (self.history.skipped_steps() + self.totals.skipped) as u64
+    }
+
     /// Counts an epoch; whether it is the best so far.
     fn push(&mut self, record: EpochRecord, monitor: Monitor) -> bool {
         self.totals = EpochTotals::default();
@@ -115,6 +128,8 @@ impl TrainingCounters {
                 value.map_or(f64::MAX, |value| sign * value)
             }
         };
+        // So is a loss that is not finite.
+        let value = if value.is_finite() { value } else { f64::MAX };
         self.epochs_since_best += 1;
         self.epochs_on_plateau += 1;
         let improved = self.best_value.is_none_or(|best| value < best);
@@ -161,8 +176,10 @@ pub(super) struct TrainingLoop<'a> {
     group: Option<&'a dyn ProcessGroup>,
     /// A callback's wish to interrupt, which the next step tells the group.
     stop: bool,
-    /// Whether training changes a weight: those of layers that are not frozen, statistics too.
+    /// Whether training changes a weight.
     changes: Vec<bool>,
+    /// Whether this training has a checkpoint on the disk.
+    saved: bool,
     /// What a checkpoint must agree with; null without one.
     identity: Value,
     state: LoopState,
@@ -195,12 +212,7 @@ impl<'a> TrainingLoop<'a> {
             let some = config.validation_steps.map_or(all, |steps| steps.saturating_mul(config.batch_size).min(all));
             (samples, choose(all, some, config.seed))
         });
-        let mut changes = vec![false; network.weights().len()];
-        for node in network.nodes() {
-            let weights = node.weights();
-            let any = network.weights()[weights.clone()].iter().any(|weight| weight.trainable());
-            changes[weights].fill(any);
-        }
+        let changes = train_step.changes().to_vec();
         let state = LoopState {
             counters: TrainingCounters::default(),
             optimizer: OptimizerState::new(config.optimizer, network),
@@ -226,6 +238,7 @@ impl<'a> TrainingLoop<'a> {
             group,
             stop: false,
             changes,
+            saved: false,
             identity,
             state,
         })
@@ -234,6 +247,7 @@ impl<'a> TrainingLoop<'a> {
     pub(super) fn run(mut self, network: &mut Network, callbacks: &mut Callbacks<'_>) -> Result<TrainResult> {
         let mut interrupted = false;
         let mut stopped_early = self.resume(network, callbacks)?;
+        network.check_finite()?;
         loop {
             let epoch = self.state.counters.history.epochs.len() + 1;
             if epoch > self.config.epochs || stopped_early || interrupted {
@@ -283,6 +297,7 @@ impl<'a> TrainingLoop<'a> {
             return Ok(false);
         }
         let counters = &self.state.counters;
+        self.saved = true;
         let mut state = TrainingState { steps: counters.totals.steps, ..counters.state(network, false) };
         callbacks.resumed(&mut state);
         let TrainingState { stopped, learning_rate_factor, .. } = state;
@@ -323,34 +338,31 @@ impl<'a> TrainingLoop<'a> {
     ) -> Result<bool> {
         let Self { config, group, schedule, .. } = *self;
         let steps = schedule.steps_per_epoch();
-        let LoopState { counters, optimizer, .. } = &mut self.state;
-        let step = optimizer.steps();
-        let learning_rate = config.learning_rate.at(step) * counters.learning_rate_factor;
-        let first_sample = schedule.samples_before(step);
+        let position = self.position();
+        let learning_rate = config.learning_rate.at(position) * self.state.counters.learning_rate_factor;
+        let first_sample = schedule.samples_before(position);
+        let optimizer = &mut self.state.optimizer;
         let outcome = self.train_step.step(network, optimizer, part, first_sample, learning_rate, self.stop)?;
-        counters.totals.add(&outcome);
-        if !outcome.loss.is_finite() {
-            let (step, rate) = (counters.totals.steps, config.learning_rate.rate);
-            return Err(Error::argument(format!(
-                "the loss is no longer a number in step {step} of epoch {epoch}: try a learning rate below {rate}"
-            )));
+        self.state.counters.totals.steps += 1;
+        let mut skipped = None;
+        if let Some(fault) = outcome.fault {
+            // The step before may have made the weights what gives such a loss.
+            let fault = of_weights(config.cpu, network.weights(), &self.changes).unwrap_or(fault);
+            let cause = self.cause(network, part, fault, first_sample);
+            skipped = Some(self.skip(epoch, fault, (cause, learning_rate))?);
+        } else {
+            self.state.counters.skipped_in_a_row = 0;
+            self.state.counters.totals.add(&outcome);
+            self.update_average(network);
         }
-        self.update_average(network);
         let totals = &self.state.counters.totals;
-        let (loss, accuracy) = totals.means();
-        let report = BatchReport {
-            epoch,
-            step: totals.steps,
-            steps,
-            loss,
-            accuracy: self.train_step.output.classifier.as_ref().map(|_| accuracy),
-            step_loss: outcome.loss,
-            learning_rate,
-            samples: outcome.samples,
-        };
         let (done, total) = ((epoch - 1) * steps + totals.steps, config.epochs * steps);
         let at_end = totals.steps >= steps;
-        let wish = callbacks.update(&Step::new(Unit::Steps, done, total).detail(Detail::Training(report)));
+        let detail = match &skipped {
+            Some(why) => Detail::Skipped(SkippedStep { epoch, step: totals.steps, steps, why }),
+            None => Detail::Training(self.report(epoch, &outcome, learning_rate)),
+        };
+        let wish = callbacks.update(&Step::new(Unit::Steps, done, total).detail(detail));
         // A group stops together, a step after one of it wants to.
         let another = if group.is_some() { !outcome.stop } else { wish.is_continue() };
         self.stop |= wish.is_break();
@@ -361,10 +373,75 @@ impl<'a> TrainingLoop<'a> {
         Ok(another)
     }
 
+    /// The number of the next step, from 0: of those that were made or left out.
+    fn position(&self) -> u64 {
+        self.state.optimizer.steps() + self.state.counters.skipped()
+    }
+
+    fn report(&self, epoch: usize, outcome: &StepOutcome, learning_rate: f64) -> BatchReport {
+        let totals = &self.state.counters.totals;
+        let (loss, accuracy) = totals.means();
+        BatchReport {
+            epoch,
+            step: totals.steps,
+            steps: self.schedule.steps_per_epoch(),
+            loss,
+            accuracy: self.train_step.output.classifier.as_ref().map(|_| accuracy),
+            step_loss: outcome.loss,
+            learning_rate,
+            samples: outcome.samples,
+        }
+    }
+
+    /// Why a step has a fault.
+    fn cause(&self, network: &Network, part: Part<'_>, fault: Fault, first_sample: u64) -> Cause {
+        let step = FaultyStep {
+            cpu: self.config.cpu,
+            network,
+            samples: self.train,
+            batch: part.batch,
+            fault,
+            seed: Some(self.train_step.seed_of(first_sample + part.first as u64)),
+            values: &self.train_step.output.values,
+        };
+        step.cause()
+    }
+
+    /// Leaves a step out, and says why.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] when that is not wanted, or does not help.
+    fn skip(&mut self, epoch: usize, fault: Fault, (cause, rate): (Cause, f64)) -> Result<String> {
+        let TrainingCounters { totals, skipped_in_a_row, .. } = &mut self.state.counters;
+        let (step, skips) = (totals.steps, self.config.on_nan == OnNan::Skip);
+        totals.skipped += 1;
+        *skipped_in_a_row += 1;
+        let stop = match fault {
+            // Of broken weights, those before are gone.
+            _ if !skips || matches!(fault, Fault::Weight(_)) => Some(String::new()),
+            _ if *skipped_in_a_row >= MOST_IN_A_ROW => {
+                Some(format!("{skipped_in_a_row} steps in a row were skipped: "))
+            }
+            _ if totals.seen == 0 && step == self.schedule.steps_per_epoch() => {
+                Some("all steps of the epoch were skipped: ".to_owned())
+            }
+            _ => None,
+        };
+        let Some(why) = stop else { return Ok(cause.problem) };
+        let Cause { layer, problem } = cause.with_advice(rate);
+        Err(self.not_finite((epoch, step), layer, why + &problem))
+    }
+
+    fn not_finite(&self, (epoch, step): (usize, usize), layer: Option<String>, problem: String) -> Error {
+        let path = self.config.checkpoint.as_ref().map(|checkpoint| checkpoint.path.clone());
+        let checkpoint = path.filter(|_| self.saved);
+        Error::NotFinite { epoch, step, layer, problem, checkpoint, skips: self.config.on_nan == OnNan::Skip }
+    }
+
     /// Writes a checkpoint, if one is due after this step.
     fn checkpoint_within_epoch(&mut self, network: &Network, started: Instant) -> Result<()> {
         let every = self.config.checkpoint.as_ref().and_then(|checkpoint| checkpoint.every);
-        let done = self.state.optimizer.steps();
+        let done = self.position();
         if !every.is_some_and(|every| done.is_multiple_of(every as u64)) {
             return Ok(());
         }
@@ -399,6 +476,11 @@ impl<'a> TrainingLoop<'a> {
             put(network, average);
             current
         });
+        if let Some((layer, weight)) = network.first_not_finite() {
+            let (layer, problem) =
+                (layer.to_owned(), format!("the weights of layer {layer} are not finite ({weight})"));
+            return Err(self.not_finite((epoch, self.schedule.steps_per_epoch()), Some(layer), problem));
+        }
         let record = self.validate(network, epoch, started)?;
         let counters = &mut self.state.counters;
         let improved = counters.push(record, self.monitor);
@@ -427,20 +509,27 @@ impl<'a> TrainingLoop<'a> {
         let found = match &self.validation {
             Some((samples, order)) => {
                 let (output, metrics) = (&self.output, self.custom.metrics(&self.metrics));
-                Some(Validator { config, output, metrics, samples: *samples, order, group: self.group }.run(network)?)
+                let validator = Validator { config, output, metrics, samples: *samples, order, group: self.group };
+                let found = validator.run(network)?;
+                if !found.loss.is_finite() && config.on_nan == OnNan::Stop {
+                    let cause = of_validation(config.cpu, network, (*samples, order), &output.values)?;
+                    let problem = format!("the validation loss is {}: {}", found.loss, cause.problem);
+                    return Err(self.not_finite((epoch, self.schedule.steps_per_epoch()), cause.layer, problem));
+                }
+                Some(found)
             }
             None => None,
         };
         let totals = &self.state.counters.totals;
         let (loss, accuracy) = totals.means();
         let metrics = self.train_step.metrics_of(&totals.metrics);
-        let last_step = self.state.optimizer.steps().saturating_sub(1);
+        let last_step = self.position().saturating_sub(1);
         let validated = found.as_ref();
         Ok(EpochRecord {
             epoch,
             loss,
             accuracy: self.train_step.output.classifier.as_ref().map(|_| accuracy),
-            val_loss: validated.map(|found| found.loss),
+            val_loss: validated.map(|found| found.loss).filter(|loss| loss.is_finite()),
             val_accuracy: validated.and_then(|found| found.accuracy),
             val_weighted_loss: validated.map(|found| found.weighted).filter(|_| !config.class_weights.is_empty()),
             val_f1: validated.and_then(|found| found.f1),
@@ -449,16 +538,24 @@ impl<'a> TrainingLoop<'a> {
             ema: validated.and(config.ema).map(decimal),
             learning_rate: config.learning_rate.at(last_step) * self.state.counters.learning_rate_factor,
             seconds: self.state.counters.totals.seconds + started.elapsed().as_secs_f64(),
+            skipped_steps: self.state.counters.totals.skipped,
             val_metrics: found.map(|found| found.metrics).unwrap_or_default(),
         })
     }
 
-    fn save(&self, network: &Network) -> Result<()> {
-        match &self.config.checkpoint {
-            _ if self.group.is_some_and(|group| group.rank() > 0) => Ok(()),
-            Some(checkpoint) => checkpoint::save(&checkpoint.path, &self.identity, network, &self.changes, &self.state),
-            None => Ok(()),
+    fn save(&mut self, network: &Network) -> Result<()> {
+        let Some(checkpoint) = &self.config.checkpoint else { return Ok(()) };
+        if self.group.is_some_and(|group| group.rank() > 0) {
+            return Ok(());
         }
+        if let Some(tensor) = checkpoint::not_finite(self.config.cpu, network, &self.changes, &self.state) {
+            let TrainingCounters { history, totals, .. } = &self.state.counters;
+            let at = (history.epochs.len() + 1, totals.steps);
+            return Err(self.not_finite(at, None, format!("{tensor} is not finite, so no checkpoint was written")));
+        }
+        checkpoint::save(&checkpoint.path, &self.identity, network, &self.changes, &self.state)?;
+        self.saved = true;
+        Ok(())
     }
 }
 

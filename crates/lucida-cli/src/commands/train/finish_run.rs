@@ -58,9 +58,7 @@ impl FinishRun<'_> {
         }
         self.report_best(context);
         let epochs = result.history.epochs.len();
-        if result.stopped_early {
-            output.info(&format!("Stopped early, after {}", counted(epochs, "epoch")));
-        }
+        self.report_course(context);
         let files: Vec<&str> = RunFolder::FILES.into_iter().filter(|name| run.path().join(name).exists()).collect();
         let written = format!("Written to {}: {}", run.path().display(), files.join(", "));
         let tested = test.filter(|test| !test.is_empty() && !result.interrupted);
@@ -96,6 +94,21 @@ impl FinishRun<'_> {
         Ok(())
     }
 
+    /// Says whether it stopped early, and whether steps were left out.
+    fn report_course(&self, context: Context) {
+        let (output, history) = (context.output, &self.result.history);
+        if self.result.stopped_early {
+            output.info(&format!("Stopped early, after {}", counted(history.epochs.len(), "epoch")));
+        }
+        let skipped = history.skipped_steps();
+        if skipped > 0 {
+            let steps = counted(skipped, "step");
+            output.info(&format!(
+                "Left out {steps} whose loss or gradient was not finite: see skipped_steps in history.csv"
+            ));
+        }
+    }
+
     /// Output of `--json`.
     fn answer(&self, files: &[&str], tested: Option<&(Evaluation, usize)>) -> Value {
         let result = self.result;
@@ -106,6 +119,7 @@ impl FinishRun<'_> {
             "stopped_early": result.stopped_early,
             "interrupted": result.interrupted,
             "epochs": result.history.epochs,
+            "skipped_steps": result.history.skipped_steps(),
             "test": tested.map(|(tested, count)| {
                 json!({ "images": count, "accuracy": tested.accuracy, "loss": tested.loss })
             }),

@@ -199,6 +199,7 @@ impl TrainRequest<'_> {
             clip_norm: arguments.clip_norm.map(|norm| norm as f32),
             ema: arguments.ema.map(|decay| decay as f32),
             param_group: None,
+            on_nan: arguments.on_nan,
             checkpoint: Some(Checkpoint {
                 path: run.checkpoint(),
                 every: count(arguments.checkpoint_every),

@@ -136,6 +136,10 @@ impl<D: Dataset> Dataset for Augmented<D> {
         self.set.target(index)
     }
 
+    fn image_name(&self, index: usize) -> String {
+        self.set.image_name(index)
+    }
+
     fn image(&self, index: usize) -> Result<Image> {
         self.set.image(index)
     }

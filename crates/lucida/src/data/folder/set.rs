@@ -258,6 +258,11 @@ impl Dataset for FolderSet {
         &self.files[index].row
     }
 
+    fn image_name(&self, index: usize) -> String {
+        let path = self.path(index);
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
     fn image(&self, index: usize) -> Result<Image> {
         Image::open_with(&self.files[index].path, &self.limits)
     }

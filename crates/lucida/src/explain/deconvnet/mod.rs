@@ -84,6 +84,7 @@ impl Deconvnet {
     /// [`Error::Argument`] when the layer does not exist (the nearest name is suggested) or is the input;
     /// [`Error::Unsupported`] when the network's input is not a single image.
     pub fn new(network: &Network, layer: &str, batch: usize, cpu: Cpu) -> Result<Self> {
+        network.check_finite()?;
         let field = receptive_field(network, layer)?;
         let point = point(network, layer)?;
         let rule = if has_max_pooling(network) { BackwardRule::Deconvnet } else { BackwardRule::GuidedBackprop };

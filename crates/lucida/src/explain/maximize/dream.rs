@@ -67,6 +67,7 @@ pub fn dream(
 ) -> Result<Image> {
     settings.check()?;
     let mut network = network.clone().cut(target.name())?;
+    network.check_finite()?;
     let channels = PixelSpace::of(&network, preprocessing)?.channels();
     let image = image.in_channels(channels);
     let full = [image.height(), image.width()];
@@ -102,6 +103,7 @@ pub fn dream(
             progress,
             before: octave * settings.steps,
             total,
+            done: 0,
             stopped: false,
         };
         run.dream(settings, &objectives, &mut dreamt)?;

@@ -25,6 +25,8 @@ mod transform;
 
 use std::ops::ControlFlow;
 
+use lucida_kernels::ops::max_abs;
+
 use crate::core::{Progress, Step, Unit};
 use crate::data::{Image, Preprocessing};
 use crate::nn::{Network, Plan};
@@ -116,6 +118,7 @@ pub fn maximize(
     cpu: Cpu,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Maximized>> {
+    network.check_finite()?;
     let pixels = PixelSpace::of(network, preprocessing)?;
     let seen = target.check(network, objectives, matches!(method, Method::Fourier(_)))?;
     if objectives.is_empty() {
@@ -148,6 +151,7 @@ pub fn maximize(
             progress,
             before: number * steps,
             total,
+            done: 0,
             stopped: false,
         };
         found.extend(match method {
@@ -173,6 +177,8 @@ struct Run<'a> {
     /// Steps of previous batches, and of all.
     before: usize,
     total: usize,
+    /// Steps of this batch.
+    done: usize,
     /// Whether `progress` has requested a stop.
     stopped: bool,
 }
@@ -180,6 +186,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Reports `done` steps of this batch.
     fn report(&mut self, done: usize) -> ControlFlow<()> {
+        self.done = done;
         let flow = self.progress.update(&Step::new(Unit::Steps, self.before + done, self.total));
         self.stopped |= flow.is_break();
         flow
@@ -187,6 +194,9 @@ impl Run<'_> {
 
     /// The values of the objectives for the inputs in the plan, and their gradients with respect to these inputs. A change
     /// to the gradient at the layer is propagated, too.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] names the step when one of them is not finite.
     fn ascend(
         &mut self,
         objectives: &[Objective],
@@ -198,7 +208,15 @@ impl Run<'_> {
         self.seen.follow(objectives, activations, gradient, values);
         add(self.seen, activations, gradient);
         self.plan.backward(self.network);
-        Ok(self.plan.input_gradient().expect("the plan was made for it"))
+        let gradient = self.plan.input_gradient().expect("the plan was made for it");
+        let at = || format!("step {} of {}, layer {}", self.before + self.done + 1, self.total, self.seen.point.layer);
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(Error::Unsupported(format!("{}: the value that is maximized is {value}", at())));
+        }
+        if !max_abs(self.plan.cpu(), gradient).is_finite() {
+            return Err(Error::Unsupported(format!("{}: the gradient of the image is not finite", at())));
+        }
+        Ok(gradient)
     }
 
     /// The values of the objectives for these inputs.

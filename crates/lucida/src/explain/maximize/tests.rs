@@ -192,3 +192,17 @@ fn what_is_not_there_is_refused() {
     let four = Network::sequential("four", [4, 4, 4], [Flatten::new().into(), Dense::new(2).into()], 1).unwrap();
     assert!(run(&four, &Target::layer("dense"), &[Objective::Channel(0)], &quick()).is_err());
 }
+
+#[test]
+fn what_is_not_finite_is_an_error_that_names_the_step() {
+    let (target, objectives) = (Target::layer("conv2d"), [Objective::Channel(0)]);
+    for method in [quick(), Method::KerasVis(KerasVis::default())] {
+        let mut network = small(3);
+        network.weights_mut()[0].values_mut().fill(f32::MAX);
+        let message = run(&network, &target, &objectives, &method).unwrap_err().to_string();
+        assert!(message.starts_with("step 1 of ") && message.contains("layer conv2d: the "), "{message}");
+        network.weights_mut()[1].values_mut()[0] = f32::NAN;
+        let message = run(&network, &target, &objectives, &method).unwrap_err().to_string();
+        assert_eq!(message, "layer conv2d: its weights hold NaN or infinity (conv2d/bias)");
+    }
+}

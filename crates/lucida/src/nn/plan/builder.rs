@@ -1,9 +1,10 @@
 //! Building a plan.
 
-use lucida_kernels::Cpu;
+use lucida_kernels::{Buffer, Cpu};
 
 use super::fuse::{Fusions, fuse};
 use super::lower::{Wanted, lower};
+use super::memory::too_large;
 use super::request::{NodeValue, Request, WeightGradients};
 use super::run::Plan;
 use super::scheduler::Scheduler;
@@ -251,8 +252,13 @@ impl<'a> PlanBuilder<'a> {
                 let what = format!("a tensor of {shape} for a batch of {}, in bytes", request.batch);
                 return Err(Error::Limit { what, got: u64::MAX, limit: isize::MAX as u64 });
             }
+            // Before layers make tables for such a tensor: they cannot fail.
+            let len = shape.len() * request.batch;
+            if Buffer::try_zeroed(len).is_none() {
+                return Err(too_large(&format!("a tensor of {shape} for a batch of {}", request.batch), 4 * len));
+            }
         }
-        Ok(Scheduler::new(request, lowered).plan())
+        Scheduler::new(request, lowered).plan()
     }
 
     fn request(&self) -> Result<Request<'a>> {

@@ -7,11 +7,12 @@ use lucida_kernels::{Buffer, ChannelMap};
 use super::activation_backward::ActivationBackward;
 use super::fuse::fusible;
 use super::lower::{LoweredOps, OpDraft};
-use super::memory::{LiveRange, assign};
+use super::memory::{LiveRange, assign, too_large};
 use super::request::{NodeValue, Request};
 use super::run::Plan;
 use super::sections::{Section, Traffic};
 use super::step::{BufferSlot, InputGradient, LinearGradient, SharedGradients, Step, StepBackward, StepTimes};
+use crate::Result;
 use crate::nn::layers::{ActivationKind, ActivationOp};
 use crate::nn::op::{Fused, Op, OpConfig, ReluBefore, StepSlot, WantedGradients};
 use crate::nn::{BackwardRule, Shape};
@@ -322,9 +323,12 @@ impl<'a> Scheduler<'a> {
         live_ranges
     }
 
-    pub(super) fn plan(self) -> Plan {
+    pub(super) fn plan(self) -> Result<Plan> {
         let ops: Vec<_> = (0..self.lowered.drafts.len()).map(|step| self.prepare(step)).collect();
         let (buffer_of, lens) = self.assign_buffers(&ops);
+        let buffers = lens.iter().map(|&len| Buffer::try_zeroed(len)).collect::<Option<Vec<_>>>();
+        let bytes = || lens.iter().fold(0_usize, |sum, len| sum.saturating_add(len.saturating_mul(4)));
+        let buffers = buffers.ok_or_else(|| too_large("the plan", bytes()))?;
         let values = self.lowered.values.len();
         let slot = |index: usize| BufferSlot {
             buffer: buffer_of[index].expect("every tensor in use has a buffer"),
@@ -349,7 +353,7 @@ impl<'a> Scheduler<'a> {
             }
         };
         let input_values: Vec<usize> = network.inputs().map(|input| self.lowered.at((input, false))).collect();
-        Plan {
+        Ok(Plan {
             cpu: self.request.cpu,
             capacity: self.request.batch,
             batch: self.request.batch,
@@ -357,7 +361,7 @@ impl<'a> Scheduler<'a> {
             timed: false,
             steps,
             sections: self.sections.clone(),
-            buffers: lens.into_iter().map(Buffer::zeroed).collect(),
+            buffers,
             inputs: input_values.iter().map(|&value| slot(value)).collect(),
             outputs: self.request.outputs.iter().map(|&p| shaped(slot(self.lowered.at(p)), node_shape(p))).collect(),
             grad_outputs: self
@@ -379,7 +383,7 @@ impl<'a> Scheduler<'a> {
                 .map(|&value| (self.request.input_gradient && self.gradient[value]).then(|| slot(values + value)))
                 .collect(),
             weight_gradients,
-        }
+        })
     }
 
     /// The buffer of each used tensor, and the length of each buffer.

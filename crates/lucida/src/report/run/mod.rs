@@ -56,11 +56,7 @@ impl<'a> RunData<'a> {
     /// The name of an image: its file, relative to the folder of the set, or its index.
     fn name(&self, index: usize) -> String {
         match self.folder {
-            Some(folder) => {
-                let set = folder.test.as_ref().unwrap_or(&folder.validation);
-                let path = set.path(index);
-                path.strip_prefix(set.root()).unwrap_or(path).display().to_string()
-            }
+            Some(folder) => folder.test.as_ref().unwrap_or(&folder.validation).image_name(index),
             None => format!("number {index}"),
         }
     }
@@ -221,6 +217,8 @@ impl RunReport<'_> {
         ];
         // Only recorded if it was set with --loss.
         facts.extend(self.model.training["options"]["loss"].as_str().map(|loss| ("Loss", loss.to_owned())));
+        let skipped = self.history.skipped_steps();
+        facts.extend((skipped > 0).then(|| ("Skipped steps", thousands(skipped))));
         facts
     }
 

@@ -7,6 +7,7 @@ use crate::explain::receptive_fields;
 use crate::nn::{Network, Plan};
 use crate::style::Canvas;
 use crate::style::pipeline::tiles::{Tile, tiles};
+use crate::weights::is_finite;
 use crate::{Cpu, Error, Result};
 
 /// Bytes held per pixel in addition to the network: the photo, the input image, its padded copy, and the result.
@@ -117,6 +118,13 @@ impl FeedForwardStylizer {
         } else {
             self.run_tiled(input, progress)?
         };
+        if !is_finite(&made.values) {
+            let why = "a value within exceeds what float32 holds";
+            return Err(Error::Unsupported(format!(
+                "the outputs of network {} are not finite: {why}",
+                self.network.name()
+            )));
+        }
         Ok(if padded.is_some() { made.crop([0, 0], content.size) } else { made })
     }
 

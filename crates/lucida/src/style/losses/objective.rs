@@ -263,7 +263,7 @@ impl Objective {
         }
         losses.total += f64::from(content_weight) * losses.content + f64::from(variation_weight) * losses.variation;
         if !losses.total.is_finite() {
-            return Err(Error::argument(format!("the loss has become {}: give a smaller rate", losses.total)));
+            return Err(not_finite(losses.total));
         }
         Ok(losses)
     }
@@ -412,4 +412,8 @@ impl Objective {
         }
         loss
     }
+}
+/// The error of a loss that is not finite.
+pub(in crate::style) fn not_finite(loss: f64) -> Error {
+    Error::argument(format!("the loss is {loss}: the network's features, or the weights of the losses, are too large"))
 }

@@ -1,6 +1,7 @@
 //! Objective with constraints: preserved areas and temporal consistency.
 
 use crate::Result;
+use crate::style::losses::objective::not_finite;
 use crate::style::{Canvas, Losses, Objective};
 
 /// Target of the temporal loss: the previous stylized frame, warped.
@@ -53,6 +54,9 @@ impl ConstrainedObjective {
         let mut losses = self.objective.evaluate_at(visible, phase, gradient)?;
         if let Some(temporal) = &self.temporal {
             losses.total += temporal.add(visible, gradient);
+            if !losses.total.is_finite() {
+                return Err(not_finite(losses.total));
+            }
         }
         Ok(losses)
     }

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use crate::Result;
 use crate::core::{Detail, Progress, Step, StyleProgress, Unit};
 use crate::core::{Purpose, Rng};
 use crate::style::optim::adam::AdamState;
@@ -10,6 +9,7 @@ use crate::style::optim::lbfgs::{LbfgsState, TensorRef};
 use crate::style::pipeline::constrained_objective::ConstrainedObjective;
 use crate::style::pipeline::geometry::Geometry;
 use crate::style::{Canvas, Losses, StyleConfig};
+use crate::{Error, Result};
 
 /// The result at one scale.
 pub(in crate::style) struct ScaleResult {
@@ -53,7 +53,7 @@ impl Run<'_> {
         let mut stopped = false;
         for step in 1..=self.steps {
             let phase = [0, 1].map(|_| phases.below(64));
-            let losses = objective.evaluate(&canvas, phase, &mut gradient)?;
+            let losses = objective.evaluate(&canvas, phase, &mut gradient).map_err(|problem| self.at(step, problem))?;
             state.step(cpu, &mut canvas.values, &gradient);
             if clip {
                 canvas.values.iter_mut().for_each(|value| *value = value.clamp(0.0, 255.0));
@@ -72,7 +72,8 @@ impl Run<'_> {
             }
         }
         let result = objective.visible(of_mean(&mean, filled, &canvas));
-        let end = objective.evaluate(&result, [0, 0], &mut gradient)?;
+        // The last step may have had a gradient that is not finite.
+        let end = objective.evaluate(&result, [0, 0], &mut gradient).map_err(|problem| self.at(self.steps, problem))?;
         let start = first.unwrap_or_default();
         Ok(ScaleResult { image: geometry.cropped(&result), geometry, adam: Some(state), start, end, stopped })
     }
@@ -84,7 +85,7 @@ impl Run<'_> {
         mut state: LbfgsState,
     ) -> Result<ScaleResult> {
         let mut gradient = vec![0.0; start.values.len()];
-        let first = objective.evaluate(&start, [0, 0], &mut gradient)?;
+        let first = objective.evaluate(&start, [0, 0], &mut gradient).map_err(|problem| self.at(1, problem))?;
         let (size, geometry) = (start.size, self.geometry);
         let mut scratch = Canvas { size, values: start.values.clone() };
         let mut at = TensorRef { values: start.values, loss: first.total, gradient };
@@ -95,7 +96,8 @@ impl Run<'_> {
                 scratch.values.copy_from_slice(values);
                 losses = objective.evaluate(&scratch, [0, 0], gradient)?;
                 Ok(losses.total)
-            })?;
+            });
+            let moved = moved.map_err(|problem| self.at(step, problem))?;
             let current = || geometry.cropped(&objective.visible(Canvas { size, values: at.values.clone() }));
             let flow = self.report(step, &losses, &current);
             if flow.is_break() {
@@ -110,6 +112,17 @@ impl Run<'_> {
         let result = objective.visible(Canvas { size, values: at.values });
         let end = objective.evaluate(&result, [0, 0], &mut at.gradient)?;
         Ok(ScaleResult { image: geometry.cropped(&result), geometry, adam: None, start: first, end, stopped })
+    }
+
+    /// The error of a step, with its number.
+    fn at(&self, step: usize, problem: Error) -> Error {
+        let ([height, width], steps) = (self.geometry.image, self.steps);
+        match problem {
+            Error::Argument(text) => {
+                Error::argument(format!("step {step} of {steps} at {width}x{height} pixels: {text}"))
+            }
+            other => other,
+        }
     }
 
     /// Reports a step, with the losses before it and access to the image after it.

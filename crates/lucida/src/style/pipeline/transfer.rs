@@ -112,6 +112,7 @@ pub(in crate::style) fn transfer_frame(
     let last = request.check(config)?;
     let sizes = sizes(last, config.smallest);
     let network = network.cut(&config.loss.layers())?;
+    network.network.check_finite()?;
     let [unit, _] = unit_and_halo(&network, &config.loss.layers())?;
     let styles =
         request.styles.iter().map(|(style, weight)| Ok((request.colors.prepare(&request.content, style)?, *weight)));

@@ -17,7 +17,7 @@ mod tests;
 use crate::core::{Progress, Step, Unit};
 use crate::data::{Batch, Dataset, Loader, Targets};
 use crate::nn::{Inference, Plan};
-use crate::weights::Model;
+use crate::weights::{Model, check_finite};
 use crate::{Cpu, Error, Result};
 
 pub use cached::CachedFeatures;
@@ -43,6 +43,7 @@ pub struct FeatureSet<'a> {
     /// Concatenated target rows; empty for classes.
     rows: Vec<f32>,
     class_names: Vec<String>,
+    sample_names: Vec<String>,
 }
 
 impl<'a> FeatureSet<'a> {
@@ -59,7 +60,8 @@ impl<'a> FeatureSet<'a> {
         }
         let (targets, class_names) = (set.targets(), set.class_names().to_vec());
         let rows = (0..set.len()).flat_map(|index| set.target(index)).copied().collect();
-        Ok(Self { store, copies, labels: set.labels(), targets, rows, class_names })
+        let sample_names = (0..set.len()).map(|index| set.image_name(index)).collect();
+        Ok(Self { store, copies, labels: set.labels(), targets, rows, class_names, sample_names })
     }
 }
 
@@ -82,6 +84,10 @@ impl Samples for FeatureSet<'_> {
 
     fn target(&self, index: usize) -> &[f32] {
         &self.rows[index * self.targets.row_len()..][..self.targets.row_len()]
+    }
+
+    fn sample_name(&self, index: usize) -> String {
+        self.sample_names[index].clone()
     }
 
     fn each(
@@ -142,8 +148,9 @@ pub fn features_of_base(
     let loader = pass.map_or(loader, |pass| loader.training(pass));
     let all = loader.each(&missing, BATCH, |batch| {
         let features = inference.run(batch.indices.len(), batch.images)?;
-        if features.clone().flatten().any(|value| !value.is_finite()) {
-            return Err(Error::argument(format!("layer {layer}: a feature is not a finite number")));
+        for (&index, row) in batch.indices.iter().zip(features.clone()) {
+            check_finite(&model.network, row, true)
+                .map_err(|problem| Error::argument(format!("{}, layer {layer}: {problem}", set.image_name(index))))?;
         }
         for (&index, row) in batch.indices.iter().zip(features) {
             new_keys.push(keys[index]);

@@ -197,12 +197,7 @@ pub(crate) fn check_finite(network: &Network, outputs: &[f32], finite_input: boo
             network.name()
         )));
     }
-    let broken = network.nodes().iter().find_map(|node| {
-        let weights = &network.weights()[node.weights()];
-        let weight = weights.iter().find(|weight| !is_finite(weight.values()))?;
-        Some((node.name(), weight.name()))
-    });
-    let cause = match broken {
+    let cause = match network.first_not_finite() {
         Some((layer, weight)) => format!("layer {layer} is the first whose weights hold NaN or infinity ({weight})"),
         None => "the input and all weights are finite, so a value within exceeds what float32 holds".to_owned(),
     };

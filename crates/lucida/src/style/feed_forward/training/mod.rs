@@ -15,6 +15,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use lucida_kernels::ops::max_abs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -24,7 +25,8 @@ use super::network::{FeedForwardSize, transformation_network};
 use crate::core::{Detail, FeedForwardProgress, Progress, Step, Unit};
 use crate::data::Image;
 use crate::files::decimals;
-use crate::nn::{Optimizer, Schedule};
+use crate::nn::{Node, Optimizer, Schedule};
+use crate::style::losses::objective::not_finite;
 use crate::style::{LayerWeight, LossConfig, Preset, StyleNetwork};
 use crate::{Cpu, Error, Result};
 
@@ -323,7 +325,9 @@ impl Running<'_> {
             let (style, round) = (number % styles, number / styles);
             self.parameters.choose(style);
             let twin = round.is_multiple_of(TWIN_EVERY);
-            let losses = self.step.run(&self.parameters.network, &batch, style, twin)?;
+            let losses = self.step.run(&self.parameters.network, &batch, style, twin);
+            let losses = losses.and_then(|losses| self.check_gradients(&losses).map(|()| losses));
+            let losses = losses.map_err(|problem| self.at(number + 1, problem))?;
             let learning_rate = schedule.at(number as u64);
             self.parameters.apply(cpu, self.step.gradients(), learning_rate);
             self.note(&losses);
@@ -349,6 +353,34 @@ impl Running<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Refuses a step after which the weights would not be finite.
+    fn check_gradients(&mut self, losses: &FeedForwardLosses) -> Result<()> {
+        if !losses.total.is_finite() {
+            return Err(not_finite(losses.total));
+        }
+        let gradients = self.step.gradients();
+        let Some(weight) = gradients.iter().rposition(|gradient| !max_abs(self.config.cpu, gradient).is_finite())
+        else {
+            return Ok(());
+        };
+        let network = &self.parameters.network;
+        let layer = network.owner(weight).map_or(network.name(), Node::name);
+        Err(Error::layer(layer, format!("the gradient of {} is not finite", network.weights()[weight].name())))
+    }
+
+    /// The error of a step, with its number, and where the training can be resumed from.
+    fn at(&self, step: usize, problem: Error) -> Error {
+        let text = match problem {
+            Error::Argument(text) => text,
+            Error::Layer { layer, problem } => format!("layer {layer}: {problem}"),
+            other => return other,
+        };
+        let kept = self.checkpoint.filter(|path| path.exists());
+        let kept = kept.map(|path| format!("; the last good checkpoint is kept in {}", path.display()));
+        let steps = self.config.steps;
+        Error::argument(format!("step {step} of {steps}: {text}{}", kept.unwrap_or_default()))
     }
 
     /// Counts a step, and adds its losses to the history.

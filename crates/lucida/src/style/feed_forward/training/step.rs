@@ -61,6 +61,7 @@ impl TrainStep {
         config: &FeedForwardConfig,
     ) -> Result<Self> {
         let loss_network = loss_network.cut(&config.loss.layers())?;
+        loss_network.network.check_finite()?;
         let view = ViewConfig { cpu: config.cpu, exact: false, memory: None };
         let [unit, _] = unit_and_halo(&loss_network, &config.loss.layers())?;
         if !config.crop.is_multiple_of(unit.max(4)) {

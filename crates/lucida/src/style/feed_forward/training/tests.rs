@@ -133,3 +133,24 @@ fn what_cannot_be_trained() {
     let problem = training.run(None, &mut (), &mut |_| Ok(())).unwrap_err().to_string();
     assert!(problem.contains("none of 1 photo can be read"), "{problem}");
 }
+
+#[test]
+fn a_step_that_is_not_finite_is_named_and_keeps_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let mut two_steps = |step: &Step<'_>| match step.done {
+        0..2 => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    };
+    let stopped = training(short(4)).run(Some(&path), &mut two_steps, &mut |_| Ok(())).unwrap();
+    assert!(stopped.stopped && stopped.steps == 2);
+    let kept = std::fs::read(&path).unwrap();
+    let mut resumed = training(short(4)).resume(&path).unwrap();
+    resumed.parameters.network.weights_mut()[0].values_mut().fill(f32::MAX);
+    let problem = resumed.run(Some(&path), &mut (), &mut |_| Ok(())).unwrap_err().to_string();
+    assert!(
+        problem.starts_with("step 3 of 4: ") && problem.contains("the last good checkpoint is kept in"),
+        "{problem}"
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), kept);
+}
