@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::files::decimals;
-use crate::nn::Network;
+use crate::nn::{Network, Weight};
 use crate::weights::safetensors::{NamedTensor, TensorFile, write_tensors};
 use crate::{Cpu, Error, Result};
 
@@ -119,16 +119,20 @@ pub(super) fn load(
     let description = Description::deserialize(value).map_err(|problem| damaged(problem.to_string()))?;
     same(path, &description.identity, identity)?;
 
+    // Older checkpoints lack the statistics of a batch normalization without scale and offset.
+    let is_stored =
+        |file: &TensorFile, weight: &Weight| weight.trainable() || file.contains(&format!("weight/{}", weight.name()));
     for (weight, _) in network.weights_mut().iter_mut().zip(changes).filter(|(_, changes)| **changes) {
-        let name = format!("weight/{}", weight.name());
-        file.read_into(&name, weight.values_mut())?;
+        if is_stored(&file, weight) {
+            file.read_into(&format!("weight/{}", weight.name()), weight.values_mut())?;
+        }
     }
     let weights = network.weights();
     let mut copy = |what: &str| -> Result<Vec<Vec<f32>>> {
         let mut all = Vec::with_capacity(weights.len());
         for (weight, changes) in weights.iter().zip(changes) {
-            let mut values = vec![0.0; if *changes { weight.values().len() } else { 0 }];
-            if *changes {
+            let mut values = if *changes { weight.values().to_vec() } else { Vec::new() };
+            if *changes && is_stored(&file, weight) {
                 file.read_into(&format!("{what}/{}", weight.name()), &mut values)?;
             }
             all.push(values);

@@ -203,6 +203,11 @@ impl<'a> TensorFile<'a> {
         self.source.attributes.get(key).map(String::as_str)
     }
 
+    /// Whether the file has this tensor.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
     /// Reads a tensor.
     ///
     /// # Errors
