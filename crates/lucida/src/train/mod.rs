@@ -3,7 +3,7 @@
 //! - [`Trainer::fit`]: epochs of forward pass, loss, backward pass, optimizer; keeps the best epoch, and the last.
 //! - [`evaluate`]: loss, accuracy, confusion matrix, precision and recall on labeled data; [`evaluate_metrics`]: loss and
 //!   [`metrics`] of any outputs.
-//! [`RunFolder`]: the output files of a run.
+//! - [`RunFolder`]: the output files of a run.
 
 mod batch_schedule;
 mod calibration;
