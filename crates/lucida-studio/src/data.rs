@@ -1,4 +1,4 @@
-//! Images that the server has: digits, the photos of a folder, a cat and brush strokes.
+//! Image sources of the studio: MNIST digits, a folder of photos, and the built-in cat and brush strokes.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -15,13 +15,13 @@ use crate::problem::{Problem, Result};
 /// A data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The test digits among MNIST's files in a folder.
+    /// The test digits of the MNIST files in a folder.
     Mnist(PathBuf),
-    /// A folder of images, with a sub-folder for each class or without.
+    /// A folder of images, with or without one sub-folder per class.
     Folder(PathBuf),
 }
 
-/// An image that a request names.
+/// An image, as identified in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Named {
     Cat,
@@ -32,7 +32,7 @@ pub(crate) enum Named {
 }
 
 impl Named {
-    /// From its identifier: `cat`, `brushwork`, `digit-3`, `photo-12`, `up-1f00...`.
+    /// Parses an identifier: `cat`, `brushwork`, `digit-3`, `photo-12`, `up-1f00...`.
     pub(crate) fn parse(name: &str) -> Result<Self> {
         let number = |text: &str| text.parse::<usize>().ok().filter(|_| text.len() <= 9);
         let found = match name.split_once('-') {
@@ -47,29 +47,29 @@ impl Named {
     }
 }
 
-/// What an image is, for people.
+/// Caption of an image for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caption {
-    /// Where it is from: `built-in digit no. 7 (a 3)`.
+    /// Title with the origin of the image: `built-in digit no. 7 (a 3)`.
     pub(crate) title: String,
     /// The name of its true class, if it is known.
     pub(crate) label: Option<String>,
 }
 
-/// A set, and what the identifiers of its images begin with.
+/// A data set, with the texts for the identifiers and captions of its images.
 pub(crate) struct ImageCatalog<'a> {
     pub(crate) prefix: &'static str,
     pub(crate) title: String,
-    /// What one of its images is called, and after its number what it is of.
+    /// Text of a caption before the number of the image (`kind`) and after it (`of`).
     kind: &'static str,
     of: String,
     pub(crate) set: &'a dyn Dataset,
-    /// Whether somebody knows the classes.
+    /// Whether the class labels are known.
     labeled: bool,
 }
 
 impl ImageCatalog<'_> {
-    /// What an image is, for people. Its class stands next to its number: `digit 7` alone would read as a seven.
+    /// Returns the caption of an image. The class follows the number: `digit 7` alone would read as the digit seven.
     pub(crate) fn caption(&self, index: usize) -> Caption {
         let label =
             (self.labeled && index < self.set.len()).then(|| self.set.class_names()[self.set.label(index)].clone());
@@ -82,7 +82,7 @@ impl ImageCatalog<'_> {
     }
 }
 
-/// The sets, opened when they are first wanted.
+/// The data sets, opened on first use.
 #[derive(Debug)]
 pub(crate) struct Data {
     source: Option<Source>,
@@ -96,19 +96,19 @@ impl Data {
         Self { source, cpu, digits: OnceLock::new(), photos: OnceLock::new() }
     }
 
-    /// Where training data comes from, other than the built-in digits.
+    /// The data set given on the command line, if any.
     pub(crate) fn source(&self) -> Option<&Source> {
         self.source.as_ref()
     }
 
-    /// What the folder that was given is called.
+    /// Name of the folder given on the command line.
     pub(crate) fn folder_name(&self) -> String {
         let Some(Source::Mnist(path) | Source::Folder(path)) = &self.source else { return String::new() };
         let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
         whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// The digits of the folder that was given, else those that are built in.
+    /// The digits of the folder given on the command line, or the built-in digits.
     pub(crate) fn digits(&self) -> Result<&LabeledImages> {
         let open = || match &self.source {
             Some(Source::Mnist(folder)) => Mnist::test_only(folder),
@@ -117,14 +117,14 @@ impl Data {
         of(self.digits.get_or_init(|| open().map_err(|error| error.to_string())))
     }
 
-    /// The images of the folder that was given.
+    /// The images of the folder given on the command line.
     pub(crate) fn photos(&self) -> Result<Option<&FolderSet>> {
         let Some(Source::Folder(folder)) = &self.source else { return Ok(None) };
         let list = || Folder::builder(folder).cpu(self.cpu).list().map(|(set, _)| set);
         of(self.photos.get_or_init(|| list().map_err(|error| error.to_string()))).map(Some)
     }
 
-    /// The set whose images suit a model.
+    /// The data set whose images fit the input of a model.
     pub(crate) fn catalog(&self, model: &Model) -> Result<Option<ImageCatalog<'_>>> {
         if model.preprocessing.as_ref().is_some_and(|preprocessing| preprocessing.digit) {
             return self.digit_catalog().map(Some);
@@ -158,7 +158,7 @@ impl Data {
         }))
     }
 
-    /// One of the server's own images.
+    /// Opens one of the server's own images; `None` for an upload.
     pub(crate) fn image(&self, named: &Named) -> Result<Option<Image>> {
         let of_set = |set: &dyn Dataset, index: usize| match index < set.len() {
             true => Ok(Some(set.image(index)?)),
@@ -178,7 +178,7 @@ impl Data {
         }
     }
 
-    /// What an image is, for people. Whether there is such an image is for [`Data::image`] to say.
+    /// Returns the caption of an image. Does not check that the image exists: [`Data::image`] does.
     pub(crate) fn caption(&self, named: &Named) -> Result<Caption> {
         let title = match *named {
             Named::Digit(index) => return Ok(self.digit_catalog()?.caption(index)),

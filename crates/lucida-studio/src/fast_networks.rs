@@ -1,7 +1,7 @@
-//! Networks that stylize in one pass: the built-in one, those of trainings, and those that were opened from files.
+//! Networks that stylize in one forward pass: the built-in one, those trained in the studio, and those opened from files.
 //!
-//! A network that was used last is kept ready with the plan of its size, so that a slider or a camera costs a pass, and
-//! neither a file nor a plan.
+//! The most recently used networks stay loaded, with a plan for their image size, so that moving a slider or streaming a
+//! camera costs one forward pass and neither file access nor planning.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,16 +21,16 @@ use crate::jobs::Jobs;
 use crate::models::written;
 use crate::problem::{Problem, Result};
 
-/// Networks that are kept ready, and the pixels of all their plans: beyond these only the newest one stays. A pixel of the
-/// small network takes about 0.4 kilobytes, of the base network twice that.
+/// Limits on loaded networks: their number and the total pixels of their plans. If one plan alone is larger, it is still
+/// kept. A pixel takes about 0.4 kilobytes with the small network, and twice that with the base network.
 const READY: usize = 4;
 const PIXELS: usize = 1_200_000;
-/// The most opened networks, and the most parameters that one may have.
+/// Maximum number of opened networks, and maximum number of parameters of each.
 const COUNT: usize = 32;
 const PARAMETERS: usize = 30_000_000;
-/// The most bytes of the note next to an opened network.
+/// Maximum size in bytes of the note stored next to an opened network.
 const NOTE_BYTES: u64 = 64 << 10;
-/// The most letters of a network's name.
+/// Maximum length of a network's name in characters.
 const NAME: usize = 60;
 
 /// A network of the list.
@@ -42,46 +42,46 @@ pub(crate) struct FastNetwork {
     pub(crate) name: String,
     /// Group in the list.
     group: &'static str,
-    /// The names of its styles; the only one has the name of the network.
+    /// Names of its styles; if there is only one, the name of the network.
     styles: Vec<String>,
-    /// Its file, unless it is built in.
+    /// Its file; `None` for the built-in network.
     #[serde(skip)]
     file: Option<PathBuf>,
 }
 
-/// What is remembered of an opened network, next to its file.
+/// Metadata of an opened network, stored next to its file.
 #[derive(Serialize, Deserialize)]
 struct Note {
     name: String,
     styles: Vec<String>,
 }
 
-/// What a plan is for.
+/// Key of a loaded network and its plan.
 #[derive(Debug, Clone, PartialEq)]
 struct Key {
     network: String,
-    /// When its file was written, in nanoseconds: a training writes it again and again.
+    /// Modification time of its file in nanoseconds: a training job overwrites it repeatedly.
     written: u128,
-    /// Height and width of the photo, and the longer side of the result where it is another.
+    /// Height and width of the photo, and the longer side of the result if it is resized.
     photo: [usize; 2],
     size: Option<usize>,
 }
 
-/// All networks, and those that are ready, the one used last at the end.
+/// All style networks, and the loaded ones, the most recently used last.
 pub(crate) struct FastNetworks {
     folder: PathBuf,
     ready: Mutex<Vec<(Key, FeedForwardTransfer)>>,
-    /// One file is opened at a time.
+    /// Serializes opening files.
     adding: Mutex<()>,
 }
 
 impl FastNetworks {
-    /// The networks of a folder, which is made when there is something to keep.
+    /// Opens the networks of a folder, which is created once there is something to store.
     pub(crate) fn open(folder: PathBuf) -> Self {
         Self { folder, ready: Mutex::default(), adding: Mutex::default() }
     }
 
-    /// All networks: the built-in one, then the trained ones, then the opened ones, the newest of them first.
+    /// All networks: the built-in one, the trained ones, then the opened ones, each group newest first.
     pub(crate) fn list(&self, jobs: &Jobs) -> Vec<FastNetwork> {
         let builtin = FastNetwork::new(BRUSHWORK.to_owned(), "Brush strokes".to_owned(), "Built in", vec![], None);
         let mut all = vec![builtin];
@@ -93,7 +93,7 @@ impl FastNetworks {
         all
     }
 
-    /// A network of the list.
+    /// Finds a network of the list.
     pub(crate) fn find(&self, jobs: &Jobs, id: &str) -> Result<FastNetwork> {
         let found = self.list(jobs).into_iter().find(|network| network.id == id);
         found.ok_or_else(|| Problem::missing("there is no such style network"))
@@ -120,8 +120,8 @@ impl FastNetworks {
         self.folder.join(format!("{id}.json"))
     }
 
-    /// Opens the bytes of a file, and keeps the network under an identifier that is a hash of them. `name` is that of the
-    /// file.
+    /// Opens the bytes of a file and stores the network under an identifier derived from their hash. `name` is the name of
+    /// the file.
     pub(crate) fn add(&self, name: &str, bytes: &[u8], cpu: Cpu) -> Result<FastNetwork> {
         let hash: String = Sha256::digest(bytes).iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         let id = format!("net-{hash}");
@@ -143,7 +143,7 @@ impl FastNetworks {
                 "{name}: has {parameters} parameters; at most {PARAMETERS} are allowed"
             )));
         }
-        // A network for images of one size alone is noticed here.
+        // This fails if the network only takes images of a fixed size.
         let transfer = FeedForwardTransfer::new(style, FeedForwardRequest::default(), config(cpu))?;
         transfer.style().save(self.file(&id))?;
         let shown: String =
@@ -154,18 +154,18 @@ impl FastNetworks {
         Ok(FastNetwork::new(id.clone(), note.name, "Opened", note.styles, Some(self.file(&id))))
     }
 
-    /// Reads the bytes as a file of a folder of its own: whatever they refer to is not there.
+    /// Reads the bytes as a file in a folder of its own, so that references to other files cannot be resolved.
     fn read(&self, id: &str, name: &str, bytes: &[u8]) -> Result<FeedForwardStyle> {
         let folder = self.folder.join(format!("opening-{id}"));
         files::create_folder(&folder)?;
         let path = folder.join("network");
         let style = files::write_bytes(&path, bytes).and_then(|()| FeedForwardStyle::open(&path));
-        // A folder that stays is in nobody's way.
+        // A leftover folder does no harm.
         let _ = fs::remove_dir_all(&folder);
         style.map_err(|error| Problem::from(error).renamed(&path.display().to_string(), name))
     }
 
-    /// Forgets an opened network.
+    /// Removes an opened network.
     pub(crate) fn remove(&self, id: &str) -> Result<()> {
         if !is_opened(id) || !self.note(id).exists() {
             return Err(Problem::missing("there is no such style network among the opened ones"));
@@ -176,7 +176,7 @@ impl FastNetworks {
         Ok(())
     }
 
-    /// Stylizes a photo: the result, and the time of the pass.
+    /// Stylizes a photo; returns the result and the time of the forward pass.
     pub(crate) fn stylize(
         &self,
         network: &FastNetwork,
@@ -201,7 +201,7 @@ impl FastNetworks {
         Ok((result?, taken))
     }
 
-    /// The network with a plan for this key, as far as there is one: two requests at a time take two.
+    /// Takes a network with a plan for this key, if one is loaded. Concurrent requests each take their own.
     fn take(&self, network: &FastNetwork, key: &Key, cpu: Cpu) -> Result<FeedForwardTransfer> {
         let style = {
             let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,7 +217,7 @@ impl FastNetworks {
 
     fn put(&self, key: Key, transfer: FeedForwardTransfer) {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        // What an earlier state of the file has left is of no use.
+        // Drop plans of earlier versions of the file.
         ready.retain(|(other, _)| other.network != key.network || other.written == key.written);
         ready.push((key, transfer));
         let pixels = |ready: &[(Key, _)]| ready.iter().map(|(key, _)| key.pixels()).sum::<usize>();
@@ -228,7 +228,7 @@ impl FastNetworks {
 }
 
 impl Key {
-    /// Pixels of the result, about.
+    /// Approximate number of pixels of the result.
     fn pixels(&self) -> usize {
         let [height, width] = self.photo;
         self.size.map_or(height * width, |longer| longer * longer * height.min(width) / height.max(width).max(1))
@@ -253,7 +253,7 @@ fn config(cpu: Cpu) -> StylizerConfig {
     StylizerConfig { memory: Some(memory_to_keep()), cpu }
 }
 
-/// Whether a text is the identifier of an opened network: it names a file, so nothing else will do.
+/// Whether a text is the identifier of an opened network. It becomes part of a file name, so the check is strict.
 fn is_opened(id: &str) -> bool {
     let hash = id.strip_prefix("net-").unwrap_or_default();
     hash.len() == 24 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

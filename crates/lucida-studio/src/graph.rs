@@ -1,28 +1,28 @@
-//! Where the layers of a network lie in its drawing.
+//! Layout of a network graph for drawing.
 //!
-//! A convolution and what only it feeds (its normalization, its activation, dropout) are one block. Blocks lie in rows,
-//! each below all that it takes from; a wire that passes rows keeps a place in each of them, so that it runs between
-//! blocks and not behind them. Within a row the order is that of the means of what they are connected to, after a few
+//! A convolution and the layers that only it feeds (normalization, activation, dropout) form one block. Blocks are placed
+//! in rows, each below all of its inputs. A wire that spans several rows reserves a place in each of them, so that it runs
+//! between blocks and not behind them. Within a row, items are ordered by the mean place of their neighbors, after a few
 //! sweeps down and up (Sugiyama, Tagawa and Toda, 1981).
 
 use lucida::nn::{Layer, Network};
 use serde::Serialize;
 
-/// Sweeps down and up.
+/// Number of sweeps, alternately down and up.
 const SWEEPS: usize = 6;
 
-/// Layers that are drawn as one.
+/// Layers that are drawn as one block.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Block {
-    /// The numbers of its layers.
+    /// Indices of its layers.
     pub(crate) layers: Vec<usize>,
     /// Its row, from the top.
     pub(crate) row: usize,
-    /// Its place in the row, in widths of a block from the middle.
+    /// Horizontal position in the row, in block widths from the center.
     pub(crate) place: f64,
 }
 
-/// A wire: where it passes, from block to block, as (place, row).
+/// A connection between two blocks: the points that it passes, as (place, row).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Wire {
     pub(crate) from: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Wire {
     pub(crate) points: Vec<(f64, usize)>,
 }
 
-/// The drawing of a network.
+/// Computes the layout of a network.
 pub(crate) fn arrange(network: &Network) -> (Vec<Block>, Vec<Wire>) {
     let block_of = blocks_of(network);
     let mut layers: Vec<Vec<usize>> = vec![Vec::new(); block_of.iter().max().map_or(0, |last| last + 1)];
@@ -49,7 +49,7 @@ pub(crate) fn arrange(network: &Network) -> (Vec<Block>, Vec<Wire>) {
     (blocks, wires.collect())
 }
 
-/// The block of each node.
+/// Returns the block index of each node.
 fn blocks_of(network: &Network) -> Vec<usize> {
     let nodes = network.nodes();
     let mut users = vec![0; nodes.len()];
@@ -71,7 +71,7 @@ fn blocks_of(network: &Network) -> Vec<usize> {
     block_of
 }
 
-/// The pairs of blocks of which the second takes from the first, each once.
+/// Returns the connected pairs of blocks, (from, to), without duplicates.
 fn edges_between(network: &Network, block_of: &[usize]) -> Vec<(usize, usize)> {
     let mut edges: Vec<(usize, usize)> = Vec::new();
     for (index, node) in network.nodes().iter().enumerate() {
@@ -85,7 +85,7 @@ fn edges_between(network: &Network, block_of: &[usize]) -> Vec<(usize, usize)> {
     edges
 }
 
-/// The row of each block: below all that it takes from.
+/// Returns the row of each block: below all of its inputs.
 fn rows_of(blocks: usize, edges: &[(usize, usize)]) -> Vec<usize> {
     let mut row = vec![0; blocks];
     for block in 0..blocks {
@@ -96,16 +96,16 @@ fn rows_of(blocks: usize, edges: &[(usize, usize)]) -> Vec<usize> {
     row
 }
 
-/// Everything that has a place: blocks first, then the points of long wires.
+/// All items with a place: the blocks, then the intermediate points of long wires.
 struct Items {
     row: Vec<usize>,
-    /// For each item, those that it is connected to in the row above, and in the row below.
+    /// For each item, its neighbors in the row above and in the row below.
     above: Vec<Vec<usize>>,
     below: Vec<Vec<usize>>,
 }
 
 impl Items {
-    /// The items for blocks in these rows, and those that each wire passes.
+    /// Creates the items for blocks in these rows, and returns the items along each wire.
     fn of(block_rows: &[usize], edges: &[(usize, usize)]) -> (Self, Vec<Vec<usize>>) {
         let mut row = block_rows.to_vec();
         let mut routes: Vec<Vec<usize>> = Vec::new();
@@ -126,7 +126,7 @@ impl Items {
         (Self { row, above, below }, routes)
     }
 
-    /// The place of each item in its row, after the sweeps.
+    /// Returns the place of each item in its row, after the sweeps.
     fn places(&self) -> Vec<f64> {
         let rows = self.row.iter().max().map_or(0, |last| last + 1);
         let mut order: Vec<Vec<usize>> = vec![Vec::new(); rows];
@@ -144,7 +144,7 @@ impl Items {
     }
 }
 
-/// Sorts a row by the means of the places of what each item is connected to.
+/// Sorts a row by the mean place of each item's neighbors.
 fn sort_by_means(row: &mut Vec<usize>, neighbors: &[Vec<usize>], place: &mut [f64]) {
     let mean = |item: usize| {
         let around = &neighbors[item];
@@ -157,7 +157,7 @@ fn sort_by_means(row: &mut Vec<usize>, neighbors: &[Vec<usize>], place: &mut [f6
     distribute(row, place);
 }
 
-/// Puts the items of a row side by side around the middle.
+/// Spaces the items of a row evenly around the center.
 fn distribute(row: &[usize], place: &mut [f64]) {
     let middle = (row.len() as f64 - 1.0) / 2.0;
     row.iter().enumerate().for_each(|(at, &item)| place[item] = at as f64 - middle);
@@ -173,7 +173,7 @@ mod tests {
         let (blocks, wires) = arrange(&applications::mnist_cnn(1).unwrap());
         assert!(blocks.iter().all(|block| block.place == 0.0));
         assert_eq!(wires.len(), blocks.len() - 1);
-        // Dropout lies with the dense layer that feeds it.
+        // Dropout belongs to the block of the dense layer that feeds it.
         assert_eq!(blocks.iter().map(|block| block.layers.len()).max(), Some(2));
 
         let network = applications::find("inception-v3").unwrap().build(&Options::default()).unwrap();
@@ -186,12 +186,12 @@ mod tests {
         for wire in &wires {
             assert!(blocks[wire.from].row < blocks[wire.to].row);
             assert_eq!(wire.points.len(), blocks[wire.to].row - blocks[wire.from].row + 1);
-            // No wire runs through a block on its way.
+            // No wire runs through a block.
             for &(place, row) in &wire.points[1..wire.points.len() - 1] {
                 assert!(!blocks.iter().any(|block| (block.place, block.row) == (place, row)));
             }
         }
-        // Four branches, or six where two of them part again.
+        // Inception modules have four branches, or six where two of them split again.
         let widest = blocks.iter().map(|block| block.place).fold(0.0, f64::max);
         assert!((1.5..=3.0).contains(&widest), "{widest}");
     }

@@ -1,4 +1,4 @@
-//! Uploaded images: decoded under limits, made smaller, kept in a folder, and never given out as they came.
+//! Uploaded images: decoded within limits, downscaled, stored in a folder, and never served as they were uploaded.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -11,20 +11,20 @@ use sha2::{Digest, Sha256};
 
 use crate::problem::Result;
 
-/// The longer side of a kept image.
+/// Maximum length of the longer side of a stored image, in pixels.
 const SIDE: usize = 1024;
-/// The most bytes of pixels that are kept in memory, and the most images that are kept at all.
+/// Maximum bytes of pixels kept in memory, and maximum number of stored images.
 const BYTES: usize = 64 << 20;
 const COUNT: usize = 64;
 
-/// An upload: in its file always, in memory when it was used not long ago.
+/// An uploaded image: always stored in its file, and kept in memory while recently used.
 #[derive(Debug)]
 struct Upload {
     name: String,
     image: Option<Arc<Image>>,
 }
 
-/// The images, the one used last at the end.
+/// All uploaded images, the most recently used last.
 #[derive(Debug)]
 pub(crate) struct ImageStore {
     folder: PathBuf,
@@ -32,7 +32,7 @@ pub(crate) struct ImageStore {
 }
 
 impl ImageStore {
-    /// The images of a folder, which is made when there is something to keep.
+    /// Opens the images of a folder, which is created once there is something to store.
     pub(crate) fn open(folder: PathBuf) -> Self {
         let of = |entry: fs::DirEntry| {
             let name = entry.file_name().to_str()?.strip_suffix(".png")?.to_owned();
@@ -48,21 +48,21 @@ impl ImageStore {
         self.folder.join(format!("{name}.png"))
     }
 
-    /// The identifiers of all images, the one used last first.
+    /// The identifiers of all images, the most recently used first.
     pub(crate) fn names(&self) -> Vec<String> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().rev().map(|one| one.name.clone()).collect()
     }
 
-    /// Decodes an image, and keeps it under an identifier that is a hash of its pixels. `name` is that of its file, for
-    /// errors.
+    /// Decodes an image and stores it under an identifier derived from the hash of its pixels. `name` is the file name for
+    /// error messages; `pixels` is the maximum number of pixels.
     pub(crate) fn add(&self, name: &str, bytes: &[u8], pixels: u64) -> Result<(String, Arc<Image>)> {
         let limits = Limits { file_bytes: bytes.len() as u64, pixels, ..Limits::default() };
         let image = Image::decode(bytes, Path::new(name), &limits)?;
         self.keep(smaller(image, SIDE)?)
     }
 
-    /// Keeps an image.
+    /// Stores an image.
     pub(crate) fn keep(&self, image: Image) -> Result<(String, Arc<Image>)> {
         let mut hash = Sha256::new();
         hash.update([image.width() as u64, image.height() as u64].map(u64::to_le_bytes).concat());
@@ -80,11 +80,11 @@ impl ImageStore {
         Ok((name, image))
     }
 
-    /// Forgets the files of the oldest beyond the count, and the pixels of the oldest beyond the bytes.
+    /// Deletes the files of the oldest images beyond `COUNT`, and drops the pixels of the oldest beyond `BYTES`.
     fn make_room(&self, kept: &mut VecDeque<Upload>) {
         while kept.len() > COUNT {
             let Some(oldest) = kept.pop_front() else { return };
-            // A file that stays is found again at the next start.
+            // A file that cannot be deleted is found again at the next start.
             let _ = fs::remove_file(self.file(&oldest.name));
         }
         let mut bytes = 0;
@@ -96,11 +96,11 @@ impl ImageStore {
         }
     }
 
-    /// A kept image.
+    /// Returns a stored image.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Image>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().position(|other| other.name == name)?;
-        // What is in use stays longest.
+        // Move it to the end: the most recently used images are kept longest.
         let mut entry = kept.remove(at)?;
         let image = match entry.image.take() {
             Some(image) => image,
@@ -113,13 +113,13 @@ impl ImageStore {
     }
 }
 
-/// Whether a text is the identifier of an upload: it names a file, so nothing else will do.
+/// Whether a text is the identifier of an upload. It becomes part of a file name, so the check is strict.
 pub(crate) fn is_upload(name: &str) -> bool {
     let hash = name.strip_prefix("up-").unwrap_or_default();
     hash.len() == 24 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The image with its longer side at most `side` pixels.
+/// Downscales an image so that its longer side is at most `side` pixels.
 pub(crate) fn smaller(image: Image, side: usize) -> Result<Image> {
     let longer = image.width().max(image.height());
     if longer <= side {
@@ -146,7 +146,7 @@ mod tests {
             images.keep(Image::filled(4, 4, &[shade])).unwrap();
         }
         assert!(images.get(&name).is_some());
-        // A restart finds them, and they have the same pixels.
+        // After a restart, the images are found again with the same pixels.
         let again = ImageStore::open(folder.path().join("images"));
         assert_eq!(again.names().len(), COUNT);
         assert_eq!(again.get(&name).unwrap().pixels(), kept.pixels());

@@ -1,13 +1,13 @@
-//! Two servers: the studio, which shows the inside of a network in web pages, and the [prediction
-//! server](PredictionServer), which runs one model for other programs.
+//! Two servers: the studio, a web interface that shows the inside of a network, and the [prediction
+//! server](PredictionServer), which serves one model to other programs.
 //!
-//! The studio is a server for one person on their own machine. It shows what the library computes: layers and their
-//! feature maps, what activates a filter, a convolution number by number, attributions; long work runs as jobs whose
-//! results survive a restart. The pages are in `web/` and `templates/`, embedded in the binary: plain HTML, style sheets
-//! and ES modules.
+//! The studio is a server for one person on their own machine. It shows what the library computes: layers and their feature
+//! maps, the inputs that activate a filter, a convolution number by number, and attribution maps. Long computations run as
+//! jobs whose results survive a restart. The pages are in `web/` and `templates/`, embedded in the binary: plain HTML,
+//! style sheets and ES modules.
 //!
-//! Nothing that a client sends ever names a file: models, images and jobs are looked up by identifiers in lists that the
-//! server makes, and `web` refuses requests that other pages or other machines send.
+//! No client input is ever used as a file name: models, images and jobs are looked up by their identifiers in lists that
+//! the server builds. `web` rejects requests from other sites and from other machines.
 
 mod api;
 mod data;
@@ -34,31 +34,31 @@ pub use limits::Limits;
 pub use serve::{PredictionServer, ServeLimits, ServeOptions, ServeSummary};
 pub use web::{Address, Server};
 
-/// What the studio shows, and to whom.
+/// Options of the studio.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The model to begin with; without one, the newest run of `runs`, or what is built in.
+    /// The initial model; without one, the newest run of `runs`, or the built-in classifier.
     pub model: Option<ModelSpec>,
     /// The data set to take images from, in addition to the built-in digits.
     pub data: Option<Source>,
-    /// The folder of runs: its models can be looked at, and jobs keep their results in its sub-folder `studio`.
+    /// The folder of runs: their models can be opened, and jobs store their results in its sub-folder `studio`.
     pub runs: PathBuf,
-    /// Where to remember what frozen networks have seen of photos; without one, in the cache folder of this user.
+    /// Cache folder for the features that frozen networks compute from photos; by default in the user's cache folder.
     pub features: Option<PathBuf>,
-    /// The address to listen on. Any that is not a loopback address demands a token.
+    /// The address to listen on. A token is required unless it is a loopback address.
     pub listen: IpAddr,
-    /// The port; 0 for any that is free.
+    /// The port; 0 for any free one.
     pub port: u16,
-    /// Names under which clients may ask for the server, in addition to addresses and `localhost`.
+    /// Host names that clients may use for the server, in addition to IP addresses and `localhost`.
     pub hosts: Vec<String>,
-    /// What to compute on.
+    /// CPU threads and instruction set to compute with.
     pub cpu: Cpu,
-    /// What a client may cost.
+    /// Resource limits.
     pub limits: Limits,
 }
 
 impl Options {
-    /// The studio on this machine alone, at its usual port.
+    /// Default options: this machine only, at port 7860.
     pub fn new(runs: impl Into<PathBuf>) -> Self {
         Self {
             model: None,

@@ -1,31 +1,31 @@
-//! What a client may cost.
+//! Resource limits of the studio.
 
 use std::time::Duration;
 
-/// Limits of the server; [`Limits::default`] is meant to be left alone.
+/// Resource limits; the [defaults](Limits::default) rarely need to be changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time; more wait in the system's queue.
+    /// Maximum concurrent connections; further ones wait in the system's queue.
     pub connections: usize,
-    /// Streams of events at a time; more are refused.
+    /// Maximum concurrent event streams; further ones are rejected.
     pub streams: usize,
-    /// The most bytes of an uploaded image.
+    /// Maximum size of an uploaded file in bytes.
     pub upload_bytes: usize,
-    /// The most pixels of an uploaded image.
+    /// Maximum number of pixels of an uploaded image.
     pub upload_pixels: u64,
-    /// The most bytes of any other request's body.
+    /// Maximum size of any other request body in bytes.
     pub body_bytes: usize,
-    /// Uploads at a time; more are refused.
+    /// Maximum concurrent uploads; further ones are rejected.
     pub uploads: usize,
-    /// Requests that compute at a time; others wait for them.
+    /// Maximum requests that compute at the same time; further ones wait.
     pub computations: usize,
-    /// Requests that wait to compute; more are refused.
+    /// Maximum requests that wait to compute; further ones are rejected.
     pub waiting: usize,
-    /// Jobs that wait; more are refused.
+    /// Maximum queued jobs; further ones are rejected.
     pub queue: usize,
-    /// The time within which the head of a request must arrive, and after which an idle connection is closed.
+    /// Timeout for the head of a request to arrive, and for idle connections.
     pub head: Duration,
-    /// The time that a request may take, its body included.
+    /// Timeout of a request, including its body.
     pub request: Duration,
 }
 

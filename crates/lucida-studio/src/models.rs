@@ -1,4 +1,5 @@
-//! The models that can be looked at: the one that was given, those of the runs, and what is known or built in.
+//! The list of models: the one given on the command line, those of runs, the built-in ones, and the known
+//! architectures.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,15 +19,15 @@ use sha2::{Digest, Sha256};
 
 use crate::problem::{Problem, Result};
 
-/// Models that are kept in memory, and their parameters: beyond these only the newest one stays.
+/// Limits on loaded models: their number and their total parameters. If one model alone is larger, it is still kept.
 const LOADED: usize = 3;
 const PARAMETERS: usize = 150_000_000;
-/// Networks that are not trained have weights drawn from this seed.
+/// Seed of the random weights of untrained networks.
 const SEED: u64 = 42;
-/// The most runs that are listed.
+/// Maximum number of listed runs.
 const RUNS: usize = 200;
 
-/// A model that could be opened.
+/// A model of the list, not necessarily loaded.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     /// Identifier in requests.
@@ -36,7 +37,7 @@ pub(crate) struct Entry {
     /// Group in the list of models.
     pub(crate) group: &'static str,
     origin: Origin,
-    /// When its file was written, in nanoseconds: another value is another model.
+    /// Changes when the model does; derived from the modification time of its file.
     stamp: u128,
 }
 
@@ -51,44 +52,44 @@ pub(crate) struct Loaded {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) model: Model,
-    /// The receptive fields of all layers; none when the network does not take one image.
+    /// Receptive fields of all layers; empty if the network does not take exactly one image.
     pub(crate) fields: Vec<ReceptiveField>,
     /// Whether its weights are trained, not random.
     pub(crate) trained: bool,
-    /// Changes when the file of the model does, and when its settings do.
+    /// Changes when the model file or its settings change.
     pub(crate) stamp: u128,
-    /// The plan of the live view, made when it is first wanted.
+    /// The plan of the live view, built on first use.
     pub(crate) live: Mutex<Option<Plan>>,
 }
 
 impl Loaded {
-    /// The name of a class.
+    /// Returns the name of a class.
     pub(crate) fn class_name(&self, class: usize) -> String {
         self.model.class_name(class)
     }
 
-    /// Display name, with a note if the weights are random.
+    /// Display name, with a note if the network is not trained.
     pub(crate) fn title(&self) -> String {
         if self.trained { self.name.clone() } else { format!("{} (not trained)", self.name) }
     }
 
-    /// The number of classes or labels that the outputs are; 0 when they are something else.
+    /// Number of classes or labels; 0 if the outputs are something else.
     pub(crate) fn classes(&self) -> usize {
         classes_of(&self.model)
     }
 
-    /// Whether it reads digits.
+    /// Whether its inputs are handwritten digits.
     pub(crate) fn is_digits(&self) -> bool {
         self.model.preprocessing.as_ref().is_some_and(|preprocessing| preprocessing.digit)
     }
 
-    /// The position of a layer among the network's.
+    /// Index of the node of a layer.
     pub(crate) fn node(&self, layer: &str) -> Result<usize> {
         self.model.network.find(layer).map_err(|error| Problem::missing(error.to_string()))
     }
 }
 
-/// As [`Loaded::classes`].
+/// Returns the same as [`Loaded::classes`].
 pub(crate) fn classes_of(model: &Model) -> usize {
     let outputs = Outputs::of(model).ok().filter(|outputs| outputs.kind() != OutputKind::Values);
     outputs.map_or(0, |outputs| outputs.count())
@@ -100,7 +101,7 @@ pub(crate) struct Models {
     given: Option<ModelSpec>,
     runs: PathBuf,
     loaded: Mutex<Vec<Arc<Loaded>>>,
-    /// Settings of this process, by the identifier of their model.
+    /// Unsaved settings of this session, by model identifier.
     settings: Mutex<HashMap<String, ModelSettings>>,
 }
 
@@ -109,7 +110,7 @@ impl Models {
         Self { given, runs: runs.to_owned(), ..Self::default() }
     }
 
-    /// All models, the default first.
+    /// All models, the default one first.
     pub(crate) fn list(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         if let Some(spec) = &self.given {
@@ -131,13 +132,13 @@ impl Models {
         entries
     }
 
-    /// A model of the list.
+    /// Finds a model of the list.
     pub(crate) fn find(&self, id: &str) -> Result<Entry> {
         let entry = self.list().into_iter().find(|entry| entry.id == id);
         entry.ok_or_else(|| Problem::missing("there is no such model"))
     }
 
-    /// A model, from memory or from its file.
+    /// Returns a model, loading it if necessary.
     pub(crate) fn get(&self, id: &str) -> Result<Arc<Loaded>> {
         let mut entry = self.find(id)?;
         let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
@@ -162,7 +163,7 @@ impl Models {
         Ok(model)
     }
 
-    /// Uses settings for a model from now on, until the studio ends.
+    /// Uses these settings for a model until the studio ends.
     pub(crate) fn set(&self, id: &str, settings: ModelSettings) {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), settings);
     }
@@ -174,7 +175,7 @@ impl Entry {
         Self { id: id.into(), name: name.into(), group: "Built in", origin, stamp: 0 }
     }
 
-    /// A known network: with the weights that were fetched, or with random ones.
+    /// Creates the entry of a known architecture: with the downloaded weights, or with random ones.
     fn known(known: &'static Architecture) -> Self {
         let with = |top, name: String| {
             let file = locate(known, top).ok()?;
@@ -190,13 +191,13 @@ impl Entry {
         })
     }
 
-    /// The published weights that an untrained network could have.
+    /// The published weights of an untrained network, which could be downloaded.
     pub(crate) fn unfetched(&self) -> Option<&'static Published> {
         let Origin::Untrained(known) = self.origin else { return None };
         published(known, true).ok()
     }
 
-    /// Where the model is, if it is a person's own: one that was given, or a run.
+    /// The origin of the user's own model: the one given on the command line, or a run.
     pub(crate) fn own(&self) -> Result<&ModelSpec, String> {
         match &self.origin {
             Origin::Spec(spec) if ["Command line", "Runs"].contains(&self.group) => Ok(spec),
@@ -206,12 +207,12 @@ impl Entry {
         }
     }
 
-    /// The model with these settings, or with those of its file and of the command line.
+    /// Opens the model with these settings, or with those of its file and of the command line.
     pub(crate) fn open(&self, settings: Option<ModelSettings>) -> Result<Model> {
         match (&self.origin, settings) {
             (Origin::Untrained(known), _) => Ok(Model::of_architecture(known, &Options::default().seed(SEED))?),
             (Origin::Spec(spec), Some(settings)) => {
-                // The card shows the values of the command line to begin with: what it sends replaces them.
+                // The settings form starts from the values of the command line, so the submitted ones replace them.
                 let spec = ModelSpec { preprocessing: None, classes: None, task: None, ..spec.clone() };
                 Ok(open_with(&spec, settings)?)
             }
@@ -219,7 +220,7 @@ impl Entry {
         }
     }
 
-    /// The stamp of the model with its settings.
+    /// Returns the stamp of the model with its settings.
     fn stamp_with(&self, settings: Option<&ModelSettings>) -> u128 {
         let Origin::Spec(spec) = &self.origin else { return self.stamp };
         if let Some(settings) = settings {
@@ -230,19 +231,19 @@ impl Entry {
     }
 }
 
-/// When a file was written, in nanoseconds; 0 when there is none.
+/// Modification time of a file in nanoseconds; 0 if it does not exist.
 pub(crate) fn written(file: &Path) -> u128 {
     let time = fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
     time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_nanos())
 }
 
-/// A number that changes with the files of a model.
+/// Hashes bytes and a number into a stamp.
 fn stamp_of(bytes: &[u8], number: u128) -> u128 {
     let hash = Sha256::new().chain_update(bytes).chain_update(number.to_le_bytes()).finalize();
     hash.iter().take(16).fold(0, |stamp, &byte| stamp << 8 | u128::from(byte))
 }
 
-/// The folders that hold a model.
+/// Lists the folders that contain a model.
 fn runs_in(folder: &Path, prefix: &str) -> Vec<Entry> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let Ok(folders) = fs::read_dir(folder) else { return Vec::new() };

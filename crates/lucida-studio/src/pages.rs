@@ -1,4 +1,4 @@
-//! The pages: templates, filled in by scripts through the API.
+//! The HTML pages: templates whose content scripts load through the API.
 
 use askama::Template;
 use axum::extract::MatchedPath;
@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use crate::problem::Problem;
 use crate::web::version;
 
-/// A page: its path, and its name in the navigation.
+/// The pages: path, and title in the navigation.
 pub(crate) const PAGES: [(&str, &str); 7] = [
     ("/", "Network"),
     ("/draw", "Draw"),
@@ -67,17 +67,17 @@ struct Message<'a> {
     frame: Frame,
     title: &'a str,
     text: &'a str,
-    /// Whether the navigation leads anywhere.
+    /// Whether to show the navigation.
     inside: bool,
 }
 
-/// What all pages share.
+/// Values of the frame that all pages share.
 struct Frame {
     version: &'static str,
-    /// The address of this page, among those of the navigation.
+    /// Path of this page; empty if it is not in the navigation.
     here: &'static str,
     pages: &'static [(&'static str, &'static str)],
-    /// Whether the page is about a model.
+    /// Whether the page shows a model.
     model: bool,
 }
 
@@ -89,7 +89,7 @@ impl Frame {
     }
 }
 
-/// One of the pages.
+/// Serves a page.
 pub(crate) async fn page(path: MatchedPath) -> Response {
     let frame = Frame::of(path.as_str());
     match path.as_str() {
@@ -103,7 +103,7 @@ pub(crate) async fn page(path: MatchedPath) -> Response {
     }
 }
 
-/// What comes for an address that leads nowhere.
+/// Response for an unknown path.
 pub(crate) async fn not_found(headers: HeaderMap) -> Response {
     let wants_page = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     if !wants_page.is_some_and(|accepted| accepted.contains("text/html")) {
@@ -113,7 +113,7 @@ pub(crate) async fn not_found(headers: HeaderMap) -> Response {
     html(StatusCode::NOT_FOUND, &Message { frame: Frame::of(""), title: "Not found", text, inside: true })
 }
 
-/// What a browser without the token sees.
+/// Response for a browser without the token.
 pub(crate) fn locked() -> Response {
     let text = "This studio requires a token. Open the complete URL that `lucida studio` printed in the terminal.";
     html(StatusCode::UNAUTHORIZED, &Message { frame: Frame::of(""), title: "Locked", text, inside: false })

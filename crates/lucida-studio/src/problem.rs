@@ -32,7 +32,7 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }
 
-    /// The same with 400 in place of 422, for requests where either is the fault of a setting.
+    /// Changes status 422 to 400, for requests where both are caused by the same setting.
     pub(crate) fn refused(self) -> Self {
         match self.status {
             StatusCode::UNPROCESSABLE_ENTITY => Self { status: StatusCode::BAD_REQUEST, ..self },
@@ -40,17 +40,17 @@ impl Problem {
         }
     }
 
-    /// The same with another name in place of one that clients do not know.
+    /// Replaces an internal name in the message by one that clients know.
     pub(crate) fn renamed(self, from: &str, to: &str) -> Self {
         Self { message: self.message.replace(from, to), ..self }
     }
 
-    /// What it says.
+    /// The error message.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
-    /// The server is busy: the client may try again in a second.
+    /// The server is busy; `Retry-After` asks the client to wait a second.
     pub(crate) fn busy(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }

@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State shared by all requests.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use crate::models::{Loaded, Models};
 use crate::problem::{Problem, Result};
 use crate::{Limits, Options};
 
-/// The studio.
+/// The state of the studio.
 pub(crate) struct Studio {
     pub(crate) cpu: Cpu,
     pub(crate) limits: Limits,
-    /// Where to remember what frozen networks have seen.
+    /// Cache folder for the features of frozen networks.
     pub(crate) features: Option<PathBuf>,
     pub(crate) models: Models,
     pub(crate) data: Data,
     pub(crate) images: ImageStore,
     pub(crate) jobs: Jobs,
     pub(crate) fast_networks: FastNetworks,
-    /// Permits to compute, to wait for that, to upload, and to listen.
+    /// Permits to compute, to wait for computing, to upload, and to receive events.
     computing: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     pub(crate) uploads: Semaphore,
@@ -53,7 +53,7 @@ impl Studio {
         })
     }
 
-    /// Computes on a thread for that, when its turn comes.
+    /// Runs a computation on a blocking thread, once a permit is free.
     pub(crate) async fn compute<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
@@ -62,7 +62,7 @@ impl Studio {
         let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| busy())?;
         let turn = Arc::clone(&self.computing).acquire_owned().await.map_err(|_| busy())?;
         let studio = Arc::clone(self);
-        // The permits go along: work whose client has left still takes its place.
+        // The closure holds the permits: it keeps running, and counting, after its client has disconnected.
         let run = move || {
             let _held = (place, turn);
             work(&studio)
@@ -72,7 +72,7 @@ impl Studio {
             .unwrap_or_else(|_| Err(lucida::Error::Bug("a request ended in a panic".into()).into()))
     }
 
-    /// The image of an identifier.
+    /// Returns the image with an identifier.
     pub(crate) fn image(&self, name: &str) -> Result<Arc<Image>> {
         let named = Named::parse(name)?;
         if let Some(image) = self.data.image(&named)? {
@@ -82,7 +82,7 @@ impl Studio {
         self.images.get(name).ok_or_else(|| Problem::missing(gone))
     }
 
-    /// An image as a model takes it.
+    /// Returns an image as the preprocessed input of a model, `[height, width, channels]`.
     pub(crate) fn input(&self, model: &Loaded, name: &str) -> Result<Vec<f32>> {
         let image = self.image(name)?;
         let preprocessing = model.model.preprocessing()?;
