@@ -111,10 +111,14 @@ def test_very_many_classes_are_over_a_limit() -> None:
 
 def test_a_loss_that_is_not_finite_is_named() -> None:
     images, labels = lucida.digits()
-    options = {"model": "lenet5", "epochs": 1, "learning_rate": 1e30, "progress": False}
+
+    def train(on_nan: str = "stop") -> None:
+        data = (images[:640], labels[:640])
+        lucida.train(data, model="basic-cnn", epochs=1, learning_rate=1e30, on_nan=on_nan, progress=False)
+
     with pytest.raises(ValueError, match=r'step 2 of epoch 1: the loss is .*; on_nan="skip" leaves such steps out'):
-        lucida.train((images[:640], labels[:640]), **options)
+        train()
     with pytest.raises(ValueError, match="10 steps in a row were skipped"):
-        lucida.train((images[:640], labels[:640]), **options, on_nan="skip")
+        train("skip")
     with pytest.raises(ValueError, match="on_nan"):
-        lucida.train((images[:640], labels[:640]), **options, on_nan="ignore")
+        train("ignore")

@@ -37,7 +37,7 @@ pub(crate) struct Described {
     parameters: usize,
     /// Height, width and channels of its input; nothing when it takes no image.
     input: Option<[usize; 3]>,
-    /// Names of the classes or labels; `None` when it is not a classifier.
+    /// Names of the classes or labels; empty when it is not a classifier.
     classes: Vec<String>,
     /// Whether they are labels, of which any number can hold at once.
     multilabel: bool,
