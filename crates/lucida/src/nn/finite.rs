@@ -22,7 +22,7 @@ impl Network {
         let cpu = Cpu::detect();
         let is_bad = |weight: &usize| !max_abs(cpu, self.weights()[*weight].values()).is_finite();
         let weight = (0..self.weights().len()).find(is_bad)?;
-        Some((self.owner(weight).map_or(self.name(), Node::name), self.weights()[weight].name()))
+        Some((self.owner_of(weight), self.weights()[weight].name()))
     }
 
     /// Refuses a network with weights that are not finite, for what would be meaningless then.
@@ -36,8 +36,8 @@ impl Network {
         }
     }
 
-    /// The first layer that has a weight.
-    pub(crate) fn owner(&self, weight: usize) -> Option<&Node> {
-        self.nodes().iter().find(|node| node.weights().contains(&weight))
+    /// The name of the first layer that has a weight.
+    pub(crate) fn owner_of(&self, weight: usize) -> &str {
+        self.nodes().iter().find(|node| node.weights().contains(&weight)).map_or(self.name(), Node::name)
     }
 }

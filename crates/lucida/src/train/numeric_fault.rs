@@ -127,10 +127,7 @@ pub(super) struct FaultyStep<'a> {
 impl FaultyStep<'_> {
     /// Finds out which layer, or which sample, it comes from.
     pub(super) fn cause(&self) -> Cause {
-        let owner = |weight: usize| {
-            let layer = self.network.owner(weight).map_or(self.network.name(), Node::name);
-            (layer, self.network.weights()[weight].name())
-        };
+        let owner = |weight: usize| (self.network.owner_of(weight), self.network.weights()[weight].name());
         let batch = format!("; the batch has {}", self.names());
         let (problem, layer) = match self.fault {
             Fault::Loss(loss) => {

@@ -53,7 +53,7 @@ pub(crate) struct StyleTrain {
     #[serde(default)]
     photos: PhotoSet,
     #[serde(default)]
-    size: NetworkSize,
+    size: FeedForwardSize,
     steps: usize,
     /// How much of the content is kept, and how large the strokes are, relative to what is usual: 1.
     #[serde(default = "super::style::one")]
@@ -84,14 +84,6 @@ enum PhotoSet {
     Folder,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum NetworkSize {
-    #[default]
-    Small,
-    Base,
-}
-
 /// Seconds that a step takes, for each size of network.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct StyleTrainingSpeed {
@@ -102,14 +94,14 @@ pub(crate) struct StyleTrainingSpeed {
 impl StyleTrainingSpeed {
     /// That of the newest trainings; without any, what is usual for the number of threads.
     pub(crate) fn of(records: &[Record], cpu: Cpu) -> Self {
-        let measured = |size: NetworkSize| {
+        let measured = |size: FeedForwardSize| {
             let named = |record: &&Record| record.request["size"] == json!(size) && record.kind == KIND;
             records.iter().filter(named).find_map(|record| record.result["seconds_per_step"].as_f64())
         };
         let usual = |seconds: f64| seconds / cpu.threads() as f64;
         Self {
-            small: measured(NetworkSize::Small).unwrap_or_else(|| usual(SECONDS.small)),
-            base: measured(NetworkSize::Base).unwrap_or_else(|| usual(SECONDS.base)),
+            small: measured(FeedForwardSize::Small).unwrap_or_else(|| usual(SECONDS.small)),
+            base: measured(FeedForwardSize::Base).unwrap_or_else(|| usual(SECONDS.base)),
         }
     }
 }
@@ -181,10 +173,7 @@ impl StyleTrain {
 
     fn config(&self, network: &StyleNetwork, cpu: Cpu) -> lucida::Result<FeedForwardConfig> {
         let mut config = FeedForwardConfig::new(network, cpu)?;
-        config.size = match self.size {
-            NetworkSize::Small => FeedForwardSize::Small,
-            NetworkSize::Base => FeedForwardSize::Base,
-        };
+        config.size = self.size;
         config.steps = self.steps;
         config.loss.content_weight *= self.content_weight;
         config.style_size = (config.style_size as f32 * self.style_scale).round() as usize;

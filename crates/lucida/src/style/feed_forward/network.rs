@@ -10,6 +10,8 @@
 //! and cause checkerboard artifacts (Odena, Dumoulin, Olah, 2016). Borders use reflection padding: zero padding would show
 //! as a frame.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Result;
 use crate::nn::layers::{
     Activation, ActivationKind, Add, Conv2D, GroupNormalization, Input, Pad2D, PadMode, Rescaling, UpSampling2D,
@@ -17,7 +19,8 @@ use crate::nn::layers::{
 use crate::nn::{Network, NetworkBuilder};
 
 /// The size of a [`transformation_network`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum FeedForwardSize {
     /// 16 to 64 channels, 0.4 million parameters

@@ -25,7 +25,7 @@ use super::network::{FeedForwardSize, transformation_network};
 use crate::core::{Detail, FeedForwardProgress, Progress, Step, Unit};
 use crate::data::Image;
 use crate::files::decimals;
-use crate::nn::{Node, Optimizer, Schedule};
+use crate::nn::{Optimizer, Schedule};
 use crate::style::losses::objective::not_finite;
 use crate::style::{LayerWeight, LossConfig, Preset, StyleNetwork};
 use crate::{Cpu, Error, Result};
@@ -366,7 +366,7 @@ impl Running<'_> {
             return Ok(());
         };
         let network = &self.parameters.network;
-        let layer = network.owner(weight).map_or(network.name(), Node::name);
+        let layer = network.owner_of(weight);
         Err(Error::layer(layer, format!("the gradient of {} is not finite", network.weights()[weight].name())))
     }
 
