@@ -83,28 +83,29 @@ impl FastNetworks {
 
     /// All networks: the built-in one, the trained ones, then the opened ones, each group newest first.
     pub(crate) fn list(&self, jobs: &Jobs) -> Vec<FastNetwork> {
-        let builtin = FastNetwork::new(BRUSHWORK.to_owned(), "Brush strokes".to_owned(), "Built in", vec![], None);
-        let mut all = vec![builtin];
-        for job in jobs.style_networks() {
-            let file = Some(job.file);
-            all.push(FastNetwork::new(format!("job-{}", job.id), job.title, "Trained", job.styles, file));
-        }
-        all.extend(self.opened());
-        all
+        own(jobs).chain(self.opened()).collect()
     }
 
-    /// Finds a network of the list.
+    /// Finds a network of the list. Only its own note is read, since a camera looks it up for each frame.
     pub(crate) fn find(&self, jobs: &Jobs, id: &str) -> Result<FastNetwork> {
-        let found = self.list(jobs).into_iter().find(|network| network.id == id);
+        let found = match is_opened(id) {
+            true => self.opened_as(id),
+            false => own(jobs).find(|network| network.id == id),
+        };
         found.ok_or_else(|| Problem::missing("there is no such style network"))
+    }
+
+    /// The opened network with this identifier.
+    fn opened_as(&self, id: &str) -> Option<FastNetwork> {
+        let note = files::read_limited(self.note(id), NOTE_BYTES).ok()?;
+        let Note { name, styles } = serde_json::from_slice(&note).ok()?;
+        Some(FastNetwork::new(id.to_owned(), name, "Opened", styles, Some(self.file(id))))
     }
 
     fn opened(&self) -> Vec<FastNetwork> {
         let of = |entry: fs::DirEntry| {
-            let id = entry.file_name().to_str()?.strip_suffix(".json").filter(|id| is_opened(id))?.to_owned();
-            let note = files::read_limited(entry.path(), NOTE_BYTES).ok()?;
-            let Note { name, styles } = serde_json::from_slice(&note).ok()?;
-            let network = FastNetwork::new(id.clone(), name, "Opened", styles, Some(self.file(&id)));
+            let name = entry.file_name();
+            let network = self.opened_as(name.to_str()?.strip_suffix(".json").filter(|id| is_opened(id))?)?;
             Some((written(&entry.path()), network))
         };
         let mut found: Vec<_> = fs::read_dir(&self.folder).into_iter().flatten().flatten().filter_map(of).collect();
@@ -247,6 +248,16 @@ impl FastNetwork {
             None => FeedForwardStyle::builtin()?,
         })
     }
+}
+
+/// The built-in network, then the trained ones, newest first.
+fn own(jobs: &Jobs) -> impl Iterator<Item = FastNetwork> {
+    let builtin = FastNetwork::new(BRUSHWORK.to_owned(), "Brush strokes".to_owned(), "Built in", vec![], None);
+    let trained = jobs
+        .style_networks()
+        .into_iter()
+        .map(|job| FastNetwork::new(format!("job-{}", job.id), job.title, "Trained", job.styles, Some(job.file)));
+    std::iter::once(builtin).chain(trained)
 }
 
 fn config(cpu: Cpu) -> StylizerConfig {

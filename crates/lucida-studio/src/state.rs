@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lucida::data::Image;
 use lucida::{Cpu, files};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::data::{Data, Named};
 use crate::fast_networks::FastNetworks;
@@ -29,7 +29,7 @@ pub(crate) struct Studio {
     /// Permits to compute, to wait for computing, to upload, and to receive events.
     computing: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
-    pub(crate) uploads: Semaphore,
+    uploads: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
 }
 
@@ -70,6 +70,11 @@ impl Studio {
         tokio::task::spawn_blocking(run)
             .await
             .unwrap_or_else(|_| Err(lucida::Error::Bug("a request ended in a panic".into()).into()))
+    }
+
+    /// Returns a permit to upload, which is held until the upload is stored.
+    pub(crate) fn start_upload(&self) -> Result<SemaphorePermit<'_>> {
+        self.uploads.try_acquire().map_err(|_| Problem::busy("others are uploading; try again in a moment"))
     }
 
     /// Returns the image with an identifier.

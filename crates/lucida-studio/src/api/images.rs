@@ -64,8 +64,7 @@ pub(crate) async fn upload(
     State(studio): State<Arc<Studio>>,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, Json<Uploaded>)> {
-    let busy = |_| Problem::busy("others are uploading; try again in a moment");
-    let permit = studio.uploads.try_acquire().map_err(busy)?;
+    let permit = studio.start_upload()?;
     let (name, bytes) = file_of(form, &["image", "picture"]).await?;
     let pixels = studio.limits.upload_pixels;
     let (id, image) = studio.compute(move |studio| studio.images.add(&name, &bytes, pixels)).await?;

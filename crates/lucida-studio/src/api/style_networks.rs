@@ -75,8 +75,7 @@ pub(crate) async fn open(
     State(studio): State<Arc<Studio>>,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, Json<FastNetwork>)> {
-    let busy = |_| Problem::busy("others are uploading; try again in a moment");
-    let permit = studio.uploads.try_acquire().map_err(busy)?;
+    let permit = studio.start_upload()?;
     let (name, bytes) = file_of(form, &["network"]).await?;
     let opened = studio.compute(move |studio| studio.fast_networks.add(&name, &bytes, studio.cpu)).await?;
     drop(permit);

@@ -1,6 +1,6 @@
 // The images that the style page takes: from files, and from those that were uploaded before.
 
-import { attempt, upload } from './core.js';
+import { attempt, el, path, say, upload } from './core.js';
 import { thumb, uploads } from './picker.js';
 
 /** What is built in. */
@@ -45,3 +45,40 @@ export async function showTrays() {
 
 /** The styles with another one: the first takes the place of the one that is built in. */
 export const withStyle = (styles, style) => [...styles.filter(({ image }) => image !== BRUSHWORK.id && image !== style.image), style].slice(-STYLES);
+
+/**
+ * The styles in `place`, each with `control(style, at)` and a button that removes it where there are several.
+ * `changed(styles)` is called whenever they are shown; `builtin()` stands in when none is left.
+ */
+export function styleList({ place, styles, builtin, control, changed }) {
+  const list = { styles, show, set };
+
+  function set(next) {
+    list.styles = next;
+    show();
+  }
+
+  function show() {
+    const several = list.styles.length > 1;
+    changed(list.styles);
+    place.classList.toggle('several', several);
+    place.replaceChildren(...list.styles.map((style, at) => el('figure', {}, el('img', { src: `${path`/api/images/${style.image}`}?side=256`, alt: `Style ${at + 1}`, onerror: () => gone(style.image) }),
+      several ? control(style, at) : null,
+      several ? el('button', { type: 'button', class: 'quiet', 'aria-label': `Remove style ${at + 1}`, onclick: () => remove(at) }, 'Remove') : null)));
+  }
+
+  function remove(at) {
+    const before = list.styles;
+    set(before.filter((_, index) => index !== at));
+    say('Style removed.', () => set(before));
+  }
+
+  /** An upload that the studio no longer keeps makes room for what is built in. */
+  function gone(image) {
+    if (image === BRUSHWORK.id || !list.styles.some((style) => style.image === image)) return;
+    const left = list.styles.filter((style) => style.image !== image);
+    set(left.length === 0 ? builtin() : left);
+  }
+
+  return list;
+}

@@ -1,10 +1,10 @@
 // Optimizing an image: styles, sliders, and the image as it develops.
 
-import { $, ask, attempt, el, fillBar, look, notFound, number, partDone, path, post, rememberForm, say, view } from './core.js';
+import { $, ask, attempt, el, fillBar, look, notFound, number, partDone, path, post, rememberForm, view } from './core.js';
 import { chart } from './chart.js';
 import { comparison } from './compare.js';
 import { ended, ending, follow, listen, queuedNote } from './events.js';
-import { BRUSHWORK, takes, tray, withStyle } from './style-images.js';
+import { BRUSHWORK, styleList, takes, tray, withStyle } from './style-images.js';
 
 /** The weights that a style can have: those of its slider. */
 const WEIGHTS = { min: 0.1, max: 2, step: 0.1 };
@@ -14,47 +14,23 @@ const builtin = () => [{ image: BRUSHWORK.id, weight: 1 }];
 
 /** Lets the form optimize: `content` is the image, and `images` remembers the styles. */
 export function optimizing(content, images) {
-  let styles = withinSlider(images.get()?.styles ?? builtin());
   let current = null;
   let stop = () => {};
   let news = [];
   let last = null;
   let waiting = false;
 
-  function addStyle(id) {
-    styles = withStyle(styles, { image: id, weight: 1 });
-    showStyles();
-  }
+  const remember = (styles) => images.set({ ...images.get(), styles });
+  const chosen = styleList({
+    place: $('#styles'),
+    styles: withinSlider(images.get()?.styles ?? builtin()),
+    builtin,
+    control: (style, at) => el('input', { type: 'range', ...WEIGHTS, value: style.weight, 'aria-label': `Weight of style ${at + 1}`, oninput: (event) => { style.weight = Number(event.target.value); remember(chosen.styles); } }),
+    changed: remember,
+  });
+  const addStyle = (id) => chosen.set(withStyle(chosen.styles, { image: id, weight: 1 }));
   takes($('#styles-part'), $('#style-file'), addStyle);
   tray($('#style-tray'), BRUSHWORK, addStyle);
-
-  const remember = () => images.set({ ...images.get(), styles });
-
-  function showStyles() {
-    remember();
-    $('#styles').classList.toggle('several', styles.length > 1);
-    $('#styles').replaceChildren(...styles.map((style, at) => {
-      const weight = el('input', { type: 'range', ...WEIGHTS, value: style.weight, 'aria-label': `Weight of style ${at + 1}`, oninput: (event) => { style.weight = Number(event.target.value); remember(); } });
-      return el('figure', {}, el('img', { src: `${path`/api/images/${style.image}`}?side=256`, alt: `Style ${at + 1}`, onerror: () => gone(style.image) }),
-        styles.length > 1 ? weight : null,
-        styles.length > 1 ? el('button', { type: 'button', class: 'quiet', 'aria-label': `Remove style ${at + 1}`, onclick: () => remove(at) }, 'Remove') : null);
-    }));
-  }
-
-  function remove(at) {
-    const before = [...styles];
-    styles.splice(at, 1);
-    showStyles();
-    say('Style removed.', () => { styles = before; showStyles(); });
-  }
-
-  /** An upload that the studio no longer keeps makes room for what is built in. */
-  function gone(image) {
-    if (image === BRUSHWORK.id || !styles.some((style) => style.image === image)) return;
-    styles = styles.filter((style) => style.image !== image);
-    if (styles.length === 0) styles = builtin();
-    showStyles();
-  }
 
   const power = (id) => 2 ** Number($(id).value);
   const words = {
@@ -73,7 +49,7 @@ export function optimizing(content, images) {
   $('#style-form').addEventListener('submit', async (event) => {
     event.preventDefault();
     const job = await attempt(() => post('/api/jobs', {
-      kind: 'style', content: content.id, styles, size: Number($('#size').value), keep: 10 ** Number($('#keep').value), strokes: power('#strokes'), effort: Number($('#effort').value), own_colours: $('#own-colours').checked,
+      kind: 'style', content: content.id, styles: chosen.styles, size: Number($('#size').value), keep: 10 ** Number($('#keep').value), strokes: power('#strokes'), effort: Number($('#effort').value), own_colours: $('#own-colours').checked,
     }));
     if (job) show(job.id);
   });
@@ -101,13 +77,12 @@ export function optimizing(content, images) {
   /** Puts the settings of a job into the form. */
   function use({ request }) {
     content.use(request.content);
-    styles = withinSlider(request.styles);
-    showStyles();
+    chosen.set(withinSlider(request.styles));
     form.fill({ keep: String(Math.log10(request.keep)), strokes: String(Math.log2(request.strokes)), size: String(request.size), effort: String(request.effort), 'own-colours': request.own_colours });
   }
 
-  function showFacts({ keep, strokes, size, effort, own_colours: own, styles: list, seed }) {
-    const facts = [['Content weight', `× ${number(keep, 2)}`], ['Stroke size', `× ${number(strokes, 2)}`], ['Longer side', `${size} pixels`], ['Steps', `× ${number(effort, 2)}`], ['Colors', own ? 'of the content' : 'of the style'], ['Styles', list.length === 1 ? '1' : list.map(({ weight }) => number(weight, 2)).join(' : ')], ['Seed', seed]];
+  function showFacts({ keep, strokes, size, effort, own_colours: own, styles, seed }) {
+    const facts = [['Content weight', `× ${number(keep, 2)}`], ['Stroke size', `× ${number(strokes, 2)}`], ['Longer side', `${size} pixels`], ['Steps', `× ${number(effort, 2)}`], ['Colors', own ? 'of the content' : 'of the style'], ['Styles', styles.length === 1 ? '1' : styles.map(({ weight }) => number(weight, 2)).join(' : ')], ['Seed', seed]];
     $('#style-facts').replaceChildren(...facts.map(([term, value]) => el('div', {}, el('dt', {}, term), el('dd', {}, String(value)))));
   }
 
@@ -171,6 +146,6 @@ export function optimizing(content, images) {
     $('#gallery').replaceChildren(...(done.length ? done.map((job) => el('button', { 'aria-label': `Result ${job.id}`, onclick: () => show(job.id) }, el('img', { src: path`/api/jobs/${job.id}/files/painting.png`, alt: '', loading: 'lazy' }))) : [el('p', { class: 'fine' }, 'No earlier results.')]));
   });
 
-  showStyles();
+  chosen.show();
   return { back() { if (transfers.has(view.result)) show(view.result, { quietly: true }); } };
 }

@@ -3,7 +3,7 @@
 import { $, ask, attempt, count, el, fillBar, look, notFound, number, partDone, path, post, rememberForm, say, stored, sure, view } from './core.js';
 import { chart } from './chart.js';
 import { ended, ending, follow, listen, queuedNote } from './events.js';
-import { BRUSHWORK, takes, tray, withStyle } from './style-images.js';
+import { BRUSHWORK, styleList, takes, tray, withStyle } from './style-images.js';
 
 /** The file of the network among those of a job. */
 const NETWORK = 'style.lucida';
@@ -23,7 +23,6 @@ function about(seconds) {
 export function styleTraining({ trained, stylize }) {
   const remembered = stored('lucida-style-train-images');
   const builtin = () => [{ image: BRUSHWORK.id, name: BRUSHWORK.id }];
-  let styles = remembered.get() ?? builtin();
   let known = { style_photos: null, style_seconds: { small: 0, base: 0 } };
   const trainings = new Map();
   let open = null;
@@ -34,45 +33,23 @@ export function styleTraining({ trained, stylize }) {
 
   // The styles.
 
+  const chosen = styleList({
+    place: $('#teach-styles'),
+    styles: remembered.get() ?? builtin(),
+    builtin,
+    control: (style, at) => el('input', { type: 'text', maxlength: 60, required: true, value: style.name, 'aria-label': `Name of style ${at + 1}`, oninput: (event) => { style.name = event.target.value; remembered.set(chosen.styles); } }),
+    changed: (styles) => remembered.set(styles),
+  });
   /** A name that no style has: that of the file, else a number. */
   function freeName(file) {
-    const isFree = (name) => name !== '' && styles.every((style) => style.name !== name);
+    const isFree = (name) => name !== '' && chosen.styles.every((style) => style.name !== name);
     let number = 1;
     while (!isFree(`style ${number}`)) number += 1;
     return isFree(nameOf(file)) ? nameOf(file) : `style ${number}`;
   }
-  function add(id, file) {
-    styles = withStyle(styles, { image: id, name: id === BRUSHWORK.id ? id : freeName(file) });
-    showStyles();
-  }
+  const add = (id, file) => chosen.set(withStyle(chosen.styles, { image: id, name: id === BRUSHWORK.id ? id : freeName(file) }));
   takes($('#teach-styles').parentElement, $('#teach-file'), add);
   tray($('#teach-tray'), BRUSHWORK, add);
-
-  function showStyles() {
-    remembered.set(styles);
-    $('#teach-styles').classList.toggle('several', styles.length > 1);
-    $('#teach-styles').replaceChildren(...styles.map((style, at) => {
-      const name = el('input', { type: 'text', maxlength: 60, required: true, value: style.name, 'aria-label': `Name of style ${at + 1}`, oninput: (event) => { style.name = event.target.value; remembered.set(styles); } });
-      return el('figure', {}, el('img', { src: `${path`/api/images/${style.image}`}?side=256`, alt: `Style ${at + 1}`, onerror: () => gone(style.image) }),
-        styles.length > 1 ? name : null,
-        styles.length > 1 ? el('button', { type: 'button', class: 'quiet', 'aria-label': `Remove style ${at + 1}`, onclick: () => remove(at) }, 'Remove') : null);
-    }));
-  }
-
-  function remove(at) {
-    const before = [...styles];
-    styles.splice(at, 1);
-    showStyles();
-    say('Style removed.', () => { styles = before; showStyles(); });
-  }
-
-  /** An upload that the studio no longer keeps makes room for what is built in. */
-  function gone(image) {
-    if (image === BRUSHWORK.id) return;
-    styles = styles.filter((style) => style.image !== image);
-    if (styles.length === 0) styles = builtin();
-    showStyles();
-  }
 
   // The settings.
 
@@ -97,7 +74,7 @@ export function styleTraining({ trained, stylize }) {
   $('#teach-form').addEventListener('submit', async (event) => {
     event.preventDefault();
     const job = await attempt(() => post('/api/jobs', {
-      kind: 'style-train', name: $('#teach-name').value.trim(), styles, photos: $('#teach-photos').value, size: $('#teach-size').value, steps: steps(), content_weight: factor('#teach-keep', 10), style_scale: factor('#teach-strokes', 2),
+      kind: 'style-train', name: $('#teach-name').value.trim(), styles: chosen.styles, photos: $('#teach-photos').value, size: $('#teach-size').value, steps: steps(), content_weight: factor('#teach-keep', 10), style_scale: factor('#teach-strokes', 2),
     }));
     if (!job) return;
     trainings.set(job.id, job);
@@ -216,9 +193,9 @@ export function styleTraining({ trained, stylize }) {
   }
   $('#preview-at').addEventListener('input', later);
 
-  function showFacts({ styles: list, photos, size, content_weight: keep = 1, style_scale: strokes = 1, seed }) {
+  function showFacts({ styles, photos, size, content_weight: keep = 1, style_scale: strokes = 1, seed }) {
     const start = news.find(({ type }) => type === 'start');
-    const facts = [['Styles', list.map(({ name }, at) => name || `style ${at + 1}`).join(', ')], ['Photos', start ? count(start.photos) : photos === 'folder' ? 'of the folder' : '1'], ['Network', size], ['Content weight', `× ${number(keep, 2)}`], ['Stroke size', `× ${number(strokes, 2)}`], ['Seed', seed]];
+    const facts = [['Styles', styles.map(({ name }, at) => name || `style ${at + 1}`).join(', ')], ['Photos', start ? count(start.photos) : photos === 'folder' ? 'of the folder' : '1'], ['Network', size], ['Content weight', `× ${number(keep, 2)}`], ['Stroke size', `× ${number(strokes, 2)}`], ['Seed', seed]];
     $('#training-facts').replaceChildren(...facts.map(([term, value]) => el('div', {}, el('dt', {}, term), el('dd', {}, String(value)))));
   }
 
@@ -255,7 +232,7 @@ export function styleTraining({ trained, stylize }) {
     }
   });
 
-  showStyles();
+  chosen.show();
   learnWhatThereIs();
   return { back() { if (trainings.has(view.training)) choose(view.training, { quietly: true }); } };
 }
