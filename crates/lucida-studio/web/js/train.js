@@ -56,16 +56,16 @@ function add(job) {
   }
   const used = [...runs.values()].map(({ color }) => color);
   const color = COLORS.find((one) => !used.includes(one)) ?? COLORS[runs.size % COLORS.length];
-  runs.set(job.id, { job, color, shown: false, news: [], stop: null });
+  runs.set(job.id, { job, color, shown: false, news: [], complete: false, stop: null });
 }
 
 /** Follows the past and future events of a run. */
 function load(run) {
   run.stop?.();
-  run.news = [];
+  [run.news, run.complete] = [[], false];
   run.stop = follow(run.job.id, {
     news: (news) => { run.news.push(news); later(); },
-    change: (job) => { run.job = { ...run.job, ...job, news: undefined }; later(); },
+    change: (job) => { run.job = { ...run.job, ...job, news: undefined }; run.complete = ended(job); later(); },
   });
 }
 
@@ -173,8 +173,9 @@ function showOpen() {
   showConfusion(run);
 }
 
-/** Why a run that has ended is not a model, and what can be done. */
-function noModel({ news }) {
+/** Why a run that has ended is not a model, and what can be done; nothing before all that it reported is here. */
+function noModel({ news, complete }) {
+  if (!complete) return '';
   const { epoch } = news.findLast(({ type }) => type === 'epoch') ?? {};
   return `. The run ended before its first model was saved, so there is none to inspect. Resume ${epoch ? `continues it from its checkpoint after epoch ${epoch}` : 'trains it from the start'}; Remove deletes it.`;
 }
