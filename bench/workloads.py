@@ -85,24 +85,25 @@ def prepare_prediction(options, _python):
     run([lucida, "weights", "convert", trained, f"{trained}.keras", "--force", "--quiet"])
 
 
-def inference(title, name, batch):
-    """Passes of a network of torchvision's, with random weights."""
-    file = f"SCRATCH/{name}.onnx"
+def inference(title, name, batch, side=224):
+    """Passes of a network of torchvision's, or of a feed-forward style, with random weights."""
+    written = SCRATCH / f"{name}-{side}.onnx"
+    file = f"SCRATCH/{written.name}"
 
     def prepare(_options, python):
-        written = SCRATCH / f"{name}.onnx"
         if not written.exists():
-            run([python, str(HERE / "inference.py"), "export", name, str(written)])
+            run([python, str(HERE / "inference.py"), "export", name, str(written), str(side)])
 
     def peer(runtime):
-        return ["inference.py", runtime, name, file, str(batch)]
+        return ["inference.py", runtime, name, file, str(batch), str(side)]
 
     images = "1 image" if batch == 1 else f"{batch} images"
+    what = "The transformation network of `lucida style-train`" if name.startswith("style-") else f"torchvision's {name}"
     return Workload(
-        f"{title}, {images}",
-        f"torchvision's {name} with random weights, read from the ONNX file that PyTorch writes: forward, {images} of 224x224, "
-        f"32-bit floats. Each round has {'50 passes after 10' if batch == 1 else '8 passes after 2'} to warm up.",
-        ["inference", file, str(batch)],
+        f"{title}, {images}" if side == 224 else f"{title}, {side}x{side}",
+        f"{what} with random weights, read from the ONNX file that PyTorch writes: forward, {images} of {side}x{side}, "
+        f"32-bit floats. Each round has {'50 passes after 10' if batch * side * side <= 512 * 512 else '8 passes after 2'} to warm up.",
+        ["inference", file, str(batch), str(side)],
         [peer("onnxruntime"), peer("openvino"), peer("torch")],
         prepare=prepare,
     )
@@ -220,6 +221,11 @@ WORKLOADS = {
             [["style_train_step_torch.py", size, "2"]],
         )
         for size in ("small", "base")
+    },
+    **{
+        f"style-pass-{size}-{side}": inference(f"A photo through a feed-forward style, network {size}", f"style-{size}", 1, side)
+        for size in ("small", "base")
+        for side in (512, 1024)
     },
     "style-512-avx2": Workload(
         "A step of style transfer, 512x512, AVX2 alone",
