@@ -86,7 +86,8 @@ def main():
     title, prepare = RUNTIMES[runtime]
     images = np.random.default_rng(1).random((batch, 3, side, side), np.float32)
     version = importlib.metadata.version(runtime).split("+")[0]
-    report(f"{title} {version}", prepare(name, file, images, threads), *((10, 50) if batch * side * side <= 512 * 512 else (2, 8)))
+    runs = (10, 50) if batch * side * side <= 512 * 512 else (2, 8)
+    report(f"{title} {version}", prepare(name, file, images, threads), *runs)
 
 
 if __name__ == "__main__":

@@ -97,12 +97,13 @@ def inference(title, name, batch, side=224):
     def peer(runtime):
         return ["inference.py", runtime, name, file, str(batch), str(side)]
 
+    passes = "50 passes after 10" if batch * side * side <= 512 * 512 else "8 passes after 2"
     images = "1 image" if batch == 1 else f"{batch} images"
     what = "The transformation network of `lucida style-train`" if name.startswith("style-") else f"torchvision's {name}"
     return Workload(
         f"{title}, {images}" if side == 224 else f"{title}, {side}x{side}",
         f"{what} with random weights, read from the ONNX file that PyTorch writes: forward, {images} of {side}x{side}, "
-        f"32-bit floats. Each round has {'50 passes after 10' if batch * side * side <= 512 * 512 else '8 passes after 2'} to warm up.",
+        f"32-bit floats. Each round has {passes} to warm up.",
         ["inference", file, str(batch), str(side)],
         [peer("onnxruntime"), peer("openvino"), peer("torch")],
         prepare=prepare,
@@ -214,16 +215,16 @@ WORKLOADS = {
     },
     **{
         f"style-train-{size}": Workload(
-            f"A step of the training of a feed-forward style, network {size}",
-            "Two crops of 256x256 pixels, and in every second step the twin of one, through the network and the first three blocks of VGG16: losses of "
-            "content, style, variation and temporal consistency, backward to the weights, Adam.",
+            f"Feed-forward style, {size}: training step",
+            "Two crops of 256x256 pixels, and in every second step the twin of one, through the network and the first three "
+            "blocks of VGG16: losses of content, style, variation and temporal consistency, backward to the weights, Adam.",
             ["style_train_step", size, "2"],
             [["style_train_step_torch.py", size, "2"]],
         )
         for size in ("small", "base")
     },
     **{
-        f"style-pass-{size}-{side}": inference(f"A photo through a feed-forward style, network {size}", f"style-{size}", 1, side)
+        f"style-pass-{size}-{side}": inference(f"Feed-forward style, {size}", f"style-{size}", 1, side)
         for size in ("small", "base")
         for side in (512, 1024)
     },
