@@ -10,7 +10,9 @@ use lucida::weights::{ModelSpec, open};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [file, batch, side, threads @ ..] = &arguments[..] else { return Err("FILE, BATCH and SIDE are missing".into()) };
+    let [file, batch, side, threads @ ..] = &arguments[..] else {
+        return Err("FILE, BATCH and SIDE are missing".into());
+    };
     let mut cpu = Cpu::from_env()?;
     if let Some(threads) = threads.first() {
         cpu = cpu.with_threads(threads.parse()?);
