@@ -1,8 +1,9 @@
-"""Times passes of a network in another runtime, as `bench/programs/inference.rs` does it in Lucida.
+"""Times forward passes of a network in another runtime, like `bench/programs/inference.rs` in Lucida.
 
     inference.py onnxruntime|openvino|torch NETWORK FILE BATCH [THREADS]
 
-NETWORK is torchvision's name, and FILE the network as ONNX: `inference.py export NETWORK FILE` writes it, with random weights.
+NETWORK is a name in torchvision, and FILE the network in ONNX, which `inference.py export NETWORK FILE` writes with random
+weights.
 """
 
 import importlib.metadata
@@ -17,7 +18,7 @@ SIZE = 224
 
 
 def network(name):
-    """The network with random weights, the same at each call."""
+    """Returns the network with random weights from a fixed seed."""
     import torch
     import torchvision
 
@@ -26,7 +27,7 @@ def network(name):
 
 
 def export(name, file):
-    """Writes the network as ONNX, for any number of images."""
+    """Writes the network as ONNX, with a dynamic batch size."""
     import torch
 
     pathlib.Path(file).parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,7 @@ def onnxruntime(_name, file, images, threads):
 
 
 def openvino(_name, file, images, threads):
-    """In 32 bits, as all the others: on processors with bfloat16 it would take that."""
+    """In 32-bit floats, like the others: on processors with bfloat16, it would use that by default."""
     import openvino
 
     core = openvino.Core()
@@ -57,7 +58,7 @@ def openvino(_name, file, images, threads):
 
 
 def torch(name, _file, images, threads):
-    """With channels last, its fastest layout on a processor."""
+    """With channels last, its fastest layout on a CPU."""
     import torch
 
     torch.set_num_threads(threads)
