@@ -41,8 +41,8 @@ fn templates_are_layers() {
     }
 }
 
-/// The plan split a strided convolution into one part per offset within the stride: for huge strides, it panicked or took all
-/// memory.
+/// The backward pass of a convolution has one part for each position modulo the stride: with huge strides, it took all
+/// memory or panicked.
 #[test]
 fn a_convolution_with_a_stride_of_the_address_space_trains() {
     for stride in [usize::MAX >> 1, 1 << 30] {

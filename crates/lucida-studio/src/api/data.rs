@@ -43,7 +43,7 @@ struct Item {
 /// Data and networks for training.
 #[derive(Serialize)]
 pub(crate) struct Overview {
-/// Description of the digits.
+    /// Description of the digits.
     digits: String,
     /// Description of the photos; `None` if there are none with at least two classes.
     photos: Option<String>,

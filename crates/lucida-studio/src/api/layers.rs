@@ -49,7 +49,7 @@ struct WeightItem {
 /// Receptive fields of a layer.
 #[derive(Serialize)]
 struct FieldItem {
-/// Height and width of a field, padding included; `None` if the fields differ.
+    /// Height and width of a field, padding included; `None` if the fields differ.
     size: Option<[i64; 2]>,
     stride: Option<[i64; 2]>,
     /// Row and column where the field of the first unit begins; negative in the padding.
