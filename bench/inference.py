@@ -1,9 +1,9 @@
 """Times forward passes of a network in another runtime, like `bench/programs/inference.rs` in Lucida.
 
-    inference.py onnxruntime|openvino|torch NETWORK FILE BATCH [THREADS]
+    inference.py onnxruntime|openvino|torch NETWORK FILE BATCH SIDE [THREADS]
 
-NETWORK is a name in torchvision, and FILE the network in ONNX, which `inference.py export NETWORK FILE` writes with random
-weights.
+NETWORK is a name in torchvision, or style-small or style-base, and FILE the network in ONNX, which
+`inference.py export NETWORK FILE SIDE` writes with random weights, for images of SIDE x SIDE pixels.
 """
 
 import importlib.metadata
@@ -14,8 +14,6 @@ import numpy as np
 
 from peers import report
 
-SIZE = 224
-
 
 def network(name):
     """Returns the network with random weights from a fixed seed."""
@@ -23,16 +21,21 @@ def network(name):
     import torchvision
 
     torch.manual_seed(1)
+    kind, _, size = name.partition("-")
+    if kind == "style":
+        from networks_torch import feed_forward_style
+
+        return feed_forward_style(size).eval()
     return getattr(torchvision.models, name)(weights=None).eval()
 
 
-def export(name, file):
+def export(name, file, side):
     """Writes the network as ONNX, with a dynamic batch size."""
     import torch
 
     pathlib.Path(file).parent.mkdir(parents=True, exist_ok=True)
     names = {"input_names": ["images"], "output_names": ["scores"]}
-    image = torch.rand(1, 3, SIZE, SIZE)
+    image = torch.rand(1, 3, side, side)
     torch.onnx.export(network(name), image, file, dynamo=False, dynamic_axes={"images": {0: "batch"}}, **names)
 
 
@@ -78,12 +81,13 @@ RUNTIMES = {"onnxruntime": ("ONNX Runtime", onnxruntime), "openvino": ("OpenVINO
 def main():
     runtime, name, file, *rest = sys.argv[1:]
     if runtime == "export":
-        return export(name, file)
-    batch, threads = int(rest[0]), int(rest[1]) if len(rest) > 1 else 2
+        return export(name, file, int(rest[0]))
+    batch, side, threads = int(rest[0]), int(rest[1]), int(rest[2]) if len(rest) > 2 else 2
     title, prepare = RUNTIMES[runtime]
-    images = np.random.default_rng(1).random((batch, 3, SIZE, SIZE), np.float32)
+    images = np.random.default_rng(1).random((batch, 3, side, side), np.float32)
     version = importlib.metadata.version(runtime).split("+")[0]
-    report(f"{title} {version}", prepare(name, file, images, threads), *((10, 50) if batch == 1 else (2, 8)))
+    runs = (10, 50) if batch * side * side <= 512 * 512 else (2, 8)
+    report(f"{title} {version}", prepare(name, file, images, threads), *runs)
 
 
 if __name__ == "__main__":

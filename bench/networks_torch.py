@@ -65,3 +65,38 @@ def training_step(model, loss_of):
         return loss.item(), outputs.detach()
 
     return step
+
+
+class Residual(nn.Module):
+    """Two convolutions, added to their input."""
+
+    def __init__(self, filters):
+        super().__init__()
+        self.branch = nn.Sequential(normalized(filters, filters, 3), normalized(filters, filters, 3, relu=False))
+
+    def forward(self, x):
+        return x + self.branch(x)
+
+
+def normalized(inputs, filters, kernel, stride=1, up=False, relu=True):
+    """A convolution with reflection padding and instance normalization, after nearest-neighbor upsampling if `up`."""
+    layers = [nn.Upsample(scale_factor=2)] if up else []
+    layers += [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, filters, kernel, stride, bias=False)]
+    layers += [nn.InstanceNorm2d(filters, affine=True)] + ([nn.ReLU(inplace=True)] if relu else [])
+    return nn.Sequential(*layers)
+
+
+def feed_forward_style(size):
+    """The transformation network that `lucida style-train` trains, small or base."""
+    channels = {"small": 16, "base": 32}[size]
+    return nn.Sequential(
+        normalized(3, channels, 9),
+        normalized(channels, 2 * channels, 3, 2),
+        normalized(2 * channels, 4 * channels, 3, 2),
+        *(Residual(4 * channels) for _ in range(5)),
+        normalized(4 * channels, 2 * channels, 3, up=True),
+        normalized(2 * channels, channels, 3, up=True),
+        nn.ReflectionPad2d(4),
+        nn.Conv2d(channels, 3, 9),
+        nn.Tanh(),
+    ).to(memory_format=torch.channels_last)

@@ -6,41 +6,16 @@ import itertools
 import torch
 from torch import nn
 
+from networks_torch import feed_forward_style
 from peers import arguments, report
 
 kind, batch, threads = arguments("small", 2)
 torch.set_num_threads(threads)
 torch.manual_seed(1)
-channels, side = {"small": 16, "base": 32}[kind], 256
+side = 256
 
 
-def block(inputs, filters, kernel, stride=1, up=False, relu=True):
-    layers = [nn.Upsample(scale_factor=2)] if up else []
-    layers += [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, filters, kernel, stride, bias=False)]
-    layers += [nn.InstanceNorm2d(filters, affine=True)] + ([nn.ReLU(inplace=True)] if relu else [])
-    return nn.Sequential(*layers)
-
-
-class Residual(nn.Module):
-    def __init__(self, filters):
-        super().__init__()
-        self.branch = nn.Sequential(block(filters, filters, 3), block(filters, filters, 3, relu=False))
-
-    def forward(self, x):
-        return x + self.branch(x)
-
-
-network = nn.Sequential(
-    block(3, channels, 9),
-    block(channels, 2 * channels, 3, 2),
-    block(2 * channels, 4 * channels, 3, 2),
-    *(Residual(4 * channels) for _ in range(5)),
-    block(4 * channels, 2 * channels, 3, up=True),
-    block(2 * channels, channels, 3, up=True),
-    nn.ReflectionPad2d(4),
-    nn.Conv2d(channels, 3, 9),
-    nn.Tanh(),
-).to(memory_format=torch.channels_last)
+network = feed_forward_style(kind)
 
 inputs, layers, marks = 3, [], []
 for number, (filters, count) in enumerate([(64, 2), (128, 2), (256, 3)]):

@@ -85,24 +85,26 @@ def prepare_prediction(options, _python):
     run([lucida, "weights", "convert", trained, f"{trained}.keras", "--force", "--quiet"])
 
 
-def inference(title, name, batch):
-    """Returns the workload of forward passes of a torchvision network, with random weights."""
-    file = f"SCRATCH/{name}.onnx"
+def inference(title, name, batch, side=224):
+    """Returns the workload of forward passes of a network with random weights, of torchvision or of a feed-forward style."""
+    written = SCRATCH / f"{name}-{side}.onnx"
+    file = f"SCRATCH/{written.name}"
 
     def prepare(_options, python):
-        written = SCRATCH / f"{name}.onnx"
         if not written.exists():
-            run([python, str(HERE / "inference.py"), "export", name, str(written)])
+            run([python, str(HERE / "inference.py"), "export", name, str(written), str(side)])
 
     def peer(runtime):
-        return ["inference.py", runtime, name, file, str(batch)]
+        return ["inference.py", runtime, name, file, str(batch), str(side)]
 
+    passes = "50 passes after 10" if batch * side * side <= 512 * 512 else "8 passes after 2"
     images = "1 image" if batch == 1 else f"{batch} images"
+    what = "The transformation network of `lucida style-train`" if name.startswith("style-") else f"torchvision's {name}"
     return Workload(
-        f"{title}, {images}",
-        f"torchvision's {name} with random weights, read from the ONNX file that PyTorch writes: forward, {images} of 224x224, "
-        f"32-bit floats. Each round has {'50 passes after 10' if batch == 1 else '8 passes after 2'} to warm up.",
-        ["inference", file, str(batch)],
+        f"{title}, {images}" if side == 224 else f"{title}, {side}x{side}",
+        f"{what} with random weights, read from the ONNX file that PyTorch writes: forward, {images} of {side}x{side}, "
+        f"32-bit floats. Each round has {passes} to warm up.",
+        ["inference", file, str(batch), str(side)],
         [peer("onnxruntime"), peer("openvino"), peer("torch")],
         prepare=prepare,
     )
@@ -213,13 +215,18 @@ WORKLOADS = {
     },
     **{
         f"style-train-{size}": Workload(
-            f"A step of the training of a feed-forward style, network {size}",
-            "Two crops of 256x256 pixels, and in every second step the twin of one, through the network and the first three blocks of VGG16: losses of "
-            "content, style, variation and temporal consistency, backward to the weights, Adam.",
+            f"Feed-forward style, {size}: training step",
+            "Two crops of 256x256 pixels, and in every second step the twin of one, through the network and the first three "
+            "blocks of VGG16: losses of content, style, variation and temporal consistency, backward to the weights, Adam.",
             ["style_train_step", size, "2"],
             [["style_train_step_torch.py", size, "2"]],
         )
         for size in ("small", "base")
+    },
+    **{
+        f"style-pass-{size}-{side}": inference(f"Feed-forward style, {size}", f"style-{size}", 1, side)
+        for size in ("small", "base")
+        for side in (512, 1024)
     },
     "style-512-avx2": Workload(
         "A step of style transfer, 512x512, AVX2 alone",
