@@ -1,4 +1,4 @@
-"""Workloads that Lucida does alone: how time grows, and how near each layer comes to the processor's peak."""
+"""Workloads of Lucida without peers: how time scales, and the fraction of the processor's peak that each layer reaches."""
 
 import statistics
 import subprocess
@@ -10,7 +10,7 @@ BATCHES = (1, 8, 32, 128, 512)
 
 
 class Scaling:
-    """Steps of growing size, and on one thread."""
+    """Times steps of growing size, and steps on one thread and on all."""
 
     title = "How time grows"
     text = (
@@ -76,7 +76,7 @@ class Scaling:
 
 
 class Plans:
-    """What `lucida bench plan` prints for the networks of the other workloads."""
+    """Records the output of `lucida bench plan` for the networks of the other workloads."""
 
     title = "The share of peak of each layer"
     text = (
@@ -101,7 +101,7 @@ class Plans:
         for plan in self.plans:
             command = f"bench plan {plan} --rounds {options.rounds} --threads {options.threads}"
             say(f"{key}: lucida {command}")
-            # Its last line, the sum, goes to the standard error.
+            # The last line, the total, goes to standard error.
             done = subprocess.run(
                 [built(options, "lucida"), *command.split()],
                 cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -1,4 +1,4 @@
-"""What `bench/run` and its workloads share: building, running, and writing records."""
+"""Functions shared by `bench/run` and its workloads: building, running, and writing records."""
 
 import datetime
 import json
@@ -15,12 +15,12 @@ SCRATCH = ROOT / "target" / "bench"
 RECORDS = HERE / "records"
 PINNED = ["tensorflow-cpu==2.21.0", "keras==3.15.1", "torch==2.15.0", "torchvision==0.29.2", "onnx==1.23.2"]
 PINNED += ["onnxruntime==1.32.0", "openvino==2026.4.1", "pillow==13.0.0", "scipy==1.17.1"]
-# The options that name folders, as they stand in the workloads' commands.
+# Placeholders for folders in the workloads' commands; in lower case, the options that set them.
 FOLDERS = ("DATA", "WEIGHTS", "MNIST")
 
 
 def peers_python():
-    """The interpreter of an environment with the peers, which is made if need be."""
+    """Returns the interpreter of a virtual environment with the peers, which is created if necessary."""
     folder = SCRATCH / "peers"
     python = folder / "bin" / "python"
     if not python.exists():
@@ -30,7 +30,7 @@ def peers_python():
 
 
 def build(options, programs, binary):
-    """Builds programs of `bench/programs`, and the binary if it is wanted."""
+    """Builds programs of `bench/programs`, and the binary if `binary` is true."""
     command = ["cargo", "build", "--profile", options.profile]
     if programs:
         words = [word for name in sorted(programs) for word in ("--bin", name)]
@@ -40,12 +40,12 @@ def build(options, programs, binary):
 
 
 def built(options, name):
-    """Where cargo has put a program."""
+    """Returns the path of a program that cargo has built."""
     return str(ROOT / "target" / options.profile / name)
 
 
 def run(command, environment=None):
-    """What the command prints; ends this program with what it complained of if it failed."""
+    """Runs a command and returns its standard output; if it fails, exits with its standard error."""
     environment = {**os.environ, **(environment or {})}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     if done.returncode:
@@ -54,18 +54,18 @@ def run(command, environment=None):
 
 
 def measure(command, environment=None):
-    """What a program that times itself says in its last line: its name, times in ms, and perhaps its memory in mb."""
+    """Runs a program that times itself; returns the JSON of its last line: `name`, times `ms`, and optionally memory `mb`."""
     return json.loads(run(command, environment).strip().splitlines()[-1])
 
 
 def cpuinfo():
-    """What Linux says of the first processor."""
+    """Returns the entries of the first processor in /proc/cpuinfo."""
     lines = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def instructions():
-    """The widest instruction set that both this processor and Lucida have, by Lucida's name."""
+    """Returns Lucida's name of the widest instruction set that both this processor and Lucida support."""
     if platform.machine() == "aarch64":
         return "neon"
     flags = cpuinfo()["flags"].split()
@@ -73,7 +73,7 @@ def instructions():
 
 
 def processor():
-    """Its name; for x86 the family and model too, because a virtual machine's name is often no more than the maker's."""
+    """Returns the processor's name; for x86 with family and model, because virtual machines often only report the vendor."""
     info = cpuinfo()
     kind = f" (family {info['cpu family']}, model {info['model']})" if "cpu family" in info else ""
     return f"{info.get('model name', platform.machine())}{kind}, {instructions()}"

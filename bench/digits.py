@@ -1,4 +1,4 @@
-"""MNIST's files, and a digit as a PNG, without any package."""
+"""Reads MNIST's files and writes a digit as a PNG, with the standard library only."""
 
 import gzip
 import pathlib
@@ -7,7 +7,7 @@ import zlib
 
 
 def idx(path):
-    """The dimensions and the bytes of an IDX file, gzipped or not; the path is that without .gz."""
+    """Returns the dimensions and the bytes of an IDX file, which may be gzipped; `path` is without .gz."""
     plain = pathlib.Path(path)
     content = plain.read_bytes() if plain.exists() else gzip.decompress(pathlib.Path(f"{path}.gz").read_bytes())
     count = content[3]
@@ -15,7 +15,7 @@ def idx(path):
 
 
 def save_png(path, width, height, gray):
-    """Writes gray pixels, a byte each."""
+    """Writes a PNG of gray pixels, one byte each."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,10 +1,10 @@
-"""Times programs from their start to their end: what it takes to ask an MNIST network about one picture.
+"""Times whole processes that predict the digit in one image with an MNIST network.
 
-    first_prediction.py BINARY MODEL PICTURE THREADS         Lucida's, 20 times
-    first_prediction.py keras MODEL PICTURE THREADS          Keras's, 3 times
-    first_prediction.py keras-once MODEL PICTURE THREADS     what the one before starts
+    first_prediction.py BINARY MODEL IMAGE THREADS           runs Lucida 20 times
+    first_prediction.py keras MODEL IMAGE THREADS            runs Keras 3 times
+    first_prediction.py keras-once MODEL IMAGE THREADS       the process that `keras` runs
 
-MODEL is a .keras file; the picture's name ends with the digit that it shows, which is checked.
+MODEL is a .keras file. The name of IMAGE ends with its digit, against which the prediction is checked.
 """
 
 import json
@@ -28,7 +28,7 @@ def keras_once():
 
 
 def timed(command, times, digit_of):
-    """Runs the command once to fill the disk's cache, and then so many times; returns what it printed, too."""
+    """Runs the command once to warm the disk cache, then `times` times; returns its output and the times in ms."""
     result = []
     for number in range(times + 1):
         start = time.perf_counter()

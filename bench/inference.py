@@ -1,9 +1,9 @@
-"""Times passes of a network in another runtime, as `bench/programs/inference.rs` does it in Lucida.
+"""Times forward passes of a network in another runtime, like `bench/programs/inference.rs` in Lucida.
 
     inference.py onnxruntime|openvino|torch NETWORK FILE BATCH SIDE [THREADS]
 
-NETWORK is torchvision's name, or style-small or style-base, and FILE the network as ONNX: `inference.py export NETWORK FILE SIDE`
-writes it, with random weights, for images of SIDE x SIDE pixels.
+NETWORK is a name in torchvision, or style-small or style-base, and FILE the network in ONNX, which
+`inference.py export NETWORK FILE SIDE` writes with random weights, for images of SIDE x SIDE pixels.
 """
 
 import importlib.metadata
@@ -16,7 +16,7 @@ from peers import report
 
 
 def network(name):
-    """The network with random weights, the same at each call."""
+    """Returns the network with random weights from a fixed seed."""
     import torch
     import torchvision
 
@@ -30,7 +30,7 @@ def network(name):
 
 
 def export(name, file, side):
-    """Writes the network as ONNX, for any number of images."""
+    """Writes the network as ONNX, with a dynamic batch size."""
     import torch
 
     pathlib.Path(file).parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def onnxruntime(_name, file, images, threads):
 
 
 def openvino(_name, file, images, threads):
-    """In 32 bits, as all the others: on processors with bfloat16 it would take that."""
+    """In 32-bit floats, like the others: on processors with bfloat16, it would use that by default."""
     import openvino
 
     core = openvino.Core()
@@ -61,7 +61,7 @@ def openvino(_name, file, images, threads):
 
 
 def torch(name, _file, images, threads):
-    """With channels last, its fastest layout on a processor."""
+    """With channels last, its fastest layout on a CPU."""
     import torch
 
     torch.set_num_threads(threads)

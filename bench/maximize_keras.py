@@ -1,10 +1,10 @@
-"""Times activation maximization in Keras on TensorFlow, as one writes it first: a tf.function for a step, a loop over
-filters.
+"""Times activation maximization in Keras on TensorFlow, in a straightforward implementation: a tf.function for a step, in a
+loop over filters.
 
     maximize_keras.py mnist|vgg16 THREADS
 
-mnist: the filters of all three convolutions of the MNIST network (24 + 48 + 64), 300 steps without and 300 with the total
-variation, as the package keras-vis does. vgg16: 16 filters of block3_conv1, pictures of 128x128, 256 steps of Adam.
+mnist: the filters of all three convolutions of the MNIST network (24 + 48 + 64), 300 steps without and 300 with total
+variation, like the package keras-vis. vgg16: 16 filters of block3_conv1, images of 128x128, 256 steps of Adam.
 """
 
 import numpy as np

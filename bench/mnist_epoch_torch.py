@@ -1,5 +1,5 @@
-"""Times epochs of the MNIST network in PyTorch: 48,000 digits in a new order each time, batch 256, loss and accuracy, and
-12,000 digits to validate with. The digits are in memory as numbers from 0 to 1 before the first epoch.
+"""Times epochs of the MNIST network in PyTorch: 48,000 digits, shuffled in each epoch, batch 256, loss and accuracy, and
+12,000 digits for validation. The digits are in memory as floats from 0 to 1 before the first epoch.
 
     mnist_epoch_torch.py FOLDER [THREADS]
 """

@@ -1,11 +1,11 @@
-"""Writes a table of model files: what Lucida reads, trains on, and writes, and what Keras, ONNX Runtime, and PyTorch compute
-with what it wrote.
+"""Writes a table of model files: which ones Lucida reads, trains and writes, and how the outputs of the written files in
+Keras, ONNX Runtime and PyTorch differ.
 
     python bench/model_files.py LUCIDA ../shared/golden/models PHOTOS FOLDER > RECORD.md
 
-LUCIDA is the binary, PHOTOS a folder of photos with a sub-folder per class, FOLDER takes what is written. Needs keras,
-tensorflow, torch, onnxruntime, and safetensors. Numbers are the largest difference of an output from what the framework
-that wrote the file computes, as a part of the largest output.
+LUCIDA is the binary, PHOTOS a folder of photos with a sub-folder per class, and FOLDER the output folder. Requires keras,
+tensorflow, torch, onnxruntime, and safetensors. Numbers are the largest difference from an output of the framework that
+wrote the original file, relative to the largest output.
 """
 
 import os
@@ -34,7 +34,7 @@ def channels_first(array):
 
 
 def expected(folder):
-    """The inputs and outputs on record, channels last."""
+    """Returns the recorded inputs and outputs, with channels last."""
     with safe_open(folder / "expected.safetensors", "np") as tensors:
         first = tensors.metadata()["layout"] == "NCHW"
         named = lambda word: sorted(n for n in tensors.keys() if n == word or n.startswith(word + "."))
@@ -48,7 +48,7 @@ def softmax(values):
 
 
 def difference(got, wanted):
-    """Of probabilities where the record has scores: known networks end in a softmax."""
+    """Returns the relative difference; of probabilities if the record has logits, because known networks end in a softmax."""
     got = np.asarray(got)
     if got.shape != wanted.shape:
         got = channels_last(got)
@@ -75,7 +75,7 @@ def in_onnxruntime(path, inputs, outputs):
 
 
 def in_torch(path, original):
-    """Whether the tensors are those of the state dictionary that the network came from, name for name."""
+    """Compares the tensors with those of the original state dictionary, by name."""
     written = torch.load(path, weights_only=True)
     if original.name != "model.pth":
         return f"{len(written)} tensors"
@@ -102,7 +102,7 @@ def main():
         inputs, outputs = expected(folder)
         for original in (folder / kind for kind in KINDS if (folder / kind).exists()):
             name = f"{folder.name}/{original.name}"
-            # A state dictionary does not say for which size of images it is.
+            # A state dictionary does not store the input size.
             size = ["--size", f"{inputs[0].shape[1]}x{inputs[0].shape[2]}"] if original.suffix in (".pth", ".safetensors") else []
             trained = run("train", photos, "--base", original, "--epochs", 1, "--out", to / "run", "--force", "--quiet")
             cells = ["yes" if trained.returncode == 0 else "-"]

@@ -1,8 +1,8 @@
-"""The networks that several of Keras's scripts time."""
+"""Networks that several Keras scripts share."""
 
 
 def mnist_cnn(keras):
-    """The digit classifier; its last layer tells logits."""
+    """The digit classifier, which ends in logits."""
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -24,7 +24,7 @@ def mnist_cnn(keras):
 
 
 def basic_cnn(keras, size):
-    """The classifier of two kinds of photos, size x size."""
+    """The binary classifier of photos of size x size pixels."""
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -46,7 +46,7 @@ def basic_cnn(keras, size):
 
 
 def training_step(keras, tf, model, loss_of):
-    """A step of Adam as one compiled function of pictures and labels."""
+    """Returns a training step with Adam, as one compiled function of images and labels."""
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(model.trainable_variables)
 

@@ -1,4 +1,4 @@
-"""The networks that several of PyTorch's scripts time, with channels last: that is PyTorch's fastest layout on a processor."""
+"""Networks that several PyTorch scripts share, with channels last, PyTorch's fastest layout on a CPU."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ def block(channels, filters, padding):
 
 
 def mnist_cnn():
-    """The digit classifier; its last layer tells logits."""
+    """The digit classifier, which ends in logits."""
     model = nn.Sequential(
         *block(1, 24, 1),
         *block(24, 48, 1),
@@ -25,7 +25,7 @@ def mnist_cnn():
 
 
 def basic_cnn():
-    """The classifier of two kinds of photos of 150x150; it tells a logit."""
+    """The binary classifier of photos of 150x150 pixels, which ends in a logit."""
     model = nn.Sequential(
         *block(3, 32, 0),
         *block(32, 64, 0),
@@ -53,7 +53,7 @@ def vgg16():
 
 
 def training_step(model, loss_of):
-    """A step of Adam on pictures and labels; returns the loss and what the network said."""
+    """Runs a training step with Adam on images and labels; returns the loss and the outputs."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7)
 
     def step(images, labels):

@@ -1,4 +1,4 @@
-"""What the scripts of the peers share: threads, timing, and the line that `bench/run` reads."""
+"""Functions shared by the scripts of the peers: threads, timing, and the line that `bench/run` reads."""
 
 import json
 import os
@@ -8,14 +8,14 @@ import time
 
 
 def arguments(*defaults):
-    """The script's arguments, as many as there are defaults, and then the number of threads."""
+    """Returns the script's arguments, one for each default, followed by the number of threads."""
     given = sys.argv[1:]
     values = [type(default)(given[i]) if i < len(given) else default for i, default in enumerate(defaults)]
     return *values, int(given[len(defaults)]) if len(given) > len(defaults) else 2
 
 
 def keras_with(threads):
-    """Keras on TensorFlow, on the processor, with this number of threads."""
+    """Returns Keras, TensorFlow and their versions, set up for the CPU with this number of threads."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import tensorflow as tf
@@ -28,7 +28,7 @@ def keras_with(threads):
 
 
 def first_photos(folder, count):
-    """The first `count` photos of each class, in the order of their names."""
+    """Returns the first `count` photos of each class, sorted by name."""
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
     return [photo for each in classes for photo in sorted(each.iterdir())[:count]]
 
@@ -46,5 +46,5 @@ def report(name, step, warm_up, steps):
 
 
 def say(name, times, whose=resource.RUSAGE_SELF):
-    """Prints times in milliseconds, and the most memory that this process, or one that it started, has had in MiB."""
+    """Prints times in milliseconds, and the peak memory in MiB of this process, or of its children."""
     print(json.dumps({"name": name, "ms": times, "mb": resource.getrusage(whose).ru_maxrss / 1024}))

@@ -1,4 +1,4 @@
-"""Times workloads on photos in Keras on TensorFlow, as `bench/programs/photos.rs` does it in Lucida.
+"""Times workloads on photos in Keras on TensorFlow, like `bench/programs/photos.rs` in Lucida.
 
     photos_keras.py step|mixed7|epoch|features [--weights FILE] [--data FOLDER] [THREADS]
 """
@@ -18,7 +18,7 @@ parser.add_argument("mode", choices=["step", "mixed7", "epoch", "features"])
 parser.add_argument("threads", type=int, nargs="?", default=2)
 parser.add_argument("--weights")
 parser.add_argument("--data", type=pathlib.Path)
-# The threads may come after the options.
+# The number of threads may follow the options.
 options = parser.parse_intermixed_args()
 keras, tf, name = keras_with(options.threads)
 
@@ -74,7 +74,7 @@ def features():
 
     def features_of(photos):
         parts = [photos[at : at + BATCH] for at in range(0, len(photos), BATCH)]
-        # A last part that is smaller is filled up: another shape would be compiled anew.
+        # Pad the last batch: another shape would be compiled again.
         rows = []
         for part in parts:
             images = np.zeros((BATCH, SIZE, SIZE, 3), np.float32)

@@ -1,4 +1,4 @@
-"""Times workloads on photos in PyTorch, as `bench/programs/photos.rs` does it in Lucida.
+"""Times workloads on photos in PyTorch, like `bench/programs/photos.rs` in Lucida.
 
     photos_torch.py step|features [--data FOLDER] [THREADS]
 """
@@ -19,7 +19,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("mode", choices=["step", "features"])
 parser.add_argument("threads", type=int, nargs="?", default=2)
 parser.add_argument("--data", type=pathlib.Path)
-# The threads may come after the options.
+# The number of threads may follow the options.
 options = parser.parse_intermixed_args()
 torch.set_num_threads(options.threads)
 torch.manual_seed(42)
@@ -47,7 +47,7 @@ def features():
         with torch.inference_mode():
             for at in range(0, len(photos), BATCH):
                 images = np.stack([load(photo) for photo in photos[at : at + BATCH]])
-                # A view with channels first of what lies with channels last.
+                # A channels-first view of channels-last memory.
                 rows.append(model(torch.from_numpy(images).permute(0, 3, 1, 2)))
         return torch.cat(rows)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Requests per second of a prediction server: serve.py URL PHOTO [SECONDS].
+"""Measures the requests per second of a prediction server: serve.py URL PHOTO [SECONDS].
 
-Each client sends the photo again and again over one connection. Run the server with `lucida serve MODEL`; the clients share
-the machine with it, so that their own time counts too.
+Each client sends the photo repeatedly over one connection. Start the server with `lucida serve MODEL`. The clients run on
+the same machine, so the results include their own time.
 """
 
 import socket

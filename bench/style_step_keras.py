@@ -1,4 +1,4 @@
-"""Times steps of style transfer in Keras on TensorFlow: VGG19 to block5_conv2, six losses, Adam on the picture."""
+"""Times steps of style transfer in Keras on TensorFlow: VGG19 to block5_conv2, six losses, Adam on the image."""
 
 import numpy as np
 

@@ -1,5 +1,5 @@
-"""Times steps of style transfer in PyTorch: VGG19 to block5_conv2, six losses, Adam on the picture; with channels last and ReLUs
-in place, its fastest way on a processor."""
+"""Times steps of style transfer in PyTorch: VGG19 to block5_conv2, six losses, Adam on the image; with channels last and
+in-place ReLUs, which is fastest on a CPU."""
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ size, threads = arguments(512)
 torch.set_num_threads(threads)
 torch.manual_seed(1)
 
-# The convolutions of VGG19 up to the second of block 5; the first of each block tells the style.
+# The convolutions of VGG19 up to the second of block 5; the first of each block is a style layer.
 blocks, channels, layers, marks = [(64, 2), (128, 2), (256, 4), (512, 4), (512, 2)], 3, [], []
 for number, (filters, count) in enumerate(blocks):
     if number:

@@ -1,5 +1,5 @@
-"""Times steps of the training of a feed-forward style in PyTorch: the same network, losses, and optimizer as Lucida's, with the
-first three blocks of VGG16 as the loss network; channels last and ReLUs in place, its fastest way on a processor."""
+"""Times training steps of a feed-forward style network in PyTorch: the same network, losses and optimizer as Lucida's, with
+the first three blocks of VGG16 as the loss network; with channels last and in-place ReLUs, which is fastest on a CPU."""
 
 import itertools
 
@@ -57,7 +57,7 @@ numbers = itertools.count()
 def step():
     optimizer.zero_grad()
     shift = 4
-    # As Lucida does, every second step has a temporal loss.
+    # Every second step has a temporal loss, as in Lucida.
     with_twin = next(numbers) % 2 == 0
     twin = torch.roll(data[:1], (shift, shift), (2, 3)) + torch.randn(1, 3, side, side)
     images = (torch.cat([data, twin]) if with_twin else data).contiguous(memory_format=torch.channels_last)

@@ -1,9 +1,9 @@
-"""Transfer learning in Keras on TensorFlow, to compare accuracies and times with `lucida train`: a frozen base run once over
-each photo, then a head trained on its features.
+"""Transfer learning in Keras on TensorFlow, to compare accuracy and time with `lucida train`: runs a frozen base once on each
+photo, then trains a head on its features.
 
     transfer_keras.py vgg16|inception-v3 DATA WEIGHTS [--epochs N] [--threads N] [--few N]
 
-DATA has the parts train and validation, WEIGHTS is Keras's file without the classifier. Prints JSON.
+DATA has the sub-folders train and validation; WEIGHTS is Keras's file without the classifier. Prints JSON.
 """
 
 import argparse

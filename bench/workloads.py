@@ -1,4 +1,4 @@
-"""The workloads that `bench/run` knows."""
+"""The workloads of `bench/run`."""
 
 import statistics
 
@@ -8,11 +8,11 @@ from digits import idx, save_png
 
 
 class Workload:
-    """A computation that Lucida and its peers are timed at.
+    """A computation that is timed in Lucida and its peers.
 
-    `ours` and `peers` are commands without the number of threads, which comes last: a program of `bench/programs`, or a
-    script next to this one, and arguments. DATA, WEIGHTS and MNIST stand for folders that are given to `bench/run`, LUCIDA
-    for the binary, and SCRATCH for the folder that `prepare` has put something into.
+    `ours` and `peers` are commands without the number of threads, which is appended: a program of `bench/programs`, or a
+    script in this folder, with arguments. DATA, WEIGHTS and MNIST are placeholders for folders given to `bench/run`, LUCIDA
+    for the binary, and SCRATCH for the folder that `prepare` writes to.
     """
 
     def __init__(self, title, text, ours, peers, env=None, prepare=None):
@@ -21,11 +21,11 @@ class Workload:
         self.binary = "LUCIDA" in ours
 
     def same_as_default(self):
-        """Whether it holds Lucida to the instruction set that it takes here anyway."""
+        """Whether it limits Lucida to the instruction set that it uses on this machine by default."""
         return self.env is not None and self.env.get("LUCIDA_SIMD") == instructions()
 
     def needed(self):
-        """The options without which it cannot be done."""
+        """Returns the options that it requires."""
         heads = {argument.partition("/")[0] for command in [self.ours, *self.peers] for argument in command}
         return {name.lower() for name in FOLDERS if name in heads}
 
@@ -43,7 +43,7 @@ class Workload:
         return [list(filled(*command)) for command in [self.ours, *self.peers]]
 
     def record(self, key, python, options):
-        """Times all programs in turn, and writes the record."""
+        """Times all programs, alternating in each round, and writes the record."""
         if self.prepare:
             self.prepare(options, python)
         memory, rounds = {}, {}
@@ -74,7 +74,7 @@ class Workload:
 
 
 def prepare_prediction(options, _python):
-    """A network that has seen the built-in digits, and the first of these as an image."""
+    """Trains a network on the built-in digits, and writes the first digit as an image."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
     (_, height, width), pixels = idx(HERE.parent / "assets" / "mnist-10k-images-idx3-ubyte")
     _, labels = idx(HERE.parent / "assets" / "mnist-10k-labels-idx1-ubyte")
@@ -86,7 +86,7 @@ def prepare_prediction(options, _python):
 
 
 def inference(title, name, batch, side=224):
-    """Passes of a network of torchvision's, or of a feed-forward style, with random weights."""
+    """Returns the workload of forward passes of a network with random weights, of torchvision or of a feed-forward style."""
     written = SCRATCH / f"{name}-{side}.onnx"
     file = f"SCRATCH/{written.name}"
 

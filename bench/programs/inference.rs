@@ -1,4 +1,4 @@
-//! Times passes of a network on random images and prints the milliseconds as JSON: the side of Lucida in `bench/run`.
+//! Times forward passes of a network on random images and prints the milliseconds as JSON, for `bench/run`.
 //!
 //! `cargo run --release -p lucida-programs --bin inference -- FILE BATCH SIDE [THREADS]`, for images of SIDE x SIDE pixels.
 

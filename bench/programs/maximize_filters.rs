@@ -1,7 +1,7 @@
-//! Times activation maximization and prints the milliseconds as JSON: the side of Lucida in `bench/run`.
+//! Times activation maximization and prints the milliseconds as JSON, for `bench/run`.
 //! `cargo run --release -p lucida-programs --bin maximize_filters -- mnist|vgg16 [THREADS]`.
 //!
-//! The weights are random: what a step costs does not depend on them.
+//! The weights are random, because the time of a step does not depend on them.
 
 use std::time::Instant;
 
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 make(&network, layer, filters, Method::KerasVis(KerasVis::default()))?;
             }
         }
-        // Sixteen filters in the middle of VGG16, images of 128x128, by frequencies.
+        // Sixteen filters in the middle of VGG16, with images of 128x128 in the Fourier basis.
         "vgg16" => {
             let options = applications::Options::without_top().size(128, 128).seed(42);
             let network = applications::find("vgg16")?.build(&options)?;

@@ -1,8 +1,8 @@
-//! Times epochs of the digit classifier on the full MNIST and prints the milliseconds as JSON: the side of Lucida in
-//! `bench/run`. `cargo run --release -p lucida-programs --bin mnist_epoch -- FOLDER [THREADS]`.
+//! Times epochs of the digit classifier on the full MNIST and prints the milliseconds as JSON, for `bench/run`.
+//! `cargo run --release -p lucida-programs --bin mnist_epoch -- FOLDER [THREADS]`.
 //!
-//! An epoch is what it is in `lucida train mnist`: 48,000 digits in another order each time, made ready and trained on in
-//! batches of 256, loss and accuracy of both parts, and the 12,000 digits to validate with.
+//! An epoch is the same as in `lucida train mnist`: 48,000 digits, shuffled in each epoch, are preprocessed and trained on in
+//! batches of 256; 12,000 digits are for validation; loss and accuracy are computed on both.
 
 use std::ops::ControlFlow;
 use std::time::Instant;

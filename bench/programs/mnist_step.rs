@@ -1,5 +1,5 @@
-//! Times training steps of the digit classifier on random images and prints the milliseconds as JSON: the side of Lucida
-//! in `bench/run`. `cargo run --release -p lucida-programs --bin mnist_step -- BATCH [THREADS]`.
+//! Times training steps of the digit classifier on random images and prints the milliseconds as JSON, for `bench/run`.
+//! `cargo run --release -p lucida-programs --bin mnist_step -- BATCH [THREADS]`.
 
 use std::time::Instant;
 

@@ -1,11 +1,11 @@
-//! Times work on photos and prints the milliseconds as JSON: the side of Lucida in `bench/run`.
+//! Times workloads on photos and prints the milliseconds as JSON, for `bench/run`.
 //!
 //! `cargo run --release -p lucida-programs --bin photos -- WHAT [--weights FILE] [--data FOLDER] [THREADS]`; WHAT is
 //! one of
 //!
 //! - `step`: training steps of basic-cnn, batch 32 at 150x150;
 //! - `mixed7`: InceptionV3 up to mixed7, batch 32 at 150x150;
-//! - `epoch`: a cold epoch of basic-cnn: reading and decoding a folder of photos, and a pass over it, augmented;
+//! - `epoch`: a cold epoch of basic-cnn: reading and decoding a folder of photos, and training on them with augmentation;
 //! - `features`: VGG16 to block5_pool over the first 500 photos of each class, decoding included, batch 32 at 150x150.
 
 use std::time::Instant;
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Timed runs, after some to warm up.
+/// Times `runs` calls in milliseconds, after `warm_up` untimed ones.
 fn time(warm_up: usize, runs: usize, mut run: impl FnMut() -> lucida::Result<()>) -> Times {
     let mut times = Vec::new();
     for number in 0..warm_up + runs {
@@ -87,7 +87,7 @@ fn steps(cpu: Cpu) -> Times {
     })
 }
 
-/// A network of Keras's without its classifier.
+/// Opens a network with Keras's weights, without its classifier.
 fn base(name: &str, weights: Option<String>) -> Result<Model, Box<dyn std::error::Error>> {
     let weights = Some(weights.ok_or("--weights FILE is missing")?.into());
     Ok(open(&ModelSpec { weights, size: Some([SIZE; 2]), top: IncludeTop::Unneeded, ..ModelSpec::new(name) })?)

@@ -1,5 +1,5 @@
-//! Times steps of style transfer and prints the milliseconds and the peak of the memory in MiB as JSON: the side of Lucida
-//! in `bench/run`. VGG19 with random weights to block5_conv2, six losses, backward to the image, Adam.
+//! Times steps of style transfer and prints the milliseconds and the peak memory in MiB as JSON, for `bench/run`: VGG19 with
+//! random weights to block5_conv2, six losses, backward pass to the image, Adam.
 //! `cargo run --release -p lucida-programs --bin style_step -- SIZE [THREADS]`.
 
 use std::time::Instant;
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The most memory that this process has had, in MiB, where the system says.
+/// Peak memory of this process in MiB, if the system reports it.
 fn peak() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,5 +1,5 @@
-//! Times steps of the training of a feed-forward style and prints the milliseconds and the peak of the memory in MiB as JSON:
-//! the side of Lucida in `bench/run`. Crops of photos in memory, the built-in blocks of VGG16 as the loss network, Adam.
+//! Times training steps of a feed-forward style network and prints the milliseconds and the peak memory in MiB as JSON, for
+//! `bench/run`: crops of photos in memory, the built-in blocks of VGG16 as the loss network, Adam.
 //! `cargo run --release -p lucida-programs --bin style_train_step -- small|base BATCH [THREADS]`.
 
 use std::ops::ControlFlow;
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The most memory that this process has had, in MiB, where the system says.
+/// Peak memory of this process in MiB, if the system reports it.
 fn peak() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

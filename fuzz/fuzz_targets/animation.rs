@@ -6,7 +6,7 @@ use std::io::Write;
 use libfuzzer_sys::fuzz_target;
 use lucida::style::Animation;
 
-/// Frames that are decoded of a file, so that one with thousands is no hang.
+/// Maximum number of frames to decode, so that a file with thousands of them does not count as a hang.
 const MOST: usize = 20;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! Arrays that a network is run on: NumPy's `.npy` and `.npz`, and ONNX tensors.
+//! Input arrays for a network: NumPy's `.npy` and `.npz`, and ONNX tensors.
 #![no_main]
 
 use std::io::Write;

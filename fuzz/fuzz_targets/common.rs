@@ -1,4 +1,4 @@
-//! Parsers of models take files: some are so large that they are read in place.
+//! Runs the parsers of a model format on a temporary file: they take paths, because large files are read in place.
 
 use std::cell::RefCell;
 use std::io::{Seek, SeekFrom, Write};
@@ -14,7 +14,7 @@ thread_local! {
     static FILE: RefCell<NamedTempFile> = RefCell::new(NamedTempFile::new().expect("a temporary file"));
 }
 
-/// Everything that a format reads of a file with these bytes.
+/// Writes the bytes to a file, and reads it in all ways that a format supports.
 pub fn read_all(
     bytes: &[u8],
     inspect: fn(&Path) -> Result<Inspection>,

@@ -1,4 +1,4 @@
-//! Tables of labels, for a folder of three images.
+//! Tables of labels for a folder of three images.
 #![no_main]
 
 use std::fs;

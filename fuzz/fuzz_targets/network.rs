@@ -1,5 +1,5 @@
-//! Descriptions of networks in JSON, as safetensors files and checkpoints have them: what can be built runs alike on every
-//! instruction set.
+//! Descriptions of networks in JSON, as in safetensors files and checkpoints: the outputs of valid networks are the same on
+//! this machine's instruction set and in scalar code.
 #![no_main]
 
 #[path = "../../crates/lucida/tests/random_networks/mod.rs"]

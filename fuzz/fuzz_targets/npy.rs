@@ -1,4 +1,4 @@
-//! NumPy's arrays in a `.keras` archive, with their headers.
+//! NumPy arrays in a `.keras` archive, with their headers.
 #![no_main]
 
 mod npz;

@@ -1,5 +1,5 @@
-//! What the targets of NumPy's arrays in `.keras` archives share: archives that are in order, so that the bytes of the
-//! fuzzer reach the parser of the array.
+//! Shared by the targets for NumPy arrays in `.keras` archives: builds valid archives, so that the fuzzer's bytes reach the
+//! parser of the array.
 
 use std::io::{Cursor, Write};
 
@@ -10,10 +10,10 @@ use zip::write::SimpleFileOptions;
 #[path = "common.rs"]
 mod common;
 
-/// The description of a network of one dense layer.
+/// The description of a network with one dense layer.
 const CONFIG: &[u8] = include_bytes!("pickle.json");
 
-/// Reads a model whose weights are this file of an array.
+/// Reads a model whose weights are this `.npy` file.
 pub fn read_all(array: &[u8]) {
     let weights = archive(&[("layers/dense.npy", array)]);
     let model = archive(&[("config.json", CONFIG), ("model.weights.npz", &weights)]);

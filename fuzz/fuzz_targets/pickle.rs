@@ -1,11 +1,11 @@
-//! The pickles in a `.keras` archive whose weights are NumPy's arrays.
+//! The pickles in NumPy object arrays, which are the weights in a `.keras` archive.
 #![no_main]
 
 mod npz;
 
 use libfuzzer_sys::fuzz_target;
 
-/// An array of one object, up to its pickle: the header has 118 bytes.
+/// The start of a file with one object, up to its pickle; the header has 118 bytes.
 const HEADER: &[u8] = b"\x93NUMPY\x01\x00\x76\x00{'descr': '|O', 'fortran_order': False, 'shape': (), }";
 
 fuzz_target!(|bytes: &[u8]| {

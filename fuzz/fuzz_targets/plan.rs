@@ -1,5 +1,5 @@
-//! Networks of random layers, whose kinds and numbers the bytes choose: planned and run, on the instruction set of this
-//! machine against scalar code.
+//! Networks of random layers, whose kinds and configurations the bytes choose: the outputs are the same on this machine's
+//! instruction set and in scalar code.
 #![no_main]
 
 #[path = "../../crates/lucida/tests/random_networks/mod.rs"]

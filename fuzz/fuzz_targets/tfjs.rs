@@ -1,4 +1,4 @@
-//! TensorFlow.js's layers models: `model.json`; the files of weights are missing.
+//! TensorFlow.js layers models: `model.json`, without the weight files.
 #![no_main]
 
 mod common;

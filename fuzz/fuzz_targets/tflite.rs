@@ -1,4 +1,4 @@
-//! LiteRT models, with the archive of their metadata.
+//! LiteRT models, with their metadata archive.
 #![no_main]
 
 mod common;

@@ -1,4 +1,4 @@
-// Small things that mislead: captions, addresses that lead nowhere, scales, labels that are too small.
+// Misleading details: captions, dead links, scales, labels that are too small.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -35,7 +35,7 @@ test('a caption under an uploaded image does not say that it is from the images 
     await shown.waitForFunction(() => document.querySelector('#picker .picker-actions p')?.textContent.startsWith('Photo no. 0 of '));
     await shown.setInputFiles('#image-file', mine);
     await shown.waitForFunction(() => document.querySelector('#picker .picker-actions p').textContent.startsWith('Your image; the others are from the images of'));
-    // Also when the page is opened with it, and not of an image that is chosen then.
+    // Also after a reload, but not once another image is chosen.
     await shown.reload();
     await shown.waitForFunction(() => document.querySelector('#picker .picker-actions p')?.textContent.startsWith('Your image'));
     await shown.click('.thumb:not([data-image^="up-"])');
@@ -88,7 +88,7 @@ test('an address that names what there is not says so, and what is shown instead
     await shown.waitForSelector('#not-found:not([hidden])', { timeout: 8000 }).catch(() => assert.fail(`${path} says nothing`));
     assert.match(await shown.textContent('#not-found'), text, path);
   }
-  // What is chosen next is there.
+  // The notice disappears with the next choice.
   await shown.goto(`${served.url}/?model=given&layer=${layer}&channel=99`);
   await shown.waitForSelector('#not-found:not([hidden])');
   await shown.click('.map >> nth=1');
@@ -131,7 +131,7 @@ test('a weight that is not a 32-bit float is refused next to its field, and not 
   await shown.keyboard.press('Tab');
   await shown.waitForSelector('input.changed');
   assert.equal(await shown.textContent('#weight-problem'), '');
-  // A weight of a style that comes from elsewhere is one that its slider shows.
+  // The weight of a stored style is limited to the range of its slider.
   await shown.goto(`${served.url}/style`);
   await shown.evaluate(() => localStorage.setItem('lucida-style-images', JSON.stringify({ content: 'cat', styles: [{ image: 'brushwork', weight: 1e99 }] })));
   await shown.reload();
@@ -169,7 +169,7 @@ test('the maps of Mechanics stand in line, and the labels of charts can be read 
     await shown.waitForTimeout(80);
     const tops = await shown.$$eval('.mark-frame', (all) => all.map((frame) => frame.getBoundingClientRect().top));
     assert.equal(tops[0], tops[1], `at ${width}`);
-    // The kernel has cells of the size of those of the patch next to it.
+    // The cells of the kernel are as large as those of the patch next to it.
     const cells = await shown.$$eval('.numbers', (all) => all.map((one) => one.firstElementChild.getBoundingClientRect().width));
     assert.ok(cells.length === 3 && Math.max(...cells) < Math.min(...cells) + 0.5, `at ${width}: cells of ${cells}`);
   }
@@ -202,7 +202,7 @@ test('samples and confusion matrix of a run are of one epoch, the best', async (
 test('the card Preprocessing that is opened while another model loads is about that model', async () => {
   await shown.goto(`${served.url}/?model=given`);
   await shown.waitForSelector('.map');
-  // The settings of the model before come late.
+  // The settings of the previous model arrive late.
   const wait = (milliseconds) => async (route) => { await new Promise((end) => { setTimeout(end, milliseconds); }); await route.continue(); };
   await shown.route('**/api/models/vgg16-builtin', wait(500));
   await shown.route('**/api/models/given/settings', wait(1500));

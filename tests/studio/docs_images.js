@@ -43,7 +43,7 @@ await picture('style', { width: 1200, height: 778 }, '/style?mode=optimize', asy
 }, 'dark');
 await picture('one-pass', { width: 1200, height: 820 }, '/style?mode=pass', async (shown) => {
   await shown.waitForSelector('#pass-note:has-text("512 ×")');
-  // The time of a pass without that of its plan.
+  // A second pass, whose time does not include planning.
   await shown.uncheck('#keep-colors');
   await shown.fill('#strength', '0.9');
   await shown.waitForTimeout(1500);

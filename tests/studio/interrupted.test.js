@@ -1,4 +1,4 @@
-// A job that the end of the studio interrupted says so on every page, and can be started again.
+// A job that was interrupted by the end of the studio is shown as such on every page, and can be started again.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -17,7 +17,7 @@ after(async () => {
   await served?.stop();
 });
 
-/** Ends the studio with a signal, and starts it again at the same address. */
+/** Ends the studio with a signal, and restarts it at the same address. */
 async function restart(signal) {
   const { port } = new URL(served.url);
   const ended = new Promise((end) => served.child.on('exit', end));
@@ -35,7 +35,7 @@ for (const signal of ['SIGKILL', 'SIGTERM']) {
     await shown.waitForSelector('#after[src*="step-"]', { timeout: 60_000 });
     const id = new URL(shown.url()).searchParams.get('result');
     await restart(signal);
-    // The page that was open, and one that is opened later.
+    // In a page that was open, and in one that is opened later.
     for (const open of [() => {}, () => shown.reload()]) {
       await open();
       await shown.waitForSelector('#painting-note:has-text("Interrupted: the studio was closed while this job was running")');

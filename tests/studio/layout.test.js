@@ -1,5 +1,5 @@
-// No two boxes lie over each other and nothing sticks out: on every page, in every size, light and dark, with names of 40
-// characters, 7 x 7 kernels and 1,000 classes.
+// No overlapping boxes and no overflow: on every page, in every size, light and dark, with names of 40 characters,
+// 7 x 7 kernels and 1,000 classes.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -15,20 +15,20 @@ let [chrome] = [];
 before(async () => { chrome = await browser(); });
 after(async () => { await chrome?.close(); });
 
-/** What is wrong with the layout of a page, in words. Runs in the page. */
+/** Describes the faults in the layout of a page. Runs in the page. */
 function faults() {
-  // What lies over other things on purpose: the comparing slider, the hint on the pad, the marks on maps.
+  // Elements that overlap others on purpose: the comparison slider, the hint on the pad, the marks on maps.
   const OVERLAID = '.compare, .pad-frame, .mark-frame, .field, .toast, .skip, svg';
-  // What scrolls sideways on purpose.
+  // Elements that scroll sideways on purpose.
   const SCROLLING = '.scroll-x, .picker-strip, .bar nav, .graph-scroll, .equation, .sum-bars, select, textarea, input';
   const found = [];
   const name = (element) => `${element.tagName.toLowerCase()}${element.id ? `#${element.id}` : ''}.${[...element.classList].join('.')} "${element.textContent.trim().slice(0, 30)}"`;
-  // The bar sticks to the top: nothing is below it there.
+  // The bar sticks to the top: at scroll position 0, nothing is below it.
   scrollTo(0, 0);
   const over = document.documentElement.scrollWidth - innerWidth;
   if (over > 0) found.push(`the page is ${over} pixels too wide`);
 
-  /** The part of a box that can be seen: ancestors that clip or scroll cut it. */
+  /** The visible part of a box, which ancestors that clip or scroll cut off. */
   const seen = (box, element) => {
     let { left, right, top, bottom } = box;
     for (let parent = element; parent && parent !== document.body; parent = parent.parentElement) {
@@ -53,7 +53,7 @@ function faults() {
     if (!node.data.trim() || isSkipped(node.parentElement)) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    // The box of a line is higher than its letters: lines of one paragraph overlap a little.
+    // The box of a line is higher than its letters: adjacent lines of a paragraph overlap a little.
     for (const box of range.getClientRects()) add(box, node.parentElement, 0.2);
   }
   for (const element of document.querySelectorAll('img, canvas, video, button, .button, input, select, textarea')) {
@@ -75,15 +75,15 @@ function faults() {
     const clips = style.overflowX !== 'visible' && style.textOverflow !== 'ellipsis';
     if (clips && element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0) found.push(`${name(element)} cuts or scrolls ${element.scrollWidth - element.clientWidth} pixels`);
   }
-  // All pages are in sight, while jobs work, too.
+  // The links to all pages are visible, even while jobs run.
   const [nav, busy] = [document.querySelector('.bar nav'), document.querySelector('#busy')];
   const before = [busy?.hidden, busy?.textContent];
   if (busy) [busy.hidden, busy.lastElementChild.textContent] = [false, '12 jobs'];
   if (nav && nav.scrollWidth > nav.clientWidth + 1) found.push(`the list of pages cuts ${nav.scrollWidth - nav.clientWidth} pixels`);
   if (busy) [busy.hidden, busy.lastElementChild.textContent] = before;
-  // A number that is cut is another number.
+  // A number that is cut off reads as another number.
   for (const element of document.querySelectorAll('.cell')) if (element.scrollWidth > element.clientWidth + 1) found.push(`${name(element)} is cut`);
-  // Bars of one list can be compared: their tracks share both ends.
+  // The bars of a list are comparable: their tracks are aligned at both ends.
   for (const list of document.querySelectorAll('.bars, .classes')) {
     const ends = [...list.querySelectorAll('.track')].map((track) => track.getBoundingClientRect()).filter(({ width }) => width > 0);
     for (const end of ['left', 'right']) {
@@ -93,7 +93,7 @@ function faults() {
     if (ends.some(({ width }) => width < 24)) found.push(`a track of ${name(list)} is too short`);
     if (list.querySelectorAll('li, label').length !== ends.length && list.getClientRects().length) found.push(`a row of ${name(list)} has no bar`);
   }
-  // Cells of one row of a table stand in line.
+  // The cells of a table row are aligned.
   for (const row of document.querySelectorAll('.confusion tr')) {
     const tops = [...row.querySelectorAll('button')].map((button) => button.getBoundingClientRect().top);
     if (tops.length && Math.max(...tops) - Math.min(...tops) > 1) found.push(`the cells of ${name(row)} do not stand in line`);
@@ -101,19 +101,19 @@ function faults() {
   return [...new Set(found)].slice(0, 12);
 }
 
-/** A studio that ends with the test, however that ends. */
+/** Starts a studio that stops after the test, even if the test fails. */
 async function started(t, ...options) {
   const served = await studio(runs, ...options);
   t.after(() => served.stop());
   return served;
 }
 
-/** What is wrong with a page as it is, in any size and scheme. */
+/** The faults of a page in its current state, in all sizes and color schemes. */
 async function check(shown, what) {
   const found = [];
   for (const width of WIDTHS) {
     await shown.setViewportSize({ width, height: width < 500 ? 844 : 860 });
-    // A scheme changes colors alone: one narrow and one wide page show whether it does.
+    // A color scheme should only change colors: one narrow and one wide page are enough to check that.
     for (const colorScheme of width === 390 || width === 1280 ? ['light', 'dark'] : ['light']) {
       await shown.emulateMedia({ colorScheme });
       await shown.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
@@ -125,7 +125,7 @@ async function check(shown, what) {
 
 const settle = (shown) => shown.waitForTimeout(700);
 
-/** The pages, each in the states in which it shows most. */
+/** The pages, each in the states with the most content. */
 const STATES = {
   '/': [
     async (shown) => { await shown.waitForSelector('.map'); await shown.click('.map >> nth=0'); await shown.waitForSelector('.pair img'); },

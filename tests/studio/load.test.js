@@ -1,4 +1,4 @@
-// Many viewers while a job works, and very many predictions.
+// Many viewers while a job runs, and many predictions.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ let served;
 before(async () => { served = await studio(folder()); });
 after(async () => { await served?.stop(); });
 
-/** Resident memory of the server in MiB, where the system tells it. */
+/** Resident memory of the server in MiB; null if the system does not report it. */
 function memory() {
   const file = `/proc/${served.child.pid}/status`;
   if (!existsSync(file)) return null;

@@ -1,4 +1,4 @@
-// Files that the tests make: images, and the model that is hardest on a layout.
+// Files that the tests create: images, and a model that is hard to lay out.
 
 import { Buffer } from 'node:buffer';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ export function png(width, height, color) {
   return Buffer.concat([Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]), part('IHDR', head), part('IDAT', deflateSync(rows)), part('IEND', Buffer.alloc(0))]);
 }
 
-/** A folder of photos: some for each class, and files that are broken. */
+/** Creates a folder of photos: `each` per class, and `broken` unreadable files. */
 export function photos(folder, classes, each, broken = 0) {
   classes.forEach((name, at) => {
     mkdirSync(join(folder, name), { recursive: true });
@@ -33,8 +33,8 @@ export function photos(folder, classes, each, broken = 0) {
   return folder;
 }
 
-// The hard model: 7 x 7 kernels, layers with long names, and as many classes as one likes. ONNX is protobuf
-// (https://onnx.ai/onnx/repo-docs/IR.html, onnx.proto): fields of numbers and of bytes are all that is needed.
+// The hard model: 7 x 7 kernels, layers with long names, and any number of classes. ONNX is protobuf
+// (https://onnx.ai/onnx/repo-docs/IR.html, onnx.proto), of which only integer and bytes fields are needed.
 
 function varint(value) {
   const bytes = [];
@@ -49,7 +49,7 @@ function bytes(field, ...parts) {
   return Buffer.concat([varint(field * 8 + 2), varint(whole.length), whole]);
 }
 
-/** Values that are the same in every run: waves of both signs. */
+/** Reproducible values of both signs. */
 const wave = (size, scale) => Float32Array.from({ length: size }, (_, at) => scale * Math.sin(1 + at * 12.9898 + (at % 7)));
 
 function tensor(name, dims, values) {
@@ -81,7 +81,7 @@ export function classifier(classes) {
   return Buffer.concat([int(1, 8), graph, bytes(8, int(2, 13))]);
 }
 
-/** Names of 40 characters, without and with places to break a line, in turn. */
+/** Names of 40 characters, alternately without and with spaces. */
 export const names = (classes) => Array.from({ length: classes }, (_, at) => {
   const start = `class${String(at).padStart(4, '0')}`;
   return (at % 2 ? `${start} of long names that wrap, with words` : `${start}_unbreakablylongnamewithoutspaces`).padEnd(40, 'x').slice(0, 40);

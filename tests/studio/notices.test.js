@@ -1,4 +1,4 @@
-// What pages say where something is missing, waits or is unclear: each says what it is, and what can be done.
+// Notices about something that is missing, waiting or unclear: each says what it is, and what the user can do.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ const runs = folder();
 let [served, chrome, shown] = [];
 
 before(async () => {
-  // A cache in which the weights of two networks are, as far as the list of models is concerned: of one without classifier.
+  // A cache with the weights of two networks, one of them without classifier, as far as the list of models can tell.
   process.env.LUCIDA_CACHE = folder();
   for (const [network, file] of [['vgg19', 'vgg19_weights_tf_dim_ordering_tf_kernels.h5'], ['inception-v3', 'inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5']]) {
     const place = join(process.env.LUCIDA_CACHE, 'weights');
@@ -29,7 +29,7 @@ after(async () => {
 
 const post = (address, body) => shown.evaluate(async ([to, value]) => (await fetch(to, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) })).json(), [address, body]);
 const job = (id) => shown.evaluate(async (one) => (await fetch(`/api/jobs/${one}`)).json(), id);
-/** The job, once it is as wanted; what an earlier test left behind it does not hold up the tests forever. */
+/** Waits until a job is as `wanted`, and returns it; fails after a minute, for example if an earlier test's job runs on. */
 async function until(id, wanted) {
   const late = Date.now() + 60_000;
   for (;;) {
@@ -54,7 +54,7 @@ test('all known networks are listed, and one without its weights says how to get
   assert.match(await shown.textContent('#untrained'), /not trained.*run lucida weights fetch vgg16 --with-top in a terminal \(553\.5 MB download\), then reload/);
   assert.equal(await shown.textContent('#untrained code'), 'lucida weights fetch vgg16 --with-top');
   await shown.waitForSelector('.map', { timeout: 60_000 });
-  // Nothing is published for this one.
+  // No weights are published for this network.
   await shown.goto(`${served.url}/?model=lenet5`);
   await shown.waitForSelector('#untrained:has-text("not trained")');
   assert.doesNotMatch(await shown.textContent('#untrained'), /fetch/);
@@ -72,7 +72,7 @@ test('a queued job says what it waits for, on every page that shows it', async (
   await shown.waitForSelector(`#run-note:has-text("${text(second, 'Style transfer')}")`);
   await shown.goto(`${served.url}/jobs`);
   await shown.waitForSelector(`[data-job="${second}"] .job-note:has-text("${text(first, 'First')}")`);
-  // Whoever stood between leaves the queue.
+  // The job in between leaves the queue.
   await post(`/api/jobs/${second}/cancel`, {});
   await shown.waitForSelector(`[data-job="${third}"] .job-note:has-text("${text(first, 'First')}")`);
   await post(`/api/jobs/${first}/cancel`, {});
@@ -81,7 +81,7 @@ test('a queued job says what it waits for, on every page that shows it', async (
   assert.equal((await job(first)).waits_for, null);
 });
 
-/** Kills the studio, and starts it again at the same address. */
+/** Kills the studio, and restarts it at the same address. */
 async function kill() {
   const { port } = new URL(served.url);
   const ended = new Promise((finish) => served.child.on('exit', finish));
@@ -102,7 +102,7 @@ test('a run that was killed before its first model says why there is none, and c
   await shown.click('#run-actions button:has-text("Resume")');
   await shown.waitForSelector('#run-actions a:has-text("Inspect")', { timeout: 120_000 });
   assert.doesNotMatch(await shown.textContent('#run-note'), /no model/);
-  // One that has a checkpoint, but no model yet.
+  // A run with a checkpoint, but no model yet.
   const { id: later } = await train('Killed later', 900);
   await until(later, ({ news: told }) => told.some(({ type, epoch }) => type === 'epoch' && epoch > 1));
   await kill();
@@ -166,7 +166,7 @@ test('an image of a data set says which one it is and its true class; all maps o
   await shown.goto(`${served.url}/jobs`);
   await shown.waitForSelector(`[data-job="${id}"] img`);
   assert.equal(await shown.locator(`[data-job="${id}"] .job-files img`).count(), explained.files.filter((file) => file.endsWith('.png')).length);
-  // And the page that has them in full.
+  // And on the page that shows them all.
   await shown.click(`[data-job="${id}"] a:has-text("Open")`);
   await shown.waitForFunction(() => document.querySelectorAll('.card').length === 12);
 });
@@ -219,7 +219,7 @@ test('the pages speak the language of the field', async () => {
   for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/style', '/jobs', '/no-such-page']) {
     await shown.goto(served.url + path);
     await shown.waitForTimeout(600);
-    // What is hidden now is read at another time; names of jobs and layers are not the page's own words.
+    // Hidden texts are checked in other states; names of jobs and layers are not texts of the page.
     const texts = await shown.evaluate(() => {
       const words = [...document.querySelectorAll('[aria-label], [title], [alt]')].flatMap((one) => ['aria-label', 'title', 'alt'].map((name) => one.getAttribute(name)));
       const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -230,7 +230,7 @@ test('the pages speak the language of the field', async () => {
   }
   for (const file of ['frame', 'network', 'steps', 'explain', 'filter', 'train', 'style', 'style-images', 'style-optimize', 'style-pass', 'style-train', 'camera', 'compare', 'draw', 'settings', 'jobs', 'picker']) {
     const source = await shown.evaluate(async (name) => (await fetch(document.querySelector('link[rel="stylesheet"]').href.replace(/css\/\w+\.css/, `js/${name}.js`))).text(), file);
-    // Texts have a space and begin like a sentence.
+    // String literals that contain a space and start with a capital letter are texts.
     found.push(...[...source.matchAll(/['`]([A-Z][^'`\n]* [^'`\n]*)['`]/g)].map(([, text]) => text).filter((text) => banned.test(text)).map((text) => `${file}.js: ${text}`));
   }
   assert.deepEqual(found, []);

@@ -50,7 +50,7 @@ test('the preview follows what is chosen, and shows the last answer only', async
   await settled(shown);
   const red = () => shown.textContent('#settings-channels tbody tr td');
   const unit = await red();
-  // The first answer comes last.
+  // The first response arrives last.
   let late = 900;
   await shown.route('**/settings/preview', async (route) => {
     const wait = late;
@@ -69,7 +69,7 @@ test('the preview follows what is chosen, and shows the last answer only', async
   await shown.selectOption('#settings-format', 'custom');
   await shown.fill('#settings-mean', '0.2, 0.3, oops');
   await shown.waitForSelector('#settings-problem:not(:empty)');
-  // The browser reports an answer of 400 on its console.
+  // The browser reports a response with status 400 on its console.
   shown.wrong.splice(0, shown.wrong.length, ...shown.wrong.filter((text) => !text.includes('400')));
   await shown.fill('#settings-mean', '0');
   await shown.fill('#settings-std', '1');
@@ -136,7 +136,7 @@ test('a card that was closed stays closed, until it is wanted', async () => {
   await shown.goto(`${served.url}/draw`);
   await shown.waitForSelector('#layers section');
   assert.ok(await shown.isHidden('#settings'));
-  // What is known stays as it is.
+  // The preprocessing of a built-in model is fixed.
   await shown.selectOption('#model', 'vgg16-builtin');
   await shown.waitForFunction(() => location.search.includes('vgg16-builtin'));
   await shown.click('#settings-toggle');

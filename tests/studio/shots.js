@@ -1,4 +1,4 @@
-// Takes screenshots of every page in all sizes and both schemes, to be looked at: `node shots.js OUT [RUNS [ARGUMENTS...]]`.
+// Takes screenshots of every page in all sizes and both color schemes: `node shots.js OUT [RUNS [ARGUMENTS...]]`.
 
 import { mkdirSync } from 'node:fs';
 import { browser, folder, page, studio } from './studio.js';

@@ -1,5 +1,5 @@
-// What is chosen and made stays: over Back, other pages, a reload and a restart of the studio. And one image has one
-// prediction, whichever page shows it.
+// Choices and results survive Back, other pages, a reload and a restart of the studio. And the prediction for an image is
+// the same on all pages.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const model = join(folder(), 'photos.onnx');
 writeFileSync(model, classifier(3));
 writeFileSync(join(model, '..', 'names.txt'), ['cat', 'dog', 'fox'].join('\n'));
 const options = [model, '--preprocessing', 'tf', '--classes', join(model, '..', 'names.txt')];
-/** A photo that is far from square: cropping and stretching make two images of it. */
+/** A photo that is far from square, so that cropping and stretching give different results. */
 const wide = { name: 'wide.png', mimeType: 'image/png', buffer: png(300, 100, (x, y) => [x < 60 ? 250 : 20, y * 2, (x * 7) % 256]) };
 let [served, chrome, shown] = [];
 
@@ -31,7 +31,7 @@ const clean = () => assert.deepEqual(shown.wrong.splice(0).filter((text) => !/ 4
 const parameter = (name) => new URL(shown.url()).searchParams.get(name);
 const waitForParameter = (name, value) => shown.waitForFunction(([key, wanted]) => new URLSearchParams(location.search).get(key) === wanted, [name, value]);
 const image = () => shown.getAttribute('.picker-now img', 'src');
-/** What the network predicts, as the page at hand says it. */
+/** The prediction as displayed on the Explain and on the Draw page. */
 const onExplain = () => shown.$$eval('.class', (rows) => rows.map((row) => row.textContent).sort());
 const onDraw = () => shown.$$eval('#bars li', (rows) => rows.map((row) => row.querySelector('.name').textContent + row.querySelector('.value').textContent).sort());
 
@@ -91,7 +91,7 @@ test('a drawing is taken to the other pages, and is still there on the way back'
   await shown.goto(`${served.url}/draw`);
   await shown.waitForSelector('#bars li.best');
   assert.equal(await pad(), pixels);
-  // What is cleared comes back.
+  // Undo restores what was cleared.
   await shown.click('#clear');
   await shown.click('#status button');
   await shown.waitForFunction((before) => document.querySelector('#pad').toDataURL() === before, pixels);
@@ -153,7 +153,7 @@ test('Back undoes a step, and a link keeps the place', async () => {
   await shown.goBack();
   await shown.waitForFunction((old) => document.querySelector('.picker-now img').getAttribute('src') === old, before);
   await shown.waitForSelector('#filter-body a');
-  // To a place of the filter, there another, and back.
+  // To a position of the filter, then to another one, and back.
   await shown.click('#filter-body a');
   await shown.waitForSelector('.cell');
   const first = parameter('at');
@@ -169,7 +169,7 @@ test('Back undoes a step, and a link keeps the place', async () => {
   await shown.goto(link);
   await shown.waitForFunction(([row, column]) => document.querySelector('#output-caption').textContent.includes(`row ${row}, column ${column}`), second.split(','));
   assert.equal(shown.url(), link);
-  // The filter that is opened without a choice is a live one, on both pages.
+  // The filter that opens by default is an active one, on both pages.
   await shown.goto(`${served.url}/mechanics?model=given&image=cat`);
   await shown.waitForSelector('.cell');
   const high = await shown.evaluate(async () => {
@@ -229,15 +229,15 @@ test('the forms, a result and its settings survive a restart, and numbers of job
   await shown.goto(`${served.url}/train`);
   await shown.fill('#epochs', '3');
   await shown.fill('#name', 'Kept');
-  // Its result stands first among the files of the job.
+  // Its result comes first among the files of the job.
   await shown.goto(`${served.url}/jobs`);
   assert.match(await shown.getAttribute(`[data-job="${result}"] .job-files img`, 'src'), /painting\.png$/);
-  // Removing asks first.
+  // Removing requires confirmation.
   await shown.click(`[data-job="${result}"] button:has-text("Remove")`);
   await shown.click('dialog button:has-text("Cancel")');
   assert.equal(await shown.locator(`[data-job="${result}"]`).count(), 1);
 
-  // The server goes: a banner, and controls that wait.
+  // The server goes offline: a banner is shown, and controls are blocked.
   const { port } = new URL(served.url);
   await served.stop();
   await shown.waitForSelector('#offline:not([hidden])');
@@ -262,7 +262,7 @@ test('the forms, a result and its settings survive a restart, and numbers of job
   await shown.click(`[data-job="${result}"] button:has-text("Remove")`);
   await shown.click('dialog button:has-text("Remove")');
   await shown.waitForSelector(`[data-job="${result}"]`, { state: 'detached' });
-  // The focus has gone to what stands in its place.
+  // The focus has moved to a successor.
   await shown.waitForFunction(() => document.activeElement !== document.body);
   const post = () => shown.evaluate(async () => (await (await fetch('/api/jobs', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ kind: 'train', epochs: 1, batch_size: 512, learning_rate: 0.001 }) })).json()).id);
   assert.equal(Number(await post()), Number(result) + 1);
@@ -294,7 +294,7 @@ test('the focus is never lost', async () => {
   await shown.goto(`${served.url}/?model=given&image=cat`);
   await shown.waitForSelector('.map');
   await shown.waitForTimeout(300);
-  // "Skip to content" moves the focus, and draws nothing anew.
+  // "Skip to content" moves the focus without rendering the page again.
   await shown.evaluate(() => { document.querySelector('.map').dataset.mine = 'yes'; });
   await shown.focus('.skip');
   await shown.keyboard.press('Enter');
@@ -324,7 +324,7 @@ test('the values of a chart are read under the pointer and with the arrow keys',
   await shown.focus('#charts svg >> nth=1');
   await shown.keyboard.press('ArrowRight');
   assert.match(await shown.textContent('.chart-values >> nth=1'), /^Epoch 1\.00\. .*: \d/);
-  // No value is cut off: the highest point of a line is not above its chart, and no two lie on its upper edge.
+  // No value is cut off: the highest point of a line is inside the chart, and no two points lie on its upper edge.
   const loss = await shown.getAttribute('#charts figure:nth-child(2) path.line', 'd');
   const ys = [...loss.matchAll(/ ([\d.]+)/g)].map(([, y]) => Number(y));
   assert.ok(Math.min(...ys) >= 13.9);

@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 export const binary = process.env.LUCIDA ?? join(root, 'target/release/lucida');
 export const folder = () => mkdtempSync(join(tmpdir(), 'lucida-studio-'));
 
-/** A studio over a folder of runs. */
+/** Starts a studio with a folder of runs. */
 export async function studio(runs, ...more) {
   const child = spawn(binary, ['studio', '--runs', runs, ...(more.includes('--port') ? [] : ['--port', '0']), ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
   const url = await new Promise((found, failed) => {
@@ -27,14 +27,14 @@ export async function studio(runs, ...more) {
   return { url, child, stop: async () => { child.kill('SIGTERM'); return ended; } };
 }
 
-/** Debian's Chromium, or the one that CHROMIUM names, with more arguments. */
+/** Launches Debian's Chromium, or the one in the environment variable CHROMIUM, with more arguments. */
 export const browser = (...more) =>
   chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', ...more] });
 
-/** A page that remembers what must not happen: errors on the console, and requests to any other host. */
+/** Opens a page that collects what must not happen: errors on the console, and requests to other hosts. */
 export async function page(of, url, options = {}) {
   const context = await of.newContext({ viewport: { width: 1280, height: 860 }, ...options });
-  // While working on the pages: style sheets and scripts from this folder, without a build.
+  // For development: with WEB, style sheets and scripts come from this folder, without a build.
   if (process.env.WEB) await context.route('**/assets/**', (route) => route.fulfill({ path: join(process.env.WEB, new URL(route.request().url()).pathname.split('/').slice(3).join('/')) }));
   const opened = await context.newPage();
   const wrong = [];

@@ -1,4 +1,4 @@
-// The studio in a real browser, from an empty folder on: learn, draw, look, take apart, explain, stop, restart.
+// The studio in a real browser, starting from an empty folder: train, draw, inspect, explain, stop, restart.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ after(async () => {
   await served?.stop();
 });
 
-/** Nothing on the console, and nothing to other hosts. */
+/** Checks that there were no errors on the console, and no requests to other hosts. */
 const clean = (of) => assert.deepEqual(of.wrong, []);
 
 async function stroke(of, ...points) {
@@ -62,7 +62,7 @@ test('a seven is drawn, and read', async () => {
   await shown.waitForFunction(() => document.querySelector('#bars').dataset.best === '7');
   assert.notEqual(await layer(), blank);
   assert.match(await shown.textContent('#verdict'), /7/);
-  // From the pen to the image.
+  // Latency from a stroke to the update.
   const times = [];
   for (let at = 0; at < 20; at += 1) {
     await stroke(shown, [0.3 + at / 100, 0.5], [0.32 + at / 100, 0.52]);
@@ -74,7 +74,7 @@ test('a seven is drawn, and read', async () => {
   assert.ok(times[10] < 50, `${times[10]} ms`);
   await shown.click('#clear');
   await shown.waitForFunction(() => document.querySelector('#bars').dataset.best === '');
-  // With the keyboard: a one.
+  // Draw a one with the keyboard.
   await shown.focus('#pad');
   await shown.keyboard.down('Shift');
   for (let at = 0; at < 17; at += 1) await shown.keyboard.press('ArrowDown');
@@ -96,7 +96,7 @@ test('from the graph to a layer to a filter', async () => {
   await shown.waitForSelector('.examples img, .figure:has-text("dead filter")', { timeout: 60_000 });
   assert.ok(await shown.isVisible('.picker-now .field'));
   assert.match(shown.url(), new RegExp(`layer=conv2d_1&channel=${liveliest}`));
-  // Another image; the same by the keyboard alone.
+  // Choose another image, with the keyboard only.
   const before = await shown.getAttribute('.picker-now img', 'src');
   await shown.focus('.thumb:nth-child(3)');
   await shown.keyboard.press('Enter');
@@ -106,7 +106,7 @@ test('from the graph to a layer to a filter', async () => {
 });
 
 test('what is asked for twice is shown once, and the last choice wins', async () => {
-  // Answers that come late: the first of all, so that the second overtakes it, and both wait for one layer.
+  // Late responses: the first request takes longest, so that later ones overtake it.
   let late = 600;
   await shown.route(/\/layers\/[^/]+(\/maps\?.*)?$/, async (route) => {
     late = Math.max(0, late - 150);
@@ -220,7 +220,7 @@ test('an image is stylized: it changes, converges, and can be compared', async (
   const early = await shown.getAttribute('#after', 'src');
   await shown.waitForFunction((old) => document.querySelector('#after').getAttribute('src') !== old, early, { timeout: 60_000 });
   await shown.waitForSelector('#after[src$="painting.png"]', { timeout: 90_000 });
-  // The image may be there a moment before the job has ended.
+  // The image may appear a moment before the job ends.
   await shown.waitForSelector('#painting-note:has-text(" pixels after ")', { timeout: 30_000 });
   assert.match(await shown.textContent('#painting-note'), /128 × \d+ pixels after \d+ steps/);
   await shown.waitForSelector('#style-chart path.line');
@@ -259,7 +259,7 @@ test('a restart finds everything', async () => {
 });
 
 test('narrow and wide, light and dark: nothing sticks out, and no one is shut out', async () => {
-  // A scheme changes colors alone, and a width the layout alone.
+  // A color scheme only changes colors, and a width only the layout.
   for (const [width, colorScheme] of [[390, 'light'], [1280, 'dark'], [1920, 'light']]) {
     const one = await page(chrome, served.url, { viewport: { width, height: 860 }, colorScheme, bypassCSP: true });
     for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/style', '/jobs', '/no-such-page']) {
@@ -269,7 +269,7 @@ test('narrow and wide, light and dark: nothing sticks out, and no one is shut ou
       await one.waitForTimeout(400);
       const over = await one.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(over <= 0, `${path} is ${over} pixels too wide at ${width}`);
-      // What is said and how it stands out does not depend on the width: one scan for phone and one for desk.
+      // Texts and contrast do not depend on the width: one scan for a phone and one for a desktop are enough.
       if (width === 1920) continue;
       await one.evaluate(axe);
       const found = await one.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));

@@ -22,13 +22,13 @@ after(async () => {
   await served?.stop();
 });
 
-/** The style page, in one way of working. */
+/** Opens the style page in one of its modes. */
 async function opened(mode, options = {}, of = chrome) {
   const shown = await page(of, served.url, options);
   await shown.goto(`${served.url}/style?mode=${mode}`);
   return shown;
 }
-/** The address of the result, once it is another one than `old`. */
+/** Waits until the URL of the result is not `old`, and returns it. */
 async function result(shown, old = '') {
   await shown.waitForFunction((before) => { const image = document.querySelector('#pass-after'); return image.src.startsWith('blob:') && image.src !== before && image.complete; }, old);
   return shown.evaluate(() => document.querySelector('#pass-after').src);
@@ -45,7 +45,7 @@ test('one pass: the result is there at once, and follows the sliders', async () 
   await shown.fill('#pass-size', '192');
   const small = await result(shown, first);
   await shown.waitForSelector('#pass-note:has-text("192 × 128 pixels")');
-  // At a strength of 0 the result is the photo: both halves are alike.
+  // With strength 0, the result is the photo: both halves are the same.
   await shown.fill('#strength', '0');
   await result(shown, small);
   assert.equal(await shown.textContent('#strength-out'), '0 %');
@@ -53,7 +53,7 @@ test('one pass: the result is there at once, and follows the sliders', async () 
   let open = 0;
   shown.on('request', (request) => { if (request.url().includes('/pass?')) { requests.push(request.url()); open += 1; assert.ok(open <= 1, 'two requests at a time'); } });
   shown.on('requestfinished', (request) => { if (request.url().includes('/pass?')) open -= 1; });
-  // A slider that is moved fast leaves few requests, and the last value counts.
+  // Moving a slider fast sends few requests, and the last value counts.
   await shown.focus('#strength');
   for (let step = 0; step < 20; step += 1) await shown.keyboard.press('ArrowRight');
   await shown.check('#keep-colors');
@@ -73,7 +73,7 @@ test('one pass: the result is there at once, and follows the sliders', async () 
   await shown.setInputFiles('#content-file', style('mine', (x, y) => [2 * x, 3 * y, 90]));
   await result(shown, last);
   await shown.waitForSelector('#pass-note:has-text("192 × 144 pixels")');
-  // Back leads to the other way of working.
+  // Back leads to the other mode.
   await shown.goBack();
   await shown.waitForSelector('#paint:visible');
   assert.deepEqual(shown.wrong, []);
@@ -99,7 +99,7 @@ test('a network is opened, mixed and removed; other files are refused with the r
   await shown.fill('#mix input >> nth=0', '0');
   await shown.fill('#mix input >> nth=1', '0');
   await shown.waitForSelector('#pass-note:has-text("Raise the weight of a style.")');
-  // The address names the network, and a reload finds it.
+  // The network is in the URL, and a reload restores it.
   await shown.reload();
   await result(shown);
   await shown.waitForSelector('#mix input');
@@ -129,7 +129,7 @@ test('the camera is stylized live', async () => {
   await shown.click('#camera-toggle');
   await shown.waitForSelector('#pass-compare:visible');
   assert.equal(await shown.textContent('#camera-toggle'), 'Start camera');
-  // Another way of working stops it, too.
+  // Switching to another mode stops the camera, too.
   await shown.click('#camera-toggle');
   await shown.waitForSelector('#live:visible');
   await shown.check('[value="train"]', { force: true });
@@ -170,7 +170,7 @@ test('a style is trained with previews, stopped, resumed, and then used', async 
   await shown.waitForSelector('#teach-styles figure:nth-child(2)');
   assert.deepEqual(await shown.$$eval('#teach-styles input', (all) => all.map((one) => one.value)), ['waves', 'night']);
   assert.match(await shown.textContent('#teach-time'), /^about \d/);
-  // A short one: the slider begins at more.
+  // A short training: the minimum of the slider is larger.
   await shown.$eval('#teach-steps', (slider) => { slider.min = '20'; slider.step = '20'; });
   await shown.fill('#teach-steps', '60');
   await shown.fill('#teach-name', 'Two');
@@ -182,7 +182,7 @@ test('a style is trained with previews, stopped, resumed, and then used', async 
   await shown.click('#training-actions button:has-text("Stop")');
   await shown.waitForSelector('#training-note:has-text("Stopped")', { timeout: 60_000 });
   await shown.waitForSelector('#training-chart path.line');
-  // What there is can be used.
+  // The network of a stopped training can be used.
   await shown.click('#training-actions button:has-text("Stylize in one pass")');
   await result(shown);
   assert.equal(await shown.$eval('#network', (select) => select.selectedOptions[0].textContent), 'Two');
@@ -199,7 +199,7 @@ test('a style is trained with previews, stopped, resumed, and then used', async 
   assert.match(await shown.inputValue('#network'), /^job-/);
   assert.equal(await shown.locator('#mix input').count(), 2);
   const job = (await shown.inputValue('#network')).slice(4);
-  // The page of jobs opens it, and a removed training takes its network along.
+  // The jobs page opens it, and removing a training removes its network.
   await shown.goto(`${served.url}/jobs`);
   await shown.click(`[data-job="${job}"] a:has-text("Open")`);
   await shown.waitForSelector('#training-title:has-text("Two")');

@@ -1,4 +1,4 @@
-//! Requests that mean harm: each is refused with the right status, and the studio still serves.
+//! Hostile requests: each is rejected with the right status, and the studio still serves.
 
 mod common;
 
@@ -45,7 +45,7 @@ fn pages_of_other_sites_are_refused() {
         assert_eq!(studio.ask("POST", "/api/jobs", &[json, &site], body).status, 403);
         assert_eq!(studio.ask("GET", "/api/images/cat", &[&site, "Sec-Fetch-Mode: no-cors"], &[]).status, 403);
     }
-    // A form of another site cannot say that it is JSON.
+    // A form of another site cannot set the content type to JSON.
     assert_eq!(studio.ask("POST", "/api/jobs", &["Content-Type: text/plain"], body).status, 415);
     assert_eq!(studio.get("/api/jobs").json(), serde_json::json!([]));
     let own = format!("Origin: http://{}", studio.host());
@@ -80,7 +80,7 @@ fn a_studio_for_others_asks_for_its_token() {
     assert_eq!(studio.ask("GET", "/api/models", &[&format!("{session}0")], &[]).status, 401);
     assert_eq!(studio.ask("GET", "/api/models", &[&format!("Authorization: Bearer {token}")], &[]).status, 200);
     assert_eq!(studio.ask("GET", "/api/models", &["Authorization: Bearer 0"], &[]).status, 401);
-    // Without one on this machine alone.
+    // No token is needed on a loopback address.
     assert!(!Studio::start().url.contains("token"));
 }
 
@@ -161,7 +161,7 @@ fn bodies_that_are_no_json_and_no_form() {
     assert_eq!(studio.upload(b"GIF89a\x02\0\x02\0\0\0\0 and no more").status, 422);
     assert_eq!(studio.upload(b"RIFF and no more").status, 422);
     assert_eq!(studio.upload(b"").status, 422);
-    // On this one the decoder panics.
+    // The decoder panics on this file.
     let panics = studio.upload(include_bytes!("../../lucida/tests/pictures/damaged-cmyk.jpg"));
     assert_eq!((panics.status, panics.text().contains("cannot decode")), (422, true), "{}", panics.text());
     assert_eq!(studio.ask("PUT", "/api/jobs", &[], &[]).status, 405);
@@ -187,7 +187,7 @@ fn images_are_encoded_again() {
     assert_eq!((shown.status, shown.header("content-type")), (200, Some("image/png")));
     assert!(!shown.text().contains("script"));
     assert_eq!(shown.header("x-content-type-options"), Some("nosniff"));
-    // What a file declares is believed only to refuse it.
+    // An image with a declared size beyond the limit is rejected without decoding it.
     assert_eq!(studio.upload(&png_of(100_000, 100_000)).status, 413);
     assert_eq!(studio.upload(&png_of(7_000, 7_000)).status, 413);
     assert_eq!(studio.upload(&png_of(10, 10)).status, 422);
@@ -223,7 +223,7 @@ fn slow_clients_lose_their_place() {
     }
     assert_eq!(studio.get("/").status, 200);
     let started = Instant::now();
-    // They keep sending, a byte at a time, but the head has to be there in time.
+    // They keep sending a byte at a time, but the whole head must arrive in time.
     while started.elapsed() < Duration::from_millis(1200) {
         slow.iter_mut().for_each(|stream| drop(stream.write_all(b"0")));
         std::thread::sleep(Duration::from_millis(100));
@@ -234,7 +234,7 @@ fn slow_clients_lose_their_place() {
     }
     assert!(started.elapsed() < Duration::from_secs(20));
 
-    // A body that never ends is given up as well.
+    // A body that never ends times out as well.
     let mut stream = studio.connect();
     let head = "POST /api/jobs HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n";
     stream.write_all(format!("{head}Host: {}\r\nConnection: close\r\n\r\n{{", studio.host()).as_bytes()).unwrap();

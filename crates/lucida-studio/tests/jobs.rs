@@ -1,4 +1,4 @@
-//! Jobs through the API: results, streams of events, and what a restart leaves.
+//! Jobs through the API: results, event streams, and restarts.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn a_run_is_told_as_it_goes_and_survives_a_restart() {
     let added = studio.post("/api/jobs", TRAIN);
     assert_eq!(added.status, 202, "{}", added.text());
     assert_eq!(added.json()["title"], "Tiny");
-    // Until the run has ended; the stream itself stays open, and keeps itself alive.
+    // Read until the run has ended; the stream itself stays open, with keep-alive messages.
     let (mut events, late) = (Vec::<serde_json::Value>::new(), Instant::now() + Duration::from_secs(120));
     for line in lines {
         assert!(Instant::now() < late, "the run does not end: {:?}", events.last());
@@ -42,23 +42,23 @@ fn a_run_is_told_as_it_goes_and_survives_a_restart() {
     let curves = studio.get("/api/jobs/0001/files/curves.png");
     assert!(curves.body.starts_with(b"\x89PNG"));
 
-    // Another run is at work when the studio ends.
+    // Another run is in progress when the studio ends.
     studio.post("/api/jobs", &TRAIN.replace("\"epochs\":1", "\"epochs\":1000"));
     let folder = studio.stop();
     let studio = Studio::over(folder, |_| {});
     assert_eq!(studio.get("/api/jobs/0001").json(), job);
-    // Nobody stopped it: it was interrupted, and says so.
+    // It is interrupted, not cancelled.
     let interrupted = studio.get("/api/jobs/0002").json();
     assert_eq!(interrupted["state"], "interrupted");
     assert_eq!(interrupted["error"], "the studio was closed while this job was running");
-    // The run is a model now.
+    // The first run is listed as a model.
     let models = studio.get("/api/models").json();
     assert_eq!(models[0]["group"], "Runs");
     let look = studio.ask("POST", "/api/models/job-0001/look?width=28&height=28&channels=1", &[], &[0; 784]).json();
     assert_eq!(look["probabilities"].as_array().unwrap().len(), 10);
     assert_eq!(look["layers"][1]["shape"], serde_json::json!([28, 28, 24]));
 
-    // A decision is explained, a filter searched for; asking again gives the same.
+    // A prediction is explained, and a filter's images are found; the same request again returns the same job.
     let explain = r#"{"kind":"explain","model":"job-0001","image":"digit-3","methods":["gradient","grad-cam","lrp"]}"#;
     let asked = studio.post("/api/jobs", explain).json();
     let explained = studio.wait_for(asked["id"].as_str().unwrap());
@@ -109,7 +109,7 @@ fn a_run_goes_on_after_a_stop_and_after_a_restart() {
     assert_eq!(studio.post("/api/jobs/0002/resume", "").status, 404);
 }
 
-/// Photos of two kinds: what is bright above, and what is bright below.
+/// Photos of two classes: with a bright upper half, and with a bright lower half.
 fn photos() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (class, above) in [("above", true), ("below", false)] {
@@ -178,7 +178,7 @@ fn an_image_is_stylized() {
     assert!(job["result"]["style"].as_f64().unwrap() < news[0]["style"].as_f64().unwrap(), "{job}");
 }
 
-/// A link to a job that was removed must not lead to another one, after a restart either.
+/// A link to a removed job must not lead to another job, even after a restart.
 #[test]
 fn the_number_of_a_removed_job_is_not_used_again() {
     let studio = Studio::start();
@@ -197,7 +197,7 @@ fn the_number_of_a_removed_job_is_not_used_again() {
     assert_eq!(add(&studio), "0004");
 }
 
-/// A style transfer that the end of the studio interrupts says so, and so does one that had not started.
+/// When the studio ends, a running and a queued style transfer become interrupted.
 #[test]
 fn an_interrupted_style_transfer_can_only_start_again() {
     let studio = Studio::start();
@@ -223,7 +223,7 @@ fn an_interrupted_style_transfer_can_only_start_again() {
     }
 }
 
-/// An upload is found again after a restart, among the images to choose from; nothing but an upload's identifier is.
+/// Uploads are listed and served after a restart; other names than their identifiers are not found.
 #[test]
 fn uploads_are_kept() {
     let studio = Studio::start();
@@ -239,7 +239,7 @@ fn uploads_are_kept() {
     }
 }
 
-/// A damaged file among the photos is left out, and counted.
+/// A damaged photo is skipped and counted.
 #[test]
 fn broken_photos_are_counted() {
     let folder = photos();

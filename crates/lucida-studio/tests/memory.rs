@@ -1,4 +1,4 @@
-//! What hostile uploads cost: a test of its own, for it looks at the memory of the whole process.
+//! Memory use of hostile uploads. This is a separate test, because it measures the memory of the whole process.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn a_gigabyte_is_refused_before_it_is_read() {
     };
     let head = "Content-Type: multipart/form-data; boundary=b\r\n";
     let part = "--b\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n";
-    // Declared in full.
+    // With its full size declared.
     let declared = format!(
         "POST /api/images HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{head}Content-Length: {}\r\n\r\n{part}",
         studio.host(),
@@ -31,7 +31,7 @@ fn a_gigabyte_is_refused_before_it_is_read() {
     }
     assert!(sent < 100 << 20, "{sent} bytes were taken");
     assert!(matches!(Answer::read(&mut stream).status, 413 | 0));
-    // In chunks, without an end.
+    // In chunks, without a declared size.
     let mut stream = studio.connect();
     let chunked = format!(
         "POST /api/images HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{part}\r\n",
@@ -47,7 +47,7 @@ fn a_gigabyte_is_refused_before_it_is_read() {
         sent += megabyte.len();
     }
     assert!(sent < 100 << 20, "{sent} bytes were taken");
-    // Many at a time: some are let in, the others are told to wait.
+    // Many at the same time: some are accepted, the others get status 503.
     let uploads: Vec<_> = (0..32)
         .map(|_| {
             let mut stream = studio.connect();

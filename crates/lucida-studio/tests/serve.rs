@@ -1,4 +1,4 @@
-//! The prediction server: what it answers, to whom, and what clients may cost.
+//! The prediction server: responses, access control, and limits.
 
 mod common;
 
@@ -34,7 +34,7 @@ fn model(activation: ActivationKind) -> Model {
     Model::new(network).with_preprocessing(Preprocessing::unit(20, 24, ColorMode::Rgb)).with_class_names(NAMES)
 }
 
-/// An image that differs from those of other numbers.
+/// An image that is different for each number.
 fn image(number: usize) -> Image {
     let (width, height) = (31 + number % 5, 40);
     let pixels = (0..width * height * 3).map(|at| ((at * (number + 3)) % 251) as u8).collect();
@@ -116,7 +116,7 @@ fn bits(prediction: &Value) -> Vec<u32> {
     NAMES.iter().map(|name| (of(name) as f32).to_bits()).collect()
 }
 
-/// What the model says about images one at a time.
+/// The probabilities that the model predicts for images one at a time.
 fn alone(count: usize) -> Vec<Vec<u32>> {
     let model = model(ActivationKind::Softmax);
     let mut predictor = Predictor::of_one(&model, Cpu::detect()).unwrap();
@@ -139,7 +139,7 @@ fn an_image_is_predicted_as_by_the_command() {
     assert_eq!(bits(found), alone(1)[0]);
     assert_eq!((&found["class"], &found["probability"]), (&found["top"][0]["class"], &found["top"][0]["probability"]));
     assert_eq!(json.as_object().unwrap().len(), 2);
-    // Any content type of a body will do, and the number of classes can be chosen.
+    // Several content types are accepted for a body, and the number of classes can be chosen.
     for kind in ["image/jpeg", "application/octet-stream", "application/x-www-form-urlencoded"] {
         let answer = server.ask("POST", "/predict?top=2", &[&format!("Content-Type: {kind}")], &png(0));
         assert_eq!(answer.json()["predictions"][0]["top"].as_array().unwrap().len(), 2, "{kind}");
@@ -197,7 +197,7 @@ fn features_are_not_served() {
     let features = Model { task: Some(Task::Features), ..model(ActivationKind::Linear) };
     let options = ServeOptions { port: 0, ..ServeOptions::new("features") };
     assert!(PredictionServer::bind(features, &options).err().unwrap().to_string().contains("features"));
-    // A port that is taken.
+    // A port that is in use.
     let server = Served::start();
     let taken = ServeOptions { port: server.address.port(), ..ServeOptions::new("animals") };
     let message = PredictionServer::bind(model(ActivationKind::Softmax), &taken).err().unwrap().to_string();
@@ -228,7 +228,7 @@ fn what_is_wrong_with_a_request_is_said() {
     check(server.get("/nothing"), 404, "/nothing");
     check(server.get("/predict"), 405, "GET");
     check(server.ask("OPTIONS", "/predict", &[], b""), 405, "OPTIONS");
-    // On this one the decoder panics.
+    // The decoder panics on this file.
     check(predict(&server, "/predict", include_bytes!("../../lucida/tests/pictures/damaged-cmyk.jpg")), 400, "decode");
     let head = server.ask("HEAD", "/healthz", &[], b"");
     assert_eq!((head.status, head.body.len()), (200, 0));
@@ -284,9 +284,9 @@ fn a_key_is_asked_for() {
     for path in ["/", "/model", "/metrics", "/nothing"] {
         assert_eq!(server.get(path).status, 401, "{path}");
     }
-    // What restarts servers has no key.
+    // The health check needs no key.
     assert_eq!(server.get("/healthz").status, 200);
-    // With a key, a proxy may call the server whatever it likes.
+    // With a key, a proxy may use any host name.
     let proxied =
         "GET /model HTTP/1.1\r\nHost: models.example\r\nAuthorization: Bearer open-sesame\r\nConnection: close\r\n\r\n";
     assert_eq!(server.raw(proxied.as_bytes()).status, 200);
@@ -298,7 +298,7 @@ fn without_a_key_pages_of_other_sites_are_kept_out() {
     let host = |host: &str| {
         server.raw(format!("GET /model HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).status
     };
-    // The port may be that of a container's host.
+    // The port may be mapped by a container.
     assert_eq!(["127.0.0.1:9000", "localhost", "gpu.lan:8080", "evil.example"].map(host), [200, 200, 200, 421]);
     let from = |header: &str| server.ask("POST", "/predict", &[header], &png(0)).status;
     assert_eq!([from("Origin: http://evil.example"), from("Sec-Fetch-Site: cross-site")], [403, 403]);
@@ -310,7 +310,7 @@ fn the_queue_and_the_bodies_have_limits() {
     let files = [("a", &png(0)[..]), ("b", &png(1)[..]), ("c", &png(2)[..])];
     assert_eq!(form(&server, "/predict", &files[..2]).status, 200);
     assert_eq!(form(&server, "/predict", &files).status, 413);
-    // Many at a time: some are refused, the others answered.
+    // Many at the same time: some are rejected, the others answered.
     let client = *server;
     let threads: Vec<_> = (0..48).map(|_| std::thread::spawn(move || predict(&client, "/predict", &png(0)))).collect();
     let answers: Vec<Answer> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
@@ -320,7 +320,7 @@ fn the_queue_and_the_bodies_have_limits() {
     }
 
     let server = Served::with(|options| options.limits.answer = Duration::ZERO);
-    // Large enough to take more time to decode than the clock can tell from none.
+    // Large enough that decoding takes longer than the resolution of the clock.
     let large = Image::filled(3000, 2000, &[1, 2, 3]).png_bytes().unwrap();
     let late = predict(&server, "/predict", &large);
     assert!(late.status == 504 && late.text().contains("no prediction within"), "{}", late.text());
@@ -330,11 +330,11 @@ fn the_queue_and_the_bodies_have_limits() {
         options.limits.held_bytes = 100 << 10;
     });
     assert_eq!(predict(&server, "/predict", &vec![0; 65 << 10]).status, 413);
-    // In chunks its size is known only as it comes.
+    // In chunks, the size is not declared.
     let mut stream = start(&server, "Transfer-Encoding: chunked\r\n");
     stream.write_all(&[b"11000\r\n", &vec![0; 0x11000][..], b"\r\n"].concat()).unwrap();
     assert_eq!(Answer::read(&mut stream).status, 413);
-    // Each holds what it has sent, not what it has announced.
+    // Each request takes up what it has sent, not what it has declared.
     let mut slow: Vec<TcpStream> = (0..3).map(|_| start(&server, "Content-Length: 60000\r\n")).collect();
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(predict(&server, "/predict", &png(0)).status, 200);
@@ -349,7 +349,7 @@ fn the_queue_and_the_bodies_have_limits() {
     assert_eq!(predict(&server, "/predict", &png(0)).status, 200);
 }
 
-/// Sends the head of a request to predict.
+/// Sends the head of a request to `/predict`.
 fn start(client: &Client, more: &str) -> TcpStream {
     let mut stream = client.connect();
     let head = format!("POST /predict HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{more}\r\n", client.host());
@@ -370,7 +370,7 @@ fn slow_clients_lose_their_place() {
     for stream in &mut heads {
         stream.write_all(b"POST /pre").unwrap();
     }
-    // All places are taken, and free again soon.
+    // All connections are in use, and are freed soon.
     assert_eq!(predict(&server, "/predict", &png(0)).status, 200);
     assert!(started.elapsed() < Duration::from_secs(20));
     for stream in &mut slow {
@@ -400,7 +400,7 @@ fn requests_in_progress_are_answered_at_the_end() {
     drop(idle);
 }
 
-/// Good, bad and hostile clients at once, for a while: every answer is the right one.
+/// Valid, invalid and hostile requests at the same time: every response is right.
 #[test]
 fn under_load_every_answer_is_right() {
     const CLIENTS: usize = 24;
@@ -428,13 +428,13 @@ fn under_load_every_answer_is_right() {
     assert!(summary.batches < summary.images, "nothing was batched: {summary:?}");
 }
 
-/// One request of a client, good or bad. Returns the number of predictions.
+/// Sends a valid or an invalid request; returns the number of predictions.
 fn one(client: &Client, number: usize, turn: usize, alone: &[Vec<u32>], images: &[Vec<u8>]) -> u64 {
     let at = (number * 7 + turn) % images.len();
     match (number + turn) % 8 {
         0 => assert_eq!(predict(client, "/predict", b"garbage").status, 400),
         1 => assert_eq!(predict(client, "/predict", &png_of(90_000, 90_000)).status, 413),
-        // Gone before the answer, or before the end of the body.
+        // Disconnects before the end of the body.
         2 => drop(start(client, &format!("Content-Length: {}\r\n", images[at].len())).write_all(&images[at][..80])),
         3 => {
             let other = (at + 1) % images.len();

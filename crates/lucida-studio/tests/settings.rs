@@ -1,4 +1,4 @@
-//! What a model's file does not say: tried, used, saved, found again; and what is refused.
+//! Settings that a model's file lacks: previewed, used, saved and loaded again; and invalid ones.
 
 mod common;
 
@@ -12,7 +12,7 @@ use lucida::nn::layers::{Conv2D, Dense, Flatten, Layer};
 use lucida::weights::{IncludeTop, Model, ModelSettings, ModelSpec, save_model};
 use serde_json::{Value, json};
 
-/// A classifier of three classes that ends in logits, and says nothing else.
+/// Writes a classifier with three classes that ends in logits, without preprocessing or class names.
 fn write_model(folder: &Path) -> PathBuf {
     let layers: [Layer; 3] = [Conv2D::new(4, [3, 3]).into(), Flatten::new().into(), Dense::new(3).into()];
     let path = folder.join("pets.safetensors");
@@ -20,7 +20,7 @@ fn write_model(folder: &Path) -> PathBuf {
     path
 }
 
-/// A studio with the model given; again over the same folder of runs, it is a studio that was restarted.
+/// Starts a studio with this model; with the same folder of runs, this is a restart.
 fn over(runs: &Arc<tempfile::TempDir>, model: &Path) -> Studio {
     let spec = ModelSpec { top: IncludeTop::Optional, ..ModelSpec::new(model.to_str().unwrap()) };
     Studio::over(Arc::clone(runs), |options| options.model = Some(spec))
@@ -52,7 +52,7 @@ fn preview(studio: &Studio, preprocessing: &str, classes: &str, task: Value) -> 
     studio.post(&format!("{SETTINGS}/preview"), &body.to_string())
 }
 
-/// The prediction that a drawing gets, by the plan that is kept between two of them.
+/// The prediction for a drawing, with the plan that is kept between requests.
 fn look(studio: &Studio) -> Value {
     let pixels: Vec<u8> = (0..12 * 12 * 3).map(|at| (at * 7 % 256) as u8).collect();
     let path = "/api/models/given/look?width=12&height=12&channels=3";
@@ -78,7 +78,7 @@ fn settings_are_tried_used_saved_and_found_again() {
     assert_eq!(studio.get(SETTINGS).json(), now);
     assert_eq!(look(&studio), before);
 
-    // Used, the model is another one everywhere, until the studio ends.
+    // Once used, settings apply to the model everywhere, until the studio ends.
     let used = put(&studio, SETTINGS, &body("raw,bgr", "cat\ndog\nowl", Value::Null, false)).json();
     assert_eq!((&used["assumed"], &used["preprocessing"]), (&false.into(), &"raw,bgr".into()));
     assert_ne!(look(&studio), before);
@@ -90,7 +90,7 @@ fn settings_are_tried_used_saved_and_found_again() {
     let studio = over(&runs, &model);
     assert_eq!(studio.get(SETTINGS).json(), now);
 
-    // Saved, they are found after a restart, and the command line finds them too.
+    // Once saved, they are found after a restart, and by the command line.
     let saved = put(&studio, SETTINGS, &body("tf,crop", "cat\ndog\nowl", Value::Null, true));
     assert_eq!(saved.status, 200, "{}", saved.text());
     studio.stop();
@@ -101,7 +101,7 @@ fn settings_are_tried_used_saved_and_found_again() {
     let opened = lucida::weights::open(&ModelSpec::new(model.to_str().unwrap())).unwrap();
     assert_eq!(opened.class_names, ["cat", "dog", "owl"]);
 
-    // A file that changes meanwhile is read again.
+    // A settings file that changes is read again.
     ModelSettings::default().save(&model).unwrap();
     assert_eq!(studio.get(SETTINGS).json()["assumed"], true);
 }
@@ -132,7 +132,7 @@ fn the_task_decides_what_outputs_mean() {
     assert_eq!(put(&studio, SETTINGS, &body("unit", "", "regress".into(), false)).json()["task"], "regress");
     assert_eq!(studio.get("/api/models/given").json()["classes"], json!([]));
     assert_eq!(studio.get("/api/models/given/prediction?image=cat").json()["probabilities"], json!([]));
-    // No decision is left to explain, and no loss to follow back.
+    // There is no prediction to explain, and no loss to backpropagate.
     let explain = r#"{"kind":"explain","model":"given","image":"cat","methods":["gradient"]}"#;
     assert_eq!(studio.post("/api/jobs", explain).status, 422);
     let layer = &studio.get("/api/models/given").json()["layers"][1]["name"];
@@ -141,7 +141,7 @@ fn the_task_decides_what_outputs_mean() {
     });
     let mechanics = || studio.post("/api/models/given/mechanics", &mechanics.to_string()).json()["back"].clone();
     assert!(mechanics().is_null());
-    // Back to what follows from the network.
+    // Back to the task that follows from the network.
     assert_eq!(put(&studio, SETTINGS, &body("unit", "", Value::Null, false)).json()["task"], Value::Null);
     assert_eq!(studio.get("/api/models/given").json()["classes"], json!(["0", "1", "2"]));
     assert!(!mechanics().is_null());
@@ -237,7 +237,7 @@ fn a_run_keeps_what_else_it_knows() {
     assert_eq!((&described["digits"], &described["classes"][7]), (&true.into(), &"seven".into()));
 }
 
-/// The base of transfer learning is frozen, and its gradients are shown all the same.
+/// The gradients of a frozen layer, such as the base in transfer learning, are shown as well.
 #[test]
 fn a_frozen_convolution_has_gradients() {
     let folder = tempfile::tempdir().unwrap();

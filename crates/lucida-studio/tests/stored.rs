@@ -1,4 +1,4 @@
-//! Jobs that were stored by an earlier version open, with all that they made.
+//! Jobs that were stored by an earlier version open, with all of their files.
 
 mod common;
 
@@ -34,7 +34,7 @@ fn jobs_of_an_earlier_version_open() {
         assert_eq!((&job["state"], &job["kind"]), (&"done".into(), &kind.into()), "{job}");
         assert!(!job["result"][key].is_null(), "{job}");
         assert!(!job["news"].as_array().unwrap().is_empty() || id == "0004" || id == "0005", "{job}");
-        // What a page shows must be among the files, by the name that today's pages ask for.
+        // The image that a page shows must be among the files, by the name that today's pages request.
         if let Some(image) = job["result"]["image"].as_str().or(job["result"]["picture"].as_str()) {
             assert_eq!(studio.get(&format!("/api/jobs/{id}/files/{image}")).status, 200, "{job}");
         }
@@ -42,7 +42,7 @@ fn jobs_of_an_earlier_version_open() {
     for (id, name) in files.iter().filter(|(_, name)| name.ends_with(".png")) {
         assert_eq!(studio.get(&format!("/api/jobs/{id}/files/{name}")).status, 200, "{id}/{name}");
     }
-    // The model of the training can be looked at and used.
+    // The model of the training can be used.
     let models = studio.get("/api/models").json();
     assert!(models.as_array().unwrap().iter().any(|model| model["id"] == "job-0002"), "{models}");
     let look = studio.ask("POST", "/api/models/job-0002/look?width=28&height=28&channels=1", &[], &[0; 784]).json();

@@ -1,4 +1,4 @@
-//! Networks that stylize in one pass: what they make, how they are trained, and what a restart leaves of them.
+//! Networks that stylize in one forward pass: results, training, and restarts.
 
 mod common;
 
@@ -9,7 +9,7 @@ use lucida::data::Image;
 use lucida::style::{FeedForwardSize, FeedForwardStyle, transformation_network};
 use serde_json::{Value, json};
 
-/// The file of a network of two styles.
+/// Bytes of the file of a network with two styles.
 fn two_styles() -> Vec<u8> {
     let network = transformation_network(FeedForwardSize::Small, [32; 2], 7).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -38,7 +38,7 @@ fn an_image_is_stylized_in_one_pass() {
     assert!(answer.header("server-timing").unwrap().starts_with("pass;dur="), "{}", answer.head);
     let stylized = decoded(&answer);
     assert_eq!((stylized.width(), stylized.height()), (96, 64));
-    // The same again, from what is kept ready; less of it; and with the colors of the photo.
+    // The same again, from the loaded network; with less strength; and with the colors of the photo.
     assert_eq!(decoded(&pass(&studio, "brushwork", "image=cat&size=96&mix=2")), stylized);
     let none = decoded(&pass(&studio, "brushwork", "image=cat&size=96&strength=0"));
     let half = decoded(&pass(&studio, "brushwork", "image=cat&size=96&strength=0.5"));
@@ -47,7 +47,7 @@ fn an_image_is_stylized_in_one_pass() {
     };
     assert!(apart(&half, &none) * 3 / 2 < apart(&stylized, &none) && apart(&half, &none) > 0);
     assert!(apart(&decoded(&pass(&studio, "brushwork", "image=cat&size=96&keep_colors=true")), &stylized) > 0);
-    // Pixels go in and out as they are.
+    // Raw pixels in, raw pixels out.
     let address = "/api/style-networks/brushwork/pass?width=96&height=64";
     let live = studio.ask("POST", address, &["Content-Type: application/octet-stream"], none.pixels());
     assert_eq!(live.status, 200, "{}", live.text());
@@ -80,7 +80,7 @@ fn files_are_opened_kept_and_removed() {
     assert_eq!(opened["name"], "two");
     assert_eq!(opened["styles"], json!(["waves", "night"]));
     let id = opened["id"].as_str().unwrap().to_owned();
-    // Again: the same one.
+    // Opened again, it is the same network.
     assert_eq!(open(&studio, "again.lucida", &file).json(), opened);
     let studio = Studio::over(studio.stop(), |_| {});
     assert_eq!(studio.get("/api/style-networks").json()[1], opened);
@@ -116,7 +116,7 @@ fn a_file_that_is_too_large_is_refused() {
     assert_eq!(open(&studio, "small.lucida", &[0; 100]).status, 422);
 }
 
-/// The file of a network that is not one of style.
+/// Bytes of the file of a network that is not a style network.
 fn digits() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("digits.safetensors");
@@ -125,7 +125,7 @@ fn digits() -> Vec<u8> {
     std::fs::read(file).unwrap()
 }
 
-/// A network from elsewhere has no names of styles, and is kept as the studio's own are.
+/// A network of another program has no style names, and is stored like the studio's own.
 #[test]
 fn a_network_of_another_program_is_opened() {
     let studio = Studio::start();
@@ -148,7 +148,7 @@ fn train(studio: &Studio, change: impl FnOnce(&mut Value)) -> Answer {
     studio.post("/api/jobs", &request.to_string())
 }
 
-/// Waits until a training has shown a preview.
+/// Waits until a training has published a preview.
 fn wait_for_preview(studio: &Studio, id: &str) -> Value {
     for _ in 0..2400 {
         let job = studio.get(&format!("/api/jobs/{id}")).json();
@@ -172,7 +172,7 @@ fn a_network_is_trained_stopped_and_resumed() {
     });
     assert_eq!(asked.status, 202, "{}", asked.text());
     assert_eq!(asked.json()["title"], "brushwork, rust");
-    // It can be used while it learns.
+    // The network can be used during the training.
     let job = wait_for_preview(&studio, "0001");
     assert!(job["files"].as_array().unwrap().contains(&json!("style.lucida")), "{job}");
     let network = studio.get("/api/style-networks").json()[1].clone();
@@ -184,7 +184,7 @@ fn a_network_is_trained_stopped_and_resumed() {
     assert_eq!((&stopped["state"], &stopped["result"]["stopped"]), (&"cancelled".into(), &true.into()), "{stopped}");
     let steps = stopped["result"]["steps"].as_u64().unwrap();
     assert!((1..40).contains(&steps), "{steps}");
-    // A restart keeps it, also where the uploaded image of style is gone.
+    // It survives a restart, even if the uploaded style image is gone.
     let folder = studio.stop();
     std::fs::remove_dir_all(folder.path().join("studio/images")).unwrap();
     let studio = Studio::over(folder, |_| {});

@@ -1,4 +1,4 @@
-//! Random descriptions of networks: an error, or a network that runs alike on every instruction set; never a panic.
+//! Random descriptions of networks: an error, or a network with the same outputs on all instruction sets; never a panic.
 
 mod random_networks;
 
@@ -8,7 +8,7 @@ use lucida::core::{Purpose, Rng};
 use random_networks::{description, try_network};
 use serde_json::{Value, json};
 
-/// How often to try: as given, times `LUCIDA_FUZZ` if set.
+/// Number of rounds: `usual`, times the environment variable `LUCIDA_FUZZ` if it is set.
 fn rounds(usual: usize) -> usize {
     usual * std::env::var("LUCIDA_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
@@ -27,7 +27,7 @@ fn random_networks_are_refused_or_run_alike_on_every_instruction_set() {
     assert!(built > rounds / 10, "{built} of {rounds}");
 }
 
-/// Every template is a layer that can be read, so that none is lost for a key that is misspelled.
+/// Every template can be read as a layer: a misspelled key would silently exclude it from the random networks.
 #[test]
 fn templates_are_layers() {
     for line in include_str!("random_networks/layers.jsonl").lines() {
@@ -41,7 +41,8 @@ fn templates_are_layers() {
     }
 }
 
-/// A stride of the address space was split into as many parts: the plan panicked, or took all memory.
+/// The backward pass of a convolution has one part for each position modulo the stride: with huge strides, it took all
+/// memory or panicked.
 #[test]
 fn a_convolution_with_a_stride_of_the_address_space_trains() {
     for stride in [usize::MAX >> 1, 1 << 30] {
@@ -55,7 +56,7 @@ fn a_convolution_with_a_stride_of_the_address_space_trains() {
     }
 }
 
-/// A few bytes that describe a network for which there is no memory on any machine: it was built, and its plan panicked.
+/// A short description of a network that exceeds the memory of any machine: its plan panicked.
 #[test]
 fn a_network_that_takes_all_memory_is_refused() {
     let input =

@@ -1,4 +1,4 @@
-//! Whether values are finite: one pass, without a branch for each.
+//! Checks whether values are finite, in one pass and without a branch for each value.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -20,10 +20,10 @@ multiversion! {
     }
 }
 
-/// The largest absolute value: 0 of no values, infinity or NaN where there is one of these.
+/// Returns the largest absolute value: 0 for no values, NaN if any value is NaN, or else infinity if any is infinite.
 ///
-/// Without their sign, the bits of floats are ordered as the floats are, and those of infinity and NaN are above those of
-/// all others. So the largest is found in integers, whose order is total, and says whether all values are finite.
+/// Without the sign bit, the bits of floats are ordered like the floats, with infinity and then NaN above all finite values.
+/// The maximum is therefore computed in integers, whose order is total, and is finite if all values are.
 ///
 /// ```
 /// use lucida_kernels::Cpu;

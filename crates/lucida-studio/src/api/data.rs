@@ -1,4 +1,4 @@
-//! The images that suit a model.
+//! The images for a model, and the data to train on.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::jobs::{Choice, StyleTrainingSpeed, networks};
 use crate::problem::Result;
 use crate::state::Studio;
 
-/// The most images in an answer.
+/// Maximum number of images in a response.
 const COUNT: usize = 96;
 
-/// A part of the list.
+/// Range of the list to return.
 #[derive(Deserialize)]
 pub(crate) struct Part {
     first: Option<usize>,
@@ -34,28 +34,28 @@ pub(crate) struct Listed {
 #[derive(Serialize)]
 struct Item {
     id: String,
-    /// What it is, for people.
+    /// Display name.
     title: String,
     /// The name of its true class, if it is known.
     label: Option<String>,
 }
 
-/// What there is to train on.
+/// Data and networks for training.
 #[derive(Serialize)]
 pub(crate) struct Overview {
-    /// In words.
+    /// Description of the digits.
     digits: String,
-    /// Photos that are sorted into classes, where there are some.
+    /// Description of the photos; `None` if there are none with at least two classes.
     photos: Option<String>,
-    /// What can learn from photos.
+    /// Networks that can be trained on photos.
     networks: Vec<Choice>,
-    /// The folder of photos, for trainings that need no classes, where there is one.
+    /// Description of the photos for training styles, which needs no classes; `None` if there are none.
     style_photos: Option<String>,
-    /// Seconds that a step of the training of a style takes, about.
+    /// Approximate seconds per step when training styles.
     style_seconds: StyleTrainingSpeed,
 }
 
-/// What there is to train on.
+/// Describes the data and networks for training.
 pub(crate) async fn overview(State(studio): State<Arc<Studio>>) -> Result<Json<Overview>> {
     let look = |studio: &Studio| {
         let digits = match studio.data.source() {

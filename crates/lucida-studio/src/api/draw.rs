@@ -1,4 +1,4 @@
-//! What a network says of an image, at once: for every stroke of a pen, and every image of a camera.
+//! Live view: prediction and feature maps for every stroke of a drawing and every camera frame.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -18,33 +18,33 @@ use crate::models::Loaded;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// The most layers of a look, the most maps of each, and their longest side.
+/// Maximum number of layers in the live view, maps per layer, and side of a map.
 const LAYERS: usize = 14;
 const MAPS: usize = 32;
 const SIDE: usize = 48;
-/// The longest side of an image in pixels, as it is sent.
+/// Maximum side of a drawing or camera frame, in pixels.
 const PIXELS: usize = 512;
 
-/// The size of the image in the body: its bytes are pixels, row by row.
+/// Size of the image in the body, which is pixels as bytes, row by row.
 #[derive(Deserialize)]
 pub(crate) struct Raw {
     width: usize,
     height: usize,
-    /// 1: gray, 3: colors.
+    /// 1 for gray, 3 for RGB.
     channels: usize,
 }
 
-/// The prediction of a network for an image.
+/// Prediction and feature maps for an image.
 #[derive(Serialize)]
 pub(crate) struct LiveActivations {
-    /// One for each class; empty when the network is not a classifier.
+    /// One for each class; empty if the network is not a classifier.
     probabilities: Vec<f32>,
     /// The input first.
     layers: Vec<Maps>,
     milliseconds: f64,
 }
 
-/// What a network says of an image.
+/// Prediction for an image.
 #[derive(Serialize)]
 pub(crate) struct Prediction {
     probabilities: Vec<f32>,
@@ -74,7 +74,7 @@ pub(crate) async fn look(
     studio.compute(look).await
 }
 
-/// The same for an image that has an identifier: whole, so that the model's own preprocessing decides what becomes of it.
+/// Like [`look`], for an image with an identifier. It is not downscaled first: the model's own preprocessing applies.
 pub(crate) async fn look_at(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,
@@ -137,7 +137,8 @@ fn live_activations(studio: &Studio, loaded: &Loaded, input: &[f32]) -> Result<L
     Ok(LiveActivations { probabilities, layers, milliseconds: started.elapsed().as_secs_f64() * 1e3 })
 }
 
-/// The layers to look at: all that compute something; in a deep network those where all branches meet, or some evenly.
+/// Returns the layers to show: all that compute something. In a deep network, only those where all branches meet, or a
+/// selection at even intervals.
 fn shown(network: &Network) -> Vec<usize> {
     let all: Vec<usize> = (0..network.nodes().len())
         .filter(|&node| {
@@ -152,7 +153,7 @@ fn shown(network: &Network) -> Vec<usize> {
     for (index, node) in network.nodes().iter().enumerate() {
         node.inputs().iter().for_each(|&input| last_use[input] = index);
     }
-    // No wire passes a layer where all branches meet.
+    // All branches meet at a layer that no connection bypasses.
     let meets = |node: usize| last_use[..node].iter().all(|&last| last <= node);
     let joins = |&node: &usize| {
         matches!(network.nodes()[node].layer(), Layer::Concatenate(_) | Layer::Add(_) | Layer::Dense(_)) && meets(node)

@@ -1,4 +1,4 @@
-//! Numbers and images as they travel inside JSON.
+//! Encoding of numbers and images in JSON.
 
 use lucida::data::Image;
 use lucida::explain::LayerActivation;
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::problem::Result;
 
-/// Base64, as RFC 4648 has it.
+/// Encodes bytes in Base64 (RFC 4648).
 pub(super) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -20,39 +20,39 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// 32-bit floats, least byte first.
+/// Encodes values as little-endian 32-bit floats in Base64.
 pub(super) fn floats(values: &[f32]) -> String {
     base64(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
 }
 
-/// An image as an address that holds it.
+/// Encodes an image as a data URL.
 pub(super) fn data_url(image: &Image) -> Result<String> {
     Ok(format!("data:image/png;base64,{}", base64(&image.png_bytes()?)))
 }
 
-/// Feature maps in bytes: map by map, row by row; 0 is the map's least value, 255 its greatest.
+/// Feature maps as bytes: map by map, row by row; 0 is the minimum of the map, 255 its maximum.
 #[derive(Debug, Serialize)]
 pub(crate) struct Maps {
     pub(crate) layer: String,
     pub(crate) kind: &'static str,
     /// The shape of the layer's output, without the batch.
     pub(crate) shape: Vec<usize>,
-    /// Height and width of the maps as they are sent.
+    /// Height and width of the maps in `data`.
     pub(crate) height: usize,
     pub(crate) width: usize,
-    /// The channels that are sent.
+    /// First channel in `data`, and number of channels.
     pub(crate) first: usize,
     pub(crate) channels: usize,
     pub(crate) low: Vec<f32>,
     pub(crate) high: Vec<f32>,
     pub(crate) data: String,
-    /// The values of a vector as they are, as 32-bit floats: they are read as numbers, not seen as shades.
+    /// The values of a vector as 32-bit floats, because the page shows them as numbers; `None` for feature maps.
     pub(crate) values: Option<String>,
 }
 
 impl Maps {
-    /// Channels `first..first + count` of a layer's output, shrunk so that no side is longer than `side`. A vector is one
-    /// map of its values in a row.
+    /// Encodes channels `first..first + count` of a layer's output, downscaled so that no side is longer than `side`. A vector
+    /// becomes one map with a single row.
     pub(crate) fn of(activation: &LayerActivation, first: usize, count: usize, side: usize) -> Self {
         let shape = activation.shape.sizes().to_vec();
         let layout = activation.shape.as_image().filter(|[height, width, _]| height * width > 1);
@@ -88,7 +88,7 @@ impl Maps {
     }
 }
 
-/// One channel, each value the mean of `step` x `step`.
+/// Downscales one channel: each value is the mean of `step` x `step` values.
 fn shrunk(values: &[f32], [height, width, channels]: [usize; 3], channel: usize, step: usize) -> Vec<f32> {
     if step == 1 {
         return values.iter().skip(channel).step_by(channels).copied().collect();

@@ -1,4 +1,4 @@
-//! What happens to jobs, as it happens: server-sent events.
+//! Events of jobs, as server-sent events.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// A stream that ends when the client leaves. A listener that is too far behind is told to look again.
+/// Streams events until the client disconnects. A listener that lags too far behind gets the event `lagged`, which tells it
+/// to reload.
 pub(crate) async fn stream(
     State(studio): State<Arc<Studio>>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>> {

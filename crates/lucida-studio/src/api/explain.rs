@@ -1,4 +1,4 @@
-//! The ways to explain a decision.
+//! The attribution methods.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ pub(crate) struct Item {
     name: &'static str,
     title: &'static str,
     description: &'static str,
-    /// Whether it takes hundreds of passes: seconds for digits, minutes for photos.
+    /// Whether it takes hundreds of forward passes: seconds for digits, minutes for photos.
     slow: bool,
-    /// Whether what speaks against the class shows too.
+    /// Whether its maps also show evidence against the class.
     signed: bool,
 }
 
-/// Whether a method asks the network hundreds of times.
+/// Whether a method takes hundreds of forward passes.
 pub(crate) fn is_slow(method: Method) -> bool {
     matches!(method, Method::Rise | Method::ScoreCam | Method::Occlusion)
 }
 
-/// The methods that can be used on a model.
+/// Lists all methods, if the model exists.
 pub(crate) async fn methods(State(studio): State<Arc<Studio>>, Path(model): Path<String>) -> Result<Json<Vec<Item>>> {
     studio.compute(move |studio| studio.models.get(&model)).await?;
     let item = |method: Method| Item {

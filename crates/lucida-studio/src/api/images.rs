@@ -18,7 +18,7 @@ use crate::problem::{Problem, Result};
 use crate::state::Studio;
 use crate::web::{broken, file_name};
 
-/// The longest side of a thumbnail that can be asked for.
+/// Maximum side of a response in pixels.
 const SIDE: usize = 1024;
 
 /// An uploaded image.
@@ -35,31 +35,31 @@ pub(crate) struct UploadedImage {
     id: String,
 }
 
-/// The size of an image in an answer.
+/// Query parameter: maximum side of the response in pixels.
 #[derive(Deserialize)]
 pub(crate) struct Size {
     side: Option<usize>,
 }
 
-/// An image in a query.
+/// Query parameter: identifier of an image.
 #[derive(Deserialize)]
 pub(crate) struct ImageQuery {
     pub(crate) image: String,
 }
 
-/// What a model sees of an image.
+/// An image after a model's preprocessing.
 #[derive(Serialize)]
 pub(crate) struct Seen {
     width: usize,
     height: usize,
     image: String,
-    /// What it is, for people.
+    /// Display name.
     title: String,
     /// The name of its true class, if it is known.
     label: Option<String>,
 }
 
-/// Takes the field `image` (in older clients `picture`) of a form: it is decoded, made smaller, and kept for a while.
+/// Decodes the form field `image` (`picture` in older clients), downscales the image, and stores it for a while.
 pub(crate) async fn upload(
     State(studio): State<Arc<Studio>>,
     form: Result<Multipart, MultipartRejection>,
@@ -73,7 +73,7 @@ pub(crate) async fn upload(
     Ok((StatusCode::CREATED, Json(uploaded)))
 }
 
-/// The name and the bytes of the first file in a form whose field has one of these names.
+/// Returns the name and the bytes of the first file in a form whose field has one of these names.
 pub(super) async fn file_of(form: Result<Multipart, MultipartRejection>, fields: &[&str]) -> Result<(String, Bytes)> {
     let mut form = form.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     let mut found: Option<(String, Bytes)> = None;
@@ -86,12 +86,12 @@ pub(super) async fn file_of(form: Result<Multipart, MultipartRejection>, fields:
     found.ok_or_else(|| Problem::wrong(format!("the form has no field `{}`", fields[0])))
 }
 
-/// The uploads, the one used last first.
+/// Lists the uploads, the most recently used first.
 pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Json<Vec<UploadedImage>> {
     Json(studio.images.names().into_iter().map(|id| UploadedImage { id }).collect())
 }
 
-/// An image as a PNG file: always the server's own bytes.
+/// Serves an image as a PNG file, encoded by the server even if it was uploaded.
 pub(crate) async fn show(
     State(studio): State<Arc<Studio>>,
     Path(image): Path<String>,
@@ -102,7 +102,7 @@ pub(crate) async fn show(
     Ok(([(CONTENT_TYPE, "image/png"), (CACHE_CONTROL, "private, max-age=3600")], png))
 }
 
-/// An image as a model takes it: cut, scaled, gray where the model sees no color.
+/// Returns an image after a model's preprocessing: cropped, resized, and gray if the model takes gray images.
 pub(crate) async fn seen(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,

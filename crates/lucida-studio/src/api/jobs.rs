@@ -16,7 +16,7 @@ use crate::jobs::{Record, Request};
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// The most jobs in a list.
+/// Maximum number of jobs in a list.
 const COUNT: usize = 200;
 
 /// A job and its events.
@@ -62,7 +62,7 @@ pub(crate) async fn remove(State(studio): State<Arc<Studio>>, Path(job): Path<St
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// One of a job's files. Images are shown, everything else is saved.
+/// Serves one of a job's files: images inline, everything else as a download.
 pub(crate) async fn file(
     State(studio): State<Arc<Studio>>,
     Path((job, name)): Path<(String, String)>,
@@ -77,8 +77,8 @@ pub(crate) async fn file(
     Ok(([(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, disposition)], bytes))
 }
 
-/// Reads a body of JSON. Text that is not JSON gets another status than JSON that is not such a request, wherever in
-/// the text a reader of both at once would have stumbled first.
+/// Parses a JSON body in two steps, so that malformed JSON always gets another status than JSON that is not a valid
+/// request: parsed in one step, the status would depend on which of the two errors comes first in the text.
 pub(crate) fn read<T: DeserializeOwned>(body: Result<Json<Value>, JsonRejection>) -> Result<T> {
     let Json(value) = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     serde_json::from_value(value).map_err(|error| Problem::wrong(format!("the request is invalid: {error}")))

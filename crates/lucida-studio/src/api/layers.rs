@@ -15,7 +15,7 @@ use crate::models::Loaded;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// The most maps, and the most kernels, in an answer.
+/// Maximum number of feature maps, and of kernels, in a response.
 const MAPS: usize = 128;
 const KERNELS: usize = 64;
 
@@ -31,7 +31,7 @@ pub(crate) struct Described {
     inputs: Vec<String>,
     outputs: Vec<String>,
     field: Option<FieldItem>,
-    /// Whether it has kernels to look at.
+    /// Whether it has convolution kernels to show.
     kernels: bool,
 }
 
@@ -46,13 +46,13 @@ struct WeightItem {
     most: f32,
 }
 
-/// What the units of a layer see.
+/// Receptive fields of a layer.
 #[derive(Serialize)]
 struct FieldItem {
-    /// Height and width of a field, padding included; nothing where they differ.
+    /// Height and width of a field, padding included; `None` if the fields differ.
     size: Option<[i64; 2]>,
     stride: Option<[i64; 2]>,
-    /// Where the field of the first unit begins: row and column.
+    /// Row and column where the field of the first unit begins; negative in the padding.
     start: Option<[i64; 2]>,
     /// Rows, columns and channels of the layer.
     layout: [usize; 3],
@@ -67,7 +67,7 @@ pub(crate) struct Rectangle {
     width: usize,
 }
 
-/// An image, and which maps.
+/// Query parameters for feature maps.
 #[derive(Deserialize)]
 pub(crate) struct MapQuery {
     image: String,
@@ -76,19 +76,19 @@ pub(crate) struct MapQuery {
     side: Option<usize>,
 }
 
-/// Which kernels.
+/// Query parameters for kernels.
 #[derive(Deserialize)]
 pub(crate) struct KernelQuery {
     first: Option<usize>,
     count: Option<usize>,
 }
 
-/// Kernels as numbers: filter by filter, (row, column, channel).
+/// Values of kernels: filter by filter, (row, column, channel).
 #[derive(Serialize)]
 pub(crate) struct Kernels {
     rows: usize,
     columns: usize,
-    /// The input channels of each filter that are sent, and all.
+    /// Number of input channels per filter in `data`, and in the network.
     channels: usize,
     of_channels: usize,
     first: usize,
@@ -97,30 +97,30 @@ pub(crate) struct Kernels {
     data: String,
 }
 
-/// One map with all its values.
+/// A feature map with all its values.
 #[derive(Serialize)]
 pub(crate) struct Channel {
     channel: usize,
     height: usize,
     width: usize,
-    /// Row and column of the strongest value, and what it sees.
+    /// Row and column of the highest activation, and its receptive field.
     strongest: [usize; 2],
     field: Option<Rectangle>,
     mean: f64,
     least: f32,
     most: f32,
-    /// The part of the values above zero.
+    /// Fraction of the values above zero.
     active: f64,
     data: String,
 }
 
-/// A projection back to the pixels.
+/// A deconvnet projection of an activation to the input.
 #[derive(Serialize)]
 pub(crate) struct Projected {
     position: [usize; 2],
     activation: f32,
     field: Option<Rectangle>,
-    /// The part of the image that it sees, and what of it activates the filter.
+    /// Data URLs of the image patch in the receptive field, and of its projection.
     patch: String,
     projection: String,
 }
@@ -174,7 +174,7 @@ fn described(loaded: &Loaded, layer: &str) -> Result<Described> {
     })
 }
 
-/// The output of one layer for an image.
+/// Computes the output of one layer for an image.
 fn activation(studio: &Studio, loaded: &Loaded, layer: &str, image: &str) -> Result<LayerActivation> {
     let node = loaded.node(layer)?;
     let input = studio.input(loaded, image)?;
@@ -300,13 +300,13 @@ pub(crate) async fn deconv(
     studio.compute(compute).await
 }
 
-/// What the units of a layer see.
+/// Returns the receptive fields of a layer.
 pub(crate) fn field<'a>(loaded: &'a Loaded, layer: &str) -> Result<&'a ReceptiveField> {
     let none = || Problem::wrong("this network does not have one image as its input");
     loaded.fields.get(loaded.node(layer)?).ok_or_else(none)
 }
 
-/// A field as its corner and size.
+/// Converts a field to its top left corner and size.
 pub(crate) fn rectangle(field: Field) -> Rectangle {
     let Field { rows, columns } = field;
     Rectangle {

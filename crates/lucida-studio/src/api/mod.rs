@@ -1,4 +1,4 @@
-//! The API: one file for each kind of thing.
+//! The API: one file per kind of resource.
 
 pub(crate) mod data;
 pub(crate) mod draw;

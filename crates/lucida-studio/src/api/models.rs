@@ -28,18 +28,18 @@ pub(crate) struct Described {
     name: String,
     network: String,
     trained: bool,
-    /// How to get its weights, where they are published and have not been fetched.
+    /// How to download its weights, if they are published and not on this machine.
     fetch: Option<Fetch>,
     /// Whether it reads handwritten digits.
     digits: bool,
-    /// Whether the model does not say how images are prepared, and its owner has not either.
+    /// Whether the preprocessing is only assumed, because neither the model nor the user specifies it.
     assumed: bool,
     parameters: usize,
-    /// Height, width and channels of its input; nothing when it takes no image.
+    /// Height, width and channels of its input; `None` if it takes no image.
     input: Option<[usize; 3]>,
-    /// Names of the classes or labels; empty when it is not a classifier.
+    /// Names of the classes or labels; empty if it is not a classifier.
     classes: Vec<String>,
-    /// Whether they are labels, of which any number can hold at once.
+    /// Whether they are labels, any number of which can apply at once.
     multilabel: bool,
     layers: Vec<LayerItem>,
     blocks: Vec<Block>,
@@ -51,7 +51,7 @@ pub(crate) struct Described {
 struct Fetch {
     /// The command that downloads them.
     command: String,
-    /// The size of the download, in words.
+    /// The size of the download, for display.
     size: String,
 }
 
@@ -59,14 +59,14 @@ struct Fetch {
 struct LayerItem {
     name: String,
     kind: &'static str,
-    /// Without the batch.
+    /// Shape of its output, without the batch.
     shape: Vec<usize>,
     parameters: usize,
 }
 
 pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Result<Json<Vec<Item>>> {
     let entries = studio.compute(|studio| Ok(studio.models.list())).await?;
-    // A run of the studio has the title of its job.
+    // A run of the studio is named after its job.
     let title = |id: &str| {
         let job = id.strip_prefix("job-")?;
         Some(format!("{} ({job})", studio.jobs.title(job)?))

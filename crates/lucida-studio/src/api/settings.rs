@@ -1,5 +1,5 @@
-//! What a model's file does not say: how images are prepared, what its classes are called, and what its outputs mean.
-//! It is shown, tried on an image, used, and kept in the settings file next to the model.
+//! Settings that the file of a model may lack: preprocessing, class names, and task. They can be shown, previewed on an
+//! image, used, and saved in the settings file next to the model.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path as FilePath, PathBuf};
@@ -25,19 +25,19 @@ use crate::models::{Entry, Loaded, classes_of};
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// The most characters of a preprocessing, and of the name of a class.
+/// Maximum length of a preprocessing, and of a class name.
 const TEXT: usize = 200;
-/// Predictions of a preview, and outputs of a network without classes.
+/// Maximum number of predictions in a preview, or of outputs if there are no classes.
 const SHOWN: usize = 5;
-/// The longest side of the image of a preview.
+/// Maximum side of a preview's image, in pixels.
 const SIDE: usize = 384;
 
 /// The settings of a model.
 #[derive(Serialize)]
 pub(crate) struct Current {
-    /// As `--preprocessing` reads it; nothing when the network takes no images.
+    /// In the syntax of `--preprocessing`; `None` if the network takes no images.
     preprocessing: Option<String>,
-    /// In words.
+    /// The preprocessing, for display.
     description: Option<String>,
     /// Channels of the input.
     channels: Option<usize>,
@@ -45,16 +45,16 @@ pub(crate) struct Current {
     assumed: bool,
     notes: Vec<String>,
     class_names: Vec<String>,
-    /// How many class names are expected; nothing when the output cannot be classes.
+    /// Expected number of class names; `None` if the output cannot be classes.
     classes: Option<usize>,
     task: Option<Task>,
-    /// The tasks that the output leaves open; empty when it says what it means.
+    /// The tasks to choose from; empty if the output layer determines the task.
     tasks: Vec<&'static str>,
     /// Why the settings cannot be changed.
     fixed: Option<String>,
     /// Why they cannot be saved.
     unsaved: Option<String>,
-    /// The name of the file that they are saved in.
+    /// Name of the file that they are saved in.
     file: Option<String>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Current {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Chosen {
     preprocessing: String,
-    /// One name per line, or JSON; blank for those that the model has.
+    /// One name per line, or JSON; blank for the model's own.
     classes: String,
     task: Option<Task>,
 }
@@ -83,7 +83,7 @@ struct Change {
     save: bool,
 }
 
-/// What a network would get, and what it would predict.
+/// Input and prediction of a network with other settings.
 #[derive(Serialize)]
 pub(crate) struct Preview {
     width: usize,
@@ -92,7 +92,7 @@ pub(crate) struct Preview {
     image: String,
     description: String,
     channels: Vec<Channel>,
-    /// The most probable classes; empty when the network is not a classifier.
+    /// The most probable classes; empty if the network is not a classifier.
     predictions: Vec<Prediction>,
     /// The first outputs of a network that is not a classifier.
     outputs: Vec<f32>,
@@ -113,13 +113,13 @@ struct Prediction {
     probability: f32,
 }
 
-/// What is known of a model.
+/// Returns the settings of a model.
 pub(crate) async fn show(State(studio): State<Arc<Studio>>, Path(model): Path<String>) -> Result<Json<Current>> {
     let show = move |studio: &Studio| current(studio, &model).map(Json);
     studio.compute(show).await.map_err(Problem::refused)
 }
 
-/// What other settings would do; nothing is changed.
+/// Tries other settings on an image, without changing anything.
 pub(crate) async fn preview(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,
@@ -134,14 +134,14 @@ pub(crate) async fn preview(
             let preprocessing = settings.preprocessing.as_ref();
             return previewed(studio, &loaded.model, preprocessing, &image).map(Json);
         }
-        // The task changes the network's end, and names may change the task.
+        // The task changes the output layer, and class names may change the task.
         let other = studio.models.find(&model)?.open(Some(settings))?;
         previewed(studio, &other, other.preprocessing.as_ref(), &image).map(Json)
     };
     studio.compute(preview).await.map_err(Problem::refused)
 }
 
-/// Uses settings for a model from now on, and saves them if that is asked for.
+/// Uses settings for a model from now on, and saves them if requested.
 pub(crate) async fn change(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,
@@ -152,7 +152,7 @@ pub(crate) async fn change(
         let entry = studio.models.find(&model)?;
         let spec = entry.own().map_err(Problem::wrong)?;
         let settings = settings.read(&studio.models.get(&model)?.model)?;
-        // What does not fit the model is refused before anything is kept.
+        // Reject settings that do not fit the model before storing anything.
         entry.open(Some(settings.clone()))?;
         if save {
             let file = own_file(spec).map_err(Problem::wrong)?;
@@ -165,14 +165,14 @@ pub(crate) async fn change(
 }
 
 impl Chosen {
-    /// The settings, if they fit the model.
+    /// Parses the settings, and checks that they fit the model.
     fn read(&self, model: &Model) -> Result<ModelSettings> {
         if self.preprocessing.len() > TEXT {
             return Err(Problem::wrong(format!("preprocessing: more than {TEXT} characters")));
         }
         let base = model.preprocessing()?;
         let changed = self.preprocessing.parse::<PreprocessingChoice>()?.apply(base.clone())?;
-        // A choice does not say whether images are to look like MNIST's.
+        // The text does not specify whether images are normalized as digits.
         let preprocessing = Some(Preprocessing { digit: base.digit, ..changed });
         Ok(ModelSettings { preprocessing, class_names: self.class_names(model)?, task: self.task })
     }
@@ -223,7 +223,7 @@ fn current(studio: &Studio, id: &str) -> Result<Current> {
     })
 }
 
-/// Whether a person's own model does not say how images are prepared.
+/// Whether this is the user's own model and its preprocessing is only assumed.
 pub(crate) fn is_assumed(entry: &Entry, loaded: &Loaded) -> bool {
     entry.own().is_ok() && loaded.model.notes.contains(&Note::Preprocessing)
 }
@@ -233,7 +233,7 @@ fn expected_classes(model: &Model) -> Option<usize> {
     model.classes_by_shape().ok()
 }
 
-/// All tasks, unless the output says what it means.
+/// Returns all tasks, or none if the output layer determines the task and the user has not changed it.
 fn open_tasks(loaded: &Loaded) -> Vec<&'static str> {
     let Ok(output) = loaded.model.network.output() else { return Vec::new() };
     let is_plain = matches!(
@@ -248,7 +248,7 @@ fn open_tasks(loaded: &Loaded) -> Vec<&'static str> {
     Task::ALL.into_iter().map(|(name, _)| name).collect()
 }
 
-/// The file of a model that settings sit next to; or why they cannot be saved.
+/// Returns the model file next to which settings are saved, or why they cannot be saved.
 fn own_file(spec: &ModelSpec) -> Result<PathBuf, String> {
     let found = spec.file().map_err(|problem| problem.to_string())?;
     let file = found.ok_or_else(|| format!("{} is not stored in a file", spec.model))?;
@@ -259,7 +259,8 @@ fn own_file(spec: &ModelSpec) -> Result<PathBuf, String> {
     if can_write(folder) { Ok(file) } else { Err("the folder of the model is read-only".to_owned()) }
 }
 
-/// Only trying tells: permissions say nothing of a file system that is read-only, or of other lists of rights.
+/// Whether files can be created in a folder. Only trying shows it: permission bits do not cover read-only file systems and
+/// access control lists.
 fn can_write(folder: &FilePath) -> bool {
     if fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().readonly()) {
         return false;
@@ -321,7 +322,7 @@ fn predictions(studio: &Studio, model: &Model, input: &[f32]) -> Result<Vec<Pred
     Ok(all.iter().take(SHOWN).map(named).collect())
 }
 
-/// The first values of a flat output.
+/// Returns the first values of a flat output.
 fn outputs(studio: &Studio, network: &Network, input: &[f32]) -> Result<Vec<f32>> {
     let Ok(output) = network.output() else { return Ok(Vec::new()) };
     if output.shape().as_flat().is_none() {

@@ -1,4 +1,4 @@
-//! Networks that stylize in one pass, and their results for images with an identifier and for those of a camera.
+//! Networks that stylize in one forward pass, for images with an identifier and for camera frames.
 
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ use crate::fast_networks::FastNetwork;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// The longer side of a result in pixels.
+/// Range of the longer side of a result, in pixels.
 const SIDES: std::ops::RangeInclusive<usize> = 64..=1024;
-/// The longest side of an image in pixels, as it is sent.
+/// Maximum side of a camera frame, in pixels.
 const PIXELS: usize = 512;
-/// The time of the pass, as browsers show it.
+/// Header with the time of the forward pass, which browsers display.
 const TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// How an image is stylized.
 #[derive(Deserialize)]
 pub(crate) struct Look {
-    /// A weight for each style: `0.7,0.3`. Without it, the first style alone.
+    /// A weight for each style: `0.7,0.3`. By default, only the first style is used.
     mix: Option<String>,
     strength: Option<f32>,
     /// Whether the colors of the image are kept.
@@ -36,13 +36,13 @@ pub(crate) struct Look {
     keep_colors: bool,
 }
 
-/// The longer side of the result in pixels; without it, that of the image.
+/// The longer side of the result in pixels; by default that of the image.
 #[derive(Deserialize)]
 pub(crate) struct ResultSize {
     size: Option<usize>,
 }
 
-/// The size of the image in the body: its bytes are red, green and blue, row by row.
+/// Size of the image in the body, which is RGB bytes, row by row.
 #[derive(Deserialize)]
 pub(crate) struct Raw {
     width: usize,
@@ -70,7 +70,7 @@ pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Result<Json<Vec<F
     studio.compute(|studio| Ok(studio.fast_networks.list(&studio.jobs))).await.map(Json)
 }
 
-/// Takes the field `network` of a form: it is opened, checked, and kept until it is removed.
+/// Opens and checks the file in the form field `network`, and stores it until it is removed.
 pub(crate) async fn open(
     State(studio): State<Arc<Studio>>,
     form: Result<Multipart, MultipartRejection>,
@@ -87,7 +87,7 @@ pub(crate) async fn remove(State(studio): State<Arc<Studio>>, Path(network): Pat
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// An image in one pass, as a PNG file.
+/// Stylizes an image with an identifier; returns a PNG file.
 pub(crate) async fn stylize(
     State(studio): State<Arc<Studio>>,
     Path(network): Path<String>,
@@ -107,7 +107,7 @@ pub(crate) async fn stylize(
     studio.compute(stylize).await
 }
 
-/// The same for pixels, which come back as such: a camera is shown as fast as the network is.
+/// Stylizes raw pixels and returns raw pixels: without encoding, a camera is shown as fast as the network runs.
 pub(crate) async fn stylize_pixels(
     State(studio): State<Arc<Studio>>,
     Path(network): Path<String>,

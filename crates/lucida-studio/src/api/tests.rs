@@ -1,4 +1,4 @@
-//! The description of the API against what the handlers do, and the mechanics against the library's gradients.
+//! Tests that the OpenAPI description matches the handlers, and the mechanics the library's gradients.
 
 mod schema;
 
@@ -55,7 +55,7 @@ fn form_of(field: &str, name: &str, bytes: &[u8]) -> Vec<u8> {
     [head.as_bytes(), bytes, b"\r\n--b--\r\n"].concat()
 }
 
-/// The file of a network of two styles.
+/// Bytes of the file of a network with two styles.
 fn style_network() -> Vec<u8> {
     let network = transformation_network(FeedForwardSize::Small, [32; 2], 7).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -63,7 +63,7 @@ fn style_network() -> Vec<u8> {
     std::fs::read(file.path()).unwrap()
 }
 
-/// Method, path in the document, address, content type, body, and the status that is expected.
+/// Method, path in the document, URL, content type, body, and expected status.
 type Asked = (&'static str, &'static str, &'static str, &'static str, Vec<u8>, u16);
 
 #[test]
@@ -95,7 +95,7 @@ fn the_description_names_all_routes_and_no_others() {
     }
 }
 
-/// Every operation is asked for, and what it answers is what its schema says.
+/// Calls every operation, and checks the response against its schema.
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::too_many_lines, reason = "one studio, operation by operation")]
 async fn answers_are_as_described() {
@@ -307,7 +307,7 @@ fn near(a: f64, b: f64, what: &str) {
     assert!((a - b).abs() <= 1e-4 * a.abs().max(b.abs()).max(1e-3), "{what}: {a} and {b}");
 }
 
-/// What is added up for the page is what the library computes, forward and back.
+/// The sums for display agree with the library's forward and backward pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_numbers_of_the_mechanics_add_up() {
     let (_folder, router) = studio();
@@ -332,8 +332,8 @@ async fn the_numbers_of_the_mechanics_add_up() {
             let terms = back["pixel_terms"].as_array().unwrap().iter();
             let own: f64 = terms.map(|term| term["gradient"].as_f64().unwrap() * term["value"].as_f64().unwrap()).sum();
             near(own, back["pixel_filter_sums"][filter].as_f64().unwrap(), "dL/dX through the filter");
-            // The gradient of the weight, by a small change of it. A change moves some numbers over a rectifier's corner or
-            // past another maximum, most often on one side of where the weight is: the other side tells the slope.
+            // The gradient of the weight by finite differences. A change moves some values across the kink of a ReLU or
+            // changes the maximum of a pooling window, mostly in one direction only: the other one gives the slope.
             let loss = async |step: f64| {
                 let value = answer["kernel"][at].as_f64().unwrap() + step;
                 let mut changed = question.clone();

@@ -1,8 +1,8 @@
-//! Long work: a queue, a folder for each job, progress, cancelling, and results that survive a restart.
+//! Jobs: a queue, a folder per job, progress, cancellation, and results that survive a restart.
 //!
-//! There are two lanes, each with a thread: training and style transfer take minutes, a look at a filter takes seconds and
-//! does not wait for them. What happens to a job goes to everybody who listens, as a stream of [`Event`]s; its record and
-//! its own events are in its folder too, so that a page that comes later, or after a restart, sees the same.
+//! There are two lanes, each with its own thread: training and style transfer take minutes; explanations and filters take
+//! seconds and do not wait for them. All changes go to the listeners as a stream of [`Event`]s. A job's record and its
+//! [`Event::News`] are also stored in its folder, so that a page opened later, even after a restart, shows the same.
 
 mod kinds;
 mod record;
@@ -31,51 +31,51 @@ pub(crate) use kinds::{Choice, Request, StyleTrainingSpeed, networks};
 use record::BlockingJob;
 pub(crate) use record::{Record, State};
 
-/// Progress is told at most this often.
+/// Minimum interval between two progress events of a job.
 const PROGRESS: Duration = Duration::from_millis(150);
-/// Results about filters and decisions that are kept: they can be computed again, so the oldest make room.
+/// Number of ended jobs with a stamp that are kept: their results can be computed again, so older ones are removed.
 const LOOKS: usize = 300;
-/// Messages that a slow listener may be behind.
+/// Maximum number of messages that a listener may lag behind.
 const BACKLOG: usize = 1024;
 
-/// Which thread does the work.
+/// A queue with its own thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Seconds.
+    /// Jobs that take seconds.
     Quick,
-    /// Minutes.
+    /// Jobs that take minutes.
     Long,
 }
 
-/// What listeners are told.
+/// A message to the listeners.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum Event {
-    /// A job's record is another.
+    /// A job was added, or its record changed.
     Job { job: Box<Record> },
-    /// A job reports an event of its kind: number `at` of its events.
+    /// A job published an event of its kind; `at` is the index among its events.
     News { id: String, at: usize, news: Value },
     /// A job was removed.
     Removed { id: String },
 }
 
-/// A job's work.
+/// The computation of a job.
 pub(crate) trait Work: Send {
-    /// Does it; the value is its result.
+    /// Runs it; returns its result.
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value>;
 }
 
-/// A job that waits.
+/// A queued job.
 struct Waiting {
     id: String,
     lane: Lane,
     work: Box<dyn Work>,
 }
 
-/// A network that a training of styles has saved.
+/// A network saved by a training of styles.
 #[derive(Debug)]
 pub(crate) struct TrainedStyle {
-    /// The job.
+    /// Identifier of the job.
     pub(crate) id: String,
     pub(crate) title: String,
     /// The names of its styles.
@@ -87,9 +87,9 @@ pub(crate) struct TrainedStyle {
 struct Inner {
     records: Vec<Record>,
     waiting: VecDeque<Waiting>,
-    /// The lanes of running jobs, and what asks them to stop.
+    /// Lane and stop flag of each running job.
     running: HashMap<String, (Lane, Arc<AtomicBool>)>,
-    /// What running jobs have told.
+    /// Events of the running jobs.
     news: HashMap<String, Vec<Value>>,
 }
 
@@ -104,7 +104,7 @@ pub(crate) struct Jobs {
 }
 
 impl Jobs {
-    /// The jobs of a folder. What was running when the last server ended has been interrupted.
+    /// Opens the jobs of a folder. Those that were queued or running when the last server ended become interrupted.
     pub(crate) fn open(folder: PathBuf, queue: usize) -> lucida::Result<Self> {
         let store = Store::open(folder)?;
         let inner = Inner { records: store.load(), ..Inner::default() };
@@ -116,22 +116,22 @@ impl Jobs {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A stream of what happens from now on.
+    /// Subscribes to the events from now on.
     pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<str>> {
         self.listeners.subscribe()
     }
 
-    /// The newest jobs, the newest first.
+    /// The newest `count` jobs, newest first.
     pub(crate) fn list(&self, count: usize) -> Vec<Record> {
         self.lock().records.iter().rev().take(count).cloned().collect()
     }
 
-    /// What people call a job.
+    /// Returns the title of a job.
     pub(crate) fn title(&self, id: &str) -> Option<String> {
         find(&self.lock().records, id).ok().map(|record| record.title.clone())
     }
 
-    /// A job and its events.
+    /// Returns a job and its events.
     pub(crate) fn get(&self, id: &str) -> Result<(Record, Vec<Value>)> {
         let inner = self.lock();
         let record = find(&inner.records, id)?.clone();
@@ -141,7 +141,7 @@ impl Jobs {
         Ok((record, news))
     }
 
-    /// The bytes of one of a job's files: of those only that its record names.
+    /// Reads one of the files that a job's record lists; no other file can be read.
     pub(crate) fn file(&self, id: &str, name: &str) -> Result<Vec<u8>> {
         let known = find(&self.lock().records, id)?.files.iter().any(|file| file == name);
         if !known {
@@ -150,7 +150,7 @@ impl Jobs {
         Ok(files::read_limited(self.store.folder(id).join(name), 1 << 30)?)
     }
 
-    /// The trainings of styles that have saved a network, the newest first.
+    /// The networks saved by trainings of styles, newest first.
     pub(crate) fn style_networks(&self) -> Vec<TrainedStyle> {
         let of = |record: &Record| {
             let file = record.files.iter().find(|file| *file == STYLE_NETWORK)?;
@@ -165,7 +165,7 @@ impl Jobs {
         self.lock().records.iter().rev().filter_map(of).collect()
     }
 
-    /// Adds a job to the queue; or gives the one that did the same before.
+    /// Adds a job to the queue, or returns an earlier one with the same request and stamp that is queued, running or done.
     pub(crate) fn add(&self, studio: &Studio, request: &Request) -> Result<Record> {
         let plan = request.plan(studio)?;
         let value = serde_json::to_value(request).map_err(|error| Problem::wrong(error.to_string()))?;
@@ -192,7 +192,7 @@ impl Jobs {
         find(&inner.records, &record.id).cloned()
     }
 
-    /// Puts a job that was stopped into the queue again, to resume where it was.
+    /// Queues a cancelled, interrupted or failed job again, to resume from its checkpoint.
     pub(crate) fn resume(&self, studio: &Studio, id: &str) -> Result<Record> {
         let stopped = |record: &Record| {
             let is_so = matches!(record.state, State::Cancelled | State::Interrupted | State::Failed);
@@ -224,7 +224,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Removes the oldest looks beyond those that are kept.
+    /// Removes the oldest ended jobs with a stamp beyond `LOOKS`.
     fn make_room(&self, inner: &mut Inner) {
         let is_old =
             |record: &&Record| record.stamp.is_some() && !matches!(record.state, State::Queued | State::Running);
@@ -237,7 +237,7 @@ impl Jobs {
         }
     }
 
-    /// Takes a waiting job out of the queue, or asks a running one to stop.
+    /// Removes a waiting job from the queue, or asks a running one to stop.
     pub(crate) fn cancel(&self, id: &str) -> Result<Record> {
         let mut inner = self.lock();
         find(&inner.records, id)?;
@@ -251,7 +251,7 @@ impl Jobs {
         find(&inner.records, id).cloned()
     }
 
-    /// Removes a job that has ended, with all it made.
+    /// Removes a job that has ended, with all its files.
     pub(crate) fn remove(&self, id: &str) -> Result<()> {
         let mut inner = self.lock();
         if matches!(find(&inner.records, id)?.state, State::Queued | State::Running) {
@@ -263,7 +263,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Starts the threads that do the work.
+    /// Starts the threads of the lanes.
     pub(crate) fn start(studio: &Arc<Studio>) -> Vec<std::thread::JoinHandle<()>> {
         let lane = |lane: Lane| {
             let studio = Arc::clone(studio);
@@ -276,7 +276,7 @@ impl Jobs {
         vec![lane(Lane::Quick), lane(Lane::Long)]
     }
 
-    /// Asks all running jobs to stop, and the threads to end; the value is the number of those jobs.
+    /// Asks all running jobs to stop, and the threads to end; returns the number of running jobs.
     pub(crate) fn stop(&self) -> usize {
         self.stopping.store(true, Ordering::SeqCst);
         let inner = self.lock();
@@ -313,14 +313,14 @@ impl Jobs {
         inner.running.remove(&id);
         inner.news.remove(&id);
         let stopped = stop.load(Ordering::SeqCst);
-        // What the end of the server stopped, nobody wanted to stop: it is as after a crash.
+        // A job that stops because the server ends is interrupted, as after a crash, not cancelled.
         let is_closing = self.stopping.load(Ordering::SeqCst);
         let stop = |record: &mut Record| match is_closing {
             true => record.interrupt(),
             false => record.end(State::Cancelled, None),
         };
         self.change(&mut inner, &id, |record| match outcome {
-            // A job that was asked to stop may still have something to show.
+            // A job that was asked to stop may still return a partial result.
             Ok(result) => {
                 record.result = lucida::files::decimals(result);
                 if stopped { stop(record) } else { record.end(State::Done, None) }
@@ -330,7 +330,7 @@ impl Jobs {
         });
     }
 
-    /// Notes what each waiting job waits for: the one before it in its lane.
+    /// Updates what each queued job waits for: the job before it in its lane.
     fn order(&self, inner: &mut Inner) {
         let mut last: Vec<(Lane, String)> = inner.running.iter().map(|(id, (lane, _))| (*lane, id.clone())).collect();
         let waiting: Vec<_> = inner.waiting.iter().map(|waiting| (waiting.lane, waiting.id.clone())).collect();
@@ -345,11 +345,11 @@ impl Jobs {
         }
     }
 
-    /// Changes a record, here, in its folder and for the listeners.
+    /// Changes a record in memory and on disk, and notifies the listeners.
     fn change(&self, inner: &mut Inner, id: &str, change: impl FnOnce(&mut Record)) {
         let Some(record) = inner.records.iter_mut().find(|record| record.id == id) else { return };
         change(record);
-        // The record in memory counts; one that cannot be written is noticed at the next start.
+        // A failed write only matters at the next start, which loads the last version that was written.
         let _ = self.store.save(record);
         self.tell(&Event::Job { job: Box::new(record.clone()) });
     }
@@ -362,7 +362,7 @@ impl Jobs {
     }
 }
 
-/// What a running job has of the studio.
+/// A running job's access to its record, events and files.
 pub(crate) struct Handle<'a> {
     jobs: &'a Jobs,
     id: String,
@@ -381,12 +381,12 @@ impl Handle<'_> {
         self.jobs.store.folder(&self.id)
     }
 
-    /// Whether the job should stop, as [`Progress`] says it.
+    /// Whether the job should stop, as the return value of [`Progress::update`].
     pub(crate) fn flow(&self) -> ControlFlow<()> {
         if self.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Receives the progress of what the library is `doing` for the job.
+    /// Returns a [`Progress`] that reports to this job; `doing` is the activity to display.
     pub(crate) fn reporter(&self, doing: impl Into<String>) -> Reporter<'_> {
         Reporter { job: self, doing: doing.into() }
     }
@@ -405,7 +405,7 @@ impl Handle<'_> {
         self.flow()
     }
 
-    /// Tells something of the job's own, and keeps it.
+    /// Publishes an event of the job's kind, and stores it.
     pub(crate) fn news(&self, news: Value) {
         let news = lucida::files::decimals(news);
         self.jobs.store.append(&self.id, &news);
@@ -416,19 +416,19 @@ impl Handle<'_> {
         self.jobs.tell(&Event::News { id: self.id.clone(), at, news });
     }
 
-    /// Whether it has published any event yet: a resumed job has.
+    /// Whether the job has published an event, now or before it was resumed.
     pub(crate) fn has_told(&self) -> bool {
         self.jobs.lock().news.get(&self.id).is_some_and(|told| !told.is_empty())
     }
 
-    /// Keeps a file in the job's folder, for clients to ask for.
+    /// Saves a file in the job's folder, and makes it available to clients.
     pub(crate) fn save(&self, name: &str, bytes: &[u8]) -> lucida::Result<()> {
         files::write_bytes(self.folder().join(name), bytes)?;
         self.offer(name);
         Ok(())
     }
 
-    /// Lets clients ask for a file that is in the job's folder.
+    /// Makes a file in the job's folder available to clients.
     pub(crate) fn offer(&self, name: &str) {
         debug_assert!(Path::new(name).components().count() == 1);
         self.jobs.change(&mut self.jobs.lock(), &self.id, |record| {
@@ -439,10 +439,10 @@ impl Handle<'_> {
     }
 }
 
-/// Passes the progress of the library on to a job, and its wish to stop back.
+/// Forwards the progress of the library to a job, and the job's request to stop to the library.
 pub(crate) struct Reporter<'a> {
     job: &'a Handle<'a>,
-    /// What the job does, as people read it.
+    /// Current activity, for display.
     doing: String,
 }
 

@@ -1,29 +1,29 @@
-//! What is known of a job.
+//! The record of a job.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// How a job is.
+/// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// It waits for others.
+    /// It waits in the queue.
     Queued,
-    /// It works.
+    /// It is running.
     Running,
-    /// It has its result.
+    /// It ended with a result.
     Done,
     /// It ended with an error.
     Failed,
-    /// Somebody stopped it.
+    /// A user stopped it.
     Cancelled,
-    /// The server ended while it worked.
+    /// The server ended while it was queued or running.
     Interrupted,
 }
 
-/// How far a job is.
+/// Progress of a job: `done` of `total` units.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct JobProgress {
     pub(crate) done: usize,
@@ -38,7 +38,7 @@ pub(crate) struct BlockingJob {
     pub(crate) title: String,
 }
 
-/// A job, as it is kept in its folder and sent to clients. Times are seconds since 1970.
+/// A job, as stored in its folder and sent to clients. Times are in seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) id: String,
@@ -48,18 +48,18 @@ pub(crate) struct Record {
     pub(crate) created: f64,
     pub(crate) started: Option<f64>,
     pub(crate) finished: Option<f64>,
-    /// What a queued job waits for.
+    /// The job that a queued job waits for.
     #[serde(default)]
     pub(crate) waits_for: Option<BlockingJob>,
     pub(crate) progress: JobProgress,
-    /// What was asked for.
     pub(crate) request: Value,
-    /// What the request was about: the same request about the same thing need not be worked on twice.
+    /// Identifier and version of the model, for requests whose result depends on nothing else: the same request with the same
+    /// stamp need not run again.
     #[serde(default)]
     pub(crate) stamp: Option<String>,
     pub(crate) result: Value,
     pub(crate) error: Option<String>,
-    /// Files that clients may ask for.
+    /// Files that clients may request.
     pub(crate) files: Vec<String>,
 }
 
@@ -88,7 +88,7 @@ impl Record {
         self.started = Some(now());
     }
 
-    /// It waits once more; what it has made so far stays.
+    /// Returns the job to the queue; its files and events are kept.
     pub(super) fn queue_again(&mut self) {
         (self.state, self.error, self.finished) = (State::Queued, None, None);
     }
@@ -97,7 +97,7 @@ impl Record {
         self.progress = JobProgress { done, total, doing: doing.to_owned() };
     }
 
-    /// The server ended before the job did.
+    /// Marks a job that had not ended when the server did.
     pub(super) fn interrupt(&mut self) {
         let when = if self.state == State::Queued { "before this job started" } else { "while this job was running" };
         self.end(State::Interrupted, Some(format!("the studio was closed {when}")));

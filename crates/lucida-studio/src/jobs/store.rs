@@ -1,4 +1,4 @@
-//! Jobs on the disk: a folder for each, with its record, what it told, and what it made.
+//! Storage of jobs: a folder for each, with its record, its events and its files.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -11,9 +11,9 @@ use super::{Record, State};
 
 const RECORD: &str = "job.json";
 const NEWS: &str = "news.jsonl";
-/// Holds the number of the newest job, also when that job was removed.
+/// File with the number of the newest job, even if that job was removed.
 const LAST: &str = "last-job";
-/// The most bytes of a record, and of what a job told.
+/// Maximum size in bytes of a record, and of a job's events.
 const BYTES: u64 = 64 << 20;
 
 /// The folder of all jobs.
@@ -31,13 +31,13 @@ impl Store {
         self.folder.join(id)
     }
 
-    /// All records in the order of their numbers. A folder without one, or with a damaged one, is left alone.
+    /// Loads all records, sorted by number. Folders without a valid record are ignored.
     pub(super) fn load(&self) -> Vec<Record> {
         let Ok(folders) = fs::read_dir(&self.folder) else { return Vec::new() };
         let read = |folder: PathBuf| -> Option<Record> {
             let bytes = files::read_limited(folder.join(RECORD), BYTES).ok()?;
             let mut record: Record = serde_json::from_slice(&bytes).ok()?;
-            // A record that was moved would name another's files.
+            // Reject a record from another folder, and one with a path in its list of files.
             if folder.file_name()?.to_str()? != record.id || record.files.iter().any(|file| !is_plain(file)) {
                 return None;
             }
@@ -52,7 +52,7 @@ impl Store {
         records
     }
 
-    /// The identifier of the next job: one more than any that was ever used, so that an old link never leads to a new job.
+    /// Returns the identifier of the next job: larger than any used before, so that an old link never leads to a new job.
     pub(super) fn next(&self, records: &[Record]) -> Result<String> {
         let used = files::read_limited(self.folder.join(LAST), 64).ok();
         let used = used.and_then(|text| number(String::from_utf8(text).ok()?.trim())).unwrap_or(0);
@@ -73,13 +73,13 @@ impl Store {
         files::write_bytes(self.folder(&record.id).join(RECORD), &bytes)
     }
 
-    /// Adds an event to a job's log. A full disk does not end the job.
+    /// Appends an event to a job's log. A failed write, on a full disk for example, does not end the job.
     pub(super) fn append(&self, id: &str, news: &Value) {
         let file = OpenOptions::new().create(true).append(true).open(self.folder(id).join(NEWS));
         let _ = file.and_then(|mut file| writeln!(file, "{news}"));
     }
 
-    /// What a job told.
+    /// Reads the events of a job.
     pub(super) fn news(&self, id: &str) -> Vec<Value> {
         let Ok(bytes) = files::read_limited(self.folder(id).join(NEWS), BYTES) else { return Vec::new() };
         bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
@@ -91,7 +91,7 @@ impl Store {
     }
 }
 
-/// A name of a file, and not a way to another folder.
+/// Whether a text is a plain file name, not a path.
 fn is_plain(file: &str) -> bool {
     let path = Path::new(file);
     path.file_name().is_some_and(|name| name == path.as_os_str()) && !file.contains(['/', '\\'])

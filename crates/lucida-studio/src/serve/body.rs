@@ -1,7 +1,7 @@
 //! The images in the body of a request.
 //!
-//! Bodies are read chunk by chunk, and each chunk counts against what all requests may hold together: a client that declares
-//! a large body and sends it slowly holds no more than what it has sent.
+//! Bodies are read chunk by chunk, and each chunk counts against the memory limit of all requests together: a client that
+//! declares a large body and sends it slowly only takes up what it has sent.
 
 use std::sync::Arc;
 
@@ -16,32 +16,32 @@ use super::Service;
 use crate::problem::{Problem, Result};
 use crate::web::{broken, file_name};
 
-/// What an image is called that has no file name.
+/// Title of an image without a file name.
 const UNNAMED: &str = "the body";
 
 /// An image file that a client has sent.
 pub(super) struct Upload {
-    /// The name of the file, if the client says it.
+    /// The name of the file, if the client sent one.
     pub(super) name: Option<String>,
     pub(super) bytes: Vec<u8>,
-    /// Its share of what requests may hold.
+    /// Memory reserved for the body.
     _held: Arc<Held>,
 }
 
 impl Upload {
-    /// What errors call it.
+    /// Its name in error messages.
     pub(super) fn title(&self) -> &str {
         self.name.as_deref().unwrap_or(UNNAMED)
     }
 }
 
-/// The memory of a request's body, which counts until the last of its images is decoded.
+/// Memory reserved for a request's body, until the last of its images is decoded.
 struct Held {
     permit: Option<OwnedSemaphorePermit>,
     bytes: usize,
 }
 
-/// Counts what is read of a request.
+/// Counts the bytes of a request against the limits.
 struct Reader<'a> {
     service: &'a Service,
     held: Held,
@@ -78,7 +78,7 @@ fn too_large(service: &Service) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {most} MiB"))
 }
 
-/// The images of a request: its body, or the files of a form.
+/// Reads the images of a request: its body, or the files of a form.
 pub(super) async fn read(service: &Service, request: Request) -> Result<Vec<Upload>> {
     let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > service.limits.body_bytes as u64) {
@@ -98,8 +98,8 @@ enum Content {
     Image,
 }
 
-/// What a body is said to be. The format of an image is found by its first bytes, and no content type is as good as
-/// `image/*`: the one that `curl --data-binary` sends by itself is that of another kind of form.
+/// Returns what the content type declares. The format of an image is detected from its first bytes, so a missing type
+/// counts as `image/*`, and so does the form type that `curl --data-binary` sends by default.
 fn content(headers: &HeaderMap) -> Result<Content> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -128,7 +128,7 @@ async fn image(reader: &mut Reader<'_>, body: Body) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The files of a form, and its fields called `image`.
+/// Reads the files of a form, and its fields named `image`.
 async fn form(reader: &mut Reader<'_>, request: Request) -> Result<Vec<(Option<String>, Vec<u8>)>> {
     let form = Multipart::from_request(request, &()).await;
     let mut form = form.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;

@@ -16,20 +16,20 @@ use super::ServeSummary;
 
 pub(super) use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 
-/// Seconds: a small network takes milliseconds, a full queue tens of seconds.
+/// Histogram buckets in seconds: a small network takes milliseconds, a full queue tens of seconds.
 const SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
-/// Images of a batch, up to the largest that can be asked for.
+/// Histogram buckets in images per batch, up to the maximum batch size.
 const IMAGES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// A request that was answered.
+/// Labels of an answered request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
-    /// One of the paths that exist, or `other`: clients cannot make up more.
+    /// One of the routes, or `other`: clients cannot add values.
     path: String,
     status: u16,
 }
 
-/// What is counted.
+/// The metrics of a server.
 pub(super) struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
@@ -43,7 +43,7 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// Those of a server for a model of this name.
+    /// Creates the metrics; `model` is the name of the model that is served.
     pub(super) fn new(model: &str) -> Self {
         let mut registry = Registry::with_prefix("lucida");
         let requests = Family::default();
@@ -64,7 +64,7 @@ impl Metrics {
         Self { registry, requests, latency, waiting, images, batches, forward, passes: AtomicU64::new(0) }
     }
 
-    /// A request was answered.
+    /// Counts an answered request.
     pub(super) fn answered(&self, path: &str, status: u16, time: Duration) {
         self.requests.get_or_create(&Request { path: path.to_owned(), status }).inc();
         if path == "/predict" {
@@ -72,7 +72,7 @@ impl Metrics {
         }
     }
 
-    /// A batch was run.
+    /// Counts a forward pass.
     pub(super) fn ran(&self, images: usize, time: Duration) {
         self.images.inc_by(images as u64);
         self.passes.fetch_add(1, Ordering::Relaxed);
@@ -80,7 +80,7 @@ impl Metrics {
         self.forward.observe(time.as_secs_f64());
     }
 
-    /// All of them, while `waiting` images wait.
+    /// Formats all metrics; `waiting` is the number of queued images.
     pub(super) fn text(&self, waiting: usize) -> String {
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let mut text = String::new();

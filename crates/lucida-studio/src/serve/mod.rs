@@ -1,14 +1,14 @@
-//! A prediction server: images in, predictions out, for the programs of a team.
+//! A prediction server: it serves the predictions of one model to other programs.
 //!
 //! ```text
 //! request ──body──> files ──decode, prepare──> queue ──up to a batch──> worker ──> answer
 //!          bounded          some threads        bounded                  one thread owns the model
 //! ```
 //!
-//! One [worker](worker) owns the model and takes whatever waits, up to a batch, without waiting for more. What it says
-//! about an image does not depend, to the bit, on the others of the batch: see
-//! [`Predictor::new`](lucida::model::Predictor::new). Images are decoded elsewhere, in parallel, because a
-//! large photo takes longer to decode than a small network takes to run.
+//! One [worker](worker) owns the model and takes whatever is queued, up to a batch, without waiting for more. The
+//! prediction for an image does not depend, to the bit, on the rest of the batch: see
+//! [`Predictor::new`](lucida::model::Predictor::new). Images are decoded on other threads, in parallel, because a large
+//! photo takes longer to decode than a small network takes to run.
 
 mod body;
 mod metrics;
@@ -27,29 +27,30 @@ use crate::web::{Address, ConnectionLimits, Guard, Listener, Token, wait_for};
 use metrics::Metrics;
 use worker::{Queue, Worker};
 
-/// What is served, and to whom.
+/// Options of the prediction server.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
-    /// What answers call the model.
+    /// Name of the model in responses.
     pub name: String,
     /// The address to listen on.
     pub listen: IpAddr,
-    /// The port; 0 for any that is free.
+    /// The port; 0 for any free one.
     pub port: u16,
-    /// Names under which clients may ask for the server, in addition to addresses and `localhost`. With a key, any will do.
+    /// Host names that clients may use for the server, in addition to IP addresses and `localhost`. With a key, any name is
+    /// allowed.
     pub hosts: Vec<String>,
-    /// What clients must show, as `Authorization: Bearer KEY`.
+    /// Key that clients must send as `Authorization: Bearer KEY`.
     pub key: Option<String>,
-    /// The most images of a forward pass.
+    /// Maximum number of images per forward pass.
     pub batch_size: usize,
-    /// What to compute on.
+    /// CPU threads and instruction set to compute with.
     pub cpu: Cpu,
-    /// What a client may cost.
+    /// Resource limits.
     pub limits: ServeLimits,
 }
 
 impl ServeOptions {
-    /// A server for this machine alone, at its usual port.
+    /// Default options: this machine only, at port 8080.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -64,27 +65,27 @@ impl ServeOptions {
     }
 }
 
-/// Limits of the prediction server; apart from `queue` and `answer` the [default](ServeLimits::default) is meant to be left
-/// alone.
+/// Resource limits of the prediction server; except for `queue` and `answer`, the [defaults](ServeLimits::default) rarely
+/// need to be changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeLimits {
-    /// Connections at a time; more wait in the system's queue.
+    /// Maximum concurrent connections; further ones wait in the system's queue.
     pub connections: usize,
-    /// The most bytes of a request's body.
+    /// Maximum size of a request's body in bytes.
     pub body_bytes: usize,
-    /// The most bytes of the bodies of all requests that are read or decoded at a time; more are refused.
+    /// Maximum total size in bytes of the bodies that are read or decoded at the same time; further ones are rejected.
     pub held_bytes: usize,
-    /// The most pixels of an image.
+    /// Maximum number of pixels of an image.
     pub pixels: u64,
-    /// The most images of a request.
+    /// Maximum number of images per request.
     pub images: usize,
-    /// Images that wait to be decoded or predicted; more are refused.
+    /// Maximum number of images that wait to be decoded or predicted; further ones are rejected.
     pub queue: usize,
-    /// The time within which the head of a request must arrive, and after which an idle connection is closed.
+    /// Timeout for the head of a request to arrive, and for idle connections.
     pub head: Duration,
-    /// The time within which the body of a request must arrive.
+    /// Timeout for the body of a request to arrive.
     pub body: Duration,
-    /// The time from then on within which it is answered, or given up.
+    /// Timeout for the response, once the body has arrived.
     pub answer: Duration,
 }
 
@@ -104,33 +105,33 @@ impl Default for ServeLimits {
     }
 }
 
-/// What all requests share.
+/// State shared by all requests.
 struct Service {
     name: String,
     model: Arc<Model>,
     outputs: Outputs,
-    /// Where the server is, for examples.
+    /// URL of the server, for examples.
     url: String,
     batch_size: usize,
     key: Option<Token>,
     guard: Guard,
     limits: ServeLimits,
-    /// Kibibytes of bodies that may still be held.
+    /// Permits for the memory of bodies, in KiB.
     held: Arc<Semaphore>,
     queue: Queue,
     metrics: Arc<Metrics>,
 }
 
-/// How much was served.
+/// Totals of a server's run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeSummary {
-    /// Images that were predicted.
+    /// Number of images that were predicted.
     pub images: u64,
-    /// Forward passes that this took.
+    /// Number of forward passes.
     pub batches: u64,
 }
 
-/// A prediction server that listens.
+/// A prediction server, bound to its port.
 pub struct PredictionServer {
     service: Arc<Service>,
     listener: Listener,
@@ -139,12 +140,12 @@ pub struct PredictionServer {
 }
 
 impl PredictionServer {
-    /// Prepares the model, runs it once, and listens; requests wait until [`run`](Self::run).
+    /// Prepares the model, runs it once, and binds the port; requests wait until [`run`](Self::run).
     ///
     /// # Errors
-    /// [`Error::Outputs`] when the outputs are neither classes, labels nor values; [`Error::Argument`] when the model does not
-    /// say how images are prepared, or when the address is taken or is not this machine's; [`Error::Limit`] when the batch
-    /// does not fit the memory.
+    /// [`Error::Outputs`] if the outputs are neither classes, labels nor values; [`Error::Argument`] if the model has no
+    /// preprocessing, or if the address is in use or does not belong to this machine; [`Error::Limit`] if the batch does not
+    /// fit in memory.
     pub fn bind(model: Model, options: &ServeOptions) -> Result<Self> {
         let model = Arc::new(model);
         let outputs = Outputs::of(&model)?;
@@ -168,15 +169,16 @@ impl PredictionServer {
         Ok(Self { service: Arc::new(service), listener, worker, address })
     }
 
-    /// Where it is.
+    /// Address of the server.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Serves until `stop` says so. Requests in progress are answered; `ending` is given the number of images that wait.
+    /// Serves until `stop` returns true, then answers the requests in progress. `ending` is called first, with the number of
+    /// queued images.
     ///
     /// # Errors
-    /// [`Error::Bug`] when the thread of the model ends in a panic.
+    /// [`Error::Bug`] if the thread of the model panics.
     pub fn run(self, stop: impl Fn() -> bool, ending: impl FnOnce(usize)) -> Result<ServeSummary> {
         let Self { service, listener, worker, .. } = self;
         let ServeLimits { connections, head, body, answer, .. } = service.limits;
@@ -187,7 +189,7 @@ impl PredictionServer {
             ending(service.queue.waiting());
         });
         let summary = service.metrics.summary();
-        // The worker ends with the last one that can send to it.
+        // The worker ends when the last sender of its queue is dropped.
         drop(service);
         match worker.join() {
             true => Ok(summary),

@@ -1,4 +1,4 @@
-//! Which request goes where, and what it is answered.
+//! Routes of the prediction server, and their responses.
 
 use std::fmt::Write;
 use std::num::NonZeroUsize;
@@ -23,9 +23,9 @@ use super::{Service, body, metrics};
 use crate::problem::{Problem, Result};
 use crate::web::{bearer, secure};
 
-/// The classes of an answer that does not ask for a number.
+/// Default number of classes in a prediction.
 const TOP: usize = 5;
-/// The path that needs no key: what restarts servers, and balances loads, has none.
+/// Health check; it needs no key, because supervisors and load balancers have none.
 const HEALTH: &str = "/healthz";
 
 pub(super) fn router(service: &Arc<Service>) -> Router {
@@ -43,7 +43,8 @@ pub(super) fn router(service: &Arc<Service>) -> Router {
         .with_state(Arc::clone(service))
 }
 
-/// Lets a request through, or says why not. Without a key, pages of other sites are kept out; a page cannot know the key.
+/// Middleware that rejects requests without the key. If there is no key, it rejects those of pages of other sites, which
+/// could not know a key.
 async fn check(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let refused = match &service.key {
         _ if request.uri().path() == HEALTH => None,
@@ -61,7 +62,7 @@ async fn check(State(service): State<Arc<Service>>, request: Request, next: Next
     }
 }
 
-/// Counts a request.
+/// Middleware that counts requests.
 async fn count(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
@@ -70,15 +71,15 @@ async fn count(State(service): State<Arc<Service>>, request: Request, next: Next
     response
 }
 
-/// What a request to predict may choose.
+/// Query parameters of `/predict`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Choice {
-    /// The number of classes or labels with their probabilities.
+    /// Number of classes or labels to return.
     top: Option<NonZeroUsize>,
 }
 
-/// What a request to predict is answered.
+/// Response of `/predict`.
 #[derive(Serialize)]
 struct Answer {
     model: String,
@@ -90,7 +91,7 @@ struct Answer {
 
 #[derive(Serialize)]
 struct ImagePrediction {
-    /// The name of the file, if the client says it.
+    /// The name of the file, if the client sent one.
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<String>,
     #[serde(flatten)]
@@ -103,7 +104,7 @@ struct Failed {
     error: String,
 }
 
-/// Predicts the images of a request. Where one of several cannot be read, the others are answered.
+/// Predicts the images of a request. If some of several cannot be read, the others are still predicted.
 async fn predict(
     State(service): State<Arc<Service>>,
     choice: Result<Query<Choice>, QueryRejection>,
@@ -142,13 +143,13 @@ async fn predict(
     }
 }
 
-/// What is served.
+/// Response of `/model`.
 #[derive(Serialize)]
 struct Described {
     model: String,
     network: String,
     task: &'static str,
-    /// Height, width and channels of the network's input. Images of any size are prepared for it.
+    /// Height, width and channels of the network's input; images of any size are accepted.
     input: Vec<usize>,
     parameters: usize,
     /// The classes, labels or values, in the order of the outputs.
@@ -184,7 +185,7 @@ async fn health(State(service): State<Arc<Service>>) -> Response {
     }
 }
 
-/// What there is, for a person.
+/// Describes the server in plain text.
 async fn welcome(State(service): State<Arc<Service>>) -> Result<String> {
     let Service { name, model, outputs, url, .. } = &*service;
     let mut text = format!(

@@ -18,16 +18,16 @@ use super::body::Upload;
 use super::metrics::Metrics;
 use crate::problem::{Problem, Result};
 
-/// The most threads that decode. Each may hold an image of the most pixels.
+/// Maximum number of decoding threads; each may hold an image of the maximum size.
 const DECODERS: usize = 8;
 
-/// What is found about an image.
+/// Result for an image.
 pub(super) struct Found {
     pub(super) predicted: Predicted,
     pub(super) digit_found: bool,
 }
 
-/// An image that is prepared, and who waits for it.
+/// A preprocessed image, and the channel for its result.
 struct Job {
     /// `[height, width, channels]`
     input: Vec<f32>,
@@ -46,13 +46,14 @@ impl AsRef<[f32]> for Job {
 /// The thread of the model.
 pub(super) struct Worker {
     jobs: Sender<Job>,
-    /// There as long as the thread is.
+    /// Alive as long as the thread is.
     life: Weak<()>,
     thread: JoinHandle<()>,
 }
 
 impl Worker {
-    /// Prepares the model for batches, and runs it once: what it lacks is found before anybody asks.
+    /// Starts the thread, which prepares the model for batches and runs it once, so that errors appear before the first
+    /// request.
     pub(super) fn start(model: &Arc<Model>, options: &ServeOptions, metrics: &Arc<Metrics>) -> lucida::Result<Self> {
         let (jobs, waiting) = mpsc::channel();
         let (ready, started) = mpsc::channel();
@@ -79,12 +80,12 @@ impl Worker {
         Ok(Self { jobs, life, thread })
     }
 
-    /// Whether it can answer.
+    /// Whether the thread is running.
     pub(super) fn is_alive(&self) -> bool {
         self.life.strong_count() > 0
     }
 
-    /// Waits for its end; `false` when that was a panic.
+    /// Waits for the thread to end; returns `false` if it panicked.
     pub(super) fn join(self) -> bool {
         drop(self.jobs);
         self.thread.join().is_ok()
@@ -94,12 +95,12 @@ impl Worker {
 fn warmed_up(model: &Model, batch_size: usize, cpu: Cpu) -> lucida::Result<Predictor<'_>> {
     let mut predictor = Predictor::new(model, batch_size, cpu)?;
     let blank = vec![0.0; model.preprocessing()?.output_shape().iter().product()];
-    // What it says about a blank image does not matter.
+    // The result for a blank image is ignored.
     predictor.predict_prepared(&[blank])?;
     Ok(predictor)
 }
 
-/// Takes what waits, up to a batch, until nobody is left who could send more.
+/// Predicts queued images in batches until all senders are dropped.
 fn work(mut predictor: Predictor<'_>, batch_size: usize, waiting: &Receiver<Job>, metrics: &Metrics) {
     while let Ok(first) = waiting.recv() {
         let mut batch = vec![first];
@@ -108,7 +109,7 @@ fn work(mut predictor: Predictor<'_>, batch_size: usize, waiting: &Receiver<Job>
         {
             batch.push(next);
         }
-        // Some have waited too long, or have left.
+        // Skip requests that have timed out or whose client has disconnected.
         batch.retain(|job| !job.reply.is_closed());
         if batch.is_empty() {
             continue;
@@ -120,7 +121,7 @@ fn work(mut predictor: Predictor<'_>, batch_size: usize, waiting: &Receiver<Job>
         match found {
             Ok(found) => {
                 for (Job { reply, digit_found, place, .. }, predicted) in batch.into_iter().zip(found) {
-                    // Who is answered may ask again at once.
+                    // Free the place first: a client may send its next request as soon as it has the reply.
                     drop(place);
                     let found = predicted.map(|predicted| Found { predicted, digit_found });
                     let _ = reply.send(found.map_err(failed));
@@ -136,15 +137,15 @@ fn work(mut predictor: Predictor<'_>, batch_size: usize, waiting: &Receiver<Job>
     }
 }
 
-/// The way to the worker: images are decoded and prepared on threads for that.
+/// The queue of the worker. Images are decoded and preprocessed on other threads first.
 pub(super) struct Queue {
     jobs: Sender<Job>,
-    /// That of the worker.
+    /// Alive as long as the thread of the worker is.
     life: Weak<()>,
     model: Arc<Model>,
     pixels: u64,
     size: usize,
-    /// Permits to wait, and to decode.
+    /// Permits to wait in the queue, and to decode.
     places: Arc<Semaphore>,
     decoders: Arc<Semaphore>,
 }
@@ -163,7 +164,7 @@ impl Queue {
         }
     }
 
-    /// Whether the worker can answer.
+    /// Whether the worker is running.
     pub(super) fn is_alive(&self) -> bool {
         self.life.strong_count() > 0
     }
@@ -173,7 +174,7 @@ impl Queue {
         self.size - self.places.available_permits()
     }
 
-    /// Places for the images of a request, all or none.
+    /// Reserves places for all images of a request, or for none.
     pub(super) fn places(&self, images: usize) -> Result<Vec<OwnedSemaphorePermit>> {
         let busy =
             || Problem::busy(format!("the queue is full ({} images wait); try again in a moment", self.waiting()));
@@ -182,7 +183,7 @@ impl Queue {
         Ok((0..images).filter_map(|_| all.split(1)).collect())
     }
 
-    /// Sends an image on its way. Its place goes along: an image whose client has left still takes it.
+    /// Queues an image. It holds its place until it is predicted or skipped, even if its client disconnects.
     pub(super) fn send(&self, upload: Upload, place: OwnedSemaphorePermit) -> oneshot::Receiver<Result<Found>> {
         let (reply, answer) = oneshot::channel();
         let (jobs, model, pixels) = (self.jobs.clone(), Arc::clone(&self.model), self.pixels);
@@ -205,7 +206,7 @@ impl Queue {
     }
 }
 
-/// The input of the network, and whether there is a digit where one is needed.
+/// Decodes and preprocesses an image. Also returns whether a digit was found; always true for a network of other images.
 fn prepared(model: &Model, upload: Upload, pixels: u64) -> Result<(Vec<f32>, bool)> {
     let limits = Limits { file_bytes: upload.bytes.len() as u64, pixels, ..Limits::default() };
     let image = Image::decode(&upload.bytes, Path::new(upload.title()), &limits).map_err(undecodable)?;
@@ -217,7 +218,7 @@ fn prepared(model: &Model, upload: Upload, pixels: u64) -> Result<(Vec<f32>, boo
     Ok((input, digit_found))
 }
 
-/// A body that is not an image, or one of a format that is not supported.
+/// Converts a decoding error: status 415 for an unsupported format, 400 for an invalid image.
 fn undecodable(error: Error) -> Problem {
     match error {
         Error::Unsupported(message) => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message),

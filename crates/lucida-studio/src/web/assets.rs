@@ -1,4 +1,4 @@
-//! The files of the pages, which are in the binary.
+//! Scripts, style sheets and images of the pages, embedded in the binary.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ use crate::problem::Problem;
 #[folder = "web/"]
 struct Files;
 
-/// Changes when any file does: it is part of their addresses, so that browsers may keep them.
+/// Hash of all files. It is part of their URLs, so that browsers may cache them forever.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut hash = Sha256::new();
     let mut names: Vec<_> = Files::iter().collect();
@@ -25,12 +25,12 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 });
 
-/// The version of all files.
+/// Returns the hash of all files.
 pub(crate) fn version() -> &'static str {
     &VERSION
 }
 
-/// A file of the pages.
+/// Serves a file.
 pub(super) async fn serve(Path((version, name)): Path<(String, String)>) -> Response {
     let Some(file) = Files::get(&name).filter(|_| version == *VERSION) else {
         return Problem::missing("there is no such file").into_response();

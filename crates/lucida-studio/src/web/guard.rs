@@ -1,12 +1,12 @@
-//! Who may ask.
+//! Access control.
 //!
-//! A page of another site can make a browser send requests to a server on the same machine. It cannot read the answers,
-//! unless it has its own name resolved to 127.0.0.1 (DNS rebinding): so the `Host` of a request must be an address, which
-//! no name server can change, `localhost`, or a name that was given. And it must not change anything: so a request that a
-//! browser says comes from elsewhere (`Origin`, `Sec-Fetch-Site`) is refused.
+//! A page of another site can make a browser send requests to a server on the same machine. It cannot read the responses,
+//! unless it makes its own host name resolve to 127.0.0.1 (DNS rebinding): so the `Host` of a request must be an IP
+//! address, which no name server controls, `localhost`, or an allowed name. Nor may such a page change anything: requests
+//! that the browser marks as coming from another site (`Origin`, `Sec-Fetch-Site`) are rejected.
 //!
-//! On an address that others reach, a token is required, too. It comes once, in the address that the server prints;
-//! from then on a cookie shows that it was known.
+//! If other machines can reach the address, a token is required, too. A browser sends it once, in the URL that the server
+//! prints, and gets a session cookie; programs send it in the `Authorization` header.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -21,19 +21,19 @@ use super::token::Token;
 use crate::pages;
 use crate::problem::Problem;
 
-/// The name of the cookie.
+/// Name of the session cookie.
 const COOKIE_NAME: &str = "lucida_session";
 
-/// What is checked.
+/// The rules that requests are checked against.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    /// The port that a `Host` must have, where it is known what clients connect to.
+    /// The port that `Host` must have; `None` if the port that clients connect to is unknown.
     port: Option<u16>,
     hosts: Vec<String>,
     token: Option<Keys>,
 }
 
-/// What opens the door, and what keeps it open.
+/// The token, and the value of the session cookie.
 #[derive(Debug)]
 struct Keys {
     token: Token,
@@ -46,12 +46,12 @@ impl Guard {
         Ok(Self { port: Some(port), hosts, token: token.map(keys).transpose()? })
     }
 
-    /// For a server whose port may be another one outside, as that of a container is. It asks for no token.
+    /// Creates a guard without a token for a server that clients may reach at another port, such as one in a container.
     pub(crate) fn of_any_port(hosts: Vec<String>) -> Self {
         Self { port: None, hosts, token: None }
     }
 
-    /// Whether a request names a host that cannot be somebody else's, and does not come from a page of another site.
+    /// Checks that a request names a known host and does not come from a page of another site.
     pub(crate) fn check_source(&self, request: &Request) -> Result<(), Problem> {
         let refuse = |status, reason: &str| Err(Problem::new(status, reason));
         let headers = request.headers();
@@ -67,7 +67,7 @@ impl Guard {
         self.check_origin(request.method(), headers, host).or_else(|reason| refuse(StatusCode::FORBIDDEN, reason))
     }
 
-    /// Whether a host is one that cannot be somebody else's.
+    /// Whether a host is an IP address, `localhost` or an allowed name, with the right port.
     fn knows(&self, host: &str) -> bool {
         let (name, port) = match host.rsplit_once(':') {
             Some((name, port)) if !port.contains(']') => (name, port.parse().ok()),
@@ -90,7 +90,7 @@ impl Guard {
         {
             return Err("this request comes from another site");
         }
-        // A link elsewhere may lead here; nothing else of another site may.
+        // Other sites may link here, but may not send any other request.
         let is_visit = method == Method::GET && text("sec-fetch-mode") == Some("navigate");
         match text("sec-fetch-site") {
             None | Some("same-origin" | "none") => Ok(()),
@@ -100,7 +100,7 @@ impl Guard {
     }
 }
 
-/// Lets a request through, or says why not.
+/// Middleware that rejects requests that break the rules.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if let Err(problem) = guard.check_source(&request) {
         return problem.into_response();
@@ -112,7 +112,7 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
                 false => pages::locked().into_response(),
             };
         }
-        // The files of the pages are public, and the page that asks for the token needs its style.
+        // The files of the pages are public, and the page that asks for the token needs its style sheet.
         if !request.uri().path().starts_with("/assets/") && !keys.opened_by(request.headers()) {
             return match request.uri().path().starts_with("/api") {
                 true => Problem::new(StatusCode::UNAUTHORIZED, "the token is missing").into_response(),
@@ -134,7 +134,7 @@ impl Keys {
     }
 }
 
-/// What a request shows to be let in, where it does.
+/// Returns the bearer token of the `Authorization` header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
@@ -143,10 +143,10 @@ fn token_in(uri: &Uri) -> Option<&str> {
     uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
-/// Gives the cookie, and leads to the same page without the token in its address.
+/// Sets the session cookie, and redirects to the same page without the token in its URL.
 fn enter(keys: &Keys, path: &str) -> Response {
     let cookie = format!("{COOKIE_NAME}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age=2592000", keys.session.text());
-    // A path that begins with two slashes would be another site.
+    // A path that begins with two slashes would redirect to another site.
     let path = if path.starts_with("//") { "/" } else { path };
     let headers = [(SET_COOKIE, cookie), (LOCATION, path.to_owned())];
     (StatusCode::SEE_OTHER, headers).into_response()

@@ -1,4 +1,4 @@
-//! The headers of every response.
+//! Headers of every response, and the time limit of requests.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use crate::problem::Problem;
 
-/// Scripts and styles from here only, none in the pages themselves; images from here, or made by the page; no frame, no
-/// other host.
+/// Scripts and style sheets from this server only, none inline; images from this server or created by the page; no
+/// frames, no other hosts.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -25,7 +25,7 @@ const HEADERS: [(&str, &str); 7] = [
     ("permissions-policy", "camera=(self), microphone=(), geolocation=()"),
 ];
 
-/// Adds the headers.
+/// Middleware that adds the headers.
 pub(crate) async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -36,7 +36,8 @@ pub(crate) async fn secure(request: Request, next: Next) -> Response {
     response
 }
 
-/// Ends a request that takes too long. A stream of events has begun to answer long before.
+/// Middleware that ends a request that takes too long. Event streams are not affected, because their response starts at
+/// once.
 pub(super) async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,

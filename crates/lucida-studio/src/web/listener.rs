@@ -1,7 +1,7 @@
-//! Listening, and serving connections.
+//! Listens on a socket and serves connections.
 //!
-//! Every connection has a limit on its head, its idle time and its requests, and there is a limit on connections: a client
-//! that is slow on purpose holds a place for seconds, and no other client notices.
+//! The number of connections, the size of a request's head, the time for it to arrive, and idle time are limited: a client
+//! that is slow on purpose occupies a connection for seconds only, and does not affect others.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -18,28 +18,28 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 
-/// How often a server looks whether it should end.
+/// Interval between checks whether the server should stop, and pause after a failed connection.
 const TICK: Duration = Duration::from_millis(100);
-/// The most bytes of the head of a request.
+/// Maximum size in bytes of the head of a request.
 const HEAD: usize = 32 << 10;
 
-/// Where a server is to be found.
+/// Address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// What to open in a browser, or to send requests to; with the token, where there is one.
+    /// URL to open in a browser or to send requests to, including the studio's token if there is one.
     pub url: String,
-    /// Whether other machines reach it.
+    /// Whether other machines can reach it.
     pub open_to_others: bool,
 }
 
-/// What connections may cost.
+/// Limits on connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionLimits {
-    /// Connections at a time; more wait in the system's queue.
+    /// Maximum concurrent connections; further ones wait in the system's queue.
     pub(crate) connections: usize,
-    /// The time within which the head of a request must arrive, and after which an idle connection is closed.
+    /// Timeout for the head of a request to arrive, and for idle connections.
     pub(crate) head: Duration,
-    /// The time that requests in progress have to end once the server stops.
+    /// Time for requests in progress to finish once the server stops.
     pub(crate) grace: Duration,
 }
 
@@ -53,10 +53,10 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Listens; connections wait until [`serve`](Self::serve).
+    /// Binds the socket; connections wait until [`serve`](Self::serve).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the address is taken or is not this machine's.
+    /// [`Error::Argument`] if the address is in use or does not belong to this machine.
     pub(crate) fn bind(listen: IpAddr, port: u16) -> Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
@@ -83,17 +83,17 @@ impl Listener {
         self.shown.port()
     }
 
-    /// Whether other machines reach it.
+    /// Whether other machines can reach it.
     pub(crate) fn open_to_others(&self) -> bool {
         self.open_to_others
     }
 
-    /// Its address, with what follows the host.
+    /// Returns its address; `path` follows the host in the URL.
     pub(crate) fn address(&self, path: &str) -> Address {
         Address { url: format!("http://{}{path}", self.shown), open_to_others: self.open_to_others }
     }
 
-    /// Serves until `until` returns; then lets requests in progress end.
+    /// Serves until `until` returns, then waits for requests in progress.
     pub(crate) fn serve(self, router: Router, limits: ConnectionLimits, until: impl FnOnce()) {
         let Self { runtime, socket, .. } = self;
         let (stop, stopped) = oneshot::channel();
@@ -105,7 +105,7 @@ impl Listener {
     }
 }
 
-/// Waits for `stop`, as a function that blocks.
+/// Blocks until `stop` returns true.
 pub(crate) fn wait_for(stop: impl Fn() -> bool) {
     while !stop() {
         std::thread::sleep(TICK);
@@ -125,7 +125,7 @@ async fn accept(socket: TcpListener, router: Router, limits: ConnectionLimits, m
         let (place, stream) = tokio::select! {
             next = next => match next {
                 Some((place, Ok((stream, _)))) => (place, stream),
-                // Out of file handles, most likely: others will be closed.
+                // Most likely too many open files: other connections will be closed.
                 Some((_, Err(_))) => {
                     tokio::time::sleep(TICK).await;
                     continue;
@@ -148,8 +148,8 @@ async fn accept(socket: TcpListener, router: Router, limits: ConnectionLimits, m
     let _ = tokio::time::timeout(limits.grace, graceful.shutdown()).await;
 }
 
-/// The address under which others reach this machine: that of the interface which the system would send from. Connecting a
-/// datagram socket only asks for the route, nothing is sent; the destinations are those reserved for documentation.
+/// Returns the address at which others reach this machine: that of the interface with the default route. Connecting a UDP
+/// socket only looks up the route and sends nothing; the destinations are addresses reserved for documentation.
 fn own_address(unspecified: IpAddr) -> IpAddr {
     let (destination, loopback) = match unspecified {
         IpAddr::V4(_) => ("192.0.2.1:9", IpAddr::from([127, 0, 0, 1])),

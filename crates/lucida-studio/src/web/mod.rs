@@ -1,4 +1,4 @@
-//! The server: who may ask, what a request may cost, and where it goes.
+//! The server: access control, limits and routing.
 
 mod assets;
 mod form;

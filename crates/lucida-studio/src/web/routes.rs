@@ -1,4 +1,4 @@
-//! Which request goes where.
+//! Routes of the studio.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::api::{
 use crate::pages;
 use crate::state::Studio;
 
-/// A way into the API: its method, its path, and what answers.
+/// A route of the API: method, path and handler.
 pub(crate) type Route = (Method, &'static str, MethodRouter<Arc<Studio>>);
 
-/// All of the API; `openapi.json` describes the same, and a test compares them.
+/// All routes of the API. A test checks that `openapi.json` describes the same ones.
 pub(crate) fn api() -> Vec<Route> {
     vec![
         (Method::GET, "/api/openapi.json", get(openapi::document)),
@@ -59,7 +59,7 @@ pub(crate) fn api() -> Vec<Route> {
     ]
 }
 
-/// Pages, files and the API, behind the checks.
+/// Builds the router of pages, files and the API, with its middleware.
 pub(crate) fn router(studio: &Arc<Studio>, guard: Guard) -> Router {
     let limits = &studio.limits;
     let mut router = Router::new();

@@ -1,4 +1,4 @@
-//! The studio as a server.
+//! The server of the studio.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::jobs::Jobs;
 use crate::state::Studio;
 use crate::{Limits, Options};
 
-/// A studio that listens.
+/// The studio, bound to its port.
 pub struct Server {
     studio: Arc<Studio>,
     listener: Listener,
@@ -22,11 +22,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens; requests wait until [`Server::run`].
+    /// Opens the studio and binds its port; requests wait until [`Server::run`].
     ///
     /// # Errors
-    /// [`Error::Argument`](lucida::Error::Argument) when the address is taken or is not this machine's,
-    /// [`Error::Io`](lucida::Error::Io) when the folder of runs cannot be made.
+    /// [`Error::Argument`](lucida::Error::Argument) if the address is in use or does not belong to this machine,
+    /// [`Error::Io`](lucida::Error::Io) if the folder of runs cannot be created.
     pub fn bind(options: &Options) -> Result<Self> {
         let studio = Arc::new(Studio::new(options)?);
         let listener = Listener::bind(options.listen, options.port)?;
@@ -37,17 +37,18 @@ impl Server {
         Ok(Self { studio, listener, guard, address })
     }
 
-    /// Where it is.
+    /// Address of the server.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Serves until `stop` says so. Running jobs are asked to end, and are waited for; `ending` is given their number first.
+    /// Serves until `stop` returns true, then asks running jobs to stop and waits for them. `ending` is called with their
+    /// number before the wait.
     pub fn run(self, stop: impl Fn() -> bool, ending: impl FnOnce(usize)) {
         let Self { studio, listener, guard, .. } = self;
         let threads = Jobs::start(&studio);
         let Limits { connections, head, .. } = studio.limits;
-        // A stream of events has no end to wait for.
+        // No grace: event streams do not end by themselves.
         let limits = ConnectionLimits { connections, head, grace: Duration::ZERO };
         listener.serve(router(&studio, guard), limits, || {
             wait_for(stop);

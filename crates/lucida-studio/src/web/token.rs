@@ -1,16 +1,16 @@
-//! The token that a studio on the network asks for.
+//! The secret that clients must send: the token of a studio on the network, or the key of a prediction server.
 
 use std::fmt;
 
 use lucida::{Error, Result};
 use subtle::ConstantTimeEq;
 
-/// 128 random bits, as text.
+/// Hexadecimal text of 128 random bits, or a text that the user chose.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token(String);
 
 impl Token {
-    /// A new one, from the system's random numbers.
+    /// Generates a token from the system's random numbers.
     pub(crate) fn random() -> Result<Self> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)
@@ -18,12 +18,12 @@ impl Token {
         Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 
-    /// One that somebody has chosen.
+    /// Uses a text that the user chose.
     pub(crate) fn chosen(text: String) -> Self {
         Self(text)
     }
 
-    /// Whether a text is the token; how long it takes to tell says nothing about where they differ.
+    /// Whether a text equals the token. The time that the comparison takes does not reveal where they differ.
     pub(crate) fn is(&self, text: &str) -> bool {
         self.0.as_bytes().ct_eq(text.as_bytes()).into()
     }

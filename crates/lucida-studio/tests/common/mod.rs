@@ -1,4 +1,4 @@
-//! A studio or a prediction server on a port of its own, and a client that can say things that no well-behaved client says.
+//! A studio or a prediction server on a free port, and a client that can send malformed requests.
 #![allow(dead_code)] // each test file uses a part
 
 use std::io::{Read, Write};
@@ -12,14 +12,14 @@ use std::time::Duration;
 use lucida_studio::{Options, Server};
 use serde_json::Value;
 
-/// Who sends requests to a server.
+/// A client of a server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
 }
 
 impl Client {
-    /// For the server at a URL.
+    /// Creates a client of the server at a URL.
     pub(crate) fn of(url: &str) -> Self {
         let at = url.trim_start_matches("http://").split('/').next().unwrap();
         Self { address: at.parse().unwrap() }
@@ -35,15 +35,15 @@ impl Client {
         self.address.to_string()
     }
 
-    /// Sends bytes as they are, and reads the answer.
+    /// Sends raw bytes, and reads the response.
     pub(crate) fn raw(&self, request: &[u8]) -> Answer {
         let mut stream = self.connect();
-        // The server may answer and close before it has read everything.
+        // The server may respond and close before it has read everything.
         let _ = stream.write_all(request);
         Answer::read(&mut stream)
     }
 
-    /// A request with a body, and with further heads, a line each.
+    /// Sends a request with a body and further header lines.
     pub(crate) fn ask(&self, method: &str, path: &str, heads: &[&str], body: &[u8]) -> Answer {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.host());
         for head in heads {
@@ -84,7 +84,7 @@ impl Studio {
         Self::over(Arc::new(tempfile::tempdir().unwrap()), change)
     }
 
-    /// A studio over a folder of runs that may have been used before.
+    /// Starts a studio with a folder of runs, which may have been used before.
     pub(crate) fn over(folder: Arc<tempfile::TempDir>, change: impl FnOnce(&mut Options)) -> Self {
         let mut options = Options { port: 0, ..Options::new(folder.path()) };
         change(&mut options);
@@ -147,16 +147,16 @@ impl Drop for Studio {
     }
 }
 
-/// The body of a form with one file, whose parts `b` divides.
+/// The body of a form with one file and the boundary `b`.
 pub(crate) fn form(field: &str, name: &str, bytes: &[u8]) -> Vec<u8> {
     let head = format!("--b\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n");
     [head.as_bytes(), bytes, b"\r\n--b--\r\n"].concat()
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// 0 when the connection was closed without one.
+    /// 0 if the connection was closed without a response.
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
@@ -166,7 +166,7 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn read(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
-        // A reset after the answer is as good as an end.
+        // A connection reset after the response counts as its end.
         let mut part = [0; 65536];
         while let Ok(count @ 1..) = stream.read(&mut part) {
             bytes.extend_from_slice(&part[..count]);
@@ -212,7 +212,7 @@ pub(crate) fn png_of(width: u32, height: u32) -> Vec<u8> {
     file
 }
 
-/// The most memory of this process so far, in bytes; nothing where the system does not say.
+/// Peak memory of this process in bytes; `None` if the system does not report it.
 pub(crate) fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM"))?;

@@ -1,13 +1,13 @@
-// Probabilities as bars, in columns that all rows share: the tracks begin and end at the same place.
+// Lists of bars, for probabilities. All rows share the same columns, so that the bars are aligned.
 
 import { $, el, percent } from './core.js';
 
-/** The most characters of a name that fit next to its bar. */
+/** Maximum length of a name that fits next to its bar, in characters. */
 const LONG = 14;
 
 /**
- * Shows `rows`, each with `name`, `value` from 0 to 1, and whether it is `best`; `text` says a value. Rows that already
- * exist stay, so that nothing moves while they change.
+ * Shows `rows`, each with `name`, `value` from 0 to 1, and whether it is `best`; `text` formats a value. Existing rows are
+ * reused, so that nothing jumps while they change.
  */
 export function showBars(list, rows, text = percent) {
   if (list.children.length !== rows.length) {

@@ -1,6 +1,6 @@
-// A camera, for the pages that show one.
+// Camera access, for the pages that use one.
 
-/** What a browser's error means, and what can be done. */
+/** Messages for the errors of browsers. */
 const WORDS = {
   NotAllowedError: 'The camera is blocked. Allow it for this page in the browser, then try again.',
   NotFoundError: 'No camera was found.',
@@ -8,7 +8,7 @@ const WORDS = {
   NotReadableError: 'The camera is in use by another program.',
 };
 
-/** Opens the camera; an error says in a sentence why there is none. */
+/** Opens the camera; throws an error with a message for the user. */
 export async function openCamera() {
   if (!window.isSecureContext) throw new Error(`Browsers give the camera to secure pages only. Open the studio at http://localhost:${location.port} on its own machine, through ssh -L, or through HTTPS.`);
   if (!navigator.mediaDevices?.getUserMedia) throw new Error('This browser gives no access to a camera.');
@@ -19,7 +19,7 @@ export async function openCamera() {
   }
 }
 
-/** Red, green and blue of what a canvas shows, row by row. */
+/** The RGB bytes of a canvas, row by row. */
 export function rgbOf(context, width, height) {
   const { data } = context.getImageData(0, 0, width, height);
   const raw = new Uint8Array(width * height * 3);

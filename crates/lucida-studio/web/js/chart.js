@@ -1,15 +1,15 @@
-// A chart of lines, drawn as SVG, with the values under the pointer. Colors come from the style sheet.
+// A line chart in SVG that shows the values under the pointer. Colors come from the style sheet.
 
 import { el, number } from './core.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
-/** The width of a chart that is not laid out yet, in pixels, and the heights that one has. */
+/** Width of a chart before its layout, and minimum and maximum height, in pixels. */
 const WIDTH = 560;
 const HEIGHTS = [200, 360];
-/** Pixels between two numbers below a chart. */
+/** Minimum distance between two tick labels of the x axis, in pixels. */
 const APART = 70;
 const [LEFT, RIGHT, TOP, BOTTOM] = [56, 12, 14, 30];
-/** Where each chart is read, by its title: it stays when the chart is drawn anew. */
+/** The x at which each chart is read, by its title: it is kept when the chart is replaced. */
 const readAt = new Map();
 
 function svg(tag, attributes, text) {
@@ -19,7 +19,7 @@ function svg(tag, attributes, text) {
   return element;
 }
 
-/** Round steps that divide a span into about `wanted` parts. */
+/** Ticks at round values that divide a range into about `wanted` parts. */
 function ticks(low, high, wanted) {
   const raw = (high - low) / wanted || 1;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -29,7 +29,7 @@ function ticks(low, high, wanted) {
   return list;
 }
 
-/** The extent of the values, all of them: what is cut off would look like a plateau. */
+/** The range of the y axis. It includes all values: a clipped line would look like a plateau. */
 function range(ys, percent, free) {
   const [least, most] = ys.length ? [Math.min(...ys), Math.max(...ys)] : [0, 1];
   if (percent) return [Math.min(0.99, Math.floor(20 * least) / 20), 1];
@@ -38,14 +38,14 @@ function range(ys, percent, free) {
 }
 
 /**
- * A chart with a title. `lines`: each with `name`, `color` (a class), `thin`, and `points` as [x, y]; `unit` says what
- * the x are. With `free` the values are logarithms.
+ * A chart with a title. Each of `lines` has `name`, `color` (a class), `thin`, and `points` as [x, y]; `unit` is the unit of
+ * x. With `free`, the values are decimal logarithms.
  */
 export function chart({ title, lines, across, unit = 'Epoch', percent = false, free = false }) {
   const filled = lines.map((line) => ({ ...line, points: line.points.filter(([, value]) => Number.isFinite(value)) })).filter((line) => line.points.length > 0);
   const most = Math.max(1, ...filled.flatMap((line) => line.points.map(([x]) => x)));
   const [low, high] = range(filled.flatMap((line) => line.points.map(([, value]) => value)), percent, free);
-  // Drawn in the pixels of its place: a drawing that is scaled has labels of any size.
+  // Drawn at the size of its container in pixels: scaling the drawing would scale its labels.
   let [width, height] = [0, 0];
   const x = (value) => LEFT + (value / most) * (width - LEFT - RIGHT);
   const y = (value) => TOP + (1 - (value - low) / (high - low)) * (height - TOP - BOTTOM);

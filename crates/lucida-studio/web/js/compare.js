@@ -1,6 +1,6 @@
-// Before and after: two images over each other, and where one ends.
+// Before and after: two overlaid images with a movable dividing line.
 
-/** Makes a comparison of its elements: the box, the image above, the line, and the slider. Returns what places the line. */
+/** Connects the elements of a comparison: the box, the upper image, the dividing line, and the slider. */
 export function comparison(box, before, line, slider) {
   const divide = () => {
     const part = Number(slider.value);

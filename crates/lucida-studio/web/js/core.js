@@ -1,8 +1,8 @@
-// What all scripts share: asking the server, building elements, and remembering what is looked at.
+// Functions that all scripts share: requests, elements, storage, and the view that the URL describes.
 
 export const $ = (selector, within = document) => within.querySelector(selector);
 
-/** An element: `el('p', { class: 'fine', onclick: f }, 'text', other)`. */
+/** Creates an element: `el('p', { class: 'fine', onclick: f }, 'text', other)`. */
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -15,7 +15,7 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Says something to the person, for some seconds; with `undo`, a button next to it takes back what was done. */
+/** Shows a message for some seconds; with `undo`, next to an Undo button. */
 let quiet;
 export function say(text, undo = null) {
   const status = $('#status');
@@ -25,7 +25,7 @@ export function say(text, undo = null) {
   quiet = setTimeout(() => { status.textContent = ''; }, undo ? 15_000 : 8000);
 }
 
-/** Asks before something is removed for good; the answer is whether to continue. */
+/** Asks for confirmation before something is removed; resolves to whether to continue. */
 export function sure(question, verb) {
   return new Promise((answer) => {
     const dialog = el('dialog', { class: 'sure', 'aria-labelledby': 'sure-question', onclose: () => { dialog.remove(); answer(dialog.returnValue === 'yes'); } },
@@ -36,7 +36,7 @@ export function sure(question, verb) {
   });
 }
 
-// Whether the server responds. While it does not, what is asked for waits; events.js notices when it is back.
+// Whether the server responds. While it does not, GET requests wait; events.js detects when it is back.
 
 let back = null;
 let open = () => {};
@@ -50,7 +50,7 @@ export function offline(gone) {
   document.body.classList.toggle('offline', gone);
 }
 
-/** Asks the server for what is not JSON. An error is thrown with the server's own sentence. Reading waits for a server that is gone. */
+/** Sends a request; throws an error with the server's message if it fails. GET requests wait while the server is offline. */
 export async function request(path, options = {}) {
   let response;
   try {
@@ -68,7 +68,7 @@ export async function request(path, options = {}) {
   error.status = response.status;
   throw error;
 }
-/** Asks the server for JSON. */
+/** Sends a request; returns the JSON of the response. */
 export async function ask(path, options = {}) {
   const response = await request(path, options);
   return response.status === 204 ? null : response.json().catch(() => null);
@@ -82,21 +82,21 @@ const send = (method) => (path, value) =>
 export const post = send('POST');
 export const put = send('PUT');
 
-/** Uploads a file as the field `name` of a form: an image, unless `address` takes something else. */
+/** Uploads a file as the form field `name`, by default as an image. */
 export function upload(file, name = 'image', address = '/api/images') {
   const form = new FormData();
   form.append(name, file);
   return ask(address, { method: 'POST', body: form });
 }
 
-/** Whether a text of an address is a whole number from 0 to below `end`. */
+/** Whether a text of the URL is an integer from 0 to `end` - 1. */
 export const isNumberBelow = (text, end) => /^\d+$/.test(text) && Number(text) < end;
 
-/** A path whose parts may hold any character. */
+/** Template tag for paths: encodes the values, which may contain any character. */
 export const path = (parts, ...values) =>
   parts.reduce((whole, part, at) => whole + encodeURIComponent(values[at - 1]) + part);
 
-/** Runs something that may fail, and says so if it does. A request superseded by a newer one does not count as a failure. */
+/** Runs something that may fail, and shows the error message if it does. An aborted request is not an error. */
 export async function attempt(work) {
   try {
     return await work();
@@ -106,7 +106,7 @@ export async function attempt(work) {
   }
 }
 
-/** Turns: each call begins one, and answers whether it is still the last. An answer that was overtaken is dropped. */
+/** Starts a turn with each call; returns whether it is still the latest one, to drop responses to outdated requests. */
 export function turns() {
   let last = 0;
   return () => {
@@ -116,16 +116,16 @@ export function turns() {
   };
 }
 
-/** A value that a later visit finds again: in this browser, or with `sessionStorage` in this tab. */
+/** A value that is stored for later visits: in this browser, or with `sessionStorage` in this tab. */
 export function stored(name, storage = localStorage) {
   return {
     get: () => { try { return JSON.parse(storage.getItem(name)); } catch { return null; } },
-    // A value that there is no room for is not remembered.
+    // A value that exceeds the quota is not stored.
     set: (value) => { try { storage.setItem(name, JSON.stringify(value)); } catch { storage.removeItem(name); } },
   };
 }
 
-/** Fills the controls of a form, those with an identifier, with what was chosen before, and remembers each change. */
+/** Restores the values of a form's controls that have an `id`, and stores each change. */
 export function rememberForm(form, name) {
   const kept = stored(name);
   const controls = [...form.elements].filter((control) => control.id && control.type !== 'file' && control.type !== 'submit' && control.type !== 'button');
@@ -135,7 +135,7 @@ export function rememberForm(form, name) {
     for (const control of controls) for (const kind of ['input', 'change']) control.dispatchEvent(new Event(kind));
   };
   const keep = () => kept.set(Object.fromEntries(controls.map((control) => [control.id, control[part(control)]])));
-  // Twice: what follows from one control, such as a suggestion for another, comes before what was chosen there.
+  // Twice, because a change of one control may overwrite another, such as with a suggestion.
   const before = kept.get();
   fill(before);
   fill(before);
@@ -144,7 +144,7 @@ export function rememberForm(form, name) {
   return { fill: (values) => { fill(values); keep(); } };
 }
 
-/** What each page shows, in its address; `view` remembers that of all pages for the next page of this tab. */
+/** The URL parameters of each page; `view` stores those of all pages for the next page of this tab. */
 const KEYS = {
   '/': ['model', 'image', 'layer', 'channel', 'at'],
   '/draw': ['model', 'image'],
@@ -157,13 +157,13 @@ const remembered = stored('lucida', sessionStorage);
 const query = () => Object.fromEntries([...new URLSearchParams(location.search)].filter(([key]) => KEYS.includes(key)));
 export const view = remembered.get() ?? {};
 let shown = location.search;
-/** What the address of this visit names, until something else is chosen: only of that it is worth saying that it is missing. */
+/** The URL parameters of this visit, until something else is chosen: only for these is a notice shown if they are not found. */
 let named = {};
 readAddress();
 
 /**
- * Says that what the address names as `key` was not found, and what is shown instead; nothing when the address did not
- * name it. It stays until something else is chosen.
+ * Shows a notice that the value of the URL parameter `key` was not found, and what is shown instead; does nothing if the
+ * URL has no such parameter. The notice stays until something else is chosen.
  */
 export function notFound(key, text) {
   if (key in named && view[key] !== undefined) notice(text);
@@ -174,7 +174,7 @@ function notice(text) {
   place.hidden = false;
 }
 
-/** An address that says anything says all that its page shows; another one takes what was looked at last. */
+/** Updates the view from the URL. If it has any parameters, they replace the page's whole view; if not, the last view stays. */
 function readAddress() {
   const addressed = query();
   named = { ...addressed };
@@ -188,16 +188,16 @@ function readAddress() {
 }
 
 /**
- * Changes what is looked at; the event `look` of the document says so to others. Each choice of the person is a step that
- * Back undoes; with `quietly`, the address changes without one: for what follows from a choice.
+ * Changes the view and the URL, and dispatches the event `look` on the document. Each choice of the user is a history entry
+ * that Back undoes; `quietly` changes the URL without one, for consequences of a choice.
  */
 export function look(changes, { quietly = false } = {}) {
   const before = { ...view };
   Object.assign(view, changes);
   const differs = (...keys) => keys.some((key) => String(view[key]) !== String(before[key]));
-  // A place is one of its map, a job one about its image: another map or image has others.
+  // A position belongs to its map, and a job to its image: they are dropped when these change.
   if (!('at' in changes) && differs('model', 'layer', 'channel')) view.at = undefined;
-  // What was not chosen before is not another one.
+  // A first choice of model or image is not a change.
   if (!('job' in changes) && ['model', 'image'].some((key) => before[key] !== undefined && differs(key))) view.job = undefined;
   const next = new URLSearchParams();
   for (const key of Object.keys(view)) if (view[key] === undefined || view[key] === null) delete view[key];
@@ -212,7 +212,7 @@ export function look(changes, { quietly = false } = {}) {
   document.dispatchEvent(new Event('look'));
 }
 
-/** Calls `changed()` when Back or Forward led to another address of this page; `view` is that of the address. */
+/** Calls `changed()` when Back or Forward leads to another URL of this page, after updating `view`. */
 export function whenBack(changed) {
   addEventListener('popstate', () => {
     // A link to a part of the page, such as its main content, does not change the view.
@@ -225,7 +225,7 @@ export function whenBack(changed) {
   });
 }
 
-/** A number as people read it, with `digits` digits after the point where it is below 1; what would vanish there has an exponent. */
+/** Formats a number for display, with `digits` decimals if it is below 1, and with an exponent if it is very small or large. */
 export function number(value, digits = 3) {
   if (value === null || value === undefined || Number.isNaN(value)) return '–';
   if (value === 0) return '0';
@@ -235,13 +235,13 @@ export function number(value, digits = 3) {
   return withMinus(value.toFixed(places));
 }
 
-/** A number for people: with the minus sign of the page. */
+/** Replaces hyphens by minus signs, for display. */
 export const withMinus = (text) => String(text).replaceAll('-', '−');
-/** The text of a field as a number, with either sign; NaN where it is none. */
+/** Parses the text of a field, with a hyphen or a minus sign; NaN if it is not a number. */
 export const parsed = (text) => (text.trim() === '' ? NaN : Number(withHyphen(text.trim())));
-/** The same text as programs write it. */
+/** Replaces minus signs by hyphens, for programs. */
 export const withHyphen = (text) => text.replaceAll('−', '-');
-/** A field that shows a number like the rest of the page, and gives what is copied to other programs as they write it. */
+/** A number field that displays a minus sign, and copies a hyphen to the clipboard. */
 export function numberField(value, attributes) {
   const copy = (event) => {
     const field = event.currentTarget;
@@ -255,10 +255,10 @@ export function numberField(value, attributes) {
 /** A count in groups of three digits, as the command line prints it: `113,514`. */
 export const count = (value) => value.toLocaleString('en-US');
 export const percent = (value, places = 1) => `${(100 * value).toFixed(places)} %`;
-/** How far a job is, from 0 to 1. */
+/** Progress of a job, from 0 to 1. */
 export const partDone = (job) => (job.progress.total ? job.progress.done / job.progress.total : 0);
-/** Fills a progress bar: CSS has no space before a percent sign, as texts have. */
+/** Fills a progress bar. `percent` does not work here: CSS allows no space before the percent sign. */
 export const fillBar = (fill, part) => { fill.style.width = `${100 * part}%`; };
 export const shape = (sizes) => sizes.join(' × ');
-/** Of values and the place of each, the greatest ones. */
+/** Indices of the `most` largest values, in descending order. */
 export const greatest = (values, most) => [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, most);

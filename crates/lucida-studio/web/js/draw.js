@@ -7,9 +7,9 @@ import { ended, ending, follow, queuedNote } from './events.js';
 import { frame, knownModels } from './frame.js';
 import { bytes, drawMap, extent, grayColor, floats, signedColor } from './pixels.js';
 
-/** The side of what is sent: small enough to be quick, large enough to be made 28 x 28 well. */
+/** Side of a drawing that is sent, in pixels: small enough to be fast, large enough to be resized to 28 x 28 well. */
 const SENT = 140;
-/** The longer side of what the camera sends. */
+/** Longer side of a camera frame that is sent, in pixels. */
 const CAMERA = 384;
 
 const pad = $('#pad');
@@ -17,9 +17,9 @@ const pen = pad.getContext('2d', { willReadFrequently: true });
 let model = null;
 let [busy, again] = [false, false];
 let source = 'pad';
-/** The identifier of the image that is shown, where one is. */
+/** Identifier of the image that is shown; null for a drawing or the camera. */
 let shown = null;
-/** The drawing or the image, for when this page is opened again. */
+/** The drawing or the image, restored when this page is opened again. */
 const kept = stored('lucida-draw', sessionStorage);
 let rows = new Map();
 let stream = null;
@@ -46,7 +46,7 @@ function line(from, to) {
   send();
 }
 
-// One finger draws: a second one does not continue its line.
+// Only one pointer draws: a second finger does not continue its line.
 let finger = null;
 pad.addEventListener('pointerdown', (event) => {
   event.preventDefault();
@@ -96,15 +96,15 @@ function clear() {
   $('#pad-hint').hidden = false;
 }
 
-/** Remembers what is on the pad. */
+/** Stores the content of the pad. */
 function keep() {
   if (source !== 'camera') kept.set(source === 'image' ? { image: shown } : isEmpty() ? {} : { drawing: pad.toDataURL() });
 }
 
-/** Shows what was on the pad; whether anything was. */
+/** Restores the content of the pad; returns whether there was any. */
 async function restore() {
   const { image, drawing } = kept.get() ?? {};
-  // An image suits a network for photos, a drawing one for digits.
+  // Images are for networks of photos.
   if (image && !model.digits) return Boolean(await attempt(() => showImage(image)));
   if (!drawing) return false;
   await paste(drawing);
@@ -141,7 +141,7 @@ async function paste(address) {
   $('#pad-hint').hidden = true;
 }
 
-/** Shows one of the server's images. The network gets the image itself: its own preprocessing makes it fit. */
+/** Shows one of the server's images. The network gets the original, for its own preprocessing. */
 async function showImage(id) {
   await paste(`${path`/api/images/${id}`}?side=560`);
   [source, shown] = ['image', id];
@@ -194,12 +194,12 @@ $('#camera-toggle').addEventListener('click', async () => {
   tick();
 });
 
-// To the server and back. While an answer is on its way, only the newest image waits.
+// Requests. While one is pending, only the newest image waits.
 
 const small = document.createElement('canvas');
 const shrink = small.getContext('2d', { willReadFrequently: true });
 
-/** Puts what is sent into the small canvas. */
+/** Draws the image to send into the small canvas. */
 function scaleDown() {
   const from = source === 'camera' ? $('#camera') : pad;
   const [width, height] = source === 'camera' ? [from.videoWidth, from.videoHeight] : [pad.width, pad.height];
@@ -222,7 +222,7 @@ function pixels() {
   return { raw, width, height, channels };
 }
 
-/** Asks for the activations of what is on the pad. */
+/** Requests the activations for the content of the pad. */
 function activations(of) {
   const address = path`/api/models/${of}/look`;
   if (source === 'image') return ask(`${address}?image=${encodeURIComponent(shown)}`);
@@ -230,7 +230,7 @@ function activations(of) {
   return ask(`${address}?width=${width}&height=${height}&channels=${channels}`, { method: 'POST', headers: { 'content-type': 'application/octet-stream' }, body: raw });
 }
 
-// The image of this page in the others: a drawing becomes an upload, of the same pixels that were sent.
+// Opening the image in other pages: a drawing becomes an upload of the same pixels that were sent.
 
 async function take(event) {
   event.preventDefault();
@@ -299,7 +299,7 @@ function makeRow(maps) {
   return { section, canvases, strongest, names };
 }
 
-/** A vector as squares in rows. */
+/** Draws a vector as rows of squares. */
 function drawUnits({ canvases: [canvas], strongest, names }, maps) {
   const values = Array.from(floats(maps.values));
   const across = Math.min(64, values.length);
@@ -329,14 +329,14 @@ function bars(probabilities) {
   tell();
 }
 
-/** Says what is read, for those who hear the page; not before the pen is lifted. */
+/** Announces the prediction to screen readers, once the pen is lifted. */
 function tell() {
   const verdict = $('#bars').dataset.best ?? '';
   const spoken = verdict === '' ? '' : `Prediction: ${verdict}`;
   if (stroke === null && $('#verdict').textContent !== spoken) $('#verdict').textContent = spoken;
 }
 
-// A network that reads digits, when there is none.
+// Training a network for digits, if there is none.
 
 $('#learn').addEventListener('click', async () => {
   $('#learn').disabled = true;

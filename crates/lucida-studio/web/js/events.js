@@ -1,9 +1,9 @@
-// What the server tells of its jobs. One stream for a page, shared by all who listen.
+// Events of jobs: one stream per page, shared by all listeners.
 
 import { $, ask, offline, path } from './core.js';
 
 const listeners = new Set();
-/** The time until a stream that the browser has given up is opened again, in milliseconds. */
+/** Delay before a stream that the browser has given up on is reopened, in milliseconds. */
 const RETRY = 2000;
 let source = null;
 let greeted = false;
@@ -18,24 +18,24 @@ function connect() {
     const event = JSON.parse(message.data);
     for (const listener of [...listeners]) listener(event);
   };
-  // After a break the server's state may be another: whoever listens asks again.
+  // After an interruption, the server's state may have changed: listeners fetch it again.
   const again = () => { for (const listener of [...listeners]) listener({ type: 'again' }); };
   source.addEventListener('hello', () => { greeted = true; offline(false); again(); });
   source.addEventListener('lagged', again);
-  // The browser tries again by itself, unless what it got was an answer of another kind.
+  // The browser reconnects by itself, unless the response was not an event stream.
   source.addEventListener('error', () => {
     if (leaving) return;
     offline(true);
     if (source.readyState !== EventSource.CLOSED) return;
-    // A studio that was started again for other machines asks for its new token.
+    // A restarted studio that listens on the network requires its new token.
     fetch('/api/models').then(({ status }) => { if (status === 401) $('#offline').textContent = 'The studio was restarted with a new token. Open the URL that it printed.'; }, () => {});
     setTimeout(connect, RETRY);
   });
 }
 
 /**
- * Calls `listener` with each event, first with `again`: time to ask for what there is, unless that is
- * `asked` already. Returns what ends that.
+ * Calls `listener` with each event. The first one is `again`, which means to fetch the current state, unless the caller has
+ * `asked` for it already. Returns a function that removes the listener.
  */
 export function listen(listener, asked = false) {
   listeners.add(listener);
@@ -44,7 +44,7 @@ export function listen(listener, asked = false) {
   return () => listeners.delete(listener);
 }
 
-/** Why a job that ended has no result, or only a part of one; null for one that is done. */
+/** Why a job that ended has no result, or only a partial one; null if it is done. */
 export function ending(job) {
   if (job.state === 'interrupted') return `Interrupted: ${job.error}`;
   return job.error ?? (job.state === 'cancelled' ? 'Stopped' : null);
@@ -56,8 +56,8 @@ export const queuedNote = ({ waits_for: ahead }) => (ahead ? `Queued: waiting fo
 export const ended = (job) => !['queued', 'running'].includes(job.state);
 
 /**
- * Follows one job until it has ended: `change(job)` for each state and progress, `news(value, at)` for what it tells,
- * from the first on and each once. Returns what stops the following.
+ * Follows a job until it ends: calls `change(job)` for each change of its state and progress, and `news(value, at)` once
+ * for each of its events, from the first. Returns a function that stops following.
  */
 export function follow(id, { change = () => {}, news = () => {} }) {
   let told = 0;
@@ -80,7 +80,7 @@ export function follow(id, { change = () => {}, news = () => {} }) {
     if (event.type === 'again') catchUp();
     else if (event.type === 'news' && event.id === id && !tell(event.news, event.at)) catchUp();
     else if (event.type === 'job' && event.job.id === id) {
-      // What it told last may not have come yet: the record at its end is asked for with all of it.
+      // Its last events may not have arrived yet: fetch the record with all of them.
       if (ended(event.job)) catchUp();
       else change(event.job);
     }

@@ -12,7 +12,7 @@ let current = null;
 let stop = () => {};
 const turn = turns();
 const inputs = picker($('#picker'), () => predict());
-/** The methods that were chosen last, by whether they were for digits: those for photos take longer. */
+/** The methods that were chosen last, separately for digits and for photos, which take longer. */
 const chosenMethods = () => stored(`lucida-methods${model.digits ? '-digits' : ''}`);
 
 frame(async (next) => {
@@ -37,7 +37,7 @@ frame(async (next) => {
 $('#methods').addEventListener('change', () => chosenMethods().set(checked()));
 const checked = () => [...document.querySelectorAll('input[name="method"]:checked')].map((box) => box.value);
 
-/** The most probable classes, to choose from at once; and the maps of the job that the address names. */
+/** Shows the most probable classes to choose from, and the maps of the job in the URL. */
 async function predict() {
   if (model.classes.length === 0) return;
   const last = turn();
@@ -67,7 +67,7 @@ async function predict() {
   watch(job.id);
 }
 
-/** The true class of an image of a data set, next to the prediction. */
+/** Shows the true class of an image of a data set, next to the prediction. */
 function showTruth(predicted) {
   const truth = inputs.truth();
   $('#truth').hidden = truth === null;
@@ -82,7 +82,7 @@ function choose(which) {
 }
 $('#class').addEventListener('change', () => explainAnother($('#class').value));
 
-/** Another class: the maps of the previous one would be mistaken for its own. */
+/** Chooses another class, and removes the maps of the previous one. */
 function explainAnother(which) {
   choose(which);
   if (current === null) return;
@@ -109,7 +109,7 @@ $('#explain-form').addEventListener('submit', async (event) => {
   watch(job.id);
 });
 
-/** Follows a job, and shows its maps as they come. */
+/** Follows a job, and shows its maps as they arrive. */
 function watch(id) {
   current = id;
   $('#go').disabled = true;
@@ -137,7 +137,7 @@ function watch(id) {
 $('#stop').addEventListener('click', () => attempt(() => post(path`/api/jobs/${current}/cancel`, {})));
 $('#order').addEventListener('change', show);
 
-/** The color scale of a map, with its values; a map that is zero everywhere has none, and its remark says so. */
+/** The color scale of a map, with its values; null for a map that is zero everywhere, whose remark says so. */
 function colorScale(scale) {
   if (!scale) return null;
   const [low, high] = scale.values;

@@ -52,7 +52,7 @@ export async function showFilter({ model, layer, channel, inputs, begin }) {
     examples.remove();
     return;
   }
-  // Long work starts when it is asked for; for the small networks that read digits it takes a moment.
+  // Jobs start on request only, except for the small networks of digits, where they are fast.
   const start = begin && model.digits ? (place, title, ...job) => work(place, ...job) : offer;
   start(dreamed, 'Maximize the activation', { kind: 'maximize', model: model.id, layer: layer.name, channel }, current, (done) =>
     [el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/picture.png`, alt: `The input that maximizes ${what} of ${layer.name}` }),
@@ -74,7 +74,7 @@ function figure(address, alt) {
   return el('img', { class: 'pixels', src: address, alt });
 }
 
-/** The map in full; under the pointer, what each number sees. */
+/** The full feature map; for the pixel under the pointer, its value and receptive field. */
 function mapFigure(layer, found, inputs) {
   const values = floats(found.data);
   const canvas = el('canvas', { role: 'img', tabindex: '0', 'aria-label': `Map ${found.channel}: strongest at row ${found.strongest[0]}, column ${found.strongest[1]}. Arrow keys move over it.` });
@@ -109,12 +109,12 @@ function mapFigure(layer, found, inputs) {
   return el('div', { class: 'figure' }, canvas, note);
 }
 
-/** A field without the padding before the image. */
+/** Clips a field to the image at the top and left. */
 function inside({ top, left, height, width }) {
   return { top: Math.max(0, top), left: Math.max(0, left), height: height + Math.min(0, top), width: width + Math.min(0, left) };
 }
 
-/** A job that is begun by a button. */
+/** Adds a button that starts a job. */
 function offer(place, title, ...job) {
   const button = el('button', { onclick: () => { button.remove(); work(place, ...job); } }, title);
   place.append(button);

@@ -1,6 +1,6 @@
-// The focus is never lost: where the focused element is replaced, hidden or disabled, its successor gets the focus.
+// Keeps the focus: if the focused element is replaced, hidden or disabled, its successor gets the focus.
 
-/** What tells an element from its neighbors, so that it can be found again after its part of the page was made anew. */
+/** A key that identifies an element among its neighbors, to find it again after a part of the page is rebuilt. */
 function key(element) {
   const data = ['channel', 'image', 'run', 'job', 'layers', 'style'].map((name) => element.closest(`[data-${name}]`)?.dataset[name] ?? '');
   const value = element.type === 'radio' || element.type === 'checkbox' ? element.value : '';
@@ -19,7 +19,7 @@ function remember(element) {
   last = { element, key: key(element), around, at: [...near.querySelectorAll(focusables)].indexOf(element) };
 }
 
-/** The element that was focused, made anew; or else a neighbor of it. */
+/** The replacement of the focused element, or else a neighbor of it. */
 function successor({ element, key: wanted, around, at }) {
   const same = element.id ? document.getElementById(element.id) : null;
   if (same && usable(same)) return same;
@@ -35,26 +35,25 @@ function successor({ element, key: wanted, around, at }) {
 
 function restore() {
   const { activeElement } = document;
-  // A browser takes the focus from a disabled or hidden element only when it draws next: until then that element still has
-  // it.
+  // A disabled or hidden element keeps the focus until the browser renders the page again.
   const held = activeElement !== null && activeElement !== document.body && usable(activeElement);
   if (last === null || held || usable(last.element)) return;
   const next = successor(last);
-  // Its parts may be on their way: `main` is where the next key begins meanwhile.
+  // `main` is the fallback while the parts of the page are loading: it is not remembered.
   next.focus({ preventScroll: true });
   if (next.id !== 'main') remember(next);
 }
 
-/** Watches the page from now on. */
+/** Starts watching the page. */
 export function keepFocus() {
   document.addEventListener('focusin', ({ target }) => { if (target.id !== 'main') remember(target); });
-  // A click on nothing takes the focus away on purpose.
+  // A click outside of all controls removes the focus on purpose.
   document.addEventListener('pointerdown', ({ target }) => { if (!target.closest(`${focusables}, label`)) last = null; });
   let waiting = false;
   new MutationObserver(() => {
     if (waiting) return;
     waiting = true;
-    // All of one change first; a timer works in windows that are not drawn, too.
+    // Wait for the whole change; unlike an animation frame, a timer also fires in hidden windows.
     setTimeout(() => { waiting = false; restore(); });
   }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ['hidden', 'disabled'] });
 }

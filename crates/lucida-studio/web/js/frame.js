@@ -1,4 +1,4 @@
-// What is around every page: the list of models, and what works in the background.
+// The frame of every page: the list of models, and the jobs in the background.
 
 import { $, ask, attempt, el, isOffline, look, notFound, partDone, path, say, view, whenBack } from './core.js';
 import { ended, listen } from './events.js';
@@ -7,7 +7,7 @@ import { settings } from './settings.js';
 
 let models = [];
 
-/** Fills the list of models, where there is one, and calls `changed(description)` for the chosen one now and whenever it is another. */
+/** Fills the list of models, if the page has one; calls `changed(description)` for the chosen model, now and on each change. */
 export async function frame(changed = () => {}) {
   $('.bar nav [aria-current]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
   keepFocus();
@@ -34,7 +34,7 @@ export async function frame(changed = () => {}) {
   await fill(select);
   watchJobs(() => fill(select));
   const known = models.some((model) => model.id === view.model);
-  // A layer is one of the model that was looked at; where none was named, of the one to begin with.
+  // The layer, channel and job of the view belong to its model: if that is unknown, they are dropped.
   const { layer, channel, at, job } = known || view.model === undefined ? view : {};
   const id = known ? view.model : models[0].id;
   if (!known) notFound('model', `There is no model “${view.model}”; ${models[0].name} is shown.`);
@@ -49,14 +49,14 @@ export async function frame(changed = () => {}) {
   return { choose };
 }
 
-/** Says that a model is not trained, and how to get its weights where they are published. */
+/** Shows whether a model is not trained, and how to download its weights if they are published. */
 function showUntrained({ trained, fetch: weights }) {
   $('#untrained').hidden = trained;
   $('#untrained').replaceChildren('This model is not trained: its weights are random, and so are its predictions.',
     ...(weights ? [' To use its ImageNet weights, run ', el('code', {}, weights.command), ` in a terminal (${weights.size} download), then reload this page.`] : []));
 }
 
-/** While the server is gone, what would ask it for something waits; reading and the navigation still work. */
+/** Blocks the controls of the page while the server is offline; reading and the navigation still work. */
 function waitWhileOffline() {
   const stop = (event) => {
     if (!isOffline() || event.key === 'Tab' || !event.target.closest('main') || !event.target.closest('button, input, select, textarea, label, form, canvas')) return;
@@ -80,7 +80,7 @@ async function fill(select) {
 
 export const knownModels = () => models;
 
-/** Shows how many jobs are at work; new models are listed when a run has ended. */
+/** Shows the number of active jobs, and updates the list of models when a run ends. */
 function watchJobs(refill) {
   const jobs = new Map();
   const badge = $('#busy');

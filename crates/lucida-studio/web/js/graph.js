@@ -1,4 +1,4 @@
-// The network as a drawing to click through.
+// The network as a graph whose layers can be selected.
 
 import { count, el, shape } from './core.js';
 
@@ -8,7 +8,7 @@ const HEIGHT = 42;
 
 const SHORT = { MaxPooling2D: 'MaxPool', AveragePooling2D: 'AvgPool', GlobalAveragePooling2D: 'GlobalAvg', Concatenate: 'Concat', InputLayer: 'Input', BatchNormalization: 'BatchNorm' };
 
-/** A layer in few words, with what shares its box: a normalization, an activation or dropout that only it feeds. */
+/** Short texts for a block: a layer, with the normalization, activation or dropout that only it feeds. */
 function words(model, block, narrow) {
   const [layer, ...others] = block.layers.map((at) => model.layers[at]);
   const kind = SHORT[layer.kind] ?? layer.kind;
@@ -63,7 +63,7 @@ export function graph(place, model, choose) {
     const main = model.layers[block.layers[0]];
     const parameters = `${count(block.layers.reduce((sum, at) => sum + model.layers[at].parameters, 0))} parameters`;
     const label = `${names.join(', ')}: ${main.kind}, ${shape(main.shape)}, ${parameters}`;
-    // What is heard says what is seen, and then what there is no room for.
+    // The accessible name starts with the visible text, and adds what there is no room for.
     const more = narrow ? label : parameters;
     const joins = ['Concatenate', 'Add'].includes(main.kind);
     const node = el('button', { class: `node${narrow ? ' small' : ''}${joins ? ' join' : ''}`, title: label, 'aria-pressed': 'false', onclick: () => choose(names[0]) }, el('b', {}, title), ' ', el('span', {}, note), el('span', { class: 'hidden-text' }, `, ${more}`));
@@ -75,7 +75,7 @@ export function graph(place, model, choose) {
   place.replaceChildren(lines, ...nodes);
 
   return {
-    /** Marks the block of a layer, and brings it into view. */
+    /** Marks the block of a layer, and scrolls it into view. */
     select(name) {
       for (const node of nodes) {
         const here = JSON.parse(node.dataset.layers).includes(name);
@@ -89,7 +89,7 @@ export function graph(place, model, choose) {
         }
       }
     },
-    /** The names of the layers that are drawn together with this one. */
+    /** The names of the layers in the same block. */
     together(name) {
       const node = nodes.find((one) => JSON.parse(one.dataset.layers).includes(name));
       return node ? JSON.parse(node.dataset.layers) : [name];

@@ -1,4 +1,4 @@
-// The jobs page: all jobs, the newest first.
+// The jobs page: all jobs, newest first.
 
 import { $, ask, attempt, el, fillBar, partDone, path, percent, post, sure } from './core.js';
 import { ended, ending, listen, queuedNote } from './events.js';
@@ -30,7 +30,7 @@ function show(job) {
   jobs.set(job.id, job);
   const row = make(job);
   const old = rows.get(job.id);
-  // The focus stays where it was: only what changes is changed while a job works.
+  // While a job runs, only update what changes, so that the focus stays.
   if (old && old.dataset.state === job.state) {
     $('.job-note', old).textContent = note(job);
     const fill = $('.bar-track span', old);
@@ -42,14 +42,14 @@ function show(job) {
   rows.set(job.id, row);
 }
 
-/** What a job that did not get to its end can be given: a training resumes, others start again with their settings. */
+/** The button for a job that did not finish: a training resumes, others start again with the same settings. */
 function again(job) {
   if (!ended(job) || job.state === 'done') return [];
   const [word, address, body] = ['train', 'style-train'].includes(job.kind) ? ['Resume', path`/api/jobs/${job.id}/resume`, {}] : ['Start again', '/api/jobs', job.request];
   return [el('button', { 'aria-label': `${word}: ${job.title}`, onclick: () => attempt(() => post(address, body)) }, word)];
 }
 
-/** The page that shows a job in full. */
+/** URL of the page that shows the whole job. */
 function home({ id, kind, request }) {
   const [page, query] = {
     explain: ['/explain', { model: request.model, image: request.image, job: id }],
@@ -74,7 +74,7 @@ function note(job) {
 }
 
 function make(job) {
-  // Sheets of many small images and images on the way are for the pages that show them; the result stands first.
+  // Sprite sheets and intermediate images are left out; the result comes first.
   const isResult = (file) => file === job.result?.picture;
   const isImage = (file) => /\.(png|jpg)$/.test(file);
   const images = job.files.filter((file) => isResult(file) || (isImage(file) && !['samples.png', 'cells.png', 'photos.jpg'].includes(file) && !/^(step|preview)-\d+\./.test(file)))

@@ -1,4 +1,4 @@
-// The mechanics page: a convolution and its backward pass, number by number.
+// The mechanics page: a convolution and its backward pass, step by step.
 
 import { $, ask, attempt, count, el, isNumberBelow, look, notFound, number, numberField, parsed, path, percent, post, stored, turns, view } from './core.js';
 import { frame } from './frame.js';
@@ -12,7 +12,7 @@ let step = 0;
 let playing = null;
 let changes = new Map();
 let question = { filter: 0, channel: 0, position: null, place: null };
-/** The step, the input map and the changed weights, for when this page is opened again. */
+/** The step, the input channel and the changed weights, restored when this page is opened again. */
 const kept = stored('lucida-mechanics', sessionStorage);
 const [turn, layerTurn] = [turns(), turns()];
 const inputs = picker($('#picker'), () => compute());
@@ -41,13 +41,13 @@ $('#layer').addEventListener('change', () => attempt(() => useLayer(null, null))
 $('#filter-select').addEventListener('change', () => attempt(() => useLayer(Number($('#filter-select').value), null)));
 $('#channel').addEventListener('change', () => { question.channel = Number($('#channel').value); compute(); });
 
-/** What is remembered belongs to one filter of one layer. */
+/** The filter and layer that the stored values belong to. */
 const key = () => JSON.stringify([model.id, $('#layer').value, question.filter]);
 function keep() {
   kept.set({ key: key(), step, channel: question.channel, place: question.place, changes: [...changes] });
 }
 
-/** Shows a filter, by default the most active one, at a place, by default where it is most active. */
+/** Shows a filter, by default the most active one, at a position, by default that of its highest activation. */
 async function useLayer(wanted, position, how = {}) {
   const last = layerTurn();
   const base = path`/api/models/${model.id}/layers/${$('#layer').value}`;
@@ -126,7 +126,7 @@ function showVerdict() {
     : `Prediction with ${changes.size === 1 ? 'the changed weight' : `${changes.size} changed weights`}: ${model.classes[best]}, ${percent(back.probabilities[best])}; ${model.classes[back.class]} went from ${percent(before)} to ${percent(now)}.`;
 }
 
-/** Milliseconds after a move with the keys in which another one belongs to it. */
+/** Time in milliseconds within which moves with the arrow keys belong together. */
 const PAUSE = 1000;
 let moved = -PAUSE;
 const output = $('#output-map');
@@ -142,7 +142,7 @@ output.addEventListener('keydown', (event) => {
   if (!move || !answer) return;
   event.preventDefault();
   question.position = question.position.map((value, axis) => Math.max(0, Math.min(answer.output_size[axis] - 1, value + move[axis])));
-  // Moves in a row are one step for Back.
+  // Moves that belong together are one history entry.
   compute({ quietly: performance.now() - moved < PAUSE });
   moved = performance.now();
 });
@@ -158,7 +158,7 @@ function show() {
   $('#step-title').textContent = now.title;
   $('#step-text').textContent = now.text;
   $('#grids').replaceChildren(...now.grids.map(grid));
-  // Cells of one size, so that places of one grid can be found in the next.
+  // Cells of all grids have the same size, so that positions can be compared.
   $('#grids').style.setProperty('--digits', Math.max(...[...$('#grids').querySelectorAll('.numbers')].map(({ dataset }) => dataset.digits)));
   $('#equation').replaceChildren(...(now.equation ?? []).map((line) => el('p', {}, line)));
   $('#equation').hidden = !now.equation;
@@ -191,7 +191,7 @@ function pause() {
   $('#play').textContent = 'Play';
 }
 
-/** A grid of numbers, colored by their size; `kernel` can be changed, and in those of the backward pass a place can be chosen. */
+/** A grid of numbers, colored by value. Weights can be edited, and positions of the gradients can be selected. */
 function grid(kind) {
   const [rows, columns] = answer.kernel_shape;
   const { back } = answer;
@@ -236,12 +236,12 @@ function grid(kind) {
   return el('figure', { class: 'grid-figure' }, el('figcaption', {}, el('b', {}, symbol), title), el('div', { class: 'scroll-x' }, table), problem, tools);
 }
 
-/** The greatest weight: that of a 32-bit float. */
+/** Maximum of a weight: the largest 32-bit float. */
 const GREATEST = 3.4028234e38;
 
 function change(row, column, field) {
   const value = parsed(field.value);
-  // Text that is not a number is NaN.
+  // False for NaN, which is text that is not a number.
   const isWeight = Math.abs(value) <= GREATEST;
   field.setAttribute('aria-invalid', String(!isWeight));
   $('#weight-problem').textContent = isWeight ? '' : `Row ${row}, column ${column}: a weight is a number from −3.4e38 to 3.4e38.`;

@@ -9,7 +9,7 @@ import { bytes, drawColor, drawMap, drawSigned, extent, grayColor, floats, signe
 import { showFilter } from './filter.js';
 
 const STEP = 64;
-/** The strongest units of a vector that are named. */
+/** Number of strongest units that are listed for a vector. */
 const NAMED = 8;
 let [model, drawing, layer] = [null, null, null];
 let [maps, data, shown] = [null, null, 0];
@@ -83,7 +83,7 @@ async function showLayer(name, channel, how = {}) {
   if (typeof activation === 'string' && activation !== 'linear') facts.push(['Activation', activation]);
   if (layer.field) {
     const { size, stride, layout: [rows, columns] } = layer.field;
-    // One place has no next one.
+    // A single position has no stride.
     const steps = rows * columns > 1 && stride?.some((step) => step > 1);
     facts.push(['Receptive field', size ? `${shape(size)} pixels${steps ? `, stride ${shape(stride)}` : ''}` : 'varies']);
   }
@@ -155,7 +155,7 @@ async function showMaps() {
   }
 }
 
-/** Whether the layer is a vector: one number for each unit. */
+/** Whether the output of the layer is a vector. */
 const isFlat = () => maps.height === 1 && maps.shape.length === 1;
 
 async function loadMaps(first) {
@@ -201,7 +201,7 @@ function drawAll() {
   for (const button of buttons) drawMap($('canvas', button), button.maps.part, button.maps.data, button.maps.at, range);
 }
 
-/** The numbers of a vector, as squares to choose from. */
+/** The values of a vector, as squares that can be selected. */
 function units(values) {
   const most = Math.max(...values.map(Math.abs), 1e-9);
   const signed = values.some((value) => value < 0);
@@ -213,7 +213,7 @@ function units(values) {
   }));
 }
 
-/** What a unit is called: in the last layer of a classifier, its class. */
+/** The name of a unit: in the last layer of a classifier, its class. */
 function nameOf(unit) {
   const isOutput = layer.name === model.layers[model.layers.length - 1].name && layer.shape[0] === model.classes.length;
   return isOutput ? model.classes[unit] : `Unit ${unit}`;
@@ -225,10 +225,10 @@ function closeFilter() {
   inputs.mark(null);
 }
 
-/** The map of those shown with the greatest number. */
+/** The channel with the highest activation among the maps that were loaded last. */
 const strongest = () => maps.first + maps.high.indexOf(Math.max(...maps.high));
 
-/** Shows a filter: with `begin`, one that was chosen. */
+/** Shows a filter; `begin` if the user chose it. */
 async function openFilter(channel, begin = true) {
   look({ channel: begin ? channel : undefined }, { quietly: !begin });
   for (const map of document.querySelectorAll('#maps [data-channel]')) map.setAttribute('aria-pressed', String(begin && map.dataset.channel === String(channel)));

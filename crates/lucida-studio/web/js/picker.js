@@ -1,27 +1,27 @@
-// The image at hand, and others to take instead.
+// The image picker: the current image, and others to choose.
 
 import { ask, attempt, el, look, notFound, path, turns, upload, view } from './core.js';
 
 const STEP = 24;
-/** The image that is built in, for all networks but those that read digits. */
+/** The built-in image, for all networks except those of digits. */
 const CAT = 'cat';
 
 const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
-/** A small image to choose; `spoiled(thumb)` is called for a file that is damaged, or no image. */
+/** A thumbnail to choose; `spoiled(thumb)` is called if the image cannot be read. */
 export function thumb(id, name, pressed, choose, spoiled) {
   const button = el('button', { type: 'button', class: 'thumb', 'data-image': id, 'aria-pressed': pressed === null ? null : String(pressed), 'aria-label': name, title: name, onclick: () => choose(id) },
     el('img', { src: `${path`/api/images/${id}`}?side=96`, alt: '', loading: 'lazy', onerror: () => spoiled(button) }));
   return button;
 }
 
-/** Whether an image is one that was uploaded. */
+/** Whether an image is an upload. */
 export const isUpload = (id) => id?.startsWith('up-') === true;
 
-/** The images that were uploaded before. */
+/** The uploaded images. */
 export const uploads = async () => ((await attempt(() => ask('/api/images'))) ?? []).map(({ id }) => ({ id, title: 'your image' }));
 
-/** Puts the picker into `place`; `changed()` is called when another image is chosen, or the model sees it differently. */
+/** Puts the picker into `place`; `changed()` is called when the user chooses another image. */
 export function picker(place, changed) {
   const image = el('img', { alt: 'The image after preprocessing' });
   const field = el('div', { class: 'field', hidden: true });
@@ -34,7 +34,7 @@ export function picker(place, changed) {
     el('div', { class: 'picker-side' }, strip,
       el('div', { class: 'picker-actions' }, el('label', { class: 'button', for: 'image-file' }, 'Open an image'), file, more, title)));
   let [model, first, total] = [null, 0, 0];
-  // Uploads, which stand before the images of the server.
+  // Uploads, followed by images of the server.
   let [own, others] = [[], []];
   let source = '';
   let about = { title: '', label: null };
@@ -77,7 +77,7 @@ export function picker(place, changed) {
     caption();
   }
 
-  /** What the image at hand is: an upload is not from the images of the server. */
+  /** Describes the current image, and the source of the others if it is an upload. */
   function caption() {
     const broken = strip.querySelectorAll('.broken').length;
     const isBuiltin = view.image === CAT && !others.some(({ id }) => id === CAT);
@@ -85,7 +85,7 @@ export function picker(place, changed) {
     title.textContent = capital(`${about.title}${isAlien ? `; the others are ${source}` : ''}${broken ? `; ${broken} ${isAlien ? 'of these' : `of the images shown`} cannot be read` : ''}`);
   }
 
-  /** A file that is damaged, or no image, is shown as such. */
+  /** Marks an image that cannot be read. */
   function spoil(button, name) {
     button.classList.add('broken');
     button.disabled = true;
@@ -95,7 +95,7 @@ export function picker(place, changed) {
     caption();
   }
 
-  /** Shows the image at hand; false where another was chosen meanwhile. */
+  /** Shows the current image; returns false if another one was chosen meanwhile. */
   async function show() {
     const current = showTurn();
     const seen = await ask(`${path`/api/models/${model.id}/seen`}?image=${encodeURIComponent(view.image)}`);
@@ -115,7 +115,7 @@ export function picker(place, changed) {
     if (await attempt(show)) await changed();
   }
 
-  /** Marks the image at hand among the others. */
+  /** Marks the current image among the thumbnails. */
   function mine(id) {
     for (const one of strip.children) one.setAttribute('aria-pressed', String(one.dataset.image === id));
     caption();
@@ -135,9 +135,9 @@ export function picker(place, changed) {
   return {
     mark,
     choose,
-    /** The name of the true class of the image at hand; null where it is not known. */
+    /** The name of the current image's true class; null if it is unknown. */
     truth: () => about.label,
-    /** Another model: its images, and one of them unless the one at hand will do. */
+    /** Lists the images for another model, and chooses one of them unless the current one is suitable. */
     async use(next) {
       const digits = model === null ? null : model.digits;
       model = next;

@@ -1,11 +1,11 @@
-// From numbers to pixels.
+// Decodes numbers, and draws them as pixels.
 
-/** The bytes of a base64 text. */
+/** Decodes bytes from Base64. */
 export function bytes(text) {
   return Uint8Array.from(atob(text), (digit) => digit.charCodeAt(0));
 }
 
-/** The 32-bit floats of a base64 text. */
+/** Decodes 32-bit floats from Base64. */
 export function floats(text) {
   return new Float32Array(bytes(text).buffer);
 }
@@ -22,14 +22,14 @@ const SIGNED = Array.from({ length: 256 }, (_, at) =>
 
 export const grayColor = (part) => `rgb(${GRAYS[level(part)].join(' ')})`;
 export const signedColor = (part) => `rgb(${SIGNED[level((part + 1) / 2)].join(' ')})`;
-/** Whether ink on this color is to be light. */
+/** Whether text on this color should be light. */
 export const signedIsDark = (part) => Math.abs(part) > 0.62;
 
 function level(part) {
   return Math.max(0, Math.min(255, Math.round(255 * (Number.isFinite(part) ? part : 0))));
 }
 
-/** Draws `width` x `height` colors, one for each value of 0 to 255. */
+/** Draws `width` x `height` pixels; `value(at)` is an index into the color `table`. */
 function fill(canvas, width, height, table, value) {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
@@ -42,7 +42,7 @@ function fill(canvas, width, height, table, value) {
   context.putImageData(image, 0, 0);
 }
 
-/** Draws map number `at` of what the server calls maps; with `range`, equal colors are equal values in all of them. */
+/** Draws feature map `at` of a response; with `range`, all maps share the same scale. */
 export function drawMap(canvas, maps, data, at, range = null) {
   const size = maps.width * maps.height;
   const from = at * size;
@@ -56,12 +56,12 @@ export function drawMap(canvas, maps, data, at, range = null) {
   fill(canvas, maps.width, maps.height, GRAYS, (pixel) => level((maps.low[at] + step * data[from + pixel] - low) / span));
 }
 
-/** The extent of all maps: of activations that are never negative, from zero. */
+/** The range of values of all maps, extended to zero if it is positive. */
 export function extent(maps) {
   return [Math.min(0, ...maps.low), Math.max(...maps.high)];
 }
 
-/** Draws floats from dark to bright. */
+/** Draws values as grays, from the minimum to the maximum. */
 export function drawFloats(canvas, values, width, height) {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) {
@@ -72,13 +72,13 @@ export function drawFloats(canvas, values, width, height) {
   fill(canvas, width, height, GRAYS, (at) => level((values[at] - low) / span));
 }
 
-/** Draws floats from blue by white to red, zero white; `most` is the deepest color. */
+/** Draws values from blue (negative) over white (zero) to red; the colors end at `most`. */
 export function drawSigned(canvas, values, width, height, most = null) {
   const limit = most ?? (values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) || 1);
   fill(canvas, width, height, SIGNED, (at) => level((values[at] / limit + 1) / 2));
 }
 
-/** Draws a kernel over three channels in color. */
+/** Draws a kernel with three input channels in color. */
 export function drawColor(canvas, values, width, height) {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) { low = Math.min(low, value); high = Math.max(high, value); }

@@ -3,9 +3,9 @@
 import { $, ask, count, el, number, path, post, put, say, turns, view, withHyphen, withMinus } from './core.js';
 import { showBars } from './bars.js';
 
-/** The time after the last change until the preview follows, in milliseconds. */
+/** Delay of the preview after the last change, in milliseconds. */
 const PAUSE = 250;
-/** The most bytes of a file of class names. */
+/** Maximum size of a file of class names, in bytes. */
 const FILE = 512 * 1024;
 const TASKS = {
   classify: 'One class per image',
@@ -17,11 +17,11 @@ const TASKS = {
 const part = (name) => $(`#settings-${name}`);
 const numbers = (text) => text.trim().split(/[\s,;]+/).filter(Boolean).join(',');
 
-/** Models whose card was closed unanswered: it opens by itself only once. */
+/** Models whose card the user has closed: it opens by itself only once. */
 const asked = () => JSON.parse(sessionStorage.getItem('lucida-asked') ?? '[]');
 const key = (model) => `${model.id} ${model.network}`;
 
-/** The card; `reload()` is called when the model has other settings. */
+/** Sets up the card; `reload()` is called after the settings of the model change. */
 export function settings(reload) {
   const [card, toggle] = [$('#settings'), part('toggle')];
   let [model, current, byHand] = [null, null, false];
@@ -30,7 +30,7 @@ export function settings(reload) {
   let tried = null;
   let sending = false;
 
-  /** Fetches the settings, and shows them. */
+  /** Fetches and shows the settings. */
   async function open() {
     const last = loadTurn();
     try {
@@ -82,7 +82,7 @@ export function settings(reload) {
     part('unsaved').textContent = fixed === null && unsaved !== null ? `Cannot be saved: ${unsaved}.` : '';
   }
 
-  /** What was shown for another model goes. */
+  /** Removes what was shown for another model. */
   function clear() {
     part('problem').textContent = '';
     part('image').removeAttribute('src');
@@ -104,7 +104,7 @@ export function settings(reload) {
 
   const usualOrder = () => (part('format').value === 'caffe' ? 'bgr' : 'rgb');
 
-  /** What is chosen, as requests say it. */
+  /** The chosen settings, in the format of requests. */
   function chosen() {
     const format = part('format').value;
     const [mean, std] = ['mean', 'std'].map((name) => numbers(withHyphen(part(name).value)));
@@ -117,7 +117,7 @@ export function settings(reload) {
     };
   }
 
-  /** The image at hand; where there is none, the first that suits the model. */
+  /** The current image, or else the first image for the model. */
   async function sample() {
     if (view.image !== undefined) return view.image;
     const { images: [first] } = await ask(`${path`/api/models/${model.id}/images`}?count=1`);
@@ -200,7 +200,7 @@ export function settings(reload) {
   });
   part('save').addEventListener('click', () => apply(true));
   part('close').addEventListener('click', close);
-  // Wherever the focus is: the card may have opened by itself. A dialog, or a list that is open, has the key first.
+  // On the document, because the card may open by itself, without the focus. An open dialog or list handles the key first.
   document.addEventListener('keydown', (event) => { if (event.key === 'Escape' && !event.defaultPrevented && !card.hidden && $('dialog[open]') === null) close(); });
   toggle.addEventListener('click', () => {
     if (!card.hidden) return close();
@@ -210,7 +210,7 @@ export function settings(reload) {
   document.addEventListener('look', () => { if (!card.hidden && view.image !== undefined && view.image !== tried) soon(); });
 
   return {
-    /** Another model, or the same with other settings. */
+    /** Switches to another model, or to the same one with other settings. */
     use(next) {
       model = next;
       if (byHand || (next.assumed && !asked().includes(key(next)))) open();

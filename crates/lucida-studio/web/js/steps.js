@@ -1,20 +1,20 @@
-// The steps of the mechanics page: what each says, which numbers it shows, and the sum it ends in.
+// The steps of the mechanics page: their texts, grids, and equations.
 
 import { count, el, number } from './core.js';
 
 const sub = (text) => el('sub', {}, text);
 const math = (...parts) => el('span', { class: 'math' }, ...parts);
-/** A number that is added. */
+/** Formats a summand with its sign. */
 const plus = (value) => ` ${value < 0 ? '−' : '+'} ${number(Math.abs(value))}`;
 const times = (a, b) => `${number(a)} × ${number(b)}`;
 
-/** A sum with its greatest terms written out. */
+/** Formats a sum with its largest terms written out. */
 function written(terms, rest, total) {
   const shown = terms.slice(0, 4).map(([a, b], at) => `${at ? ' + ' : ''}${times(a, b)}`.replace('+ −', '− '));
   return `${shown.join('')}${rest > 0 ? ` + ${count(rest)} more` : ''} = ${number(total)}`;
 }
 
-/** All steps for an answer of the server; those of the backward pass only where there is a loss. */
+/** All steps for a response of the server; those of the backward pass only if there is a loss. */
 export function steps(a) {
   const [rows, columns, channels] = a.kernel_shape;
   const sum = a.products.reduce((total, product) => total + product, 0);

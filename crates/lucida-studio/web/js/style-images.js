@@ -1,17 +1,17 @@
-// The images that the style page takes: from files, and from those that were uploaded before.
+// The images of the style page: from files, and from earlier uploads.
 
 import { attempt, el, path, say, upload } from './core.js';
 import { thumb, uploads } from './picker.js';
 
-/** What is built in. */
+/** The built-in images. */
 export const CAT = { id: 'cat', title: 'Chelsea, a cat' };
 export const BRUSHWORK = { id: 'brushwork', title: 'Brush strokes' };
-/** The most styles that are mixed. */
+/** Maximum number of styles. */
 export const STYLES = 4;
 
 const trays = [];
 
-/** Takes images from the file input and from what is dropped on `place`: `use(id, file)` is called for each. */
+/** Uploads files from the file input, and files dropped on `place`; `use(id, file)` is called for each. */
 export function takes(place, input, use) {
   const taken = async (file) => {
     const kept = file && await attempt(() => upload(file));
@@ -29,12 +29,12 @@ export function takes(place, input, use) {
   });
 }
 
-/** A place for earlier uploads and what is built in, to choose from. */
+/** Registers a place for earlier uploads and the built-in image, to choose from. */
 export function tray(place, builtin, choose) {
   trays.push([place, builtin, choose]);
 }
 
-/** Fills all places with what there is. */
+/** Fills all registered places. */
 export async function showTrays() {
   const own = await uploads();
   for (const [place, builtin, choose] of trays) {
@@ -43,12 +43,12 @@ export async function showTrays() {
   }
 }
 
-/** The styles with another one: the first takes the place of the one that is built in. */
+/** Adds a style at the end. The built-in style is dropped, and so is the first one if there are too many. */
 export const withStyle = (styles, style) => [...styles.filter(({ image }) => image !== BRUSHWORK.id && image !== style.image), style].slice(-STYLES);
 
 /**
- * The styles in `place`, each with `control(style, at)` and a button that removes it where there are several.
- * `changed(styles)` is called whenever they are shown; `builtin()` stands in when none is left.
+ * Shows the styles in `place`; if there are several, each with `control(style, at)` and a button that removes it.
+ * `changed(styles)` is called whenever they are shown; `builtin()` replaces them if none is left.
  */
 export function styleList({ place, styles, builtin, control, changed }) {
   const list = { styles, show, set };
@@ -73,7 +73,7 @@ export function styleList({ place, styles, builtin, control, changed }) {
     say('Style removed.', () => set(before));
   }
 
-  /** An upload that the studio no longer keeps makes room for what is built in. */
+  /** Removes an upload that the studio no longer keeps. */
   function gone(image) {
     if (image === BRUSHWORK.id || !list.styles.some((style) => style.image === image)) return;
     const left = list.styles.filter((style) => style.image !== image);

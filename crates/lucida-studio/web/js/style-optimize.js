@@ -1,4 +1,4 @@
-// Optimizing an image: styles, sliders, and the image as it develops.
+// Style transfer by optimization: styles, sliders, and intermediate images.
 
 import { $, ask, attempt, el, fillBar, look, notFound, number, partDone, path, post, rememberForm, view } from './core.js';
 import { chart } from './chart.js';
@@ -6,13 +6,13 @@ import { comparison } from './compare.js';
 import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { BRUSHWORK, styleList, takes, tray, withStyle } from './style-images.js';
 
-/** The weights that a style can have: those of its slider. */
+/** Range of the weights of styles, which are set by sliders. */
 const WEIGHTS = { min: 0.1, max: 2, step: 0.1 };
-/** Styles from elsewhere, each with a weight that its slider can show: what is sent is what is seen. */
+/** Limits the weights of stored styles to the range of the sliders, so that the weights sent are those shown. */
 const withinSlider = (list) => list.map(({ image, weight }) => ({ image, weight: Math.max(WEIGHTS.min, Math.min(WEIGHTS.max, Number(weight) || 1)) }));
 const builtin = () => [{ image: BRUSHWORK.id, weight: 1 }];
 
-/** Lets the form optimize: `content` is the image, and `images` remembers the styles. */
+/** Sets up the form; `content` is the content image, and `images` stores the styles. */
 export function optimizing(content, images) {
   let current = null;
   let stop = () => {};
@@ -53,14 +53,14 @@ export function optimizing(content, images) {
     }));
     if (job) show(job.id);
   });
-  /** The same request once more, as a new job: a style transfer keeps no checkpoint to resume from. */
+  /** Starts a new job with the same request: a style transfer has no checkpoint to resume from. */
   async function startAgain({ request }) {
     const job = await attempt(() => post('/api/jobs', request));
     if (job) show(job.id);
   }
   $('#stop').addEventListener('click', () => attempt(() => post(path`/api/jobs/${current}/cancel`, {})));
 
-  /** Shows a job: the image as it is, its settings, and what became of it. */
+  /** Shows a job: its newest image, its settings, and its state. */
   function show(id, how = {}) {
     look({ result: id }, how);
     stop();

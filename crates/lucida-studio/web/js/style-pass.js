@@ -1,19 +1,19 @@
-// One pass: a network, sliders that the result follows at once, and the camera.
+// Style transfer in one forward pass: a network, sliders that update the result at once, and the camera.
 
 import { $, ask, attempt, el, look, notFound, number, path, percent, request, say, stored, sure, upload, view } from './core.js';
 import { openCamera, rgbOf } from './camera.js';
 import { comparison } from './compare.js';
 import { ended, listen } from './events.js';
 
-/** The network to begin with, which is built in. */
+/** The default network, which is built in. */
 const FIRST = 'brushwork';
-/** The longer side of what the camera sends, in pixels: the largest that the network stylizes several times a second. */
+/** Longer sides of camera frames, in pixels: the largest one with several frames per second is used. */
 const SIDES = [144, 192, 256, 336, 448];
-/** Frames after which the size is chosen anew, and the frames per second that are too few, and more than enough. */
+/** Number of frames after which the size may change, and the frame rates below and above which it does. */
 const TRIAL = 8;
 const [FEW, MANY] = [5, 14];
 
-/** Lets the form stylize in one pass: `content` is the image. */
+/** Sets up the form; `content` is the content image. */
 export function onePass(content) {
   const chosen = stored('lucida-style-network');
   /** The weights of the styles, by network. */
@@ -39,7 +39,7 @@ export function onePass(content) {
   }
   const find = (id) => networks.find((network) => network.id === id);
 
-  /** Stylizes with a network from now on; one that there is not makes room for the built-in one. */
+  /** Switches to a network, or to the built-in one if it does not exist. */
   function choose(id, how = {}) {
     current = find(id) ?? find(FIRST);
     if (!current) return;
@@ -95,17 +95,17 @@ export function onePass(content) {
     show();
   }
   $('#keep-colors').addEventListener('change', () => refresh());
-  /** Whether there is a style to stylize with; else the page says so. */
+  /** Whether any style has a weight; shows a note if not. */
   function isMixed() {
     const is = mixes.get(current.id).some((weight) => weight > 0);
     if (!is) $('#pass-note').textContent = 'Raise the weight of a style.';
     return is;
   }
   const settings = () => new URLSearchParams({ mix: mixes.get(current.id).join(), strength: $('#strength').value, keep_colors: $('#keep-colors').checked });
-  /** The milliseconds of the pass, as the server says them. */
+  /** Time of the forward pass in milliseconds, as reported by the server. */
   const timeOf = (response) => Number(response.headers.get('server-timing')?.match(/dur=([\d.]+)/)?.[1]);
 
-  // The image. While an answer is on its way, only the newest request waits.
+  // The image. While a request is pending, only the newest one waits.
 
   async function refresh() {
     if (!active || current === null || camera !== null) return;
@@ -148,14 +148,14 @@ export function onePass(content) {
   function showWhat({ image = false, live = false }) {
     for (const part of ['#pass-compare', '#pass-compare-label']) $(part).hidden = !image;
     $('#live').hidden = !live;
-    // The camera has the size that is fast enough.
+    // The size of camera frames depends on the speed.
     $('#pass-size-part').hidden = live;
     $('#pass-download').hidden = !image && !live;
   }
   comparison($('#pass-compare'), $('#pass-before'), $('#pass-divide'), $('#pass-part'));
   content.onChange(() => { stopCamera(); refresh(); });
 
-  // The camera: one image is on its way at a time.
+  // The camera: one frame is pending at a time.
 
   const small = document.createElement('canvas');
   const shrink = small.getContext('2d', { willReadFrequently: true });
@@ -199,7 +199,7 @@ export function onePass(content) {
         stopCamera();
         return;
       }
-      // The browser has time to draw, and pauses in a page that is not seen.
+      // Gives the browser time to draw, and pauses in a hidden page.
       await new Promise((next) => requestAnimationFrame(next));
     }
   }
@@ -212,7 +212,7 @@ export function onePass(content) {
     refresh();
   });
 
-  /** Sends an image of the camera, and shows what comes back; whether it did. */
+  /** Sends a camera frame, and shows the result; returns whether it did. */
   async function frame() {
     const [mine, video] = [camera, $('#camera')];
     if (video.videoWidth === 0 || !isMixed()) return false;
@@ -236,7 +236,7 @@ export function onePass(content) {
     return true;
   }
 
-  /** Counts frames, and changes the size where they are too few, or more than enough. */
+  /** Shows the frame rate, and adjusts the size to it. */
   function count(mine, width, height) {
     mine.frames.push(performance.now());
     const { frames } = mine;
@@ -244,7 +244,7 @@ export function onePass(content) {
     const rate = (1000 * (frames.length - 1)) / (frames[frames.length - 1] - frames[0]);
     $('#pass-note').textContent = `${rate.toFixed(rate < 10 ? 1 : 0)} frames per second, ${width} × ${height} pixels`;
     if (frames.length < TRIAL) return;
-    // What was too large once is not tried again: the size would change to and fro.
+    // After the size has shrunk once, it does not grow again: it would oscillate.
     const step = rate < FEW && mine.size > 0 ? -1 : rate > MANY && !mine.isShrunk && mine.size < SIDES.length - 1 ? 1 : 0;
     if (step === 0) {
       frames.shift();
@@ -255,7 +255,7 @@ export function onePass(content) {
     mine.frames = [];
   }
 
-  /** What the camera shows at this moment is saved. */
+  /** Saves the current camera frame. */
   $('#pass-download').addEventListener('click', async (event) => {
     if (camera === null) return;
     event.preventDefault();
@@ -265,7 +265,7 @@ export function onePass(content) {
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   });
 
-  // What the server tells: a training has made a network, or it was removed.
+  // Events of the server: a training saves a network, or is removed.
 
   let named = view.network;
   listen(async (event) => {
@@ -283,7 +283,7 @@ export function onePass(content) {
   });
 
   return {
-    /** Stylizes with a network that may be new. */
+    /** Switches to a network that may be new. */
     choose: async (id) => {
       await refill();
       choose(id, { quietly: true });

@@ -1,25 +1,25 @@
-// The training of networks that stylize in one pass: settings, previews of the same photos, curves.
+// Training of networks that stylize in one forward pass: settings, previews, and curves.
 
 import { $, ask, attempt, count, el, fillBar, look, notFound, number, partDone, path, post, rememberForm, say, stored, sure, view } from './core.js';
 import { chart } from './chart.js';
 import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { BRUSHWORK, styleList, takes, tray, withStyle } from './style-images.js';
 
-/** The file of the network among those of a job. */
+/** Name of the network's file in a job. */
 const NETWORK = 'style.lucida';
 const STATES = { queued: 'queued', done: 'done', failed: 'failed', cancelled: 'stopped', interrupted: 'interrupted' };
 
-/** The name of a file without its ending, as the name of a style. */
+/** The name of a style: that of its file, without the extension. */
 const nameOf = (file) => (file?.name ?? '').replace(/\.[^.]*$/, '').slice(0, 60);
 
-/** A time for people, about. */
+/** Formats an approximate time. */
 function about(seconds) {
   if (seconds < 90) return `about ${Math.max(1, Math.round(seconds / 10)) * 10} s`;
   if (seconds < 5400) return `about ${Math.round(seconds / 60)} min`;
   return `about ${number(seconds / 3600, 2)} h`;
 }
 
-/** Lets the form train: `trained(network)` is called when a training has ended, `stylize(network)` to use its network. */
+/** Sets up the form; `trained(network)` is called when a training is done, `stylize(network)` to use its network. */
 export function styleTraining({ trained, stylize }) {
   const remembered = stored('lucida-style-train-images');
   const builtin = () => [{ image: BRUSHWORK.id, name: BRUSHWORK.id }];
@@ -40,7 +40,7 @@ export function styleTraining({ trained, stylize }) {
     control: (style, at) => el('input', { type: 'text', maxlength: 60, required: true, value: style.name, 'aria-label': `Name of style ${at + 1}`, oninput: (event) => { style.name = event.target.value; remembered.set(chosen.styles); } }),
     changed: (styles) => remembered.set(styles),
   });
-  /** A name that no style has: that of the file, else a number. */
+  /** A name that is not in use: that of the file, or else a number. */
   function freeName(file) {
     const isFree = (name) => name !== '' && chosen.styles.every((style) => style.name !== name);
     let number = 1;
@@ -139,7 +139,7 @@ export function styleTraining({ trained, stylize }) {
     $('#training-chart').replaceChildren(...(points.length > 1 ? [chart({ title: 'Losses', across: 'optimizer steps', unit: 'Step', lines: [line('style', 'Style', 'run-1'), line('content', 'Content', 'run-2')], free: true })] : []));
   }
 
-  /** The buttons of a training are made once: one that is replaced under the pointer would miss a click. */
+  /** Creates the buttons of a training, once: a button that is replaced under the pointer would miss a click. */
   function makeActions({ id, title }) {
     const current = () => trainings.get(id);
     const buttons = {
@@ -171,9 +171,9 @@ export function styleTraining({ trained, stylize }) {
     if (await sure(`Remove the training ${job.title} (${job.id}) and its network?`, 'Remove')) await attempt(() => ask(path`/api/jobs/${job.id}`, { method: 'DELETE' }));
   }
 
-  /** The newest preview, unless somebody looks at an earlier one. */
+  /** Shows the newest preview, unless the user has selected an earlier one. */
   function showPreviews(job) {
-    // A training that was killed and resumed has made some twice.
+    // A training that was killed and resumed has published some previews twice.
     const all = [...new Map(news.filter(({ type }) => type === 'preview').map((one) => [one.step, one])).values()].sort((a, b) => a.step - b.step);
     $('#previews').hidden = all.length === 0;
     if (all.length === 0) return;
@@ -215,7 +215,7 @@ export function styleTraining({ trained, stylize }) {
         say(`${job.title} is ready: One pass uses it now.`);
         trained(`job-${job.id}`);
       }
-      // A training that was resumed elsewhere is followed again.
+      // Follow a training again that was resumed in another page.
       if (before && ended(before) && !ended(job) && open === job.id) choose(job.id, { quietly: true });
       later();
     } else if (event.type === 'removed' && trainings.delete(event.id)) {

@@ -1,4 +1,4 @@
-// The style page: a content, and three ways of working: optimizing an image, a network in one pass, and its training.
+// The style page: a content image, and three modes: optimization, one forward pass of a network, and its training.
 
 import { $, look, path, stored, view, whenBack } from './core.js';
 import { frame } from './frame.js';
@@ -12,7 +12,7 @@ const LEADS = {
   pass: 'A network that has learned a style renders any image in it in one pass. The result follows the sliders.',
   train: 'Train a network that stylizes in one pass. It learns from photos, with the losses that Optimize minimizes.',
 };
-/** What is shown in each way of working. */
+/** The elements that are shown in each mode. */
 const PARTS = {
   optimize: ['#make', '#styles-part', '#optimize-sliders', '#optimize-actions', '#optimize-main'],
   pass: ['#make', '#network-part', '#pass-sliders', '#pass-main', '#camera-toggle'],
@@ -38,10 +38,10 @@ const content = {
 };
 takes($('#content-slot'), $('#content-file'), content.use);
 tray($('#content-tray'), CAT, content.use);
-/** An upload that the studio no longer keeps makes room for what is built in. */
+/** Replaces an upload that the studio no longer keeps by the built-in image. */
 $('#content-image').addEventListener('error', () => { if (content.id !== CAT.id) content.use(CAT.id); });
 
-// The way of working.
+// The mode.
 
 const optimize = optimizing(content, images);
 const pass = onePass(content);

@@ -6,10 +6,10 @@ import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
 
 const COLORS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
-/** A matrix of more classes than this is unreadable: the most frequent confusions are listed instead. */
+/** Maximum classes of a confusion matrix: with more, it is unreadable, and the most frequent confusions are listed. */
 const MATRIX = 40;
 const CONFUSIONS = 30;
-/** A class name of more characters stands upright above its column of the confusion matrix, and widens those of images. */
+/** Maximum length of a short class name; longer ones are vertical in the confusion matrix, and widen the columns of samples. */
 const LONG = 3;
 const runs = new Map();
 let open = null;
@@ -69,7 +69,7 @@ function load(run) {
   });
 }
 
-/** Draws once for all that came together. */
+/** Draws once per frame, however many events arrive. */
 let waiting = false;
 function later() {
   if (waiting) return;
@@ -91,7 +91,7 @@ function showCurves(run, shown) {
   later();
 }
 
-/** The learning rate that suits a network, until somebody has chosen another one: a head on a frozen base takes less. */
+/** The suggested learning rate, until the user chooses another one: lower for a head on a frozen base. */
 let suggested = $('#rate').value;
 function suggestRate() {
   if ($('#rate').value !== suggested) return;
@@ -173,7 +173,7 @@ function showOpen() {
   showConfusion(run);
 }
 
-/** Why a run that has ended is not a model, and what can be done; nothing before all that it reported is here. */
+/** Why a run that has ended has no model, and what to do; empty until all of its events have arrived. */
 function noModel({ news, complete }) {
   if (!complete) return '';
   const { epoch } = news.findLast(({ type }) => type === 'epoch') ?? {};
@@ -191,7 +191,7 @@ function showFacts({ data, network, epochs, batch_size: batch, learning_rate: ra
   $('#run-facts').replaceChildren(...facts.map(([term, value]) => el('div', {}, el('dt', {}, term), el('dd', {}, String(value)))));
 }
 
-/** Part `at` of an image that holds many side by side. */
+/** Tile `at` of a sprite sheet. */
 function tile(job, { file, side, columns }, at, label) {
   const part = el('span', { class: 'tile', role: 'img', 'aria-label': label });
   const zoom = 56 / side;
@@ -203,7 +203,7 @@ function tile(job, { file, side, columns }, at, label) {
   return part;
 }
 
-/** After which epoch something was found, and whether its model is the one that is kept. */
+/** Text: the epoch of a result, and whether it is the best one, whose weights are kept. */
 function after(epoch, best) {
   if (!epoch) return 'Stopped during the first epoch.';
   return `After epoch ${epoch}${epoch === best ? ', the best epoch, whose weights are kept' : ''}.`;
@@ -211,7 +211,7 @@ function after(epoch, best) {
 
 function showSamples(run) {
   const start = run.news.find(({ type }) => type === 'start');
-  // A run that has ended keeps its best epoch: the confusion matrix is of that, and so are the samples.
+  // After a run, the samples are those of the best epoch, like the confusion matrix.
   const best = run.job.result?.best_epoch;
   const epochs = run.news.filter(({ type, samples }) => type === 'epoch' && samples);
   const told = epochs.findLast(({ epoch }) => epoch === best) ?? epochs[epochs.length - 1];
@@ -254,7 +254,7 @@ function showConfusion(run) {
   $('#confusion').replaceChildren(el('thead', {}, head), el('tbody', {}, ...rows));
 }
 
-/** The confusions of many classes, the most frequent ones first. */
+/** Lists the most frequent confusions, if there are many classes. */
 function showConfusions(job) {
   const { classes, confusion } = job.result;
   const wrong = confusion.map((value, at) => (at % (classes.length + 1) === 0 ? 0 : value));

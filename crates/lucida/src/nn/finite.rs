@@ -1,4 +1,4 @@
-//! Weights that are not finite.
+//! Checks for weights that are not finite.
 
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::max_abs;
@@ -7,7 +7,7 @@ use super::{Network, Node};
 use crate::{Error, Result};
 
 impl Network {
-    /// The first layer with a weight that holds NaN or infinity, and that weight.
+    /// Returns the names of the first weight that contains NaN or infinity: of its layer, and of the weight itself.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -25,10 +25,10 @@ impl Network {
         Some((self.owner_of(weight), self.weights()[weight].name()))
     }
 
-    /// Refuses a network with weights that are not finite, for what would be meaningless then.
+    /// Rejects a network with weights that are not finite, because its results would be meaningless.
     ///
     /// # Errors
-    /// [`Error::Layer`] names the first layer.
+    /// [`Error::Layer`] with the first such layer.
     pub(crate) fn check_finite(&self) -> Result<()> {
         match self.first_not_finite() {
             None => Ok(()),
@@ -36,7 +36,7 @@ impl Network {
         }
     }
 
-    /// The name of the first layer that has a weight.
+    /// Returns the name of the first layer that uses the weight with this index.
     pub(crate) fn owner_of(&self, weight: usize) -> &str {
         self.nodes().iter().find(|node| node.weights().contains(&weight)).map_or(self.name(), Node::name)
     }

@@ -1,10 +1,10 @@
-//! Steps of a training whose numbers are not finite: how they are noticed, and what a message says about them.
+//! Training steps with values that are not finite: detecting them, and finding the cause for the error message.
 //!
-//! The loss is looked at before the backward pass, so that NaN reaches neither the weights nor the optimizer. A finite loss
-//! can have a gradient that is not: where steps are skipped, gradients are looked at before the optimizer sees them. Else the
-//! weights tell in the next loss, after each epoch, and before each checkpoint: a look at all of them in every step was
-//! measured at 4 % of a step that trains a large dense layer alone. Which layer it was is computed only then: the batch
-//! passes once more, and every layer's output is kept.
+//! The loss is checked before the backward pass, so that NaN reaches neither the weights nor the optimizer. A finite loss can
+//! have a gradient that is not finite: if steps are skipped or gradients are clipped, gradients are checked before the
+//! optimizer uses them. Otherwise the weights are checked when the next loss is not finite, after each epoch, and before each
+//! checkpoint: checking all of them in every step took 4 % of a step that only trains a large dense layer. The layer at
+//! fault is only searched for after a fault, by running the batch again and keeping the output of every layer.
 
 use lucida_kernels::ops::max_abs;
 
@@ -15,13 +15,13 @@ use crate::{Cpu, Result};
 
 use super::Samples;
 
-/// Skipped steps in a row after which a training stops all the same.
+/// Number of consecutive skipped steps after which a training stops with an error.
 pub(super) const MOST_IN_A_ROW: usize = 10;
 
-/// The samples of a batch that a message names.
+/// Maximum number of samples that a message names.
 const MOST_NAMED: usize = 3;
 
-/// The root of the largest float: the square of a larger gradient is infinite, and so would be Adam's second moment.
+/// The square root of the largest float: the square of a larger gradient is infinite, and so would be Adam's second moment.
 const MOST_GRADIENT: f32 = 1.844_674_3e19;
 
 /// What a training does with a step whose loss or gradient is not finite: NaN or infinity.
@@ -35,19 +35,19 @@ pub enum OnNan {
     Skip,
 }
 
-/// What is not finite in a step.
+/// The value of a step that is not finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Fault {
     /// The loss: weights and optimizer are as before the step.
     Loss(f64),
-    /// The gradient of a weight, by its number, or its square: likewise.
+    /// The gradient of the weight with this index, or the square of that: weights and optimizer are as before the step.
     Gradient(usize),
-    /// A weight, by its number, after the step before: its loss was finite, its gradient was not.
+    /// The weight with this index, after the previous step, whose loss was finite and whose gradient was not.
     Weight(usize),
 }
 
-/// The gradient in which the backward pass found the first value that is not finite: that of the last layer which has one.
-/// `clipped` ones may be as large as they are.
+/// Returns the first gradient in the order of the backward pass that is not finite. Unless gradients are `clipped`, their
+/// squares must be finite, too.
 pub(super) fn of_gradients(cpu: Cpu, gradients: &[Vec<f32>], clipped: bool) -> Option<Fault> {
     let most = if clipped { f32::MAX } else { MOST_GRADIENT };
     let is_bad = |gradient: &Vec<f32>| {
@@ -57,14 +57,14 @@ pub(super) fn of_gradients(cpu: Cpu, gradients: &[Vec<f32>], clipped: bool) -> O
     gradients.iter().rposition(is_bad).map(Fault::Gradient)
 }
 
-/// The weight which has the first value that is not finite, in the order of the backward pass.
+/// Returns the first weight in the order of the backward pass that is not finite.
 pub(super) fn of_weights(cpu: Cpu, weights: &[Weight], changes: &[bool]) -> Option<Fault> {
     let mut pairs = weights.iter().zip(changes);
     let is_bad = |(weight, changes): (&Weight, &bool)| *changes && !max_abs(cpu, weight.values()).is_finite();
     pairs.rposition(is_bad).map(Fault::Weight)
 }
 
-/// Why a step has a fault.
+/// The cause of a fault.
 #[derive(Debug)]
 pub(super) struct Cause {
     pub(super) layer: Option<String>,
@@ -72,7 +72,7 @@ pub(super) struct Cause {
 }
 
 impl Cause {
-    /// The problem, and where a layer is the cause, what may help.
+    /// Adds advice to the problem if a layer is the cause; `rate` is the learning rate.
     pub(super) fn with_advice(self, rate: f64) -> Self {
         let Self { layer, problem } = self;
         let advice = format!("; a learning rate below {rate:?}, or clipping the gradients, may help");
@@ -81,13 +81,13 @@ impl Cause {
     }
 }
 
-/// Samples that are looked at together to find the one that gives a validation loss that is not finite.
+/// Batch size for finding the sample whose validation loss is not finite.
 const AT_ONCE: usize = 32;
 
-/// Why the validation loss is not finite.
+/// Finds the cause of a validation loss that is not finite.
 ///
 /// # Errors
-/// Those of reading the samples.
+/// Errors of reading the samples.
 pub(super) fn of_validation(
     cpu: Cpu,
     network: &Network,
@@ -103,7 +103,7 @@ pub(super) fn of_validation(
     Ok(cause.unwrap_or_else(|| of_sums(values)))
 }
 
-/// The cause where all values are finite.
+/// The cause if all values are finite.
 fn of_sums(values: &TensorRef) -> Cause {
     let layer = values.layer.clone();
     let problem =
@@ -111,21 +111,21 @@ fn of_sums(values: &TensorRef) -> Cause {
     Cause { layer: Some(layer), problem }
 }
 
-/// A step with a fault, after which the batch is still at hand.
+/// A step with a fault, and its batch.
 pub(super) struct FaultyStep<'a> {
     pub(super) cpu: Cpu,
     pub(super) network: &'a Network,
     pub(super) samples: &'a dyn Samples,
     pub(super) batch: Batch<'a>,
     pub(super) fault: Fault,
-    /// Of a step of training.
+    /// The seed of a training step; `None` for validation.
     pub(super) seed: Option<StepSeed>,
-    /// Where the loss is computed.
+    /// The outputs that the loss is computed from.
     pub(super) values: &'a TensorRef,
 }
 
 impl FaultyStep<'_> {
-    /// Finds out which layer, or which sample, it comes from.
+    /// Finds the layer or the sample that causes the fault.
     pub(super) fn cause(&self) -> Cause {
         let owner = |weight: usize| (self.network.owner_of(weight), self.network.weights()[weight].name());
         let batch = format!("; the batch has {}", self.names());
@@ -149,7 +149,7 @@ impl FaultyStep<'_> {
         Cause { layer, problem }
     }
 
-    /// The first value that is not finite, from the input to the output.
+    /// Finds the first value that is not finite, from the input to the output.
     fn first_value(&self) -> Option<Cause> {
         let count = self.batch.labels.len().max(1);
         let name = |sample: usize| self.samples.sample_name(self.batch.indices[sample]);
@@ -164,7 +164,7 @@ impl FaultyStep<'_> {
         Some(Cause { layer: Some(layer), problem })
     }
 
-    /// The first layer whose outputs are not finite, and the first sample of which.
+    /// Finds the first layer with outputs that are not finite, and the first sample with such outputs.
     fn first_activation(&self) -> Result<Option<(String, usize)>> {
         let Self { cpu, network, batch, seed, values, .. } = self;
         let count = batch.labels.len();
@@ -173,11 +173,11 @@ impl FaultyStep<'_> {
         for node in network.nodes() {
             builder = builder.output(node.name());
         }
-        // The last activation may turn into numbers what is none.
+        // The last activation may turn infinite values into finite ones.
         let mut plan = builder.output((*values).clone()).build()?;
         plan.input_mut().copy_from_slice(batch.images);
         match *seed {
-            // The pass updates moving statistics: those of a copy.
+            // The forward pass updates moving statistics, so run it on a copy.
             Some(seed) => plan.forward_training(&mut (*network).clone(), seed)?,
             None => plan.forward(network)?,
         }
@@ -189,7 +189,7 @@ impl FaultyStep<'_> {
         }))
     }
 
-    /// The samples of the batch: the first few by name.
+    /// Lists the samples of the batch, the first few by name.
     fn names(&self) -> String {
         let named: Vec<String> =
             self.batch.indices.iter().take(MOST_NAMED).map(|&index| self.samples.sample_name(index)).collect();

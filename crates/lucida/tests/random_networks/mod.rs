@@ -1,17 +1,17 @@
-//! Random descriptions of networks, and what must hold of those that can be built: shared by a test and by fuzz targets.
+//! Random descriptions of networks, and checks of those that can be built. Shared by a test and by fuzz targets.
 
 use lucida::nn::{Network, Plan, StepSeed};
 use lucida::{Cpu, Isa};
 use serde_json::{Value, json};
 
-/// Values of all activations of a sample, weights, and multiplications that a run may take.
+/// Limits of a run: values of all activations of a sample, parameters, and multiplications.
 const MOST_VALUES: usize = 1 << 14;
 const MOST_WEIGHTS: usize = 1 << 16;
 const MOST_WORK: usize = 1 << 22;
-/// The samples of a run.
+/// Batch size of a run.
 const BATCH: usize = 2;
 
-/// A layer of each kind, as a description has it.
+/// A layer of each kind, one JSON object per line.
 const LAYERS: &str = include_str!("layers.jsonl");
 
 const ACTIVATIONS: &str = r#"["linear", "relu", "sigmoid", "tanh", "softmax", "log_softmax",
@@ -21,10 +21,10 @@ const ACTIVATIONS: &str = r#"["linear", "relu", "sigmoid", "tanh", "softmax", "l
     {"softplus": {"beta": 1.0, "threshold": 20.0}}, "softsign", "mish", "exponential", "log_sigmoid", "tanh_shrink",
     {"soft_shrink": {"threshold": 0.5}}, "erf"]"#;
 
-/// Chooses a number from 0 to one less than a count.
+/// Chooses a number from 0 to `count - 1`.
 pub(crate) type Choose<'a> = dyn FnMut(usize) -> usize + 'a;
 
-/// A description of a network: mostly plausible, as few others get far.
+/// Returns a random description of a network. Most values are plausible, because others are rejected early.
 pub(crate) fn description(choose: &mut Choose<'_>) -> Value {
     let templates: Vec<Value> =
         LAYERS.lines().map(|line| serde_json::from_str(line).expect("a layer in JSON")).collect();
@@ -54,7 +54,7 @@ pub(crate) fn description(choose: &mut Choose<'_>) -> Value {
     json!({"name": "random", "layers": layers, "outputs": outputs})
 }
 
-/// The size of an axis: usually small, rarely none.
+/// Chooses the size of an axis: usually small, rarely 0.
 fn size(choose: &mut Choose<'_>) -> usize {
     match choose(16) {
         0 => choose(2),
@@ -63,7 +63,7 @@ fn size(choose: &mut Choose<'_>) -> usize {
     }
 }
 
-/// Changes some of the numbers and flags in a configuration.
+/// Changes some numbers and flags of a configuration at random.
 fn change(value: &mut Value, choose: &mut Choose<'_>) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| change(item, choose)),
@@ -83,7 +83,7 @@ fn change(value: &mut Value, choose: &mut Choose<'_>) {
     }
 }
 
-/// Whether a run of a network is so small that it can be tried.
+/// Whether a network is within the limits of a run.
 fn is_small(network: &Network) -> bool {
     let values: usize = network.nodes().iter().map(|node| node.shape().len()).sum();
     let work = |index: usize| {
@@ -95,14 +95,14 @@ fn is_small(network: &Network) -> bool {
     values <= MOST_VALUES && network.parameters().0 <= MOST_WEIGHTS && work <= 16 * MOST_WORK
 }
 
-/// Numbers around zero that are the same in every run.
+/// Fills `values` with reproducible numbers from -1 to 1.
 fn fill(values: &mut [f32], seed: usize) {
     for (at, value) in values.iter_mut().enumerate() {
         *value = ((at * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0;
     }
 }
 
-/// The outputs of a network on an instruction set, `None` where no plan can be made.
+/// Returns the outputs of a network on an instruction set; `None` if its plan cannot be built.
 fn outputs(network: &Network, cpu: Cpu) -> Option<Vec<f32>> {
     let mut plan = Plan::builder(network).cpu(cpu).batch_size(BATCH).build().ok()?;
     let inputs = network.nodes().iter().filter(|node| node.inputs().is_empty()).count();
@@ -111,7 +111,8 @@ fn outputs(network: &Network, cpu: Cpu) -> Option<Vec<f32>> {
     Some(plan.output(0).to_vec())
 }
 
-/// A step of training but for the optimizer: its gradients are not compared, as they jump where two values are equal.
+/// Runs a training step without the optimizer. Gradients are not compared, because they are discontinuous where two values
+/// are equal.
 fn train(network: &mut Network, cpu: Cpu) {
     let Ok(output) = network.output().map(|node| node.name().to_owned()) else { return };
     let builder =
@@ -127,11 +128,11 @@ fn train(network: &mut Network, cpu: Cpu) {
     }
 }
 
-/// Builds a network of a description, runs it on the instruction set of this machine and on the scalar one, and compares;
-/// whether it could be built.
+/// Builds a network from a description, runs it on this machine's instruction set and in scalar code, and compares the
+/// outputs; returns whether it could be built and run.
 ///
 /// # Panics
-/// When the outputs differ, and with whatever panics in between.
+/// If the outputs differ, or if anything in between panics.
 pub(crate) fn try_network(description: &Value) -> bool {
     let Ok(mut network) = Network::from_architecture(description) else { return false };
     let again = Network::from_architecture(&network.architecture()).expect("a description of what was built");

@@ -1,5 +1,5 @@
-//! One number of a feature map, step by step: the patch, the kernel, their products, the sum; and the backward pass
-//! from the loss to the kernel and to the input.
+//! The computation of one value of a feature map, step by step: the patch, the kernel, their products, the sum; and the
+//! backward pass from the loss to the kernel and to the input.
 //!
 //! With input `X`, kernel `K`, bias `b`, output before the activation `O`, strides `s`, padding `p` and loss `L`:
 //!
@@ -9,8 +9,7 @@
 //! dL/dX[u,v,c]   = sum over i,j,f of dL/dO[(u + p - i)/s, (v + p - j)/s, f] K[i,j,c,f]
 //! ```
 //!
-//! All gradients come from the library's own passes; what is added up here, for the page to show, has to agree with
-//! them, and a test sees to that.
+//! All gradients come from the library. A test checks that the sums computed here, for display, agree with them.
 
 mod site;
 
@@ -32,27 +31,27 @@ use crate::models::Loaded;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// The most parameters of a network whose weights can be changed: it is copied for each request.
+/// Maximum number of parameters of a network whose weights can be changed: it is copied for each request.
 const PARAMETERS: usize = 30_000_000;
-/// The most weights that can be changed.
+/// Maximum number of changed weights.
 const CHANGES: usize = 512;
 
-/// Which number.
+/// Request for one value of a convolution's output.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConvolutionRequest {
     image: String,
     layer: String,
     filter: usize,
-    /// Row and column of the number in the map.
+    /// Row and column of the value in the map.
     position: [usize; 2],
     /// The input channel whose patch is shown.
     channel: usize,
-    /// Row and column, in the patch, of the weight and the input pixel that are followed back.
+    /// Row and column, in the patch, of the weight and the input pixel whose gradients are shown.
     place: [usize; 2],
-    /// The class whose loss is followed back; the most probable one when there is none.
+    /// The class whose loss is backpropagated; by default the most probable one.
     class: Option<usize>,
-    /// Weights of this filter that are not what they were.
+    /// Changed weights of this filter.
     #[serde(default)]
     changes: Vec<Change>,
 }
@@ -67,7 +66,7 @@ pub(crate) struct Change {
     value: f32,
 }
 
-/// The number, and what made it.
+/// The value, and what it is computed from.
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
     /// Rows and columns of the kernel, input channels, filters.
@@ -80,42 +79,43 @@ pub(crate) struct Answer {
     /// Row and column of the input where the patch begins; negative in the padding.
     corner: [i64; 2],
     activation: String,
-    /// Of the channel: patch, kernel and the products, row by row.
+    /// Patch, kernel and products of the channel, row by row.
     patch: Vec<f32>,
     kernel: Vec<f32>,
     products: Vec<f32>,
-    /// The sum of the products of every input channel.
+    /// The sum of the products for each input channel.
     channel_sums: Vec<f64>,
     bias: f32,
-    /// Before and after the activation, as the library computes them.
+    /// The value before and after the activation, as computed by the library.
     sum: f32,
     output: f32,
-    /// The map of the filter, and the channel of the input.
+    /// The feature map of the filter, and the channel of the input.
     map: Vec<f32>,
     input: Vec<f32>,
     back: Option<BackwardPass>,
 }
 
-/// The backward pass.
+/// Results of the backward pass.
 #[derive(Debug, Serialize)]
 pub(crate) struct BackwardPass {
     class: usize,
     class_name: String,
     loss: f64,
     probabilities: Vec<f32>,
-    /// The probabilities before any weight was changed; the same when none is.
+    /// The probabilities with the original weights.
     probabilities_before: Vec<f32>,
-    /// dL/dO of the filter, row by row, and at the number.
+    /// dL/dO of the filter, row by row, and at the position.
     map: Vec<f32>,
     at: f32,
     /// dL/dK of the filter and the channel.
     kernel: Vec<f32>,
     /// dL/dX of the channel in the patch; zero in the padding.
     patch: Vec<f32>,
-    /// The weight at `place`: the terms of its gradient that count most, and how many there are.
+    /// Gradient of the weight at `place`: its largest terms, and the number of nonzero terms.
     weight_terms: Vec<WeightTerm>,
     weight_count: usize,
-    /// The input pixel at `place`: the terms through this filter, the sum of those, and the sum through each filter.
+    /// The input pixel at `place`, `None` in the padding; the terms of its gradient through this filter, and their sum for
+    /// each filter.
     pixel: Option<[i64; 2]>,
     pixel_terms: Vec<PixelTerm>,
     pixel_filter_sums: Vec<f64>,
@@ -138,7 +138,7 @@ struct PixelTerm {
     value: f32,
 }
 
-/// Terms of a sum that are shown.
+/// Number of terms of a weight's gradient that are shown.
 const TERMS: usize = 6;
 
 pub(crate) async fn compute(
@@ -165,7 +165,7 @@ fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], request: &Convolution
     let kernel = weights[0].values();
     let bias = weights.get(1).map_or(0.0, |bias| bias.values()[request.filter]);
 
-    // Without classes there is no loss to follow back.
+    // Without classes there is no loss to backpropagate.
     let classifier = Classifier::of(network).ok().filter(|_| loaded.classes() > 0);
     let from_input = reads_image(network, &site);
     let mut plan = plan(studio, network, &site, classifier.as_ref())?;
@@ -214,13 +214,14 @@ fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], request: &Convolution
     })
 }
 
-/// Whether what the layer takes is the image itself.
+/// Whether the input of the layer is the image itself.
 fn reads_image(network: &Network, site: &ConvolutionSite) -> bool {
     network.nodes()[site.from].inputs().is_empty()
 }
 
-/// A plan with these outputs: the layer before its activation and after it; what it takes, unless that is the image;
-/// and the probabilities, if there is a classifier, whose loss is then followed back to the same places.
+/// Builds a plan whose outputs are the layer before and after its activation; the layer's input, unless that is the image;
+/// and the probabilities, if there is a classifier. In that case, it also computes the gradients of the loss with respect
+/// to the layer before its activation, to its input, and to the weights.
 fn plan(studio: &Studio, network: &Network, site: &ConvolutionSite, classifier: Option<&Classifier>) -> Result<Plan> {
     let (from, name) = (network.nodes()[site.from].name(), network.nodes()[site.node].name());
     let from_input = reads_image(network, site);
@@ -242,7 +243,7 @@ fn activation_name(conv: &Conv2D) -> String {
     value.as_str().map(str::to_owned).or_else(|| Some(value.as_object()?.keys().next()?.clone())).unwrap_or_default()
 }
 
-/// The network with the weights that the request wants. The layer is no longer frozen: its gradient is shown.
+/// Returns the network with the weights of the request. The layer is unfrozen, because its gradient is shown.
 fn changed<'a>(network: &'a Network, site: &ConvolutionSite, request: &ConvolutionRequest) -> Result<Cow<'a, Network>> {
     let node = &network.nodes()[site.node];
     let (layer, first) = (node.name(), node.weights().start);
@@ -262,7 +263,7 @@ fn changed<'a>(network: &'a Network, site: &ConvolutionSite, request: &Convoluti
     Ok(Cow::Owned(network))
 }
 
-/// One backward pass.
+/// The context of a backward pass.
 struct Run<'a> {
     studio: &'a Studio,
     loaded: &'a Loaded,
@@ -286,7 +287,7 @@ impl Run<'_> {
         if class >= probabilities.len() {
             return Err(Problem::wrong(format!("classes are 0 to {}", probabilities.len() - 1)));
         }
-        // Cross-entropy of the class: its gradient at the logits is what is predicted minus what is so.
+        // Gradient of the cross-entropy with respect to the logits: probabilities minus one-hot target.
         let grad_logits = plan.grad_output_mut(0);
         if raw.len() == 1 {
             grad_logits[0] = raw[0] - class as f32;
@@ -329,7 +330,7 @@ impl Run<'_> {
         })
     }
 
-    /// What the network as it is in its file says.
+    /// Returns the probabilities with the original weights.
     fn before(&self, now: &[f32]) -> Result<Vec<f32>> {
         if self.request.changes.is_empty() {
             return Ok(now.to_vec());
@@ -338,7 +339,7 @@ impl Run<'_> {
         Ok(found.unwrap_or_default())
     }
 
-    /// The greatest terms of the gradient of the weight at the place, and how many are not zero.
+    /// Returns the largest terms of the gradient of the weight at `place`, and the number of nonzero terms.
     fn weight_terms(&self, map: &[f32]) -> (Vec<WeightTerm>, usize) {
         let Self { site, request, input, .. } = *self;
         let mut terms: Vec<WeightTerm> = Vec::new();
@@ -357,7 +358,7 @@ impl Run<'_> {
         (terms, count)
     }
 
-    /// The terms of the gradient of an input pixel through this filter, and the sums through every filter.
+    /// Returns the terms of the gradient of an input pixel through this filter, and their sum for each filter.
     fn pixel_terms(&self, outputs: &[f32], pixel: [i64; 2]) -> (Vec<PixelTerm>, Vec<f64>) {
         let Self { site, request, kernel, .. } = *self;
         let filters = site.output[2];

@@ -1,4 +1,4 @@
-//! A convolution of a network: its shapes, and where its numbers lie.
+//! A convolution of a network: its shapes, and the indices of its values.
 
 use lucida::nn::layers::Conv2D;
 use lucida::nn::{Layer, Network};
@@ -6,7 +6,7 @@ use lucida::nn::{Layer, Network};
 use super::{CHANGES, ConvolutionRequest};
 use crate::problem::{Problem, Result};
 
-/// A convolution, where it lies, and how.
+/// A convolution, its nodes and its shapes.
 pub(super) struct ConvolutionSite<'a> {
     pub(super) conv: &'a Conv2D,
     pub(super) node: usize,
@@ -34,12 +34,12 @@ impl<'a> ConvolutionSite<'a> {
         Ok(Self { conv, node, from, padding, input, output })
     }
 
-    /// Where the patch of a number begins.
+    /// Returns the row and column of the input where the patch of a position begins.
     pub(super) fn corner(&self, position: [usize; 2]) -> [i64; 2] {
         [0, 1].map(|axis| (position[axis] * self.conv.strides[axis]) as i64 - self.padding[axis] as i64)
     }
 
-    /// A pixel of the input; zero in the padding.
+    /// Returns a pixel of the input; zero in the padding.
     pub(super) fn pixel(&self, values: &[f32], at: [i64; 2], channel: usize) -> f32 {
         let inside = (0..self.input[0] as i64).contains(&at[0]) && (0..self.input[1] as i64).contains(&at[1]);
         let index = |at: [i64; 2]| (at[0] as usize * self.input[1] + at[1] as usize) * self.input[2] + channel;
@@ -50,7 +50,7 @@ impl<'a> ConvolutionSite<'a> {
         kernel[((row * self.conv.kernel_size[1] + column) * self.input[2] + channel) * self.output[2] + filter]
     }
 
-    /// The places of the kernel, row by row.
+    /// All [row, column] of the kernel, row by row.
     pub(super) fn places(&self) -> impl Iterator<Item = [usize; 2]> + use<> {
         let [rows, columns] = self.conv.kernel_size;
         (0..rows).flat_map(move |row| (0..columns).map(move |column| [row, column]))

@@ -1,8 +1,8 @@
-//! As much of JSON Schema as the description uses.
+//! Validates values against the subset of JSON Schema that the description uses.
 
 use serde_json::Value;
 
-/// Checks a value. An object has no other fields than those described.
+/// Checks a value against a schema. Objects must not have undescribed fields.
 pub(super) fn check(value: &Value, schema: &Value, document: &Value, at: &str) {
     if let Err(problem) = verdict(value, schema, document) {
         panic!("{at}: {problem}");

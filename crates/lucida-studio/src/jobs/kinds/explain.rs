@@ -15,18 +15,18 @@ use crate::models::Loaded;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// Masks of RISE for photos: what the page waits for is bounded.
+/// Number of RISE masks for photos, few enough that the user does not wait long.
 const MASKS: usize = 500;
-/// Colors that the scale of a map is drawn with.
+/// Number of colors in the color scale of a map.
 const COLORS: usize = 17;
 
-/// An image, a class, and the methods.
+/// Request to explain a prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Explain {
     model: String,
     image: String,
-    /// The most probable one when there is none.
+    /// By default, the most probable class.
     class: Option<usize>,
     methods: Vec<String>,
 }
@@ -103,7 +103,7 @@ impl Work for Explaining {
                     found["seconds"] = started.elapsed().as_secs_f64().into();
                 }
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
-                // A method that this network has no use for leaves the others.
+                // A method that does not support this network does not stop the others.
                 Err(error) => {
                     found["error"] = error.to_string().into();
                     failed += 1;

@@ -16,14 +16,14 @@ use crate::models::Loaded;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// Images that are looked at: more of a set tell no more, and take minutes.
+/// Maximum number of images to search: more add little, and take minutes.
 const MAX_IMAGES: usize = 10_000;
-/// Examples of a filter.
+/// Number of examples per filter.
 const COUNT: usize = 9;
-/// Images are made at least this large.
+/// Minimum length of the longer side of a saved image, in pixels.
 const SIDE: usize = 112;
 
-/// A filter.
+/// Request for the input that maximizes a filter or a class score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Maximize {
@@ -32,7 +32,7 @@ pub(crate) struct Maximize {
     channel: usize,
 }
 
-/// A filter.
+/// Request for the images with a filter's highest activations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Examples {
@@ -51,7 +51,7 @@ struct Searching {
     request: Examples,
 }
 
-/// A model, if it has such a filter.
+/// Returns a model; fails if the layer has no such filter.
 fn find(studio: &Studio, model: &str, layer: &str, channel: usize) -> Result<Arc<Loaded>> {
     let loaded = studio.models.get(model)?;
     let node = &loaded.model.network.nodes()[loaded.node(layer)?];
@@ -153,7 +153,7 @@ impl Work for Searching {
     }
 }
 
-/// A small image, each pixel a square.
+/// Enlarges a small image by an integer factor, without interpolation.
 fn enlarged(image: &Image) -> lucida::Result<Image> {
     let zoom = SIDE.div_ceil(image.width().max(image.height()).max(1)).max(1);
     image.resize(image.width() * zoom, image.height() * zoom, Resampling::Nearest)

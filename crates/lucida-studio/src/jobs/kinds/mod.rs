@@ -1,4 +1,4 @@
-//! The kinds of jobs: what a request asks for, and what does it.
+//! The kinds of jobs: their requests and computations.
 
 mod explain;
 mod filter;
@@ -18,7 +18,7 @@ use crate::models::Loaded;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// What is asked for.
+/// Request for a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub(crate) enum Request {
@@ -37,19 +37,19 @@ pub(crate) enum Request {
     StyleTrain(style_train::StyleTrain),
 }
 
-/// What is to be done for a request.
+/// A validated request, ready to be queued.
 pub(super) struct Plan {
     pub(super) kind: &'static str,
-    /// For people.
+    /// Display name.
     pub(super) title: String,
     pub(super) lane: Lane,
-    /// What it is about, where doing it again would give the same.
+    /// See `Record::stamp`; `None` if the job must always run.
     pub(super) stamp: Option<String>,
     pub(super) work: Box<dyn Work>,
 }
 
 impl Request {
-    /// Looks at a request, so that one that cannot be fulfilled is refused at once.
+    /// Validates a request, so that one that cannot be fulfilled is rejected before it is queued.
     pub(super) fn plan(&self, studio: &Studio) -> Result<Plan> {
         match self {
             Self::Maximize(request) => request.plan(studio),
@@ -61,7 +61,7 @@ impl Request {
         }
     }
 
-    /// As [`Request::plan`], for a job that was stopped and resumes.
+    /// Like [`Request::plan`], for a stopped job that resumes.
     pub(super) fn plan_again(&self, studio: &Studio) -> Result<Plan> {
         match self {
             Self::Train(request) => request.plan(studio, true),
@@ -74,7 +74,7 @@ impl Request {
     }
 }
 
-/// A model as it is now.
+/// Returns the identifier and the current version of a model.
 fn stamp(loaded: &Loaded) -> Option<String> {
     Some(format!("{}/{}", loaded.id, loaded.stamp))
 }

@@ -1,4 +1,4 @@
-//! Style transfer: a content, styles, and sliders for what matters.
+//! Style transfer by optimization: a content image, styles, and settings relative to a preset.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -15,15 +15,15 @@ use crate::jobs::Handle;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// The least time between two intermediate images, and the most of them.
+/// Minimum interval between two intermediate images, and their maximum number.
 const PREVIEW_INTERVAL: Duration = Duration::from_millis(900);
 const MAX_PREVIEWS: usize = 60;
-/// What the sliders change.
+/// The preset that the settings modify.
 const PRESET: Preset = Preset::Best;
-/// Styles that can be mixed.
+/// Maximum number of styles.
 const STYLES: usize = 4;
 
-/// A style transfer.
+/// Request for a style transfer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Style {
@@ -31,12 +31,12 @@ pub(crate) struct Style {
     styles: Vec<Part>,
     /// The longer side of the result in pixels.
     size: usize,
-    /// How much of the content is kept, and how large the strokes are, relative to what is usual: 1.
+    /// Factors for the preset's content weight and for its style scale, which sets the size of the strokes.
     #[serde(default = "one")]
     keep: f32,
     #[serde(default = "one")]
     strokes: f32,
-    /// How many steps are taken, relative to what is usual.
+    /// Factor for the preset's number of steps.
     #[serde(default = "one")]
     effort: f32,
     /// Whether the colors of the content are kept.
@@ -46,7 +46,7 @@ pub(crate) struct Style {
     seed: u64,
 }
 
-/// An image of style, and how much of it.
+/// A style image and its weight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Part {
@@ -86,7 +86,7 @@ impl Style {
         Ok(Plan { kind: "style", title: "Style transfer".into(), lane: Lane::Long, stamp: None, work })
     }
 
-    /// The preset with what was asked for.
+    /// Returns the preset with the settings of the request.
     fn config(&self, network: &StyleNetwork, cpu: Cpu) -> lucida::Result<StyleConfig> {
         let scaled = |steps: usize| ((steps as f32 * self.effort).round() as usize).max(1);
         let mut config = PRESET.config(network, cpu)?;
@@ -158,7 +158,7 @@ struct Previews<'a> {
 }
 
 impl Previews<'_> {
-    /// Saves an image if it is time for one; they are spread over the whole transfer, however long it takes.
+    /// Saves an image if one is due. They are spread over the whole transfer, however long it takes.
     fn save_if_due(&mut self, done: f64, style: &StyleProgress<'_>) -> lucida::Result<()> {
         let is_time = self
             .last
@@ -175,7 +175,7 @@ impl Previews<'_> {
     }
 }
 
-/// What is published about an intermediate image, or about the last one.
+/// Returns the event for an intermediate image, or for the last one.
 fn news(file: &str, done: f64, size: [usize; 2], [content, style, total]: [f64; 3]) -> Value {
     json!({
         "file": file,

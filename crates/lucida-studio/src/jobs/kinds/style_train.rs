@@ -1,4 +1,4 @@
-//! The training of a network that stylizes in one pass.
+//! Training of a network that stylizes in one forward pass.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -23,39 +23,39 @@ use crate::jobs::{Handle, Record};
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// The file of the network in the job's folder, and that of the checkpoint.
+/// File names of the network and of the checkpoint in the job's folder.
 pub(in crate::jobs) const STYLE_NETWORK: &str = "style.lucida";
 const CHECKPOINT: &str = "checkpoint.safetensors";
-/// The photos of the previews as they are.
+/// File with the original photos of the previews.
 const PHOTOS: &str = "photos.jpg";
-/// Styles of a network, and photos of the previews.
+/// Maximum number of styles, and number of photos in a preview.
 const STYLES: usize = 4;
 const PREVIEWED: usize = 3;
-/// Previews and points of the curves of a whole training, about; and the most steps from one preview to the next.
+/// Approximate number of previews and of curve points in a whole training, and maximum steps between two previews.
 const PREVIEWS: usize = 60;
 const POINTS: usize = 150;
 const PREVIEW_EVERY: usize = 150;
-/// Steps from one checkpoint to the next.
+/// Steps between two checkpoints.
 const CHECKPOINT_EVERY: usize = 100;
-/// Steps that are not timed: the first ones take longer.
+/// Number of first steps that are not timed, because they take longer.
 const UNTIMED: usize = 3;
-/// Seconds that a step takes on one thread, about, until a training has measured it.
+/// Approximate seconds per step on one thread, used until a training has measured it.
 const SECONDS: StyleTrainingSpeed = StyleTrainingSpeed { small: 0.3, base: 0.55 };
 
-/// A training.
+/// Request for a training of styles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StyleTrain {
     #[serde(default)]
     name: String,
     styles: Vec<StyleImage>,
-    /// What to train on.
+    /// Photos to train on.
     #[serde(default)]
     photos: PhotoSet,
     #[serde(default)]
     size: FeedForwardSize,
     steps: usize,
-    /// How much of the content is kept, and how large the strokes are, relative to what is usual: 1.
+    /// Factors for the default content weight and style size, which sets the size of the strokes.
     #[serde(default = "super::style::one")]
     content_weight: f32,
     #[serde(default = "super::style::one")]
@@ -64,7 +64,7 @@ pub(crate) struct StyleTrain {
     seed: u64,
 }
 
-/// An image of style, and the name of its style.
+/// A style image, and the name of its style.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StyleImage {
@@ -80,11 +80,11 @@ enum PhotoSet {
     /// The built-in photo.
     #[default]
     Builtin,
-    /// Those of the folder that was given.
+    /// The folder given on the command line.
     Folder,
 }
 
-/// Seconds that a step takes, for each size of network.
+/// Seconds per training step, for each network size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct StyleTrainingSpeed {
     small: f64,
@@ -92,7 +92,8 @@ pub(crate) struct StyleTrainingSpeed {
 }
 
 impl StyleTrainingSpeed {
-    /// That of the newest trainings; without any, what is usual for the number of threads.
+    /// Returns the speed measured by the newest training of each size, or else an estimate for the number of threads.
+    /// `records` are newest first.
     pub(crate) fn of(records: &[Record], cpu: Cpu) -> Self {
         let measured = |size: FeedForwardSize| {
             let named = |record: &&Record| record.request["size"] == json!(size) && record.kind == KIND;
@@ -110,14 +111,14 @@ const KIND: &str = "style-train";
 
 struct StyleTraining {
     request: StyleTrain,
-    /// The images of style, as far as they are still kept.
+    /// Style images; `None` for uploads that are no longer kept.
     styles: Vec<Option<Image>>,
     folder: Option<PathBuf>,
     resume: bool,
 }
 
 impl StyleTrain {
-    /// Looks at a request: for a new training, or for one that resumes.
+    /// Validates a request, for a new training or for one that resumes.
     pub(super) fn plan(&self, studio: &Studio, resume: bool) -> Result<Plan> {
         let within = |value: f32, low: f32, high: f32| (low..=high).contains(&value);
         let short = |name: &str| name.chars().count() <= 60;
@@ -145,7 +146,7 @@ impl StyleTrain {
         };
         let image = |style: &StyleImage| match studio.image(&style.image) {
             Ok(image) => Ok(Some(image.to_rgb())),
-            // A training that resumes has its own copy.
+            // A training that resumes has its own copy of the image.
             Err(_) if resume => Ok(None),
             Err(problem) => Err(problem),
         };
@@ -185,7 +186,7 @@ impl StyleTrain {
 }
 
 impl StyleTraining {
-    /// The images of style, which are kept in the job's folder: uploads are not kept for ever.
+    /// Returns the names and images of the styles. The images are copied to the job's folder, because uploads expire.
     fn styles(&self, job: &Handle) -> lucida::Result<Vec<(String, Image)>> {
         let image = |(index, kept): (usize, &Option<Image>)| {
             let name = format!("style-{index}.png");
@@ -249,7 +250,7 @@ impl Work for StyleTraining {
 }
 
 impl StyleTraining {
-    /// Saves a preview, and the network as it is: what there is can be used while the rest is learned.
+    /// Saves a preview and the current network, which can already be used during the training.
     fn show(&self, job: &Handle, preview: &StylePreview, step: usize, style: &FeedForwardStyle) -> lucida::Result<()> {
         let file = preview_of(step);
         job.save(&file, &jpeg_bytes(&preview.sheet(style)?)?)?;
@@ -274,20 +275,20 @@ impl StyleTraining {
     }
 }
 
-/// The file of the preview after a number of steps.
+/// File name of the preview after a number of steps.
 fn preview_of(step: usize) -> String {
     format!("preview-{step:06}.jpg")
 }
 
-/// Tells how a training goes.
+/// Reports the progress of a training.
 struct TrainingReporter<'a> {
     job: &'a Handle<'a>,
-    /// Steps before this run.
+    /// Number of steps before this run.
     first: usize,
-    /// When the steps began that are timed, and how many were done then; and the time so far, with its steps.
+    /// Start of the timing and steps done by then; seconds since then and steps that they took.
     begun: Option<(Instant, usize)>,
     timed: Option<(f64, usize)>,
-    /// Losses since the last point of the curves: total, content, style.
+    /// Sums of the losses since the last point of the curves: total, content, style.
     sums: [f64; 3],
     count: usize,
 }
@@ -330,7 +331,7 @@ impl<'a> TrainingReporter<'a> {
     }
 }
 
-/// For people: `4 min left`.
+/// Formats the remaining time: `4 min left`.
 fn time_left(seconds: f64) -> String {
     match seconds {
         ..10.0 => "a few seconds left".to_owned(),

@@ -14,7 +14,7 @@ use crate::train::{Checkpoint, TrainConfig, TrainResult, Trainer};
 
 const WIDTH: usize = 8;
 
-/// Rows of numbers of two classes, which are drawn from their index; some are replaced.
+/// Reproducible rows of values with two classes; some values are replaced.
 struct Rows {
     rows: Vec<Vec<f32>>,
     names: Vec<String>,
@@ -108,14 +108,14 @@ fn a_step_stops_the_training_with_its_layer_and_sample() {
         assert!(message.contains("the loss is NaN: the input of row-13.png is not finite"), "{message}");
         assert!(message.contains("and 5 more"), "{message}");
     }
-    // The input is finite; its product with a weight is not.
+    // The input is finite, but not its product with a weight.
     let (error, message) = refused(config(OnNan::Stop), &Rows::new(32).with(13, f32::MAX), None);
     assert!(
         matches!(&error, Error::NotFinite { layer: Some(layer), .. } if layer == "batch_normalization"),
         "{error:?}"
     );
     assert!(message.contains("a learning rate below 0.01, or clipping"), "{message}");
-    // The rate is too high.
+    // The learning rate is too high.
     let rate = TrainConfig { learning_rate: 1e30.into(), optimizer: Optimizer::sgd(), ..config(OnNan::Stop) };
     let (error, message) = refused(rate, &Rows::new(32), None);
     assert!(matches!(&error, Error::NotFinite { layer: Some(_), .. }), "{message}");
@@ -141,7 +141,7 @@ fn the_last_good_checkpoint_is_kept_and_resumed_with_skip() {
     let (_, message) = refused(with(OnNan::Stop, false), &data, None);
     assert!(message.ends_with(&format!("; the last good checkpoint is kept in {}", path.display())), "{message}");
     let kept = std::fs::read(&path).unwrap();
-    // The same again, which leaves the file as it is.
+    // Resuming fails at the same step, and leaves the file unchanged.
     assert_eq!(refused(with(OnNan::Stop, true), &data, None).1, message);
     assert_eq!(std::fs::read(&path).unwrap(), kept);
     let (resumed, network) = fit(with(OnNan::Skip, true), &data, None).unwrap();
@@ -151,7 +151,7 @@ fn the_last_good_checkpoint_is_kept_and_resumed_with_skip() {
     assert_eq!(whole.record["skipped_steps"], 3);
 }
 
-/// Stops after some steps, left out or not.
+/// Stops after some steps, skipped or not.
 struct StopAfter(usize);
 
 impl crate::core::Progress for StopAfter {
@@ -209,7 +209,7 @@ fn where_nothing_is_skipped_the_bits_are_the_same() {
     assert!(trained(OnNan::Stop) == trained(OnNan::Skip));
 }
 
-/// The squared error, whose gradient is broken where a target is 1.
+/// The squared error, with this value as its gradient where a target is 1.
 #[derive(Debug)]
 struct Broken(f32);
 
@@ -274,7 +274,7 @@ fn a_validation_loss_that_is_not_finite_names_the_sample() {
     let (error, message) = refused(config(OnNan::Stop), &Rows::new(32), Some(&bad));
     assert!(matches!(error, Error::NotFinite { epoch: 1, step: 4, .. }), "{error:?}");
     assert!(message.contains("the validation loss is NaN: the input of row-33.png is not finite"), "{message}");
-    // It counts as the worst, and as none in the history.
+    // It is worse than any other loss, and is missing from the history.
     let (result, network) = fit(config(OnNan::Skip), &Rows::new(32), Some(&bad)).unwrap();
     assert!(result.history.epochs.iter().all(|epoch| epoch.val_loss.is_none()));
     assert!(network.weights().iter().all(|weight| is_finite(weight.values())));

@@ -1,4 +1,4 @@
-//! Digits.
+//! Training on handwritten digits.
 
 use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
 use lucida::nn::applications;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::training_job::{TrainingData, TrainingJob};
 use crate::data::Source;
 
-/// The part of the digits that validates.
+/// Validation fraction.
 const VALIDATION: f64 = 0.2;
 
 pub(super) fn learn(training: &TrainingJob, source: Option<&Source>) -> lucida::Result<Value> {

@@ -1,4 +1,4 @@
-//! Training: on digits or on the photos of a folder, from the start or from where a run was stopped.
+//! Training on digits or on a folder of photos, from the start or from a checkpoint.
 
 mod digits;
 mod photos;
@@ -20,16 +20,15 @@ use training_job::TrainingJob;
 
 pub(crate) use photos::{Choice, networks};
 
-/// A run.
+/// Request for a training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Train {
     #[serde(default)]
     name: String,
-    /// What to learn from.
     #[serde(default)]
     data: Material,
-    /// What learns, where there is a choice.
+    /// The network to train on photos; digits have only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     network: Option<String>,
     epochs: usize,
@@ -39,14 +38,14 @@ pub(crate) struct Train {
     seed: u64,
 }
 
-/// What a run learns from.
+/// Training data of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Material {
-    /// The digits of the folder that was given, else those that are built in.
+    /// The MNIST digits of the folder given on the command line, or else the built-in digits.
     #[default]
     Digits,
-    /// The photos of the folder that was given.
+    /// The photos of the folder given on the command line.
     Photos,
 }
 
@@ -61,7 +60,7 @@ struct Training {
 }
 
 impl Train {
-    /// Looks at a request: for a new run, or for one that resumes.
+    /// Validates a request, for a new run or for one that resumes.
     pub(super) fn plan(&self, studio: &Studio, resume: bool) -> Result<Plan> {
         let fits = (1..=1000).contains(&self.epochs)
             && (1..=4096).contains(&self.batch_size)

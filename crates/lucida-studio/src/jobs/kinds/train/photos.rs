@@ -1,4 +1,4 @@
-//! The photos of a folder: a small network from scratch, or a new head on one that has seen many images.
+//! Training on a folder of photos: a small network from scratch, or a new head on a pretrained network.
 
 use std::path::Path;
 
@@ -18,21 +18,21 @@ use crate::data::Source;
 use crate::problem::{self, Problem};
 use crate::state::Studio;
 
-/// Height and width of the images.
+/// Height and width of the input in pixels.
 const SIZE: usize = 150;
-/// The network that learns from nothing.
+/// The network that is trained from scratch.
 const SCRATCH: &str = "basic-cnn";
-/// The part of the photos that validates, where the folder has none for that.
+/// Validation fraction for a folder without a validation part.
 const VALIDATION: f64 = 0.2;
 
-/// A network to choose, and what it is in a few words.
+/// A network to choose, with a short description.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Choice {
     name: &'static str,
     title: String,
 }
 
-/// All networks that can learn photos: those that need weights only where these have been fetched.
+/// Lists the networks that can be trained on photos. Those whose weights must be downloaded are included once they are.
 pub(crate) fn networks() -> Vec<Choice> {
     let base =
         |known: &&Architecture| hub::published(known, true).is_ok() && locate(known, IncludeTop::Unneeded).is_ok();
@@ -50,7 +50,7 @@ pub(crate) fn networks() -> Vec<Choice> {
     choices
 }
 
-/// Whether there are photos to learn from, and such a network.
+/// Checks that there are photos with at least two classes, and that the network is one of [`networks`].
 pub(super) fn check(studio: &Studio, network: Option<&str>) -> problem::Result<()> {
     let photos = studio.data.photos()?;
     let photos =
@@ -115,7 +115,7 @@ pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, feature
     on_base(training, network, (&folder, &mut origin), &features)
 }
 
-/// The head learns from what the frozen layers say of each photo, which is found out once.
+/// Trains the head on the features that the frozen layers compute from each photo, once.
 fn on_base(
     training: &TrainingJob,
     mut network: TransferModel,
@@ -150,8 +150,8 @@ fn on_base(
     training.finish((&mut model, base), &TrainResult { last, ..result }, &folder.validation, &evaluation)
 }
 
-/// A network that learns from nothing, or a new head on a base: InceptionV3 is cut where its features are still of parts of
-/// things, the others where they are by default.
+/// Returns a network to train from scratch, or a base that gets a new head. InceptionV3 is cut at `mixed7`, whose features
+/// still describe parts of objects; the others at their default layer.
 fn start(name: &str) -> Result<TrainStart> {
     let known = applications::find(name).ok();
     if let Some(known) = known.filter(|known| known.name == SCRATCH) {

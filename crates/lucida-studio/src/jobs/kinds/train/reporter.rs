@@ -1,4 +1,4 @@
-//! Tells listeners how a training goes.
+//! Reports the progress of a training.
 
 use std::ops::ControlFlow;
 
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use crate::jobs::Handle;
 
-/// The points of a curve within an epoch.
+/// Maximum number of curve points per epoch.
 const POINTS: usize = 20;
 
 pub(super) struct TrainingReporter<'a> {
     pub(super) job: &'a Handle<'a>,
     pub(super) epochs: usize,
     pub(super) validation: &'a dyn Samples,
-    /// Those whose predictions are told after each epoch.
+    /// Indices of the validation samples whose predictions are published after each epoch.
     pub(super) samples: Vec<usize>,
     pub(super) cpu: Cpu,
 }

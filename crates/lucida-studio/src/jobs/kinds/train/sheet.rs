@@ -1,4 +1,4 @@
-//! Many small images in one file: the page shows parts of it.
+//! A sprite sheet: many small images in one file, of which the page shows parts.
 
 use lucida::Result;
 use lucida::data::{Dataset, Filter, Fit, Image};
@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::jobs::Handle;
 
-/// Images side by side, and the side of one where they are not smaller.
+/// Number of columns, and maximum side of a tile in pixels.
 const COLUMNS: usize = 20;
 const SIDE: usize = 64;
 
-/// Saves images of a set as one file, and says how to find them in it.
+/// Saves images of a data set in one file; returns the name and the layout of the file.
 pub(super) fn save(job: &Handle, name: &str, set: &dyn Dataset, indices: &[usize]) -> Result<Value> {
     let side = match set.image_shape() {
         Some([height, width, _]) => height.max(width).min(SIDE),

@@ -1,4 +1,4 @@
-//! What all runs have in common: the training itself, and what is left of it.
+//! The part that all runs share: the training itself, and its results.
 
 use lucida::Cpu;
 use lucida::core::choose;
@@ -12,24 +12,24 @@ use super::reporter::TrainingReporter;
 use super::{Train, sheet};
 use crate::jobs::Handle;
 
-/// Images of each cell of the confusion matrix, and in all.
+/// Maximum number of images per cell of the confusion matrix, and in total.
 const IN_CELL: usize = 12;
 const IN_ALL: usize = 800;
-/// Images whose predictions are followed.
+/// Number of images whose predictions are shown after each epoch.
 const SAMPLES: usize = 12;
 
-/// A run at work.
+/// A run in progress.
 pub(super) struct TrainingJob<'a> {
     pub(super) request: &'a Train,
     pub(super) job: &'a Handle<'a>,
     pub(super) run: &'a RunFolder,
     pub(super) cpu: Cpu,
     pub(super) resume: bool,
-    /// Images that could not be read, found when the data were opened.
+    /// Number of images that could not be read when the data were opened.
     pub(super) skipped: usize,
 }
 
-/// What a network is shown: samples to learn from and samples to be tried on, and the images of the latter.
+/// Training samples, validation samples, and the images of the latter.
 pub(super) struct TrainingData<'a> {
     pub(super) train: &'a dyn Samples,
     pub(super) validation: &'a dyn Samples,
@@ -37,7 +37,7 @@ pub(super) struct TrainingData<'a> {
 }
 
 impl TrainingJob<'_> {
-    /// Trains, and tells how it goes.
+    /// Trains the network and reports the progress.
     pub(super) fn fit(&self, network: &mut Network, data: &TrainingData) -> lucida::Result<TrainResult> {
         let samples = choose(data.images.len(), SAMPLES, self.request.seed);
         if !self.job.has_told() {
@@ -75,7 +75,7 @@ impl TrainingJob<'_> {
         Trainer::new(config).callback(watch).fit_network(network, data.train, Some(data.validation))
     }
 
-    /// Keeps what a run leaves; the value is the result of the job. `base` is the record of a network with a frozen base.
+    /// Saves the files of a run; returns the result of the job. `base` is the record of a network with a frozen base.
     pub(super) fn finish(
         &self,
         (model, base): (&mut Model, Option<Value>),
@@ -110,7 +110,7 @@ impl TrainingJob<'_> {
     }
 }
 
-/// Some images of each cell of the confusion matrix: the mistakes first, then what is right.
+/// Saves some images of each cell of the confusion matrix, the misclassified ones first; returns the cells and the layout.
 fn cells(job: &Handle, set: &dyn Dataset, evaluation: &Evaluation) -> lucida::Result<(Value, Value)> {
     let classes = set.class_names().len();
     let mut counts = vec![0; classes * classes];
