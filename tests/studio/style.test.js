@@ -90,7 +90,7 @@ test('a network is opened, mixed and removed; other files are refused with the r
   await shown.waitForSelector('#status:has-text("photo.onnx: is an image, not a model")');
   await shown.setInputFiles('#network-file', network);
   last = await result(shown, last);
-  assert.equal(await shown.$eval('#network', (select) => select.selectedOptions[0].textContent), 'two');
+  assert.equal(await shown.$eval('#network', (select) => select.selectedOptions[0].textContent), 'two.lucida');
   assert.deepEqual(await shown.$$eval('#mix label span', (all) => all.map((one) => one.textContent)), ['waves', 'night']);
   const asked = shown.waitForRequest((request) => request.url().includes('mix=1%2C0.5'));
   await shown.fill('#mix input >> nth=1', '0.5');
@@ -99,6 +99,7 @@ test('a network is opened, mixed and removed; other files are refused with the r
   await shown.fill('#mix input >> nth=0', '0');
   await shown.fill('#mix input >> nth=1', '0');
   await shown.waitForSelector('#pass-note:has-text("Raise the weight of a style.")');
+  assert.ok(!(await isVisible(shown, '#pass-compare')) && !(await isVisible(shown, '#pass-download')));
   // The network is in the URL, and a reload restores it.
   await shown.reload();
   await result(shown);
@@ -107,7 +108,9 @@ test('a network is opened, mixed and removed; other files are refused with the r
   await shown.click('dialog button:has-text("Remove")');
   await shown.waitForFunction(() => document.querySelector('#network').value === 'brushwork' && document.querySelector('#network').options.length === 1);
   await shown.goto(`${served.url}/style?mode=pass&network=net-gone`);
-  await shown.waitForSelector('#not-found:has-text("no style network “net-gone”")');
+  await shown.waitForSelector('#not-found:has-text("no style network “net-gone”; brushwork is used")');
+  await shown.goto(`${served.url}/style?mode=oil`);
+  await shown.waitForSelector('#not-found:has-text("no mode “oil”")');
   assert.deepEqual(shown.wrong.filter((text) => !text.includes('422')), []);
   await shown.context().close();
 });
@@ -211,6 +214,34 @@ test('a style is trained with previews, stopped, resumed, and then used', async 
   await shown.context().close();
 });
 
+test('a style is added once, at most four, and none that is too small; a tall result fits into the window', async () => {
+  const shown = await opened('train');
+  const list = '#teach-styles figure';
+  const add = (name, color, size = [96, 72]) => shown.setInputFiles('#teach-file', { ...style(name, color), buffer: png(...size, color) });
+  for (let at = 0; at < 5; at += 1) {
+    await add(`s${at}`, (x) => [x, 50 * at, 9]);
+    if (at < 4) await shown.waitForFunction(([selector, many]) => document.querySelectorAll(selector).length === many && document.querySelectorAll(`${selector} img[src*="up-"]`).length === many, [list, at + 1]);
+  }
+  await shown.waitForSelector('#status:has-text("At most 4 styles: remove one first.")');
+  const names = () => shown.$$eval(`${list} input[type="text"]`, (all) => all.map(({ value }) => value));
+  assert.deepEqual(await names(), ['s0', 's1', 's2', 's3']);
+  await add('again', (x) => [x, 50, 9]);
+  await shown.waitForSelector('#status:has-text("already in the list")');
+  assert.deepEqual(await names(), ['s0', 's1', 's2', 's3']);
+  await shown.click(`${list} button:has-text("Remove") >> nth=0`);
+  await add('dot', () => [1, 2, 3], [4, 4]);
+  await shown.waitForFunction(() => document.querySelectorAll('#teach-styles figure').length === 4 && [...document.querySelectorAll('#teach-styles input[type="text"]')].some(({ value }) => value === 'dot'));
+  await shown.click('#teach-start');
+  await shown.waitForSelector('#status:has-text("style dot has 4x4 pixels; at least 32x32 are needed")');
+  await shown.click('#modes label:has-text("One pass")');
+  const first = await result(shown);
+  await shown.setInputFiles('#content-file', { name: 'tall.png', mimeType: 'image/png', buffer: png(40, 800, (x, y) => [x, y % 256, 9]) });
+  await result(shown, first);
+  await shown.waitForFunction(() => document.querySelector('#pass-compare').clientHeight <= innerHeight);
+  assert.deepEqual(shown.wrong.filter((text) => !text.includes('422')), []);
+  await shown.context().close();
+});
+
 test('narrow, dark, by keyboard and by ear', async () => {
   const axe = readFileSync(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
   for (const [width, colorScheme] of [[390, 'light'], [1280, 'dark']]) {
@@ -220,6 +251,9 @@ test('narrow, dark, by keyboard and by ear', async () => {
       await shown.keyboard.press('ArrowRight');
       assert.equal(await shown.evaluate(() => document.querySelector('#modes input:checked').value), mode);
       if (mode === 'pass') await result(shown);
+      const sliders = await shown.$$eval('.slide input', (all) => all.filter((one) => one.checkVisibility() && one.closest('.slide').querySelector('output')).map((one) => [one.labels[0]?.querySelector('span').textContent, one.getAttribute('aria-valuetext'), one.labels[0]?.querySelector('output').textContent]));
+      assert.ok(sliders.length >= 2);
+      for (const [name, spoken, written] of sliders) assert.ok(name && spoken && spoken === written, `slider ${name}: “${spoken}”, “${written}”`);
       const over = await shown.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(over <= 0, `${mode} is ${over} pixels too wide at ${width}`);
       await shown.evaluate(axe);

@@ -77,7 +77,7 @@ fn files_are_opened_kept_and_removed() {
     let answer = open(&studio, "../two.lucida", &file);
     assert_eq!(answer.status, 201, "{}", answer.text());
     let opened = answer.json();
-    assert_eq!(opened["name"], "two");
+    assert_eq!(opened["name"], "two.lucida");
     assert_eq!(opened["styles"], json!(["waves", "night"]));
     let id = opened["id"].as_str().unwrap().to_owned();
     // Opened again, it is the same network.

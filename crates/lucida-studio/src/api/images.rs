@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::multipart::{Multipart, MultipartRejection};
+use axum::extract::multipart::{Multipart, MultipartError, MultipartRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -65,7 +65,7 @@ pub(crate) async fn upload(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, Json<Uploaded>)> {
     let permit = studio.start_upload()?;
-    let (name, bytes) = file_of(form, &["image", "picture"]).await?;
+    let (name, bytes) = file_of(form, &["image", "picture"], studio.limits.upload_bytes).await?;
     let pixels = studio.limits.upload_pixels;
     let (id, image) = studio.compute(move |studio| studio.images.add(&name, &bytes, pixels)).await?;
     drop(permit);
@@ -73,8 +73,19 @@ pub(crate) async fn upload(
     Ok((StatusCode::CREATED, Json(uploaded)))
 }
 
-/// Returns the name and the bytes of the first file in a form whose field has one of these names.
-pub(super) async fn file_of(form: Result<Multipart, MultipartRejection>, fields: &[&str]) -> Result<(String, Bytes)> {
+/// Returns the name and the bytes of the first file in a form whose field has one of these names. `limit` is the maximum size
+/// in bytes, which the router enforces.
+pub(super) async fn file_of(
+    form: Result<Multipart, MultipartRejection>,
+    fields: &[&str],
+    limit: usize,
+) -> Result<(String, Bytes)> {
+    let broken = |error: MultipartError| match error.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(status, format!("the file is too large: at most {} MB are accepted", limit >> 20))
+        }
+        _ => broken(error),
+    };
     let mut form = form.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     let mut found: Option<(String, Bytes)> = None;
     while let Some(field) = form.next_field().await.map_err(broken)? {

@@ -76,7 +76,7 @@ pub(crate) async fn open(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, Json<FastNetwork>)> {
     let permit = studio.start_upload()?;
-    let (name, bytes) = file_of(form, &["network"]).await?;
+    let (name, bytes) = file_of(form, &["network"], studio.limits.upload_bytes).await?;
     let opened = studio.compute(move |studio| studio.fast_networks.add(&name, &bytes, studio.cpu)).await?;
     drop(permit);
     Ok((StatusCode::CREATED, Json(opened)))

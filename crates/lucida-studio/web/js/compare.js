@@ -8,6 +8,8 @@ export function comparison(box, before, line, slider) {
     line.style.left = `${part}%`;
   };
   slider.addEventListener('input', divide);
+  // A tall image is as high as the window, not as wide as the page.
+  before.addEventListener('load', () => box.style.setProperty('--ratio', before.naturalWidth / before.naturalHeight));
   for (const kind of ['pointerdown', 'pointermove']) {
     box.addEventListener(kind, (event) => {
       if (kind === 'pointermove' && event.buttons === 0) return;

@@ -258,6 +258,12 @@ export const percent = (value, places = 1) => `${(100 * value).toFixed(places)} 
 /** Progress of a job, from 0 to 1. */
 export const partDone = (job) => (job.progress.total ? job.progress.done / job.progress.total : 0);
 /** Fills a progress bar. `percent` does not work here: CSS allows no space before the percent sign. */
+/** Shows the value of a slider: in the `output` of its label, and to screen readers. */
+export function showValue(slider, text) {
+  $('output', slider.labels[0]).textContent = text;
+  slider.setAttribute('aria-valuetext', text);
+}
+
 export const fillBar = (fill, part) => { fill.style.width = `${100 * part}%`; };
 export const shape = (sizes) => sizes.join(' × ');
 /** Indices of the `most` largest values, in descending order. */

@@ -19,7 +19,7 @@ export function thumb(id, name, pressed, choose, spoiled) {
 export const isUpload = (id) => id?.startsWith('up-') === true;
 
 /** The uploaded images. */
-export const uploads = async () => ((await attempt(() => ask('/api/images'))) ?? []).map(({ id }) => ({ id, title: 'your image' }));
+export const uploads = async () => ((await attempt(() => ask('/api/images'))) ?? []).map(({ id }, at) => ({ id, title: `your image ${at + 1}` }));
 
 /** Puts the picker into `place`; `changed()` is called when the user chooses another image. */
 export function picker(place, changed) {

@@ -43,15 +43,24 @@ export async function showTrays() {
   }
 }
 
-/** Adds a style at the end. The built-in style is dropped, and so is the first one if there are too many. */
-export const withStyle = (styles, style) => [...styles.filter(({ image }) => image !== BRUSHWORK.id && image !== style.image), style].slice(-STYLES);
 
 /**
  * Shows the styles in `place`; if there are several, each with `control(style, at)` and a button that removes it.
  * `changed(styles)` is called whenever they are shown; `builtin()` replaces them if none is left.
  */
 export function styleList({ place, styles, builtin, control, changed }) {
-  const list = { styles, show, set };
+  const list = { styles, show, set, add };
+
+  /** Adds a style at the end, unless its image is there already; replaces the built-in style. */
+  function add(style) {
+    if (list.styles.some(({ image }) => image === style.image)) {
+      say('This style is already in the list.');
+      return;
+    }
+    const own = list.styles.filter(({ image }) => image !== BRUSHWORK.id);
+    if (own.length >= STYLES) say(`At most ${STYLES} styles: remove one first.`);
+    else set([...own, style]);
+  }
 
   function set(next) {
     list.styles = next;

@@ -1,10 +1,10 @@
 // Style transfer by optimization: styles, sliders, and intermediate images.
 
-import { $, ask, attempt, el, fillBar, look, notFound, number, partDone, path, post, rememberForm, view } from './core.js';
+import { $, ask, attempt, el, fillBar, look, notFound, number, partDone, path, post, rememberForm, showValue, view } from './core.js';
 import { chart } from './chart.js';
 import { comparison } from './compare.js';
 import { ended, ending, follow, listen, queuedNote } from './events.js';
-import { BRUSHWORK, styleList, takes, tray, withStyle } from './style-images.js';
+import { BRUSHWORK, styleList, takes, tray } from './style-images.js';
 
 /** Range of the weights of styles, which are set by sliders. */
 const WEIGHTS = { min: 0.1, max: 2, step: 0.1 };
@@ -28,7 +28,7 @@ export function optimizing(content, images) {
     control: (style, at) => el('input', { type: 'range', ...WEIGHTS, value: style.weight, 'aria-label': `Weight of style ${at + 1}`, oninput: (event) => { style.weight = Number(event.target.value); remember(chosen.styles); } }),
     changed: remember,
   });
-  const addStyle = (id) => chosen.set(withStyle(chosen.styles, { image: id, weight: 1 }));
+  const addStyle = (id) => chosen.add({ image: id, weight: 1 });
   takes($('#styles-part'), $('#style-file'), addStyle);
   tray($('#style-tray'), BRUSHWORK, addStyle);
 
@@ -37,10 +37,10 @@ export function optimizing(content, images) {
     keep: () => `× ${number(10 ** Number($('#keep').value), 2)}`,
     strokes: () => `× ${number(power('#strokes'), 2)}`,
     size: () => `${$('#size').value} pixels`,
-    effort: () => `× ${$('#effort').value}`,
+    effort: () => `× ${number(Number($('#effort').value), 2)}`,
   };
   for (const [name, say] of Object.entries(words)) {
-    const show = () => { $(`#${name}-out`).textContent = say(); };
+    const show = () => showValue($(`#${name}`), say());
     $(`#${name}`).addEventListener('input', show);
     show();
   }
@@ -102,7 +102,7 @@ export function optimizing(content, images) {
     const newest = news[news.length - 1];
     const file = job.result?.picture ?? newest?.file;
     const { result } = job;
-    const made = result?.picture ? `${result.width} × ${result.height} pixels after ${result.steps} steps of ${result.network}` : null;
+    const made = result?.picture ? `${result.width} × ${result.height} pixels after ${result.steps} steps of ${result.network.replaceAll('_', '-')}` : null;
     $('#painting-note').textContent = ended(job) ? [ending(job), made ?? (file ? 'the last intermediate image is shown' : null)].filter(Boolean).join('; ') : job.state === 'queued' ? queuedNote(job) : job.progress.doing;
     if (file) {
       $('#compare').hidden = false;

@@ -1,6 +1,6 @@
 // Style transfer in one forward pass: a network, sliders that update the result at once, and the camera.
 
-import { $, ask, attempt, el, look, notFound, number, path, percent, request, say, stored, sure, upload, view } from './core.js';
+import { $, ask, attempt, el, look, notFound, number, path, percent, request, say, showValue, stored, sure, upload, view } from './core.js';
 import { openCamera, rgbOf } from './camera.js';
 import { comparison } from './compare.js';
 import { ended, listen } from './events.js';
@@ -57,7 +57,7 @@ export function onePass(content) {
     if (!opened) return;
     await refill();
     choose(opened.id);
-    say(`${opened.name} is opened.`);
+    say(`Opened ${opened.name}.`);
   }
   const input = $('#network-file');
   input.addEventListener('change', () => { open(input.files[0]); input.value = ''; });
@@ -79,26 +79,29 @@ export function onePass(content) {
     const mix = mixes.get(id);
     $('#mix').hidden = styles.length < 2;
     $('#mix').replaceChildren(...(styles.length < 2 ? [] : styles.map((name, at) => {
-      const out = el('output', {}, percent(mix[at], 0));
-      const changed = (event) => {
-        mix[at] = Number(event.target.value);
-        out.textContent = percent(mix[at], 0);
+      const slider = el('input', { type: 'range', id: `mix-${at}`, min: 0, max: 1, step: 0.05, value: mix[at], 'aria-valuetext': percent(mix[at], 0) });
+      slider.addEventListener('input', () => {
+        mix[at] = Number(slider.value);
+        showValue(slider, percent(mix[at], 0));
         refresh();
-      };
-      return el('label', { class: 'slide' }, el('span', {}, name), out, el('input', { type: 'range', min: 0, max: 1, step: 0.05, value: mix[at], oninput: changed }));
+      });
+      return el('label', { class: 'slide', for: slider.id }, el('span', {}, name), el('output', {}, percent(mix[at], 0)), slider);
     })));
   }
   const words = { strength: () => percent(Number($('#strength').value), 0), 'pass-size': () => `${$('#pass-size').value} pixels` };
   for (const [name, text] of Object.entries(words)) {
-    const show = () => { $(`#${name}-out`).textContent = text(); };
+    const show = () => showValue($(`#${name}`), text());
     $(`#${name}`).addEventListener('input', () => { show(); refresh(); });
     show();
   }
   $('#keep-colors').addEventListener('change', () => refresh());
-  /** Whether any style has a weight; shows a note if not. */
+  /** Whether any style has a weight; if not, shows a note instead of a result. */
   function isMixed() {
     const is = mixes.get(current.id).some((weight) => weight > 0);
-    if (!is) $('#pass-note').textContent = 'Raise the weight of a style.';
+    if (!is) {
+      $('#pass-note').textContent = 'Raise the weight of a style.';
+      showWhat({});
+    }
     return is;
   }
   const settings = () => new URLSearchParams({ mix: mixes.get(current.id).join(), strength: $('#strength').value, keep_colors: $('#keep-colors').checked });
@@ -141,7 +144,7 @@ export function onePass(content) {
     const before = `${path`/api/images/${id}`}?side=1024`;
     if ($('#pass-before').getAttribute('src') !== before) $('#pass-before').src = before;
     $('#pass-note').textContent = `${after.naturalWidth} × ${after.naturalHeight} pixels in ${number(timeOf(response), 2)} ms`;
-    $('#pass-download').href = address;
+    [$('#pass-download').href, $('#pass-download').download] = [address, `${current.name.replace(/\.[^.]*$/, '')}.png`];
     showWhat({ image: true });
   }
 
@@ -271,7 +274,7 @@ export function onePass(content) {
   listen(async (event) => {
     if (event.type === 'again') {
       await refill();
-      if (named !== undefined && !find(named)) notFound('network', `There is no style network “${named}”; the built-in one is used.`);
+      if (named !== undefined && !find(named)) notFound('network', `There is no style network “${named}”; ${find(chosen.get())?.name ?? 'the built-in one'} is used.`);
       choose(current?.id ?? (find(named) ? named : chosen.get()), { quietly: true });
       named = undefined;
     } else if (event.type === 'job' && event.job.kind === 'style-train' && (ended(event.job) || !find(`job-${event.job.id}`))) {

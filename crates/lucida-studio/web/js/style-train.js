@@ -1,16 +1,20 @@
 // Training of networks that stylize in one forward pass: settings, previews, and curves.
 
-import { $, ask, attempt, count, el, fillBar, look, notFound, number, partDone, path, post, rememberForm, say, stored, sure, view } from './core.js';
+import { $, ask, attempt, count, el, fillBar, look, notFound, number, partDone, path, post, rememberForm, say, showValue, stored, sure, view } from './core.js';
 import { chart } from './chart.js';
 import { ended, ending, follow, listen, queuedNote } from './events.js';
-import { BRUSHWORK, styleList, takes, tray, withStyle } from './style-images.js';
+import { BRUSHWORK, styleList, takes, tray } from './style-images.js';
 
 /** Name of the network's file in a job. */
 const NETWORK = 'style.lucida';
+/** The note when no training is selected. */
+const NONE = 'Previews of the same photos appear here while a network learns.';
 const STATES = { queued: 'queued', done: 'done', failed: 'failed', cancelled: 'stopped', interrupted: 'interrupted' };
 
 /** The name of a style: that of its file, without the extension. */
 const nameOf = (file) => (file?.name ?? '').replace(/\.[^.]*$/, '').slice(0, 60);
+
+const styleNames = ({ styles }) => styles.map(({ name }, at) => name || `style ${at + 1}`).join(', ');
 
 /** Formats an approximate time. */
 function about(seconds) {
@@ -47,7 +51,7 @@ export function styleTraining({ trained, stylize }) {
     while (!isFree(`style ${number}`)) number += 1;
     return isFree(nameOf(file)) ? nameOf(file) : `style ${number}`;
   }
-  const add = (id, file) => chosen.set(withStyle(chosen.styles, { image: id, name: id === BRUSHWORK.id ? id : freeName(file) }));
+  const add = (id, file) => chosen.add({ image: id, name: id === BRUSHWORK.id ? id : freeName(file) });
   takes($('#teach-styles').parentElement, $('#teach-file'), add);
   tray($('#teach-tray'), BRUSHWORK, add);
 
@@ -61,7 +65,7 @@ export function styleTraining({ trained, stylize }) {
     strokes: () => `× ${number(factor('#teach-strokes', 2), 2)}`,
   };
   for (const [name, text] of Object.entries(words)) {
-    const show = () => { $(`#teach-${name}-out`).textContent = text(); };
+    const show = () => showValue($(`#teach-${name}`), text());
     $(`#teach-${name}`).addEventListener('input', show);
     show();
   }
@@ -182,20 +186,20 @@ export function styleTraining({ trained, stylize }) {
     slider.max = String(all.length - 1);
     if (isNewest) slider.value = slider.max;
     const { step, file } = all[Number(slider.value)];
-    $('#preview-out').textContent = `after ${count(step)} ${step === 1 ? 'step' : 'steps'}`;
-    slider.setAttribute('aria-valuetext', $('#preview-out').textContent);
+    const when = `after ${count(step)} ${step === 1 ? 'step' : 'steps'}`;
+    showValue(slider, when);
     const start = news.find(({ type }) => type === 'start');
     for (const [id, name] of [['#preview', file], ['#preview-photos', start?.file]]) {
       const address = name ? path`/api/jobs/${job.id}/files/${name}` : null;
       if (address && $(id).getAttribute('src') !== address) $(id).src = address;
     }
-    $('#preview').alt = `The photos in ${job.request.styles.length === 1 ? 'the style' : 'each style'}, ${$('#preview-out').textContent}`;
+    $('#preview').alt = `The photos in ${job.request.styles.length === 1 ? 'the style' : `the styles ${styleNames(job.request)}, one row each`}, ${when}`;
   }
   $('#preview-at').addEventListener('input', later);
 
   function showFacts({ styles, photos, size, content_weight: keep = 1, style_scale: strokes = 1, seed }) {
     const start = news.find(({ type }) => type === 'start');
-    const facts = [['Styles', styles.map(({ name }, at) => name || `style ${at + 1}`).join(', ')], ['Photos', start ? count(start.photos) : photos === 'folder' ? 'of the folder' : '1'], ['Network', size], ['Content weight', `× ${number(keep, 2)}`], ['Stroke size', `× ${number(strokes, 2)}`], ['Seed', seed]];
+    const facts = [['Styles', styleNames({ styles })], ['Photos', start ? count(start.photos) : photos === 'folder' ? 'of the folder' : '1'], ['Network', size], ['Content weight', `× ${number(keep, 2)}`], ['Stroke size', `× ${number(strokes, 2)}`], ['Seed', seed]];
     $('#training-facts').replaceChildren(...facts.map(([term, value]) => el('div', {}, el('dt', {}, term), el('dd', {}, String(value)))));
   }
 
@@ -225,7 +229,7 @@ export function styleTraining({ trained, stylize }) {
         $('#previews').hidden = true;
         for (const id of ['#training-actions', '#training-facts', '#training-chart']) $(id).replaceChildren();
         actions = { id: null };
-        [$('#training-title').textContent, $('#training-note').textContent] = ['Training', ''];
+        [$('#training-title').textContent, $('#training-note').textContent] = ['Training', NONE];
         look({ training: undefined }, { quietly: true });
       }
       showTrainings();
@@ -233,6 +237,7 @@ export function styleTraining({ trained, stylize }) {
   });
 
   chosen.show();
+  $('#training-note').textContent = NONE;
   learnWhatThereIs();
   return { back() { if (trainings.has(view.training)) choose(view.training, { quietly: true }); } };
 }

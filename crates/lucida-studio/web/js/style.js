@@ -1,6 +1,6 @@
 // The style page: a content image, and three modes: optimization, one forward pass of a network, and its training.
 
-import { $, look, path, stored, view, whenBack } from './core.js';
+import { $, look, notFound, path, stored, view, whenBack } from './core.js';
 import { frame } from './frame.js';
 import { optimizing } from './style-optimize.js';
 import { onePass } from './style-pass.js';
@@ -9,7 +9,7 @@ import { CAT, showTrays, takes, tray } from './style-images.js';
 
 const LEADS = {
   optimize: 'Render one image in the style of others: gradient descent on the pixels matches the features of the content image and the Gram matrices of the style images.',
-  pass: 'A network that has learned a style renders any image in it in one pass. The result follows the sliders.',
+  pass: 'A network that has learned a style stylizes any image in one forward pass. The result, at most 1024 pixels wide or high, follows the sliders.',
   train: 'Train a network that stylizes in one pass. It learns from photos, with the losses that Optimize minimizes.',
 };
 /** The elements that are shown in each mode. */
@@ -60,12 +60,19 @@ function setMode(mode, more = {}) {
 }
 $('#modes').addEventListener('change', (event) => setMode(event.target.value));
 
+/** Shows a notice if the URL names a mode that does not exist. */
+function checkMode() {
+  if (view.mode !== undefined && known() !== view.mode) notFound('mode', `There is no mode “${view.mode}”; Optimize is shown.`);
+}
+
 whenBack(() => {
+  checkMode();
   show(known());
   optimize.back();
   pass.back();
   train.back();
 });
 content.use(content.id);
+checkMode();
 show(known());
 showTrays();

@@ -46,6 +46,7 @@ pub use network::{Pooling, StyleNetwork};
 pub use optim::adam::Adam;
 pub use optim::lbfgs::Lbfgs;
 pub use pipeline::colors::ColorSource;
+pub use pipeline::pyramid::LEAST_SIDE;
 pub use pipeline::transfer::{StyleRequest, StyleResult, transfer};
 pub use preset::{InitialImage, Preset, StyleConfig, StyleOptimizer};
 pub use save::{Original, StyledImage};

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use lucida::core::{Detail, Step, StyleProgress};
 use lucida::data::Image;
-use lucida::style::{ColorSource, Preset, StyleConfig, StyleNetwork, StyleRequest, choose_network, transfer};
+use lucida::style::{
+    ColorSource, LEAST_SIDE, Preset, StyleConfig, StyleNetwork, StyleRequest, choose_network, transfer,
+};
 use lucida::{Cpu, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -58,6 +60,17 @@ pub(super) fn one() -> f32 {
     1.0
 }
 
+/// Returns the image, unless it is too small for a network: the job would fail later.
+pub(super) fn large_enough(what: &str, image: Image) -> Result<Image> {
+    let (width, height) = (image.width(), image.height());
+    match width.min(height) < LEAST_SIDE {
+        true => Err(Problem::wrong(format!(
+            "{what} has {width}x{height} pixels; at least {LEAST_SIDE}x{LEAST_SIDE} are needed"
+        ))),
+        false => Ok(image),
+    }
+}
+
 struct StyleWork {
     request: Style,
     content: Image,
@@ -78,10 +91,11 @@ impl Style {
                           strokes 0.25 to 4, effort 0.01 to 4";
             return Err(Problem::wrong(format!("a style transfer needs {limits}")));
         }
-        let image = |name: &str| Ok::<_, Problem>(studio.image(name)?.to_rgb());
-        let content = image(&self.content)?;
-        let styles = self.styles.iter().map(|part| Ok((image(&part.image)?, part.weight)));
-        let styles = styles.collect::<Result<Vec<_>>>()?;
+        let image = |name: &str, what: &str| large_enough(what, studio.image(name)?.to_rgb());
+        let content = image(&self.content, "the content image")?;
+        let style =
+            |(index, part): (usize, &Part)| Ok((image(&part.image, &format!("style {}", index + 1))?, part.weight));
+        let styles = self.styles.iter().enumerate().map(style).collect::<Result<Vec<_>>>()?;
         let work = Box::new(StyleWork { request: self.clone(), content, styles });
         Ok(Plan { kind: "style", title: "Style transfer".into(), lane: Lane::Long, stamp: None, work })
     }

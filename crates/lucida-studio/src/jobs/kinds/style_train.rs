@@ -17,6 +17,7 @@ use lucida::{Cpu, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::style::large_enough;
 use super::{Lane, Plan, Work};
 use crate::data::Source;
 use crate::jobs::{Handle, Record};
@@ -144,13 +145,13 @@ impl StyleTrain {
                 return Err(Problem::wrong("there is no folder of photos: start the studio with --data DIR"));
             }
         };
-        let image = |style: &StyleImage| match studio.image(&style.image) {
-            Ok(image) => Ok(Some(image.to_rgb())),
+        let image = |(style, name): (&StyleImage, &String)| match studio.image(&style.image) {
+            Ok(image) => large_enough(&format!("style {name}"), image.to_rgb()).map(Some),
             // A training that resumes has its own copy of the image.
             Err(_) if resume => Ok(None),
             Err(problem) => Err(problem),
         };
-        let styles = self.styles.iter().map(image).collect::<Result<_>>()?;
+        let styles = self.styles.iter().zip(&names).map(image).collect::<Result<_>>()?;
         let work = Box::new(StyleTraining { request: self.clone(), styles, folder, resume });
         Ok(Plan { kind: KIND, title: self.title(), lane: Lane::Long, stamp: None, work })
     }

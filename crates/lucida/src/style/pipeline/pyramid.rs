@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 
 /// Shortest side that a network can process, in pixels.
-pub(in crate::style) const LEAST_SIDE: usize = 32;
+pub const LEAST_SIDE: usize = 32;
 
 /// Size of an image scaled to a longer side of `longer`.
 ///
