@@ -108,7 +108,7 @@ test('a network is opened, mixed and removed; other files are refused with the r
   await shown.click('dialog button:has-text("Remove")');
   await shown.waitForFunction(() => document.querySelector('#network').value === 'brushwork' && document.querySelector('#network').options.length === 1);
   await shown.goto(`${served.url}/style?mode=pass&network=net-gone`);
-  await shown.waitForSelector('#not-found:has-text("no style network “net-gone”; brushwork is used")');
+  await shown.waitForSelector('#not-found:has-text("no style network “net-gone”; Brush strokes is used")');
   await shown.goto(`${served.url}/style?mode=oil`);
   await shown.waitForSelector('#not-found:has-text("no mode “oil”")');
   assert.deepEqual(shown.wrong.filter((text) => !text.includes('422')), []);
