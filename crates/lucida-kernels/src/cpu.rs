@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+#[cfg(feature = "threads")]
 use crate::pool;
 use crate::simd::Isa;
 
@@ -16,10 +17,10 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// The best instruction set, and all cores available to this process.
+    /// The best instruction set, and all cores available to this process; one thread without the feature `threads`.
     pub fn detect() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { isa: Isa::best(), threads }
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Self { isa: Isa::best(), threads: if cfg!(feature = "threads") { cores() } else { 1 } }
     }
 
     /// As [`detect`](Self::detect), overridden by the environment: `LUCIDA_SIMD` names an instruction set, `LUCIDA_THREADS`
@@ -76,10 +77,15 @@ impl Cpu {
     /// Calls `task(worker, item)` once for each `item < items`; `worker < threads` differs between calls that may run
     /// at the same time. Returns when all have returned.
     ///
+    /// Without the feature `threads`, all run on the calling thread, one after another.
+    ///
     /// # Panics
     /// When a task panics.
     pub fn parallel_for(self, items: usize, task: impl Fn(usize, usize) + Sync) {
+        #[cfg(feature = "threads")]
         pool::parallel_for(self.threads, items, task);
+        #[cfg(not(feature = "threads"))]
+        (0..items).for_each(|item| task(0, item));
     }
 
     /// Calls `task(index, chunk)` once for each chunk of `len` values of `values` (the last may be shorter), on all

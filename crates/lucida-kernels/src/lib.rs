@@ -5,9 +5,14 @@
 //! `unsafe` code. Each kernel runs on a [`Cpu`]: an [`Isa`] that this processor supports and a number of threads.
 //!
 //! Lengths are checked with panics: a wrong one is a bug in the caller, which has inferred the shapes beforehand.
+//!
+//! The feature `threads`, on by default, has the thread pool; without it everything runs on the calling thread, as on
+//! `wasm32-unknown-unknown`. There, the vectors are those that the crate is compiled for: `-C target-feature=+simd128`, or
+//! `+simd128,+relaxed-simd`.
 
 mod buffer;
 mod channel_map;
+pub mod clock;
 mod conv2d;
 mod cpu;
 mod dense;
@@ -16,6 +21,7 @@ mod gram;
 mod matmul;
 pub mod ops;
 mod peak;
+#[cfg(feature = "threads")]
 mod pool;
 mod pool2d;
 mod resample;

@@ -1,8 +1,9 @@
 //! The peak arithmetic throughput of the processor.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::{self, Stopwatch};
 use crate::cpu::Cpu;
 use crate::simd::multiversion;
 
@@ -38,12 +39,15 @@ multiversion! {
 
 impl Cpu {
     /// Peak multiplications and additions per second in 32 bits, of all threads together: measured with multiply-adds on
-    /// registers, within 0.7 s.
+    /// registers, within 0.7 s. Zero if there is no [clock](crate::clock).
     ///
     /// Each thread keeps its own best burst while all are busy. A burst of all threads together would be as slow as the one
     /// that had to wait for a core: with other programs running, such results varied by half.
     pub fn peak(self) -> f64 {
-        let start = Instant::now();
+        if !clock::exists() {
+            return 0.0;
+        }
+        let start = Stopwatch::start();
         let sum = Mutex::new(0.0);
         self.parallel_for(self.threads(), |_, _| {
             let mut best = 0.0_f64;
@@ -67,10 +71,10 @@ impl Cpu {
 
     /// Operations per second of this thread in one burst.
     fn burst(self) -> f64 {
-        let (start, mut out) = (Instant::now(), 0.0);
+        let (start, mut out) = (Stopwatch::start(), 0.0);
         spin(self.isa(), &mut out);
         std::hint::black_box(out);
-        (2 * ROUNDS * SUMS * self.isa().lanes()) as f64 / start.elapsed().as_secs_f64()
+        (2 * ROUNDS * SUMS * self.isa().lanes()) as f64 / start.seconds()
     }
 }
 
@@ -81,7 +85,7 @@ mod tests {
     /// A short measurement could coincide with the load of other programs.
     #[test]
     fn the_peak_is_measured_for_long_enough() {
-        let start = Instant::now();
+        let start = Stopwatch::start();
         let peak = Cpu::detect().peak();
         let taken = start.elapsed();
         assert!(peak > 1e8, "{peak}");

@@ -11,6 +11,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+pub(crate) use leftovers::process_id;
 pub(crate) use npy::{MAGIC as NPY_MAGIC, parse_npy};
 pub use npy::{npy_bytes, read_npy, write_npy};
 use serde_json::Value;

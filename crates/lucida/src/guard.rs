@@ -18,6 +18,7 @@ thread_local! {
 /// Runs the decoder of a `format` on the file `name`.
 ///
 /// A panic may leave what the closure borrows in an inconsistent state: pass only values that are discarded after an error.
+/// Where panics abort, as in WebAssembly, there is no guard.
 ///
 /// # Errors
 /// [`Error::File`] when it panics (nothing is printed to standard error); otherwise the error that it returns.
@@ -38,7 +39,7 @@ fn silence_guarded_threads() {
     INSTALLED.call_once(|| {
         let other = take_hook();
         set_hook(Box::new(move |info| {
-            if !GUARDED.get() {
+            if !GUARDED.get() || cfg!(panic = "abort") {
                 other(info);
             }
         }));

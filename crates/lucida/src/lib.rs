@@ -127,6 +127,29 @@
 //! - [`explain`]: activations, attribution, maximization, deconvolution, receptive fields, embeddings.
 //! - [`style`]: style transfer of images and video.
 //! - [`plot`], [`report`]: charts and HTML reports.
+//! - [`clock`]: the clock of all that is timed.
+//!
+//! # Features
+//!
+//! - `hub` (default): downloads, of published weights and of lists of images. Without it, what would download is an
+//!   [`Error::Network`] that says what to download by hand, and where to save it.
+//! - `threads` (default): the thread pool, and threads that load batches ahead. Without it, everything runs on the calling
+//!   thread, with the results of a [`Cpu`] with the same number of threads.
+//! - `clap`: enums as values of command-line options.
+//!
+//! # WebAssembly
+//!
+//! Without its default features the library builds for `wasm32-unknown-unknown`:
+//!
+//! ```text
+//! RUSTFLAGS="-C target-feature=+simd128" cargo build --release --target wasm32-unknown-unknown -p lucida --no-default-features
+//! ```
+//!
+//! With `+relaxed-simd` multiply-adds are fused; not every engine loads such a module, so a page is served both. There are no
+//! files: reading or writing one is an [`Error::Io`]. Models come from bytes
+//! ([`Model::from_bytes`], [`weights::open_files`]), images from [`Image::decode`](data::Image::decode); training,
+//! explanations and prediction need no file. There is no clock either, so times are zero until [`clock::set`] is called. A
+//! panic ends the module, within third-party decoders too, where it is an error elsewhere.
 
 pub mod batch_jobs;
 pub mod core;
@@ -146,6 +169,6 @@ pub mod train;
 pub mod weights;
 
 pub use error::{Error, Result, TableFault, Unfit};
-pub use lucida_kernels::{Cpu, Isa};
+pub use lucida_kernels::{Cpu, Isa, clock};
 pub use model::Model;
 pub use similar::{nearest_name, nearest_names};

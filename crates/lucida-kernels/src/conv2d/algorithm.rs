@@ -56,12 +56,13 @@ pub(crate) struct Algorithms {
     pub(crate) backward_kernel: Algorithm,
 }
 
-/// Cost of transforming the kernel, for each of its rows and vectors.
-const PACKING: usize = 500;
+/// Cost of transforming the kernel, for each of its rows and vectors. Costs have 64 bits everywhere: a layer of VGG19 for
+/// images of 512x512 takes more than 2^32 multiply-adds.
+const PACKING: u64 = 500;
 /// Cost of adding up and transforming back the kernel gradient, for each channel, vector of filters and thread.
-const GATHER: usize = 500;
+const GATHER: u64 = 500;
 /// Cost of adding one product to the input gradient.
-const SCATTER: usize = 2;
+const SCATTER: u64 = 2;
 /// Number of images for which inference-only passes are chosen.
 const USUAL_BATCH: usize = 8;
 /// Rows of a typical tile of the micro-kernels.
@@ -69,7 +70,7 @@ const TILE_ROWS: usize = 8;
 
 /// Cost of transforming a tile of 36 positions, per vector: with shorter vectors, the same memory traffic is split over
 /// more of them.
-fn transform(lanes: usize) -> usize {
+fn transform(lanes: usize) -> u64 {
     match lanes {
         16 => 450,
         8 => 320,
@@ -107,50 +108,57 @@ impl Algorithms {
             return Self::of_groups(shape);
         }
         let batch = if gradients.input || gradients.kernel { batch } else { USUAL_BATCH };
-        let cheaper = |direct: usize, winograd: usize| {
+        let cheaper = |direct: u64, winograd: u64| {
             if winograd_fits(shape) && winograd < direct { Algorithm::Winograd } else { Algorithm::Direct }
         };
         let (channels, filters) = (vectors(cpu, shape.channels), vectors(cpu, shape.filters));
-        let transforms = transform(cpu.isa().lanes()) * (channels + filters);
+        let transforms = transform(cpu.isa().lanes()) * product(&[channels + filters]);
         let stack = TileMix::choose(shape);
         let products = |size: [usize; 2], depth: usize, columns: usize| {
             let winograd = stack.grids(size).into_iter().map(|grid| {
                 let (tiles, positions) = (grid.tiles() * batch, grid.height.positions());
-                let products = tiles.next_multiple_of(TILE_ROWS) * positions * depth * columns;
-                products + tiles * transforms * positions / 36
+                let products = product(&[tiles.next_multiple_of(TILE_ROWS), positions, depth, columns]);
+                products + product(&[tiles, positions]) * transforms / 36
             });
-            (batch * size[0] * size[1] * TAPS * TAPS * depth * columns, winograd.sum::<usize>())
+            (product(&[batch, size[0], size[1], TAPS, TAPS, depth, columns]), winograd.sum::<u64>())
         };
         let correlation = |size: [usize; 2], depth: usize, columns: usize| {
             let (direct, winograd) = products(size, depth, columns);
-            let packing = if gradients.kernel { PACKING * depth * columns } else { 0 };
+            let packing = if gradients.kernel { PACKING * product(&[depth, columns]) } else { 0 };
             cheaper(direct, winograd + packing)
         };
         let (direct, winograd) = products(shape.output, shape.channels, filters);
-        let gather = GATHER * WinogradKernelGradient::parts(cpu, shape, batch) * shape.channels * filters;
+        let parts = WinogradKernelGradient::parts(cpu, shape, batch);
+        let gather = GATHER * product(&[parts, shape.channels, filters]);
         let input = correlation([shape.height, shape.width], shape.filters, channels);
         let best = match input {
             Algorithm::Winograd => products([shape.height, shape.width], shape.filters, channels).1,
-            _ => direct_input(cpu, shape) * batch,
+            _ => direct_input(cpu, shape) * batch as u64,
         };
         Self {
             forward: correlation(shape.output, shape.channels, filters),
-            backward_input: if col2im(cpu, shape) * batch < best { Algorithm::Col2Im } else { input },
+            backward_input: if col2im(cpu, shape) * (batch as u64) < best { Algorithm::Col2Im } else { input },
             backward_kernel: cheaper(direct, winograd + gather),
         }
     }
 }
 
 /// Cost per image of the direct input gradient.
-fn direct_input(cpu: Cpu, shape: &Conv2dShape) -> usize {
+fn direct_input(cpu: Cpu, shape: &Conv2dShape) -> u64 {
     let taps = shape.kernel[0] * shape.kernel[1];
-    shape.output[0] * shape.output[1] * taps * shape.filters * vectors(cpu, shape.channels)
+    product(&[shape.output[0], shape.output[1], taps, shape.filters, vectors(cpu, shape.channels)])
 }
 
 /// Cost per image of the col2im input gradient: the products of all pixels, and adding them up.
-fn col2im(cpu: Cpu, shape: &Conv2dShape) -> usize {
+fn col2im(cpu: Cpu, shape: &Conv2dShape) -> u64 {
     let columns = shape.kernel[0] * shape.kernel[1] * shape.channels;
-    shape.output[0] * shape.output[1] * (shape.filters * vectors(cpu, columns) + SCATTER * columns)
+    let of_pixel = product(&[shape.filters, vectors(cpu, columns)]) + SCATTER * columns as u64;
+    product(&shape.output) * of_pixel
+}
+
+/// The product of these numbers in 64 bits, whatever the size of an address.
+fn product(factors: &[usize]) -> u64 {
+    factors.iter().map(|&factor| factor as u64).product()
 }
 
 /// Number of SIMD vectors that hold the given number of channels.

@@ -186,9 +186,9 @@ const MOST_FLOATS: usize = 1 << 17;
 /// Cache floats taken by an entry in an item's list of patches.
 const FLOATS_OF_SITE: usize = 4;
 /// Divisor of an item's time: the cost of threads running at different speeds.
-const UNEVENNESS: usize = 8;
+const UNEVENNESS: u64 = 8;
 /// Fixed cost of an item, in multiply-adds.
-const START: usize = 1500;
+const START: u64 = 1500;
 /// Cost of reading the matrix from the L3 cache, in rows of the product.
 const ROWS_OF_READING: usize = 4;
 /// Floats copied in the time of one multiply-add.
@@ -209,7 +209,7 @@ pub(crate) struct Product {
 
 impl Product {
     /// Estimated time of an item with this number of images and rows, with the panels split into `parts` parts.
-    fn time(&self, window: &Window, images: usize, rows: usize, parts: usize) -> usize {
+    fn time(&self, window: &Window, images: usize, rows: usize, parts: usize) -> u64 {
         let sites = images * rows * window.output[1];
         let rest = match sites % self.tile_rows {
             0 => 0,
@@ -220,7 +220,8 @@ impl Product {
         // The slowest part has the remainder of an uneven division of the panels.
         let vectors = (self.panels.div_ceil(parts) * self.vectors).div_ceil(self.panels);
         let copied = if window.needs_border() { images * window.band_len(rows) } else { 0 };
-        (rows_of_tiles + ROWS_OF_READING) * self.depth * vectors + copied / COPIED + START
+        let products = [rows_of_tiles + ROWS_OF_READING, self.depth, vectors].map(|factor| factor as u64);
+        products.iter().product::<u64>() + (copied / COPIED) as u64 + START
     }
 }
 
@@ -265,12 +266,12 @@ impl Items {
     }
 
     /// The number of parts into which the panels of an item are split, and the time expected with that.
-    pub(crate) fn parts(&self, window: &Window, batch: usize, product: &Product) -> (usize, usize) {
+    pub(crate) fn parts(&self, window: &Window, batch: usize, product: &Product) -> (usize, u64) {
         let most = product.panels.min(ITEMS_PER_THREAD * product.threads).max(1);
         let time = |parts: usize| {
             let units = self.count(batch) * parts;
             let unit = product.time(window, self.images.min(batch), self.rows, parts);
-            units.div_ceil(product.threads) * unit + unit / UNEVENNESS
+            units.div_ceil(product.threads) as u64 * unit + unit / UNEVENNESS
         };
         let fastest = (1..=most).map(|parts| (parts, time(parts))).min_by_key(|(_, time)| *time);
         fastest.expect("there is one part at least")

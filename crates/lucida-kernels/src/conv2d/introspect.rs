@@ -34,7 +34,8 @@ impl Conv2d {
 
     /// Multiplications and additions of a pass for one image, by the definition of convolution.
     pub fn operations(&self) -> f64 {
-        2.0 * (self.shape.output[0] * self.shape.output[1] * self.shape.kernel_len()) as f64
+        let [height, width] = self.shape.output;
+        2.0 * (height * width) as f64 * self.shape.kernel_len() as f64
     }
 
     /// Enables or disables timing of the matrix products between the Winograd transforms, and resets the times.

@@ -5,19 +5,23 @@
 //! that makes the calls sound.
 //!
 //! Rejected: one binary per processor (downloads must run everywhere), and `#[cfg(target_feature)]` (needs `-C target-cpu`,
-//! which `cargo install` does not set). Plain loops over slices suffice for memory-bound kernels, because the compiler
-//! vectorizes them inside a version; the explicit vectors of [`Simd`] are for the micro-kernels, where the accumulators
-//! must stay in registers.
+//! which `cargo install` does not set). WebAssembly leaves no choice: a module is compiled for one instruction set. Plain
+//! loops over slices suffice for memory-bound kernels, because the compiler vectorizes them inside a version; the explicit
+//! vectors of [`Simd`] are for the micro-kernels, where the accumulators must stay in registers.
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 pub(crate) use scalar::Scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(crate) use wasm::Simd128;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
 
@@ -200,6 +204,8 @@ pub(crate) enum Kind {
     Avx2,
     #[cfg(target_arch = "aarch64")]
     Neon,
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
     Scalar,
 }
 
@@ -220,6 +226,8 @@ impl Isa {
         if std::arch::is_aarch64_feature_detected!("neon") {
             found.push(Self(Kind::Neon));
         }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        found.push(Self(Kind::Simd128));
         found.push(Self(Kind::Scalar));
         found
     }
@@ -229,7 +237,7 @@ impl Isa {
         Self::available()[0]
     }
 
-    /// Looks up an instruction set by name: `avx512`, `avx2`, `neon` or `scalar`.
+    /// Looks up an instruction set by name: `avx512`, `avx2`, `neon`, `simd128`, `relaxed-simd` or `scalar`.
     ///
     /// # Errors
     /// A message listing those that this processor has.
@@ -250,6 +258,10 @@ impl Isa {
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => "neon",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128 if cfg!(target_feature = "relaxed-simd") => "relaxed-simd",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128 => "simd128",
             Kind::Scalar => "scalar",
         }
     }
@@ -263,6 +275,8 @@ impl Isa {
             Kind::Avx2 => Avx2::LANES,
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => Neon::LANES,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128 => Simd128::LANES,
             Kind::Scalar => Scalar::LANES,
         }
     }
@@ -276,6 +290,8 @@ impl Isa {
             Kind::Avx2 => Avx2::tile_rows(width),
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => Neon::tile_rows(width),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128 => Simd128::tile_rows(width),
             Kind::Scalar => Scalar::tile_rows(width),
         }
     }
@@ -289,6 +305,8 @@ impl Isa {
             Kind::Avx2 => Avx2::MAX_TILE_WIDTH,
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => Neon::MAX_TILE_WIDTH,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128 => Simd128::MAX_TILE_WIDTH,
             Kind::Scalar => Scalar::MAX_TILE_WIDTH,
         }
     }
@@ -352,6 +370,8 @@ macro_rules! multiversion {
                 // SAFETY: as above.
                 #[cfg(target_arch = "aarch64")]
                 $crate::simd::Kind::Neon => unsafe { neon($($arg),*) },
+                #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                $crate::simd::Kind::Simd128 => generic($crate::simd::Simd128, $($arg),*),
                 $crate::simd::Kind::Scalar => generic($crate::simd::Scalar, $($arg),*),
             }
         }

@@ -4,7 +4,8 @@
 //! numbers in turn, so the content and order of the batches do not depend on the number or speed of the threads. The number
 //! of prefetched batches is bounded: memory does not grow.
 //!
-//! The threads are separate from the kernels' thread pool, which could not run matrix products while decoding.
+//! The threads are separate from the kernels' thread pool, which could not run matrix products while decoding. Without the
+//! feature `threads`, a batch is loaded when it is needed.
 //!
 //! JPEG images are decoded at full size. A decoder that scales in its inverse cosine transform (jpeg-decoder 0.3) was
 //! measured for comparison: for photos of 200x200, both take 0.2 to 0.3 ms, because entropy decoding is needed anyway; for
@@ -97,6 +98,9 @@ impl<'a> Loader<'a> {
         }
         self.preprocessing.check()?;
         let all: Vec<&[usize]> = batches(order, batch_size)?.collect();
+        if !cfg!(feature = "threads") {
+            return self.each_when_needed(&all, each);
+        }
         let shelf = PrefetchQueue { state: Mutex::default(), changed: Condvar::new(), ahead: self.ahead };
         std::thread::scope(|scope| {
             // Stop the threads on any exit.
@@ -108,14 +112,27 @@ impl<'a> Loader<'a> {
                 let Some(filled) = shelf.take(number) else {
                     return Err(Error::Bug("a thread that makes batches has died".to_owned()));
                 };
-                let Filled { images, labels, targets, mixed } = filled?;
-                if !each(Batch { indices, images: &images, labels: &labels, targets: &targets, mixed: &mixed })? {
+                let filled = filled?;
+                if !each(filled.batch(indices))? {
                     return Ok(false);
                 }
-                shelf.give_back(images);
+                shelf.give_back(filled.images);
             }
             Ok(true)
         })
+    }
+
+    /// As [`each`](Self::each), on the calling thread.
+    fn each_when_needed(&self, all: &[&[usize]], mut each: impl FnMut(Batch<'_>) -> Result<bool>) -> Result<bool> {
+        let mut buffer = Vec::new();
+        for indices in all {
+            let filled = self.fill(indices, buffer)?;
+            if !each(filled.batch(indices))? {
+                return Ok(false);
+            }
+            buffer = filled.images;
+        }
+        Ok(true)
     }
 
     /// Loads batches until none is left or the queue has ended.
@@ -147,6 +164,12 @@ struct Filled {
     labels: Vec<usize>,
     targets: Vec<f32>,
     mixed: Vec<Option<Mixed>>,
+}
+
+impl Filled {
+    fn batch<'a>(&'a self, indices: &'a [usize]) -> Batch<'a> {
+        Batch { indices, images: &self.images, labels: &self.labels, targets: &self.targets, mixed: &self.mixed }
+    }
 }
 
 /// Finished batches that wait for their use.
@@ -316,6 +339,24 @@ mod tests {
         });
         assert!(!all.unwrap(), "stopped half way");
         assert!(set.made.load(Ordering::Relaxed) <= 75);
+    }
+
+    #[test]
+    fn without_threads_a_batch_is_made_when_it_is_needed() {
+        let (set, preprocessing) = (BatchCursor::new(50), preprocessing());
+        let all: Vec<Vec<usize>> = (0..5).map(|batch| (10 * batch..10 * batch + 10).collect()).collect();
+        let all: Vec<&[usize]> = all.iter().map(Vec::as_slice).collect();
+        let mut seen = Vec::new();
+        let done = Loader::new(&set, &preprocessing).each_when_needed(&all, |batch| {
+            assert_eq!(set.made.load(Ordering::Relaxed), batch.indices[0] + 10);
+            seen.extend(batch.images.iter().map(|&value| value as usize));
+            Ok(batch.indices[0] < 30)
+        });
+        assert!(!done.unwrap(), "stopped after the fourth batch");
+        assert_eq!(seen, (0..40).collect::<Vec<_>>());
+        let set = BatchCursor { bad: 23, ..BatchCursor::new(50) };
+        let error = Loader::new(&set, &preprocessing).each_when_needed(&all, |_| Ok(true)).unwrap_err();
+        assert_eq!(error.to_string(), "x: image 23");
     }
 
     #[test]

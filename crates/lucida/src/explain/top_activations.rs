@@ -3,6 +3,8 @@
 //! The set is streamed through one plan in batches, and only the best few images per filter are kept: memory does not grow
 //! with the set.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::deconvnet::{check_filter, point, strongest};
 use super::receptive_field::receptive_field;
 use crate::core::progress::{Progress, Step, Unit, report};
@@ -130,30 +132,15 @@ fn fill(
     input: &mut [f32],
     input_len: usize,
 ) -> Vec<Result<()>> {
-    let share = images.len().div_ceil(question.cpu.threads().max(1)).max(1);
-    let read = |image: usize, place: &mut [f32]| {
-        let outcome = set.fill(image, question.preprocessing, place);
+    let outcomes: Vec<_> = images.iter().map(|_| Mutex::new(Ok(()))).collect();
+    question.cpu.parallel_chunks(&mut input[..images.len() * input_len], input_len, |index, place| {
+        let outcome = set.fill(images[index], question.preprocessing, place);
         if outcome.is_err() {
             place.fill(0.0);
         }
-        outcome
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = images
-            .chunks(share)
-            .zip(input.chunks_mut(share * input_len))
-            .map(|(images, places)| {
-                scope.spawn(move || {
-                    let pairs = images.iter().zip(places.chunks_exact_mut(input_len));
-                    pairs.map(|(&image, place)| read(image, place)).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        let join = |worker: std::thread::ScopedJoinHandle<'_, Vec<Result<()>>>| {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        workers.into_iter().flat_map(join).collect()
-    })
+        *outcomes[index].lock().unwrap_or_else(PoisonError::into_inner) = outcome;
+    });
+    outcomes.into_iter().map(|outcome| outcome.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
 }
 
 /// Inserts an activation into the sorted list of the `count` strongest, if it is among them.

@@ -15,7 +15,12 @@ pub(super) const SUFFIX: &str = ".part";
 /// other machines, and with containers that have their own process IDs.
 pub(super) fn own_tag() -> &'static str {
     static TAG: OnceLock<String> = OnceLock::new();
-    TAG.get_or_init(|| format!("{}-{}", machine(), std::process::id()))
+    TAG.get_or_init(|| format!("{}-{}", machine(), process_id()))
+}
+
+/// The ID of this process; zero in WebAssembly, which has no processes, and where [`std::process::id`] panics.
+pub(crate) fn process_id() -> u32 {
+    if cfg!(target_family = "wasm") { 0 } else { std::process::id() }
 }
 
 /// Identifies the scope of process IDs: this boot of this machine, and this PID namespace.

@@ -20,7 +20,7 @@ mod run;
 use std::path::Path;
 
 use crate::data::{Image, Preprocessing};
-use crate::weights::{ModelSpec, open, save_model};
+use crate::weights::{ModelSpec, open, open_files, save_model};
 use crate::{Cpu, Result};
 
 pub use crate::weights::Model;
@@ -37,6 +37,15 @@ impl Model {
     /// As [`open`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         open(&ModelSpec::new(path.as_ref().to_string_lossy()))
+    }
+
+    /// Opens a model from the bytes of a file of any [format](crate::weights::Format); `name` is for messages. For more
+    /// choices, or a model of several files, see [`open_files`].
+    ///
+    /// # Errors
+    /// As [`open_files`].
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
+        open_files(vec![(name.to_owned(), bytes)], &ModelSpec::new(name))
     }
 
     /// Saves the model in the format given by the file extension: `.safetensors`, `.keras`, `.h5`, `.weights.h5`, `.pth`,

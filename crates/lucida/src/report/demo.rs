@@ -1,7 +1,8 @@
 //! The demonstration: a network trained on the built-in digits, and evaluated on held-out ones.
 
 use std::path::Path;
-use std::time::Instant;
+
+use lucida_kernels::clock::Stopwatch;
 
 use super::deconstruct::{Deconstruction, Depth};
 use super::{images, page};
@@ -25,7 +26,7 @@ const RATE: f64 = 2e-3;
 pub struct Demo {
     digits: LabeledImages,
     parts: Parts,
-    started: Instant,
+    started: Stopwatch,
 }
 
 /// The indices of the digits in each part; the split is stratified by class.
@@ -92,7 +93,7 @@ impl Demo {
     /// # Errors
     /// [`Error::File`] when the embedded digits are damaged.
     pub fn new(seed: u64) -> Result<Self> {
-        let started = Instant::now();
+        let started = Stopwatch::start();
         let digits = Mnist::builtin()?.train;
         let (labels, classes) = (digits.labels(), digits.class_names().len());
         let outer = stratified_split(&labels, classes, HELD_OUT, seed)?;
@@ -141,7 +142,7 @@ impl Demo {
     /// # Errors
     /// [`Error::Interrupted`] when training was stopped within the first epoch; those of [`Trainer::fit`].
     pub fn run(&self, config: &TrainConfig, callback: impl Callback) -> Result<DemoResult<'_>> {
-        let reading = self.started.elapsed().as_secs_f64();
+        let reading = self.started.seconds();
         let train = Subset::new(&self.digits, self.parts.train.clone())?;
         let validation = Subset::new(&self.digits, self.parts.validation.clone())?;
         let mut model = Model {
@@ -149,16 +150,16 @@ impl Demo {
             class_names: self.digits.class_names().to_vec(),
             ..Model::new(applications::mnist_cnn(config.seed)?)
         };
-        let before = Instant::now();
+        let before = Stopwatch::start();
         let training = Trainer::new(config.clone()).callback(callback).fit(&mut model, &train, Some(&validation))?;
-        let training_seconds = before.elapsed().as_secs_f64();
+        let training_seconds = before.seconds();
         if training.best_epoch.is_none() {
             return Err(Error::Interrupted);
         }
         model.training = training.record.clone();
-        let before = Instant::now();
+        let before = Stopwatch::start();
         let evaluation = evaluate(&model, &self.held_out()?, config.cpu)?;
-        let evaluating = before.elapsed().as_secs_f64();
+        let evaluating = before.seconds();
         let times = Times { reading, training: training_seconds, evaluating };
         Ok(DemoResult { model, training, evaluation, config: config.clone(), times, demo: self })
     }
@@ -173,9 +174,9 @@ impl DemoResult<'_> {
     pub fn save(&self, folder: impl AsRef<Path>, depth: &Depth) -> Result<()> {
         let folder = folder.as_ref();
         safetensors::save_model(&self.model, folder.join("model.safetensors"))?;
-        let before = Instant::now();
+        let before = Stopwatch::start();
         let deconstruct = Deconstruction::of(self, depth)?;
-        let taking_apart = before.elapsed().as_secs_f64();
+        let taking_apart = before.seconds();
         for (name, image) in images::all(self)?.into_iter().chain(deconstruct.images()?) {
             image.save_png(folder.join(name))?;
         }
@@ -194,7 +195,7 @@ impl DemoResult<'_> {
 
     /// Seconds since the demonstration started.
     pub(super) fn seconds_so_far(&self) -> f64 {
-        self.demo.started.elapsed().as_secs_f64()
+        self.demo.started.seconds()
     }
 
     /// The name of a class.

@@ -1,8 +1,8 @@
 //! The training loop: epochs of steps, and what is decided between them.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
 
+use lucida_kernels::clock::Stopwatch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -253,13 +253,13 @@ impl<'a> TrainingLoop<'a> {
             if epoch > self.config.epochs || stopped_early || interrupted {
                 break;
             }
-            let started = Instant::now();
+            let started = Stopwatch::start();
             let complete = self.epoch(network, epoch, started, callbacks)?;
             let mut flow = ControlFlow::Break(());
             if complete {
                 (flow, stopped_early) = self.end_of_epoch(network, epoch, started, callbacks)?;
             } else {
-                self.state.counters.totals.seconds += started.elapsed().as_secs_f64();
+                self.state.counters.totals.seconds += started.seconds();
             }
             self.save(network)?;
             callbacks.checkpoint_written(&self.state.counters.history)?;
@@ -310,7 +310,7 @@ impl<'a> TrainingLoop<'a> {
         &mut self,
         network: &mut Network,
         epoch: usize,
-        started: Instant,
+        started: Stopwatch,
         callbacks: &mut Callbacks<'_>,
     ) -> Result<bool> {
         let Self { config, train, group, schedule, .. } = *self;
@@ -333,7 +333,7 @@ impl<'a> TrainingLoop<'a> {
         &mut self,
         network: &mut Network,
         part: Part<'_>,
-        (epoch, started): (usize, Instant),
+        (epoch, started): (usize, Stopwatch),
         callbacks: &mut Callbacks<'_>,
     ) -> Result<bool> {
         let Self { config, group, schedule, .. } = *self;
@@ -439,14 +439,14 @@ impl<'a> TrainingLoop<'a> {
     }
 
     /// Writes a checkpoint, if one is due after this step.
-    fn checkpoint_within_epoch(&mut self, network: &Network, started: Instant) -> Result<()> {
+    fn checkpoint_within_epoch(&mut self, network: &Network, started: Stopwatch) -> Result<()> {
         let every = self.config.checkpoint.as_ref().and_then(|checkpoint| checkpoint.every);
         let done = self.position();
         if !every.is_some_and(|every| done.is_multiple_of(every as u64)) {
             return Ok(());
         }
         let before = self.state.counters.totals.seconds;
-        self.state.counters.totals.seconds += started.elapsed().as_secs_f64();
+        self.state.counters.totals.seconds += started.seconds();
         self.save(network)?;
         self.state.counters.totals.seconds = before;
         Ok(())
@@ -467,7 +467,7 @@ impl<'a> TrainingLoop<'a> {
         &mut self,
         network: &mut Network,
         epoch: usize,
-        started: Instant,
+        started: Stopwatch,
         callbacks: &mut Callbacks<'_>,
     ) -> Result<(ControlFlow<()>, bool)> {
         // What is validated and kept is the moving average of the weights, where there is one.
@@ -504,7 +504,7 @@ impl<'a> TrainingLoop<'a> {
     }
 
     /// The record of an epoch whose steps are made.
-    fn validate(&mut self, network: &Network, epoch: usize, started: Instant) -> Result<EpochRecord> {
+    fn validate(&mut self, network: &Network, epoch: usize, started: Stopwatch) -> Result<EpochRecord> {
         let config = self.config;
         let found = match &self.validation {
             Some((samples, order)) => {
@@ -537,7 +537,7 @@ impl<'a> TrainingLoop<'a> {
             metrics,
             ema: validated.and(config.ema).map(decimal),
             learning_rate: config.learning_rate.at(last_step) * self.state.counters.learning_rate_factor,
-            seconds: self.state.counters.totals.seconds + started.elapsed().as_secs_f64(),
+            seconds: self.state.counters.totals.seconds + started.seconds(),
             skipped_steps: self.state.counters.totals.skipped,
             val_metrics: found.map(|found| found.metrics).unwrap_or_default(),
         })

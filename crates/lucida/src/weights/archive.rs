@@ -1,12 +1,12 @@
 //! Zip archives of weights: members are found by name and read with limits; nothing is unpacked to disk.
 
-use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
+use super::model_file::ModelFile;
 use crate::{Error, Result, guard};
 
 /// The magic bytes of a zip archive. (An empty archive starts differently, but cannot hold weights.)
@@ -34,14 +34,10 @@ pub(crate) struct Archive {
 
 impl Archive {
     /// Opens an archive.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let failed = |source| Error::io(path, "read", source);
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_dir() {
-            return Err(Error::file(path, "is a folder, not a model file"));
-        }
-        Self::new(path, Box::new(io::BufReader::new(file)), metadata.len())
+    pub(super) fn open(file: ModelFile) -> Result<Self> {
+        let open = file.open()?;
+        let len = open.len();
+        Self::new(file.path(), Box::new(io::BufReader::new(open)), len)
     }
 
     /// Opens an archive that is embedded in the file `path`.

@@ -1,9 +1,9 @@
 //! Reading and writing model files of any format.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::model_file::ModelFile;
 use super::modules::Asserted;
 use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, tfjs, tflite, torch};
 use crate::nn::Network;
@@ -50,26 +50,20 @@ impl Format {
     /// # Errors
     /// [`Error::File`] when it has none of these formats; [`Error::Io`] when it cannot be read.
     pub fn of(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let failed = |source| Error::io(path, "read", source);
-        let mut file = File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.is_dir() {
-            if path.join(SAVED_MODEL).is_file() {
-                return Err(Error::file(path, to_convert(path)));
-            }
-            let unfinished = path.join(CHECKPOINT).is_file();
-            return Err(Error::file(
-                path,
-                match unfinished {
-                    true => "is a training run that was interrupted before it left a model: resume it",
-                    false => "is a folder, not a model file",
-                },
-            ));
+        Self::of_file(ModelFile::on_disk(path.as_ref()))
+    }
+
+    /// As [`of`](Self::of), of a file anywhere.
+    pub(super) fn of_file(source: ModelFile) -> Result<Self> {
+        let path = source.path();
+        if !source.is_in_memory() && path.is_dir() {
+            return Err(Error::file(path, why_not_a_folder(path)));
         }
+        let failed = |source| Error::io(path, "read", source);
+        let mut file = source.open()?;
         if path.file_name().is_some_and(|name| name == SAVED_MODEL) {
             return Err(Error::file(path, to_convert(path.parent().unwrap_or(path))));
         }
-        let len = file.metadata().map_err(failed)?.len();
         let mut start = Vec::with_capacity(64);
         file.by_ref().take(64).read_to_end(&mut start).map_err(failed)?;
         if start.starts_with(&hdf5::MAGIC) {
@@ -77,7 +71,7 @@ impl Format {
         }
         if start.starts_with(&archive::MAGIC) {
             // An archive that cannot be opened is assumed to be Keras's, whose reader reports the error.
-            let names = archive::Archive::open(path).map(|archive| archive.names()).unwrap_or_default();
+            let names = archive::Archive::open(source).map(|archive| archive.names()).unwrap_or_default();
             let keras = names.iter().any(|name| name == "config.json");
             if names.iter().any(|name| name == "model.json") {
                 return Err(Error::file(
@@ -100,14 +94,26 @@ impl Format {
         if start.get(8) == Some(&b'{') {
             return Ok(Self::Safetensors);
         }
-        if is_onnx(&start, len) {
+        if is_onnx(&start, file.len()) {
             return Ok(Self::Onnx);
         }
         // Checked last, because a user block may start with anything.
-        if hdf5::is_hdf5(&mut file, len).map_err(failed)? {
+        if hdf5::is_hdf5(&mut file).map_err(failed)? {
             return Ok(Self::KerasH5);
         }
         Err(unknown(path, &start))
+    }
+}
+
+/// Why a folder is not a model file.
+fn why_not_a_folder(path: &Path) -> String {
+    if path.join(SAVED_MODEL).is_file() {
+        return to_convert(path);
+    }
+    let unfinished = path.join(CHECKPOINT).is_file();
+    match unfinished {
+        true => "is a training run that was interrupted before it left a model: resume it".into(),
+        false => "is a folder, not a model file".into(),
     }
 }
 
@@ -166,15 +172,19 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// As [`load_model`].
 pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
-    let path = path.as_ref();
-    match Format::of(path)? {
-        Format::Safetensors => safetensors::load_model(path),
-        Format::KerasH5 => keras_h5::load_model_at(path, size),
-        Format::KerasZip => keras_zip::load_model_at(path, size),
-        Format::TfJs => tfjs::load_model_at(path, size),
-        Format::Torch => torch::load_model(path),
-        Format::Onnx => onnx::load_model_at(path, size),
-        Format::TfLite => tflite::load_model_at(path, size),
+    read_model(ModelFile::on_disk(path.as_ref()), size)
+}
+
+/// As [`load_model_at`], from a file anywhere.
+pub(super) fn read_model(file: ModelFile, size: Option<[usize; 2]>) -> Result<Model> {
+    match Format::of_file(file)? {
+        Format::Safetensors => safetensors::read_model(file),
+        Format::KerasH5 => keras_h5::read_model(file, size),
+        Format::KerasZip => keras_zip::read_model(file, size),
+        Format::TfJs => tfjs::read_model(file, size),
+        Format::Torch => torch::read_model(file),
+        Format::Onnx => onnx::read_model(file, size),
+        Format::TfLite => tflite::read_model(file, size),
     }
 }
 
@@ -183,10 +193,10 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
 ///
 /// # Errors
 /// As [`load_weights`].
-pub(super) fn load_known(path: &Path, asserted: Asserted) -> Result<Option<Model>> {
-    match Format::of(path)? {
-        Format::Safetensors => safetensors::load_known(path, asserted),
-        Format::Torch => torch::load_known(path, asserted),
+pub(super) fn load_known(file: ModelFile, asserted: Asserted) -> Result<Option<Model>> {
+    match Format::of_file(file)? {
+        Format::Safetensors => safetensors::load_known(file, asserted),
+        Format::Torch => torch::load_known(file, asserted),
         Format::KerasH5 | Format::KerasZip | Format::TfJs | Format::Onnx | Format::TfLite => Ok(None),
     }
 }
@@ -215,19 +225,20 @@ pub(super) fn load_known(path: &Path, asserted: Asserted) -> Result<Option<Model
 /// # Errors
 /// As the `load_weights` of the format, and as [`Format::of`].
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
-    fill(path.as_ref(), network).map(drop)
+    fill(ModelFile::on_disk(path.as_ref()), network).map(drop)
 }
 
-/// As [`load_weights`]. Returns the names of ignored tensors: those of a classifier that the network does not have.
-pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
-    match Format::of(path)? {
-        Format::Safetensors => return safetensors::fill(path, network),
-        Format::Torch => return torch::fill(path, network),
-        Format::KerasH5 => keras_h5::load_weights(path, network)?,
-        Format::KerasZip => keras_zip::load_weights(path, network)?,
-        Format::TfJs => tfjs::load_weights(path, network)?,
-        Format::Onnx => onnx::load_weights(path, network)?,
-        Format::TfLite => tflite::load_weights(path, network)?,
+/// As [`load_weights`], from a file anywhere. Returns the names of ignored tensors: those of a classifier that the network
+/// does not have.
+pub(super) fn fill(file: ModelFile, network: &mut Network) -> Result<Vec<String>> {
+    match Format::of_file(file)? {
+        Format::Safetensors => return safetensors::fill(file, network),
+        Format::Torch => return torch::fill(file, network),
+        Format::KerasH5 => keras_h5::read_weights(file, network)?,
+        Format::KerasZip => keras_zip::read_weights(file, network)?,
+        Format::TfJs => tfjs::read_weights(file, network)?,
+        Format::Onnx => onnx::read_weights(file, network)?,
+        Format::TfLite => tflite::read_weights(file, network)?,
     }
     Ok(Vec::new())
 }
@@ -255,15 +266,19 @@ pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
 /// # Errors
 /// As the `inspect` of the format, and as [`Format::of`].
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let path = path.as_ref();
-    match Format::of(path)? {
-        Format::Safetensors => safetensors::inspect(path),
-        Format::KerasH5 => keras_h5::inspect(path),
-        Format::KerasZip => keras_zip::inspect(path),
-        Format::TfJs => tfjs::inspect(path),
-        Format::Torch => torch::inspect(path),
-        Format::Onnx => onnx::inspect(path),
-        Format::TfLite => tflite::inspect(path),
+    inspect_file(ModelFile::on_disk(path.as_ref()))
+}
+
+/// As [`inspect`], of a file anywhere.
+pub(super) fn inspect_file(file: ModelFile) -> Result<Inspection> {
+    match Format::of_file(file)? {
+        Format::Safetensors => safetensors::inspect_file(file),
+        Format::KerasH5 => keras_h5::inspect_file(file),
+        Format::KerasZip => keras_zip::inspect_file(file),
+        Format::TfJs => tfjs::inspect_file(file),
+        Format::Torch => torch::inspect_file(file),
+        Format::Onnx => onnx::inspect_file(file),
+        Format::TfLite => tflite::inspect_file(file),
     }
 }
 

@@ -1,15 +1,47 @@
-//! Models of other libraries in memory: a Keras model from its config and arrays, a PyTorch state dict from its tensors. No
-//! files are involved.
+//! Models in memory: the bytes of a file, and models of other libraries, a Keras model from its config and arrays, a PyTorch
+//! state dict from its tensors. Nothing is read from disk.
 
 use std::path::Path;
 
+use prost::bytes::Bytes;
+
 use super::keras::{KerasPaths, Stored, assign_by_path};
+use super::model_file::{MemoryFile, ModelFile};
 use super::modules::{self, Asserted, Tensors};
-use super::open::{complete, fitted, resized, with_published_names};
+use super::open::{complete, fitted, open_file, resized, with_published_names};
 use super::{Model, ModelSettings, ModelSpec, TensorInfo, json, keras_h5};
 use crate::core::Array;
 use crate::nn::applications;
 use crate::{Error, Result};
+
+/// Opens a model from files in memory, each with its name and its bytes: what [`open`](super::open()) does for a file on disk,
+/// for [all formats](super::Format). `model` in `spec` is the name of the model's file; the others are those that it refers
+/// to, as `model.json` of TensorFlow.js to its files of weights.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::weights::{ModelSpec, open_files};
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let path = temporary.path().join("tiny.keras");
+/// # let network = Sequential::new("tiny", [8, 8, 1]).add(Flatten::new()).add(Dense::new(2)).build(42)?;
+/// # Model::new(network).save(&path)?;
+/// let bytes = std::fs::read(path).unwrap();
+/// let model = open_files(vec![("tiny.keras".into(), bytes)], &ModelSpec::new("tiny.keras"))?;
+/// assert_eq!(model.network.name(), "tiny");
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`open`](super::open()); [`Error::File`] when a file is not among these, [`Error::Argument`] when `spec` names a file
+/// of weights or of class names, which would be on disk.
+pub fn open_files(files: Vec<(String, Vec<u8>)>, spec: &ModelSpec) -> Result<Model> {
+    if let Some(path) = spec.weights.as_ref().or(spec.classes.as_ref()) {
+        return Err(Error::argument(format!("{}: a model in memory has no files on disk", path.display())));
+    }
+    let files: Vec<MemoryFile> = files.into_iter().map(|(name, bytes)| (name, Bytes::from(bytes))).collect();
+    open_file(ModelFile::in_memory(Path::new(&spec.model), &files), spec)
+}
 
 /// A layer of a Keras model, in the order of `layers`; a nested model is a layer without arrays, followed by its own
 /// layers.
@@ -153,6 +185,41 @@ mod tests {
             Array::new(weight.shape().to_vec(), weight.values().to_vec()).unwrap()
         };
         weights.map(array).collect()
+    }
+
+    #[test]
+    fn a_file_in_memory_opens_as_the_one_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = applications::find("squeezenet1-1").unwrap();
+        let model = Model::of_architecture(known, &Options::default().classes(3)).unwrap();
+        for name in ["a.safetensors", "a.keras", "a.h5", "a.onnx", "a.pth", "a.weights.h5"] {
+            let path = folder.path().join(name);
+            model.save(&path).unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+            let spec = |model: &str| {
+                let network = name.contains("weights").then(|| known.name.to_owned());
+                ModelSpec { network, ..ModelSpec::new(model) }
+            };
+            let there = super::super::open(&spec(path.to_str().unwrap())).unwrap();
+            let here = open_files(vec![(name.to_owned(), bytes.clone())], &spec(name)).unwrap();
+            assert_eq!(here.network.weights().len(), model.network.weights().len(), "{name}");
+            for (a, b) in here.network.weights().iter().zip(there.network.weights()) {
+                assert_eq!((a.name(), a.values()), (b.name(), b.values()), "{name}");
+            }
+            assert_eq!(
+                (here.preprocessing, here.class_names, here.notes),
+                (there.preprocessing, there.class_names, there.notes)
+            );
+            for len in [0, 7, bytes.len() / 2, bytes.len() - 1] {
+                let message =
+                    open_files(vec![(name.to_owned(), bytes[..len].to_vec())], &spec(name)).unwrap_err().to_string();
+                assert!(message.starts_with(&format!("{name}: ")), "{len}: {message}");
+            }
+        }
+        let message = open_files(Vec::new(), &ModelSpec::new("b.onnx")).unwrap_err().to_string();
+        assert_eq!(message, "b.onnx: is not among the files in memory");
+        let spec = ModelSpec { classes: Some("names.txt".into()), ..ModelSpec::new("b.onnx") };
+        assert!(open_files(Vec::new(), &spec).unwrap_err().to_string().starts_with("names.txt: "));
     }
 
     #[test]

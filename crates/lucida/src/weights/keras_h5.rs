@@ -18,6 +18,7 @@ use super::keras::{
     IN_HEAP, LUCIDA, Places, Stored, adopt, assign, assign_by_path, describe, flat_paths, has_all_names,
 };
 use super::model::DEFAULT_SIZE;
+use super::model_file::ModelFile;
 use super::{Inspection, Model, TensorInfo, json, keras};
 use crate::nn::Network;
 use crate::{Error, Result, files};
@@ -38,16 +39,20 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// As [`load_model`].
 pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
-    let path = path.as_ref();
-    let file = KerasH5::new(Hdf5::open(path)?)?;
+    read_model(ModelFile::on_disk(path.as_ref()), size)
+}
+
+/// As [`load_model_at`], from a file anywhere.
+pub(super) fn read_model(source: ModelFile, size: Option<[usize; 2]>) -> Result<Model> {
+    let path = source.path();
+    let file = KerasH5::new(Hdf5::open(source)?)?;
     let Some(config) = &file.config else {
         return Err(Error::file(
             path,
             "contains weights but no description of a network: build the network it belongs to and load the weights into it",
         ));
     };
-    let bytes = std::fs::metadata(path).map_err(|source| Error::io(path, "read", source))?.len();
-    let (mut model, paths) = described(path, config, bytes, size)?;
+    let (mut model, paths) = described(path, config, file.file.len(), size)?;
     if let Some(own) = &file.own {
         let own = json::parse(own.as_bytes());
         own.and_then(|own| adopt(&mut model, own)).map_err(|problem| {
@@ -63,7 +68,12 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
 /// # Errors
 /// [`Error::File`] when they do not match; the network is then unchanged.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
-    KerasH5::new(Hdf5::open(path.as_ref())?)?.fill(network, &[])
+    read_weights(ModelFile::on_disk(path.as_ref()), network)
+}
+
+/// As [`load_weights`], from a file anywhere.
+pub(super) fn read_weights(file: ModelFile, network: &mut Network) -> Result<()> {
+    KerasH5::new(Hdf5::open(file)?)?.fill(network, &[])
 }
 
 /// Lists the contents of a file.
@@ -71,7 +81,12 @@ pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()>
 /// # Errors
 /// [`Error::File`] when it is not an HDF5 file written by Keras.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    Ok(KerasH5::new(Hdf5::open(path.as_ref())?)?.inspection())
+    inspect_file(ModelFile::on_disk(path.as_ref()))
+}
+
+/// As [`inspect`], of a file anywhere.
+pub(super) fn inspect_file(file: ModelFile) -> Result<Inspection> {
+    Ok(KerasH5::new(Hdf5::open(file)?)?.inspection())
 }
 
 /// Writes the weights of a network as Keras 3 does (`.weights.h5`), for Keras's `load_weights` of a model with the same

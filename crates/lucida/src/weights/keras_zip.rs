@@ -4,7 +4,6 @@
 //! Nothing is unpacked to disk, and members are only accessed by these names, so no path in the archive can escape it.
 //! Uncompressed weights, as Keras writes them, are read in place.
 
-use std::fs::File;
 use std::io::{Cursor, Write};
 use std::path::Path;
 
@@ -17,6 +16,7 @@ use super::hdf5::Hdf5;
 use super::json::{self, MAX_JSON};
 use super::keras::{LUCIDA, Npz, adopt, flat_paths, own};
 use super::keras_h5::{KerasH5, described};
+use super::model_file::ModelFile;
 use super::{Inspection, Model, keras};
 use crate::nn::Network;
 use crate::{Error, Result, files};
@@ -44,11 +44,15 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// As [`load_model`].
 pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
-    let path = path.as_ref();
-    let mut file = KerasZip::open(path)?;
+    read_model(ModelFile::on_disk(path.as_ref()), size)
+}
+
+/// As [`load_model_at`], from a file anywhere.
+pub(super) fn read_model(file: ModelFile, size: Option<[usize; 2]>) -> Result<Model> {
+    let mut file = KerasZip::open(file)?;
     let config = file.config()?;
     let most = file.archive.unpacked_bytes();
-    let (mut model, paths) = described(path, &config, most, size)?;
+    let (mut model, paths) = described(file.file.path(), &config, most, size)?;
     file.add_own_metadata(&mut model)?;
     file.weights()?.fill(&mut model.network, &paths)?;
     Ok(model)
@@ -97,7 +101,12 @@ pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
 /// # Errors
 /// As [`load_model`]; the network is unchanged when a tensor is missing or does not match.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
-    KerasZip::open(path.as_ref())?.weights()?.fill(network, &[])
+    read_weights(ModelFile::on_disk(path.as_ref()), network)
+}
+
+/// As [`load_weights`], from a file anywhere.
+pub(super) fn read_weights(file: ModelFile, network: &mut Network) -> Result<()> {
+    KerasZip::open(file)?.weights()?.fill(network, &[])
 }
 
 /// Lists the contents of a file.
@@ -105,7 +114,12 @@ pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()>
 /// # Errors
 /// [`Error::File`] when it is not a `.keras` file.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let mut file = KerasZip::open(path.as_ref())?;
+    inspect_file(ModelFile::on_disk(path.as_ref()))
+}
+
+/// As [`inspect`], of a file anywhere.
+pub(super) fn inspect_file(file: ModelFile) -> Result<Inspection> {
+    let mut file = KerasZip::open(file)?;
     let config = file.config()?;
     let metadata = file.metadata();
     let inspection = match file.weights()? {
@@ -123,7 +137,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
 }
 
 struct KerasZip<'a> {
-    path: &'a Path,
+    file: ModelFile<'a>,
     archive: Archive,
 }
 
@@ -133,17 +147,20 @@ enum Weights {
 }
 
 impl<'a> KerasZip<'a> {
-    fn open(path: &'a Path) -> Result<Self> {
-        Ok(Self { path, archive: Archive::open(path)? })
+    fn open(file: ModelFile<'a>) -> Result<Self> {
+        Ok(Self { file, archive: Archive::open(file)? })
+    }
+
+    fn bad(&self, problem: impl Into<String>) -> Error {
+        Error::file(self.file.path(), problem)
     }
 
     fn config(&mut self) -> Result<Value> {
         if !self.archive.has("config.json") {
-            return Err(Error::file(self.path, "is a zip archive, but not a Keras model: it has no config.json"));
+            return Err(self.bad("is a zip archive, but not a Keras model: it has no config.json"));
         }
         let text = self.archive.read("config.json", MAX_JSON as u64)?;
-        json::parse(&text)
-            .map_err(|problem| Error::file(self.path, format!("is damaged: config.json cannot be read: {problem}")))
+        json::parse(&text).map_err(|problem| self.bad(format!("is damaged: config.json cannot be read: {problem}")))
     }
 
     /// The metadata of the file; null if it cannot be read.
@@ -156,27 +173,23 @@ impl<'a> KerasZip<'a> {
     fn add_own_metadata(&mut self, model: &mut Model) -> Result<()> {
         let mut metadata = self.metadata();
         let Some(own) = metadata.get_mut(LUCIDA).map(Value::take) else { return Ok(()) };
-        adopt(model, own).map_err(|problem| {
-            Error::file(self.path, format!("is damaged: metadata.json has an unusable entry {LUCIDA}: {problem}"))
-        })
+        adopt(model, own)
+            .map_err(|problem| self.bad(format!("is damaged: metadata.json has an unusable entry {LUCIDA}: {problem}")))
     }
 
     fn weights(&mut self) -> Result<Weights> {
         if self.archive.has(H5) {
             let file = match self.archive.in_place(H5)? {
-                Some((start, len)) => {
-                    let file = File::open(self.path).map_err(|source| Error::io(self.path, "read", source))?;
-                    Hdf5::open_part(self.path, file, start, len)?
-                }
-                None => Hdf5::open_bytes(self.path, self.archive.read(H5, u64::MAX)?)?,
+                Some((start, len)) => Hdf5::open_part(self.file, start, len)?,
+                None => Hdf5::open_bytes(self.file.path(), self.archive.read(H5, u64::MAX)?)?,
             };
             return Ok(Weights::H5(KerasH5::new(file)?));
         }
         if self.archive.has(NPZ) {
             let bytes = self.archive.read(NPZ, u64::MAX)?;
-            return Ok(Weights::Npz(Npz::new(self.path, bytes)?));
+            return Ok(Weights::Npz(Npz::new(self.file.path(), bytes)?));
         }
-        Err(Error::file(self.path, format!("contains no weights: it has neither {H5} nor {NPZ}")))
+        Err(self.bad(format!("contains no weights: it has neither {H5} nor {NPZ}")))
     }
 }
 

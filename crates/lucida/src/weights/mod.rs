@@ -21,6 +21,7 @@ mod keras;
 pub mod keras_h5;
 pub mod keras_zip;
 mod model;
+mod model_file;
 mod modules;
 pub mod onnx;
 mod open;
@@ -36,7 +37,7 @@ pub(crate) use builtin::fill_brushwork;
 pub use builtin::{CLASSIFIER, builtin_classifier, builtin_vgg16, builtin_vgg16_at, is_builtin};
 pub(crate) use format::CHECKPOINT;
 pub use format::{Format, describe_format, inspect, load_model, load_model_at, load_weights, save_model};
-pub use in_memory::{KerasLayer, open_keras, open_state_dict};
+pub use in_memory::{KerasLayer, open_files, open_keras, open_state_dict};
 pub use inspection::{Inspection, TensorInfo};
 pub use model::{
     ArrayLayout, ArrayLayouts, Model, ModelSettings, Note, OutputKind, Outputs, Quantization, Task, argmax,

@@ -4,12 +4,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::builtin::{builtin_classifier, is_builtin, name_imagenet_classes};
-use super::format::{Format, fill, load_known};
+use super::format::{Format, fill, inspect_file, load_known, read_model};
 use super::hub::{self, Hub, State};
+use super::model_file::ModelFile;
 use super::modules::Asserted;
-use super::{
-    Inspection, Model, ModelSettings, Note, Task, TensorInfo, builtin_vgg16_at, inspect, load_model_at, modules,
-};
+use super::{Inspection, Model, ModelSettings, Note, Task, TensorInfo, builtin_vgg16_at, modules};
 use crate::data::PreprocessingChoice;
 use crate::nn::Network;
 use crate::nn::applications::{self, Architecture, Options};
@@ -90,11 +89,16 @@ fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
     let meaning = spec.meaning()?;
     let is_known = matches!(meaning, ResolvedModel::Known(..));
     let (model, file) = match meaning {
-        ResolvedModel::File(path) => (resized(load(&path, spec.size)?, &path, spec.size)?, Some(path)),
+        ResolvedModel::File(path) => (loaded(ModelFile::on_disk(&path), spec)?, Some(path)),
         ResolvedModel::Blocks => (blocks(spec)?, None),
         ResolvedModel::Classifier(known) => (fitted(builtin_classifier()?, known, Path::new(known.name), spec)?, None),
-        ResolvedModel::Known(known, Some(weights)) => (open_known(known, &weights, spec)?, Some(weights)),
-        ResolvedModel::Known(known, None) => (open_known(known, &locate(known.known, spec.top)?, spec)?, None),
+        ResolvedModel::Known(known, Some(weights)) => {
+            (open_known(known, ModelFile::on_disk(&weights), spec)?, Some(weights))
+        }
+        ResolvedModel::Known(known, None) => {
+            let weights = locate(known.known, spec.top)?;
+            (open_known(known, ModelFile::on_disk(&weights), spec)?, None)
+        }
     };
     let settings = match (settings, &file) {
         (Some(settings), _) => settings,
@@ -102,7 +106,21 @@ fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
         (None, None) => ModelSettings::default(),
     };
     let model = complete(model, file.as_deref(), settings, spec)?;
-    if is_known || file.is_some_and(|file| has_weights_only(&file)) { with_published_names(model) } else { Ok(model) }
+    let weights_only = is_known || file.is_some_and(|file| has_weights_only(ModelFile::on_disk(&file)));
+    if weights_only { with_published_names(model) } else { Ok(model) }
+}
+
+/// Opens a model from a file anywhere: see [`open_files`](super::open_files()).
+pub(super) fn open_file(file: ModelFile, spec: &ModelSpec) -> Result<Model> {
+    let (model, is_known) = match &spec.network {
+        None => (loaded(file, spec)?, false),
+        Some(name) => {
+            let (known, library) = applications::find_of(name)?;
+            (open_known(Asserted { known, library }, file, spec)?, true)
+        }
+    };
+    let model = complete(model, None, ModelSettings::default(), spec)?;
+    if is_known || has_weights_only(file) { with_published_names(model) } else { Ok(model) }
 }
 
 /// Sets the class names that a known network was published with, unless the model has others.
@@ -115,8 +133,8 @@ pub(super) fn with_published_names(mut model: Model) -> Result<Model> {
 
 /// Whether a file has only weights, as known networks are published, so that the network was identified by them. A whole
 /// model of another library may have a known name and its own thousand classes.
-fn has_weights_only(file: &Path) -> bool {
-    matches!(Format::of(file), Ok(Format::Torch | Format::Safetensors))
+fn has_weights_only(file: ModelFile) -> bool {
+    matches!(Format::of_file(file), Ok(Format::Torch | Format::Safetensors))
 }
 
 /// Completes a model with what its file lacks: preprocessing, class names and, if the classifier is needed, probabilities
@@ -273,14 +291,16 @@ fn did_you_mean(name: &str) -> String {
     files::similar(name).map(|near| format!("; did you mean {}?", near.display())).unwrap_or_default()
 }
 
-/// Reads a model file; for a file with only weights, the error says what is missing.
-fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
-    load_model_at(path, size).map_err(|problem| match inspect(path) {
+/// Reads a model file at the wanted size; for a file with only weights, the error says what is missing.
+fn loaded(file: ModelFile, spec: &ModelSpec) -> Result<Model> {
+    let path = file.path();
+    let model = read_model(file, spec.size).map_err(|problem| match inspect_file(file) {
         Ok(found) if found.architecture.is_none() && !modules::is_unfit(&problem) => {
             Error::WeightsOnly { path: path.to_path_buf(), problem: None }
         }
         _ => problem,
-    })
+    })?;
+    resized(model, path, spec.size)
 }
 
 fn blocks(spec: &ModelSpec) -> Result<Model> {
@@ -302,12 +322,12 @@ pub(super) fn resized(model: Model, path: &Path, size: Option<[usize; 2]>) -> Re
 
 /// A known network with the weights of a file, which determines whether there is a classifier, and the number of classes:
 /// the variant that uses all tensors of the file, like [`load_model`] for a file that identifies its network.
-fn open_known(asserted: Asserted, path: &Path, spec: &ModelSpec) -> Result<Model> {
-    let known = asserted.known;
-    if let Some(model) = load_known(path, asserted)? {
+fn open_known(asserted: Asserted, file: ModelFile, spec: &ModelSpec) -> Result<Model> {
+    let (known, path) = (asserted.known, file.path());
+    if let Some(model) = load_known(file, asserted)? {
         return fitted(model, known, path, spec);
     }
-    let found = inspect(path)?;
+    let found = inspect_file(file)?;
     // Try with the classifier first: weights of a whole network can also be read into one without it, which ignores those
     // of the classifier.
     let mut attempts = vec![Options::default()];
@@ -321,7 +341,7 @@ fn open_known(asserted: Asserted, path: &Path, spec: &ModelSpec) -> Result<Model
         let mut model = Model::of_architecture(known, &options)?;
         // Report the problem of the variant with the closest number of parameters.
         let distance = model.network.parameters().0.abs_diff(found.parameters());
-        let problem = match fill(path, &mut model.network) {
+        let problem = match fill(file, &mut model.network) {
             Ok(unused) if unused.is_empty() => return fitted(model, known, path, spec),
             Ok(unused) => {
                 let names: Vec<String> = unused.iter().take(MAX_NAMED).map(|name| format!("{name:?}")).collect();

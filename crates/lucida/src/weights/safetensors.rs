@@ -15,7 +15,6 @@
 //! converted to 32 bits.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -26,6 +25,7 @@ use serde_json::json;
 
 use super::description::{self, KEY};
 use super::floats::Float;
+use super::model_file::{ModelFile, OpenFile};
 use super::modules::{self, Asserted, Tensors};
 use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
@@ -126,8 +126,13 @@ fn write_floats(out: &mut dyn Write, values: &[f32], kind: Float) -> std::io::Re
 /// written by a later version, or when a tensor is missing or has another shape. [`Error::Limit`] when it declares more
 /// than fits into memory.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
-    let path = path.as_ref();
-    let mut source = Source::open(path)?;
+    read_model(ModelFile::on_disk(path.as_ref()))
+}
+
+/// As [`load_model`], from a file anywhere.
+pub(super) fn read_model(file: ModelFile) -> Result<Model> {
+    let path = file.path();
+    let mut source = Source::open(file)?;
     let Some(text) = source.entry.take() else {
         return modules::recognize(&mut source)?.ok_or_else(|| {
             Error::file(
@@ -147,8 +152,8 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
 }
 
 /// As [`torch::load_known`](super::torch), for a plain file.
-pub(super) fn load_known(path: &Path, asserted: Asserted) -> Result<Option<Model>> {
-    let mut source = Source::open(path)?;
+pub(super) fn load_known(file: ModelFile, asserted: Asserted) -> Result<Option<Model>> {
+    let mut source = Source::open(file)?;
     if source.entry.is_some() { Ok(None) } else { modules::recognize_as(&mut source, asserted) }
 }
 
@@ -158,12 +163,12 @@ pub(super) fn load_known(path: &Path, asserted: Asserted) -> Result<Option<Model
 /// # Errors
 /// As [`load_model`]; the network is unchanged when a tensor is missing or does not match.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
-    fill(path.as_ref(), network).map(drop)
+    fill(ModelFile::on_disk(path.as_ref()), network).map(drop)
 }
 
-/// As [`load_weights`]. Returns the names of ignored tensors of the classifier.
-pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
-    Source::open(path)?.fill(network)
+/// As [`load_weights`], from a file anywhere. Returns the names of ignored tensors of the classifier.
+pub(super) fn fill(file: ModelFile, network: &mut Network) -> Result<Vec<String>> {
+    Source::open(file)?.fill(network)
 }
 
 /// Lists the contents of a file.
@@ -171,7 +176,12 @@ pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
 /// # Errors
 /// [`Error::File`] when it is not a safetensors file.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let source = Source::open(path.as_ref())?;
+    inspect_file(ModelFile::on_disk(path.as_ref()))
+}
+
+/// As [`inspect`], of a file anywhere.
+pub(super) fn inspect_file(file: ModelFile) -> Result<Inspection> {
+    let source = Source::open(file)?;
     let architecture = source.entry.as_deref().and_then(description::architecture);
     let mut attributes: Vec<_> = source.attributes.clone().into_iter().collect();
     attributes.sort();
@@ -193,7 +203,7 @@ impl<'a> TensorFile<'a> {
     /// # Errors
     /// [`Error::File`] when it is not a safetensors file.
     pub(crate) fn open(path: &'a Path) -> Result<Self> {
-        let source = Source::open(path)?;
+        let source = Source::open(ModelFile::on_disk(path))?;
         let places = source.tensors.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect();
         Ok(Self { source, places })
     }
@@ -238,14 +248,10 @@ struct Header {
 
 impl Header {
     /// Reads the header at the start of the file at `path`.
-    fn read(path: &Path, file: &mut File) -> Result<Self> {
+    fn read(path: &Path, file: &mut OpenFile) -> Result<Self> {
         let failed = |source| Error::io(path, "read", source);
         let bad = |problem: &str| not_a_model_file(path, problem);
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_dir() {
-            return Err(Error::file(path, "is a folder, not a model file"));
-        }
-        let len = metadata.len();
+        let len = file.len();
         if len == 0 {
             return Err(bad("it is empty"));
         }
@@ -294,7 +300,7 @@ fn end_of(tensors: &[(String, Entry)]) -> Result<usize, String> {
 /// An open file whose header has been checked against its length.
 struct Source<'a> {
     path: &'a Path,
-    file: File,
+    file: OpenFile,
     /// The offset of the tensor data.
     start: u64,
     tensors: Vec<(String, Entry)>,
@@ -304,8 +310,8 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn open(path: &'a Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
+    fn open(source: ModelFile<'a>) -> Result<Self> {
+        let (path, mut file) = (source.path(), source.open()?);
         let Header { metadata, start, len } = Header::read(path, &mut file)?;
         let mut tensors: Vec<_> = metadata.tensors().into_iter().map(|(name, entry)| (name, entry.clone())).collect();
         tensors.sort_by_key(|(_, entry)| entry.data_offsets);

@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use super::floats::Float;
 use super::keras::{Places, Stored, assign};
+use super::model_file::ModelFile;
 use super::{Inspection, Model, TensorInfo, json, keras_h5};
 use crate::nn::Network;
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// Maximum bytes of all weight files.
 const MAX_BYTES: u64 = 4 << 30;
@@ -33,8 +34,13 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// As [`load_model`].
 pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
-    let path = path.as_ref();
-    let file = TfJs::open(path)?;
+    read_model(ModelFile::on_disk(path.as_ref()), size)
+}
+
+/// As [`load_model_at`], from a file anywhere.
+pub(super) fn read_model(file: ModelFile, size: Option<[usize; 2]>) -> Result<Model> {
+    let path = file.path();
+    let file = TfJs::open(file)?;
     let (mut model, _) = keras_h5::described(path, &file.config, file.bytes.len() as u64, size)?;
     file.fill(&mut model.network)?;
     Ok(model)
@@ -45,7 +51,12 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
 /// # Errors
 /// [`Error::File`] when they do not match; the network is then unchanged.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
-    TfJs::open(path.as_ref())?.fill(network)
+    read_weights(ModelFile::on_disk(path.as_ref()), network)
+}
+
+/// As [`load_weights`], from a file anywhere.
+pub(super) fn read_weights(file: ModelFile, network: &mut Network) -> Result<()> {
+    TfJs::open(file)?.fill(network)
 }
 
 /// Lists the contents of a file and of its weight files.
@@ -53,7 +64,12 @@ pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()>
 /// # Errors
 /// As [`load_model`].
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let TfJs { layers, attributes, config, .. } = TfJs::open(path.as_ref())?;
+    inspect_file(ModelFile::on_disk(path.as_ref()))
+}
+
+/// As [`inspect`], of a file anywhere.
+pub(super) fn inspect_file(file: ModelFile) -> Result<Inspection> {
+    let TfJs { layers, attributes, config, .. } = TfJs::open(file)?;
     Ok(Inspection {
         format: "TensorFlow.js layers model",
         tensors: layers.into_iter().flat_map(|layer| layer.tensors).collect(),
@@ -105,7 +121,7 @@ impl Kind {
 
 /// An open model.
 struct TfJs<'a> {
-    path: &'a Path,
+    file: ModelFile<'a>,
     config: Value,
     attributes: Vec<(String, String)>,
     layers: Vec<Stored>,
@@ -116,9 +132,9 @@ struct TfJs<'a> {
 }
 
 impl<'a> TfJs<'a> {
-    fn open(path: &'a Path) -> Result<Self> {
-        let bad = |problem: String| Error::file(path, problem);
-        let text = files::read_limited(path, json::MAX_JSON as u64)?;
+    fn open(file: ModelFile<'a>) -> Result<Self> {
+        let bad = |problem: String| Error::file(file.path(), problem);
+        let text = file.read(json::MAX_JSON as u64)?;
         let whole = json::parse(&text).map_err(|problem| bad(format!("is not valid JSON: {problem}")))?;
         let topology = &whole["modelTopology"];
         if whole["format"] == "graph-model" || !topology["node"].is_null() {
@@ -137,7 +153,7 @@ impl<'a> TfJs<'a> {
         }
         let text = |key: &str| Some((key.to_owned(), whole[key].as_str()?.to_owned()));
         let mut model = Self {
-            path,
+            file,
             config: config.clone(),
             attributes: ["format", "generatedBy", "convertedBy"].into_iter().filter_map(text).collect(),
             layers: Vec::new(),
@@ -152,7 +168,7 @@ impl<'a> TfJs<'a> {
     }
 
     fn bad(&self, problem: String) -> Error {
-        Error::file(self.path, problem)
+        Error::file(self.file.path(), problem)
     }
 
     /// Reads the files of a group, and locates its tensors.
@@ -164,9 +180,9 @@ impl<'a> TfJs<'a> {
             if !matches!(Path::new(name).components().collect::<Vec<_>>()[..], [Component::Normal(_)]) {
                 return Err(self.bad(format!("names the file {name:?}, which is not a plain name next to it")));
             }
-            let file = self.path.with_file_name(name);
+            let path = self.file.path().with_file_name(name);
             let left = MAX_BYTES.saturating_sub(self.bytes.len() as u64);
-            self.bytes.append(&mut files::read_limited(&file, left)?);
+            self.bytes.extend_from_slice(&self.file.at(&path).read(left)?);
         }
         for weight in group["weights"].as_array().map_or(&[][..], Vec::as_slice) {
             let (info, kind) = tensor(weight).map_err(|problem| self.bad(problem))?;
@@ -186,7 +202,7 @@ impl<'a> TfJs<'a> {
 
     fn add(&mut self, info: TensorInfo, place: Place) -> Result<()> {
         if self.places.iter().map(Vec::len).sum::<usize>() >= MAX_TENSORS {
-            let (what, limit) = (format!("{}: tensors", self.path.display()), MAX_TENSORS as u64);
+            let (what, limit) = (format!("{}: tensors", self.file.path().display()), MAX_TENSORS as u64);
             return Err(Error::Limit { what, got: limit + 1, limit });
         }
         let layer = info.name.rsplit('/').nth(1).unwrap_or(&info.name).to_owned();

@@ -21,9 +21,9 @@ mod state;
 mod storage;
 mod write;
 
-use std::fs::File;
 use std::path::Path;
 
+use super::model_file::ModelFile;
 use super::modules::{self, Asserted};
 use super::{Inspection, Model, Note};
 use crate::nn::Network;
@@ -48,9 +48,13 @@ pub use write::save_weights;
 /// [`Error::File`] when it is not a PyTorch file, is truncated, has a pickle that would run code (named in the message), or
 /// tensors of an unknown network.
 pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
-    let path = path.as_ref();
-    let mut file = TorchFile::open(path)?;
-    let model = modules::recognize(&mut file)?.ok_or_else(|| unknown_network(path))?;
+    read_model(ModelFile::on_disk(path.as_ref()))
+}
+
+/// As [`load_model`], from a file anywhere.
+pub(super) fn read_model(source: ModelFile) -> Result<Model> {
+    let mut file = TorchFile::open(source)?;
+    let model = modules::recognize(&mut file)?.ok_or_else(|| unknown_network(source.path()))?;
     Ok(noted(model, &file))
 }
 
@@ -73,8 +77,8 @@ fn noted(mut model: Model, file: &TorchFile) -> Model {
 }
 
 /// The model of this known network, if the file has its weights under the names of torchvision or timm; `None` otherwise.
-pub(super) fn load_known(path: &Path, asserted: Asserted) -> Result<Option<Model>> {
-    let mut file = TorchFile::open(path)?;
+pub(super) fn load_known(source: ModelFile, asserted: Asserted) -> Result<Option<Model>> {
+    let mut file = TorchFile::open(source)?;
     Ok(modules::recognize_as(&mut file, asserted)?.map(|model| noted(model, &file)))
 }
 
@@ -87,12 +91,12 @@ pub(super) fn load_known(path: &Path, asserted: Asserted) -> Result<Option<Model
 /// As [`load_model`], and [`Error::File`] when a tensor is missing, left over or of another shape; the network is then
 /// unchanged.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
-    fill(path.as_ref(), network).map(drop)
+    fill(ModelFile::on_disk(path.as_ref()), network).map(drop)
 }
 
-/// As [`load_weights`]. Returns the names of ignored tensors of the classifier.
-pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
-    modules::fill(&mut TorchFile::open(path)?, network)
+/// As [`load_weights`], from a file anywhere. Returns the names of ignored tensors of the classifier.
+pub(super) fn fill(file: ModelFile, network: &mut Network) -> Result<Vec<String>> {
+    modules::fill(&mut TorchFile::open(file)?, network)
 }
 
 /// Lists the contents of a file.
@@ -100,16 +104,10 @@ pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
 /// # Errors
 /// [`Error::File`] when it is not a PyTorch state dict.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    Ok(TorchFile::open(path.as_ref())?.into_inspection())
+    inspect_file(ModelFile::on_disk(path.as_ref()))
 }
 
-/// Opens a file for reading; a folder is an error.
-fn open(path: &Path) -> Result<(File, u64)> {
-    let failed = |source| Error::io(path, "read", source);
-    let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if metadata.is_dir() {
-        return Err(Error::file(path, "is a folder, not a model file"));
-    }
-    Ok((file, metadata.len()))
+/// As [`inspect`], of a file anywhere.
+pub(super) fn inspect_file(file: ModelFile) -> Result<Inspection> {
+    Ok(TorchFile::open(file)?.into_inspection())
 }

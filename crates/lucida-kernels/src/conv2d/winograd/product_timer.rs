@@ -1,7 +1,8 @@
 //! Timing of the products between the transforms.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+
+use crate::clock::Stopwatch;
 
 /// Counts products and their time, if enabled.
 #[derive(Debug, Default)]
@@ -30,7 +31,7 @@ impl ProductTimer {
         if !self.wanted {
             return run();
         }
-        let start = Instant::now();
+        let start = Stopwatch::start();
         run();
         self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }

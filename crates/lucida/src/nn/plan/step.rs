@@ -1,9 +1,9 @@
 //! The steps of a plan with their inputs and outputs.
 
 use std::ops::Range;
-use std::time::Instant;
 
 use lucida_kernels::ChannelMap;
+use lucida_kernels::clock::Stopwatch;
 
 use super::activation_backward::ActivationBackward;
 use crate::nn::Shape;
@@ -99,7 +99,7 @@ pub(super) fn timed(wanted: bool, times: &mut Vec<f64>, run: impl FnOnce()) {
     if !wanted {
         return run();
     }
-    let start = Instant::now();
+    let start = Stopwatch::start();
     run();
-    times.push(start.elapsed().as_secs_f64());
+    times.push(start.seconds());
 }

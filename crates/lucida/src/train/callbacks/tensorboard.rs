@@ -114,7 +114,8 @@ impl EventFile {
         let seconds = now() as u64;
         // Several runs may start within the same second.
         for number in 0_u32.. {
-            let path = folder.join(format!("events.out.tfevents.{seconds:010}.lucida.{}.{number}", std::process::id()));
+            let path =
+                folder.join(format!("events.out.tfevents.{seconds:010}.lucida.{}.{number}", files::process_id()));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => {
                     let mut events = Self { path, file };

@@ -1,7 +1,8 @@
 //! Cached features of a frozen base for the images of a folder.
 
 use std::path::Path;
-use std::time::Instant;
+
+use lucida_kernels::clock::Stopwatch;
 
 use crate::core::Progress;
 use crate::data::{Augment, Augmented, Dataset, Folder, FolderSet};
@@ -46,11 +47,11 @@ impl CachedFeatures {
         images: (&dyn Dataset, Option<u32>, &[Key]),
         progress: &mut dyn Progress,
     ) -> Result<()> {
-        let started = Instant::now();
+        let started = Stopwatch::start();
         let computed = features_of_base(&mut self.store, model, &self.layer, images, self.cpu, progress)?;
         if computed > 0 {
             self.computed += computed;
-            self.seconds += started.elapsed().as_secs_f64();
+            self.seconds += started.seconds();
         }
         Ok(())
     }

@@ -7,7 +7,6 @@ mod window;
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use hdf5_reader::messages::layout::DataLayout;
 use hdf5_reader::{ByteOrder, Datatype, Hdf5File, OpenOptions};
 
 use super::floats::Float;
+use super::model_file::{ModelFile, OpenFile};
 use crate::{Error, Result, guard};
 use window::Window;
 
@@ -68,19 +68,15 @@ pub(crate) struct Node {
 
 impl Hdf5 {
     /// Opens a file.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let failed = |source| Error::io(path, "read", source);
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_dir() {
-            return Err(Error::file(path, "is a folder, not a model file"));
-        }
-        Self::in_window(path, Window::of_file(file, 0, metadata.len()))
+    pub(super) fn open(file: ModelFile) -> Result<Self> {
+        let open = file.open()?;
+        let len = open.len();
+        Self::in_window(file.path(), Window::of_file(open, 0, len))
     }
 
     /// Opens an HDF5 file that is embedded in a file from `start` on, as in an archive.
-    pub(crate) fn open_part(path: &Path, file: File, start: u64, len: u64) -> Result<Self> {
-        Self::in_window(path, Window::of_file(file, start, len))
+    pub(super) fn open_part(file: ModelFile, start: u64, len: u64) -> Result<Self> {
+        Self::in_window(file.path(), Window::of_file(file.open()?, start, len))
     }
 
     /// Opens an HDF5 file that was unpacked to memory.
@@ -102,6 +98,11 @@ impl Hdf5 {
                 .map_err(|problem| Error::file(path, format!("not a usable HDF5 file: {problem}")))
         })?;
         Ok(Self { path: path.to_path_buf(), window, file, objects: Cell::new(0), text: Cell::new(0) })
+    }
+
+    /// Its length in bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.window.len()
     }
 
     /// An error about this file.
@@ -299,7 +300,8 @@ impl Hdf5 {
 }
 
 /// Whether a file is HDF5: the signature is at its start or, after a user block, at byte 512, 1024, 2048 and so on.
-pub(crate) fn is_hdf5(file: &mut File, len: u64) -> std::io::Result<bool> {
+pub(super) fn is_hdf5(file: &mut OpenFile) -> std::io::Result<bool> {
+    let len = file.len();
     let places = std::iter::once(0).chain((0..55).map(|power| 512_u64 << power));
     for at in places.take_while(|at| at + MAGIC.len() as u64 <= len) {
         let mut start = [0; MAGIC.len()];

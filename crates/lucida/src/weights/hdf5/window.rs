@@ -1,6 +1,5 @@
 //! A window on a part of a file, with a budget for reads.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use hdf5_reader::{Storage, StorageBuffer};
 
 use crate::weights::floats::Float;
+use crate::weights::model_file::OpenFile;
 
 /// Bytes that may be read beyond the file size: a cyclic structure ends here.
 const SPARE_BYTES: u64 = 64 << 20;
@@ -28,13 +28,13 @@ pub(super) struct Window {
 }
 
 enum Source {
-    File(Mutex<File>),
+    File(Mutex<OpenFile>),
     Bytes(Vec<u8>),
 }
 
 impl Window {
     /// The part of a file from `start` on.
-    pub(super) fn of_file(file: File, start: u64, len: u64) -> Self {
+    pub(super) fn of_file(file: OpenFile, start: u64, len: u64) -> Self {
         Self::new(Source::File(Mutex::new(file)), start, len)
     }
 

@@ -5,21 +5,32 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use super::client::{Answer, Client, FetchError};
+use super::client::{Answer, Client, FetchError, is_own_machine};
 use super::part::{self, Part};
-use super::{Published, RetryPolicy};
+use super::{Hub, Published, RetryPolicy};
 use crate::core::progress::{Progress, Step, report};
 use crate::{Error, Result};
 
 /// The longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// Downloads a file to the cache, resuming what has arrived in `part`.
+pub(super) fn download(hub: &Hub, file: &Published, part: &Part, progress: &mut dyn Progress) -> Result<()> {
+    let (url, target) = (hub.url(file), hub.path(file));
+    if file.checksum.is_none() && !url.starts_with("https://") && !is_own_machine(&url) {
+        let problem = "no checksum of this file is published: it is fetched over https only".to_owned();
+        return Err(Error::Network { url, problem });
+    }
+    let client = Client::new(&url, &hub.patience, hub.certificates.as_deref())?;
+    Job { url: &url, target: &target, file, patience: &hub.patience }.run(&client, part, progress)
+}
+
 /// A file to download, and where to.
-pub(super) struct Job<'a> {
-    pub(super) url: &'a str,
-    pub(super) target: &'a Path,
-    pub(super) file: &'a Published,
-    pub(super) patience: &'a RetryPolicy,
+struct Job<'a> {
+    url: &'a str,
+    target: &'a Path,
+    file: &'a Published,
+    patience: &'a RetryPolicy,
 }
 
 /// Why an attempt did not complete the file.
@@ -50,7 +61,7 @@ fn lasting<T>(problem: impl Into<String>) -> Result<T, Stop> {
 
 impl Job<'_> {
     /// Downloads the missing bytes, verifies the file and moves it into place.
-    pub(super) fn run(&self, client: &Client, part: &Part, progress: &mut dyn Progress) -> Result<()> {
+    fn run(&self, client: &Client, part: &Part, progress: &mut dyn Progress) -> Result<()> {
         let mut resumed = part.len() > 0;
         loop {
             self.complete(client, part, progress)?;

@@ -15,9 +15,14 @@
 //! mirror, or a test server).
 
 mod catalogue;
+#[cfg(feature = "hub")]
 mod client;
+#[cfg(feature = "hub")]
 mod download;
+#[cfg(feature = "hub")]
 mod fetch;
+#[cfg(not(feature = "hub"))]
+mod offline;
 mod part;
 
 use std::path::{Path, PathBuf};
@@ -30,9 +35,14 @@ pub use catalogue::{Checksum, Published, all_published, megabytes, networks, pub
 use crate::core::Progress;
 use crate::nn::applications::Architecture;
 use crate::{Error, Result, files};
-use client::{Client, is_own_machine};
-use download::Job;
+#[cfg(feature = "hub")]
+use download::download;
+#[cfg(feature = "hub")]
 pub(crate) use fetch::fetch;
+#[cfg(not(feature = "hub"))]
+use offline::download;
+#[cfg(not(feature = "hub"))]
+pub(crate) use offline::fetch;
 use part::Part;
 
 /// Timeouts and retries for a server.
@@ -85,7 +95,9 @@ pub struct Hub {
     folder: PathBuf,
     /// The URL of a mirror; `None` for the publishers' servers.
     mirror: Option<String>,
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for downloads"))]
     patience: RetryPolicy,
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for downloads"))]
     certificates: Option<PathBuf>,
 }
 
@@ -219,11 +231,12 @@ impl Hub {
     ///
     /// # Errors
     /// [`Error::Network`] when the server cannot be reached, or does not serve a file of this size and checksum, or serves
-    /// a file without a checksum over plain HTTP: the message explains what to download manually, and to where.
+    /// a file without a checksum over plain HTTP, or when the library was built without the feature `hub`: the message
+    /// explains what to download manually, and to where.
     /// [`Error::Io`] when the cache cannot be written, [`Error::Interrupted`] when `progress` requests a stop: received
     /// bytes are kept, and the next call resumes the download.
     pub fn fetch(&self, file: &Published, progress: &mut dyn Progress) -> Result<Fetched> {
-        let (target, url) = (self.path(file), self.url(file));
+        let target = self.path(file);
         let with_advice = |error| match error {
             Error::Network { url, problem } => {
                 let advice = format!("or download {} yourself and save it as {}", self.url(file), target.display());
@@ -231,20 +244,18 @@ impl Hub {
             }
             error => error,
         };
-        files::create_folder(&self.folder)?;
+        if cfg!(feature = "hub") {
+            files::create_folder(&self.folder)?;
+        } else if self.state(file) != State::Present {
+            return download(self, file, &Part::of(&target), progress).map_err(with_advice).map(|()| Fetched::Now);
+        }
         let part = Part::of(&target);
         let _lock = part.lock(progress)?;
         // The process that held the lock may have downloaded it.
         if self.state(file) == State::Present && is_right(file, &target, progress)? {
             return Ok(Fetched::BeforeNow);
         }
-        if file.checksum.is_none() && !url.starts_with("https://") && !is_own_machine(&url) {
-            let problem = "no checksum of this file is published: it is fetched over https only".to_owned();
-            return Err(with_advice(Error::Network { url, problem }));
-        }
-        let client = Client::new(&url, &self.patience, self.certificates.as_deref()).map_err(with_advice)?;
-        let job = Job { url: &url, target: &target, file, patience: &self.patience };
-        job.run(&client, &part, progress).map_err(with_advice)?;
+        download(self, file, &part, progress).map_err(with_advice)?;
         Ok(Fetched::Now)
     }
 }

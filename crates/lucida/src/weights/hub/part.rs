@@ -11,11 +11,14 @@ use sha2::Sha256;
 
 use super::Checksum;
 use crate::core::progress::{Progress, Step, report};
-use crate::{Error, Result, files};
+#[cfg(feature = "hub")]
+use crate::files;
+use crate::{Error, Result};
 
 /// The polling interval of a wait.
 pub(super) const GLANCE: Duration = Duration::from_millis(100);
 /// Maximum bytes of a tag.
+#[cfg(feature = "hub")]
 const MAX_TAG: u64 = 1024;
 
 /// The files next to a target during its download.
@@ -41,6 +44,30 @@ impl Part {
         self.path.metadata().map_or(0, |found| found.len())
     }
 
+    /// Removes it.
+    pub(super) fn discard(&self) -> Result<()> {
+        remove(&self.path)?;
+        remove(&self.tag)
+    }
+
+    /// Waits until no other process downloads the file. The lock is held until the returned file is closed.
+    pub(super) fn lock(&self, progress: &mut dyn Progress) -> Result<File> {
+        let failed = |source| Error::io(&self.lock, "write", source);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.lock).map_err(failed)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => wait(GLANCE, "another process is fetching this file", progress)?,
+                // Some network file systems do not support locks. The checksum detects corruption by two processes.
+                Err(TryLockError::Error(_)) => return Ok(file),
+            }
+        }
+    }
+}
+
+/// What downloads do with it.
+#[cfg(feature = "hub")]
+impl Part {
     /// The server's tag of the partial version, if known.
     pub(super) fn tag(&self) -> Option<String> {
         let tag = String::from_utf8(files::read_limited(&self.tag, MAX_TAG).ok()?).ok()?;
@@ -77,26 +104,6 @@ impl Part {
     pub(super) fn finish(&self, target: &Path) -> Result<()> {
         fs::rename(&self.path, target).map_err(|source| Error::io(target, "write", source))?;
         remove(&self.tag)
-    }
-
-    /// Removes it.
-    pub(super) fn discard(&self) -> Result<()> {
-        remove(&self.path)?;
-        remove(&self.tag)
-    }
-
-    /// Waits until no other process downloads the file. The lock is held until the returned file is closed.
-    pub(super) fn lock(&self, progress: &mut dyn Progress) -> Result<File> {
-        let failed = |source| Error::io(&self.lock, "write", source);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.lock).map_err(failed)?;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) => wait(GLANCE, "another process is fetching this file", progress)?,
-                // Some network file systems do not support locks. The checksum detects corruption by two processes.
-                Err(TryLockError::Error(_)) => return Ok(file),
-            }
-        }
     }
 }
 

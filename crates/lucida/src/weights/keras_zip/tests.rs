@@ -171,7 +171,7 @@ fn what_keras_2_writes_of_a_depthwise_convolution_is_read() {
 
 /// Modifies the config, in an archive with the same weights.
 fn changed(path: &Path, change: impl FnOnce(&mut Value)) -> Result<Model> {
-    let mut file = KerasZip::open(path)?;
+    let mut file = KerasZip::open(ModelFile::on_disk(path))?;
     let mut config = file.config()?;
     change(&mut config);
     let weights = file.archive.read(H5, u64::MAX)?;

@@ -34,6 +34,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::description::{self, KEY};
+use super::model_file::ModelFile;
 use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
 use crate::{Error, Result};
@@ -76,8 +77,13 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// As [`load_model`].
 pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
-    let path = path.as_ref();
-    let mut file = OnnxFile::open(path)?;
+    read_model(ModelFile::on_disk(path.as_ref()), size)
+}
+
+/// As [`load_model_at`], from a file anywhere.
+pub(super) fn read_model(file: ModelFile, size: Option<[usize; 2]>) -> Result<Model> {
+    let path = file.path();
+    let mut file = OnnxFile::open(file)?;
     let constants = file.take_initializers()?;
     let entry = match file.metadata(KEY) {
         Some(text) => Some(description::from_text(text).map_err(|problem| {
@@ -109,8 +115,12 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
 /// # Errors
 /// As [`load_model`], and when a weight is missing, left over or of another shape; the network is then unchanged.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
-    let path = path.as_ref();
-    take_weights(path, &load_model(path)?.network, network)
+    read_weights(ModelFile::on_disk(path.as_ref()), network)
+}
+
+/// As [`load_weights`], from a file anywhere.
+pub(super) fn read_weights(file: ModelFile, network: &mut Network) -> Result<()> {
+    take_weights(file.path(), &read_model(file, None)?.network, network)
 }
 
 /// Copies the weights of a network that was read from a file: see [`load_weights`].
@@ -159,8 +169,13 @@ pub(super) fn import_graph(path: &Path, mut graph: GraphProto, len: u64, size: O
 /// # Errors
 /// [`Error::File`] when it is not an ONNX model.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let path = path.as_ref();
-    let file = OnnxFile::open(path)?;
+    inspect_file(ModelFile::on_disk(path.as_ref()))
+}
+
+/// As [`inspect`], of a file anywhere.
+pub(super) fn inspect_file(file: ModelFile) -> Result<Inspection> {
+    let path = file.path();
+    let file = OnnxFile::open(file)?;
     let (graph, model) = (&file.graph, &file.model);
     let mut tensors = Vec::with_capacity(graph.initializer.len());
     for tensor in &graph.initializer {

@@ -102,6 +102,9 @@ impl Number {
     }
 }
 
+/// Maximum number of values of a tensor or of a layer's output: more cannot fit into memory.
+pub(super) const MAX_VALUES: u64 = 1 << 40;
+
 /// The values of a tensor, as stored, in row-major order.
 #[derive(Debug)]
 pub(super) enum Data {
@@ -139,7 +142,7 @@ pub(super) fn dims(tensor: &TensorProto) -> Result<(Vec<usize>, usize), String> 
         tensor.dims.iter().map(|&dim| usize::try_from(dim)).collect::<Result<_, _>>().map_err(|_| bad())?;
     // Sizes next to a zero are multiplied as well, so that callers need not guard against their overflow.
     let len = dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim.max(1)));
-    let len = len.filter(|&len| len <= 1 << 40 && dims.len() <= 64).ok_or_else(bad)?;
+    let len = len.filter(|&len| len as u64 <= MAX_VALUES && dims.len() <= 64).ok_or_else(bad)?;
     Ok((dims.clone(), if dims.contains(&0) { 0 } else { len }))
 }
 

@@ -1,11 +1,10 @@
 //! Metadata about images and classes: TensorFlow Lite's metadata, and the quantization of the input.
 
-use std::path::Path;
-
 use super::flatbuffer::Bytes;
 use super::schema::Schema;
 use crate::data::{ColorMode, Preprocessing};
 use crate::weights::archive::Archive;
+use crate::weights::model_file::ModelFile;
 use crate::weights::{Model, Note, Quantization, parse_class_names};
 
 /// The metadata entry with TensorFlow Lite's own metadata, which is also a FlatBuffer.
@@ -16,7 +15,7 @@ const MAX_NAMES: u64 = 4 << 20;
 const END_OF_ARCHIVE: &[u8] = b"PK\x05\x06";
 
 /// Applies a file's metadata to a model, if it fits the network.
-pub(super) fn take(path: &Path, schema: &Schema, bytes: &[u8], model: &mut Model) {
+pub(super) fn take(file: ModelFile, schema: &Schema, bytes: &[u8], model: &mut Model) {
     model.preprocessing = preprocessing(schema, bytes, model);
     if model.check().is_err() {
         model.preprocessing = None;
@@ -33,13 +32,13 @@ pub(super) fn take(path: &Path, schema: &Schema, bytes: &[u8], model: &mut Model
     }
     let end = &bytes[bytes.len().saturating_sub(1 << 16)..];
     if end.windows(END_OF_ARCHIVE.len()).any(|window| window == END_OF_ARCHIVE) {
-        class_names(path, model);
+        class_names(file, model);
     }
 }
 
 /// Sets the class names from the first list of matching length in the archive at the end of the file.
-fn class_names(path: &Path, model: &mut Model) {
-    let Ok(mut archive) = Archive::open(path) else { return };
+fn class_names(file: ModelFile, model: &mut Model) {
+    let Ok(mut archive) = Archive::open(file) else { return };
     let mut problem = None;
     for name in archive.names().into_iter().filter(|name| name.ends_with(".txt")) {
         let Ok(text) = archive.read(&name, MAX_NAMES) else { continue };

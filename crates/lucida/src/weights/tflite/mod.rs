@@ -24,15 +24,15 @@ mod schema;
 
 use std::path::Path;
 
-use prost::bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::foreign::{self, Step};
+use super::model_file::ModelFile;
 use super::onnx::Fault;
 use super::onnx::{import_graph, short, take_weights};
 use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 use schema::Schema;
 
 /// The magic bytes, which start at the fifth byte.
@@ -62,8 +62,12 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// As [`load_model`].
 pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
-    let path = path.as_ref();
-    let bytes = read(path)?;
+    read_model(ModelFile::on_disk(path.as_ref()), size)
+}
+
+/// As [`load_model_at`], from a file anywhere.
+pub(super) fn read_model(file: ModelFile, size: Option<[usize; 2]>) -> Result<Model> {
+    let (path, bytes) = (file.path(), file.read(MAX_FILE)?);
     with_schema(path, &bytes, |schema| {
         if schema.operators.len() > MAX_OPERATORS {
             let what = format!("{}: operators of the graph", path.display());
@@ -77,7 +81,7 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
         let graph = graph.map_err(|problem| foreign::explained(path, problem, || foreign_parts(schema)))?;
         // A one-byte weight is written twice: dequantized, and transposed.
         let mut model = import_graph(path, graph, 2 * bytes.len() as u64, size)?;
-        metadata::take(path, schema, &bytes, &mut model);
+        metadata::take(file, schema, &bytes, &mut model);
         Ok(model)
     })
 }
@@ -88,8 +92,12 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
 /// # Errors
 /// As [`load_model`], and when a weight is missing, left over or of another shape; the network is then unchanged.
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
-    let path = path.as_ref();
-    take_weights(path, &load_model(path)?.network, network)
+    read_weights(ModelFile::on_disk(path.as_ref()), network)
+}
+
+/// As [`load_weights`], from a file anywhere.
+pub(super) fn read_weights(file: ModelFile, network: &mut Network) -> Result<()> {
+    take_weights(file.path(), &read_model(file, None)?.network, network)
 }
 
 /// Lists the contents of a file: the constants, the inputs and outputs, and the operators.
@@ -97,9 +105,13 @@ pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()>
 /// # Errors
 /// [`Error::File`] when it is not a LiteRT model.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let path = path.as_ref();
-    let bytes = read(path)?;
-    with_schema(path, &bytes, |schema| {
+    inspect_file(ModelFile::on_disk(path.as_ref()))
+}
+
+/// As [`inspect`], of a file anywhere.
+pub(super) fn inspect_file(file: ModelFile) -> Result<Inspection> {
+    let bytes = file.read(MAX_FILE)?;
+    with_schema(file.path(), &bytes, |schema| {
         let constants = schema.tensors.iter().filter(|tensor| tensor.data.is_some());
         let info = |tensor: &schema::Tensor| TensorInfo {
             name: short(&tensor.name),
@@ -163,10 +175,6 @@ fn nodes(schema: &Schema) -> Value {
         })
     });
     json!({ "name": schema.name, "node": nodes.collect::<Vec<_>>() })
-}
-
-fn read(path: &Path) -> Result<Bytes> {
-    Ok(Bytes::from(files::read_limited(path, MAX_FILE)?))
 }
 
 /// Calls `with` with the parsed tables of a file.

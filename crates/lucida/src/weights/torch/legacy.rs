@@ -1,10 +1,10 @@
 //! The format before PyTorch 1.6: a sequence of pickles, then the storages.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::state::{RULES, State};
+use crate::weights::model_file::OpenFile;
 use crate::weights::pickle::{Node, Pickle, Rules, Value};
 
 /// The magic number, 0x1950a86a20f9469cfc6c, as stored in the file.
@@ -21,7 +21,7 @@ pub(in crate::weights) fn is_legacy(start: &[u8]) -> bool {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn read(start: &[u8], file: &mut File, len: u64) -> Result<(State, Vec<u64>), String> {
+pub(super) fn read(start: &[u8], file: &mut OpenFile) -> Result<(State, Vec<u64>), String> {
     // The pickles before and after the dictionary are small.
     let small = Rules { allowed: |_, _| false, ..RULES };
     let mut at = 0;
@@ -46,12 +46,13 @@ pub(super) fn read(start: &[u8], file: &mut File, len: u64) -> Result<(State, Ve
     let state = State::new(&next(RULES)?)?;
     let keys = next(small)?;
     let keys = keys.list(keys.root).ok_or("does not list its storages")?;
-    let places = places(&state, keys, file, at as u64, len)?;
+    let places = places(&state, keys, file, at as u64)?;
     Ok((state, places))
 }
 
 /// The offsets of the storages, which are in the order of the keys, each preceded by its length.
-fn places(state: &State, keys: &[Value], file: &mut File, mut at: u64, len: u64) -> Result<Vec<u64>, String> {
+fn places(state: &State, keys: &[Value], file: &mut OpenFile, mut at: u64) -> Result<Vec<u64>, String> {
+    let len = file.len();
     let indices = state.storages.iter().enumerate().map(|(index, storage)| (storage.key.as_str(), index));
     let indices: HashMap<&str, usize> = indices.collect();
     let mut places = vec![None; state.storages.len()];

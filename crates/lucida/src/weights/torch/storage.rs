@@ -1,13 +1,13 @@
 //! An open file: locating storages, and reading tensors from them.
 
-use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::legacy;
 use super::state::{CHOICE, RULES, State, Storage, View};
-use super::{legacy, open};
 use crate::weights::archive::{Archive, MAGIC};
 use crate::weights::floats::Float;
+use crate::weights::model_file::{ModelFile, OpenFile};
 use crate::weights::modules::Tensors;
 use crate::weights::pickle::Pickle;
 use crate::weights::{Inspection, TensorInfo};
@@ -21,7 +21,7 @@ const CHUNK: usize = 1 << 14;
 /// A state dict and the file with its values.
 pub(super) struct TorchFile {
     path: PathBuf,
-    file: File,
+    file: OpenFile,
     infos: Vec<TensorInfo>,
     views: Vec<View>,
     storages: Vec<Storage>,
@@ -48,13 +48,14 @@ pub(in crate::weights) fn folder(names: &[String]) -> Option<String> {
 }
 
 impl TorchFile {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let (mut file, len) = open(path)?;
+    pub(super) fn open(source: ModelFile) -> Result<Self> {
+        let path = source.path();
+        let mut file = source.open()?;
         let failed = |source| Error::io(path, "read", source);
         let mut start = Vec::new();
         file.by_ref().take(64).read_to_end(&mut start).map_err(failed)?;
         if start.starts_with(&MAGIC) {
-            return Self::open_zip(path, file);
+            return Self::open_zip(source, file);
         }
         if !legacy::is_legacy(&start) {
             return Err(Error::file(
@@ -63,12 +64,13 @@ impl TorchFile {
             ));
         }
         file.by_ref().take(MAX_PICKLE - start.len() as u64).read_to_end(&mut start).map_err(failed)?;
-        let (state, places) = legacy::read(&start, &mut file, len).map_err(|problem| Self::unusable(path, &problem))?;
+        let (state, places) = legacy::read(&start, &mut file).map_err(|problem| Self::unusable(path, &problem))?;
         Ok(Self::new(path, file, state, places.into_iter().map(Some).collect(), None))
     }
 
-    fn open_zip(path: &Path, file: File) -> Result<Self> {
-        let mut archive = Archive::open(path)?;
+    fn open_zip(source: ModelFile, file: OpenFile) -> Result<Self> {
+        let path = source.path();
+        let mut archive = Archive::open(source)?;
         let names = archive.names();
         let Some(folder) = folder(&names) else {
             return Err(Error::file(path, "is a zip archive, but not one of PyTorch's: it has no data.pkl"));
@@ -90,7 +92,7 @@ impl TorchFile {
         Ok(Self::new(path, file, state, places, Some(Zip { archive, folder, unpacked: None })))
     }
 
-    fn new(path: &Path, file: File, state: State, places: Vec<Option<u64>>, archive: Option<Zip>) -> Self {
+    fn new(path: &Path, file: OpenFile, state: State, places: Vec<Option<u64>>, archive: Option<Zip>) -> Self {
         let (infos, views) = state.tensors.into_iter().unzip();
         let (storages, attributes) = (state.storages, state.attributes);
         Self { path: path.to_path_buf(), file, infos, views, storages, attributes, places, archive }

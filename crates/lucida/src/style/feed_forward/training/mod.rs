@@ -13,7 +13,7 @@ mod tests;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::sync_channel;
 
 use lucida_kernels::ops::max_abs;
 use serde::{Deserialize, Serialize};
@@ -277,21 +277,22 @@ impl FeedForwardTraining {
         let FeedForwardConfig { seed, batch_size, crop, .. } = self.config;
         let Self { photos, config, parameters, step, identity, done } = &mut self;
         let photos = &*photos;
-        let stopped = std::thread::scope(|scope| {
-            let (send, batches) = sync_channel(AHEAD);
-            scope.spawn(move || {
-                for step in first..last {
-                    let numbers = step * batch_size..(step + 1) * batch_size;
-                    let batch: Result<Vec<Crop>> = numbers.map(|number| photos.crop(seed, number, crop)).collect();
-                    // The receiver is gone once training has stopped.
-                    if send.send(batch).is_err() {
-                        break;
-                    }
-                }
-            });
-            let mut training = Running { config, photos, parameters, step, identity, done, checkpoint };
-            training.run(&batches, progress, event)
-        })?;
+        let crops = |step: usize| -> Result<Vec<Crop>> {
+            let numbers = step * batch_size..(step + 1) * batch_size;
+            numbers.map(|number| photos.crop(seed, number, crop)).collect()
+        };
+        let mut training = Running { config, photos, parameters, step, identity, done, checkpoint };
+        let stopped = if cfg!(feature = "threads") {
+            std::thread::scope(|scope| {
+                let (send, batches) = sync_channel(AHEAD);
+                // The receiver is gone once training has stopped.
+                scope.spawn(move || (first..last).try_for_each(|step| send.send(crops(step))));
+                let died = |_| Error::Bug("the thread that makes crops has died".to_owned());
+                training.run(&mut |_| batches.recv().map_err(died)?, progress, event)
+            })?
+        } else {
+            training.run(&mut |step| crops(step), progress, event)?
+        };
         let Self { mut parameters, done, .. } = self;
         Ok(FeedForwardResult { style: parameters.style().clone(), history: done.history, steps: done.steps, stopped })
     }
@@ -309,18 +310,18 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Runs the training; returns whether it was stopped.
+    /// Runs the training on the batch of each step; returns whether it was stopped.
     fn run(
         &mut self,
-        batches: &Receiver<Result<Vec<Crop>>>,
+        batches: &mut dyn FnMut(usize) -> Result<Vec<Crop>>,
         progress: &mut dyn Progress,
         event: &mut dyn FnMut(FeedForwardEvent<'_>) -> Result<()>,
     ) -> Result<bool> {
         let FeedForwardConfig { steps, cpu, checkpoint_every, preview_every, .. } = *self.config;
         let schedule = self.config.schedule();
         while self.done.steps < steps {
-            let batch = batches.recv().map_err(|_| Error::Bug("the thread that makes crops has died".to_owned()))??;
             let number = self.done.steps;
+            let batch = batches(number)?;
             let styles = self.parameters.own.len();
             let (style, round) = (number % styles, number / styles);
             self.parameters.choose(style);

@@ -3,7 +3,7 @@
 //! [`moving`](super::fold_moving) rearranges values, [`math`](super::fold_math) computes with them. A file of a few bytes
 //! can request weights of any size, so written values are counted: see [`Folder`].
 
-use super::super::tensor::{Constant, Int, first};
+use super::super::tensor::{Constant, Int, MAX_VALUES, first};
 use super::operator::{Answer, Operator, unsupported};
 use super::symbol::{MAX_RANK, Symbol, Value};
 use super::{fold_math, fold_moving, quantize};
@@ -69,7 +69,10 @@ impl Folder {
 /// The number of values of a shape, if it could fit into memory. Sizes next to a zero are multiplied as well, so that
 /// callers need not guard against their overflow.
 pub(super) fn product(dims: &[usize]) -> Option<usize> {
-    let len = dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim.max(1))).filter(|&len| len <= 1 << 40)?;
+    let len = dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim.max(1)))?;
+    if len as u64 > MAX_VALUES {
+        return None;
+    }
     Some(if dims.contains(&0) { 0 } else { len })
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::super::file::OnnxFile;
 use super::super::proto::{GraphProto, NodeProto, ValueInfoProto};
-use super::super::tensor::{Constant, short};
+use super::super::tensor::{Constant, MAX_VALUES, short};
 use super::Importer;
 use super::drafts::{LayerDraft, Source};
 use super::layout::GraphInput;
@@ -42,7 +42,7 @@ impl Importer {
         constants: &HashMap<String, Constant>,
         size: [usize; 2],
     ) -> Result<Symbol> {
-        let (name, path) = (short(&input.name), file.path.display());
+        let (name, path) = (short(&input.name), file.path().display());
         let dims = input.dims().unwrap_or_default();
         let draft = self.drafts.len();
         if let Some(batch) = dims.first().and_then(|dim| dim.size()).filter(|_| batched) {
@@ -75,8 +75,8 @@ impl Importer {
             let what = format!("{path}: size of input {name:?}");
             return Err(Error::Limit { what, got: got as u64, limit: MAX_SIZE as u64 });
         }
-        if shape.checked_len().is_none_or(|len| len > 1 << 40) || shape.len() == 0 {
-            return Err(Error::file(&file.path, format!("input {name:?} of {shown} is too large")));
+        if shape.checked_len().is_none_or(|len| len as u64 > MAX_VALUES) || shape.len() == 0 {
+            return Err(Error::file(file.path(), format!("input {name:?} of {shown} is too large")));
         }
         let node = NodeProto { name: input.name.clone(), ..Default::default() };
         let name = super::name::layer_name(&node, "", "input_layer");

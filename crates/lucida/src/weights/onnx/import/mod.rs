@@ -36,7 +36,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::file::OnnxFile;
 use super::proto::{GraphProto, NodeProto};
-use super::tensor::{Constant, short};
+use super::tensor::{Constant, MAX_VALUES, short};
 use crate::nn::layers::Flatten;
 use crate::nn::{Layer, Shape};
 use crate::weights::foreign::{self, Step};
@@ -87,7 +87,7 @@ const FREE_PARAMETERS: u64 = 1 << 20;
 pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size: Option<[usize; 2]>) -> Result<Model> {
     let known: HashSet<String> = constants.keys().cloned().collect();
     imported(file, constants, size).map_err(|problem| {
-        foreign::explained(&file.path, problem, || {
+        foreign::explained(file.path(), problem, || {
             let steps = file.graph.node.iter().map(|node| Step {
                 kind: &node.op_type,
                 inputs: names(&node.input),
@@ -107,7 +107,7 @@ fn names(names: &[String]) -> Vec<&str> {
 fn imported(file: &OnnxFile, constants: HashMap<String, Constant>, size: Option<[usize; 2]>) -> Result<Model> {
     let graph = &file.graph;
     if graph.node.len() > MAX_NODES {
-        let what = format!("{}: nodes of the graph", file.path.display());
+        let what = format!("{}: nodes of the graph", file.path().display());
         return Err(Error::Limit { what, got: graph.node.len() as u64, limit: MAX_NODES as u64 });
     }
     let again = batchless::is_fixed(graph, &constants).then(|| constants.clone());
@@ -231,7 +231,7 @@ impl Importer {
         self.spread += if is_layer { node.input.iter().map(constant).sum() } else { 0 };
         let limit = 2 * self.most(file);
         if self.spread > limit {
-            let what = format!("{}: parameters of the network", file.path.display());
+            let what = format!("{}: parameters of the network", file.path().display());
             return Err(Error::Limit { what, got: self.spread, limit });
         }
         Ok(())
@@ -239,7 +239,7 @@ impl Importer {
 
     /// The imported model, with these named outputs of the graph.
     fn model(&mut self, file: &OnnxFile, outputs: Vec<(String, Symbol)>) -> Result<Model> {
-        let path = file.path.display();
+        let path = file.path().display();
         let mut nodes: Vec<usize> = outputs.iter().map(|(_, symbol)| symbol.draft).collect();
         let places = drafts::simplify(&mut self.drafts, &mut nodes);
         let name = match short(&file.graph.name).replace(char::is_control, "_") {
@@ -248,7 +248,7 @@ impl Importer {
         };
         let network = drafts::build(&name, &self.drafts, &nodes, self.most(file)).map_err(|problem| match problem {
             Error::Limit { what, got, limit } => Error::Limit { what: format!("{path}: {what}"), got, limit },
-            other => Error::file(&file.path, format!("cannot be a network: {other}")),
+            other => Error::file(file.path(), format!("cannot be a network: {other}")),
         })?;
         let of_output = |((name, symbol), &place): ((String, Symbol), &usize)| {
             let layout = layout::of_symbol(name, &symbol, &network, place);
@@ -263,15 +263,15 @@ impl Importer {
 
     /// Imports all nodes of the graph.
     fn nodes(&mut self, file: &OnnxFile) -> Result<()> {
-        let path = file.path.display();
+        let path = file.path().display();
         let regrouped = normalization::regrouped(&file.graph);
-        for &place in &node_order(&file.graph).map_err(|problem| Error::file(&file.path, problem))? {
+        for &place in &node_order(&file.graph).map_err(|problem| Error::file(file.path(), problem))? {
             let node = regrouped.get(&place).unwrap_or(&file.graph.node[place]);
             let node = &*legacy::modern(node, self.opset);
             self.node(node).map_err(|fault| {
                 let place = format!("node {:?} ({})", short(&node.name), short(&node.op_type));
                 match fault {
-                    Fault::Bad(problem) => Error::file(&file.path, format!("{place}: {problem}")),
+                    Fault::Bad(problem) => Error::file(file.path(), format!("{place}: {problem}")),
                     Fault::Unsupported(problem) => Error::Unsupported(format!("{path}: {place}: {problem}")),
                 }
             })?;
@@ -291,7 +291,7 @@ impl Importer {
             let name = short(&output.name);
             let found = self
                 .output(&output.name)
-                .map_err(|problem| Error::file(&file.path, format!("output {name:?} of the graph {problem}")))?;
+                .map_err(|problem| Error::file(file.path(), format!("output {name:?} of the graph {problem}")))?;
             let index = self.argmax.contains(&output.name);
             if index {
                 let task = format!("output {name:?} is the index of the largest value: the values are used");
@@ -509,7 +509,7 @@ impl Importer {
     fn add_named(&mut self, name: String, layer: Layer, inputs: &[usize], source: Source) -> Result<usize, String> {
         let shapes: Vec<Shape> = inputs.iter().map(|&input| self.drafts[input].shape.clone()).collect();
         let shape = layer.spec().output_shape(&shapes)?;
-        if shape.checked_len().is_none_or(|len| len > 1 << 40) {
+        if shape.checked_len().is_none_or(|len| len as u64 > MAX_VALUES) {
             return Err(format!("an output of shape {shape} is too large"));
         }
         self.drafts.push(LayerDraft { name, layer, inputs: inputs.to_vec(), shape, source });
