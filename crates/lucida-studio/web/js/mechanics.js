@@ -2,6 +2,7 @@
 
 import { $, ask, attempt, count, el, isNumberBelow, look, notFound, number, numberField, parsed, path, percent, post, stored, turns, view } from './core.js';
 import { frame } from './frame.js';
+import { mark } from './grids.js';
 import { picker } from './picker.js';
 import { drawFloats, drawSigned, grayColor, signedColor, signedIsDark } from './pixels.js';
 import { steps } from './steps.js';
@@ -106,11 +107,6 @@ function drawMaps() {
   mark($('#output-mark'), answer.position, [1, 1], answer.output_size);
   $('#input-caption').textContent = `Input channel ${question.channel}: the patch`;
   $('#output-caption').textContent = `Output, row ${answer.position[0]}, column ${answer.position[1]}: choose a pixel`;
-}
-
-function mark(frame, [top, left], [height, width], [rows, columns]) {
-  const [first, last] = [[Math.max(0, top), Math.max(0, left)], [Math.min(rows, top + height), Math.min(columns, left + width)]];
-  Object.assign(frame.style, { top: `${(100 * first[0]) / rows}%`, left: `${(100 * first[1]) / columns}%`, height: `${(100 * (last[0] - first[0])) / rows}%`, width: `${(100 * (last[1] - first[1])) / columns}%` });
 }
 
 function showVerdict() {

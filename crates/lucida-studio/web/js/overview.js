@@ -1,0 +1,354 @@
+// The overview of the network page: the whole network from left to right, with live feature maps.
+
+import { $, ask, attempt, count, el, greatest, look, number, path, stored, turns, view as chosen } from './core.js';
+import { draw, seenCards, themeColors, channelAt } from './overview-canvas.js';
+import { feedsOf, forgetInputs, inputCard, inputsOf, sentence } from './overview-inputs.js';
+import { arrange, cellOf, hit, MAPS, modulesOf, shownOn } from './overview-layout.js';
+import { minimap } from './overview-minimap.js';
+import { nodes } from './overview-nodes.js';
+import { savePng, saveSvg } from './overview-save.js';
+import { panZoom } from './pan-zoom.js';
+import { bytes, drawMap, extent, floats } from './pixels.js';
+
+/** Width in pixels that a column needs at least; sides of maps in requests, and the zoom from which they are larger. */
+const [COLUMN, SIDE, LARGE, NEAR] = [52, 32, 112, 1.8];
+const still = matchMedia('(prefers-reduced-motion: reduce)');
+
+/** Creates the overview; `unfold(card, channel)` is called for a click on a map, `isUnfolded()` tells whether one is open. */
+export function overview({ unfold, isUnfolded }) {
+  const [stage, canvas, card] = [$('#ov-stage'), $('#ov-canvas'), $('#ov-card')];
+  const board = { scene: null, view: { x: 0, y: 0, zoom: 1 }, size: { width: 1, height: 1 }, tiles: tileOf, lit: null, active: null, colors: themeColors(), time: null };
+  const sharedScale = stored('lucida-shared-scale');
+  let turn = 0;
+  const pointTurn = turns();
+  let [model, modules, open] = [null, [], new Set()];
+  let tiles = new Map();
+  let [loading, waiting, isShown] = [false, false, false];
+  const map = minimap($('#ov-map'), board, refresh);
+  const elements = nodes($('#ov-nodes'), { reveal, point: (one, at) => point(one, at, { said: true }), enter, turn: page, tileOf });
+  const { zoomBy, panBy } = panZoom(stage, board.view, { moved: refresh, tapped, hovered });
+
+  // Maps.
+
+  function tileOf(one) { return tiles.get(`${one.output}:${one.first}`); }
+
+  /** Requests the maps that are on the screen and not known yet, or in a larger size when they are drawn large. */
+  async function load() {
+    if (loading || !isShown || !model || !chosen.image) return;
+    const side = board.view.zoom > NEAR ? LARGE : SIDE;
+    const lacks = (one) => {
+      const tile = tileOf(one);
+      return !tile || (tile.maps && one.isMap && tile.side < side && Math.max(one.shape[0], one.shape[1]) > tile.side);
+    };
+    const wanted = seenCards(board, 60 / board.view.zoom).filter(lacks);
+    stage.dataset.waiting = wanted.length;
+    if (wanted.length === 0) return;
+    const { first } = wanted[0];
+    const asked = wanted.filter((one) => one.first === first).slice(0, 64);
+    loading = true;
+    const mine = turn;
+    const layers = asked.map(({ output }) => output).join(',');
+    const found = await attempt(() => ask(`${path`/api/models/${model.id}/overview`}?image=${encodeURIComponent(chosen.image)}&layers=${encodeURIComponent(layers)}&first=${first}&maps=${MAPS}&side=${side}`));
+    loading = false;
+    if (mine === turn) asked.forEach((one, at) => keep(one, first, found?.layers[at], side));
+    elements.rename();
+    if (board.lit) board.lit.tile = tileOf(board.lit.card);
+    refresh();
+  }
+
+  function keep(one, first, maps, side) {
+    // Maps that cannot be computed are not asked for again.
+    const tile = { maps: maps ?? null, side, canvases: [], values: [], order: null, most: 1, name: (unit) => `Unit ${unit}` };
+    tiles.set(`${one.output}:${first}`, tile);
+    if (!maps) return;
+    if (maps.values !== null) {
+      tile.values = floats(maps.values);
+      tile.order = greatest(tile.values, tile.values.length);
+      tile.most = tile.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      const isOutput = one === board.scene.cards[board.scene.cards.length - 1] && model.classes.length === tile.values.length;
+      if (isOutput) tile.name = (unit) => model.classes[unit];
+      return;
+    }
+    tile.data = bytes(maps.data);
+    paint(tile);
+  }
+
+  function paint(tile) {
+    const range = sharedScale.get() === true ? extent(tile.maps) : null;
+    tile.canvases = Array.from({ length: tile.maps.channels }, (_, at) => {
+      const one = tile.canvases[at] ?? document.createElement('canvas');
+      drawMap(one, tile.maps, tile.data, at, range);
+      return one;
+    });
+  }
+
+  /** Shows other maps of a card. */
+  function page(one, pages) {
+    const step = one.across * one.down;
+    const first = one.first + pages * step;
+    if (first < 0 || first >= one.channels) return;
+    one.first = first;
+    refresh();
+  }
+
+  // Drawing.
+
+  function refresh() {
+    if (waiting || !isShown) return;
+    waiting = true;
+    requestAnimationFrame((time) => {
+      waiting = false;
+      if (!board.scene) return;
+      board.time = board.lit && !still.matches ? time : null;
+      const ratio = devicePixelRatio;
+      const context = canvas.getContext('2d');
+      context.setTransform(ratio, 0, 0, ratio, 0, 0);
+      const start = performance.now();
+      draw(context, board);
+      performance.measure('overview', { start });
+      performance.clearMeasures('overview');
+      elements.move(board.view);
+      map.show();
+      placeCard();
+      load();
+      if (board.time !== null) refresh();
+    });
+  }
+
+  function fit() {
+    const { box, isChain } = board.scene;
+    const { width, height } = board.size;
+    // Room for the titles above, and for their slant at the right.
+    const [top, right] = isChain ? [94, 56] : [20, 16];
+    const whole = Math.min((width - 16 - right) / box.width, (height - 24 - top) / box.height, 3);
+    // A network that is too long begins at the left, at a readable size.
+    board.view.zoom = Math.max(whole, Math.min(0.55, (height - 24 - top) / box.height));
+    const isWhole = board.view.zoom === whole;
+    board.view.x = isWhole ? box.x - (width - right + 16 - box.width * whole) / 2 / whole : box.x - 16 / board.view.zoom;
+    board.view.y = box.y - (height + top - 8 - box.height * board.view.zoom) / 2 / board.view.zoom;
+    refresh();
+  }
+
+  function resize() {
+    const [width, height] = [stage.clientWidth, stage.clientHeight];
+    if (!isShown || width === 0 || (width === board.size.width && height === board.size.height && board.scene)) return;
+    board.size = { width, height };
+    [canvas.width, canvas.height] = [Math.round(width * devicePixelRatio), Math.round(height * devicePixelRatio)];
+    if (model) lay();
+  }
+  new ResizeObserver(resize).observe(stage);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { board.colors = themeColors(); refresh(); });
+
+  /** Computes the layout, for another network, size of the screen, or choice of folded modules. */
+  function lay() {
+    modules = modulesOf(model, Math.max(10, Math.floor(board.size.width / COLUMN)));
+    const names = new Set(modules.map(({ name }) => name));
+    open = new Set((chosen.open ?? '').split(',').filter((name) => names.has(name)));
+    board.scene = arrange(model, modules, open, board.size.width / Math.max(1, board.size.height - 120));
+    [board.lit, board.active, card.hidden] = [null, null, true];
+    elements.show(board.scene);
+    $('#ov-fold').hidden = open.size === 0;
+    fit();
+  }
+
+  // Pointing.
+
+  const toWorld = (x, y) => [board.view.x + x / board.view.zoom, board.view.y + y / board.view.zoom];
+  const found = (x, y) => board.scene && (hit(board.scene, ...toWorld(x, y)) ?? titleAt(x, y));
+  /** The card whose title is at a point of the screen. */
+  function titleAt(x, y) {
+    const one = board.scene.cards.find((other) => {
+      const [left, top] = [(other.x - board.view.x) * board.view.zoom, (other.y - board.view.y) * board.view.zoom];
+      return x >= left && x < left + Math.max(20, other.width * board.view.zoom) && y < top && y > top - 32;
+    });
+    return one ? { card: one, at: -1 } : null;
+  }
+
+  function hovered(x, y) {
+    const under = x === null ? null : found(x, y);
+    stage.classList.toggle('pointing', Boolean(under));
+    if (under && under.at >= 0) point(under.card, under.at);
+    else if (!$('#ov-nodes').contains(document.activeElement)) unpoint();
+  }
+  function tapped(x, y, event) {
+    const under = found(x, y);
+    if (!under) { unpoint(); return; }
+    // With a finger, the first tap points and the second one unfolds.
+    const isFirst = event.pointerType !== 'mouse' && under.at >= 0 && !(board.lit?.card === under.card && board.lit.at === under.at);
+    if (isFirst) elements.focus(under.card, under.at);
+    else enter(under.card, under.at);
+  }
+
+  function unpoint() {
+    pointTurn();
+    if (!board.lit && !board.active) return;
+    [board.lit, board.active, card.hidden] = [null, null, true];
+    refresh();
+  }
+
+  /** Lights the inputs of a map; `said` if a screen reader should hear them. */
+  async function point(one, at, { said = false } = {}) {
+    const tile = tileOf(one);
+    if (board.lit?.card === one && board.lit.at === at && board.lit.tile === tile) return;
+    const current = pointTurn();
+    board.active = one;
+    if (at < 0) {
+      [board.lit, card.hidden] = [null, true];
+      refresh();
+      if (said) look({ view: 'overview', layer: one.output, channel: undefined }, { quietly: true });
+      return;
+    }
+    const channel = channelAt(tile, one, at);
+    const inputs = await attempt(() => inputsOf(model, one.main.name, channel % one.main.shape[one.main.shape.length - 1]));
+    if (!inputs || !current() || !board.scene.cards.includes(one)) return;
+    board.lit = { card: one, at, channel, tile, feeds: feedsOf(inputs, board.scene, tileOf) };
+    const range = tile?.maps && one.isMap ? `${shape2(one)} from ${number(tile.maps.low[at])} to ${number(tile.maps.high[at])}` : tile?.maps ? number(tile.values[channel]) : '';
+    const title = one.isMap ? `${one.main.name}, map ${channel} of ${count(one.channels)}` : `${one.main.name}, ${tile?.name(channel) ?? channel}`;
+    card.replaceChildren(...inputCard({ title, range, found: inputs, hint: said ? 'Enter shows the operation.' : 'Click to see the operation.' }));
+    card.hidden = isUnfolded();
+    if (said) {
+      look({ view: 'overview', layer: one.output, channel }, { quietly: true });
+      $('#ov-live').textContent = `${elements.labelOf(one, at)}. ${sentence(inputs)}`;
+    }
+    refresh();
+  }
+  const shape2 = ({ shape: [height, width] }) => `${height} × ${width},`;
+
+  /** Puts the small card next to the map: at its right, else at its left. */
+  function placeCard() {
+    if (card.hidden || !board.lit) return;
+    const cell = cellOf(board.lit.card, board.lit.at);
+    const [left, top] = [(cell.x - board.view.x) * board.view.zoom, (cell.y - board.view.y) * board.view.zoom];
+    const [width, height] = [card.offsetWidth, card.offsetHeight];
+    const right = left + cell.width * board.view.zoom + 14;
+    const isNarrow = board.size.width < 560;
+    const x = isNarrow ? 8 : right + width < board.size.width ? right : Math.max(8, left - width - 14);
+    const y = isNarrow ? (top > board.size.height / 2 ? 8 : board.size.height - height - 8) : Math.max(8, Math.min(board.size.height - height - 8, top - 20));
+    card.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px)`;
+  }
+
+  /** A click or Enter: unfolds a module or the operation of a map; a card without one is shown large. */
+  function enter(one, at) {
+    if (at >= 0) {
+      card.hidden = true;
+      unfold(one, channelAt(tileOf(one), one, at));
+    } else if (one.module) fold(one.module.name, true);
+    else {
+      board.active = one;
+      board.view.zoom = Math.min(3, Math.max(board.view.zoom, (0.8 * board.size.height) / (one.height + 60)));
+      center(one);
+    }
+  }
+
+  function fold(name, isOpen) {
+    if (isOpen) open.add(name);
+    else open.delete(name);
+    look({ view: 'overview', open: [...open].join(',') || undefined, layer: undefined, channel: undefined });
+    const module = modules.find((one) => one.name === name);
+    lay();
+    const one = board.scene.cardOf.get(module.blocks[0]);
+    reveal(one, -1);
+    $('#ov-live').textContent = isOpen ? `${name} is unfolded.` : `${name} is folded.`;
+  }
+
+  function center(box) {
+    board.view.x = box.x + box.width / 2 - board.size.width / board.view.zoom / 2;
+    board.view.y = box.y + box.height / 2 - board.size.height / board.view.zoom / 2;
+    refresh();
+  }
+
+  /** Pans as little as needed to show a card or map. */
+  function reveal(one, at) {
+    const box = at < 0 ? one : cellOf(one, at);
+    const [margin, top] = [24, at < 0 ? 60 : 24].map((value) => value / board.view.zoom);
+    const { x, y, zoom } = board.view;
+    const [width, height] = [board.size.width / zoom, board.size.height / zoom];
+    board.view.x = Math.max(Math.min(x, box.x - margin), box.x + Math.min(box.width, width - 2 * margin) + margin - width);
+    board.view.y = Math.max(Math.min(y, box.y - top), box.y + Math.min(box.height, height - 2 * top) + margin - height);
+    refresh();
+  }
+
+  // Controls.
+
+  $('#ov-in').addEventListener('click', () => zoomBy(1.4));
+  $('#ov-out').addEventListener('click', () => zoomBy(1 / 1.4));
+  $('#ov-fit').addEventListener('click', fit);
+  $('#ov-fold').addEventListener('click', () => { look({ open: undefined, layer: undefined, channel: undefined }); lay(); });
+  $('#ov-png').addEventListener('click', () => savePng(canvas, model));
+  $('#ov-svg').addEventListener('click', () => saveSvg(board, model));
+  $('#ov-shared').addEventListener('change', () => {
+    sharedScale.set($('#ov-shared').checked);
+    tiles.forEach((tile) => { if (tile.data) paint(tile); });
+    refresh();
+  });
+  $('#ov-search').addEventListener('change', () => find($('#ov-search').value.trim().toLowerCase()));
+  stage.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest('#unfold')) return;
+    if (event.key === '+' || event.key === '=') zoomBy(1.25);
+    else if (event.key === '-') zoomBy(0.8);
+    else if (event.key === '0') fit();
+    else if (event.key === 'Escape') { unpoint(); if (board.view) refresh(); }
+  });
+
+  /** Shows the first layer whose name contains a text; unfolds its module if necessary. */
+  function find(text) {
+    if (text === '') return;
+    const at = model.layers.findIndex(({ name }) => name.toLowerCase() === text);
+    const layer = at >= 0 ? at : model.layers.findIndex(({ name, kind }) => name.toLowerCase().includes(text) || kind.toLowerCase().includes(text));
+    $('#ov-live').textContent = layer < 0 ? `No layer is called “${text}”.` : '';
+    $('#ov-missing').textContent = $('#ov-live').textContent;
+    if (layer < 0) return;
+    const block = model.blocks.findIndex(({ layers }) => layers.includes(layer));
+    const folded = modules.find(({ name, blocks }) => !open.has(name) && blocks.includes(block));
+    if (folded) fold(folded.name, true);
+    const one = board.scene.cardOf.get(block);
+    board.view.zoom = Math.max(board.view.zoom, 0.8);
+    center(one);
+    elements.focus(one, -1);
+  }
+
+  /** Points at the layer and channel of the URL. */
+  function restore() {
+    const one = board.scene.cards.find(({ output, layers }) => output === chosen.layer || layers.some(({ name }) => name === chosen.layer));
+    if (!one) return;
+    board.active = one;
+    reveal(one, -1);
+    const channel = Number(chosen.channel);
+    if (!/^\d+$/.test(chosen.channel ?? '') || channel >= one.channels) return;
+    if (one.isMap) one.first = Math.floor(channel / (one.across * one.down)) * one.across * one.down;
+    const at = one.isMap ? channel - one.first : tileOf(one)?.order?.indexOf(channel) ?? -1;
+    if (at >= 0 && at < shownOn(one)) point(one, at);
+  }
+
+  return {
+    panBy,
+    zoomBy,
+    board,
+    /** The card of a layer; null if it is folded. */
+    cardOf: (layer) => board.scene?.cards.find(({ layers }) => layers.some(({ name }) => name === layer)) ?? null,
+    focus: (one, channel) => elements.focus(one, one.isMap ? channel - one.first : tileOf(one)?.order?.indexOf(channel) ?? 0),
+    /** Shows a network; its maps are requested again. */
+    show(next) {
+      const isOther = model?.id !== next.id;
+      isShown = true;
+      turn += 1;
+      if (next !== model) forgetInputs();
+      [model, tiles] = [next, new Map()];
+      $('#ov-names').replaceChildren(...next.layers.map(({ name }) => el('option', { value: name })));
+      $('#ov-shared').checked = sharedScale.get() === true;
+      const opened = [...open].join(',');
+      board.size = { width: stage.clientWidth, height: stage.clientHeight };
+      [canvas.width, canvas.height] = [Math.round(board.size.width * devicePixelRatio), Math.round(board.size.height * devicePixelRatio)];
+      if (isOther || !board.scene || opened !== (chosen.open ?? '')) lay();
+      else refresh();
+      restore();
+    },
+    /** Shows the maps of another image. */
+    image() {
+      turn += 1;
+      tiles = new Map();
+      refresh();
+    },
+    hide() { isShown = false; },
+  };
+}
