@@ -1,12 +1,18 @@
 // Marks on maps, and grids of numbers.
 
 import { el, number } from './core.js';
-import { grayColor, signedColor, signedIsDark } from './pixels.js';
+import { grayColor, grayInk, signedColor, signedInk } from './pixels.js';
 
 /** Places the mark `frame` on a rectangle of a map of `rows` x `columns` pixels; what lies outside is cut off. */
 export function mark(frame, [top, left], [height, width], [rows, columns]) {
   const [first, last] = [[Math.max(0, top), Math.max(0, left)], [Math.min(rows, top + height), Math.min(columns, left + width)]];
   Object.assign(frame.style, { top: `${(100 * first[0]) / rows}%`, left: `${(100 * first[1]) / columns}%`, height: `${(100 * (last[0] - first[0])) / rows}%`, width: `${(100 * (last[1] - first[1])) / columns}%` });
+}
+
+/** Colors a cell by its part of the largest value. */
+export function colorCell(cell, part, gray) {
+  cell.style.background = gray ? grayColor(part) : signedColor(part);
+  cell.style.color = gray ? grayInk(part) : signedInk(part);
 }
 
 /** A grid of numbers, colored by value; `null` is a position outside of the image. */
@@ -18,8 +24,7 @@ export function numberGrid({ symbol, title, values, rows, columns, gray = false,
   table.dataset.digits = Math.max(...texts.map((text) => text.length));
   table.append(...values.map((value, at) => {
     const cell = el('span', { class: `cell${at === chosen ? ' chosen' : ''}` }, texts[at]);
-    cell.style.background = gray ? grayColor(value / most) : signedColor(value / most);
-    cell.style.color = (gray ? value / most < 0.5 : signedIsDark(value / most)) ? '#fff' : '#1d1c1a';
+    colorCell(cell, value / most, gray);
     return cell;
   }));
   return el('figure', { class: 'grid-figure' }, el('figcaption', {}, el('b', {}, symbol), title), el('div', { class: 'scroll-x' }, table));

@@ -2,9 +2,9 @@
 
 import { $, ask, attempt, count, el, isNumberBelow, look, notFound, number, numberField, parsed, path, percent, post, stored, turns, view } from './core.js';
 import { frame } from './frame.js';
-import { mark } from './grids.js';
+import { colorCell, mark } from './grids.js';
 import { picker } from './picker.js';
-import { drawFloats, drawSigned, grayColor, signedColor, signedIsDark } from './pixels.js';
+import { drawFloats, drawSigned } from './pixels.js';
 import { steps } from './steps.js';
 
 let model = null;
@@ -213,7 +213,6 @@ function grid(kind) {
   table.dataset.digits = Math.max(...texts.map((text) => text.length));
   values.forEach((value, at) => {
     const [row, column] = [Math.floor(at / columns), at % columns];
-    const dark = gray ? value / most < 0.5 : signedIsDark(value / most);
     const name = `${title}, row ${row}, column ${column}`;
     const chosen = follows && row === question.place[0] && column === question.place[1];
     const key = `${row},${column},${question.channel}`;
@@ -223,8 +222,7 @@ function grid(kind) {
     } else if (follows) {
       cell = el('button', { class: 'cell', 'aria-label': `${name}: ${texts[at]}`, 'aria-pressed': String(chosen), 'data-key': name, onclick: () => { question.place = [row, column]; compute(); } }, texts[at]);
     } else cell = el('span', { class: 'cell' }, texts[at]);
-    cell.style.background = gray ? grayColor(value / most) : signedColor(value / most);
-    cell.style.color = dark ? '#fff' : '#1d1c1a';
+    colorCell(cell, value / most, gray);
     table.append(cell);
   });
   const problem = kind === 'kernel' ? el('p', { class: 'problem', role: 'alert', id: 'weight-problem' }) : null;

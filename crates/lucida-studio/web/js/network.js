@@ -4,10 +4,11 @@ import { $, ask, attempt, count, el, greatest, isNumberBelow, look, notFound, nu
 import { showBars } from './bars.js';
 import { frame } from './frame.js';
 import { graph } from './graph.js';
+import { colorCell } from './grids.js';
 import { SAYS } from './kinds.js';
 import { overview } from './overview.js';
 import { picker } from './picker.js';
-import { bytes, drawColor, drawMap, drawSigned, extent, grayColor, floats, signedColor, signedIsDark } from './pixels.js';
+import { bytes, drawColor, drawMap, drawSigned, extent, floats } from './pixels.js';
 import { showFilter } from './filter.js';
 import { unfolding } from './unfold.js';
 
@@ -240,8 +241,7 @@ function units(values) {
   const signed = values.some((value) => value < 0);
   return el('div', { class: 'units', role: 'group', 'aria-label': 'Units' }, ...values.map((value, unit) => {
     const square = el('button', { class: 'unit', 'data-channel': unit, 'aria-pressed': String(String(unit) === String(view.channel)), 'aria-label': `${nameOf(unit)}: ${number(value)}`, title: `${nameOf(unit)}: ${number(value)}`, onclick: () => openFilter(unit) }, String(unit));
-    square.style.background = signed ? signedColor(value / most) : grayColor(value / most);
-    square.style.color = (signed ? signedIsDark(value / most) : value / most < 0.5) ? '#fff' : '#1d1c1a';
+    colorCell(square, value / most, !signed);
     return square;
   }));
 }

@@ -249,6 +249,7 @@ function softmaxOf(op, logits) {
   return {
     name: 'softmax',
     text: 'The exponential of each value, divided by the sum of all: the outputs are positive and add up to one.',
+    input: { values: logits, size: [1, logits.length], title: 'Before the softmax: z' },
     steps: shown + 1,
     first: shown,
     output: null,

@@ -1,6 +1,6 @@
 // Draws the overview: cards with their maps, wires, and the inputs of the map that is pointed at.
 
-import { cellOf, MAP, PAD, shownOn } from './overview-layout.js';
+import { BETWEEN, cellOf, MAP, PAD, shownOn } from './overview-layout.js';
 import { number, shape } from './core.js';
 import { SHORT } from './kinds.js';
 import { signedColor } from './pixels.js';
@@ -211,6 +211,8 @@ function titles(context, cards, board) {
   context.textBaseline = 'alphabetic';
   context.textAlign = 'left';
   const isAslant = scene.isChain && (MAP + 2 * PAD) * view.zoom < LEVEL;
+  // Below another card, there may be room for one line only.
+  const room = scene.isChain ? 99 : BETWEEN * view.zoom;
   for (const one of cards) {
     const [x, y] = [(one.x - view.x) * view.zoom, (one.y - view.y) * view.zoom - (one.module ? 5 * view.zoom : 0)];
     const width = one.width * view.zoom;
@@ -218,10 +220,11 @@ function titles(context, cards, board) {
     context.globalAlpha = isQuiet ? 0.5 : 1;
     const kind = one.module ? `${one.blocks.length} boxes` : SHORT[one.main.kind] ?? one.main.kind;
     const note = one.module ? `${shape(one.shape)}, ${kind}` : `${kind} ${shape(one.shape)}`;
-    if (!isAslant && width >= 30) {
+    if (!isAslant && width >= 30 && room >= 18) {
       context.font = `600 11.5px ${colors.font}`;
       context.fillStyle = colors.ink;
-      context.fillText(fitted(context, one.title, width), x, y - 19);
+      context.fillText(fitted(context, one.title, width), x, y - (room >= 32 ? 19 : 5));
+      if (room < 32) continue;
       context.font = `11px ${colors.font}`;
       context.fillStyle = colors.soft;
       context.fillText(fitted(context, note, width), x, y - 6);

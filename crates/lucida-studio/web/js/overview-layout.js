@@ -4,14 +4,15 @@
 export const [MAP, GAP, PAD] = [34, 4, 5];
 /** Number of maps or units on a card. */
 export const MAPS = 12;
-/** Height of a place that only a wire passes, distance between the cards of a column, width of a card with numbers. */
-const [LANE, BETWEEN, VALUES] = [14, 46, 112];
+/** Distance between the cards of a column, height of a place that only a wire passes, width of a card with numbers. */
+export const BETWEEN = 58;
+const [LANE, VALUES] = [14, 112];
 /** Least and greatest distance between columns. */
 const [NEAR, FAR] = [12, 110];
 /** Number of levels of a name that may name a module: `conv2_block1_1_conv` has the levels `conv2`, `conv2_block1`, .... */
 const LEVELS = 3;
 
-const snake = (kind) => kind.replace(/([a-z\d])([A-Z])/g, '$1_$2').toLowerCase().replace(/_2_d$/, '2d');
+const snake = (kind) => kind.replace(/([a-z])([A-Z])/g, '$1_$2').toLowerCase();
 
 /** The first `level` parts of a layer's name; null if it has fewer parts, or is a default name such as `conv2d_1`. */
 function prefix({ name, kind }, level) {

@@ -49,7 +49,7 @@ function svgRecorder({ width, height }) {
       const [, weight, size, family] = this.font.match(/^(600 )?([\d.]+)px (.*)$/);
       add('text', { x, y, fill: this.fillStyle, 'font-size': size, 'font-family': family, 'font-weight': weight ? 600 : 400, 'text-anchor': this.textAlign === 'right' ? 'end' : 'start' }, text);
     },
-    drawImage(image, x, y, wide, high) { add('image', { x, y, width: wide, height: high, href: image.toDataURL(), preserveAspectRatio: 'none', style: 'image-rendering:pixelated' }); },
+    drawImage(image, x, y, wide, high) { add('image', { x, y, width: wide, height: high, href: image.toDataURL(), preserveAspectRatio: 'none', 'image-rendering': 'pixelated' }); },
     text: () => `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">${parts.join('\n')}</svg>`,
   };
   const stroke = () => ({ stroke: recorder.strokeStyle, 'stroke-width': short(recorder.lineWidth), 'stroke-dasharray': recorder.dash.length ? recorder.dash.map(short).join(' ') : null });

@@ -1,6 +1,6 @@
 // The overview of the network page: the whole network from left to right, with live feature maps.
 
-import { $, ask, attempt, count, el, greatest, look, number, path, stored, turns, view as chosen } from './core.js';
+import { $, ask, attempt, count, el, greatest, look, number, path, shape, stored, turns, view as chosen } from './core.js';
 import { draw, seenCards, themeColors, channelAt } from './overview-canvas.js';
 import { feedsOf, forgetInputs, inputCard, inputsOf, sentence } from './overview-inputs.js';
 import { arrange, cellOf, hit, MAPS, modulesOf, shownOn } from './overview-layout.js';
@@ -52,7 +52,11 @@ export function overview({ unfold, isUnfolded }) {
     loading = false;
     if (mine === turn) asked.forEach((one, at) => keep(one, first, found?.layers[at], side));
     elements.rename();
-    if (board.lit) board.lit.tile = tileOf(board.lit.card);
+    if (board.lit) {
+      board.lit.tile = tileOf(board.lit.card);
+      board.lit.feeds = feedsOf(board.lit.inputs, board.scene, tileOf);
+      fillCard();
+    }
     refresh();
   }
 
@@ -115,14 +119,14 @@ export function overview({ unfold, isUnfolded }) {
     });
   }
 
-  function fit() {
+  /** Shows the whole network; at first, one that is too long begins at the left, at a readable size. */
+  function fit({ isFirst = false } = {}) {
     const { box, isChain } = board.scene;
     const { width, height } = board.size;
     // Room for the titles above, and for their slant at the right.
     const [top, right] = isChain ? [94, 56] : [20, 16];
     const whole = Math.min((width - 16 - right) / box.width, (height - 24 - top) / box.height, 3);
-    // A network that is too long begins at the left, at a readable size.
-    board.view.zoom = Math.max(whole, Math.min(0.55, (height - 24 - top) / box.height));
+    board.view.zoom = isFirst ? Math.max(whole, Math.min(0.58, (height - 24 - top) / box.height)) : whole;
     const isWhole = board.view.zoom === whole;
     board.view.x = isWhole ? box.x - (width - right + 16 - box.width * whole) / 2 / whole : box.x - 16 / board.view.zoom;
     board.view.y = box.y - (height + top - 8 - box.height * board.view.zoom) / 2 / board.view.zoom;
@@ -148,7 +152,7 @@ export function overview({ unfold, isUnfolded }) {
     [board.lit, board.active, card.hidden] = [null, null, true];
     elements.show(board.scene);
     $('#ov-fold').hidden = open.size === 0;
-    fit();
+    fit({ isFirst: true });
   }
 
   // Pointing.
@@ -201,10 +205,8 @@ export function overview({ unfold, isUnfolded }) {
     const channel = channelAt(tile, one, at);
     const inputs = await attempt(() => inputsOf(model, one.main.name, channel % one.main.shape[one.main.shape.length - 1]));
     if (!inputs || !current() || !board.scene.cards.includes(one)) return;
-    board.lit = { card: one, at, channel, tile, feeds: feedsOf(inputs, board.scene, tileOf) };
-    const range = tile?.maps && one.isMap ? `${shape2(one)} from ${number(tile.maps.low[at])} to ${number(tile.maps.high[at])}` : tile?.maps ? number(tile.values[channel]) : '';
-    const title = one.isMap ? `${one.main.name}, map ${channel} of ${count(one.channels)}` : `${one.main.name}, ${tile?.name(channel) ?? channel}`;
-    card.replaceChildren(...inputCard({ title, range, found: inputs, hint: said ? 'Enter shows the operation.' : 'Click to see the operation.' }));
+    board.lit = { card: one, at, channel, tile, inputs, said, feeds: feedsOf(inputs, board.scene, tileOf) };
+    fillCard();
     card.hidden = isUnfolded();
     if (said) {
       look({ view: 'overview', layer: one.output, channel }, { quietly: true });
@@ -212,10 +214,18 @@ export function overview({ unfold, isUnfolded }) {
     }
     refresh();
   }
-  const shape2 = ({ shape: [height, width] }) => `${height} × ${width},`;
+
+  /** Describes the map that is pointed at, and its inputs, on the small card. */
+  function fillCard() {
+    const { card: one, at, channel, tile, inputs, said } = board.lit;
+    const range = !tile?.maps ? '' : one.isMap ? `${shape(one.shape.slice(0, 2))}, from ${number(tile.maps.low[at])} to ${number(tile.maps.high[at])}` : number(tile.values[channel]);
+    const title = one.isMap ? `${one.main.name}, map ${channel} of ${count(one.channels)}` : `${one.main.name}, ${tile?.name(channel) ?? channel}`;
+    card.replaceChildren(...inputCard({ title, range, found: inputs, hint: said ? 'Enter shows the operation.' : 'Click to see the operation.' }));
+  }
 
   /** Puts the small card next to the map: at its right, else at its left. */
   function placeCard() {
+    if (isUnfolded()) card.hidden = true;
     if (card.hidden || !board.lit) return;
     const cell = cellOf(board.lit.card, board.lit.at);
     const [left, top] = [(cell.x - board.view.x) * board.view.zoom, (cell.y - board.view.y) * board.view.zoom];
@@ -272,7 +282,7 @@ export function overview({ unfold, isUnfolded }) {
 
   $('#ov-in').addEventListener('click', () => zoomBy(1.4));
   $('#ov-out').addEventListener('click', () => zoomBy(1 / 1.4));
-  $('#ov-fit').addEventListener('click', fit);
+  $('#ov-fit').addEventListener('click', () => fit());
   $('#ov-fold').addEventListener('click', () => { look({ open: undefined, layer: undefined, channel: undefined }); lay(); });
   $('#ov-png').addEventListener('click', () => savePng(canvas, model));
   $('#ov-svg').addEventListener('click', () => saveSvg(board, model));

@@ -125,7 +125,7 @@ export function unfolding({ closed }) {
   /** Creates the maps of a stage. */
   function build() {
     const { op, input, output, text } = stage();
-    $('#un-stages').replaceChildren(...stages.map((one, at) => el('button', { 'aria-pressed': String(at === index), onclick: () => { pause(); index = at; look({ unfold: at, at: undefined }); begin(null); } }, one.name)));
+    $('#un-stages').replaceChildren(...stages.map((one, at) => el('button', { 'aria-pressed': String(at === index), onclick: () => { pause(); index = at; look({ unfold: at, at: undefined }, { quietly: true }); begin(null); } }, one.name)));
     $('#un-text').textContent = text || SAYS[op.kind] || '';
     const sources = input ? [input] : op.inputs;
     $('#un-inputs').replaceChildren(...sources.map((one) => mapFigure(one.values, one.size, 'Input', input ? input.title : `${one.layer}${one.size[0] > 1 ? `, map ${one.channel}` : ''}`)));
