@@ -7,6 +7,7 @@ import { graph } from './graph.js';
 import { colorCell } from './grids.js';
 import { SAYS } from './kinds.js';
 import { overview } from './overview.js';
+import { sharedScale } from './overview-maps.js';
 import { picker } from './picker.js';
 import { bytes, drawColor, drawMap, drawSigned, extent, floats } from './pixels.js';
 import { showFilter } from './filter.js';
@@ -71,6 +72,7 @@ async function fillView(how = {}) {
   }
   panel.hide();
   board.hide();
+  $('#scale-shared').checked = sharedScale.get() === true;
   const first = model.layers.find(({ kind }) => kind === 'Conv2D') ?? model.layers[0];
   // A layer may have been chosen in the meantime.
   const known = model.layers.some(({ name }) => name === view.layer);
@@ -88,8 +90,6 @@ for (const name of VIEWS) {
   });
 }
 
-const sharedScale = stored('lucida-shared-scale');
-$('#scale-shared').checked = sharedScale.get() === true;
 $('#scale-shared').addEventListener('change', () => { sharedScale.set($('#scale-shared').checked); drawAll(); });
 $('#maps-more').addEventListener('click', () => attempt(() => loadMaps(shown)));
 

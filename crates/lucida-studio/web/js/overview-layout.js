@@ -126,7 +126,11 @@ export function arrange(model, modules, open, aspect) {
     left += widths[at] + gap;
   });
   const opened = modules.filter(({ name }) => open.has(name)).map((module) => ({ ...module, cards: [...new Set(module.blocks.map((block) => cardOf.get(block)))] }));
-  for (const one of opened) Object.assign(one, bounds(one.cards, 6));
+  for (const one of opened) {
+    Object.assign(one, bounds(one.cards, 6));
+    // The frame names the module: its cards need not.
+    for (const inner of one.cards) inner.title = inner.title.slice(one.name.length).replace(/^[_./]+/, '') || inner.title;
+  }
   return { cards, wires, opened, cardOf, isChain: most === 1, box: bounds(cards, 0) };
 }
 

@@ -8,9 +8,9 @@ import { cellOf, shownOn } from './overview-layout.js';
 /**
  * Puts the elements into `place`. `reveal(card, at)` scrolls a card or map into view, `point(card, at)` is called when it gets
  * the focus, `enter(card, at)` for Enter or a click, `turn(card, pages)` to show other maps of a card, and `tileOf(card)`
- * gives what is known of its maps.
+ * gives what is known of its maps, and `fold(name)` folds a module.
  */
-export function nodes(place, { reveal, point, enter, turn, tileOf }) {
+export function nodes(place, { reveal, point, enter, turn, tileOf, fold }) {
   let scene = null;
   let active = null;
   const heads = new Map();
@@ -124,6 +124,10 @@ export function nodes(place, { reveal, point, enter, turn, tileOf }) {
         [group.card, head.card] = [one, one];
         heads.set(one, { button: head, group, maps: [] });
         return group;
+      }), ...scene.opened.map(({ name, x, y, height }) => {
+        const close = el('button', { class: 'ov-close', 'aria-label': `Fold the module ${name}`, title: `Fold the module ${name}`, onclick: () => fold(name) }, name);
+        [close.style.left, close.style.top] = [`${x}px`, `${y + height}px`];
+        return close;
       }));
       if (held === null) return;
       const [, layer, at] = held.match(/^(.*):(-?\d+)$/s);

@@ -1,89 +1,42 @@
 // The overview of the network page: the whole network from left to right, with live feature maps.
 
-import { $, ask, attempt, count, el, greatest, look, number, path, shape, stored, turns, view as chosen } from './core.js';
-import { draw, seenCards, themeColors, channelAt } from './overview-canvas.js';
+import { $, attempt, count, el, look, notFound, number, shape, turns, view as chosen } from './core.js';
+import { channelAt, draw, themeColors } from './overview-canvas.js';
 import { feedsOf, forgetInputs, inputCard, inputsOf, sentence } from './overview-inputs.js';
-import { arrange, cellOf, hit, MAPS, modulesOf, shownOn } from './overview-layout.js';
+import { arrange, cellOf, hit, modulesOf, shownOn } from './overview-layout.js';
+import { cardMaps, sharedScale } from './overview-maps.js';
 import { minimap } from './overview-minimap.js';
 import { nodes } from './overview-nodes.js';
 import { savePng, saveSvg } from './overview-save.js';
 import { panZoom } from './pan-zoom.js';
-import { bytes, drawMap, extent, floats } from './pixels.js';
 
-/** Width in pixels that a column needs at least; sides of maps in requests, and the zoom from which they are larger. */
-const [COLUMN, SIDE, LARGE, NEAR] = [52, 32, 112, 1.8];
+/** Width in pixels that a column needs at least. */
+const COLUMN = 52;
 const still = matchMedia('(prefers-reduced-motion: reduce)');
 
 /** Creates the overview; `unfold(card, channel)` is called for a click on a map, `isUnfolded()` tells whether one is open. */
 export function overview({ unfold, isUnfolded }) {
   const [stage, canvas, card] = [$('#ov-stage'), $('#ov-canvas'), $('#ov-card')];
+  const tileOf = (one) => maps.of(one);
   const board = { scene: null, view: { x: 0, y: 0, zoom: 1 }, size: { width: 1, height: 1 }, tiles: tileOf, lit: null, active: null, colors: themeColors(), time: null };
-  const sharedScale = stored('lucida-shared-scale');
-  let turn = 0;
+  const maps = cardMaps(board, { arrived, lacking: (cards) => { stage.dataset.waiting = cards; } });
   const pointTurn = turns();
   let [model, modules, open] = [null, [], new Set()];
-  let tiles = new Map();
-  let [loading, waiting, isShown] = [false, false, false];
+  let [isWaiting, isShown, isRestored] = [false, false, true];
   const map = minimap($('#ov-map'), board, refresh);
-  const elements = nodes($('#ov-nodes'), { reveal, point: (one, at) => point(one, at, { said: true }), enter, turn: page, tileOf });
-  const { zoomBy, panBy } = panZoom(stage, board.view, { moved: refresh, tapped, hovered });
+  const elements = nodes($('#ov-nodes'), { reveal, point: (one, at) => point(one, at, { said: true }), enter, turn: page, tileOf, fold: (name) => fold(name, false) });
+  const { zoomBy } = panZoom(stage, board.view, { moved: refresh, tapped, hovered });
 
-  // Maps.
-
-  function tileOf(one) { return tiles.get(`${one.output}:${one.first}`); }
-
-  /** Requests the maps that are on the screen and not known yet, or in a larger size when they are drawn large. */
-  async function load() {
-    if (loading || !isShown || !model || !chosen.image) return;
-    const side = board.view.zoom > NEAR ? LARGE : SIDE;
-    const lacks = (one) => {
-      const tile = tileOf(one);
-      return !tile || (tile.maps && one.isMap && tile.side < side && Math.max(one.shape[0], one.shape[1]) > tile.side);
-    };
-    const wanted = seenCards(board, 60 / board.view.zoom).filter(lacks);
-    stage.dataset.waiting = wanted.length;
-    if (wanted.length === 0) return;
-    const { first } = wanted[0];
-    const asked = wanted.filter((one) => one.first === first).slice(0, 64);
-    loading = true;
-    const mine = turn;
-    const layers = asked.map(({ output }) => output).join(',');
-    const found = await attempt(() => ask(`${path`/api/models/${model.id}/overview`}?image=${encodeURIComponent(chosen.image)}&layers=${encodeURIComponent(layers)}&first=${first}&maps=${MAPS}&side=${side}`));
-    loading = false;
-    if (mine === turn) asked.forEach((one, at) => keep(one, first, found?.layers[at], side));
+  /** Shows maps that have arrived. */
+  function arrived() {
     elements.rename();
     if (board.lit) {
       board.lit.tile = tileOf(board.lit.card);
       board.lit.feeds = feedsOf(board.lit.inputs, board.scene, tileOf);
       fillCard();
     }
+    if (!isRestored) restore();
     refresh();
-  }
-
-  function keep(one, first, maps, side) {
-    // Maps that cannot be computed are not asked for again.
-    const tile = { maps: maps ?? null, side, canvases: [], values: [], order: null, most: 1, name: (unit) => `Unit ${unit}` };
-    tiles.set(`${one.output}:${first}`, tile);
-    if (!maps) return;
-    if (maps.values !== null) {
-      tile.values = floats(maps.values);
-      tile.order = greatest(tile.values, tile.values.length);
-      tile.most = tile.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      const isOutput = one === board.scene.cards[board.scene.cards.length - 1] && model.classes.length === tile.values.length;
-      if (isOutput) tile.name = (unit) => model.classes[unit];
-      return;
-    }
-    tile.data = bytes(maps.data);
-    paint(tile);
-  }
-
-  function paint(tile) {
-    const range = sharedScale.get() === true ? extent(tile.maps) : null;
-    tile.canvases = Array.from({ length: tile.maps.channels }, (_, at) => {
-      const one = tile.canvases[at] ?? document.createElement('canvas');
-      drawMap(one, tile.maps, tile.data, at, range);
-      return one;
-    });
   }
 
   /** Shows other maps of a card. */
@@ -98,10 +51,10 @@ export function overview({ unfold, isUnfolded }) {
   // Drawing.
 
   function refresh() {
-    if (waiting || !isShown) return;
-    waiting = true;
+    if (isWaiting || !isShown) return;
+    isWaiting = true;
     requestAnimationFrame((time) => {
-      waiting = false;
+      isWaiting = false;
       if (!board.scene) return;
       board.time = board.lit && !still.matches ? time : null;
       const ratio = devicePixelRatio;
@@ -114,7 +67,7 @@ export function overview({ unfold, isUnfolded }) {
       elements.move(board.view);
       map.show();
       placeCard();
-      load();
+      maps.load();
       if (board.time !== null) refresh();
     });
   }
@@ -288,7 +241,7 @@ export function overview({ unfold, isUnfolded }) {
   $('#ov-svg').addEventListener('click', () => saveSvg(board, model));
   $('#ov-shared').addEventListener('change', () => {
     sharedScale.set($('#ov-shared').checked);
-    tiles.forEach((tile) => { if (tile.data) paint(tile); });
+    maps.repaint();
     refresh();
   });
   $('#ov-search').addEventListener('change', () => find($('#ov-search').value.trim().toLowerCase()));
@@ -297,7 +250,7 @@ export function overview({ unfold, isUnfolded }) {
     if (event.key === '+' || event.key === '=') zoomBy(1.25);
     else if (event.key === '-') zoomBy(0.8);
     else if (event.key === '0') fit();
-    else if (event.key === 'Escape') { unpoint(); if (board.view) refresh(); }
+    else if (event.key === 'Escape') unpoint();
   });
 
   /** Shows the first layer whose name contains a text; unfolds its module if necessary. */
@@ -319,21 +272,33 @@ export function overview({ unfold, isUnfolded }) {
 
   /** Points at the layer and channel of the URL. */
   function restore() {
-    const one = board.scene.cards.find(({ output, layers }) => output === chosen.layer || layers.some(({ name }) => name === chosen.layer));
-    if (!one) return;
+    isRestored = true;
+    const at = model.layers.findIndex(({ name }) => name === chosen.layer);
+    if (at < 0) notFound('layer', `${model.name} has no layer “${chosen.layer}”.`);
+    if (at < 0) return;
+    const block = model.blocks.findIndex(({ layers }) => layers.includes(at));
+    // The output of a folded module is shown; for its other layers, it is unfolded.
+    const folded = board.scene.cardOf.get(block);
+    if (folded.module && block !== folded.blocks[folded.blocks.length - 1]) {
+      look({ open: [...open, folded.module.name].join(',') }, { quietly: true });
+      lay();
+    }
+    const one = board.scene.cardOf.get(block);
     board.active = one;
     reveal(one, -1);
     const channel = Number(chosen.channel);
-    if (!/^\d+$/.test(chosen.channel ?? '') || channel >= one.channels) return;
+    if (!/^\d+$/.test(chosen.channel ?? '') || channel >= one.channels) {
+      notFound('channel', `${chosen.layer} has no channel “${chosen.channel}”: they are 0 to ${one.channels - 1}.`);
+      return;
+    }
     if (one.isMap) one.first = Math.floor(channel / (one.across * one.down)) * one.across * one.down;
-    const at = one.isMap ? channel - one.first : tileOf(one)?.order?.indexOf(channel) ?? -1;
-    if (at >= 0 && at < shownOn(one)) point(one, at);
+    // The order of the units of a vector is not known yet.
+    if (!one.isMap && !tileOf(one)) { isRestored = false; return; }
+    const place = one.isMap ? channel - one.first : tileOf(one)?.order?.indexOf(channel) ?? -1;
+    if (place >= 0 && place < shownOn(one)) point(one, place);
   }
 
   return {
-    panBy,
-    zoomBy,
-    board,
     /** The card of a layer; null if it is folded. */
     cardOf: (layer) => board.scene?.cards.find(({ layers }) => layers.some(({ name }) => name === layer)) ?? null,
     focus: (one, channel) => elements.focus(one, one.isMap ? channel - one.first : tileOf(one)?.order?.indexOf(channel) ?? 0),
@@ -341,9 +306,9 @@ export function overview({ unfold, isUnfolded }) {
     show(next) {
       const isOther = model?.id !== next.id;
       isShown = true;
-      turn += 1;
-      if (next !== model) forgetInputs();
-      [model, tiles] = [next, new Map()];
+      forgetInputs();
+      model = next;
+      maps.reset(next);
       $('#ov-names').replaceChildren(...next.layers.map(({ name }) => el('option', { value: name })));
       $('#ov-shared').checked = sharedScale.get() === true;
       const opened = [...open].join(',');
@@ -355,8 +320,7 @@ export function overview({ unfold, isUnfolded }) {
     },
     /** Shows the maps of another image. */
     image() {
-      turn += 1;
-      tiles = new Map();
+      maps.reset(model);
       refresh();
     },
     hide() { isShown = false; },

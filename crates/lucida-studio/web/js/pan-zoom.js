@@ -33,7 +33,7 @@ export function panZoom(place, view, { moved, tapped, hovered }) {
     else zoomBy(Math.exp((-event.deltaY * unit) / (event.ctrlKey ? 100 : 400)), ...local(event));
   }, { passive: false });
   place.addEventListener('pointerdown', (event) => {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || event.target.closest('button')) return;
     if (pointers.size === 0) travelled = 0;
     pointers.set(event.pointerId, local(event));
     place.setPointerCapture(event.pointerId);
@@ -65,5 +65,5 @@ export function panZoom(place, view, { moved, tapped, hovered }) {
   place.addEventListener('pointerup', release);
   place.addEventListener('pointercancel', release);
   place.addEventListener('pointerleave', () => hovered(null));
-  return { zoomBy, panBy };
+  return { zoomBy };
 }

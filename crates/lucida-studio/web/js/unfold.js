@@ -21,10 +21,10 @@ export function unfolding({ closed }) {
   const operation = (layer, more = '') => ask(`${path`/api/models/${model.id}/layers/${layer}/channels/${channel}/operation`}?image=${encodeURIComponent(view.image)}${more}`);
 
   /** Opens the operations of a channel: those of all layers of its box. */
-  async function open(next, one, number_, wanted = 0, at = null) {
+  async function open(next, one, unit, wanted = 0, at = null) {
     const current = turn();
     pause();
-    [model, card, channel] = [next, one, number_];
+    [model, card, channel] = [next, one, unit];
     const { layers } = next.blocks[one.blocks[one.blocks.length - 1]];
     const names = layers.map((layer) => next.layers[layer]).filter(({ kind }) => kind !== 'Dropout' || layers.length === 1);
     if (names[0].kind === 'Input' || names[0].kind === 'InputLayer') return;
