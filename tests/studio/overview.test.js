@@ -71,6 +71,7 @@ test('with the keyboard: from layer to map, its inputs, its operation, and back'
   assert.equal(parameter('channel'), '1');
   assert.match(await shown.textContent('#ov-card'), /A convolution of 24 maps of max_pooling2d; strongest kernels: \d+/);
   assert.match(await shown.textContent('#ov-live'), /conv2d_1, map 1 of 48, from .* strongest kernels/);
+  assert.equal(await shown.locator('#ov-card .ov-kernels canvas').count(), 12);
   // The strongest kernel is that of the server.
   const strongest = await shown.evaluate(async () => (await (await fetch('/api/models/mnist-cnn/layers/conv2d_1/channels/1/inputs')).json()).kernels[0].channel);
   assert.equal(await shown.textContent('#ov-card .ov-kernels b >> nth=0'), String(strongest));
@@ -147,8 +148,10 @@ test('each kind of operation unfolds with its numbers', async () => {
   const [gamma, x, mean, deviation, beta, y] = normalized.text.match(/(.*) · \((\S+) ([−+] \S+)\) \/ (\S+) ([−+] \S+) = (.*)/).slice(1).map((text) => parsed(text.replace(' ', '')));
   assert.ok(Math.abs((gamma * (x + mean)) / deviation + beta - y) < 0.02 * Math.max(1, Math.abs(y)), normalized.text);
   await open('view=overview&model=efficientnet-lite0&open=_blocks.2&layer=_blocks.2._depthwise_conv&channel=0&unfold=0');
+  await shown.waitForSelector('#unfold:not([hidden]) #un-formula p');
   assert.deepEqual(await shown.$$eval('#un-stages button', (buttons) => buttons.map((button) => button.textContent)), stages);
   await open('view=overview&model=efficientnet-lite0&open=_blocks.2&layer=_blocks.2&channel=7&unfold=0');
+  await shown.waitForSelector('#unfold:not([hidden]) #un-formula p');
   const [a, b, total] = (await formula()).match(/(\S+) ([−+] \S+) = (.*)/).slice(1).map((text) => parsed(text.replace(' ', '')));
   assert.ok(Math.abs(a + b - total) < 0.02, await formula());
   assert.equal(await shown.locator('#un-inputs canvas').count(), 2);
@@ -172,16 +175,21 @@ test('modules unfold and fold, and the URL names them', async () => {
   await shown.reload();
   await loaded();
   assert.equal(await cards(), folded + 3);
-  await shown.click('#ov-fold');
+  await shown.click('.ov-close');
   assert.equal(await cards(), folded);
   assert.equal(parameter('open'), null);
   await shown.goBack();
   await shown.waitForFunction((count) => document.querySelectorAll('.ov-group').length === count + 3, folded);
+  await shown.click('#ov-fold');
+  assert.equal(await cards(), folded);
+  // A link to a layer of a folded module unfolds it.
+  await open('view=overview&model=efficientnet-lite0&layer=_blocks.3._expand_conv');
+  assert.equal(parameter('open'), '_blocks.3');
   // A search unfolds the module of the layer.
   await shown.fill('#ov-search', '_blocks.7._project_conv');
   await shown.keyboard.press('Enter');
   await shown.waitForFunction(() => document.activeElement.getAttribute('aria-label')?.startsWith('_blocks.7._project_conv'));
-  assert.match(parameter('open'), /_blocks\.7/);
+  assert.equal(parameter('open'), '_blocks.3,_blocks.7');
   await shown.fill('#ov-search', 'no such layer');
   await shown.keyboard.press('Enter');
   assert.match(await shown.textContent('#ov-missing'), /No layer is called/);

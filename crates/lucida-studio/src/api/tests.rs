@@ -232,7 +232,14 @@ async fn answers_are_as_described() {
             none(),
             404,
         ),
-        ("GET", inputs, "/api/models/run-digits/layers/conv2d_1/channels/3/inputs?kernels=2", "", none(), 200),
+        (
+            "GET",
+            inputs,
+            "/api/models/run-digits/layers/conv2d_1/channels/3/inputs?kernels=2&image=digit-0",
+            "",
+            none(),
+            200,
+        ),
         ("GET", inputs, "/api/models/run-digits/layers/conv2d_1/channels/48/inputs", "", none(), 404),
         (
             "GET",

@@ -53,7 +53,7 @@ function isOverview() {
 function showViews() {
   const isWhole = isOverview();
   $('#overview').hidden = !isWhole;
-  $('#ov-tools').hidden = !isWhole;
+  for (const id of ['#ov-tools', '#ov-facts']) $(id).hidden = !isWhole;
   $('#one-layer').hidden = isWhole;
   $('#show-overview').setAttribute('aria-pressed', String(isWhole));
   $('#show-layer').setAttribute('aria-pressed', String(!isWhole));

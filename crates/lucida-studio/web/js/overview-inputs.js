@@ -1,16 +1,16 @@
 // The inputs of the map that is pointed at: which maps feed it and how strongly, and a small card with the strongest kernels.
 
-import { ask, el, number, path } from './core.js';
-import { drawSigned, floats } from './pixels.js';
+import { ask, el, number, path, view } from './core.js';
+import { bytes, drawMap, drawSigned, floats } from './pixels.js';
 
 const known = new Map();
 
-/** The inputs of a channel, from the server or from before. */
+/** The inputs of a channel, with the maps of the current image; from the server or from before. */
 export function inputsOf(model, layer, channel) {
-  const key = JSON.stringify([model.id, layer, channel]);
+  const key = JSON.stringify([model.id, view.image, layer, channel]);
   if (!known.has(key)) {
     if (known.size > 400) known.clear();
-    known.set(key, ask(path`/api/models/${model.id}/layers/${layer}/channels/${channel}/inputs`).catch((error) => { known.delete(key); throw error; }));
+    known.set(key, ask(`${path`/api/models/${model.id}/layers/${layer}/channels/${channel}/inputs`}?image=${encodeURIComponent(view.image)}`).catch((error) => { known.delete(key); throw error; }));
   }
   return known.get(key);
 }
@@ -46,10 +46,12 @@ export function sentence(found) {
 /** The small card: name, range, and the strongest kernels or weights. */
 export function inputCard({ title, range, found, hint }) {
   const most = found.kernels.reduce((largest, { kernel }) => kernel.reduce((a, b) => Math.max(a, Math.abs(b)), largest), 0);
-  const kernels = found.kernels.map(({ channel, rows, columns, kernel, strength, sum }) => {
+  const kernels = found.kernels.map(({ channel, rows, columns, kernel, strength, sum, map }) => {
     const canvas = el('canvas', {});
     drawSigned(canvas, kernel, columns, rows, most);
-    return el('figure', {}, canvas, el('figcaption', {}, el('b', {}, String(channel)), ` ${number(found.relation === 'weight' ? sum : strength, 2)}`));
+    const input = map && el('canvas', {});
+    if (map) drawMap(input, map, bytes(map.data), 0);
+    return el('figure', {}, input, canvas, el('figcaption', {}, el('b', {}, String(channel)), ` ${number(found.relation === 'weight' ? sum : strength, 2)}`));
   });
   return [el('p', { class: 'ov-card-title' }, title), range ? el('p', { class: 'fine' }, range) : null, el('p', {}, sentence(found)),
     kernels.length > 0 ? el('div', { class: 'ov-kernels' }, ...kernels) : null, el('p', { class: 'fine' }, hint)].filter(Boolean);

@@ -47,7 +47,7 @@ export function cardMaps(board, { arrived, lacking }) {
     if (!maps) return;
     if (maps.values === null) {
       tile.data = bytes(maps.data);
-      paint(tile);
+      drawTile(tile);
       return;
     }
     tile.values = floats(maps.values);
@@ -57,7 +57,7 @@ export function cardMaps(board, { arrived, lacking }) {
     if (isOutput) tile.name = (unit) => model.classes[unit];
   }
 
-  function paint(tile) {
+  function drawTile(tile) {
     const range = sharedScale.get() === true ? extent(tile.maps) : null;
     tile.canvases = Array.from({ length: tile.maps.channels }, (_, at) => {
       const one = tile.canvases[at] ?? document.createElement('canvas');
@@ -75,6 +75,6 @@ export function cardMaps(board, { arrived, lacking }) {
       [model, tiles] = [next, new Map()];
     },
     /** Draws the maps with another scale. */
-    repaint() { tiles.forEach((tile) => { if (tile.data) paint(tile); }); },
+    redraw() { tiles.forEach((tile) => { if (tile.data) drawTile(tile); }); },
   };
 }

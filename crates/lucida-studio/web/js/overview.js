@@ -176,23 +176,29 @@ export function overview({ unfold, isUnfolded }) {
     card.replaceChildren(...inputCard({ title, range, found: inputs, hint: said ? 'Enter shows the operation.' : 'Click to see the operation.' }));
   }
 
-  /** Puts the small card next to the map: at its right, else at its left. */
+  /** Puts the small card at the right of the map, at the left of its inputs, or at the right edge below or above the map. */
   function placeCard() {
     if (isUnfolded()) card.hidden = true;
     if (card.hidden || !board.lit) return;
-    const cell = cellOf(board.lit.card, board.lit.at);
-    const [left, top] = [(cell.x - board.view.x) * board.view.zoom, (cell.y - board.view.y) * board.view.zoom];
+    const { view, size, lit } = board;
+    const cell = cellOf(lit.card, lit.at);
+    const [left, top] = [(cell.x - view.x) * view.zoom, (cell.y - view.y) * view.zoom];
     const [width, height] = [card.offsetWidth, card.offsetHeight];
-    const right = left + cell.width * board.view.zoom + 14;
-    const isNarrow = board.size.width < 560;
-    const x = isNarrow ? 8 : right + width < board.size.width ? right : Math.max(8, left - width - 14);
-    const y = isNarrow ? (top > board.size.height / 2 ? 8 : board.size.height - height - 8) : Math.max(8, Math.min(board.size.height - height - 8, top - 20));
-    card.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px)`;
+    const right = left + cell.width * view.zoom + 14;
+    const before = Math.min(left, ...[...lit.feeds.keys()].map((one) => (one.x - view.x) * view.zoom)) - width - 14;
+    const bottom = size.height - height - 8;
+    const isLevel = right + width < size.width || before >= 8;
+    const x = size.width < 560 ? 8 : !isLevel ? size.width - width - 8 : right + width < size.width ? right : before;
+    const level = Math.max(8, Math.min(bottom, top - 20));
+    const apart = top > size.height / 2 ? Math.max(8, top - height - 14) : Math.min(bottom, top + cell.height * view.zoom + 14);
+    card.style.transform = `translate(${Math.round(x)}px, ${Math.round(isLevel && size.width >= 560 ? level : apart)}px)`;
   }
 
   /** A click or Enter: unfolds a module or the operation of a map; a card without one is shown large. */
   function enter(one, at) {
     if (at >= 0) {
+      // The image is not computed from anything.
+      if (one.main.kind === 'Input') return;
       card.hidden = true;
       unfold(one, channelAt(tileOf(one), one, at));
     } else if (one.module) fold(one.module.name, true);
@@ -241,7 +247,7 @@ export function overview({ unfold, isUnfolded }) {
   $('#ov-svg').addEventListener('click', () => saveSvg(board, model));
   $('#ov-shared').addEventListener('change', () => {
     sharedScale.set($('#ov-shared').checked);
-    maps.repaint();
+    maps.redraw();
     refresh();
   });
   $('#ov-search').addEventListener('change', () => find($('#ov-search').value.trim().toLowerCase()));

@@ -20,6 +20,12 @@ export function unfolding({ closed }) {
   const isMap = () => stage().output !== null && stage().first === undefined;
   const operation = (layer, more = '') => ask(`${path`/api/models/${model.id}/layers/${layer}/channels/${channel}/operation`}?image=${encodeURIComponent(view.image)}${more}`);
 
+  /** Shows or hides the panel: while it is open, the elements below it cannot get the focus. */
+  function shown(isOpen) {
+    panel.hidden = !isOpen;
+    $('#ov-nodes').inert = isOpen;
+  }
+
   /** Opens the operations of a channel: those of all layers of its box. */
   async function open(next, one, unit, wanted = 0, at = null) {
     const current = turn();
@@ -27,13 +33,13 @@ export function unfolding({ closed }) {
     [model, card, channel] = [next, one, unit];
     const { layers } = next.blocks[one.blocks[one.blocks.length - 1]];
     const names = layers.map((layer) => next.layers[layer]).filter(({ kind }) => kind !== 'Dropout' || layers.length === 1);
-    if (names[0].kind === 'Input' || names[0].kind === 'InputLayer') return;
+    if (names[0].kind === 'Input') return;
     const found = await attempt(() => Promise.all(names.map(({ name }) => operation(name))));
     if (!found || !current()) return;
     useOperations(found.map(decoded));
     index = Math.min(wanted, stages.length - 1);
     const isFirst = panel.hidden;
-    panel.hidden = false;
+    shown(true);
     $('#un-title').textContent = one.isMap ? `${one.main.name}, map ${channel}` : `${one.main.name}, ${nameOf(channel)}`;
     begin(at);
     if (isFirst) $('#un-title').focus({ preventScroll: true });
@@ -131,7 +137,7 @@ export function unfolding({ closed }) {
     $('#un-inputs').replaceChildren(...sources.map((one) => mapFigure(one.values, one.size, 'Input', input ? input.title : `${one.layer}${one.size[0] > 1 ? `, map ${one.channel}` : ''}`)));
     const hasMap = output !== null && op.size[0] > 1;
     const result = $('#un-output');
-    result.replaceChildren(...(hasMap ? [mapFigure(output, op.size, 'Output: choose a position with a click or the arrow keys', `Output ${shape(op.size)}`)] : []));
+    result.replaceChildren(...(hasMap ? [mapFigure(output, op.size, 'Output: choose a position with a click or the arrow keys', `${output === op.sums && op.activation !== 'linear' ? 'Before the activation' : 'Output'}, ${shape(op.size)}`)] : []));
     if (hasMap) listen(result.firstChild.parts.canvas, op.size);
     const choices = stage().name === op.kind && op.relation === 'kernel' && op.kind !== 'DepthwiseConv2D' ? op.inputs[0].channels : 1;
     $('#un-channel-label').hidden = choices <= 1;
@@ -214,7 +220,7 @@ export function unfolding({ closed }) {
     if (panel.hidden) return;
     pause();
     turn();
-    panel.hidden = true;
+    shown(false);
     look({ unfold: undefined, at: undefined });
     closed(card, channel);
   }
@@ -235,6 +241,6 @@ export function unfolding({ closed }) {
     open,
     isOpen: () => !panel.hidden,
     /** Hides the panel without a change of the URL: it has changed. */
-    hide() { pause(); turn(); panel.hidden = true; },
+    hide() { pause(); turn(); shown(false); },
   };
 }

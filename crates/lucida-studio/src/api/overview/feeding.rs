@@ -7,7 +7,8 @@ use lucida::nn::layers::{Activation, ActivationKind, Conv2D, DepthwiseConv2D, Se
 use lucida::nn::{Layer, Network};
 use serde::Serialize;
 
-use super::super::encoded::floats;
+use super::super::encoded::{Maps, floats};
+use crate::activations::Activations;
 use crate::problem::{Problem, Result};
 
 /// The inputs of a channel.
@@ -44,6 +45,27 @@ pub(crate) struct InputKernel {
     rows: usize,
     columns: usize,
     kernel: Vec<f32>,
+    /// The map of the input channel, if an image is given and the input is not a vector.
+    map: Option<Maps>,
+}
+
+/// Side of the maps of strongest inputs.
+const SIDE: usize = 40;
+
+impl ChannelInputs {
+    /// Adds the maps of the strongest inputs, from the layers `inputs`.
+    pub(super) fn add_maps(&mut self, network: &Network, inputs: &[usize], activations: &Activations) {
+        for kernel in &mut self.kernels {
+            let node = inputs.iter().copied().find(|&input| network.nodes()[input].name() == kernel.layer);
+            let Some(node) = node else { continue };
+            let named = &network.nodes()[node];
+            if named.shape().as_image().is_some_and(|[height, width, _]| height * width > 1) {
+                let layer = (named.name(), named.layer().class_name());
+                let part = [kernel.channel, 1, SIDE];
+                kernel.map = Some(Maps::of_values(layer, named.shape(), activations.of(node), part));
+            }
+        }
+    }
 }
 
 /// A channel of an input, by its number among the inputs of the layer.
@@ -102,6 +124,7 @@ pub(super) fn channel_inputs(network: &Network, node: usize, channel: usize, ker
         rows: size[0],
         columns: size[1],
         kernel: feed.kernel.clone(),
+        map: None,
     };
     Ok(ChannelInputs {
         layer: named.name().to_owned(),

@@ -47,6 +47,8 @@ pub(crate) struct Overview {
 /// Query parameters for the inputs of a channel.
 #[derive(Deserialize)]
 pub(crate) struct InputQuery {
+    /// With an image, the strongest kernels come with the maps that they are applied to.
+    image: Option<String>,
     kernels: Option<usize>,
 }
 
@@ -97,7 +99,16 @@ pub(crate) async fn inputs(
     let compute = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
         let node = loaded.node(&layer)?;
-        channel_inputs(&loaded.model.network, node, channel, kernels).map(Json)
+        let network = &loaded.model.network;
+        let mut found = channel_inputs(network, node, channel, kernels)?;
+        if let Some(image) = &query.image {
+            let asked = network.nodes()[node].inputs();
+            with_activations(studio, &loaded, image, asked, |activations| {
+                found.add_maps(network, asked, activations);
+                Ok(())
+            })?;
+        }
+        Ok(Json(found))
     };
     studio.compute(compute).await
 }

@@ -52,6 +52,17 @@ async fn strengths_are_the_norms_of_kernels() {
         near(values.iter().map(|v| v * v).sum::<f64>().sqrt(), f64::from(strengths[channel]), "the norm");
         near(values.iter().sum(), f64::from(sums[channel]), "the sum");
     }
+    // With an image, the maps of these channels.
+    let shown = get(&router, "/api/models/run-digits/layers/conv2d_1/channels/7/inputs?kernels=3&image=digit-0").await;
+    for (kernel, with_map) in kernels.iter().zip(shown["kernels"].as_array().unwrap()) {
+        assert!(kernel["map"].is_null());
+        let of_layer = format!(
+            "layers/{}/maps?image=digit-0&first={}&count=1&side=40",
+            kernel["layer"].as_str().unwrap(),
+            kernel["channel"]
+        );
+        assert_eq!(with_map["map"], get(&router, &format!("/api/models/run-digits/{of_layer}")).await);
+    }
     // No other kernel is stronger.
     let weakest = kernels[2]["strength"].as_f64().unwrap();
     assert_eq!(strengths.iter().filter(|&&strength| f64::from(strength) >= weakest).count(), 3);
