@@ -16,14 +16,14 @@ export function nodes(place, { reveal, point, enter, turn, tileOf, fold }) {
   const heads = new Map();
 
   const describe = (one) => (one.module
-    ? `${one.title}: a folded module with ${one.blocks.length} boxes, ${shape(one.shape)}. Enter unfolds it.`
-    : `${one.title}: ${one.layers.map(({ kind }) => kind).join(', ')}, ${shape(one.shape)}, ${count(one.layers.reduce((sum, { parameters }) => sum + parameters, 0))} parameters`);
+    ? `${one.module.name}: a folded module with ${one.blocks.length} boxes, ${shape(one.shape)}. Enter unfolds it.`
+    : `${one.main.name}: ${one.layers.map(({ kind }) => kind).join(', ')}, ${shape(one.shape)}, ${count(one.layers.reduce((sum, { parameters }) => sum + parameters, 0))} parameters`);
 
   function labelOf(one, at) {
     const tile = tileOf(one);
     const channel = channelAt(tile, one, at);
-    if (!one.isMap) return `${one.title}, ${tile?.name(channel) ?? `unit ${channel}`}${tile ? `: ${number(tile.values[channel])}` : ''}`;
-    return `${one.title}, map ${channel} of ${one.channels}${tile?.maps ? `, from ${number(tile.maps.low[at])} to ${number(tile.maps.high[at])}` : ''}`;
+    if (!one.isMap) return `${one.main.name}, ${tile?.name(channel) ?? `unit ${channel}`}${tile ? `: ${number(tile.values[channel])}` : ''}`;
+    return `${one.main.name}, map ${channel} of ${one.channels}${tile?.maps ? `, from ${number(tile.maps.low[at])} to ${number(tile.maps.high[at])}` : ''}`;
   }
 
   function button(one, at, box) {
@@ -112,14 +112,14 @@ export function nodes(place, { reveal, point, enter, turn, tileOf, fold }) {
     labelOf,
     /** Creates the elements of another layout; keeps the focus if its card or map is still there. */
     show(next) {
-      const held = place.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+      const held = place.contains(document.activeElement) ? document.activeElement.dataset.key ?? null : null;
       scene = next;
       active = null;
       heads.clear();
       place.replaceChildren(...scene.cards.map((one, at) => {
         const head = button(one, -1, { x: 0, y: -30, width: one.width, height: 30 });
         if (at === 0) head.tabIndex = 0;
-        const group = el('div', { class: 'ov-group', role: 'group', 'aria-label': one.title }, head);
+        const group = el('div', { class: 'ov-group', role: 'group', 'aria-label': one.module?.name ?? one.main.name }, head);
         Object.assign(group.style, { left: `${one.x}px`, top: `${one.y}px`, width: `${one.width}px`, height: `${one.height}px` });
         [group.card, head.card] = [one, one];
         heads.set(one, { button: head, group, maps: [] });

@@ -10,8 +10,8 @@ import { nodes } from './overview-nodes.js';
 import { savePng, saveSvg } from './overview-save.js';
 import { panZoom } from './pan-zoom.js';
 
-/** Width in pixels that a column needs at least. */
-const COLUMN = 52;
+/** Width in pixels that a column needs at least, and number of columns that are not folded on the smallest screen. */
+const [COLUMN, COLUMNS] = [52, 24];
 const still = matchMedia('(prefers-reduced-motion: reduce)');
 
 /** Creates the overview; `unfold(card, channel)` is called for a click on a map, `isUnfolded()` tells whether one is open. */
@@ -91,14 +91,16 @@ export function overview({ unfold, isUnfolded }) {
     if (!isShown || width === 0 || (width === board.size.width && height === board.size.height && board.scene)) return;
     board.size = { width, height };
     [canvas.width, canvas.height] = [Math.round(width * devicePixelRatio), Math.round(height * devicePixelRatio)];
-    if (model) lay();
+    if (!model) return;
+    lay();
+    restore();
   }
   new ResizeObserver(resize).observe(stage);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { board.colors = themeColors(); refresh(); });
 
   /** Computes the layout, for another network, size of the screen, or choice of folded modules. */
   function lay() {
-    modules = modulesOf(model, Math.max(10, Math.floor(board.size.width / COLUMN)));
+    modules = modulesOf(model, Math.max(COLUMNS, Math.floor(board.size.width / COLUMN)));
     const names = new Set(modules.map(({ name }) => name));
     open = new Set((chosen.open ?? '').split(',').filter((name) => names.has(name)));
     board.scene = arrange(model, modules, open, board.size.width / Math.max(1, board.size.height - 120));
@@ -215,8 +217,8 @@ export function overview({ unfold, isUnfolded }) {
     look({ view: 'overview', open: [...open].join(',') || undefined, layer: undefined, channel: undefined });
     const module = modules.find((one) => one.name === name);
     lay();
-    const one = board.scene.cardOf.get(module.blocks[0]);
-    reveal(one, -1);
+    const [first, last] = [module.blocks[0], module.blocks[module.blocks.length - 1]];
+    elements.focus(board.scene.cardOf.get(isOpen ? first : last), -1);
     $('#ov-live').textContent = isOpen ? `${name} is unfolded.` : `${name} is folded.`;
   }
 
@@ -307,7 +309,11 @@ export function overview({ unfold, isUnfolded }) {
   return {
     /** The card of a layer; null if it is folded. */
     cardOf: (layer) => board.scene?.cards.find(({ layers }) => layers.some(({ name }) => name === layer)) ?? null,
-    focus: (one, channel) => elements.focus(one, one.isMap ? channel - one.first : tileOf(one)?.order?.indexOf(channel) ?? 0),
+    /** Gives the focus to a map of a card, which may be of an earlier layout. */
+    focus(old, channel) {
+      const one = board.scene.cards.find(({ output }) => output === old.output);
+      if (one) elements.focus(one, one.isMap ? channel - one.first : tileOf(one)?.order?.indexOf(channel) ?? 0);
+    },
     /** Shows a network; its maps are requested again. */
     show(next) {
       const isOther = model?.id !== next.id;

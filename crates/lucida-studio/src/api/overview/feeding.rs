@@ -11,15 +11,27 @@ use super::super::encoded::{Maps, floats};
 use crate::activations::Activations;
 use crate::problem::{Problem, Result};
 
+/// How a channel is computed from its inputs, and so what their strengths are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Relation {
+    /// By a convolution: the strengths are the norms of the kernels.
+    Kernel,
+    /// As a weighted sum: the absolute values of the weights.
+    Weight,
+    /// From the corresponding channel of each input: one for these channels.
+    Same,
+    /// From all channels: one for all.
+    All,
+}
+
 /// The inputs of a channel.
 #[derive(Debug, Serialize)]
 pub(crate) struct ChannelInputs {
     pub(super) layer: String,
     pub(super) kind: &'static str,
     pub(super) channel: usize,
-    /// What the strengths are: `kernel` (norms of kernels), `weight` (absolute values of weights), `same` (one for the
-    /// corresponding channels) or `all` (one for all channels).
-    pub(super) relation: &'static str,
+    pub(super) relation: Relation,
     pub(super) inputs: Vec<InputStrengths>,
     /// The strongest kernels, in descending order.
     pub(super) kernels: Vec<InputKernel>,
@@ -90,9 +102,9 @@ impl Feed {
     }
 }
 
-/// All inputs of a channel, and what their strengths are.
+/// All inputs of a channel.
 pub(super) struct Feeding {
-    pub(super) relation: &'static str,
+    pub(super) relation: Relation,
     /// Rows and columns of a kernel.
     pub(super) size: [usize; 2],
     pub(super) feeds: Vec<Feed>,
@@ -114,7 +126,7 @@ pub(super) fn channel_inputs(network: &Network, node: usize, channel: usize, ker
     };
     let inputs = (0..named.inputs().len()).map(strengths).collect();
     let mut strongest: Vec<&Feed> =
-        if matches!(relation, "kernel" | "weight") { feeds.iter().collect() } else { vec![] };
+        if matches!(relation, Relation::Kernel | Relation::Weight) { feeds.iter().collect() } else { vec![] };
     strongest.sort_by(|a, b| b.strength().total_cmp(&a.strength()));
     let kernel = |feed: &Feed| InputKernel {
         layer: input(feed.input).name().to_owned(),
@@ -153,7 +165,7 @@ pub(super) fn feeding(network: &Network, node: usize, channel: usize) -> Result<
         Layer::SeparableConv2D(conv) => of_separable(conv, weights[0], weights[1], [channels(0), outputs], channel),
         Layer::Dense(_) => {
             let feed = |input| Feed { input: 0, channel: input, kernel: vec![weights[0][input * outputs + channel]] };
-            single("weight", (0..channels(0)).map(feed).collect())
+            single(Relation::Weight, (0..channels(0)).map(feed).collect())
         }
         Layer::Concatenate(joined) if [-1, named.shape().sizes().len() as isize].contains(&joined.axis) => {
             let (mut input, mut place) = (0, channel);
@@ -161,17 +173,17 @@ pub(super) fn feeding(network: &Network, node: usize, channel: usize) -> Result<
                 place -= channels(input);
                 input += 1;
             }
-            single("same", vec![Feed::same(input, place)])
+            single(Relation::Same, vec![Feed::same(input, place)])
         }
         // The last axis of the input varies fastest.
-        Layer::Flatten(_) => single("same", vec![Feed::same(0, channel % channels(0))]),
+        Layer::Flatten(_) => single(Relation::Same, vec![Feed::same(0, channel % channels(0))]),
         layer if keeps_channels(layer) => {
             let feed = |input| Feed::same(input, channel % channels(input));
-            single("same", (0..named.inputs().len()).map(feed).collect())
+            single(Relation::Same, (0..named.inputs().len()).map(feed).collect())
         }
         _ => {
             let all = |input| (0..channels(input)).map(move |channel| Feed::same(input, channel));
-            single("all", (0..named.inputs().len()).flat_map(all).collect())
+            single(Relation::All, (0..named.inputs().len()).flat_map(all).collect())
         }
     })
 }
@@ -183,14 +195,14 @@ fn of_convolution(conv: &Conv2D, kernel: &[f32], [inputs, filters]: [usize; 2], 
     let values =
         |input| (0..rows * columns).map(move |at| kernel[(at * per_group + input) * filters + filter]).collect();
     let feeds = (0..per_group).map(|input| Feed { input: 0, channel: first + input, kernel: values(input) }).collect();
-    Feeding { relation: "kernel", size: conv.kernel_size, feeds }
+    Feeding { relation: Relation::Kernel, size: conv.kernel_size, feeds }
 }
 
 fn of_depthwise(conv: &DepthwiseConv2D, kernel: &[f32], inputs: usize, channel: usize) -> Feeding {
     let outputs = inputs * conv.depth_multiplier;
     let values = kernel.iter().skip(channel).step_by(outputs).copied().collect();
     let feed = Feed { input: 0, channel: channel / conv.depth_multiplier, kernel: values };
-    Feeding { relation: "kernel", size: conv.kernel_size, feeds: vec![feed] }
+    Feeding { relation: Relation::Kernel, size: conv.kernel_size, feeds: vec![feed] }
 }
 
 /// The two convolutions of a separable one as a single one: the sum of the depthwise kernels, weighted by the pointwise
@@ -210,7 +222,7 @@ fn of_separable(
     let [rows, columns] = conv.kernel_size;
     let kernel = |input| (0..rows * columns).map(|at| value(at, input)).collect();
     let feeds = (0..inputs).map(|input| Feed { input: 0, channel: input, kernel: kernel(input) }).collect();
-    Feeding { relation: "kernel", size: conv.kernel_size, feeds }
+    Feeding { relation: Relation::Kernel, size: conv.kernel_size, feeds }
 }
 
 /// Whether each channel is computed from the same channel of each input.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::super::encoded::floats;
 use super::super::mechanics::activation_name;
-use super::feeding::{Feed, Feeding, feeding};
+use super::feeding::{Feed, Feeding, Relation, feeding};
 use crate::activations::Activations;
 use crate::problem::{Problem, Result};
 
@@ -18,8 +18,7 @@ pub(crate) struct Operation {
     layer: String,
     kind: &'static str,
     channel: usize,
-    /// As in [`ChannelInputs`](super::feeding::ChannelInputs).
-    relation: &'static str,
+    relation: Relation,
     /// Height and width of the output: the map of the channel, or a whole vector.
     size: [usize; 2],
     output: String,
@@ -89,28 +88,26 @@ impl Operation {
         let activation = named.layer().spec().activation();
         let bias = bias(network, named, channel);
         let from = |number: usize| activations.of(reads[number]);
-        let convolution = window.filter(|_| fed.relation == "kernel").map(|window| {
+        let convolution = window.filter(|_| fed.relation == Relation::Kernel).map(|window| {
             let source = network.nodes()[reads[0]].shape();
             Convolution { window, input: source.as_image().unwrap_or_default(), values: from(0), feeds: &fed.feeds }
         });
-        let sums = match (&convolution, named.layer()) {
-            (Some(convolution), _) => Some(convolution.sums(size, bias)),
-            (None, Layer::Dense(_)) if network.nodes()[reads[0]].shape().as_flat().is_some() => {
-                let all = activation == ActivationKind::Softmax;
-                Some(dense_sums(network, named, from(0), if all { None } else { Some(channel) }))
+        let is_dense =
+            matches!(named.layer(), Layer::Dense(_)) && network.nodes()[reads[0]].shape().as_flat().is_some();
+        let sums = match &convolution {
+            Some(convolution) => Some(convolution.sums(size, bias)),
+            None if is_dense => {
+                let unit = (activation != ActivationKind::Softmax).then_some(channel);
+                Some(dense_sums(network, named, from(0), unit))
             }
-            _ => None,
+            None => None,
         };
         let channel_sums = convolution.zip(at).map(|(convolution, at)| convolution.channel_sums(at));
-        let item = |feed: &Feed| {
-            let source = &network.nodes()[reads[feed.input]];
-            let (size, values) = map_of(source.shape(), from(feed.input), feed.channel);
-            let (layer, channels) = (source.name().to_owned(), source.shape().channels());
-            OperationInput { layer, channel: feed.channel, channels, size, values: floats(&values) }
-        };
+        let item =
+            |feed: &Feed| OperationInput::of(&network.nodes()[reads[feed.input]], from(feed.input), feed.channel);
         let kernel = match fed.relation {
-            "weight" => fed.feeds.iter().map(|feed| feed.kernel[0]).collect(),
-            "kernel" => shown[0].kernel.clone(),
+            Relation::Weight => fed.feeds.iter().map(|feed| feed.kernel[0]).collect(),
+            Relation::Kernel => shown[0].kernel.clone(),
             _ => Vec::new(),
         };
         Ok(Self {
@@ -132,19 +129,27 @@ impl Operation {
     }
 }
 
+impl OperationInput {
+    fn of(node: &Node, values: &[f32], channel: usize) -> Self {
+        let (size, values) = map_of(node.shape(), values, channel);
+        let (layer, channels) = (node.name().to_owned(), node.shape().channels());
+        Self { layer, channel, channels, size, values: floats(&values) }
+    }
+}
+
 /// Returns the inputs to show: of a convolution, the channel `input` or the one with the strongest kernel; of an unknown
 /// operation, one channel of each input; otherwise all that are combined, where one stands for a whole vector.
 fn shown_inputs(fed: &Feeding, input: Option<usize>) -> Result<Vec<&Feed>> {
     match (fed.relation, input) {
-        ("kernel", Some(channel)) => {
+        (Relation::Kernel, Some(channel)) => {
             let found = fed.feeds.iter().find(|feed| feed.channel == channel);
             let missing = || Problem::wrong(format!("input channel {channel} does not feed this channel"));
             Ok(vec![found.ok_or_else(missing)?])
         }
-        ("kernel", None) => {
+        (Relation::Kernel, None) => {
             Ok(fed.feeds.iter().max_by(|a, b| a.strength().total_cmp(&b.strength())).into_iter().collect())
         }
-        ("same", _) => Ok(fed.feeds.iter().collect()),
+        (Relation::Same, _) => Ok(fed.feeds.iter().collect()),
         _ => {
             let mut shown: Vec<&Feed> = Vec::new();
             for feed in &fed.feeds {
