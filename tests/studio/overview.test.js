@@ -124,6 +124,22 @@ test('an animation slides, pauses, and continues', async () => {
   await one.context().close();
 });
 
+test('another image changes the maps, the inputs and the operation', async () => {
+  await open('view=overview&model=mnist-cnn&image=digit-0&layer=conv2d_1&channel=1&unfold=0&at=6,6');
+  await shown.waitForSelector('#unfold:not([hidden]) .cell');
+  const before = await formula();
+  await shown.click('.thumb >> nth=1');
+  await shown.waitForFunction((text) => document.querySelector('#un-formula p:last-child').textContent !== text, before);
+  assert.equal(parameter('at'), '6,6');
+  await shown.click('#un-close');
+  await shown.waitForSelector('#ov-card:not([hidden])');
+  const input = () => shown.evaluate(() => document.querySelector('#ov-card canvas').toDataURL());
+  const map = await input();
+  await shown.click('.thumb >> nth=3');
+  await shown.waitForFunction((url) => (document.querySelector('#ov-card:not([hidden]) canvas')?.toDataURL() ?? url) !== url, map);
+  clean(shown);
+});
+
 test('each kind of operation unfolds with its numbers', async () => {
   const unfold = async (model, layer, channel, stage = 0) => {
     await open(`view=overview&model=${model}&layer=${layer}&channel=${channel}&unfold=${stage}`);

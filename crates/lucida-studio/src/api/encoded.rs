@@ -70,7 +70,7 @@ impl Maps {
         let [height, width, channels] = layout.unwrap_or([1, values.len(), 1]);
         let step = height.max(width).div_ceil(if layout.is_some() { side.max(1) } else { usize::MAX });
         let size = [height.div_ceil(step), width.div_ceil(step)];
-        let last = (first + count).min(channels);
+        let last = first.saturating_add(count).min(channels);
         let first = first.min(last);
         let (mut low, mut high, mut data) = (Vec::new(), Vec::new(), Vec::new());
         for channel in first..last {

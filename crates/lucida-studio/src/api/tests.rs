@@ -21,12 +21,16 @@ use crate::state::Studio;
 use crate::web::{Guard, api, router};
 
 fn studio() -> (tempfile::TempDir, Router) {
-    let folder = tempfile::tempdir().unwrap();
-    let run = folder.path().join("digits");
-    std::fs::create_dir(&run).unwrap();
     let preprocessing = Some(lucida::data::Preprocessing::mnist());
-    let model = Model { preprocessing, ..Model::new(applications::mnist_cnn(1).unwrap()) };
-    lucida::weights::save_model(&model, run.join("model.safetensors")).unwrap();
+    studio_with("digits", &Model { preprocessing, ..Model::new(applications::mnist_cnn(1).unwrap()) })
+}
+
+/// A studio with a model as the run of this name.
+fn studio_with(name: &str, model: &Model) -> (tempfile::TempDir, Router) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join(name);
+    std::fs::create_dir(&run).unwrap();
+    lucida::weights::save_model(model, run.join("model.safetensors")).unwrap();
     let studio = Arc::new(Studio::new(&Options::new(folder.path())).unwrap());
     let router = router(&studio, Guard::new(7860, Vec::new(), None).unwrap());
     (folder, router)
@@ -253,6 +257,14 @@ async fn answers_are_as_described() {
             "GET",
             operation,
             "/api/models/run-digits/layers/conv2d/channels/3/operation?image=digit-0&at=4",
+            "",
+            none(),
+            422,
+        ),
+        (
+            "GET",
+            operation,
+            "/api/models/run-digits/layers/conv2d/channels/3/operation?image=digit-0&at=28,0",
             "",
             none(),
             422,

@@ -19,10 +19,16 @@ const NAMED = 8;
 let [model, drawing, layer] = [null, null, null];
 let [maps, data, shown] = [null, null, 0];
 const [layerTurn, kernelTurn, mapTurn] = [turns(), turns(), turns()];
-const inputs = picker($('#picker'), () => (isOverview() ? board.image() : showMaps()));
+const inputs = picker($('#picker'), () => (isOverview() ? showImage() : showMaps()));
 const lastView = stored('lucida-network-view');
 const panel = unfolding({ closed: (card, channel) => board.focus(card, channel) });
 const board = overview({ isUnfolded: panel.isOpen, unfold: (card, channel) => { look({ view: 'overview', layer: card.output, channel, unfold: 0, at: undefined }); panel.open(model, card, channel); } });
+
+/** Shows another image in the overview, and in the operation that is unfolded. */
+function showImage() {
+  board.image();
+  panel.again();
+}
 
 frame(async (next) => {
   [model, layer] = [next, null];

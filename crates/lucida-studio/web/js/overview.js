@@ -1,12 +1,13 @@
 // The overview of the network page: the whole network from left to right, with live feature maps.
 
-import { $, attempt, count, el, look, notFound, number, shape, turns, view as chosen } from './core.js';
+import { $, el, look, notFound, view as chosen } from './core.js';
 import { channelAt, draw, themeColors } from './overview-canvas.js';
-import { feedsOf, forgetInputs, inputCard, inputsOf, sentence } from './overview-inputs.js';
+import { forgetInputs } from './overview-inputs.js';
 import { arrange, cellOf, hit, modulesOf, shownOn } from './overview-layout.js';
 import { cardMaps, sharedScale } from './overview-maps.js';
 import { minimap } from './overview-minimap.js';
 import { nodes } from './overview-nodes.js';
+import { pointing } from './overview-pointing.js';
 import { savePng, saveSvg } from './overview-save.js';
 import { panZoom } from './pan-zoom.js';
 
@@ -16,25 +17,21 @@ const still = matchMedia('(prefers-reduced-motion: reduce)');
 
 /** Creates the overview; `unfold(card, channel)` is called for a click on a map, `isUnfolded()` tells whether one is open. */
 export function overview({ unfold, isUnfolded }) {
-  const [stage, canvas, card] = [$('#ov-stage'), $('#ov-canvas'), $('#ov-card')];
+  const [stage, canvas] = [$('#ov-stage'), $('#ov-canvas')];
   const tileOf = (one) => maps.of(one);
-  const board = { scene: null, view: { x: 0, y: 0, zoom: 1 }, size: { width: 1, height: 1 }, tiles: tileOf, lit: null, active: null, colors: themeColors(), time: null };
+  const board = { scene: null, view: { x: 0, y: 0, zoom: 1 }, size: { width: 1, height: 1 }, model: null, tiles: tileOf, lit: null, active: null, colors: themeColors(), time: null };
   const maps = cardMaps(board, { arrived, lacking: (cards) => { stage.dataset.waiting = cards; } });
-  const pointTurn = turns();
   let [model, modules, open] = [null, [], new Set()];
   let [isWaiting, isShown, isRestored] = [false, false, true];
   const map = minimap($('#ov-map'), board, refresh);
-  const elements = nodes($('#ov-nodes'), { reveal, point: (one, at) => point(one, at, { said: true }), enter, turn: page, tileOf, fold: (name) => fold(name, false) });
+  const elements = nodes($('#ov-nodes'), { reveal, point: (one, at) => pointer.point(one, at, { said: true }), enter, turn: page, tileOf, fold: (name) => fold(name, false) });
+  const pointer = pointing(board, { refresh, isUnfolded, labelOf: elements.labelOf });
   const { zoomBy } = panZoom(stage, board.view, { moved: refresh, tapped, hovered });
 
   /** Shows maps that have arrived. */
   function arrived() {
     elements.rename();
-    if (board.lit) {
-      board.lit.tile = tileOf(board.lit.card);
-      board.lit.feeds = feedsOf(board.lit.inputs, board.scene, tileOf);
-      fillCard();
-    }
+    pointer.update();
     if (!isRestored) restore();
     refresh();
   }
@@ -66,7 +63,7 @@ export function overview({ unfold, isUnfolded }) {
       performance.clearMeasures('overview');
       elements.move(board.view);
       map.show();
-      placeCard();
+      pointer.placeCard();
       maps.load();
       if (board.time !== null) refresh();
     });
@@ -104,7 +101,8 @@ export function overview({ unfold, isUnfolded }) {
     const names = new Set(modules.map(({ name }) => name));
     open = new Set((chosen.open ?? '').split(',').filter((name) => names.has(name)));
     board.scene = arrange(model, modules, open, board.size.width / Math.max(1, board.size.height - 120));
-    [board.lit, board.active, card.hidden] = [null, null, true];
+    [board.lit, board.active] = [null, null];
+    pointer.hide();
     elements.show(board.scene);
     $('#ov-fold').hidden = open.size === 0;
     fit({ isFirst: true });
@@ -126,74 +124,16 @@ export function overview({ unfold, isUnfolded }) {
   function hovered(x, y) {
     const under = x === null ? null : found(x, y);
     stage.classList.toggle('pointing', Boolean(under));
-    if (under && under.at >= 0) point(under.card, under.at);
-    else if (!$('#ov-nodes').contains(document.activeElement)) unpoint();
+    if (under && under.at >= 0) pointer.point(under.card, under.at);
+    else if (!$('#ov-nodes').contains(document.activeElement)) pointer.unpoint();
   }
   function tapped(x, y, event) {
     const under = found(x, y);
-    if (!under) { unpoint(); return; }
+    if (!under) { pointer.unpoint(); return; }
     // With a finger, the first tap points and the second one unfolds.
     const isFirst = event.pointerType !== 'mouse' && under.at >= 0 && !(board.lit?.card === under.card && board.lit.at === under.at);
     if (isFirst) elements.focus(under.card, under.at);
     else enter(under.card, under.at);
-  }
-
-  function unpoint() {
-    pointTurn();
-    if (!board.lit && !board.active) return;
-    [board.lit, board.active, card.hidden] = [null, null, true];
-    refresh();
-  }
-
-  /** Lights the inputs of a map; `said` if a screen reader should hear them. */
-  async function point(one, at, { said = false } = {}) {
-    const tile = tileOf(one);
-    if (board.lit?.card === one && board.lit.at === at && board.lit.tile === tile) return;
-    const current = pointTurn();
-    board.active = one;
-    if (at < 0) {
-      [board.lit, card.hidden] = [null, true];
-      refresh();
-      if (said) look({ view: 'overview', layer: one.output, channel: undefined }, { quietly: true });
-      return;
-    }
-    const channel = channelAt(tile, one, at);
-    const inputs = await attempt(() => inputsOf(model, one.main.name, channel % one.main.shape[one.main.shape.length - 1]));
-    if (!inputs || !current() || !board.scene.cards.includes(one)) return;
-    board.lit = { card: one, at, channel, tile, inputs, said, feeds: feedsOf(inputs, board.scene, tileOf) };
-    fillCard();
-    card.hidden = isUnfolded();
-    if (said) {
-      look({ view: 'overview', layer: one.output, channel }, { quietly: true });
-      $('#ov-live').textContent = `${elements.labelOf(one, at)}. ${sentence(inputs)}`;
-    }
-    refresh();
-  }
-
-  /** Describes the map that is pointed at, and its inputs, on the small card. */
-  function fillCard() {
-    const { card: one, at, channel, tile, inputs, said } = board.lit;
-    const range = !tile?.maps ? '' : one.isMap ? `${shape(one.shape.slice(0, 2))}, from ${number(tile.maps.low[at])} to ${number(tile.maps.high[at])}` : number(tile.values[channel]);
-    const title = one.isMap ? `${one.main.name}, map ${channel} of ${count(one.channels)}` : `${one.main.name}, ${tile?.name(channel) ?? channel}`;
-    card.replaceChildren(...inputCard({ title, range, found: inputs, hint: said ? 'Enter shows the operation.' : 'Click to see the operation.' }));
-  }
-
-  /** Puts the small card at the right of the map, at the left of its inputs, or at the right edge below or above the map. */
-  function placeCard() {
-    if (isUnfolded()) card.hidden = true;
-    if (card.hidden || !board.lit) return;
-    const { view, size, lit } = board;
-    const cell = cellOf(lit.card, lit.at);
-    const [left, top] = [(cell.x - view.x) * view.zoom, (cell.y - view.y) * view.zoom];
-    const [width, height] = [card.offsetWidth, card.offsetHeight];
-    const right = left + cell.width * view.zoom + 14;
-    const before = Math.min(left, ...[...lit.feeds.keys()].map((one) => (one.x - view.x) * view.zoom)) - width - 14;
-    const bottom = size.height - height - 8;
-    const isLevel = right + width < size.width || before >= 8;
-    const x = size.width < 560 ? 8 : !isLevel ? size.width - width - 8 : right + width < size.width ? right : before;
-    const level = Math.max(8, Math.min(bottom, top - 20));
-    const apart = top > size.height / 2 ? Math.max(8, top - height - 14) : Math.min(bottom, top + cell.height * view.zoom + 14);
-    card.style.transform = `translate(${Math.round(x)}px, ${Math.round(isLevel && size.width >= 560 ? level : apart)}px)`;
   }
 
   /** A click or Enter: unfolds a module or the operation of a map; a card without one is shown large. */
@@ -201,7 +141,7 @@ export function overview({ unfold, isUnfolded }) {
     if (at >= 0) {
       // The image is not computed from anything.
       if (one.main.kind === 'Input') return;
-      card.hidden = true;
+      pointer.hide();
       unfold(one, channelAt(tileOf(one), one, at));
     } else if (one.module) fold(one.module.name, true);
     else {
@@ -258,7 +198,7 @@ export function overview({ unfold, isUnfolded }) {
     if (event.key === '+' || event.key === '=') zoomBy(1.25);
     else if (event.key === '-') zoomBy(0.8);
     else if (event.key === '0') fit();
-    else if (event.key === 'Escape') unpoint();
+    else if (event.key === 'Escape') pointer.unpoint();
   });
 
   /** Shows the first layer whose name contains a text; unfolds its module if necessary. */
@@ -303,7 +243,7 @@ export function overview({ unfold, isUnfolded }) {
     // The order of the units of a vector is not known yet.
     if (!one.isMap && !tileOf(one)) { isRestored = false; return; }
     const place = one.isMap ? channel - one.first : tileOf(one)?.order?.indexOf(channel) ?? -1;
-    if (place >= 0 && place < shownOn(one)) point(one, place);
+    if (place >= 0 && place < shownOn(one)) pointer.point(one, place);
   }
 
   return {
@@ -319,7 +259,7 @@ export function overview({ unfold, isUnfolded }) {
       const isOther = model?.id !== next.id;
       isShown = true;
       forgetInputs();
-      model = next;
+      [model, board.model] = [next, next];
       maps.reset(next);
       $('#ov-names').replaceChildren(...next.layers.map(({ name }) => el('option', { value: name })));
       $('#ov-shared').checked = sharedScale.get() === true;
@@ -333,6 +273,8 @@ export function overview({ unfold, isUnfolded }) {
     /** Shows the maps of another image. */
     image() {
       maps.reset(model);
+      pointer.unpoint();
+      restore();
       refresh();
     },
     hide() { isShown = false; },

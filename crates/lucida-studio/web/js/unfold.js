@@ -240,6 +240,10 @@ export function unfolding({ closed }) {
   return {
     open,
     isOpen: () => !panel.hidden,
+    /** Shows the same position for another image. */
+    again() {
+      if (!panel.hidden) open(model, card, channel, index, isMap() ? stage().at(step).position : null);
+    },
     /** Hides the panel without a change of the URL: it has changed. */
     hide() { pause(); turn(); shown(false); },
   };

@@ -84,6 +84,10 @@ impl Operation {
         let shown = shown_inputs(&fed, input)?;
         let reads: Vec<usize> = named.inputs().to_vec();
         let (size, output) = map_of(named.shape(), activations.of(node), channel);
+        if let Some([row, column]) = at.filter(|at| (0..2).any(|axis| at[axis] >= size[axis])) {
+            let [height, width] = size;
+            return Err(Problem::wrong(format!("{row},{column} is not a position of an output of {height}x{width}")));
+        }
         let window = window(network, named);
         let activation = named.layer().spec().activation();
         let bias = bias(network, named, channel);

@@ -1,5 +1,11 @@
 //! The overview agrees with the requests for single layers, and its operations with the library's forward pass.
 
+use lucida::data::{ColorMode, Preprocessing};
+use lucida::nn::Sequential;
+use lucida::nn::layers::{
+    Activation, ActivationKind, Conv2D, Dense, DepthwiseConv2D, Flatten, Padding, SeparableConv2D,
+};
+
 use super::*;
 
 async fn get(router: &Router, path: &str) -> Value {
@@ -112,4 +118,41 @@ async fn operations_give_the_outputs() {
         let quotient = exponentials[3] / exponentials.iter().sum::<f64>();
         near(quotient, f64::from(floats(&last["output"])[3]), "the softmax");
     }
+}
+
+/// Groups, dilation, strides and channel multipliers: the sums are the outputs of the library.
+#[tokio::test(flavor = "multi_thread")]
+async fn convolutions_of_all_kinds_add_up() {
+    let separable = SeparableConv2D { depth_multiplier: 2, ..SeparableConv2D::new(5, [3, 2]).padding(Padding::Same) };
+    let network = Sequential::new("odd", [13, 11, 3])
+        .add(Conv2D::new(8, [3, 3]).strides([1, 2]).padding(Padding::Same))
+        .add(Conv2D::new(6, [3, 3]).groups(2).dilation_rate([2, 1]).padding(Padding::Same))
+        .add(DepthwiseConv2D::new([2, 3]).depth_multiplier(2).padding(Padding::Same))
+        .add(separable)
+        .add(Flatten::new())
+        .add(Dense::new(4).activation(ActivationKind::Tanh))
+        .add(Activation::new(ActivationKind::Softmax))
+        .build(5)
+        .unwrap();
+    let model = Model::new(network).with_preprocessing(Preprocessing::unit(13, 11, ColorMode::Rgb));
+    let (_folder, router) = studio_with("odd", &model);
+    for layer in ["conv2d", "conv2d_1", "depthwise_conv2d", "separable_conv2d"] {
+        for channel in [0, 4] {
+            let path = format!("/api/models/run-odd/layers/{layer}/channels/{channel}/operation?image=cat&at=3,2");
+            let operation = get(&router, &path).await;
+            let (sums, output) = (floats(&operation["sums"]), floats(&operation["output"]));
+            assert!(output.iter().any(|value| value.abs() > 1e-3), "{layer}");
+            sums.iter().zip(&output).for_each(|(&sum, &value)| near(f64::from(sum), f64::from(value), layer));
+            let total: f64 =
+                operation["channel_sums"].as_array().unwrap().iter().map(|sum| sum.as_f64().unwrap()).sum();
+            let width = operation["size"][1].as_u64().unwrap() as usize;
+            near(total + operation["bias"].as_f64().unwrap(), f64::from(output[3 * width + 2]), layer);
+        }
+    }
+    // The second group of filters reads the second half of the channels, and a softmax all.
+    let inputs = get(&router, "/api/models/run-odd/layers/conv2d_1/channels/3/inputs").await;
+    let fed = floats(&inputs["inputs"][0]["strengths"]).iter().map(|&strength| strength > 0.0).collect::<Vec<_>>();
+    assert_eq!(fed, [false, false, false, false, true, true, true, true]);
+    let softmax = get(&router, "/api/models/run-odd/layers/activation/channels/1/inputs").await;
+    assert_eq!((softmax["relation"].as_str(), floats(&softmax["inputs"][0]["strengths"])), (Some("all"), vec![1.0; 4]));
 }
