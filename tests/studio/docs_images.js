@@ -19,6 +19,10 @@ async function picture(name, viewport, path, show, colorScheme = 'light') {
   await shown.context().close();
 }
 
+await picture('overview', { width: 1280, height: 760 }, '/?view=overview&model=run-digits&image=digit-0&layer=conv2d_1&channel=3', async (shown) => {
+  await shown.waitForSelector('#ov-card:not([hidden])');
+  await shown.waitForTimeout(1000);
+});
 await picture('network', { width: 1280, height: 1060 }, '/?model=vgg16-builtin&layer=block3_conv1&channel=4', async (shown) => {
   await shown.click('button:has-text("Maximize the activation")');
   await shown.waitForSelector('.figure img[src$="picture.png"]', { timeout: 120_000 });

@@ -17,8 +17,9 @@ after(async () => { await chrome?.close(); });
 
 /** Describes the faults in the layout of a page. Runs in the page. */
 function faults() {
-  // Elements that overlap others on purpose: the comparison slider, the hint on the pad, the marks on maps.
-  const OVERLAID = '.compare, .pad-frame, .mark-frame, .field, .toast, .skip, svg';
+  // Elements that overlap others on purpose: the comparison slider, the hint on the pad, the marks on maps, the overview
+  // below an unfolded operation.
+  const OVERLAID = '.compare, .pad-frame, .mark-frame, .field, .toast, .skip, .ov-stage, svg';
   // Elements that scroll sideways on purpose.
   const SCROLLING = '.scroll-x, .picker-strip, .bar nav, .graph-scroll, .equation, .sum-bars, select, textarea, input';
   const found = [];
@@ -125,11 +126,28 @@ async function check(shown, what) {
 
 const settle = (shown) => shown.waitForTimeout(700);
 
+/** Unfolds an operation of the first map of a card of the overview. */
+async function unfolded(shown, card, stage) {
+  await shown.keyboard.press('Escape');
+  await shown.focus(`.ov-group >> nth=${card} >> .ov-node >> nth=0`);
+  await shown.keyboard.press('ArrowDown');
+  await shown.keyboard.press('Enter');
+  await shown.waitForSelector('#unfold:not([hidden])');
+  await shown.click(`#un-stages button >> nth=${stage}`);
+  if (await shown.textContent('#un-play') === 'Pause') await shown.click('#un-play');
+}
+
 /** The pages, each in the states with the most content. */
 const STATES = {
   '/': [
     async (shown) => { await shown.waitForSelector('.map'); await shown.click('.map >> nth=0'); await shown.waitForSelector('.pair img'); },
     async (shown) => { await shown.click('.node >> nth=-1'); await shown.waitForSelector('.units'); await shown.click('.unit >> nth=0'); },
+  ],
+  // Operations unfold over the overview.
+  '/?view=overview': [
+    (shown) => shown.waitForFunction(() => document.querySelector('#ov-stage').dataset.waiting === '0'),
+    async (shown) => { await unfolded(shown, 1, 0); },
+    async (shown) => { await unfolded(shown, -1, 1); },
   ],
   '/draw': [
     (shown) => shown.waitForSelector('#bars li.best'),

@@ -31,11 +31,15 @@ export async function studio(runs, ...more) {
 export const browser = (...more) =>
   chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', ...more] });
 
-/** Opens a page that collects what must not happen: errors on the console, and requests to other hosts. */
-export async function page(of, url, options = {}) {
+/**
+ * Opens a page that collects what must not happen: errors on the console, and requests to other hosts. It remembers a view of
+ * the network page, by default that of one layer.
+ */
+export async function page(of, url, { view = 'layer', ...options } = {}) {
   const context = await of.newContext({ viewport: { width: 1280, height: 860 }, ...options });
   // For development: with WEB, style sheets and scripts come from this folder, without a build.
   if (process.env.WEB) await context.route('**/assets/**', (route) => route.fulfill({ path: join(process.env.WEB, new URL(route.request().url()).pathname.split('/').slice(3).join('/')) }));
+  if (view) await context.addInitScript((name) => { if (location.protocol !== 'about:' && localStorage.getItem('lucida-network-view') === null) localStorage.setItem('lucida-network-view', JSON.stringify(name)); }, view);
   const opened = await context.newPage();
   const wrong = [];
   opened.on('console', (message) => { if (['error', 'warning'].includes(message.type())) wrong.push(message.text()); });

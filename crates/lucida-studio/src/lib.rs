@@ -9,6 +9,7 @@
 //! No client input is ever used as a file name: models, images and jobs are looked up by their identifiers in lists that
 //! the server builds. `web` rejects requests from other sites and from other machines.
 
+mod activations;
 mod api;
 mod data;
 mod fast_networks;

@@ -17,6 +17,7 @@ use lucida::weights::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::activations::Activations;
 use crate::problem::{Problem, Result};
 
 /// Limits on loaded models: their number and their total parameters. If one model alone is larger, it is still kept.
@@ -60,6 +61,8 @@ pub(crate) struct Loaded {
     pub(crate) stamp: u128,
     /// The plan of the live view, built on first use.
     pub(crate) live: Mutex<Option<Plan>>,
+    /// The activations of the overview, computed on first use.
+    pub(crate) activations: Mutex<Option<Activations>>,
 }
 
 impl Loaded {
@@ -154,7 +157,8 @@ impl Models {
         let fields = receptive_fields(&model.network).unwrap_or_default();
         let Entry { id, name, stamp, .. } = entry;
         loaded.retain(|model| model.id != id);
-        let model = Arc::new(Loaded { id, name, model, fields, trained, stamp, live: Mutex::default() });
+        let (live, activations) = (Mutex::default(), Mutex::default());
+        let model = Arc::new(Loaded { id, name, model, fields, trained, stamp, live, activations });
         loaded.push(Arc::clone(&model));
         let parameters = |models: &[Arc<Loaded>]| models.iter().map(|m| m.model.network.parameters().0).sum::<usize>();
         while loaded.len() > LOADED || (loaded.len() > 1 && parameters(&loaded) > PARAMETERS) {

@@ -7,7 +7,6 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use lucida::data::Image;
-use lucida::explain::LayerActivation;
 use lucida::nn::{Layer, Network, Plan};
 use lucida::weights::Outputs;
 use serde::{Deserialize, Serialize};
@@ -125,14 +124,11 @@ fn live_activations(studio: &Studio, loaded: &Loaded, input: &[f32]) -> Result<L
         0 => Vec::new(),
         _ => Outputs::of(&loaded.model)?.read(plan.output(0)),
     };
-    let of = |name: &str, class_name, shape, values: &[f32]| {
-        let activation = LayerActivation { layer: name.to_owned(), class_name, shape, values: values.to_vec() };
-        Maps::of(&activation, 0, MAPS, SIDE)
-    };
-    let mut layers = vec![of("input", "Input", network.input_shape()?.clone(), input)];
+    let of = |layer, shape, values| Maps::of_values(layer, shape, values, [0, MAPS, SIDE]);
+    let mut layers = vec![of(("input", "Input"), network.input_shape()?, input)];
     for (index, &node) in shown.iter().enumerate() {
         let node = &network.nodes()[node];
-        layers.push(of(node.name(), node.layer().class_name(), node.shape().clone(), plan.output(index + 1)));
+        layers.push(of((node.name(), node.layer().class_name()), node.shape(), plan.output(index + 1)));
     }
     Ok(LiveActivations { probabilities, layers, milliseconds: started.elapsed().as_secs_f64() * 1e3 })
 }

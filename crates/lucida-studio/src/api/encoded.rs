@@ -2,6 +2,7 @@
 
 use lucida::data::Image;
 use lucida::explain::LayerActivation;
+use lucida::nn::Shape;
 use serde::Serialize;
 
 use crate::problem::Result;
@@ -54,16 +55,26 @@ impl Maps {
     /// Encodes channels `first..first + count` of a layer's output, downscaled so that no side is longer than `side`. A vector
     /// becomes one map with a single row.
     pub(crate) fn of(activation: &LayerActivation, first: usize, count: usize, side: usize) -> Self {
-        let shape = activation.shape.sizes().to_vec();
-        let layout = activation.shape.as_image().filter(|[height, width, _]| height * width > 1);
-        let [height, width, channels] = layout.unwrap_or([1, activation.values.len(), 1]);
+        let LayerActivation { layer, class_name, shape, values } = activation;
+        Self::of_values((layer, class_name), shape, values, [first, count, side])
+    }
+
+    /// As [`of`](Self::of), for the values of a layer with this name and class.
+    pub(crate) fn of_values(
+        (layer, kind): (&str, &'static str),
+        shape: &Shape,
+        values: &[f32],
+        [first, count, side]: [usize; 3],
+    ) -> Self {
+        let layout = shape.as_image().filter(|[height, width, _]| height * width > 1);
+        let [height, width, channels] = layout.unwrap_or([1, values.len(), 1]);
         let step = height.max(width).div_ceil(if layout.is_some() { side.max(1) } else { usize::MAX });
         let size = [height.div_ceil(step), width.div_ceil(step)];
-        let last = (first + count).min(channels);
+        let last = first.saturating_add(count).min(channels);
         let first = first.min(last);
         let (mut low, mut high, mut data) = (Vec::new(), Vec::new(), Vec::new());
         for channel in first..last {
-            let map = shrunk(&activation.values, [height, width, channels], channel, step);
+            let map = shrunk(values, [height, width, channels], channel, step);
             let finite = map.iter().copied().filter(|value| value.is_finite());
             let (least, most) = finite.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(v), high.max(v)));
             let (least, most) = if least <= most { (least, most) } else { (0.0, 0.0) };
@@ -73,9 +84,9 @@ impl Maps {
             high.push(most);
         }
         Self {
-            layer: activation.layer.clone(),
-            kind: activation.class_name,
-            shape,
+            layer: layer.to_owned(),
+            kind,
+            shape: shape.sizes().to_vec(),
             height: size[0],
             width: size[1],
             first,
@@ -83,7 +94,7 @@ impl Maps {
             low,
             high,
             data: base64(&data),
-            values: layout.is_none().then(|| floats(&activation.values)),
+            values: layout.is_none().then(|| floats(values)),
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod layers;
 pub(crate) mod mechanics;
 pub(crate) mod models;
 pub(crate) mod openapi;
+pub(crate) mod overview;
 pub(crate) mod settings;
 pub(crate) mod style_networks;
 #[cfg(test)]

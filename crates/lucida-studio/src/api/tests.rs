@@ -1,5 +1,6 @@
 //! Tests that the OpenAPI description matches the handlers, and the mechanics the library's gradients.
 
+mod overview;
 mod schema;
 
 use std::collections::BTreeSet;
@@ -20,12 +21,16 @@ use crate::state::Studio;
 use crate::web::{Guard, api, router};
 
 fn studio() -> (tempfile::TempDir, Router) {
-    let folder = tempfile::tempdir().unwrap();
-    let run = folder.path().join("digits");
-    std::fs::create_dir(&run).unwrap();
     let preprocessing = Some(lucida::data::Preprocessing::mnist());
-    let model = Model { preprocessing, ..Model::new(applications::mnist_cnn(1).unwrap()) };
-    lucida::weights::save_model(&model, run.join("model.safetensors")).unwrap();
+    studio_with("digits", &Model { preprocessing, ..Model::new(applications::mnist_cnn(1).unwrap()) })
+}
+
+/// A studio with a model as the run of this name.
+fn studio_with(name: &str, model: &Model) -> (tempfile::TempDir, Router) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join(name);
+    std::fs::create_dir(&run).unwrap();
+    lucida::weights::save_model(model, run.join("model.safetensors")).unwrap();
     let studio = Arc::new(Studio::new(&Options::new(folder.path())).unwrap());
     let router = router(&studio, Guard::new(7860, Vec::new(), None).unwrap());
     (folder, router)
@@ -116,6 +121,8 @@ async fn answers_are_as_described() {
     let preview = json!({ "image": "digit-0", "settings": chosen });
     let change = |save: bool| json!({ "settings": chosen, "save": save }).to_string().into_bytes();
     let settings = "/api/models/{model}/settings";
+    let inputs = "/api/models/{model}/layers/{layer}/channels/{channel}/inputs";
+    let operation = "/api/models/{model}/layers/{layer}/channels/{channel}/operation";
     let asked: Vec<Asked> = vec![
         ("GET", settings, "/api/models/run-digits/settings", "", none(), 200),
         ("GET", settings, "/api/models/vgg16-builtin/settings", "", none(), 200),
@@ -212,6 +219,63 @@ async fn answers_are_as_described() {
             "",
             none(),
             200,
+        ),
+        (
+            "GET",
+            "/api/models/{model}/overview",
+            "/api/models/run-digits/overview?image=digit-0&layers=input_layer,conv2d,dense,dense_1&maps=4&side=9",
+            "",
+            none(),
+            200,
+        ),
+        (
+            "GET",
+            "/api/models/{model}/overview",
+            "/api/models/run-digits/overview?image=digit-0&layers=conv2d,dense_9",
+            "",
+            none(),
+            404,
+        ),
+        (
+            "GET",
+            inputs,
+            "/api/models/run-digits/layers/conv2d_1/channels/3/inputs?kernels=2&image=digit-0",
+            "",
+            none(),
+            200,
+        ),
+        ("GET", inputs, "/api/models/run-digits/layers/conv2d_1/channels/48/inputs", "", none(), 404),
+        (
+            "GET",
+            operation,
+            "/api/models/run-digits/layers/conv2d_1/channels/3/operation?image=digit-0&at=4,5",
+            "",
+            none(),
+            200,
+        ),
+        (
+            "GET",
+            operation,
+            "/api/models/run-digits/layers/conv2d/channels/3/operation?image=digit-0&at=4",
+            "",
+            none(),
+            422,
+        ),
+        (
+            "GET",
+            operation,
+            "/api/models/run-digits/layers/conv2d/channels/3/operation?image=digit-0&at=28,0",
+            "",
+            none(),
+            422,
+        ),
+        (
+            "GET",
+            operation,
+            "/api/models/run-digits/layers/conv2d/channels/3/operation?image=digit-0&input=1",
+            "",
+            none(),
+            422,
         ),
         ("GET", "/api/models/{model}/look", "/api/models/run-digits/look?image=digit-1", "", none(), 200),
         ("GET", "/api/models/{model}/look", "/api/models/run-digits/look?image=nothing", "", none(), 404),

@@ -10,7 +10,7 @@ use axum::{Router, middleware};
 use super::guard::{self, Guard};
 use super::{assets, headers};
 use crate::api::{
-    data, draw, events, explain, images, jobs, layers, mechanics, models, openapi, settings, style_networks,
+    data, draw, events, explain, images, jobs, layers, mechanics, models, openapi, overview, settings, style_networks,
 };
 use crate::pages;
 use crate::state::Studio;
@@ -29,6 +29,7 @@ pub(crate) fn api() -> Vec<Route> {
         (Method::PUT, "/api/models/{model}/settings", put(settings::change)),
         (Method::POST, "/api/models/{model}/settings/preview", post(settings::preview)),
         (Method::GET, "/api/models/{model}/images", get(data::list)),
+        (Method::GET, "/api/models/{model}/overview", get(overview::maps)),
         (Method::GET, "/api/models/{model}/seen", get(images::seen)),
         (Method::GET, "/api/models/{model}/prediction", get(draw::prediction)),
         (Method::GET, "/api/models/{model}/look", get(draw::look_at)),
@@ -40,6 +41,8 @@ pub(crate) fn api() -> Vec<Route> {
         (Method::GET, "/api/models/{model}/layers/{layer}/kernels", get(layers::kernels)),
         (Method::GET, "/api/models/{model}/layers/{layer}/channels/{channel}", get(layers::channel)),
         (Method::GET, "/api/models/{model}/layers/{layer}/channels/{channel}/deconv", get(layers::deconv)),
+        (Method::GET, "/api/models/{model}/layers/{layer}/channels/{channel}/inputs", get(overview::inputs)),
+        (Method::GET, "/api/models/{model}/layers/{layer}/channels/{channel}/operation", get(overview::operation)),
         (Method::GET, "/api/images", get(images::list)),
         (Method::POST, "/api/images", post(images::upload)),
         (Method::GET, "/api/images/{image}", get(images::show)),

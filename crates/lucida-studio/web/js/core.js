@@ -146,7 +146,7 @@ export function rememberForm(form, name) {
 
 /** The URL parameters of each page; `view` stores those of all pages for the next page of this tab. */
 const KEYS = {
-  '/': ['model', 'image', 'layer', 'channel', 'at'],
+  '/': ['view', 'model', 'image', 'layer', 'channel', 'at', 'open', 'unfold'],
   '/draw': ['model', 'image'],
   '/mechanics': ['model', 'image', 'layer', 'channel', 'at'],
   '/explain': ['model', 'image', 'job'],
@@ -182,7 +182,7 @@ function readAddress() {
   const unknown = [...new URLSearchParams(location.search).keys()].filter((key) => !KEYS.includes(key));
   if (unknown.length > 0) notice(`Unknown parameters in the URL, ignored: ${unknown.map((key) => `“${key}”`).join(', ')}.`);
   if (Object.keys(addressed).length === 0) return;
-  if (addressed.model !== undefined && addressed.model !== view.model) for (const key of ['layer', 'channel', 'at', 'job']) delete view[key];
+  if (addressed.model !== undefined && addressed.model !== view.model) for (const key of ['layer', 'channel', 'at', 'open', 'unfold', 'job']) delete view[key];
   for (const key of KEYS) delete view[key];
   Object.assign(view, addressed);
 }
@@ -195,8 +195,10 @@ export function look(changes, { quietly = false } = {}) {
   const before = { ...view };
   Object.assign(view, changes);
   const differs = (...keys) => keys.some((key) => String(view[key]) !== String(before[key]));
-  // A position belongs to its map, and a job to its image: they are dropped when these change.
-  if (!('at' in changes) && differs('model', 'layer', 'channel')) view.at = undefined;
+  // A position and an unfolded operation belong to their map, unfolded modules to their model, and a job to its image: they
+  // are dropped when these change.
+  for (const key of ['at', 'unfold']) if (!(key in changes) && differs('model', 'layer', 'channel')) view[key] = undefined;
+  if (!('open' in changes) && before.model !== undefined && differs('model')) view.open = undefined;
   // A first choice of model or image is not a change.
   if (!('job' in changes) && ['model', 'image'].some((key) => before[key] !== undefined && differs(key))) view.job = undefined;
   const next = new URLSearchParams();

@@ -1,12 +1,11 @@
 // The network as a graph whose layers can be selected.
 
 import { count, el, shape } from './core.js';
+import { SHORT } from './kinds.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const ROW = 58;
 const HEIGHT = 42;
-
-const SHORT = { MaxPooling2D: 'MaxPool', AveragePooling2D: 'AvgPool', GlobalAveragePooling2D: 'GlobalAvg', Concatenate: 'Concat', InputLayer: 'Input', BatchNormalization: 'BatchNorm' };
 
 /** Short texts for a block: a layer, with the normalization, activation or dropout that only it feeds. */
 function words(model, block, narrow) {

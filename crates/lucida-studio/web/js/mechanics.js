@@ -2,8 +2,9 @@
 
 import { $, ask, attempt, count, el, isNumberBelow, look, notFound, number, numberField, parsed, path, percent, post, stored, turns, view } from './core.js';
 import { frame } from './frame.js';
+import { colorCell, mark } from './grids.js';
 import { picker } from './picker.js';
-import { drawFloats, drawSigned, grayColor, signedColor, signedIsDark } from './pixels.js';
+import { drawFloats, drawSigned } from './pixels.js';
 import { steps } from './steps.js';
 
 let model = null;
@@ -106,11 +107,6 @@ function drawMaps() {
   mark($('#output-mark'), answer.position, [1, 1], answer.output_size);
   $('#input-caption').textContent = `Input channel ${question.channel}: the patch`;
   $('#output-caption').textContent = `Output, row ${answer.position[0]}, column ${answer.position[1]}: choose a pixel`;
-}
-
-function mark(frame, [top, left], [height, width], [rows, columns]) {
-  const [first, last] = [[Math.max(0, top), Math.max(0, left)], [Math.min(rows, top + height), Math.min(columns, left + width)]];
-  Object.assign(frame.style, { top: `${(100 * first[0]) / rows}%`, left: `${(100 * first[1]) / columns}%`, height: `${(100 * (last[0] - first[0])) / rows}%`, width: `${(100 * (last[1] - first[1])) / columns}%` });
 }
 
 function showVerdict() {
@@ -217,7 +213,6 @@ function grid(kind) {
   table.dataset.digits = Math.max(...texts.map((text) => text.length));
   values.forEach((value, at) => {
     const [row, column] = [Math.floor(at / columns), at % columns];
-    const dark = gray ? value / most < 0.5 : signedIsDark(value / most);
     const name = `${title}, row ${row}, column ${column}`;
     const chosen = follows && row === question.place[0] && column === question.place[1];
     const key = `${row},${column},${question.channel}`;
@@ -227,8 +222,7 @@ function grid(kind) {
     } else if (follows) {
       cell = el('button', { class: 'cell', 'aria-label': `${name}: ${texts[at]}`, 'aria-pressed': String(chosen), 'data-key': name, onclick: () => { question.place = [row, column]; compute(); } }, texts[at]);
     } else cell = el('span', { class: 'cell' }, texts[at]);
-    cell.style.background = gray ? grayColor(value / most) : signedColor(value / most);
-    cell.style.color = dark ? '#fff' : '#1d1c1a';
+    colorCell(cell, value / most, gray);
     table.append(cell);
   });
   const problem = kind === 'kernel' ? el('p', { class: 'problem', role: 'alert', id: 'weight-problem' }) : null;

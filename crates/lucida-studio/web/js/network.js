@@ -1,12 +1,17 @@
-// The network page: a graph, a layer, a filter.
+// The network page: the overview, or a graph, a layer, a filter.
 
 import { $, ask, attempt, count, el, greatest, isNumberBelow, look, notFound, number, path, shape, stored, turns, view } from './core.js';
 import { showBars } from './bars.js';
 import { frame } from './frame.js';
 import { graph } from './graph.js';
+import { colorCell } from './grids.js';
+import { SAYS } from './kinds.js';
+import { overview } from './overview.js';
+import { sharedScale } from './overview-maps.js';
 import { picker } from './picker.js';
-import { bytes, drawColor, drawMap, drawSigned, extent, grayColor, floats, signedColor, signedIsDark } from './pixels.js';
+import { bytes, drawColor, drawMap, drawSigned, extent, floats } from './pixels.js';
 import { showFilter } from './filter.js';
+import { unfolding } from './unfold.js';
 
 const STEP = 64;
 /** Number of strongest units that are listed for a vector. */
@@ -14,50 +19,85 @@ const NAMED = 8;
 let [model, drawing, layer] = [null, null, null];
 let [maps, data, shown] = [null, null, 0];
 const [layerTurn, kernelTurn, mapTurn] = [turns(), turns(), turns()];
-const inputs = picker($('#picker'), () => showMaps());
+const inputs = picker($('#picker'), () => (isOverview() ? showImage() : showMaps()));
+const lastView = stored('lucida-network-view');
+const panel = unfolding({ closed: (card, channel) => board.focus(card, channel) });
+const board = overview({ isUnfolded: panel.isOpen, unfold: (card, channel) => { look({ view: 'overview', layer: card.output, channel, unfold: 0, at: undefined }); panel.open(model, card, channel); } });
+
+/** Shows another image in the overview, and in the operation that is unfolded. */
+function showImage() {
+  board.image();
+  panel.again();
+}
 
 frame(async (next) => {
   [model, layer] = [next, null];
   [layerTurn, kernelTurn, mapTurn].forEach((turn) => turn());
   const [depth, boxes] = [model.layers.length, model.blocks.length];
   const grouped = boxes < depth ? ` in ${boxes} boxes` : '';
-  $('#graph-facts').textContent = `${model.network}: ${depth} layers${grouped}, ${count(model.parameters)} parameters${model.trained ? '' : ', not trained'}`;
+  const facts = `${model.network}: ${depth} layers${grouped}, ${count(model.parameters)} parameters${model.trained ? '' : ', not trained'}`;
+  $('#ov-facts').textContent = facts;
+  $('#graph-facts').textContent = facts;
   drawing = graph($('#graph'), model, showLayer);
-  const first = model.layers.find(({ kind }) => kind === 'Conv2D') ?? model.layers[0];
+  if (view.view !== undefined && !VIEWS.includes(view.view)) notFound('view', `There is no view “${view.view}”; the views are overview and layer.`);
+  showViews();
   await attempt(() => inputs.use(model));
   if (model !== next) return;
+  await fillView({ quietly: true });
+});
+
+// The views: the overview, or one layer.
+
+const VIEWS = ['overview', 'layer'];
+/** Whether the overview is shown: by the URL, unless it names a layer only, or as in the last visit. */
+function isOverview() {
+  if (VIEWS.includes(view.view)) return view.view === 'overview';
+  return view.layer === undefined && lastView.get() !== 'layer';
+}
+
+/** Shows the view, still without its content. */
+function showViews() {
+  const isWhole = isOverview();
+  $('#overview').hidden = !isWhole;
+  for (const id of ['#ov-tools', '#ov-facts']) $(id).hidden = !isWhole;
+  $('#one-layer').hidden = isWhole;
+  $('#show-overview').setAttribute('aria-pressed', String(isWhole));
+  $('#show-layer').setAttribute('aria-pressed', String(!isWhole));
+  // Both views choose from the same images.
+  const place = isWhole ? $('#ov-picker') : $('.layer-panel');
+  if ($('#picker').parentElement !== place) place.prepend($('#picker'));
+}
+
+async function fillView(how = {}) {
+  if (isOverview()) {
+    board.show(model);
+    const card = view.unfold === undefined ? null : board.cardOf(view.layer);
+    if (card && isNumberBelow(view.channel ?? '', card.channels)) await panel.open(model, card, Number(view.channel), isNumberBelow(view.unfold, 9) ? Number(view.unfold) : 0, view.at?.split(',').map(Number));
+    else panel.hide();
+    return;
+  }
+  panel.hide();
+  board.hide();
+  $('#scale-shared').checked = sharedScale.get() === true;
+  const first = model.layers.find(({ kind }) => kind === 'Conv2D') ?? model.layers[0];
   // A layer may have been chosen in the meantime.
   const known = model.layers.some(({ name }) => name === view.layer);
   if (!known) notFound('layer', `${model.name} has no layer “${view.layer}”; ${first.name} is shown.`);
-  await showLayer(known ? view.layer : first.name, known ? view.channel : undefined, { quietly: true });
-});
+  await showLayer(known ? view.layer : first.name, known ? view.channel : undefined, how);
+}
 
-const sharedScale = stored('lucida-shared-scale');
-$('#scale-shared').checked = sharedScale.get() === true;
+for (const name of VIEWS) {
+  $(`#show-${name}`).addEventListener('click', () => {
+    lastView.set(name);
+    look({ view: name, unfold: undefined, at: undefined });
+    if (!model) return;
+    showViews();
+    fillView({ quietly: true });
+  });
+}
+
 $('#scale-shared').addEventListener('change', () => { sharedScale.set($('#scale-shared').checked); drawAll(); });
 $('#maps-more').addEventListener('click', () => attempt(() => loadMaps(shown)));
-
-/** What a kind of layer does, in a sentence. */
-const SAYS = {
-  Conv2D: 'Each output is a weighted sum over a small window of the input, with the same weights at every position.',
-  DepthwiseConv2D: 'A convolution of each map alone: nothing is summed over the maps.',
-  SeparableConv2D: 'A convolution of each map alone, then a weighted sum over the maps at each position.',
-  Conv2DTranspose: 'Each input adds its value times the kernel to a window of a larger output.',
-  Dense: 'Each unit is a weighted sum of all its inputs.',
-  MaxPooling2D: 'Each window is replaced by its maximum.',
-  AveragePooling2D: 'Each window is replaced by its mean.',
-  GlobalAveragePooling2D: 'Each map is replaced by its mean: one value per map.',
-  GlobalMaxPooling2D: 'Each map is replaced by its maximum: one value per map.',
-  AdaptiveAveragePooling2D: 'Each map is divided into a fixed number of parts, each replaced by its mean.',
-  BatchNormalization: 'Each map is normalized with the mean and variance from training, then scaled and shifted.',
-  Activation: 'A nonlinear function, such as ReLU or softmax.',
-  Concatenate: 'The maps of several branches, concatenated along the channels.',
-  Add: 'The sum of several branches.',
-  Flatten: 'The same values as one vector.',
-  Dropout: 'In training, random values are set to zero; a prediction passes through unchanged.',
-  ZeroPadding2D: 'A border of zeros.',
-  Input: 'The image after preprocessing.',
-};
 
 async function showLayer(name, channel, how = {}) {
   const current = layerTurn();
@@ -207,8 +247,7 @@ function units(values) {
   const signed = values.some((value) => value < 0);
   return el('div', { class: 'units', role: 'group', 'aria-label': 'Units' }, ...values.map((value, unit) => {
     const square = el('button', { class: 'unit', 'data-channel': unit, 'aria-pressed': String(String(unit) === String(view.channel)), 'aria-label': `${nameOf(unit)}: ${number(value)}`, title: `${nameOf(unit)}: ${number(value)}`, onclick: () => openFilter(unit) }, String(unit));
-    square.style.background = signed ? signedColor(value / most) : grayColor(value / most);
-    square.style.color = (signed ? signedIsDark(value / most) : value / most < 0.5) ? '#fff' : '#1d1c1a';
+    colorCell(square, value / most, !signed);
     return square;
   }));
 }

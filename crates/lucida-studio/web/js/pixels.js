@@ -22,8 +22,14 @@ const SIGNED = Array.from({ length: 256 }, (_, at) =>
 
 export const grayColor = (part) => `rgb(${GRAYS[level(part)].join(' ')})`;
 export const signedColor = (part) => `rgb(${SIGNED[level((part + 1) / 2)].join(' ')})`;
-/** Whether text on this color should be light. */
-export const signedIsDark = (part) => Math.abs(part) > 0.62;
+/** Black or white, whichever has the higher contrast with a color: at least 4.5 (WCAG 2.2, relative luminance). */
+function ink(color) {
+  const [red, green, blue] = color.map((value) => (value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? '#000' : '#fff';
+}
+/** The color of text on the colors above. */
+export const grayInk = (part) => ink(GRAYS[level(part)]);
+export const signedInk = (part) => ink(SIGNED[level((part + 1) / 2)]);
 
 function level(part) {
   return Math.max(0, Math.min(255, Math.round(255 * (Number.isFinite(part) ? part : 0))));

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use lucida::nn::layers::Conv2D;
+use lucida::nn::layers::ActivationKind;
 use lucida::nn::{Network, Plan, TensorRef};
 use lucida::train::Classifier;
 use serde::{Deserialize, Serialize};
@@ -200,7 +200,7 @@ fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], request: &Convolution
         input_size: [site.input[0], site.input[1]],
         output_size: [site.output[0], site.output[1]],
         corner,
-        activation: activation_name(site.conv),
+        activation: activation_name(site.conv.activation),
         patch: patch_of(request.channel),
         kernel: kernel_of(request.channel),
         products: products(request.channel),
@@ -238,8 +238,9 @@ fn plan(studio: &Studio, network: &Network, site: &ConvolutionSite, classifier: 
     Ok(builder.build()?)
 }
 
-fn activation_name(conv: &Conv2D) -> String {
-    let value = serde_json::to_value(conv.activation).unwrap_or_default();
+/// Returns the name of an activation, without its options.
+pub(super) fn activation_name(activation: ActivationKind) -> String {
+    let value = serde_json::to_value(activation).unwrap_or_default();
     value.as_str().map(str::to_owned).or_else(|| Some(value.as_object()?.keys().next()?.clone())).unwrap_or_default()
 }
 
