@@ -65,6 +65,25 @@ pub(crate) fn with_activations<T>(
     read(kept.insert(Activations { plan, nodes, image: image.to_owned(), input }))
 }
 
+/// Splits layers into groups whose outputs one plan can keep: more than one for very large networks only.
+pub(crate) fn groups<'a>(network: &Network, nodes: &'a [usize]) -> Vec<&'a [usize]> {
+    let (mut groups, mut start, mut values) = (Vec::new(), 0, 0);
+    for (at, &node) in nodes.iter().enumerate() {
+        if at > start && values + values_of(network, node) > VALUES {
+            groups.push(&nodes[start..at]);
+            (start, values) = (at, 0);
+        }
+        values += values_of(network, node);
+    }
+    groups.push(&nodes[start..]);
+    groups
+}
+
+/// The number of values of a layer's output.
+fn values_of(network: &Network, node: usize) -> usize {
+    network.nodes()[node].shape().sizes().iter().product()
+}
+
 /// Returns the layers whose outputs a plan keeps: the last ones of all blocks, or all layers if one within a block is asked
 /// for; only those asked for if these are too many values.
 fn outputs_for(network: &Network, asked: &[usize]) -> Vec<usize> {
@@ -72,8 +91,7 @@ fn outputs_for(network: &Network, asked: &[usize]) -> Vec<usize> {
     let lasts = arrange(network).0.iter().filter_map(|block| block.layers.last().copied()).filter(computed).collect();
     let all = (0..network.nodes().len()).filter(computed).collect();
     let fits = |nodes: &Vec<usize>| {
-        let values: usize =
-            nodes.iter().map(|&node| network.nodes()[node].shape().sizes().iter().product::<usize>()).sum();
+        let values: usize = nodes.iter().map(|&node| values_of(network, node)).sum();
         asked.iter().all(|node| nodes.contains(node)) && values <= VALUES
     };
     let fallback = if asked.is_empty() { vec![network.nodes().len() - 1] } else { asked.to_vec() };
@@ -95,5 +113,11 @@ mod tests {
         assert_eq!(outputs_for(&network, &[of("dense")]).len(), network.nodes().len() - 1);
         let large = applications::find("efficientnet-b7").unwrap().build(&Options::default()).unwrap();
         assert_eq!(outputs_for(&large, &[5]), [5]);
+        let all: Vec<usize> = (0..large.nodes().len()).collect();
+        let parts = groups(&large, &all);
+        assert!(parts.len() > 1 && parts.concat() == all);
+        let values = |part: &[usize]| part.iter().map(|&node| values_of(&large, node)).sum::<usize>();
+        assert!(parts.iter().all(|part| values(part) <= VALUES));
+        assert_eq!(groups(&network, &[1, 2]).len(), 1);
     }
 }

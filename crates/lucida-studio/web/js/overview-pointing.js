@@ -26,7 +26,11 @@ export function pointing(board, { refresh, isUnfolded, labelOf }) {
   /** Lights the inputs of a map; `said` if a screen reader should hear them. */
   async function point(one, at, { said = false } = {}) {
     const tile = board.tiles(one);
-    if (board.lit?.card === one && board.lit.at === at && board.lit.tile === tile) return;
+    if (board.lit?.card === one && board.lit.at === at && board.lit.tile === tile) {
+      card.hidden = isUnfolded();
+      refresh();
+      return;
+    }
     const current = pointTurn();
     board.active = one;
     if (at < 0) {

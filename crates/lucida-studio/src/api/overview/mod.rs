@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use self::feeding::{ChannelInputs, channel_inputs};
 use self::operation::Operation;
 use super::encoded::Maps;
-use crate::activations::with_activations;
+use crate::activations::{groups, with_activations};
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
@@ -77,14 +77,17 @@ pub(crate) async fn maps(
         }
         let (first, count) = (query.first.unwrap_or(0), query.maps.unwrap_or(12).min(MAPS));
         let side = query.side.unwrap_or(32).clamp(1, 256);
-        let layers = with_activations(studio, &loaded, &query.image, &asked, |activations| {
-            let maps = |&node: &usize| {
-                let named = &network.nodes()[node];
-                let layer = (named.name(), named.layer().class_name());
-                Maps::of_values(layer, named.shape(), activations.of(node), [first, count, side])
-            };
-            Ok(asked.iter().map(maps).collect())
-        })?;
+        let mut layers = Vec::new();
+        for group in groups(network, &asked) {
+            with_activations(studio, &loaded, &query.image, group, |activations| {
+                layers.extend(group.iter().map(|&node| {
+                    let named = &network.nodes()[node];
+                    let layer = (named.name(), named.layer().class_name());
+                    Maps::of_values(layer, named.shape(), activations.of(node), [first, count, side])
+                }));
+                Ok(())
+            })?;
+        }
         Ok(Json(Overview { layers, milliseconds: started.elapsed().as_secs_f64() * 1e3 }))
     };
     studio.compute(compute).await
