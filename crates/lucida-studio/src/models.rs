@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lucida::explain::{ReceptiveField, receptive_fields};
 use lucida::nn::Plan;
 use lucida::nn::applications::{self, Architecture, Options};
-use lucida::weights::hub::{Published, published};
+use lucida::weights::hub::{PublishedFile, published};
 use lucida::weights::{
     BUILTIN, CLASSIFIER, IncludeTop, Model, ModelSettings, ModelSpec, OutputKind, Outputs, is_builtin, locate, open,
     open_with, settings_file,
@@ -192,7 +192,7 @@ impl Entry {
     }
 
     /// The published weights of an untrained network, which could be downloaded.
-    pub(crate) fn unfetched(&self) -> Option<&'static Published> {
+    pub(crate) fn unfetched(&self) -> Option<&'static PublishedFile> {
         let Origin::Untrained(known) = self.origin else { return None };
         published(known, true).ok()
     }

@@ -48,7 +48,7 @@ pub use optim::lbfgs::Lbfgs;
 pub use pipeline::colors::ColorSource;
 pub use pipeline::transfer::{StyleRequest, StyleResult, transfer};
 pub use preset::{InitialImage, Preset, StyleConfig, StyleOptimizer};
-pub use save::{Original, StyledImage};
+pub use save::{ContentFile, StyledImage};
 pub use video::animation::{Animation, AnimationKind, write_animation};
 pub use video::conversion::{FastFrames, FrameStore, FrameStylizer, OptimizedFrames, stylize_video};
 pub use video::ffmpeg::{VideoEncoding, VideoFile, VideoReader, write_video};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::modules::Asserted;
+use super::modules::KnownSource;
 use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, tfjs, tflite, torch};
 use crate::nn::Network;
 use crate::{Error, Result, files};
@@ -183,7 +183,7 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
 ///
 /// # Errors
 /// As [`load_weights`].
-pub(super) fn load_known(path: &Path, asserted: Asserted) -> Result<Option<Model>> {
+pub(super) fn load_known(path: &Path, asserted: KnownSource) -> Result<Option<Model>> {
     match Format::of(path)? {
         Format::Safetensors => safetensors::load_known(path, asserted),
         Format::Torch => torch::load_known(path, asserted),
@@ -266,6 +266,10 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
         Format::TfLite => tflite::inspect(path),
     }
 }
+
+/// The extensions of model files, without the dot. A file is recognized by its content; an extension only tells a command
+/// line what the user means.
+pub const MODEL_EXTENSIONS: [&str; 7] = ["safetensors", "keras", "h5", "onnx", "pth", "pt", "tflite"];
 
 /// A writer of models.
 struct Writer {

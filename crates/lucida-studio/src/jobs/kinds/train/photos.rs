@@ -123,7 +123,7 @@ fn on_base(
     features: &Path,
 ) -> Result<Value> {
     let (cpu, job) = (training.cpu, training.job);
-    let layer = network.remembered().ok_or_else(|| Error::Bug("a base without a layer".into()))?.to_owned();
+    let layer = network.cacheable_layer().ok_or_else(|| Error::Bug("a base without a layer".into()))?.to_owned();
     let mut store = FeatureStore::open(features, &network.model, &layer)?;
     let mut reporter = job.reporter("computing the features of the frozen layers");
     let (started, mut computed) = (std::time::Instant::now(), 0);
