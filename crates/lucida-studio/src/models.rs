@@ -85,7 +85,7 @@ impl Loaded {
 
     /// Index of the node of a layer.
     pub(crate) fn node(&self, layer: &str) -> Result<usize> {
-        self.model.network.find(layer).map_err(|error| Problem::missing(error.to_string()))
+        self.model.network.find(layer).map_err(|error| Problem::not_found(error.to_string()))
     }
 }
 
@@ -135,7 +135,7 @@ impl Models {
     /// Finds a model of the list.
     pub(crate) fn find(&self, id: &str) -> Result<Entry> {
         let entry = self.list().into_iter().find(|entry| entry.id == id);
-        entry.ok_or_else(|| Problem::missing("there is no such model"))
+        entry.ok_or_else(|| Problem::not_found("there is no such model"))
     }
 
     /// Returns a model, loading it if necessary.
