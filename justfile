@@ -16,17 +16,21 @@ lint:
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
+# Write the digests of this machine's instruction sets, after results have changed on purpose
+digests:
+    UPDATE=1 cargo test --profile quick -p lucida-cli --test digests
+
 # Generate docs/commands.md from the help of the commands
 reference:
-    UPDATE=1 cargo test --release -p lucida-cli --test reference
+    UPDATE=1 cargo test --profile quick -p lucida-cli --test reference
 
-# Time the kernels; a name restricts it: just bench conv2d
-bench *NAMES:
-    cargo bench -p lucida-kernels -- {{NAMES}}
+# Time a group of kernels; a name restricts it: just bench conv2d mnist
+bench GROUP *NAME:
+    cargo bench -p lucida-kernels --bench {{GROUP}} -- {{NAME}}
 
 # Train on the built-in digits and write a report
 demo:
-    cargo run --release -- demo
+    cargo run --profile quick -- demo
 
 # Build the Python package, and run its tests and notebooks
 python:

@@ -224,13 +224,13 @@ impl FromStr for Indices {
 
 /// A selection: `all`, `0,3,11`, `0..16`, or `random:8`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Choice {
+pub(crate) enum Selection {
     All,
     These(Indices),
     Random(usize),
 }
 
-impl FromStr for Choice {
+impl FromStr for Selection {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -250,7 +250,7 @@ impl FromStr for Choice {
 /// Classes by index or by name: `tabby,goldfinch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ClassChoice {
-    Numbered(Choice),
+    Numbered(Selection),
     Named(String),
 }
 
@@ -424,11 +424,11 @@ mod tests {
 
     #[test]
     fn choices() {
-        assert_eq!("all".parse(), Ok(Choice::All));
-        assert_eq!("random:8".parse(), Ok(Choice::Random(8)));
-        assert_eq!("0,3".parse(), Ok(Choice::These("0,3".parse().unwrap())));
+        assert_eq!("all".parse(), Ok(Selection::All));
+        assert_eq!("random:8".parse(), Ok(Selection::Random(8)));
+        assert_eq!("0,3".parse(), Ok(Selection::These("0,3".parse().unwrap())));
         for wrong in ["", "some", "random:", "random:0", "random:-1", "1:2"] {
-            assert!(wrong.parse::<Choice>().is_err(), "{wrong}");
+            assert!(wrong.parse::<Selection>().is_err(), "{wrong}");
         }
     }
 

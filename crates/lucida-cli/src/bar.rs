@@ -40,7 +40,7 @@ pub(crate) struct Bar {
 impl Bar {
     /// A bar for work that starts now.
     pub(crate) fn new(output: Output) -> Self {
-        let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0));
+        let bar = (output.is_terminal() && !output.quiet()).then(|| ProgressBar::new(0));
         Self {
             output,
             bar,

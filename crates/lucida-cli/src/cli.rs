@@ -579,7 +579,7 @@ mod tests {
                 let option = format!("--{long}={WRONG}");
                 let line = path.iter().copied().chain([option.as_str()]);
                 let message = match super::Cli::try_parse_from(line) {
-                    Err(error) => crate::exit::in_plain_words(error).to_string(),
+                    Err(error) => crate::exit::with_plain_message(error).to_string(),
                     Ok(_) => String::new(),
                 };
                 // Any text and any path is taken; what is then missing are other arguments.

@@ -115,14 +115,14 @@ pub(crate) fn with_defaults(command: Command, arguments: &[OsString]) -> Result<
 }
 
 /// What the command line itself contains.
-struct Typed {
+struct GivenArguments {
     /// The names of the (sub)commands: `weights`, `convert`.
     path: Vec<String>,
     /// The options and arguments given.
     given: Vec<Id>,
 }
 
-impl Typed {
+impl GivenArguments {
     fn of(command: &Command, arguments: &[OsString]) -> Self {
         let (mut path, mut given) = (Vec::new(), Vec::new());
         // A help flag would end the parse early, and the help shows the user's defaults.
@@ -147,12 +147,12 @@ struct Reader<'a> {
     table: Table,
     whole: &'a Command,
     /// The command line; `None` to check the defaults of all commands.
-    typed: Option<Typed>,
+    typed: Option<GivenArguments>,
 }
 
 impl<'a> Reader<'a> {
     fn new(config: Option<Config>, whole: &'a Command, arguments: Option<&[OsString]>) -> Self {
-        let typed = arguments.map(|arguments| Typed::of(whole, arguments));
+        let typed = arguments.map(|arguments| GivenArguments::of(whole, arguments));
         let (file, table) = config.map_or_else(Default::default, |config| (config.path, config.table));
         Self { file, table, whole, typed }
     }
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
             if let Some(error) =
                 error.filter(|error| matches!(error.kind(), Kind::ValueValidation | Kind::InvalidValue))
             {
-                let message = exit::in_plain_words(error).to_string();
+                let message = exit::with_plain_message(error).to_string();
                 let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
                 return Err(format!("{}: {}", default.origin, message.trim_start_matches(&format!("--{long}: "))));
             }

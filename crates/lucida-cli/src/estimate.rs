@@ -17,7 +17,7 @@ pub(crate) struct Estimate {
     stage: String,
     /// Time and progress of the first report. One-time costs, such as reading the model, come before it.
     first: Cell<Option<(Instant, f64)>>,
-    told: Cell<bool>,
+    printed: Cell<bool>,
 }
 
 impl Estimate {
@@ -28,12 +28,12 @@ impl Estimate {
 
     /// An estimate for a stage that starts now.
     pub(crate) fn of(output: Output, stage: &str) -> Self {
-        Self { output, stage: stage.to_owned(), first: Cell::new(None), told: Cell::new(false) }
+        Self { output, stage: stage.to_owned(), first: Cell::new(None), printed: Cell::new(false) }
     }
 
     /// Reports the fraction of the work that is done, 0 to 1.
     pub(crate) fn at(&self, done: f64) {
-        if self.told.get() {
+        if self.printed.get() {
             return;
         }
         let Some((started, before)) = self.first.get() else {
@@ -43,7 +43,7 @@ impl Estimate {
         if passed < FIRST || done <= before {
             return;
         }
-        self.told.set(true);
+        self.printed.set(true);
         if let Some(left) = left(passed, before, done) {
             let stage = if self.stage.is_empty() { String::new() } else { format!("{}: ", self.stage) };
             self.output.note(&format!("{stage}about {} left", seconds(left.as_secs_f64())));

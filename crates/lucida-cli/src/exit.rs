@@ -67,7 +67,7 @@ pub(crate) fn of_run(result: anyhow::Result<()>) -> ExitCode {
 
 /// The exit code when parsing ends early: help, version, or an invalid command line.
 pub(crate) fn of_parsing(answer: clap::Error) -> ExitCode {
-    let answer = in_plain_words(answer);
+    let answer = with_plain_message(answer);
     match answer.print().and_then(|()| io::stdout().flush()) {
         Ok(()) => u8::try_from(answer.exit_code()).unwrap_or(USAGE).into(),
         Err(error) => of_run(Err(crate::output::unwritable(error))),
@@ -75,7 +75,7 @@ pub(crate) fn of_parsing(answer: clap::Error) -> ExitCode {
 }
 
 /// Rewrites the error for an invalid value to name the option, what was expected, and what was given.
-pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
+pub(crate) fn with_plain_message(error: clap::Error) -> clap::Error {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.as_str(),
         _ => "",
@@ -196,7 +196,7 @@ fn hint(error: &Error) -> Option<String> {
         .to_owned(),
         // A failed write does not mean that the name is misspelled.
         Error::File { path, .. } | Error::Io { path, action: "read", .. } => return did_you_mean(path),
-        Error::Memory { needed, largest, .. } => what_fits(*needed, *largest),
+        Error::Memory { needed, largest, .. } => memory_hint(*needed, *largest),
         _ => return None,
     })
 }
@@ -236,7 +236,7 @@ fn resume_as_before(field: &str, before: &str) -> String {
 }
 
 /// The options that reduce memory use.
-fn what_fits(needed: u64, largest: Option<usize>) -> String {
+fn memory_hint(needed: u64, largest: Option<usize>) -> String {
     let memory = needed.div_ceil(1 << 20);
     let size = largest.map(|side| format!(", or --size {side}")).unwrap_or_default();
     format!("use --memory {memory}M or more{size}")

@@ -27,42 +27,42 @@ pub(crate) fn catch_quietly() -> Result<()> {
     install(|| {})
 }
 
-fn install(tell: impl Fn() + Send + Sync + 'static) -> Result<()> {
+fn install(on_request: impl Fn() + Send + Sync + 'static) -> Result<()> {
     static INSTALLED: AtomicBool = AtomicBool::new(false);
     if INSTALLED.swap(true, Ordering::SeqCst) {
         return Ok(());
     }
-    let tell = Arc::new(tell);
+    let on_request = Arc::new(on_request);
     let caught = ctrlc::try_set_handler({
-        let tell = Arc::clone(&tell);
-        move || request(&*tell)
+        let on_request = Arc::clone(&on_request);
+        move || request(&*on_request)
     });
     match caught {
-        Err(ctrlc::Error::MultipleHandlers) => install_unignored(tell),
+        Err(ctrlc::Error::MultipleHandlers) => install_unignored(on_request),
         caught => caught.context("cannot take over Ctrl-C"),
     }
 }
 
 /// Handles the first and second request to stop.
 #[expect(clippy::exit, reason = "the second Ctrl-C ends the process whatever it does")]
-fn request(tell: &dyn Fn()) {
+fn request(on_request: &dyn Fn()) {
     if REQUESTED.swap(true, Ordering::SeqCst) {
         std::process::exit(exit::INTERRUPTED.into());
     }
-    tell();
+    on_request();
 }
 
 /// Catches the signals that are not ignored. A server in the background of a script ignores Ctrl-C, but has to answer its
 /// pending requests on SIGTERM.
 #[cfg(target_os = "linux")]
-fn install_unignored(tell: Arc<impl Fn() + Send + Sync + 'static>) -> Result<()> {
+fn install_unignored(on_request: Arc<impl Fn() + Send + Sync + 'static>) -> Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
     let Some(mask) = mask else { return Ok(()) };
     let signals = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| mask >> (signal - 1) & 1 == 0);
     let mut signals = signal_hook::iterator::Signals::new(signals).context("cannot take over SIGTERM")?;
-    std::thread::spawn(move || signals.forever().for_each(|_| request(&*tell)));
+    std::thread::spawn(move || signals.forever().for_each(|_| request(&*on_request)));
     Ok(())
 }
 

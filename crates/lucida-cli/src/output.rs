@@ -25,7 +25,7 @@ impl Output {
 
     /// Prints nothing: another process of the group does.
     #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
-    pub(crate) fn silenced(self) -> Self {
+    pub(crate) fn without_output(self) -> Self {
         Self { quiet: true, verbose: false, silent: true, ..self }
     }
 
@@ -40,7 +40,7 @@ impl Output {
     }
 
     /// Whether both streams are terminals.
-    pub(crate) fn is_watched(self) -> bool {
+    pub(crate) fn is_terminal(self) -> bool {
         io::stdout().is_terminal() && io::stderr().is_terminal()
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct TrainingBar {
 impl TrainingBar {
     /// A bar for a training run of `epochs` epochs that starts now.
     pub(crate) fn new(output: Output, epochs: usize) -> Self {
-        let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0).with_style(style()));
+        let bar = (output.is_terminal() && !output.quiet()).then(|| ProgressBar::new(0).with_style(style()));
         let (started, estimate) = (Instant::now(), Estimate::new(output));
         Self { output, epochs, steps: 0, shown: 0, before: 0, started, bar, estimate }
     }

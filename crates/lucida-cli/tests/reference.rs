@@ -1,5 +1,5 @@
 //! The help of all commands, in one file to read and review: docs/commands.md. After a change to the help, `UPDATE=1 cargo
-//! test --release -p lucida-cli --test reference` regenerates it.
+//! test --profile quick -p lucida-cli --test reference` regenerates it.
 
 mod common;
 

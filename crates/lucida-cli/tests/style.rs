@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::{fail, lucida, names, run, stderr, stdout, text};
 use lucida::data::Image;
-use lucida::style::Original;
+use lucida::style::ContentFile;
 use tempfile::TempDir;
 
 /// An image with a color wave pattern.
@@ -106,7 +106,7 @@ fn styles_masks_colors_sizes_and_the_way_there() {
         |x: usize| (0..60).map(|y| u32::from(kept.pixel(x, y)[0].abs_diff(content.pixel(x, y)[0]))).sum::<u32>();
     assert!(apart(70) < 60 * 12 && apart(10) > 60 * 12, "{} {}", apart(70), apart(10));
     stylize(folder, "content.png style.png -o deep.tif --bits 16 --init other.png --style-loss wasserstein");
-    assert_eq!(Original::open(folder.join("deep.tif")).unwrap().image.width(), 64);
+    assert_eq!(ContentFile::open(folder.join("deep.tif")).unwrap().image.width(), 64);
     // An image with a transparent left half keeps its alpha channel.
     let mut bytes = Vec::new();
     for y in 0..60_u8 {
@@ -114,7 +114,7 @@ fn styles_masks_colors_sizes_and_the_way_there() {
     }
     image::save_buffer(folder.join("clear.png"), &bytes, 80, 60, image::ExtendedColorType::Rgba8).unwrap();
     stylize(folder, "clear.png style.png -o clear.out.png");
-    let alpha = Original::open(folder.join("clear.out.png")).unwrap().alpha.unwrap();
+    let alpha = ContentFile::open(folder.join("clear.out.png")).unwrap().alpha.unwrap();
     assert_eq!((alpha.pixel(2, 20), alpha.pixel(60, 20)), (&[0][..], &[255][..]));
 }
 

@@ -362,7 +362,7 @@ impl<'a> Job<'a> {
     /// cache folder.
     fn fit_folder(&mut self, mut folder: Folder, watch: &mut Watch) -> Result<TrainResult> {
         let augment = self.options.augment()?;
-        let Some(layer) = self.network.remembered().map(str::to_owned) else {
+        let Some(layer) = self.network.cacheable_layer().map(str::to_owned) else {
             return self.fit(&folder.train, Some(&folder.validation), watch);
         };
         let cache = cache_folder()?.join("features");
@@ -375,8 +375,8 @@ impl<'a> Job<'a> {
         }
         cached.compute(&self.network.model, &folder, (&augment, 1, self.options.seed), watch)?;
         // The pixels are no longer needed.
-        folder.train = folder.train.clone().without_kept();
-        folder.validation = folder.validation.clone().without_kept();
+        folder.train = folder.train.clone().without_cached_images();
+        folder.validation = folder.validation.clone().without_cached_images();
         let (train, validation) = cached.sets(&folder)?;
         let mut tail = self.network.model.network.tail(self.network.cut_point)?;
         let result = self.trainer(watch)?.fit_network(&mut tail, &train, Some(&validation))?;

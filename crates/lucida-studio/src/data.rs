@@ -43,7 +43,7 @@ impl Named {
             Some(("up", _)) if is_upload(name) => Some(Self::Uploaded(name.to_owned())),
             _ => None,
         };
-        found.ok_or_else(|| Problem::missing("there is no such image"))
+        found.ok_or_else(|| Problem::not_found("there is no such image"))
     }
 }
 
@@ -162,9 +162,10 @@ impl Data {
     pub(crate) fn image(&self, named: &Named) -> Result<Option<Image>> {
         let of_set = |set: &dyn Dataset, index: usize| match index < set.len() {
             true => Ok(Some(set.image(index)?)),
-            false => {
-                Err(Problem::missing(format!("there is no image {index}: the set has {}", counted(set.len(), "image"))))
-            }
+            false => Err(Problem::not_found(format!(
+                "there is no image {index}: the set has {}",
+                counted(set.len(), "image")
+            ))),
         };
         match *named {
             Named::Cat => Ok(Some(Image::decode(lucida_assets::CAT, "chelsea.png", &Limits::default())?)),
@@ -172,7 +173,7 @@ impl Data {
             Named::Digit(index) => of_set(self.digits()?, index),
             Named::Photo(index) => match self.photos()? {
                 Some(set) => of_set(set, index),
-                None => Err(Problem::missing("there is no folder of photos: start the studio with --data DIR")),
+                None => Err(Problem::not_found("there is no folder of photos: start the studio with --data DIR")),
             },
             Named::Uploaded(_) => Ok(None),
         }
@@ -195,5 +196,5 @@ impl Data {
 }
 
 fn of<T>(opened: &Result<T, String>) -> Result<&T> {
-    opened.as_ref().map_err(|error| Problem::wrong(error.clone()))
+    opened.as_ref().map_err(|error| Problem::invalid(error.clone()))
 }

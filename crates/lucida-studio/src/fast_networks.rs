@@ -92,7 +92,7 @@ impl FastNetworks {
             true => self.opened_as(id),
             false => own(jobs).find(|network| network.id == id),
         };
-        found.ok_or_else(|| Problem::missing("there is no such style network"))
+        found.ok_or_else(|| Problem::not_found("there is no such style network"))
     }
 
     /// The opened network with this identifier.
@@ -132,7 +132,7 @@ impl FastNetworks {
             return Ok(known.clone());
         }
         if opened.len() >= COUNT {
-            return Err(Problem::wrong(format!(
+            return Err(Problem::invalid(format!(
                 "{} are already open: remove one that is not needed",
                 counted(opened.len(), "style network")
             )));
@@ -140,7 +140,7 @@ impl FastNetworks {
         let style = self.read(&id, name, bytes)?;
         let parameters = style.model(&vec![1.0; style.names().len()])?.network.parameters().0;
         if parameters > PARAMETERS {
-            return Err(Problem::wrong(format!(
+            return Err(Problem::invalid(format!(
                 "{name}: has {parameters} parameters; at most {PARAMETERS} are allowed"
             )));
         }
@@ -167,7 +167,7 @@ impl FastNetworks {
     /// Removes an opened network.
     pub(crate) fn remove(&self, id: &str) -> Result<()> {
         if !is_opened(id) || !self.note(id).exists() {
-            return Err(Problem::missing("there is no such style network among the opened ones"));
+            return Err(Problem::not_found("there is no such style network among the opened ones"));
         }
         for file in [self.note(id), self.file(id)] {
             fs::remove_file(&file).map_err(|error| Error::io(&file, "remove", error))?;

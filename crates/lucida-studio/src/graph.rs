@@ -24,14 +24,14 @@ pub(crate) struct Block {
 
 /// A connection between two blocks: the points that it passes, as (place, row).
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Wire {
+pub(crate) struct Edge {
     pub(crate) from: usize,
     pub(crate) to: usize,
     pub(crate) points: Vec<(f64, usize)>,
 }
 
 /// Computes the layout of a network.
-pub(crate) fn arrange(network: &Network) -> (Vec<Block>, Vec<Wire>) {
+pub(crate) fn arrange(network: &Network) -> (Vec<Block>, Vec<Edge>) {
     let block_of = blocks_of(network);
     let mut layers: Vec<Vec<usize>> = vec![Vec::new(); block_of.iter().max().map_or(0, |last| last + 1)];
     block_of.iter().enumerate().for_each(|(node, &block)| layers[block].push(node));
@@ -41,7 +41,7 @@ pub(crate) fn arrange(network: &Network) -> (Vec<Block>, Vec<Wire>) {
     let place = items.places();
     let blocks = layers.into_iter().zip(&row).zip(&place);
     let blocks = blocks.map(|((layers, &row), &place)| Block { layers, row, place }).collect();
-    let wires = edges.into_iter().zip(routes).map(|((from, to), route)| Wire {
+    let wires = edges.into_iter().zip(routes).map(|((from, to), route)| Edge {
         from,
         to,
         points: route.into_iter().map(|item| (place[item], items.row[item])).collect(),

@@ -28,20 +28,20 @@ struct Upload {
 #[derive(Debug)]
 pub(crate) struct ImageStore {
     folder: PathBuf,
-    kept: Mutex<VecDeque<Upload>>,
+    uploads: Mutex<VecDeque<Upload>>,
 }
 
 impl ImageStore {
     /// Opens the images of a folder, which is created once there is something to store.
     pub(crate) fn open(folder: PathBuf) -> Self {
-        let of = |entry: fs::DirEntry| {
+        let uploaded = |entry: fs::DirEntry| {
             let name = entry.file_name().to_str()?.strip_suffix(".png")?.to_owned();
             is_upload(&name).then_some((entry.metadata().ok()?.modified().ok()?, name))
         };
-        let mut found: Vec<_> = fs::read_dir(&folder).into_iter().flatten().flatten().filter_map(of).collect();
+        let mut found: Vec<_> = fs::read_dir(&folder).into_iter().flatten().flatten().filter_map(uploaded).collect();
         found.sort();
-        let kept = found.into_iter().map(|(_, name)| Upload { name, image: None }).collect();
-        Self { folder, kept: Mutex::new(kept) }
+        let uploads = found.into_iter().map(|(_, name)| Upload { name, image: None }).collect();
+        Self { folder, uploads: Mutex::new(uploads) }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -50,8 +50,8 @@ impl ImageStore {
 
     /// The identifiers of all images, the most recently used first.
     pub(crate) fn names(&self) -> Vec<String> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().rev().map(|one| one.name.clone()).collect()
+        let uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.iter().rev().map(|upload| upload.name.clone()).collect()
     }
 
     /// Decodes an image and stores it under an identifier derived from the hash of its pixels. `name` is the file name for
@@ -59,7 +59,7 @@ impl ImageStore {
     pub(crate) fn add(&self, name: &str, bytes: &[u8], pixels: u64) -> Result<(String, Arc<Image>)> {
         let limits = Limits { file_bytes: bytes.len() as u64, pixels, ..Limits::default() };
         let image = Image::decode(bytes, Path::new(name), &limits)?;
-        self.keep(smaller(image, SIDE)?)
+        self.keep(downscaled(image, SIDE)?)
     }
 
     /// Stores an image.
@@ -69,46 +69,46 @@ impl ImageStore {
         hash.update(image.pixels());
         let hex: String = hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         let (name, image) = (format!("up-{hex}"), Arc::new(image));
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.file(&name).exists() {
             files::create_folder(&self.folder)?;
             files::write_bytes(self.file(&name), &image.png_bytes()?)?;
         }
-        kept.retain(|other| other.name != name);
-        kept.push_back(Upload { name: name.clone(), image: Some(Arc::clone(&image)) });
-        self.make_room(&mut kept);
+        uploads.retain(|other| other.name != name);
+        uploads.push_back(Upload { name: name.clone(), image: Some(Arc::clone(&image)) });
+        self.evict(&mut uploads);
         Ok((name, image))
     }
 
     /// Deletes the files of the oldest images beyond `COUNT`, and drops the pixels of the oldest beyond `BYTES`.
-    fn make_room(&self, kept: &mut VecDeque<Upload>) {
-        while kept.len() > COUNT {
-            let Some(oldest) = kept.pop_front() else { return };
+    fn evict(&self, uploads: &mut VecDeque<Upload>) {
+        while uploads.len() > COUNT {
+            let Some(oldest) = uploads.pop_front() else { return };
             // A file that cannot be deleted is found again at the next start.
             let _ = fs::remove_file(self.file(&oldest.name));
         }
         let mut bytes = 0;
-        for one in kept.iter_mut().rev() {
-            bytes += one.image.as_ref().map_or(0, |image| image.pixels().len());
+        for upload in uploads.iter_mut().rev() {
+            bytes += upload.image.as_ref().map_or(0, |image| image.pixels().len());
             if bytes > BYTES {
-                one.image = None;
+                upload.image = None;
             }
         }
     }
 
     /// Returns a stored image.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Image>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|other| other.name == name)?;
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = uploads.iter().position(|other| other.name == name)?;
         // Move it to the end: the most recently used images are kept longest.
-        let mut entry = kept.remove(at)?;
+        let mut entry = uploads.remove(at)?;
         let image = match entry.image.take() {
             Some(image) => image,
             None => Arc::new(Image::open(self.file(name)).ok()?),
         };
         entry.image = Some(Arc::clone(&image));
-        kept.push_back(entry);
-        self.make_room(&mut kept);
+        uploads.push_back(entry);
+        self.evict(&mut uploads);
         Some(image)
     }
 }
@@ -120,7 +120,7 @@ pub(crate) fn is_upload(name: &str) -> bool {
 }
 
 /// Downscales an image so that its longer side is at most `side` pixels.
-pub(crate) fn smaller(image: Image, side: usize) -> Result<Image> {
+pub(crate) fn downscaled(image: Image, side: usize) -> Result<Image> {
     let longer = image.width().max(image.height());
     if longer <= side {
         return Ok(image);
@@ -138,8 +138,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let images = ImageStore::open(folder.path().join("images"));
         let png = Image::filled(3000, 1000, &[9, 20, 31]).png_bytes().unwrap();
-        let (name, kept) = images.add("x.png", &png, 40_000_000).unwrap();
-        assert_eq!((kept.width(), kept.height()), (1024, 341));
+        let (name, uploads) = images.add("x.png", &png, 40_000_000).unwrap();
+        assert_eq!((uploads.width(), uploads.height()), (1024, 341));
         assert_eq!(images.add("x.png", &png, 40_000_000).unwrap().0, name);
         for shade in 0..COUNT as u8 {
             images.get(&name).unwrap();
@@ -149,7 +149,7 @@ mod tests {
         // After a restart, the images are found again with the same pixels.
         let again = ImageStore::open(folder.path().join("images"));
         assert_eq!(again.names().len(), COUNT);
-        assert_eq!(again.get(&name).unwrap().pixels(), kept.pixels());
+        assert_eq!(again.get(&name).unwrap().pixels(), uploads.pixels());
         assert_eq!(again.names()[0], name);
         for shade in 0..COUNT as u8 {
             images.keep(Image::filled(5, 4, &[shade])).unwrap();

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lucida::explain::{ReceptiveField, receptive_fields};
 use lucida::nn::Plan;
 use lucida::nn::applications::{self, Architecture, Options};
-use lucida::weights::hub::{Published, published};
+use lucida::weights::hub::{PublishedFile, published};
 use lucida::weights::{
     BUILTIN, CLASSIFIER, IncludeTop, Model, ModelSettings, ModelSpec, OutputKind, Outputs, is_builtin, locate, open,
     open_with, settings_file,
@@ -88,7 +88,7 @@ impl Loaded {
 
     /// Index of the node of a layer.
     pub(crate) fn node(&self, layer: &str) -> Result<usize> {
-        self.model.network.find(layer).map_err(|error| Problem::missing(error.to_string()))
+        self.model.network.find(layer).map_err(|error| Problem::not_found(error.to_string()))
     }
 }
 
@@ -138,7 +138,7 @@ impl Models {
     /// Finds a model of the list.
     pub(crate) fn find(&self, id: &str) -> Result<Entry> {
         let entry = self.list().into_iter().find(|entry| entry.id == id);
-        entry.ok_or_else(|| Problem::missing("there is no such model"))
+        entry.ok_or_else(|| Problem::not_found("there is no such model"))
     }
 
     /// Returns a model, loading it if necessary.
@@ -196,7 +196,7 @@ impl Entry {
     }
 
     /// The published weights of an untrained network, which could be downloaded.
-    pub(crate) fn unfetched(&self) -> Option<&'static Published> {
+    pub(crate) fn unfetched(&self) -> Option<&'static PublishedFile> {
         let Origin::Untrained(known) = self.origin else { return None };
         published(known, true).ok()
     }

@@ -75,7 +75,7 @@ struct Message<'a> {
 struct Frame {
     version: &'static str,
     /// Path of this page; empty if it is not in the navigation.
-    here: &'static str,
+    path: &'static str,
     pages: &'static [(&'static str, &'static str)],
     /// Whether the page shows a model.
     model: bool,
@@ -83,9 +83,9 @@ struct Frame {
 
 impl Frame {
     fn of(path: &str) -> Self {
-        let here = PAGES.iter().find(|(address, _)| *address == path).map_or("", |(address, _)| address);
-        let model = ["/", "/draw", "/mechanics", "/explain"].contains(&here);
-        Self { version: version(), here, pages: &PAGES, model }
+        let path = PAGES.iter().find(|(address, _)| *address == path).map_or("", |(address, _)| address);
+        let model = ["/", "/draw", "/mechanics", "/explain"].contains(&path);
+        Self { version: version(), path, pages: &PAGES, model }
     }
 }
 
@@ -107,7 +107,7 @@ pub(crate) async fn page(path: MatchedPath) -> Response {
 pub(crate) async fn not_found(headers: HeaderMap) -> Response {
     let wants_page = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     if !wants_page.is_some_and(|accepted| accepted.contains("text/html")) {
-        return Problem::missing("this page does not exist").into_response();
+        return Problem::not_found("this page does not exist").into_response();
     }
     let text = "This page does not exist.";
     html(StatusCode::NOT_FOUND, &Message { frame: Frame::of(""), title: "Not found", text, inside: true })

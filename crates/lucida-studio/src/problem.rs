@@ -23,17 +23,17 @@ impl Problem {
     }
 
     /// Not found.
-    pub(crate) fn missing(message: impl Into<String>) -> Self {
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
     /// The request is invalid.
-    pub(crate) fn wrong(message: impl Into<String>) -> Self {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }
 
     /// Changes status 422 to 400, for requests where both are caused by the same setting.
-    pub(crate) fn refused(self) -> Self {
+    pub(crate) fn into_bad_request(self) -> Self {
         match self.status {
             StatusCode::UNPROCESSABLE_ENTITY => Self { status: StatusCode::BAD_REQUEST, ..self },
             _ => self,

@@ -84,7 +84,7 @@ impl Studio {
             return Ok(Arc::new(image));
         }
         let gone = "this image is no longer kept: choose or upload it again";
-        self.images.get(name).ok_or_else(|| Problem::missing(gone))
+        self.images.get(name).ok_or_else(|| Problem::not_found(gone))
     }
 
     /// Returns an image as the preprocessed input of a model, `[height, width, channels]`.

@@ -10,7 +10,7 @@ fn main() -> Result<()> {
         return Err(Error::argument("give a folder with a subfolder of photos for each class"));
     };
     let photos = Folder::builder(folder).split(0.2, 42).open()?;
-    println!("{}", photos.found());
+    println!("{}", photos.summary());
 
     // A new head on the frozen base; only the head is trained.
     let base = Model::load("vgg16-builtin")?;

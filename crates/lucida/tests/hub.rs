@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use lucida::Error;
 use lucida::core::{Detail, Step, Unit};
 use lucida::nn::applications;
-use lucida::weights::hub::{self, Checksum, Fetched, Hub, Published, RetryPolicy, State};
+use lucida::weights::hub::{self, Checksum, Fetched, Hub, PublishedFile, RetryPolicy, State};
 use md5::{Digest, Md5};
 use server::{Request, Server, file, head};
 use sha2::Sha256;
@@ -29,9 +29,9 @@ fn content() -> Vec<u8> {
     (0..300_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
-fn published(bytes: &[u8]) -> Published {
+fn published(bytes: &[u8]) -> PublishedFile {
     let len = bytes.len() as u64;
-    Published {
+    PublishedFile {
         network: "vgg16",
         with_top: false,
         address: "https://nowhere.invalid",
@@ -50,7 +50,7 @@ fn hex<D: Digest>(bytes: &[u8]) -> String {
 struct Setup {
     _folder: TempDir,
     hub: Hub,
-    file: Published,
+    file: PublishedFile,
     bytes: Vec<u8>,
 }
 
@@ -75,7 +75,7 @@ impl Setup {
     /// With a file whose checksum may be known, and whose size is approximate.
     fn knowing(server: &Server, checksum: Option<Checksum>) -> Self {
         let setup = Self::of(server);
-        let file = Published { checksum, size: None, about: 295_000, ..setup.file };
+        let file = PublishedFile { checksum, size: None, about: 295_000, ..setup.file };
         Self { file, ..setup }
     }
 
@@ -391,7 +391,7 @@ fn without_a_checksum_only_a_tagged_part_is_resumed() {
     }
     // Over plain HTTP, the file could be modified in transit.
     let setup = Setup::new("http://mirror.invalid/files");
-    let setup = Setup { file: Published { checksum: None, ..setup.file }, ..setup };
+    let setup = Setup { file: PublishedFile { checksum: None, ..setup.file }, ..setup };
     assert!(setup.fail().contains("no checksum of this file is published: it is fetched over https only"));
 }
 

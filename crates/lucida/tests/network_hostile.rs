@@ -2,9 +2,11 @@
 
 mod random_networks;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lucida::core::{Purpose, Rng};
+use lucida::nn::Layer;
 use random_networks::{description, try_network};
 use serde_json::{Value, json};
 
@@ -27,11 +29,14 @@ fn random_networks_are_refused_or_run_alike_on_every_instruction_set() {
     assert!(built > rounds / 10, "{built} of {rounds}");
 }
 
-/// Every template can be read as a layer: a misspelled key would silently exclude it from the random networks.
+/// Every kind of layer has a template, and every template can be read as a layer: a misspelled key would silently exclude it
+/// from the random networks.
 #[test]
-fn templates_are_layers() {
+fn templates_are_layers_of_all_kinds() {
+    let mut missing: BTreeSet<&str> = Layer::KINDS.iter().copied().filter(|&kind| kind != "Input").collect();
     for line in include_str!("random_networks/layers.jsonl").lines() {
         let layer: Value = serde_json::from_str(line).unwrap();
+        missing.remove(layer["class_name"].as_str().unwrap());
         let input = json!({"name": "a", "class_name": "Input", "config": {"shape": [8, 8, 4]}, "inputs": []});
         let named = json!({"name": "b", "class_name": layer["class_name"], "config": layer["config"], "inputs": ["a"]});
         let network = json!({"name": "one", "layers": [input, named], "outputs": ["b"]});
@@ -39,6 +44,7 @@ fn templates_are_layers() {
         let unread = problem.filter(|problem| problem.contains("not the architecture"));
         assert_eq!(unread, None, "{line}");
     }
+    assert!(missing.is_empty(), "not in random_networks/layers.jsonl: {missing:?}");
 }
 
 /// The backward pass of a convolution has one part for each position modulo the stride: with huge strides, it took all

@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 
 use super::place::FolderPlace;
-use crate::arguments::{Choice, Indices, ModelArguments, Position, Source};
+use crate::arguments::{Indices, ModelArguments, Position, Selection, Source};
 use crate::numbers::whole;
 
 #[derive(Debug, Args)]
@@ -67,7 +67,7 @@ pub(crate) struct Deconv {
     /// Filters: 3, 0..8 (8 excluded), 0,3,11, all, random:8 [default: the most active ones for an image; the first 8 for a data
     /// set]
     #[arg(long, value_name = "FILTERS", visible_alias = "filter")]
-    pub(crate) filters: Option<Choice>,
+    pub(crate) filters: Option<Selection>,
 
     /// Number of top activations: images per filter of a data set; filters of an image, or with --filters positions of each
     /// [default: 9; 1 with IMAGE and --filters]

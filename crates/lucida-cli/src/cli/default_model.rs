@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, Command};
 use lucida::data::is_image_file;
 use lucida::files;
-use lucida::weights::{CLASSIFIER, model_file};
+use lucida::weights::{CLASSIFIER, MODEL_EXTENSIONS, model_file};
 
 /// The arguments with the built-in classifier before the images: `lucida predict photo.jpg` is
 /// `lucida predict efficientnet-lite0 photo.jpg`. Without any image the parser's default does.
@@ -41,10 +41,9 @@ fn is_named(command: &Command, word: &str) -> bool {
 
 /// Whether a word is a model: a file by its ending, or a folder by what is in it.
 fn is_model(word: &OsStr) -> bool {
-    const ENDINGS: [&str; 7] = ["safetensors", "keras", "h5", "onnx", "pth", "pt", "tflite"];
     let path = Path::new(word);
     let ending = path.extension().and_then(OsStr::to_str);
-    if path.is_dir() { !is_input(word) } else { ending.is_some_and(|ending| ENDINGS.contains(&ending)) }
+    if path.is_dir() { !is_input(word) } else { ending.is_some_and(|ending| MODEL_EXTENSIONS.contains(&ending)) }
 }
 
 /// Whether a word is an image or a folder of images, and no model.

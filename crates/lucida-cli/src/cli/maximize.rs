@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use lucida::weights::CLASSIFIER;
 
 use super::place::{FilePlace, result_folder};
-use crate::arguments::{Choice, ClassChoice, Direction, Indices, MeaningArguments, ModelArguments, Position};
+use crate::arguments::{ClassChoice, Direction, Indices, MeaningArguments, ModelArguments, Position, Selection};
 use crate::numbers::{positive, whole};
 
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub(crate) struct Filters {
 
     /// Filters: all, 0,3,11, 0..16 (16 excluded), or random:8 [default: all; without --layer, random:16 of more]
     #[arg(long, alias = "filter", value_name = "FILTERS", conflicts_with = "direction")]
-    pub(crate) filters: Option<Choice>,
+    pub(crate) filters: Option<Selection>,
 
     /// Maximize one position of each filter instead of the mean over all: ROW,COLUMN, or middle
     #[arg(long, alias = "position", value_name = "POSITION", conflicts_with = "direction")]
@@ -46,7 +46,7 @@ pub(crate) struct Filters {
     pub(crate) direction: Option<Direction>,
 
     #[command(flatten)]
-    pub(crate) making: MaximizeArgs,
+    pub(crate) options: MaximizeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -67,7 +67,7 @@ pub(crate) struct Classes {
     pub(crate) class: Option<ClassChoice>,
 
     #[command(flatten)]
-    pub(crate) making: MaximizeArgs,
+    pub(crate) options: MaximizeArgs,
 }
 
 #[derive(Debug, Args)]

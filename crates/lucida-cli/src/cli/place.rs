@@ -9,6 +9,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueHint};
 
 use lucida::files;
+use lucida::weights::MODEL_EXTENSIONS;
 
 use crate::arguments::{Indices, ModelArguments, Source};
 
@@ -64,31 +65,9 @@ impl FilePlace {
     }
 }
 
-/// Endings of files that Lucida writes or reads: nobody means a folder by such a name.
-const FILE_ENDINGS: [&str; 22] = [
-    "png",
-    "jpg",
-    "jpeg",
-    "bmp",
-    "gif",
-    "tif",
-    "tiff",
-    "webp",
-    "svg",
-    "csv",
-    "json",
-    "npy",
-    "html",
-    "safetensors",
-    "lucida",
-    "keras",
-    "h5",
-    "hdf5",
-    "onnx",
-    "tflite",
-    "pth",
-    "pt",
-];
+/// Endings of files that Lucida writes or reads, in addition to [`MODEL_EXTENSIONS`]: nobody means a folder by such a name.
+const FILE_ENDINGS: [&str; 15] =
+    ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp", "svg", "csv", "json", "npy", "html", "lucida", "hdf5"];
 
 /// A parser of folders for results: a new one is not called as a file is.
 pub(crate) fn result_folder() -> impl TypedValueParser<Value = PathBuf> {
@@ -98,7 +77,8 @@ pub(crate) fn result_folder() -> impl TypedValueParser<Value = PathBuf> {
 /// Says why a folder for results cannot be made under the name of a file. A path that exists says itself what it is.
 pub(crate) fn refuse_file_name(path: &Path) -> Result<(), String> {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-    if !FILE_ENDINGS.contains(&ending.as_str()) || path.symlink_metadata().is_ok() {
+    let is_file = FILE_ENDINGS.contains(&ending.as_str()) || MODEL_EXTENSIONS.contains(&ending.as_str());
+    if !is_file || path.symlink_metadata().is_ok() {
         return Ok(());
     }
     let (name, folder) = (path.display().to_string(), path.with_extension(""));

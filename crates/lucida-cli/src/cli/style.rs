@@ -165,7 +165,7 @@ impl MixedStyle {
     /// The weight of each style of a network; without a mix the first style alone.
     pub(crate) fn weights(mix: &[Self], style: &FeedForwardStyle) -> anyhow::Result<Vec<f32>> {
         if mix.is_empty() {
-            return Ok(style.alone(0));
+            return Ok(style.single_style_mix(0));
         }
         let parts: Vec<(&str, f32)> = mix.iter().map(|part| (part.name.as_str(), part.weight)).collect();
         style.mix(&parts).context("--mix")

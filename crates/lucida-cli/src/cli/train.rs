@@ -348,7 +348,7 @@ pub(crate) struct TrainingArguments {
     pub(crate) on_nan: OnNan,
 
     #[command(flatten)]
-    pub(crate) together: DistributedArgs,
+    pub(crate) distributed: DistributedArgs,
 }
 
 impl TrainingArguments {

@@ -19,17 +19,17 @@ const OVERVIEW: &str = "overview.png";
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct ActivationsJson<'a> {
     model: &'a str,
     image: String,
     /// Whether a digit was found; omitted if true.
     #[serde(skip_serializing_if = "is_true")]
     digit_found: bool,
-    layers: Vec<LayerAnswer>,
+    layers: Vec<LayerJson>,
 }
 
 #[derive(Serialize)]
-struct LayerAnswer {
+struct LayerJson {
     layer: String,
     class_name: &'static str,
     shape: Vec<usize>,
@@ -93,24 +93,24 @@ fn one(
     overview(&found, &style)?.save_png(folder.join(OVERVIEW))?;
     earlier.discard()?;
 
-    let answers: Vec<LayerAnswer> = found.iter().zip(&images).map(|(layer, file)| answer(layer, file)).collect();
+    let layers: Vec<LayerJson> = found.iter().zip(&images).map(|(layer, file)| layer_json(layer, file)).collect();
     if arguments.place.json {
         let Input { name, digit_found, .. } = input;
-        return as_json(&Answer { model: &arguments.model.model, image: name, digit_found, layers: answers }).map(Some);
+        return as_json(&ActivationsJson { model: &arguments.model.model, image: name, digit_found, layers }).map(Some);
     }
-    output.result(&text(&answers))?;
-    let (layers, folder) = (counted(answers.len(), "layer"), folder.display());
+    output.result(&text(&layers))?;
+    let (layers, folder) = (counted(layers.len(), "layer"), folder.display());
     output.info(&format!("Written to {folder}: {OVERVIEW} and one sheet for each of {layers} of {}", input.name));
     Ok(None)
 }
 
-fn answer(layer: &LayerActivation, file: &str) -> LayerAnswer {
+fn layer_json(layer: &LayerActivation, file: &str) -> LayerJson {
     let finite = || layer.values.iter().copied().filter(|value| value.is_finite());
     let channels = layer.shape.channels();
     let is_dead = |channel: &usize| MapStatus::of(&layer.map(*channel)) == MapStatus::Dead;
     // A unit of a vector that is zero for this one image is not dead.
     let dead = if layer.shape.as_image().is_some() { (0..channels).filter(is_dead).collect() } else { Vec::new() };
-    LayerAnswer {
+    LayerJson {
         layer: layer.layer.clone(),
         class_name: layer.class_name,
         shape: layer.shape.sizes().to_vec(),
@@ -123,8 +123,8 @@ fn answer(layer: &LayerActivation, file: &str) -> LayerAnswer {
     }
 }
 
-fn text(answers: &[LayerAnswer]) -> String {
-    let rows = answers.iter().map(|layer| {
+fn text(layers: &[LayerJson]) -> String {
+    let rows = layers.iter().map(|layer| {
         let shape: Vec<String> = layer.shape.iter().map(usize::to_string).collect();
         let dead = match layer.dead.len() {
             0 => String::new(),

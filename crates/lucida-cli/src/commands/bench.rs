@@ -17,7 +17,7 @@ pub(super) fn run(command: &Bench, context: Context) -> Result<()> {
 
 /// Output of `--json`. Rates are in GFLOP/s.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct PlanJson<'a> {
     network: &'a str,
     batch: u32,
     isa: &'a str,
@@ -25,21 +25,21 @@ struct Answer<'a> {
     peak_gflops: f64,
     memory_bytes: usize,
     total_ms: f64,
-    steps: Vec<StepAnswer>,
+    steps: Vec<StepJson>,
 }
 
 #[derive(Serialize)]
-struct StepAnswer {
+struct StepJson {
     step: String,
     pack_ms: f64,
     gate_ms: f64,
-    forward: PassAnswer,
-    backward_input: Option<PassAnswer>,
-    backward_weights: Option<PassAnswer>,
+    forward: PassJson,
+    backward_input: Option<PassJson>,
+    backward_weights: Option<PassJson>,
 }
 
 #[derive(Serialize)]
-struct PassAnswer {
+struct PassJson {
     algorithm: Option<&'static str>,
     ms: f64,
     gflops: f64,
@@ -56,10 +56,10 @@ fn plan(arguments: &BenchPlan, context: Context) -> Result<()> {
     let steps = measure(&mut network, arguments, context).with_context(|| arguments.model.model.clone())?;
     let (steps, memory_bytes) = steps;
     let peak = context.cpu.peak();
-    let answers: Vec<StepAnswer> = steps.iter().map(|step| answer(step, peak)).collect();
-    let total_ms = answers.iter().map(StepAnswer::ms).sum();
+    let steps_json: Vec<StepJson> = steps.iter().map(|step| step_json(step, peak)).collect();
+    let total_ms = steps_json.iter().map(StepJson::ms).sum();
     if arguments.json {
-        return context.output.json(&Answer {
+        return context.output.json(&PlanJson {
             network: network.name(),
             batch: arguments.batch,
             isa: context.cpu.isa().name(),
@@ -67,10 +67,10 @@ fn plan(arguments: &BenchPlan, context: Context) -> Result<()> {
             peak_gflops: peak / 1e9,
             memory_bytes,
             total_ms,
-            steps: answers,
+            steps: steps_json,
         });
     }
-    context.output.result(&text(&answers))?;
+    context.output.result(&text(&steps_json))?;
     context.output.info(&format!(
         "{total_ms:.2} ms for a batch of {}, {:.1} MB of activations; {} with {}, peak {:.0} GFLOP/s",
         arguments.batch,
@@ -79,7 +79,7 @@ fn plan(arguments: &BenchPlan, context: Context) -> Result<()> {
         counted(context.cpu.threads(), "thread"),
         peak / 1e9
     ));
-    if let Some(why) = why_above_peak(&answers) {
+    if let Some(why) = why_above_peak(&steps_json) {
         context.output.info(why);
     }
     Ok(())
@@ -120,10 +120,10 @@ fn measure(network: &mut Network, arguments: &BenchPlan, context: Context) -> Re
     Ok((plan.profile(), plan.memory()))
 }
 
-fn answer(step: &StepProfile, peak: f64) -> StepAnswer {
+fn step_json(step: &StepProfile, peak: f64) -> StepJson {
     let pass = |pass: PassTime| {
         let rate = if pass.seconds > 0.0 { pass.operations / pass.seconds } else { 0.0 };
-        PassAnswer {
+        PassJson {
             algorithm: pass.algorithm,
             ms: pass.seconds * 1e3,
             gflops: rate / 1e9,
@@ -131,7 +131,7 @@ fn answer(step: &StepProfile, peak: f64) -> StepAnswer {
             product_share_of_peak: pass.product_rate.map(|rate| rate / peak),
         }
     };
-    StepAnswer {
+    StepJson {
         step: step.name.clone(),
         pack_ms: step.pack * 1e3,
         gate_ms: step.activation_backward * 1e3,
@@ -141,8 +141,8 @@ fn answer(step: &StepProfile, peak: f64) -> StepAnswer {
     }
 }
 
-impl StepAnswer {
-    fn passes(&self) -> impl Iterator<Item = (&'static str, &PassAnswer)> {
+impl StepJson {
+    fn passes(&self) -> impl Iterator<Item = (&'static str, &PassJson)> {
         let back = [("to input", &self.backward_input), ("to weights", &self.backward_weights)];
         let back = back.into_iter().filter_map(|(name, pass)| Some((name, pass.as_ref()?)));
         std::iter::once(("forward", &self.forward)).chain(back)
@@ -154,8 +154,8 @@ impl StepAnswer {
 }
 
 /// Explains shares of peak above 100 %, if there are any.
-fn why_above_peak(steps: &[StepAnswer]) -> Option<&'static str> {
-    let passes = || steps.iter().flat_map(StepAnswer::passes).map(|(_, pass)| pass);
+fn why_above_peak(steps: &[StepJson]) -> Option<&'static str> {
+    let passes = || steps.iter().flat_map(StepJson::passes).map(|(_, pass)| pass);
     let above = |share: f64| share > 1.0;
     if passes().any(|pass| pass.product_share_of_peak.is_some() && above(pass.share_of_peak)) {
         return Some(
@@ -168,7 +168,7 @@ fn why_above_peak(steps: &[StepAnswer]) -> Option<&'static str> {
     )
 }
 
-fn text(steps: &[StepAnswer]) -> String {
+fn text(steps: &[StepJson]) -> String {
     let mut rows = Vec::new();
     for step in steps {
         let mut name = step.step.clone();
@@ -203,11 +203,11 @@ mod tests {
 
     #[test]
     fn more_than_the_peak_is_explained() {
-        let step = |share_of_peak, product_share_of_peak| StepAnswer {
+        let step = |share_of_peak, product_share_of_peak| StepJson {
             step: "conv2d".to_owned(),
             pack_ms: 0.0,
             gate_ms: 0.0,
-            forward: PassAnswer { algorithm: None, ms: 1.0, gflops: 1.0, share_of_peak, product_share_of_peak },
+            forward: PassJson { algorithm: None, ms: 1.0, gflops: 1.0, share_of_peak, product_share_of_peak },
             backward_input: None,
             backward_weights: None,
         };

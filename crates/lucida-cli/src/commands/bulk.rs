@@ -31,10 +31,10 @@ impl Job<'_> {
         context: Context,
         work: impl FnOnce(Context, &mut dyn FnMut(&mut ImageTask<'_>) -> Result<()>) -> Result<()>,
     ) -> Result<()> {
-        distributed::share(context, |queue, context| work(context, &mut |question| self.ask(queue, context, question)))
+        distributed::share(context, |queue, context| work(context, &mut |task| self.run(queue, context, task)))
     }
 
-    fn ask(&self, queue: &dyn WorkQueue, context: Context, question: &mut ImageTask<'_>) -> Result<()> {
+    fn run(&self, queue: &dyn WorkQueue, context: Context, task: &mut ImageTask<'_>) -> Result<()> {
         let source = Source::of(&self.source)?;
         if let Source::Folder(folder) = &source {
             refuse_within(self.out, folder)?;
@@ -47,7 +47,7 @@ impl Job<'_> {
             false => Results::at(self.out),
         };
         interrupt::catch()?;
-        let summary = batch_jobs::run(queue, &source, &results, question, &mut Bar::new(context.output))?;
+        let summary = batch_jobs::run(queue, &source, &results, task, &mut Bar::new(context.output))?;
         let Some(Summary { items, before, done, failed }) = summary else { return Ok(()) };
         let out = self.out.display();
         context.output.result(&format!(

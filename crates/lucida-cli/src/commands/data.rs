@@ -64,7 +64,7 @@ fn show(arguments: &DataShow, context: Context) -> Result<()> {
             Ok(())
         }
         None if arguments.json => context.output.json(&DigitsJson::of(&set, count, None)),
-        None => context.output.result(&format!("{heading}\n\n{}", drawing(&set, count)?)),
+        None => context.output.result(&format!("{heading}\n\n{}", digits_as_text(&set, count)?)),
     }
 }
 
@@ -88,7 +88,7 @@ fn strip(set: &LabeledImages, count: usize, path: &Path) -> Result<()> {
 }
 
 /// The digits as text, each with its label below.
-fn drawing(set: &LabeledImages, count: usize) -> Result<String> {
+fn digits_as_text(set: &LabeledImages, count: usize) -> Result<String> {
     let indices: Vec<usize> = (0..count).collect();
     let mut text = String::new();
     for row in indices.chunks(ABREAST) {

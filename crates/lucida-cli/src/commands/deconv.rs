@@ -19,7 +19,7 @@ use super::source::ImageSet;
 use super::subject::{Input, places};
 use super::tables::table;
 use super::{Context, is_true, open_model, refuse_folder};
-use crate::arguments::Choice;
+use crate::arguments::Selection;
 use crate::bar::Bar;
 use crate::cli::Deconv;
 use crate::cli::place::about_image;
@@ -42,7 +42,7 @@ const NAMED: usize = 5;
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct DeconvJson<'a> {
     model: &'a str,
     layer: &'a str,
     /// Number of images examined.
@@ -50,13 +50,13 @@ struct Answer<'a> {
     /// Whether a digit was found in a single image; omitted if true.
     #[serde(skip_serializing_if = "is_true")]
     digit_found: bool,
-    projections: Vec<Projected>,
+    projections: Vec<ProjectionJson>,
     /// Filters that no image activates.
     dead: Vec<usize>,
 }
 
 #[derive(Serialize)]
-struct Projected {
+struct ProjectionJson {
     filter: usize,
     image: String,
     activation: f32,
@@ -69,7 +69,7 @@ struct Projected {
 
 /// The layer whose activations are projected.
 #[derive(Clone, Copy)]
-struct LayerOf<'a> {
+struct LayerRef<'a> {
     model: &'a Model,
     layer: &'a str,
 }
@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
         Some(layer) => layer.clone(),
         None => layer_by_default(&arguments.model.model, &model.network, CLASSIFIER_LAYER)?,
     };
-    let of = LayerOf { model: &model, layer: &layer };
+    let of = LayerRef { model: &model, layer: &layer };
     let set = arguments.data.as_ref().map(|source| ImageSet::list(source, context)).transpose()?;
     let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index.as_ref());
     let out = &arguments.place.of(&about, "deconv");
@@ -124,7 +124,7 @@ fn size_in_shape(image: &Image) -> [usize; 2] {
 /// Projects the filters' activations for one image. Returns the JSON to print, with `--json`.
 fn project_image(
     arguments: &Deconv,
-    LayerOf { model, layer }: LayerOf,
+    LayerRef { model, layer }: LayerRef,
     input: &Input,
     out: &Path,
     context: Context,
@@ -158,7 +158,7 @@ fn project_image(
     save(out, FIGURE, &projection_sheet(&input.values, &projections, field, preprocessing)?)?;
     save(out, FIELDS, &outlined_fields(&input.values, &projections, field, preprocessing)?)?;
     let is_dead = |projection: &&lucida::explain::Projection| projection.activation == 0.0;
-    let answer = Answer {
+    let result = DeconvJson {
         model: &arguments.model.model,
         layer,
         images: 1,
@@ -166,7 +166,7 @@ fn project_image(
         dead: projections.iter().filter(is_dead).map(|projection| projection.filter).collect(),
         projections: projections
             .iter()
-            .map(|projection| Projected {
+            .map(|projection| ProjectionJson {
                 filter: projection.filter,
                 image: input.name.clone(),
                 activation: projection.activation,
@@ -176,7 +176,7 @@ fn project_image(
             .collect(),
     };
     earlier.discard()?;
-    tell(&answer, &[FIGURE, FIELDS], out, arguments.place.json, context)
+    print(&result, &[FIGURE, FIELDS], out, arguments.place.json, context)
 }
 
 /// The activations to project: those of the given filters, or of the filters with the strongest activations.
@@ -200,7 +200,7 @@ fn targets(arguments: &Deconv, filters: Option<&[usize]>, values: &[f32], layout
 /// Draws the paper's figure for a data set. Returns the JSON to print, with `--json`.
 fn project_set(
     arguments: &Deconv,
-    LayerOf { model, layer }: LayerOf,
+    LayerRef { model, layer }: LayerRef,
     set: &ImageSet,
     out: &Path,
     context: Context,
@@ -216,8 +216,8 @@ fn project_set(
     let earlier = files::claim_folder(out, &[FIGURE], arguments.place.force)?;
     interrupt::catch()?;
     let mut bar = Bar::new(context.output);
-    let examined = examined(arguments, set.set().len());
-    let images = Subset::new(set.set(), examined.clone())?;
+    let images_to_search = images_to_search(arguments, set.set().len());
+    let images = Subset::new(set.set(), images_to_search.clone())?;
     let query = TopActivationQuery {
         network,
         preprocessing: model.preprocessing()?,
@@ -236,16 +236,16 @@ fn project_set(
     }
     save(out, FIGURE, &figure.render()?)?;
     let projected = figure.filters.iter().flat_map(|filter| filter.examples.iter().map(|e| (filter.filter, e)));
-    let answer = Answer {
+    let result = DeconvJson {
         model: &arguments.model.model,
         layer,
         images: figure.images,
         digit_found: true,
         dead: figure.filters.iter().filter(|filter| filter.examples.is_empty()).map(|filter| filter.filter).collect(),
         projections: projected
-            .map(|(filter, example)| Projected {
+            .map(|(filter, example)| ProjectionJson {
                 filter,
-                image: set.name(examined[example.image]),
+                image: set.name(images_to_search[example.image]),
                 activation: example.activation,
                 position: example.position,
                 field: example.field.map(corners),
@@ -253,11 +253,11 @@ fn project_set(
             .collect(),
     };
     earlier.discard()?;
-    tell(&answer, &[FIGURE], out, arguments.place.json, context)
+    print(&result, &[FIGURE], out, arguments.place.json, context)
 }
 
 /// Indices of the images to search for activations, in a data set of `len` images.
-fn examined(arguments: &Deconv, len: usize) -> Vec<usize> {
+fn images_to_search(arguments: &Deconv, len: usize) -> Vec<usize> {
     match (arguments.first, arguments.sample) {
         (_, Some(sample)) => choose(len, sample as usize, arguments.seed),
         (first, None) => (0..first.map_or(len, |first| len.min(first as usize))).collect(),
@@ -268,18 +268,18 @@ fn save(folder: &Path, name: &str, image: &Image) -> lucida::Result<()> {
     image.save_png(folder.join(name))
 }
 
-fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Context) -> Result<Option<String>> {
+fn print(result: &DeconvJson, names: &[&str], out: &Path, json: bool, context: Context) -> Result<Option<String>> {
     if json {
-        return as_json(answer).map(Some);
+        return as_json(result).map(Some);
     }
-    let rows = answer.projections.iter().map(|projection| {
+    let rows = result.projections.iter().map(|projection| {
         let [row, column] = projection.position;
         let (filter, activation) = (projection.filter.to_string(), format!("{:.4}", projection.activation));
         vec![filter, activation, format!("{row}, {column}"), projection.image.clone()]
     });
     context.output.result(&table(&[">filter", ">activation", ">position", "image"], rows))?;
-    if !answer.dead.is_empty() {
-        let dead: Vec<String> = answer.dead.iter().map(usize::to_string).collect();
+    if !result.dead.is_empty() {
+        let dead: Vec<String> = result.dead.iter().map(usize::to_string).collect();
         context.output.result(&format!("dead: filter {}", dead.join(", ")))?;
     }
     context.output.info(&format!("Written to {}: {}", out.display(), names.join(", ")));
@@ -287,12 +287,12 @@ fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Contex
 }
 
 /// Indices of the filters selected on the command line.
-fn chosen(choice: &Choice, field: &ReceptiveField, seed: u64) -> Result<Vec<usize>> {
+fn chosen(choice: &Selection, field: &ReceptiveField, seed: u64) -> Result<Vec<usize>> {
     let filters = field.layout()[2];
     match choice {
-        Choice::All => Ok((0..filters).collect()),
-        Choice::Random(count) => Ok(choose(filters, *count, seed)),
-        Choice::These(indices) => match indices.below(filters) {
+        Selection::All => Ok((0..filters).collect()),
+        Selection::Random(count) => Ok(choose(filters, *count, seed)),
+        Selection::These(indices) => match indices.below(filters) {
             Ok(chosen) => Ok(chosen),
             Err(filter) => {
                 bail!("layer {} has no filter {filter}: its filters are 0 to {}", field.layer(), filters - 1)

@@ -20,7 +20,7 @@ pub(super) fn run(
     #[cfg(feature = "mpi")]
     return join(wanted.wire, context, |group, context| work(Some(group), context));
     #[cfg(not(feature = "mpi"))]
-    absent()
+    missing_mpi()
 }
 
 /// Like [`run`], for bulk work, which always needs a group.
@@ -30,7 +30,7 @@ pub(super) fn share(context: Context, work: impl FnOnce(&dyn WorkQueue, Context)
     #[cfg(not(feature = "mpi"))]
     {
         let (_, _) = (context, work);
-        absent()
+        missing_mpi()
     }
 }
 
@@ -51,7 +51,7 @@ fn join(
     let cpu =
         if context.threads_chosen { context.cpu } else { context.cpu.with_threads(threads(group.on_this_host())) };
     context.output.note(&format!("rank {rank} of {size} on {}: threads {}", group.host(), cpu.threads()));
-    let output = if rank == 0 { context.output } else { context.output.silenced() };
+    let output = if rank == 0 { context.output } else { context.output.without_output() };
     let failed = |problem: &str| -> ! {
         eprintln!("error: rank {rank} of {size} on {}: {problem}", group.host());
         group.abort(1)
@@ -68,7 +68,7 @@ fn join(
 
 /// Error of a build without MPI.
 #[cfg(not(feature = "mpi"))]
-fn absent() -> Result<()> {
+fn missing_mpi() -> Result<()> {
     anyhow::bail!(
         "--distributed mpi: this program was built without MPI. Build it with `cargo build --release --features mpi`, which \
          needs an MPI and libclang: on Debian and Ubuntu `apt install libopenmpi-dev libclang-dev`"

@@ -20,7 +20,7 @@ use crate::show::Screen;
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer {
+struct DoctorJson {
     version: &'static str,
     platform: String,
     processor: Option<String>,
@@ -37,14 +37,14 @@ struct Answer {
     config: Option<PathBuf>,
     cache: Option<PathBuf>,
     /// Networks whose weights are built in or in the cache, with or without their classifier.
-    weights: Vec<Here>,
+    weights: Vec<LocalWeightsJson>,
     terminal: &'static str,
     /// Problems that make other commands fail.
     problems: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct Here {
+struct LocalWeightsJson {
     network: &'static str,
     with_top: bool,
     #[serde(skip)]
@@ -57,28 +57,28 @@ const MOST_ERROR: f32 = 1e-3;
 pub(super) fn run(arguments: &Doctor, global: &Global) -> Result<()> {
     let (cpu, problems) = Cpu::from_env_as_far_as_valid();
     let context = Context::with_cpu(cpu, global);
-    let answer = examine(context.cpu, problems)?;
+    let report = diagnose(context.cpu, problems)?;
     if arguments.json {
-        context.output.json(&answer)?;
+        context.output.json(&report)?;
     } else {
-        context.output.result(&answer.text())?;
+        context.output.result(&report.text())?;
     }
-    if answer.problems.is_empty() { Ok(()) } else { Err(Reported.into()) }
+    if report.problems.is_empty() { Ok(()) } else { Err(Reported.into()) }
 }
 
 /// Collects all facts, and adds further ones to the given `problems`.
-fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
-    let error = error(cpu)?;
+fn diagnose(cpu: Cpu, mut problems: Vec<String>) -> Result<DoctorJson> {
+    let error = max_error(cpu)?;
     if error.is_nan() || error > MOST_ERROR {
         problems.push(format!("{} computes wrong numbers here; LUCIDA_SIMD=scalar avoids it", cpu.isa().name()));
     }
     problems.extend(config::problem());
     let config = config::path().filter(|path| path.exists());
-    let built_in = |network, with_top| Here { network, with_top, title: format!("{network} (built in)") };
+    let built_in = |network, with_top| LocalWeightsJson { network, with_top, title: format!("{network} (built in)") };
     let (mut cache, mut weights) = (None, vec![built_in(CLASSIFIER, true), built_in(BUILTIN, false)]);
     match Hub::from_env() {
         Ok(hub) => {
-            weights.extend(fetched(&hub, &mut problems));
+            weights.extend(downloaded_weights(&hub, &mut problems));
             problems.extend(unwritable(hub.folder()).map(|why| format!("{why}; LUCIDA_CACHE names another folder")));
             cache = Some(hub.folder().to_path_buf());
         }
@@ -88,7 +88,7 @@ fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
         |error| Some(format!("the working folder cannot be read: {error}")),
         |folder| unwritable(&folder).map(|why| format!("{why}; --out names another folder for results")),
     ));
-    Ok(Answer {
+    Ok(DoctorJson {
         version: env!("CARGO_PKG_VERSION"),
         platform: format!("{} {}", env::consts::OS, env::consts::ARCH),
         processor: processor(),
@@ -113,11 +113,13 @@ fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
 }
 
 /// The weights in the cache; unusable files are added to `problems`.
-fn fetched(hub: &Hub, problems: &mut Vec<String>) -> Vec<Here> {
-    let mut here = Vec::new();
+fn downloaded_weights(hub: &Hub, problems: &mut Vec<String>) -> Vec<LocalWeightsJson> {
+    let mut found = Vec::new();
     for file in all_published() {
         match hub.state(file) {
-            State::Present => here.push(Here { network: file.network, with_top: file.with_top, title: file.title() }),
+            State::Present => {
+                found.push(LocalWeightsJson { network: file.network, with_top: file.with_top, title: file.title() });
+            }
             State::Foreign(bytes) => problems.push(format!(
                 "{} has {bytes} bytes, the published file {}: remove it, then `{}`",
                 hub.path(file).display(),
@@ -133,29 +135,29 @@ fn fetched(hub: &Hub, problems: &mut Vec<String>) -> Vec<Here> {
             _ => {}
         }
     }
-    here
+    found
 }
 
 /// The reason why a folder, or its nearest existing ancestor, is not writable.
 fn unwritable(folder: &Path) -> Option<String> {
-    let there = folder.ancestors().find(|folder| folder.exists())?;
-    files::check_writable(there).err().map(|error| format!("{} cannot be written to: {error}", there.display()))
+    let ancestor = folder.ancestors().find(|folder| folder.exists())?;
+    files::check_writable(ancestor).err().map(|error| format!("{} cannot be written to: {error}", ancestor.display()))
 }
 
 /// The maximum difference between the built-in network's output and that of the scalar kernels, relative to the largest
 /// output.
-fn error(cpu: Cpu) -> Result<f32> {
+fn max_error(cpu: Cpu) -> Result<f32> {
     let network = builtin_vgg16_at(32, 32)?.network;
     let scalar = Isa::from_name("scalar").expect("every processor has it");
     let output = |cpu: Cpu| -> Result<Vec<f32>> {
         let image: Vec<f32> = (0..32 * 32 * 3).map(|at| (at * 7919 % 251) as f32 - 125.0).collect();
         Ok(Inference::new(Plan::builder(&network).cpu(cpu))?.run(1, &image)?.flatten().copied().collect())
     };
-    let (found, wanted) = (output(cpu)?, output(cpu.with_isa(scalar))?);
-    let largest = wanted.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    let (found, expected) = (output(cpu)?, output(cpu.with_isa(scalar))?);
+    let largest = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     // NaN counts as the maximum; `f32::max` would skip it.
-    let apart = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs());
-    Ok(apart.max_by(f32::total_cmp).unwrap_or(0.0) / largest)
+    let differences = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+    Ok(differences.max_by(f32::total_cmp).unwrap_or(0.0) / largest)
 }
 
 /// The name of the processor, if the system provides it.
@@ -165,7 +167,7 @@ fn processor() -> Option<String> {
     Some(name.trim().to_owned())
 }
 
-impl Answer {
+impl DoctorJson {
     fn text(&self) -> String {
         let mut text = format!("Lucida {}, {}\n\n", self.version, self.platform);
         let mut line = |name: &str, value: String| {
@@ -179,8 +181,8 @@ impl Answer {
         line("Free memory", format!("{:.1} GiB", self.free_memory_bytes as f64 / f64::from(1 << 30)));
         line("Config file", self.config.as_ref().map_or_else(|| "none".to_owned(), |file| file.display().to_string()));
         line("Cache", self.cache.as_ref().map_or_else(|| "none".to_owned(), |folder| folder.display().to_string()));
-        let here: Vec<&str> = self.weights.iter().map(|here| here.title.as_str()).collect();
-        line("Weights", here.join(", "));
+        let titles: Vec<&str> = self.weights.iter().map(|weights| weights.title.as_str()).collect();
+        line("Weights", titles.join(", "));
         line("Terminal", self.terminal.to_owned());
         match self.problems.as_slice() {
             [] => text.push_str("\nNo problems found."),
@@ -199,7 +201,7 @@ mod tests {
     #[test]
     fn every_instruction_set_computes_as_plain_loops_do() {
         for isa in Isa::available() {
-            let error = error(Cpu::detect().with_isa(isa)).unwrap();
+            let error = max_error(Cpu::detect().with_isa(isa)).unwrap();
             assert!(error <= MOST_ERROR, "{}: {error}", isa.name());
             assert!(isa.name() != "scalar" || error == 0.0);
         }

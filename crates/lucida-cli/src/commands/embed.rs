@@ -30,7 +30,7 @@ const SHOWN: usize = 96;
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct EmbedJson<'a> {
     model: &'a str,
     data: String,
     layer: &'a str,
@@ -130,7 +130,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     written.extend(save_if_any(&images.skipped, out)?);
     earlier.discard()?;
     if arguments.place.json {
-        return output.json(&embedding.answer(neighbors, &blank, written));
+        return output.json(&embedding.to_json(neighbors, &blank, written));
     }
     embedding.print_neighbors(neighbors)?;
     output.info(&format!("Written to {}: {}", out.display(), written.join(", ")));
@@ -351,8 +351,8 @@ impl<'a> Embedding<'a> {
     }
 
     /// Builds the output of `--json`.
-    fn answer(&self, neighbors: Vec<Neighbors>, blank: &BTreeSet<usize>, files: Vec<String>) -> Answer<'a> {
-        Answer {
+    fn to_json(&self, neighbors: Vec<Neighbors>, blank: &BTreeSet<usize>, files: Vec<String>) -> EmbedJson<'a> {
+        EmbedJson {
             model: &self.arguments.model.model,
             data: self.arguments.data().to_string(),
             layer: self.layer,

@@ -10,7 +10,7 @@ use lucida::files::{self, SetAside};
 use lucida::model::{Predicted, Prediction};
 use lucida::nn::thousands;
 use lucida::plot;
-use lucida::train::{CalibrationBin, Confusion, Evaluation, Origin, PredictionTable, evaluate, evaluate_remembered};
+use lucida::train::{CalibrationBin, Confusion, Evaluation, Origin, PredictionTable, evaluate, evaluate_cached};
 use lucida::weights::hub::cache_folder;
 use lucida::weights::{IncludeTop, Model, OutputKind, Outputs};
 use serde::Serialize;
@@ -30,7 +30,7 @@ const OUT_FILES: [&str; 5] = ["confusion.png", "confusion.svg", "calibration.png
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct EvaluationJson<'a> {
     model: &'a str,
     data: String,
     /// The part of the folder, if it has parts or the model was trained on it.
@@ -45,26 +45,26 @@ struct Answer<'a> {
     precision: Option<f64>,
     recall: Option<f64>,
     f1: Option<f64>,
-    calibration: Calibrated,
+    calibration: CalibrationJson,
     class_names: &'a [String],
     /// One row per true class, one column per predicted class.
     confusion: Vec<&'a [u64]>,
-    classes: Vec<Class<'a>>,
+    classes: Vec<ClassJson<'a>>,
     /// Images in which a digit model found no digit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     without_digit: Vec<String>,
     /// Files of the folder that could not be used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    skipped: Vec<Unused<'a>>,
+    skipped: Vec<SkippedJson<'a>>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Unused<'a> {
+pub(super) struct SkippedJson<'a> {
     file: String,
     reason: &'a str,
 }
 
-impl<'a> Unused<'a> {
+impl<'a> SkippedJson<'a> {
     pub(super) fn of(images: &'a ImageSet) -> Vec<Self> {
         let unused = |skipped: &'a Skipped| Self { file: skipped.path.display().to_string(), reason: &skipped.reason };
         images.skipped.iter().map(unused).collect()
@@ -72,21 +72,21 @@ impl<'a> Unused<'a> {
 }
 
 #[derive(Serialize)]
-struct Calibrated {
+struct CalibrationJson {
     /// Expected calibration error.
     error: f64,
-    bins: Vec<Bin>,
+    bins: Vec<CalibrationBinJson>,
 }
 
 #[derive(Serialize)]
-struct Bin {
+struct CalibrationBinJson {
     images: usize,
     confidence: f64,
     accuracy: f64,
 }
 
 #[derive(Serialize)]
-struct Class<'a> {
+struct ClassJson<'a> {
     class: &'a str,
     images: u64,
     /// `null` if no image was predicted as this class.
@@ -139,7 +139,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
         table(&model, &images, &evaluation, &blank).save(path)?;
     }
     if arguments.json {
-        return output.json(&answer(arguments, &images, &evaluation, &blank));
+        return output.json(&evaluation_json(arguments, &images, &evaluation, &blank));
     }
     let count = thousands(images.set().len());
     let (accuracy, loss) = (percent(evaluation.accuracy), evaluation.loss);
@@ -179,7 +179,7 @@ fn save_folder(folder: &Path, images: &ImageSet, evaluation: &Evaluation) -> Res
 /// Evaluates the model. If a training run has cached the features of the images, only the head runs.
 fn evaluation(model: &Model, images: &ImageSet, arguments: &Evaluate, context: Context) -> Result<Evaluation> {
     if let Some(folder) = images.folder()
-        && let Some(evaluation) = evaluate_remembered(model, folder, cache(arguments)?, context.cpu)?
+        && let Some(evaluation) = evaluate_cached(model, folder, cache(arguments)?, context.cpu)?
     {
         return Ok(evaluation);
     }
@@ -203,15 +203,15 @@ pub(super) fn data_of(arguments: &Evaluate) -> String {
         .unwrap_or_default()
 }
 
-fn answer<'a>(
+fn evaluation_json<'a>(
     arguments: &'a Evaluate,
     images: &'a ImageSet,
     evaluation: &'a Evaluation,
     blank: &BTreeSet<usize>,
-) -> Answer<'a> {
+) -> EvaluationJson<'a> {
     let names = images.set().class_names();
     let confusion = &evaluation.confusion;
-    let class = |(class, name): (usize, &'a String)| Class {
+    let class = |(class, name): (usize, &'a String)| ClassJson {
         class: name,
         images: confusion.support(class),
         precision: confusion.precision(class),
@@ -220,8 +220,12 @@ fn answer<'a>(
         roc_auc: evaluation.roc_auc(class),
     };
     let calibration = evaluation.calibration();
-    let bin = |bin: &CalibrationBin| Bin { images: bin.count, confidence: bin.confidence, accuracy: bin.accuracy };
-    Answer {
+    let bin = |bin: &CalibrationBin| CalibrationBinJson {
+        images: bin.count,
+        confidence: bin.confidence,
+        accuracy: bin.accuracy,
+    };
+    EvaluationJson {
         model: &arguments.model.model,
         data: data_of(arguments),
         part: images.part,
@@ -232,12 +236,12 @@ fn answer<'a>(
         precision: confusion.macro_mean(Confusion::precision),
         recall: confusion.macro_mean(Confusion::recall),
         f1: confusion.macro_mean(Confusion::f1),
-        calibration: Calibrated { error: calibration.error, bins: calibration.bins.iter().map(bin).collect() },
+        calibration: CalibrationJson { error: calibration.error, bins: calibration.bins.iter().map(bin).collect() },
         class_names: names,
         confusion: confusion.counts().chunks(confusion.classes().max(1)).collect(),
         classes: names.iter().enumerate().map(class).collect(),
         without_digit: blank.iter().map(|&index| images.name(index)).collect(),
-        skipped: Unused::of(images),
+        skipped: SkippedJson::of(images),
     }
 }
 

@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result};
 use lucida::data::{Targets, save_skipped};
 use lucida::files::{self, SetAside, csv_field, csv_number};
 use lucida::nn::thousands;
-use lucida::train::{TargetEvaluation, evaluate_targets, evaluate_targets_remembered};
+use lucida::train::{TargetEvaluation, evaluate_targets, evaluate_targets_cached};
 use lucida::weights::Model;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::evaluate::{Unused, data_of};
+use super::evaluate::{SkippedJson, data_of};
 use super::source::ImageSet;
 use super::tables::table;
 use crate::cli::Evaluate;
@@ -55,7 +55,7 @@ pub(super) fn run(
 /// Evaluates the model. If a training run has cached the features of the images, only the head runs.
 fn evaluation(model: &Model, images: &ImageSet, cache: &Path, context: Context) -> Result<TargetEvaluation> {
     if let Some(folder) = images.folder()
-        && let Some(evaluation) = evaluate_targets_remembered(model, folder, cache, context.cpu)?
+        && let Some(evaluation) = evaluate_targets_cached(model, folder, cache, context.cpu)?
     {
         return Ok(evaluation);
     }
@@ -132,7 +132,7 @@ fn answer(arguments: &Evaluate, images: &ImageSet, evaluation: &TargetEvaluation
         entries.insert(key.to_owned(), rows.into());
         entries.extend(images.part.map(|part| ("part".to_owned(), part.into())));
         if !images.skipped.is_empty() {
-            entries.insert("skipped".to_owned(), json!(Unused::of(images)));
+            entries.insert("skipped".to_owned(), json!(SkippedJson::of(images)));
         }
     }
     answer

@@ -32,7 +32,7 @@ const CHECK: &str = "check.png";
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct ExplainJson<'a> {
     model: &'a str,
     image: &'a str,
     /// The true class, for an image of a data set.
@@ -48,7 +48,7 @@ struct Answer<'a> {
     digit_found: bool,
     methods: Vec<ExplanationJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    check: Option<Vec<Checked>>,
+    check: Option<Vec<SanityCheckJson>>,
     folder: String,
     files: Vec<String>,
 }
@@ -85,25 +85,25 @@ struct ExplanationJson {
     remark: Option<String>,
     /// The sums of the map and the expected total, for integrated gradients and LRP.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sum: Option<Sum>,
+    sum: Option<CompletenessJson>,
 }
 
 #[derive(Serialize)]
-struct Sum {
+struct CompletenessJson {
     pixels: f64,
     biases: f64,
     expected: f64,
 }
 
 #[derive(Serialize)]
-struct Checked {
+struct SanityCheckJson {
     method: &'static str,
     suspicious: bool,
-    stages: Vec<Stage>,
+    stages: Vec<SanityStageJson>,
 }
 
 #[derive(Serialize)]
-struct Stage {
+struct SanityStageJson {
     layer: String,
     rank_correlation: f64,
     rank_correlation_of_magnitudes: f64,
@@ -112,7 +112,7 @@ struct Stage {
 
 /// The result for one of many images.
 #[derive(Serialize)]
-struct Shared<'a> {
+struct SharedResultJson<'a> {
     class: String,
     #[serde(flatten)]
     found: ExplainedOutput,
@@ -169,11 +169,11 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
             let meant = named(&model, explainer.outputs(), class, probabilities[class]);
             let sheet = place.ready("png")?;
             comparison(&preprocessing.to_image(&input)?, &meant, &explained)?.save_png(&sheet)?;
-            answer(&Shared {
+            answer(&SharedResultJson {
                 class: model.class_name(class),
                 found: ExplainedOutput::new(&model, explainer.outputs(), class, &probabilities),
                 digit_found: preprocessing.finds_digit(&input),
-                methods: explained.into_iter().map(answered).collect(),
+                methods: explained.into_iter().map(explanation_json).collect(),
                 sheet: sheet.strip_prefix(out).unwrap_or(&sheet),
             })
         })
@@ -209,7 +209,7 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
 }
 
 /// An image to explain, and the output folder for its maps.
-struct One {
+struct ImageJob {
     name: String,
     /// Its name in messages.
     title: String,
@@ -231,7 +231,7 @@ struct Explanation<'a> {
 
 impl<'a> Explanation<'a> {
     /// Explains one image. Returns the JSON to print, with `--json`.
-    fn explain(&self, One { name, title, label, image, out }: One) -> Result<Option<String>> {
+    fn explain(&self, ImageJob { name, title, label, image, out }: ImageJob) -> Result<Option<String>> {
         let Self { arguments, model, settings, methods, context, .. } = self;
         let output = context.output;
         let mut explainer = Explainer::new(model, settings).with_context(|| self.about())?;
@@ -271,7 +271,7 @@ impl<'a> Explanation<'a> {
         names.retain(|name| name != CHECK || checks.is_some());
         earlier.discard()?;
         if arguments.place.json {
-            return as_json(&Answer {
+            return as_json(&ExplainJson {
                 model: &arguments.model.model,
                 image: &name,
                 label,
@@ -279,8 +279,8 @@ impl<'a> Explanation<'a> {
                 class_number: class,
                 found: ExplainedOutput::new(model, &prediction.outputs, class, &prediction.probabilities),
                 digit_found: preprocessing.finds_digit(&input),
-                methods: explained.into_iter().map(answered).collect(),
-                check: checks.map(|checks| checks.into_iter().map(checked).collect()),
+                methods: explained.into_iter().map(explanation_json).collect(),
+                check: checks.map(|checks| checks.into_iter().map(sanity_check_json).collect()),
                 folder: out.display().to_string(),
                 files: names,
             })
@@ -429,7 +429,7 @@ fn methods(arguments: &Explain, model: &Model, context: Context) -> Result<Vec<M
 }
 
 /// Calls `each` on every image of the command line.
-fn for_each_image(arguments: &Explain, context: Context, mut each: impl FnMut(One) -> Result<()>) -> Result<()> {
+fn for_each_image(arguments: &Explain, context: Context, mut each: impl FnMut(ImageJob) -> Result<()>) -> Result<()> {
     let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index.as_ref());
     let out = &arguments.place.of(&about, "explain");
     if let (Some(source), Some(indices)) = (&arguments.data, &arguments.index) {
@@ -441,12 +441,12 @@ fn for_each_image(arguments: &Explain, context: Context, mut each: impl FnMut(On
                 Some(label) if !images.are_digits() => format!("{name} (labeled {label})"),
                 _ => images.title(index),
             };
-            each(One { name, title, label, image, out })
+            each(ImageJob { name, title, label, image, out })
         });
     }
     let Some(path) = &arguments.image else { bail!("there is no image to explain") };
     let name = path.display().to_string();
-    each(One { title: name.clone(), name, label: None, image: Image::open(path)?, out: out.clone() })
+    each(ImageJob { title: name.clone(), name, label: None, image: Image::open(path)?, out: out.clone() })
 }
 
 /// The files to write; first the sheet, or the image of the only method.
@@ -521,15 +521,15 @@ fn table(checks: &[SanityCheck]) -> String {
     text.trim_end().to_owned()
 }
 
-fn answered(Explained { map, faithfulness }: Explained) -> ExplanationJson {
+fn explanation_json(Explained { map, faithfulness }: Explained) -> ExplanationJson {
     let remark = map.flat_reason().map(str::to_owned).or_else(|| map.completeness.warning());
     let (layer, sum) = match map.completeness {
         CompletenessCheck::Layer(layer) => (Some(layer), None),
         CompletenessCheck::Completeness { sum, difference, .. } => {
-            (None, Some(Sum { pixels: sum, biases: 0.0, expected: difference }))
+            (None, Some(CompletenessJson { pixels: sum, biases: 0.0, expected: difference }))
         }
         CompletenessCheck::Conservation { score, inputs, biases } => {
-            (None, Some(Sum { pixels: inputs, biases, expected: score }))
+            (None, Some(CompletenessJson { pixels: inputs, biases, expected: score }))
         }
         _ => (None, None),
     };
@@ -546,14 +546,14 @@ fn answered(Explained { map, faithfulness }: Explained) -> ExplanationJson {
     }
 }
 
-fn checked(check: SanityCheck) -> Checked {
-    Checked {
+fn sanity_check_json(check: SanityCheck) -> SanityCheckJson {
+    SanityCheckJson {
         method: check.original.method.name(),
         suspicious: check.is_suspicious(),
         stages: check
             .stages
             .into_iter()
-            .map(|stage| Stage {
+            .map(|stage| SanityStageJson {
                 layer: stage.layer,
                 rank_correlation: stage.rank_correlation,
                 rank_correlation_of_magnitudes: stage.rank_correlation_of_magnitudes,

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::tables::file_name;
 use super::{Context, open_model, refuse_class_for_names};
-use crate::arguments::{Choice, ClassChoice};
+use crate::arguments::{ClassChoice, Selection};
 use crate::bar::Bar;
 use crate::cli::{Classes, Filters, MaximizeArgs, MethodName};
 use crate::interrupt;
@@ -38,7 +38,7 @@ const MANY_CLASSES: usize = 100;
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct MaximizeJson<'a> {
     model: &'a str,
     layer: &'a str,
     method: &'static str,
@@ -50,7 +50,7 @@ struct Answer<'a> {
 #[derive(Serialize)]
 struct MaximizedJson {
     #[serde(flatten)]
-    of: Of,
+    of: Subject,
     /// Value of the objective for the image.
     value: f32,
     /// For a class: its predicted probability.
@@ -61,7 +61,7 @@ struct MaximizedJson {
 /// The objective of an image.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Of {
+enum Subject {
     Filter(usize),
     Class(String),
     Direction(Vec<(usize, f32)>),
@@ -80,27 +80,27 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
     let channels = model.network.nodes()[model.network.find(&layer)?].shape().channels();
     let choice = match &arguments.filters {
         Some(filters) => filters.clone(),
-        None if arguments.layer.is_none() && channels > SOME => Choice::Random(SOME),
-        None => Choice::All,
+        None if arguments.layer.is_none() && channels > SOME => Selection::Random(SOME),
+        None => Selection::All,
     };
-    let parts: Vec<(Of, Objective)> = match &arguments.direction {
-        Some(direction) => vec![(Of::Direction(direction.0.clone()), Objective::Direction(direction.0.clone()))],
-        None => chosen(&choice, channels, arguments.making.seed, "filter", &layer)?
+    let parts: Vec<(Subject, Objective)> = match &arguments.direction {
+        Some(direction) => vec![(Subject::Direction(direction.0.clone()), Objective::Direction(direction.0.clone()))],
+        None => chosen(&choice, channels, arguments.options.seed, "filter", &layer)?
             .into_iter()
             .map(|channel| {
                 let objective = match arguments.neuron {
                     Some(position) => Objective::Neuron { channel, position: position.0 },
                     None => Objective::Channel(channel),
                 };
-                (Of::Filter(channel), objective)
+                (Subject::Filter(channel), objective)
             })
             .collect(),
     };
     let target = Target::layer(&layer);
     let fourier = Fourier::filters(model.preprocessing.as_ref());
     let about = format!("{}-{}-filters", arguments.model.about(), file_name(None, &layer));
-    let work = Work { name: &arguments.model.model, model: &model, target, parts, fourier, about };
-    work.run(&arguments.making, context)
+    let synthesis = Synthesis { name: &arguments.model.model, model: &model, target, parts, fourier, about };
+    synthesis.run(&arguments.options, context)
 }
 
 /// The layer whose filters are shown by default: the last convolution, addition or concatenation, since a pooling layer only
@@ -127,18 +127,18 @@ pub(super) fn takes_any_size(model: &str) -> bool {
 }
 
 pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
-    let is_class = |text: &str| text.parse::<Choice>().is_ok() || !text.contains(['.', '/', '\\']);
+    let is_class = |text: &str| text.parse::<Selection>().is_ok() || !text.contains(['.', '/', '\\']);
     refuse_class_for_names(arguments.model.meaning.classes.as_deref(), is_class)?;
     let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let sigmoid = outputs.kind() == OutputKind::TwoClasses;
-    let seed = arguments.making.seed;
-    let of_number = |choice: &Choice| chosen(choice, outputs.count(), seed, outputs.noun(), &arguments.model.model);
+    let seed = arguments.options.seed;
+    let of_number = |choice: &Selection| chosen(choice, outputs.count(), seed, outputs.noun(), &arguments.model.model);
     let classes = match &arguments.class {
         Some(ClassChoice::Numbered(choice)) => of_number(choice)?,
         Some(ClassChoice::Named(names)) => named(&model, names).with_context(|| arguments.model.model.clone())?,
-        None if outputs.count() > MANY_CLASSES => of_number(&Choice::Random(SOME))?,
-        None => of_number(&Choice::All)?,
+        None if outputs.count() > MANY_CLASSES => of_number(&Selection::Random(SOME))?,
+        None => of_number(&Selection::All)?,
     };
     let parts = classes
         .into_iter()
@@ -149,14 +149,14 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
                 (true, _) => Objective::Channel(0),
                 (false, class) => Objective::Channel(class),
             };
-            (Of::Class(model.class_name(class)), objective)
+            (Subject::Class(model.class_name(class)), objective)
         })
         .collect();
     let target = Target::classes(&model)?;
     let fourier = Fourier::classes(model.preprocessing.as_ref());
     let about = format!("{}-classes", arguments.model.about());
-    let work = Work { name: &arguments.model.model, model: &model, target, parts, fourier, about };
-    work.run(&arguments.making, context)
+    let synthesis = Synthesis { name: &arguments.model.model, model: &model, target, parts, fourier, about };
+    synthesis.run(&arguments.options, context)
 }
 
 /// Parses comma-separated class names; a name may contain commas itself.
@@ -168,11 +168,11 @@ fn named(model: &Model, names: &str) -> lucida::Result<Vec<usize>> {
 }
 
 /// The indices selected by a choice.
-fn chosen(choice: &Choice, count: usize, seed: u64, what: &str, of: &str) -> Result<Vec<usize>> {
+fn chosen(choice: &Selection, count: usize, seed: u64, what: &str, of: &str) -> Result<Vec<usize>> {
     Ok(match choice {
-        Choice::All => (0..count).collect(),
-        Choice::Random(some) => lucida::core::choose(count, *some, seed),
-        Choice::These(indices) => match indices.below(count) {
+        Selection::All => (0..count).collect(),
+        Selection::Random(some) => lucida::core::choose(count, *some, seed),
+        Selection::These(indices) => match indices.below(count) {
             Ok(indices) => indices,
             Err(index) => bail!("{of} has no {what} {index}: they are 0 to {}", count - 1),
         },
@@ -180,30 +180,30 @@ fn chosen(choice: &Choice, count: usize, seed: u64, what: &str, of: &str) -> Res
 }
 
 /// A set of images to synthesize.
-struct Work<'a> {
+struct Synthesis<'a> {
     name: &'a str,
     model: &'a Model,
     target: Target,
-    parts: Vec<(Of, Objective)>,
+    parts: Vec<(Subject, Objective)>,
     fourier: Fourier,
     /// File name of the grid, without extension.
     about: String,
 }
 
-impl Work<'_> {
-    fn run(self, making: &MaximizeArgs, context: Context) -> Result<()> {
+impl Synthesis<'_> {
+    fn run(self, options: &MaximizeArgs, context: Context) -> Result<()> {
         let started = Instant::now();
         interrupt::catch()?;
-        let out = making.place.of(&self.about, "png");
-        let context = context.claim_image(&out, making.place.force)?;
-        let variants = making.diversity as usize;
+        let out = options.place.of(&self.about, "png");
+        let context = context.claim_image(&out, options.place.force)?;
+        let variants = options.diversity as usize;
         let names = self.names(variants);
         let claim = |folder| {
             let files: Vec<&str> = names.iter().map(String::as_str).collect();
-            files::claim_folder(folder, &files, making.place.force)
+            files::claim_folder(folder, &files, options.place.force)
         };
-        let earlier = making.each.as_deref().map(claim).transpose()?;
-        let method = self.method(making)?;
+        let earlier = options.each.as_deref().map(claim).transpose()?;
+        let method = self.method(options)?;
         let objectives: Vec<Objective> = self.parts.iter().map(|(_, objective)| objective.clone()).collect();
         let mut bar = Bar::new(context.output);
         let Model { network, preprocessing, .. } = self.model;
@@ -211,28 +211,28 @@ impl Work<'_> {
             maximize(network, preprocessing.as_ref(), &self.target, &objectives, &method, context.cpu, &mut bar)
                 .with_context(|| self.name.to_owned())?;
         drop(bar);
-        let made: Vec<(Of, &Maximized)> =
+        let made: Vec<(Subject, &Maximized)> =
             found.iter().enumerate().map(|(index, found)| (self.parts[index / variants].0.clone(), found)).collect();
         let probabilities = self.probabilities(&made, variants, context)?;
-        let grid = self.grid(&made, &probabilities, making)?;
+        let grid = self.grid(&made, &probabilities, options)?;
         grid.save(&out)?;
-        if let Some(folder) = &making.each {
+        if let Some(folder) = &options.each {
             for ((_, found), name) in made.iter().zip(&names) {
                 found.image.save_png(folder.join(name))?;
             }
         }
         earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
         let seconds_taken = started.elapsed().as_secs_f64();
-        self.report(&made, &probabilities, &out, seconds_taken, making, context)?;
+        self.report(&made, &probabilities, &out, seconds_taken, options, context)?;
         if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
     }
 
     /// File names of the single images.
     fn names(&self, variants: usize) -> Vec<String> {
-        let name = |of: &Of| match of {
-            Of::Filter(filter) => format!("filter-{filter}"),
-            Of::Class(class) => format!("class-{}", class.replace(['/', '\\', ':', ' '], "_")),
-            Of::Direction(_) => "direction".to_owned(),
+        let name = |of: &Subject| match of {
+            Subject::Filter(filter) => format!("filter-{filter}"),
+            Subject::Class(class) => format!("class-{}", class.replace(['/', '\\', ':', ' '], "_")),
+            Subject::Direction(_) => "direction".to_owned(),
         };
         let each = self.parts.iter().map(|(of, _)| name(of));
         match variants {
@@ -241,15 +241,15 @@ impl Work<'_> {
         }
     }
 
-    fn method(&self, making: &MaximizeArgs) -> Result<Method> {
-        let (steps, seed) = (making.steps.map(|steps| steps as usize), making.seed);
-        Ok(match making.method {
+    fn method(&self, options: &MaximizeArgs) -> Result<Method> {
+        let (steps, seed) = (options.steps.map(|steps| steps as usize), options.seed);
+        Ok(match options.method {
             MethodName::Fourier => {
                 let fourier = self.fourier.clone();
                 let steps = steps.unwrap_or(fourier.steps);
-                Method::Fourier(Fourier { steps, seed, diversity: making.diversity as usize, ..fourier })
+                Method::Fourier(Fourier { steps, seed, diversity: options.diversity as usize, ..fourier })
             }
-            MethodName::KerasVis if making.diversity > 1 => bail!("--diversity goes with --method fourier only"),
+            MethodName::KerasVis if options.diversity > 1 => bail!("--diversity goes with --method fourier only"),
             MethodName::KerasVis => {
                 let default = KerasVis::default();
                 let steps = steps.map_or(default.steps, |steps| (steps / 2, steps - steps / 2));
@@ -259,8 +259,13 @@ impl Work<'_> {
     }
 
     /// For classes: the predicted probability of each for its image.
-    fn probabilities(&self, made: &[(Of, &Maximized)], variants: usize, context: Context) -> Result<Vec<Option<f32>>> {
-        if !matches!(made.first(), Some((Of::Class(_), _))) {
+    fn probabilities(
+        &self,
+        made: &[(Subject, &Maximized)],
+        variants: usize,
+        context: Context,
+    ) -> Result<Vec<Option<f32>>> {
+        if !matches!(made.first(), Some((Subject::Class(_), _))) {
             return Ok(vec![None; made.len()]);
         }
         let inputs: Vec<&[f32]> = made.iter().map(|(_, found)| found.input.as_slice()).collect();
@@ -278,18 +283,23 @@ impl Work<'_> {
         Ok((0..made.len()).map(|index| all[index].get(class(index)).copied()).collect())
     }
 
-    fn grid(&self, made: &[(Of, &Maximized)], probabilities: &[Option<f32>], making: &MaximizeArgs) -> Result<Image> {
-        let keras_vis = making.method == MethodName::KerasVis;
-        let columns = making.columns.map_or(if keras_vis { 4 } else { 8 }, |columns| columns as usize);
+    fn grid(
+        &self,
+        made: &[(Subject, &Maximized)],
+        probabilities: &[Option<f32>],
+        options: &MaximizeArgs,
+    ) -> Result<Image> {
+        let keras_vis = options.method == MethodName::KerasVis;
+        let columns = options.columns.map_or(if keras_vis { 4 } else { 8 }, |columns| columns as usize);
         // The grid of keras-vis has no captions and does not scale its images.
         if keras_vis {
             return Ok(Grid::new(made.iter().map(|(_, found)| found.image.clone())).columns(columns).render()?);
         }
         let cells = made.iter().zip(probabilities).map(|((of, found), probability)| {
             let name = match of {
-                Of::Filter(filter) => format!("filter {filter}"),
-                Of::Class(class) => class.clone(),
-                Of::Direction(weights) => {
+                Subject::Filter(filter) => format!("filter {filter}"),
+                Subject::Class(class) => class.clone(),
+                Subject::Direction(weights) => {
                     let terms: Vec<String> =
                         weights.iter().map(|(filter, weight)| format!("{filter}:{weight}")).collect();
                     format!("filters {}", terms.join(", "))
@@ -300,7 +310,7 @@ impl Work<'_> {
                 None => short_number(found.value),
             };
             // A filter that its own image does not activate is dead.
-            let dead = matches!(of, Of::Filter(_)) && found.value <= 0.0;
+            let dead = matches!(of, Subject::Filter(_)) && found.value <= 0.0;
             let value = if dead { "dead".to_owned() } else { value };
             Cell::new(found.image.clone()).caption(format!("{name}\n{value}")).flagged(dead)
         });
@@ -312,31 +322,31 @@ impl Work<'_> {
 
     fn report(
         &self,
-        made: &[(Of, &Maximized)],
+        made: &[(Subject, &Maximized)],
         probabilities: &[Option<f32>],
         out: &Path,
         taken: f64,
-        making: &MaximizeArgs,
+        options: &MaximizeArgs,
         context: Context,
     ) -> Result<()> {
-        if making.place.json {
+        if options.place.json {
             let images = made.iter().zip(probabilities).map(|((of, found), &probability)| MaximizedJson {
                 of: of.clone(),
                 value: found.value,
                 probability,
             });
-            return context.output.json(&Answer {
+            return context.output.json(&MaximizeJson {
                 model: self.name,
                 layer: self.target.name(),
-                method: if making.method == MethodName::Fourier { "fourier" } else { "keras-vis" },
+                method: if options.method == MethodName::Fourier { "fourier" } else { "keras-vis" },
                 images: images.collect(),
                 file: out.display().to_string(),
                 seconds: taken,
             });
         }
         let what = match (made.first(), made.len()) {
-            (Some((Of::Class(_), _)), 1) => format!("image of a {}", Outputs::of(self.model)?.noun()),
-            (Some((Of::Class(_), _)), n) => format!("{n} images of {}", Outputs::of(self.model)?.nouns()),
+            (Some((Subject::Class(_), _)), 1) => format!("image of a {}", Outputs::of(self.model)?.noun()),
+            (Some((Subject::Class(_), _)), n) => format!("{n} images of {}", Outputs::of(self.model)?.nouns()),
             (_, 1) => "image".to_owned(),
             (_, n) => format!("{n} images"),
         };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use lucida::nn::applications::{self, Architecture};
 use lucida::nn::{counted, thousands};
-use lucida::weights::hub::{Hub, Published, State, all_published, published};
+use lucida::weights::hub::{Hub, PublishedFile, State, all_published, published};
 use lucida::weights::{BUILTIN, builtin_vgg16, is_builtin};
 use lucida::{Error, nearest_name};
 use serde::Serialize;
@@ -16,12 +16,12 @@ use crate::cli::Models;
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer<'a> {
-    networks: Vec<&'a Known>,
+struct ModelsJson<'a> {
+    networks: Vec<&'a NetworkJson>,
 }
 
 #[derive(Serialize)]
-struct Known {
+struct NetworkJson {
     name: &'static str,
     family: &'static str,
     description: &'static str,
@@ -61,12 +61,12 @@ impl Weights {
     }
 
     /// Whether any are on this machine.
-    fn is_here(&self) -> bool {
+    fn is_downloaded(&self) -> bool {
         !matches!(self, Self::None | Self::Published { with_top: None, without_top: None })
     }
 }
 
-impl Known {
+impl NetworkJson {
     /// The source of the weights.
     fn origin(&self) -> &'static str {
         match (&self.weights, self.publisher) {
@@ -116,12 +116,12 @@ fn family(name: &str) -> &'static str {
 pub(super) fn run(arguments: &Models, context: Context) -> Result<()> {
     let hub = Hub::from_env()?;
     let all = all(&hub)?;
-    let chosen: Vec<&Known> = match &arguments.name {
+    let chosen: Vec<&NetworkJson> = match &arguments.name {
         None => all.iter().collect(),
         Some(name) => choose(&all, name)?,
     };
     if arguments.json {
-        return context.output.json(&Answer { networks: chosen });
+        return context.output.json(&ModelsJson { networks: chosen });
     }
     context.output.result(
         match (&arguments.name, chosen.as_slice()) {
@@ -134,10 +134,10 @@ pub(super) fn run(arguments: &Models, context: Context) -> Result<()> {
 }
 
 /// All networks; the built-in blocks are last.
-fn all(hub: &Hub) -> Result<Vec<Known>> {
+fn all(hub: &Hub) -> Result<Vec<NetworkJson>> {
     let mut networks = Vec::new();
     for known in applications::ALL {
-        networks.push(Known {
+        networks.push(NetworkJson {
             name: known.name,
             family: family(known.name),
             description: known.description,
@@ -150,7 +150,7 @@ fn all(hub: &Hub) -> Result<Vec<Known>> {
         });
     }
     let builtin = builtin_vgg16()?;
-    networks.push(Known {
+    networks.push(NetworkJson {
         name: BUILTIN,
         family: family(BUILTIN),
         description: "the first three blocks of VGG16 with their weights, for images of any size",
@@ -177,9 +177,9 @@ fn weights(known: &Architecture, hub: &Hub) -> Weights {
 }
 
 /// The networks of a family, or the single network with that name.
-fn choose<'a>(all: &'a [Known], name: &str) -> lucida::Result<Vec<&'a Known>> {
+fn choose<'a>(all: &'a [NetworkJson], name: &str) -> lucida::Result<Vec<&'a NetworkJson>> {
     let plain = name.to_lowercase().replace('_', "-");
-    let of_family: Vec<&Known> = all.iter().filter(|known| known.family == plain).collect();
+    let of_family: Vec<&NetworkJson> = all.iter().filter(|known| known.family == plain).collect();
     if !of_family.is_empty() {
         return Ok(of_family);
     }
@@ -195,10 +195,10 @@ fn choose<'a>(all: &'a [Known], name: &str) -> lucida::Result<Vec<&'a Known>> {
 }
 
 /// One line per family and publisher.
-fn overview(all: &[Known]) -> String {
+fn overview(all: &[NetworkJson]) -> String {
     let mut text = row(["family", "networks", "weights from", "here", "parameters", "input"]);
     for (family, ..) in FAMILIES {
-        let mut left: Vec<&Known> = all.iter().filter(|known| known.family == family).collect();
+        let mut left: Vec<&NetworkJson> = all.iter().filter(|known| known.family == family).collect();
         let mut label = family;
         while let Some(origin) = left.first().map(|first| first.origin()) {
             let (networks, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|known| known.origin() == origin);
@@ -206,7 +206,8 @@ fn overview(all: &[Known]) -> String {
             (left, label) = (others, "");
         }
     }
-    let (networks, here) = (counted(all.len(), "network"), all.iter().filter(|known| known.weights.is_here()).count());
+    let (networks, here) =
+        (counted(all.len(), "network"), all.iter().filter(|known| known.weights.is_downloaded()).count());
     let _ = write!(
         text,
         "\n{networks}, weights of {here} here. A family or a network in detail: `lucida models vgg`.\n\
@@ -216,9 +217,9 @@ fn overview(all: &[Known]) -> String {
 }
 
 /// Summarizes networks of a family on one line.
-fn line(family: &str, origin: &str, networks: &[&Known]) -> String {
+fn line(family: &str, origin: &str, networks: &[&NetworkJson]) -> String {
     let names: Vec<&str> = networks.iter().map(|known| known.name).collect();
-    let here = match networks.iter().filter(|known| known.weights.is_here()).count() {
+    let here = match networks.iter().filter(|known| known.weights.is_downloaded()).count() {
         0 => String::new(),
         count => count.to_string(),
     };
@@ -269,7 +270,7 @@ fn in_short(names: &[&str]) -> String {
 }
 
 /// One line per network of a family.
-fn table(networks: &[&Known]) -> String {
+fn table(networks: &[&NetworkJson]) -> String {
     let width = networks.iter().map(|known| known.name.len()).max().unwrap_or(0);
     let title = FAMILIES.iter().find(|(family, ..)| *family == networks[0].family).map_or("", |(_, title, _)| *title);
     let mut text = format!(
@@ -287,7 +288,7 @@ fn table(networks: &[&Known]) -> String {
 }
 
 /// Everything known about a network.
-fn details(known: &Known, hub: &Hub) -> String {
+fn details(known: &NetworkJson, hub: &Hub) -> String {
     let mut text = format!("{}: {}\n\n", known.name, known.description);
     let [height, width, channels] = known.input;
     let top = known.parameters_without_top.map(|count| format!("; without the classifier {}", thousands(count)));
@@ -302,7 +303,7 @@ fn details(known: &Known, hub: &Hub) -> String {
 }
 
 /// A weights file, and how to get it.
-fn about(file: &Published, hub: &Hub) -> String {
+fn about(file: &PublishedFile, hub: &Hub) -> String {
     let top = if file.with_top { "with the classifier" } else { "without the classifier" };
     let state = match hub.state(file) {
         State::Present => hub.path(file).display().to_string(),

@@ -31,12 +31,12 @@ const TOP: usize = 5;
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct PredictJson<'a> {
     model: &'a str,
     class_names: Vec<String>,
     predictions: Vec<PredictionJson>,
     /// Images that could not be read.
-    errors: Vec<Failed>,
+    errors: Vec<FailedImageJson>,
 }
 
 #[derive(Serialize)]
@@ -75,7 +75,7 @@ struct Classified {
 }
 
 #[derive(Serialize)]
-pub(super) struct Failed {
+pub(super) struct FailedImageJson {
     pub(super) image: String,
     pub(super) error: String,
 }
@@ -99,7 +99,8 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let class_names: Vec<String> = (0..outputs.count()).map(|class| model.class_name(class)).collect();
     let table = arguments.csv.as_ref().map(|_| table_for(&model, &outputs));
-    let mut session = Session { arguments, context, model: &model, answers: Vec::new(), skipped: Vec::new(), table };
+    let mut session =
+        Session { arguments, context, model: &model, predictions: Vec::new(), skipped: Vec::new(), table };
     let errors = match &arguments.data {
         Some(source) => {
             session.set(source, arguments.index.as_ref())?;
@@ -116,8 +117,8 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
         }
     }
     if arguments.json {
-        let predictions = session.answers;
-        context.output.json(&Answer { model: &arguments.model.model, class_names, predictions, errors })?;
+        let predictions = session.predictions;
+        context.output.json(&PredictJson { model: &arguments.model.model, class_names, predictions, errors })?;
     }
     if failed { Err(Reported.into()) } else { Ok(()) }
 }
@@ -178,7 +179,7 @@ fn standard_input() -> Result<Vec<ImageInput>> {
 }
 
 /// Joins names, but only the first few.
-fn few(names: &[String]) -> String {
+fn join_first(names: &[String]) -> String {
     let more = if names.len() > NAMED { ", ..." } else { "" };
     format!("{}{more}", names[..names.len().min(NAMED)].join(", "))
 }
@@ -188,9 +189,9 @@ struct Session<'a> {
     context: Context,
     model: &'a Model,
     /// Predictions to print as JSON.
-    answers: Vec<PredictionJson>,
+    predictions: Vec<PredictionJson>,
     /// Files in folders that cannot be used.
-    skipped: Vec<Failed>,
+    skipped: Vec<FailedImageJson>,
     /// The table to write, if one was requested.
     table: Option<PredictionTable>,
 }
@@ -201,10 +202,11 @@ impl Session<'_> {
     fn set(&mut self, source: &Source, indices: Option<&Indices>) -> Result<()> {
         let images = ImageSet::load(source, self.model, self.arguments.strict, self.context)?;
         let skipped = images.skipped.iter();
-        let failed = skipped.map(|file| Failed { image: file.path.display().to_string(), error: file.reason.clone() });
+        let failed =
+            skipped.map(|file| FailedImageJson { image: file.path.display().to_string(), error: file.reason.clone() });
         self.skipped.extend(failed);
         let indices = images.positions(indices)?;
-        self.tell_unknown(&images);
+        self.note_unknown_labels(&images);
         let blank = images.without_digit(&indices, self.model, self.context)?;
         let mut classes = Vec::new();
         let (mut right, mut known) = (0, 0);
@@ -214,7 +216,7 @@ impl Session<'_> {
             // A label is only compared if it is one of the model's classes, and never with a regression value.
             let label = images.label(index).map(str::to_owned);
             let agrees =
-                label.as_ref().filter(|label| self.knows(label)).and_then(|label| self.agrees(&predicted, label));
+                label.as_ref().filter(|label| self.has_class(label)).and_then(|label| self.agrees(&predicted, label));
             known += usize::from(agrees.is_some());
             right += usize::from(agrees == Some(true));
             let remark = match (&label, agrees) {
@@ -233,7 +235,7 @@ impl Session<'_> {
             }
             let digit_found = !blank.contains(&index);
             let title = images.title(index);
-            self.answer(Classified { name, title, remark, input, digit_found }, predicted).map_err(|error| {
+            self.add(Classified { name, title, remark, input, digit_found }, predicted).map_err(|error| {
                 failed = Some(error);
                 lucida::Error::Interrupted
             })
@@ -254,18 +256,18 @@ impl Session<'_> {
     }
 
     /// Prints a note if the folder names are not the model's classes, so that nothing is compared.
-    fn tell_unknown(&self, images: &ImageSet) {
+    fn note_unknown_labels(&self, images: &ImageSet) {
         let names = images.set().class_names();
         let labeled = (0..images.set().len()).any(|index| images.label(index).is_some());
-        if !labeled || names.iter().any(|name| self.knows(name)) {
+        if !labeled || names.iter().any(|name| self.has_class(name)) {
             return;
         }
         let count = Outputs::of(self.model).map_or(0, |outputs| outputs.count());
         let classes: Vec<String> = (0..count).map(|class| self.model.class_name(class)).collect();
         self.context.output.note(&format!(
             "the labels ({}) are not among the model's classes ({}), so nothing is compared; --classes names the classes",
-            few(names),
-            few(&classes)
+            join_first(names),
+            join_first(&classes)
         ));
     }
 
@@ -280,13 +282,13 @@ impl Session<'_> {
     }
 
     /// Whether the model has a class with this name; an unnamed class is named by its index.
-    fn knows(&self, label: &str) -> bool {
+    fn has_class(&self, label: &str) -> bool {
         let names = &self.model.class_names;
         if names.is_empty() { label.parse::<usize>().is_ok() } else { names.iter().any(|name| name == label) }
     }
 
     /// Classifies the image files, folders and standard input named on the command line.
-    fn named(&mut self, paths: &[PathBuf]) -> Result<Vec<Failed>> {
+    fn named(&mut self, paths: &[PathBuf]) -> Result<Vec<FailedImageJson>> {
         let mut errors = Vec::new();
         let mut images = Vec::new();
         for path in paths {
@@ -304,7 +306,7 @@ impl Session<'_> {
     }
 
     /// Classifies images. Those that cannot be read are reported at once and returned.
-    fn images(&mut self, inputs: &[ImageInput]) -> Result<Vec<Failed>> {
+    fn images(&mut self, inputs: &[ImageInput]) -> Result<Vec<FailedImageJson>> {
         let mut errors = Vec::new();
         let (mut names, mut images, mut bytes) = (Vec::new(), Vec::new(), 0);
         for (number, input) in inputs.iter().enumerate() {
@@ -325,7 +327,7 @@ impl Session<'_> {
                 Err(error) => {
                     let error = Error::new(error);
                     exit::report(&error);
-                    errors.push(Failed { image: name, error: exit::one_line(&error) });
+                    errors.push(FailedImageJson { image: name, error: exit::one_line(&error) });
                 }
             }
             let last = number + 1 == inputs.len();
@@ -333,7 +335,7 @@ impl Session<'_> {
                 for ((name, digit_found), predicted) in names.drain(..).zip(self.predict(&images)?) {
                     let input = Input::Image { image: name.clone(), label: None };
                     let (title, remark) = (name.clone(), String::new());
-                    self.answer(Classified { name, title, remark, input, digit_found }, predicted)?;
+                    self.add(Classified { name, title, remark, input, digit_found }, predicted)?;
                 }
                 images.clear();
                 bytes = 0;
@@ -347,7 +349,7 @@ impl Session<'_> {
     }
 
     /// Prints the prediction, or collects it for the JSON output and the table.
-    fn answer(&mut self, image: Classified, predicted: Predicted) -> Result<()> {
+    fn add(&mut self, image: Classified, predicted: Predicted) -> Result<()> {
         let Classified { name, title, remark, input, digit_found } = image;
         if let Some(table) = &mut self.table {
             let label = match &input {
@@ -358,7 +360,7 @@ impl Session<'_> {
         }
         if self.arguments.json {
             let record = PredictionRecord::new(self.model, predicted, digit_found);
-            self.answers.push(PredictionJson { input, record });
+            self.predictions.push(PredictionJson { input, record });
             return Ok(());
         }
         let is_single = matches!(&self.arguments.images[..], [path] if !path.is_dir());
@@ -380,8 +382,8 @@ pub(super) struct Printer<'a> {
 impl Printer<'_> {
     /// Prints a line, then a table of the most likely classes; of all with `--verbose`.
     pub(super) fn print(&self, title: &str, predicted: &Predicted, remark: &str) -> Result<()> {
-        let said = self.sentence(predicted);
-        self.output.line(&format!("{title}: {said}{remark}"))?;
+        let text = self.describe(predicted);
+        self.output.line(&format!("{title}: {text}{remark}"))?;
         let (Predicted::Class(found) | Predicted::Labels(found)) = predicted else { return Ok(()) };
         let all = found.probabilities.len();
         let rows = if self.output.verbose() { all } else { self.top.min(all) };
@@ -389,7 +391,7 @@ impl Printer<'_> {
     }
 
     /// The class and the runner-up, the labels that apply, or the values.
-    fn sentence(&self, predicted: &Predicted) -> String {
+    fn describe(&self, predicted: &Predicted) -> String {
         let name = |class: usize| self.model.class_name(class);
         let with_share =
             |found: &Prediction, class: usize| format!("{} ({})", name(class), percent(found.probabilities[class]));

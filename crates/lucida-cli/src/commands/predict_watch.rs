@@ -14,7 +14,7 @@ use lucida::train::PredictionLog;
 use lucida::weights::{IncludeTop, Model, Outputs};
 use serde::Serialize;
 
-use super::predict::{Failed, Printer, table_for};
+use super::predict::{FailedImageJson, Printer, table_for};
 use super::{Context, note_blank, open_model};
 use crate::cli::Predict;
 use crate::{exit, interrupt};
@@ -24,32 +24,32 @@ const BATCH: usize = 16;
 /// Minimum pause between two scans of the folder. After a slow scan (a large or remote folder), the pause is longer, so that
 /// at most a quarter of the time is spent scanning.
 const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_PER_LOOK: u32 = 3;
+const PAUSE_PER_SCAN: u32 = 3;
 /// How often to check for Ctrl-C.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Output of `--json` for one image.
 #[derive(Serialize)]
-struct Line {
+struct WatchLineJson {
     image: String,
     #[serde(flatten)]
     record: PredictionRecord,
 }
 
 /// A preprocessed image.
-struct Prepared {
+struct PreparedImage {
     input: Vec<f32>,
     digit_found: bool,
 }
 
-impl AsRef<[f32]> for Prepared {
+impl AsRef<[f32]> for PreparedImage {
     fn as_ref(&self) -> &[f32] {
         &self.input
     }
 }
 
 /// Predicts the images of a folder as they arrive.
-struct Watcher<'a> {
+struct WatchSession<'a> {
     model: &'a Model,
     predictor: Predictor<'a>,
     watch: FolderWatch,
@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &Predict, folder: &Path, context: Context) -> Resul
     }
     let top = arguments.top.map_or(0, usize::from);
     let mut watcher =
-        Watcher { model: &model, predictor, watch, log, json: arguments.json, top, context, done: 0, failed: 0 };
+        WatchSession { model: &model, predictor, watch, log, json: arguments.json, top, context, done: 0, failed: 0 };
     interrupt::catch_quietly()?;
     context.output.note(&format!("watching {}; Ctrl-C ends it", folder.display()));
     watcher.until_stopped()?;
@@ -101,13 +101,13 @@ pub(super) fn run(arguments: &Predict, folder: &Path, context: Context) -> Resul
     Ok(())
 }
 
-impl Watcher<'_> {
+impl WatchSession<'_> {
     fn until_stopped(&mut self) -> Result<()> {
         let mut is_away = false;
         while !interrupt::is_requested() {
             let started = Instant::now();
             let found = self.watch.look(started);
-            let pause = PAUSE.max(started.elapsed() * PAUSE_PER_LOOK);
+            let pause = PAUSE.max(started.elapsed() * PAUSE_PER_SCAN);
             match found {
                 Ok(items) => {
                     if std::mem::take(&mut is_away) {
@@ -153,7 +153,7 @@ impl Watcher<'_> {
             return Ok(());
         }
         let found = self.predictor.predict_prepared(&prepared)?;
-        for ((name, predicted), Prepared { digit_found, .. }) in names.into_iter().zip(found).zip(prepared) {
+        for ((name, predicted), PreparedImage { digit_found, .. }) in names.into_iter().zip(found).zip(prepared) {
             let predicted = predicted.with_context(|| name.clone())?;
             if !digit_found {
                 note_blank(&name, self.context);
@@ -164,7 +164,7 @@ impl Watcher<'_> {
             self.done += 1;
             if self.json {
                 let record = PredictionRecord::new(self.model, predicted, digit_found);
-                self.context.output.json(&Line { image: name, record })?;
+                self.context.output.json(&WatchLineJson { image: name, record })?;
             } else {
                 Printer { model: self.model, output: self.context.output, top: self.top }
                     .print(&name, &predicted, "")?;
@@ -182,13 +182,13 @@ impl Watcher<'_> {
         let problem = Error::new(problem);
         exit::report(&problem);
         if self.json {
-            self.context.output.json(&Failed { image: name, error: exit::one_line(&problem) })?;
+            self.context.output.json(&FailedImageJson { image: name, error: exit::one_line(&problem) })?;
         }
         Ok(())
     }
 
     /// Reads and preprocesses images on all threads.
-    fn read(&self, items: &[String]) -> Result<Vec<lucida::Result<Prepared>>> {
+    fn read(&self, items: &[String]) -> Result<Vec<lucida::Result<PreparedImage>>> {
         let preprocessing = self.model.preprocessing()?;
         let watch = &self.watch;
         let share = items.len().div_ceil(self.context.cpu.threads()).max(1);
@@ -204,10 +204,10 @@ impl Watcher<'_> {
     }
 }
 
-fn prepared(path: &Path, preprocessing: &Preprocessing) -> lucida::Result<Prepared> {
+fn prepared(path: &Path, preprocessing: &Preprocessing) -> lucida::Result<PreparedImage> {
     let image = Image::open(path)?;
     let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
     preprocessing.apply(&image, &mut input)?;
     let digit_found = preprocessing.finds_digit(&input);
-    Ok(Prepared { input, digit_found })
+    Ok(PreparedImage { input, digit_found })
 }

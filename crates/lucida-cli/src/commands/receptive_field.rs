@@ -21,16 +21,16 @@ const MOST: usize = 16;
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct ReceptiveFieldsJson<'a> {
     model: &'a str,
     network: &'a str,
     input: &'a [usize],
-    layers: Vec<LayerAnswer>,
+    layers: Vec<LayerJson>,
 }
 
 /// Pairs are (vertical, horizontal), in pixels; `null` means that the value differs between units or is undefined.
 #[derive(Serialize)]
-struct LayerAnswer {
+struct LayerJson {
     layer: String,
     class_name: &'static str,
     output: Vec<usize>,
@@ -39,11 +39,11 @@ struct LayerAnswer {
     padding: Option<[i64; 2]>,
     center: Option<[f64; 2]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    effective: Option<Effective>,
+    effective: Option<EffectiveFieldJson>,
 }
 
 #[derive(Serialize)]
-struct Effective {
+struct EffectiveFieldJson {
     /// Row and column of the unit.
     unit: [usize; 2],
     side: f64,
@@ -67,17 +67,18 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
         [] => (0..fields.len()).collect(),
         _ => chosen.clone(),
     };
-    let mut answers: Vec<LayerAnswer> = shown.iter().map(|&index| answer(&fields[index])).collect();
+    let mut layers: Vec<LayerJson> = shown.iter().map(|&index| layer_json(&fields[index])).collect();
     let out = &arguments.place.of(&arguments.model.about(), "receptive-field");
     if let Some(model) = &measured {
         let earlier = files::claim_folder(out, &[FIGURE], arguments.place.force)?;
-        let layers = if chosen.is_empty() { default_layers(network) } else { chosen };
-        let found = measure(model, &layers, arguments, context)?;
+        let measured = if chosen.is_empty() { default_layers(network) } else { chosen };
+        let found = measure(model, &measured, arguments, context)?;
         for effective in &found {
-            if let Some(answer) = answers.iter_mut().find(|answer| answer.layer == effective.layer) {
+            if let Some(layer) = layers.iter_mut().find(|layer| layer.layer == effective.layer) {
                 let deviation = effective.deviation();
                 let deviation = deviation.iter().all(|value| value.is_finite()).then_some(deviation);
-                answer.effective = Some(Effective { unit: effective.position, side: effective.side(), deviation });
+                layer.effective =
+                    Some(EffectiveFieldJson { unit: effective.position, side: effective.side(), deviation });
             }
         }
         sheet(&found, out, arguments)?;
@@ -85,10 +86,10 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
     }
     if arguments.place.json {
         let input = network.input_shape()?.sizes();
-        let answer = Answer { model: &arguments.model.model, network: network.name(), input, layers: answers };
-        return context.output.json(&answer);
+        let result = ReceptiveFieldsJson { model: &arguments.model.model, network: network.name(), input, layers };
+        return context.output.json(&result);
     }
-    context.output.result(&text(&answers, arguments.effective))?;
+    context.output.result(&text(&layers, arguments.effective))?;
     if arguments.effective {
         context.output.info(&format!("Written to {}: {FIGURE}", out.display()));
     }
@@ -157,8 +158,8 @@ fn sheet(found: &[EffectiveField], out: &Path, arguments: &cli::ReceptiveField) 
     Ok(grid.title(title).render()?.save_png(out.join(FIGURE))?)
 }
 
-fn answer(field: &ReceptiveField) -> LayerAnswer {
-    LayerAnswer {
+fn layer_json(field: &ReceptiveField) -> LayerJson {
+    LayerJson {
         layer: field.layer().to_owned(),
         class_name: field.class_name(),
         output: field.shape().sizes().to_vec(),
@@ -171,8 +172,8 @@ fn answer(field: &ReceptiveField) -> LayerAnswer {
     }
 }
 
-fn text(answers: &[LayerAnswer], effective: bool) -> String {
-    let rows = answers.iter().map(|layer| {
+fn text(layers: &[LayerJson], effective: bool) -> String {
+    let rows = layers.iter().map(|layer| {
         let output: Vec<String> = layer.output.iter().map(usize::to_string).collect();
         let mut row = vec![layer.layer.clone(), layer.class_name.to_owned(), output.join("x")];
         let is_map = layer.output.len() == 3;

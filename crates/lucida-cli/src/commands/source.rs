@@ -37,7 +37,7 @@ fn split_of_run(
             found[1]
         ));
     }
-    let (skipped, all) = (folder.skipped().to_vec(), folder.found());
+    let (skipped, all) = (folder.skipped().to_vec(), folder.summary());
     let set = match part {
         Part::Train => folder.train,
         Part::Validation => folder.validation,
@@ -136,7 +136,7 @@ impl ImageSet {
         let (set, skipped) = builder.open_set()?;
         drop(bar);
         let origin = format!("images of {}", set.root().display());
-        let found = set.found();
+        let found = set.summary();
         let images = Self { set: Set::Folder(set), origin, skipped, part: None };
         images.tell(found, context.output);
         Ok(images)
@@ -174,7 +174,7 @@ impl ImageSet {
         let wanted = wanted_part(arguments.part, &parts, own.is_some());
         let with_found = |(set, skipped): (FolderSet, Vec<Skipped>)| {
             // The size of the part alone would read as that of the whole folder.
-            let found = wanted.map_or_else(|| set.found(), |part| set.found_in(part));
+            let found = wanted.map_or_else(|| set.summary(), |part| set.part_summary(part));
             (set, skipped, found)
         };
         let (set, skipped, found) = match (own, wanted) {

@@ -11,7 +11,7 @@ use lucida::data::{FileKind, Filter, Image, free_memory};
 use lucida::files::{self, SetAside};
 use lucida::nn::counted;
 use lucida::style::{
-    self, Canvas, ColorSource, GifRecorder, InitialImage, Lbfgs, Original, Preset, StyleConfig, StyleNetwork,
+    self, Canvas, ColorSource, ContentFile, GifRecorder, InitialImage, Lbfgs, Preset, StyleConfig, StyleNetwork,
     StyleOptimizer, StyleRequest, StyledImage, transfer,
 };
 use lucida::{batch_jobs, nearest_name};
@@ -51,21 +51,21 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
         let (network, settings) = arguments.transfer.open(context)?;
         let name = network.name().to_owned();
         // Problems with the style images affect all images, so check them first.
-        job(arguments, &unframed(Image::filled(64, 64, &[128; 3])))?;
-        let told = |problem: anyhow::Error| match problem.downcast() {
+        job(arguments, &without_metadata(Image::filled(64, 64, &[128; 3])))?;
+        let library_error = |problem: anyhow::Error| match problem.downcast() {
             Ok(problem) => problem,
             Err(other) => lucida::Error::argument(format!("{other:#}")),
         };
         ask(&mut |image, place| {
-            let original = unframed(image.clone());
-            let job = job(arguments, &original).map_err(told)?;
-            let made = transfer(&network, &job, &settings, &mut |_: &Step<'_>| interrupt::flow())?;
-            if made.stopped {
+            let original = without_metadata(image.clone());
+            let job = job(arguments, &original).map_err(library_error)?;
+            let result = transfer(&network, &job, &settings, &mut |_: &Step<'_>| interrupt::flow())?;
+            if result.stopped {
                 return Err(lucida::Error::Interrupted);
             }
             let canvas = match arguments.keep_size {
-                true => enlarged(&made.canvas, &original.image).map_err(told)?,
-                false => made.canvas,
+                true => enlarged(&result.canvas, &original.image).map_err(library_error)?,
+                false => result.canvas,
             };
             let path = place.ready("png")?;
             let note = note(arguments, &name, &settings);
@@ -74,16 +74,16 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
             answer(&json!({
                 "image": path.strip_prefix(out).unwrap_or(&path),
                 "size": [height, width],
-                "steps": made.steps,
-                "loss": made.end.total,
+                "steps": result.steps,
+                "loss": result.end.total,
             }))
         })
     })
 }
 
 /// An image without alpha channel or color profile.
-fn unframed(image: Image) -> Original {
-    Original { image, alpha: None, profile: None }
+fn without_metadata(image: Image) -> ContentFile {
+    ContentFile { image, alpha: None, profile: None }
 }
 
 pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
@@ -120,18 +120,18 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
         }
         None => None,
     };
-    let original = Original::open(&arguments.content)?;
+    let original = ContentFile::open(&arguments.content)?;
     let job = job(arguments, &original)?;
     let (network, settings) = arguments.transfer.open(context)?;
     check(&job, &settings, arguments)?;
     interrupt::catch()?;
     let stylizer = Stylizer { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
-    let made = stylizer.stylize(&original, &job, out, context)?;
+    let result = stylizer.stylize(&original, &job, out, context)?;
     earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     if arguments.place.json {
-        context.output.json(&made)?;
+        context.output.json(&result)?;
     }
-    if made.stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
+    if result.stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
 }
 
 /// Refuses the name of a built-in style given as the content.
@@ -185,21 +185,21 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
     let earlier = files::claim_folder(out, &claimed, force)?;
     let (network, settings) = arguments.transfer.open(context)?;
     // Problems with the style images affect all images, so check them first.
-    check(&job(arguments, &unframed(Image::filled(64, 64, &[128; 3])))?, &settings, arguments)?;
+    check(&job(arguments, &without_metadata(Image::filled(64, 64, &[128; 3])))?, &settings, arguments)?;
     interrupt::catch()?;
     let stylizer = Stylizer { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
-    let (mut made, mut failed) = (Vec::new(), 0);
+    let (mut stylized, mut failed) = (Vec::new(), 0);
     for (number, (item, name)) in items.iter().zip(&names).enumerate() {
         stylizer.bar.borrow_mut().begin_image(number, items.len());
         let result = source.open(item).map_err(anyhow::Error::from).and_then(|image| {
-            let (original, path) = (unframed(image), out.join(name));
+            let (original, path) = (without_metadata(image), out.join(name));
             path.parent().map_or(Ok(()), files::create_folder)?;
             stylizer.stylize(&original, &job(arguments, &original)?, &path, context)
         });
         match result {
             Ok(one) => {
                 let stopped = one.stopped;
-                made.push(one);
+                stylized.push(one);
                 if stopped {
                     break;
                 }
@@ -211,13 +211,13 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
         }
     }
     // Each image is a separate result, so finished ones are kept.
-    if !made.is_empty() {
+    if !stylized.is_empty() {
         earlier.discard()?;
     }
     if arguments.place.json {
-        context.output.json(&made)?;
+        context.output.json(&stylized)?;
     }
-    if made.last().is_some_and(|last| last.stopped) {
+    if stylized.last().is_some_and(|last| last.stopped) {
         return Err(lucida::Error::Interrupted.into());
     }
     if failed > 0 { Err(Reported.into()) } else { Ok(()) }
@@ -234,42 +234,42 @@ struct Stylizer<'a> {
 
 impl Stylizer<'_> {
     /// Stylizes an image and writes the file.
-    fn stylize(&self, original: &Original, job: &StyleRequest, out: &Path, context: Context) -> Result<Stylized> {
+    fn stylize(&self, original: &ContentFile, job: &StyleRequest, out: &Path, context: Context) -> Result<Stylized> {
         let Self { arguments, network, settings, bits, bar } = self;
         let started = Instant::now();
         let note = note(arguments, network.name(), settings);
-        let mut way = PreviewRecorder::new(arguments, job, settings)?;
+        let mut preview = PreviewRecorder::new(arguments, job, settings)?;
         let mut written = Ok(());
-        let made = transfer(network, job, settings, &mut |step: &Step<'_>| {
+        let result = transfer(network, job, settings, &mut |step: &Step<'_>| {
             let flow = bar.borrow_mut().update(step);
             if let Detail::Style(style) = &step.detail {
-                written = bar.borrow().suspend(|| way.step(style));
+                written = bar.borrow().suspend(|| preview.step(style));
             }
             // A failed write ends the transfer.
             if written.is_err() { ControlFlow::Break(()) } else { flow }
         })?;
         written?;
-        let coarse = (made.reached != made.canvas.size).then(|| {
-            let [height, width] = made.reached;
+        let coarse = (result.last_size != result.canvas.size).then(|| {
+            let [height, width] = result.last_size;
             format!(" (the coarse stage of {width}x{height}, enlarged)")
         });
         let canvas = match arguments.keep_size {
-            true => enlarged(&made.canvas, &original.image)?,
-            false => made.canvas,
+            true => enlarged(&result.canvas, &original.image)?,
+            false => result.canvas,
         };
         let (alpha, profile) = (original.alpha.as_ref(), original.profile.as_deref());
         StyledImage { canvas: &canvas, alpha, profile, note: &note }.save(out, *bits)?;
-        way.finish(&canvas)?;
+        preview.finish(&canvas)?;
         let [height, width] = canvas.size;
         let stylized = Stylized {
             file: out.to_owned(),
             width,
             height,
-            steps: made.steps,
-            initial_loss: made.start.total,
-            loss: made.end.total,
+            steps: result.steps,
+            initial_loss: result.start.total,
+            loss: result.end.total,
             seconds: started.elapsed().as_secs_f64(),
-            stopped: made.stopped,
+            stopped: result.stopped,
         };
         if !arguments.place.json {
             let text = stylized.text(&coarse.unwrap_or_default());
@@ -307,7 +307,7 @@ pub(super) fn style_name(content: &Path, styles: &[PathBuf]) -> String {
 }
 
 /// The style-transfer request of a command line.
-fn job(arguments: &Style, original: &Original) -> Result<StyleRequest> {
+fn job(arguments: &Style, original: &ContentFile) -> Result<StyleRequest> {
     let weights = match arguments.blend.len() {
         0 => vec![1.0; arguments.styles.len()],
         count if count == arguments.styles.len() => arguments.blend.iter().map(|&weight| weight as f32).collect(),

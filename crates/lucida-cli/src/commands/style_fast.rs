@@ -11,8 +11,8 @@ use lucida::data::{FileKind, Image, free_memory};
 use lucida::files;
 use lucida::nn::counted;
 use lucida::style::{
-    BRUSHWORK, Canvas, FeedForwardMasks, FeedForwardRequest, FeedForwardStyle, FeedForwardTransfer, InitialImage,
-    Original, Preset, StyleConfig, StyleLoss, StyleNetwork, StyleRequest, StyledImage, StylizerConfig, transfer,
+    BRUSHWORK, Canvas, ContentFile, FeedForwardMasks, FeedForwardRequest, FeedForwardStyle, FeedForwardTransfer,
+    InitialImage, Preset, StyleConfig, StyleLoss, StyleNetwork, StyleRequest, StyledImage, StylizerConfig, transfer,
 };
 use serde::Serialize;
 
@@ -33,34 +33,36 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     let bits: u8 = arguments.bits.parse()?;
     let context = context.quieted(arguments.place.json);
     let file = arguments.fast.file()?;
-    let places = places(arguments, &photos, name_of(file), bits)?;
-    let context = match &places {
-        Places::One { out } => context.claim_file(out, arguments.place.force)?,
-        Places::Many { .. } => context,
+    let paths = output_paths(arguments, &photos, name_of(file), bits)?;
+    let context = match &paths {
+        OutputPaths::One { out } => context.claim_file(out, arguments.place.force)?,
+        OutputPaths::Many { .. } => context,
     };
-    let earlier = match &places {
-        Places::Many { out, photos } => {
+    let earlier = match &paths {
+        OutputPaths::Many { out, photos } => {
             let names: Vec<&str> = photos.iter().map(|(_, name)| name.as_str()).collect();
             Some(files::claim_folder(out, &names, arguments.place.force)?)
         }
-        Places::One { .. } => None,
+        OutputPaths::One { .. } => None,
     };
     let fast = arguments.fast.open(&arguments.transfer, context)?;
-    let polish = Polish::open(arguments, context)?;
+    let refinement = Refinement::open(arguments, context)?;
     interrupt::catch()?;
-    let mut command = FastCommand { arguments, fast, polish, bits, bar: RefCell::new(Bar::new(context.output)) };
-    let (mut made, mut failed) = (Vec::new(), 0);
-    let pairs: Vec<(PathBuf, PathBuf)> = match places {
-        Places::One { out } => vec![(photos[0].to_path_buf(), out)],
-        Places::Many { out, photos } => photos.into_iter().map(|(photo, name)| (photo, out.join(name))).collect(),
+    let mut command = FastCommand { arguments, fast, refinement, bits, bar: RefCell::new(Bar::new(context.output)) };
+    let (mut result, mut failed) = (Vec::new(), 0);
+    let pairs: Vec<(PathBuf, PathBuf)> = match paths {
+        OutputPaths::One { out } => vec![(photos[0].to_path_buf(), out)],
+        OutputPaths::Many { out, photos } => photos.into_iter().map(|(photo, name)| (photo, out.join(name))).collect(),
     };
     let count = pairs.len();
     for (number, (photo, out)) in pairs.iter().enumerate() {
         match command.stylize(photo, out, [number, count], context) {
-            Ok(one) => made.push(one),
+            Ok(one) => result.push(one),
             Err(problem) if count == 1 => return Err(problem),
             Err(problem) if is_interrupt(&problem) => {
-                earlier.as_ref().map_or(Ok(()), |earlier| if made.is_empty() { Ok(()) } else { earlier.discard() })?;
+                earlier
+                    .as_ref()
+                    .map_or(Ok(()), |earlier| if result.is_empty() { Ok(()) } else { earlier.discard() })?;
                 return Err(problem);
             }
             Err(problem) => {
@@ -70,13 +72,13 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
         }
     }
     // Each image is a separate result, so finished ones are kept.
-    if let Some(earlier) = earlier.filter(|_| !made.is_empty()) {
+    if let Some(earlier) = earlier.filter(|_| !result.is_empty()) {
         earlier.discard()?;
     }
     if arguments.place.json {
-        match (count, made.first()) {
+        match (count, result.first()) {
             (1, Some(one)) if !arguments.content.is_dir() => context.output.json(one)?,
-            _ => context.output.json(&made)?,
+            _ => context.output.json(&result)?,
         }
     }
     if failed > 0 { Err(Reported.into()) } else { Ok(()) }
@@ -124,7 +126,7 @@ impl StyleArgs {
 }
 
 /// Output locations.
-enum Places {
+enum OutputPaths {
     One {
         out: PathBuf,
     },
@@ -135,13 +137,13 @@ enum Places {
     },
 }
 
-fn places(arguments: &Style, photos: &[&Path], style: String, bits: u8) -> Result<Places> {
+fn output_paths(arguments: &Style, photos: &[&Path], style: String, bits: u8) -> Result<OutputPaths> {
     let one = photos.len() == 1 && !photos[0].is_dir();
     let name = format!("{}-{style}", name_of(photos[0]));
     if one {
         let out = arguments.place.of(&name, "png");
         FileKind::of_path(&out, bits)?;
-        return Ok(Places::One { out });
+        return Ok(OutputPaths::One { out });
     }
     if arguments.mask.is_some() || arguments.preserve.is_some() {
         return Err(Usage("a mask is for one image: no --mask or --preserve with several".into()).into());
@@ -170,7 +172,7 @@ fn places(arguments: &Style, photos: &[&Path], style: String, bits: u8) -> Resul
             bail!("{} and {} would have one name as results", other.display(), photo.display());
         }
     }
-    Ok(Places::Many { out, photos: found })
+    Ok(OutputPaths::Many { out, photos: found })
 }
 
 impl FastArgs {
@@ -210,13 +212,13 @@ impl FastArgs {
 }
 
 /// The network, settings and style images of `--refine`.
-struct Polish {
+struct Refinement {
     network: StyleNetwork,
     config: StyleConfig,
     styles: Vec<(Image, f32)>,
 }
 
-impl Polish {
+impl Refinement {
     fn open(arguments: &Style, context: Context) -> Result<Option<Self>> {
         let Some(steps) = arguments.refine else { return Ok(None) };
         let styles = arguments.refine_styles.iter().map(|path| Ok((open_style(path)?, 1.0)));
@@ -228,21 +230,24 @@ impl Polish {
 
     /// Optimizes an image, starting from the feed-forward result. Returns it with the number of steps and the losses before
     /// and after.
-    fn run(&self, job: StyleRequest, from: Canvas, progress: &mut dyn Progress) -> Result<(Canvas, Refined)> {
+    fn run(&self, job: StyleRequest, from: Canvas, progress: &mut dyn Progress) -> Result<(Canvas, RefinedJson)> {
         let job = StyleRequest { styles: self.styles.clone(), ..job };
         let size = from.size[0].max(from.size[1]);
         let config = StyleConfig { start: InitialImage::Canvas(from), size, ..self.config.clone() };
-        let made = transfer(&self.network, &job, &config, progress)?;
-        if made.stopped {
+        let result = transfer(&self.network, &job, &config, progress)?;
+        if result.stopped {
             return Err(lucida::Error::Interrupted.into());
         }
-        Ok((made.canvas, Refined { steps: made.steps, initial_loss: made.start.total, loss: made.end.total }))
+        Ok((
+            result.canvas,
+            RefinedJson { steps: result.steps, initial_loss: result.start.total, loss: result.end.total },
+        ))
     }
 }
 
 /// Statistics of a refinement.
 #[derive(Serialize)]
-struct Refined {
+struct RefinedJson {
     steps: usize,
     initial_loss: f64,
     loss: f64,
@@ -256,13 +261,13 @@ struct Stylized {
     height: usize,
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    refined: Option<Refined>,
+    refined: Option<RefinedJson>,
 }
 
 struct FastCommand<'a> {
     arguments: &'a Style,
     fast: FeedForwardTransfer,
-    polish: Option<Polish>,
+    refinement: Option<Refinement>,
     bits: u8,
     bar: RefCell<Bar>,
 }
@@ -272,7 +277,7 @@ impl FastCommand<'_> {
     fn stylize(&mut self, photo: &Path, out: &Path, [number, count]: [usize; 2], context: Context) -> Result<Stylized> {
         let started = Instant::now();
         let named = || photo.display().to_string();
-        let original = Original::open(photo)?;
+        let original = ContentFile::open(photo)?;
         let open = |path: &Option<PathBuf>| path.as_deref().map(Image::open).transpose();
         let (mask, preserve) = (open(&self.arguments.mask)?, open(&self.arguments.preserve)?);
         let masks = FeedForwardMasks { mask: mask.as_ref(), preserve: preserve.as_ref() };
@@ -283,17 +288,18 @@ impl FastCommand<'_> {
             // With many photos, progress counts photos rather than tiles.
             _ => bar.borrow_mut().update(&Step::new(Unit::Images, number, count)),
         };
-        let made = self.fast.transfer(&original.image, masks, &mut progress).with_context(named)?;
-        let (canvas, refined) = match &self.polish {
-            Some(polish) => {
+        let result = self.fast.transfer(&original.image, masks, &mut progress).with_context(named)?;
+        let (canvas, refined) = match &self.refinement {
+            Some(refinement) => {
                 let colors = self.fast.request().colors;
                 let job =
                     StyleRequest { mask, preserve, colors, ..StyleRequest::new(original.image.clone(), Vec::new()) };
-                let (canvas, refined) =
-                    polish.run(job, made, &mut |step: &Step<'_>| bar.borrow_mut().update(step)).with_context(named)?;
+                let (canvas, refined) = refinement
+                    .run(job, result, &mut |step: &Step<'_>| bar.borrow_mut().update(step))
+                    .with_context(named)?;
                 (canvas, Some(refined))
             }
-            None => (made, None),
+            None => (result, None),
         };
         let canvas = if self.arguments.keep_size { enlarged(&canvas, &original.image)? } else { canvas };
         let (alpha, profile) = (original.alpha.as_ref(), original.profile.as_deref());
@@ -303,11 +309,11 @@ impl FastCommand<'_> {
         let [height, width] = canvas.size;
         let taken = started.elapsed().as_secs_f64();
         if !self.arguments.place.json {
-            let polish = refined.as_ref().map_or_else(String::new, |refined| {
-                let Refined { steps, initial_loss, loss } = refined;
+            let refinement = refined.as_ref().map_or_else(String::new, |refined| {
+                let RefinedJson { steps, initial_loss, loss } = refined;
                 format!(", {} of refinement, loss {initial_loss:.4} to {loss:.4}", counted(*steps, "step"))
             });
-            let text = format!("{width}x{height} pixels in {}{polish}", seconds(taken));
+            let text = format!("{width}x{height} pixels in {}{refinement}", seconds(taken));
             bar.borrow().suspend(|| context.output.written(out, &text))?;
         }
         let file = out.to_owned();
@@ -315,15 +321,15 @@ impl FastCommand<'_> {
     }
 
     /// Describes how the image was made, for its metadata.
-    fn note(&self, photo: &Path, refined: Option<&Refined>) -> String {
+    fn note(&self, photo: &Path, refined: Option<&RefinedJson>) -> String {
         let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let request = self.fast.request();
         let names = self.fast.style().names().iter().zip(&request.mix).filter(|(_, weight)| **weight > 0.0);
         let styles: Vec<String> = names.map(|(name, weight)| format!("{name} {weight}")).collect();
         let file = self.arguments.fast.file().map_or_else(|_| String::new(), name);
-        let polish = refined.map_or_else(String::new, |refined| format!(", {} refinement steps", refined.steps));
+        let refinement = refined.map_or_else(String::new, |refined| format!(", {} refinement steps", refined.steps));
         format!(
-            "Lucida {}, feed-forward style transfer: {} by {file}; styles {}, strength {}{polish}",
+            "Lucida {}, feed-forward style transfer: {} by {file}; styles {}, strength {}{refinement}",
             env!("CARGO_PKG_VERSION"),
             name(photo),
             styles.join(" and "),

@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &StyleTrain, context: Context) -> Result<()> {
     if out.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case(ENDING)) {
         bail!("--out: {}: the name must end in .{ENDING}", out.display());
     }
-    let place = Place::claim(&out, arguments)?;
+    let paths = OutputPaths::claim(&out, arguments)?;
     let network = StyleNetwork::new(
         style::choose_network(Some(arguments.network.as_deref().unwrap_or(lucida::weights::BUILTIN)), None)?,
         Pooling::Max,
@@ -52,14 +52,15 @@ pub(super) fn run(arguments: &StyleTrain, context: Context) -> Result<()> {
     let photos = photos(arguments, context)?;
     let mut training = FeedForwardTraining::new(&network, &styles, photos, config.clone())?;
     if arguments.resume {
-        training = training.resume(place.checkpoint())?;
+        training = training.resume(paths.checkpoint())?;
         context.output.info(&format!("Resuming after {}", counted(training.steps(), "step")));
     }
     let previewed = training.photos().first(PREVIEWED)?;
     let preview = StylePreview::new(previewed.into_iter().map(|(_, photo)| photo), context.cpu)?;
     interrupt::catch()?;
     let bar = Bar::new(context.output).into();
-    Session { arguments, context, place, styles, config, preview, bar, told: Cell::new(false) }.train(training)
+    Session { arguments, context, paths, styles, config, preview, bar, failure_reported: Cell::new(false) }
+        .train(training)
 }
 
 /// The style images with their names.
@@ -108,14 +109,14 @@ impl StyleTrain {
 }
 
 /// Where the training writes: the style file, and the run folder next to it.
-struct Place {
+struct OutputPaths {
     out: PathBuf,
     folder: PathBuf,
     /// Files of an earlier run, kept until there are new ones to replace them.
     earlier: SetAside,
 }
 
-impl Place {
+impl OutputPaths {
     /// Checks that the files can be written, before any long work.
     fn claim(out: &Path, arguments: &StyleTrain) -> Result<Self> {
         let stem = out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -155,19 +156,19 @@ fn preview_files(folder: &Path) -> Vec<(usize, String)> {
 struct Session<'a> {
     arguments: &'a StyleTrain,
     context: Context,
-    place: Place,
+    paths: OutputPaths,
     styles: Vec<(String, Image)>,
     config: FeedForwardConfig,
     preview: StylePreview,
     bar: RefCell<Bar>,
     /// Whether a failed save has been reported.
-    told: Cell<bool>,
+    failure_reported: Cell<bool>,
 }
 
 impl Session<'_> {
     fn train(self, training: FeedForwardTraining) -> Result<()> {
         let started = Instant::now();
-        let checkpoint = self.place.checkpoint();
+        let checkpoint = self.paths.checkpoint();
         let mut skipped = Vec::new();
         let mut progress = |step: &Step<'_>| -> ControlFlow<()> { self.bar.borrow_mut().update(step) };
         let result = training.run(Some(&checkpoint), &mut progress, &mut |event| match event {
@@ -176,7 +177,7 @@ impl Session<'_> {
                 self.show(step, style)
             }
             FeedForwardEvent::Unsaved(problem) => {
-                self.unsaved(problem);
+                self.report_failed_save(problem);
                 Ok(())
             }
             _ => Ok(()),
@@ -187,17 +188,17 @@ impl Session<'_> {
 
     /// Writes a preview and the current network, which can be used while the training continues.
     fn show(&self, step: usize, style: &FeedForwardStyle) -> lucida::Result<()> {
-        let path = self.place.folder.join(format!("preview-{step:05}.png"));
+        let path = self.paths.folder.join(format!("preview-{step:05}.png"));
         let written = files::write_bytes(&path, &png_bytes(&self.preview.sheet(style)?)?)
-            .and_then(|()| style.clone().with_training(self.record(step)).save(&self.place.out));
+            .and_then(|()| style.clone().with_training(self.record(step)).save(&self.paths.out));
         match written {
             Ok(()) => {
-                self.told.set(false);
-                self.place.earlier.discard()
+                self.failure_reported.set(false);
+                self.paths.earlier.discard()
             }
             // A full disk does not end the training.
             Err(problem @ lucida::Error::Io { .. }) => {
-                self.unsaved(&problem);
+                self.report_failed_save(&problem);
                 Ok(())
             }
             Err(problem) => Err(problem),
@@ -205,8 +206,8 @@ impl Session<'_> {
     }
 
     /// Reports a failed save, once until the next successful one.
-    fn unsaved(&self, problem: &lucida::Error) {
-        if self.told.replace(true) {
+    fn report_failed_save(&self, problem: &lucida::Error) {
+        if self.failure_reported.replace(true) {
             return;
         }
         let words = format!("{problem}; training continues, and tries again at each checkpoint");
@@ -224,24 +225,24 @@ impl Session<'_> {
     }
 
     fn finish(&self, result: &FeedForwardResult, skipped: Vec<(String, String)>, taken: f64) -> Result<()> {
-        let Self { place, context, arguments, .. } = self;
+        let Self { paths, context, arguments, .. } = self;
         let output = context.output;
         self.bar.borrow().hide();
         let style = result.style.clone().with_training(self.record(result.steps));
-        if let Err(problem) = style.save(&place.out) {
-            return Err(self.rescue(&style, problem));
+        if let Err(problem) = style.save(&paths.out) {
+            return Err(self.save_elsewhere(&style, problem));
         }
         if let Some((name, why)) = skipped.first() {
             let others = if skipped.len() > 1 { format!(", and {} others", skipped.len() - 1) } else { String::new() };
             output.note(&format!("skipped {name}{others}: {why}"));
         }
-        let report = place.folder.join(REPORT);
+        let report = paths.folder.join(REPORT);
         style_training_report(result, &self.report_data(&skipped, taken)?)?.save(&report)?;
         let loss = result.history.last().map_or(f64::NAN, |record| record.losses.total);
         if arguments.json {
-            output.json(&Trained {
-                file: &place.out,
-                folder: &place.folder,
+            output.json(&StyleTrainJson {
+                file: &paths.out,
+                folder: &paths.folder,
                 styles: result.style.names(),
                 steps: result.steps,
                 loss,
@@ -251,14 +252,14 @@ impl Session<'_> {
             })?;
         } else {
             let steps = counted(result.steps, "step");
-            output.written(&place.out, &format!("{steps} in {}, loss {loss:.4}", seconds(taken)))?;
-            output.info(&format!("Written to {}: {REPORT}, previews", place.folder.display()));
+            output.written(&paths.out, &format!("{steps} in {}, loss {loss:.4}", seconds(taken)))?;
+            output.info(&format!("Written to {}: {REPORT}, previews", paths.folder.display()));
         }
         if result.stopped {
             output.info("Resume with the same command line and --resume");
             return Err(lucida::Error::Interrupted.into());
         }
-        let checkpoint = place.checkpoint();
+        let checkpoint = paths.checkpoint();
         if checkpoint.is_file() {
             std::fs::remove_file(&checkpoint).with_context(|| checkpoint.display().to_string())?;
         }
@@ -266,12 +267,12 @@ impl Session<'_> {
     }
 
     /// If the network cannot be written to its file, saves it to the temporary folder and says so.
-    fn rescue(&self, style: &FeedForwardStyle, problem: lucida::Error) -> anyhow::Error {
-        let name = self.place.out.file_name().unwrap_or_default();
+    fn save_elsewhere(&self, style: &FeedForwardStyle, problem: lucida::Error) -> anyhow::Error {
+        let name = self.paths.out.file_name().unwrap_or_default();
         let path = free(None, false, std::env::temp_dir().join(name));
         let kept = match style.save(&path) {
             Ok(()) => format!("the network is in {} instead", path.display()),
-            Err(_) if self.place.checkpoint().is_file() => {
+            Err(_) if self.paths.checkpoint().is_file() => {
                 "make room, then resume from the last checkpoint with the same command line and --resume".to_owned()
             }
             Err(_) => "the network cannot be written anywhere else".to_owned(),
@@ -280,7 +281,7 @@ impl Session<'_> {
     }
 
     fn report_data(&self, skipped: &[(String, String)], taken: f64) -> Result<StyleTrainingData> {
-        let folder = &self.place.folder;
+        let folder = &self.paths.folder;
         let open = |(step, name): (usize, String)| Ok((step, Image::open(folder.join(name))?));
         let mut settings = vec![("Network".to_owned(), self.config.size.name().to_owned())];
         if let serde_json::Value::Object(record) = self.record(self.config.steps) {
@@ -295,14 +296,14 @@ impl Session<'_> {
             settings,
             skipped: skipped.to_vec(),
             seconds: taken,
-            file: self.place.out.clone(),
+            file: self.paths.out.clone(),
         })
     }
 }
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Trained<'a> {
+struct StyleTrainJson<'a> {
     file: &'a Path,
     folder: &'a Path,
     styles: &'a [String],

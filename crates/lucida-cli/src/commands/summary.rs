@@ -10,16 +10,16 @@ use crate::cli::Summary;
 
 /// Output of `--json`. Shapes exclude the batch dimension.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct SummaryJson<'a> {
     network: &'a str,
     parameters: usize,
     trainable: usize,
-    layers: Vec<Layer<'a>>,
+    layers: Vec<LayerJson<'a>>,
     outputs: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Layer<'a> {
+struct LayerJson<'a> {
     name: &'a str,
     class_name: &'static str,
     shape: &'a [usize],
@@ -31,15 +31,15 @@ struct Layer<'a> {
 pub(super) fn run(arguments: &Summary, context: Context) -> Result<()> {
     let network = open_network(&arguments.model.spec(IncludeTop::Unneeded))?;
     if arguments.json {
-        return context.output.json(&answer(&network));
+        return context.output.json(&summary_json(&network));
     }
     context.output.result(nn::summary(&network).trim_end())
 }
 
-fn answer(network: &Network) -> Answer<'_> {
+fn summary_json(network: &Network) -> SummaryJson<'_> {
     let (parameters, trainable) = network.parameters();
     let name = |&node: &usize| network.nodes()[node].name();
-    let layers = network.nodes().iter().enumerate().map(|(index, node)| Layer {
+    let layers = network.nodes().iter().enumerate().map(|(index, node)| LayerJson {
         name: node.name(),
         class_name: node.layer().class_name(),
         shape: node.shape().sizes(),
@@ -47,5 +47,5 @@ fn answer(network: &Network) -> Answer<'_> {
         inputs: node.inputs().iter().map(name).collect(),
     });
     let outputs = network.outputs().iter().map(name).collect();
-    Answer { network: network.name(), parameters, trainable, layers: layers.collect(), outputs }
+    SummaryJson { network: network.name(), parameters, trainable, layers: layers.collect(), outputs }
 }

@@ -38,7 +38,7 @@ pub(super) struct Example {
     pub(super) image: Image,
     pub(super) label: usize,
     pub(super) input: Vec<f32>,
-    pub(super) said: Option<(usize, f32)>,
+    pub(super) prediction: Option<(usize, f32)>,
 }
 
 impl Board {
@@ -67,7 +67,7 @@ impl Board {
             let image = set.image(batch.indices[0])?.to_rgb();
             let image = image.fit(THUMBNAIL, THUMBNAIL, Fit::Crop, Filter::Bilinear)?;
             let (label, input) = (batch.labels[0], batch.images.to_vec());
-            self.examples.push(Example { image, label, input, said: None });
+            self.examples.push(Example { image, label, input, prediction: None });
             Ok(true)
         })?;
         Ok(self)

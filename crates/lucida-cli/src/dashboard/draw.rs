@@ -222,7 +222,7 @@ fn draw_example(frame: &mut Frame, area: Rect, example: &Example, class_names: &
         })
         .collect();
     let name = |class: usize| class_names.get(class).map_or("?", String::as_str);
-    lines.push(match example.said {
+    lines.push(match example.prediction {
         None => Line::from(name(example.label).to_owned()).style(Style::new().fg(MUTED)),
         Some((class, probability)) => {
             let (mark, style) = if class == example.label { ("✓", RIGHT) } else { ("✗", WRONG) };

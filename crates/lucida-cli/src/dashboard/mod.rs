@@ -61,7 +61,7 @@ impl Dashboard {
     }
 
     /// Updates the predictions for the examples.
-    fn ask(&mut self, network: &Network) -> Result<(), Error> {
+    fn predict(&mut self, network: &Network) -> Result<(), Error> {
         let classifier = Classifier::of(network)?;
         let count = self.board.examples.len();
         if count == 0 {
@@ -71,7 +71,7 @@ impl Dashboard {
         let mut inference = Inference::new(Plan::builder(network).cpu(self.cpu).batch_size(count).output(point))?;
         let inputs: Vec<f32> = self.board.examples.iter().flat_map(|example| &example.input).copied().collect();
         for (example, row) in self.board.examples.iter_mut().zip(inference.run(count, &inputs)?) {
-            example.said = Some(classifier.decide(row));
+            example.prediction = Some(classifier.decide(row));
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Callback for Dashboard {
     }
 
     fn epoch_end(&mut self, state: &mut TrainingState<'_>) -> lucida::Result<()> {
-        self.ask(state.network)?;
+        self.predict(state.network)?;
         if let Some(record) = state.record() {
             self.board.end_epoch(record, state.improved);
         }

@@ -15,7 +15,7 @@ fn board() -> Board {
         image: Image::filled(16, 16, &[200, 100, 50]),
         label: 1,
         input: Vec::new(),
-        said: Some((0, 0.75)),
+        prediction: Some((0, 0.75)),
     });
     for epoch in 1..=3 {
         board.end_epoch(&record(epoch), true);

@@ -9,7 +9,7 @@ use lucida::nn::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Caption, Named, Source};
-use crate::jobs::{Choice, StyleTrainingSpeed, networks};
+use crate::jobs::{NetworkChoice, StyleTrainingSpeed, networks};
 use crate::problem::Result;
 use crate::state::Studio;
 
@@ -18,14 +18,14 @@ const COUNT: usize = 96;
 
 /// Range of the list to return.
 #[derive(Deserialize)]
-pub(crate) struct Part {
+pub(crate) struct PageQuery {
     first: Option<usize>,
     count: Option<usize>,
 }
 
 /// A part of the images.
 #[derive(Serialize)]
-pub(crate) struct Listed {
+pub(crate) struct ImagePage {
     title: String,
     total: usize,
     images: Vec<Item>,
@@ -48,7 +48,7 @@ pub(crate) struct Overview {
     /// Description of the photos; `None` if there are none with at least two classes.
     photos: Option<String>,
     /// Networks that can be trained on photos.
-    networks: Vec<Choice>,
+    networks: Vec<NetworkChoice>,
     /// Description of the photos for training styles, which needs no classes; `None` if there are none.
     style_photos: Option<String>,
     /// Approximate seconds per step when training styles.
@@ -57,7 +57,7 @@ pub(crate) struct Overview {
 
 /// Describes the data and networks for training.
 pub(crate) async fn overview(State(studio): State<Arc<Studio>>) -> Result<Json<Overview>> {
-    let look = |studio: &Studio| {
+    let describe = |studio: &Studio| {
         let digits = match studio.data.source() {
             Some(Source::Mnist(_)) => "MNIST",
             _ => "The built-in digits",
@@ -77,25 +77,25 @@ pub(crate) async fn overview(State(studio): State<Arc<Studio>>) -> Result<Json<O
             style_seconds: StyleTrainingSpeed::of(&studio.jobs.list(usize::MAX), studio.cpu),
         }))
     };
-    studio.compute(look).await
+    studio.compute(describe).await
 }
 
 pub(crate) async fn list(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,
-    Query(part): Query<Part>,
-) -> Result<Json<Listed>> {
-    let (first, count) = (part.first.unwrap_or(0), part.count.unwrap_or(24).min(COUNT));
+    Query(page): Query<PageQuery>,
+) -> Result<Json<ImagePage>> {
+    let (first, count) = (page.first.unwrap_or(0), page.count.unwrap_or(24).min(COUNT));
     let list = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
         let item = |id: String, Caption { title, label }: Caption| Item { id, title, label };
         let Some(catalog) = studio.data.catalog(&loaded.model)? else {
             let cat = studio.data.caption(&Named::Cat)?;
-            return Ok(Listed { title: cat.title.clone(), total: 1, images: vec![item("cat".into(), cat)] });
+            return Ok(ImagePage { title: cat.title.clone(), total: 1, images: vec![item("cat".into(), cat)] });
         };
         let range = first.min(catalog.set.len())..first.saturating_add(count).min(catalog.set.len());
         let images = range.map(|index| item(format!("{}-{index}", catalog.prefix), catalog.caption(index))).collect();
-        Ok(Listed { total: catalog.set.len(), images, title: catalog.title })
+        Ok(ImagePage { total: catalog.set.len(), images, title: catalog.title })
     };
     studio.compute(list).await.map(Json)
 }

@@ -50,7 +50,7 @@ pub(crate) struct Prediction {
     classes: Vec<String>,
 }
 
-pub(crate) async fn look(
+pub(crate) async fn from_pixels(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,
     Query(raw): Query<Raw>,
@@ -58,11 +58,11 @@ pub(crate) async fn look(
 ) -> Result<Json<LiveActivations>> {
     let Raw { width, height, channels } = raw;
     if !(1..=PIXELS).contains(&width) || !(1..=PIXELS).contains(&height) || ![1, 3].contains(&channels) {
-        return Err(Problem::wrong(format!(
+        return Err(Problem::invalid(format!(
             "an image of {width}x{height} with {channels} channels: 1 to {PIXELS}, 1 or 3"
         )));
     }
-    let look = move |studio: &Studio| {
+    let run = move |studio: &Studio| {
         let image = Image::new(width, height, channels, body.to_vec())?;
         let loaded = studio.models.get(&model)?;
         let preprocessing = loaded.model.preprocessing()?;
@@ -70,21 +70,21 @@ pub(crate) async fn look(
         preprocessing.apply(&image, &mut input)?;
         Ok(Json(live_activations(studio, &loaded, &input)?))
     };
-    studio.compute(look).await
+    studio.compute(run).await
 }
 
-/// Like [`look`], for an image with an identifier. It is not downscaled first: the model's own preprocessing applies.
-pub(crate) async fn look_at(
+/// Like [`from_pixels`], for an image with an identifier. It is not downscaled first: the model's own preprocessing applies.
+pub(crate) async fn from_image(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,
     Query(query): Query<ImageQuery>,
 ) -> Result<Json<LiveActivations>> {
-    let look = move |studio: &Studio| {
+    let run = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
         let input = studio.input(&loaded, &query.image)?;
         Ok(Json(live_activations(studio, &loaded, &input)?))
     };
-    studio.compute(look).await
+    studio.compute(run).await
 }
 
 pub(crate) async fn prediction(
@@ -117,7 +117,7 @@ fn live_activations(studio: &Studio, loaded: &Loaded, input: &[f32]) -> Result<L
         let builder = shown.iter().fold(builder, |builder, &node| builder.output(network.nodes()[node].name()));
         *kept = Some(builder.build()?);
     }
-    let Some(plan) = kept.as_mut() else { return Err(Problem::missing("the network cannot be run")) };
+    let Some(plan) = kept.as_mut() else { return Err(Problem::not_found("the network cannot be run")) };
     plan.input_mut().copy_from_slice(input);
     plan.forward(network)?;
     let probabilities = match loaded.classes() {

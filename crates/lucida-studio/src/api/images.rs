@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encoded::data_url;
 use crate::data::{Caption, Named};
-use crate::images::smaller;
+use crate::images::downscaled;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 use crate::web::{broken, file_name};
@@ -49,7 +49,7 @@ pub(crate) struct ImageQuery {
 
 /// An image after a model's preprocessing.
 #[derive(Serialize)]
-pub(crate) struct Seen {
+pub(crate) struct PreprocessedImage {
     width: usize,
     height: usize,
     image: String,
@@ -94,7 +94,7 @@ pub(super) async fn file_of(
             found = Some((name, field.bytes().await.map_err(broken)?));
         }
     }
-    found.ok_or_else(|| Problem::wrong(format!("the form has no field `{}`", fields[0])))
+    found.ok_or_else(|| Problem::invalid(format!("the form has no field `{}`", fields[0])))
 }
 
 /// Lists the uploads, the most recently used first.
@@ -109,7 +109,8 @@ pub(crate) async fn show(
     Query(size): Query<Size>,
 ) -> Result<impl IntoResponse> {
     let side = size.side.unwrap_or(SIDE).clamp(1, SIDE);
-    let png = studio.compute(move |studio| Ok(smaller((*studio.image(&image)?).clone(), side)?.png_bytes()?)).await?;
+    let png =
+        studio.compute(move |studio| Ok(downscaled((*studio.image(&image)?).clone(), side)?.png_bytes()?)).await?;
     Ok(([(CONTENT_TYPE, "image/png"), (CACHE_CONTROL, "private, max-age=3600")], png))
 }
 
@@ -118,14 +119,14 @@ pub(crate) async fn seen(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,
     Query(query): Query<ImageQuery>,
-) -> Result<Json<Seen>> {
+) -> Result<Json<PreprocessedImage>> {
     let see = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
         let input = studio.input(&loaded, &query.image)?;
         let image = loaded.model.preprocessing()?.to_image(&input)?;
         let Caption { title, label } = studio.data.caption(&Named::parse(&query.image)?)?;
         let (width, height) = (image.width(), image.height());
-        Ok(Json(Seen { width, height, image: data_url(&image)?, title, label }))
+        Ok(Json(PreprocessedImage { width, height, image: data_url(&image)?, title, label }))
     };
     studio.compute(see).await
 }

@@ -21,7 +21,7 @@ const COUNT: usize = 200;
 
 /// A job and its events.
 #[derive(Serialize)]
-pub(crate) struct Told {
+pub(crate) struct JobWithEvents {
     #[serde(flatten)]
     record: Record,
     news: Vec<Value>,
@@ -40,9 +40,9 @@ pub(crate) async fn add(
     Ok((StatusCode::ACCEPTED, Json(record)))
 }
 
-pub(crate) async fn show(State(studio): State<Arc<Studio>>, Path(job): Path<String>) -> Result<Json<Told>> {
+pub(crate) async fn show(State(studio): State<Arc<Studio>>, Path(job): Path<String>) -> Result<Json<JobWithEvents>> {
     let (record, news) = studio.jobs.get(&job)?;
-    Ok(Json(Told { record, news }))
+    Ok(Json(JobWithEvents { record, news }))
 }
 
 pub(crate) async fn cancel(State(studio): State<Arc<Studio>>, Path(job): Path<String>) -> Result<Json<Record>> {
@@ -81,5 +81,5 @@ pub(crate) async fn file(
 /// request: parsed in one step, the status would depend on which of the two errors comes first in the text.
 pub(crate) fn read<T: DeserializeOwned>(body: Result<Json<Value>, JsonRejection>) -> Result<T> {
     let Json(value) = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    serde_json::from_value(value).map_err(|error| Problem::wrong(format!("the request is invalid: {error}")))
+    serde_json::from_value(value).map_err(|error| Problem::invalid(format!("the request is invalid: {error}")))
 }

@@ -21,7 +21,7 @@ const KERNELS: usize = 64;
 
 /// A layer.
 #[derive(Serialize)]
-pub(crate) struct Described {
+pub(crate) struct LayerDescription {
     name: String,
     kind: &'static str,
     shape: Vec<usize>,
@@ -116,7 +116,7 @@ pub(crate) struct Channel {
 
 /// A deconvnet projection of an activation to the input.
 #[derive(Serialize)]
-pub(crate) struct Projected {
+pub(crate) struct DeconvProjection {
     position: [usize; 2],
     activation: f32,
     field: Option<Rectangle>,
@@ -128,11 +128,11 @@ pub(crate) struct Projected {
 pub(crate) async fn describe(
     State(studio): State<Arc<Studio>>,
     Path((model, layer)): Path<(String, String)>,
-) -> Result<Json<Described>> {
-    studio.compute(move |studio| described(&*studio.models.get(&model)?, &layer).map(Json)).await
+) -> Result<Json<LayerDescription>> {
+    studio.compute(move |studio| describe_layer(&*studio.models.get(&model)?, &layer).map(Json)).await
 }
 
-fn described(loaded: &Loaded, layer: &str) -> Result<Described> {
+fn describe_layer(loaded: &Loaded, layer: &str) -> Result<LayerDescription> {
     let network = &loaded.model.network;
     let index = loaded.node(layer)?;
     let node = &network.nodes()[index];
@@ -154,8 +154,8 @@ fn described(loaded: &Loaded, layer: &str) -> Result<Described> {
         }
     });
     let config = serde_json::to_value(node.layer()).map(lucida::files::decimals);
-    let config = config.map_err(|error| Problem::wrong(error.to_string()))?;
-    Ok(Described {
+    let config = config.map_err(|error| Problem::invalid(error.to_string()))?;
+    Ok(LayerDescription {
         name: node.name().to_owned(),
         kind: node.layer().class_name(),
         shape: node.shape().sizes().to_vec(),
@@ -184,7 +184,7 @@ fn activation(studio: &Studio, loaded: &Loaded, layer: &str, image: &str) -> Res
         return Ok(LayerActivation { layer: layer.to_owned(), class_name: "Input", shape, values: input });
     }
     let found = activations(network, &[layer], &input, studio.cpu)?.pop();
-    found.ok_or_else(|| Problem::missing("the layer computes nothing"))
+    found.ok_or_else(|| Problem::not_found("the layer computes nothing"))
 }
 
 pub(crate) async fn maps(
@@ -215,7 +215,7 @@ pub(crate) async fn kernels(
         let mut weights = network.weights()[node.weights()].iter();
         let kernel = weights.find_map(|weight| Some((weight, <[usize; 4]>::try_from(weight.shape()).ok()?)));
         let (weight, [rows, columns, inputs, filters]) =
-            kernel.ok_or_else(|| Problem::missing("this layer has no kernels"))?;
+            kernel.ok_or_else(|| Problem::not_found("this layer has no kernels"))?;
         let channels = inputs.min(KERNELS);
         let (first, last) = (first.min(filters), first.saturating_add(count).min(filters));
         let mut data = Vec::with_capacity((last - first) * rows * columns * channels);
@@ -252,7 +252,7 @@ pub(crate) async fn channel(
         let field = field(&loaded, &layer)?;
         let [height, width, channels] = field.layout();
         if channel >= channels {
-            return Err(Problem::missing(format!("layer {layer} has channels 0 to {}", channels.saturating_sub(1))));
+            return Err(Problem::not_found(format!("layer {layer} has channels 0 to {}", channels.saturating_sub(1))));
         }
         let map: Vec<f32> = activation.values.iter().skip(channel).step_by(channels).copied().collect();
         let best = (0..map.len()).rev().max_by(|&a, &b| map[a].total_cmp(&map[b])).unwrap_or(0);
@@ -278,7 +278,7 @@ pub(crate) async fn deconv(
     State(studio): State<Arc<Studio>>,
     Path((model, layer, channel)): Path<(String, String, usize)>,
     Query(query): Query<ImageQuery>,
-) -> Result<Json<Projected>> {
+) -> Result<Json<DeconvProjection>> {
     let compute = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
         let node = loaded.node(&layer)?;
@@ -289,7 +289,7 @@ pub(crate) async fn deconv(
         let projection = deconvnet.project(network, &[&input], &[target])?.remove(0);
         let preprocessing = loaded.model.preprocessing()?;
         let example = Example::of(0, &input, &projection, deconvnet.field(), preprocessing)?;
-        Ok(Json(Projected {
+        Ok(Json(DeconvProjection {
             position: projection.position,
             activation: projection.activation,
             field: example.field.map(rectangle),
@@ -302,7 +302,7 @@ pub(crate) async fn deconv(
 
 /// Returns the receptive fields of a layer.
 pub(crate) fn field<'a>(loaded: &'a Loaded, layer: &str) -> Result<&'a ReceptiveField> {
-    let none = || Problem::wrong("this network does not have one image as its input");
+    let none = || Problem::invalid("this network does not have one image as its input");
     loaded.fields.get(loaded.node(layer)?).ok_or_else(none)
 }
 

@@ -8,7 +8,7 @@ use lucida::weights::{OutputKind, Outputs};
 use serde::Serialize;
 
 use super::settings::is_assumed;
-use crate::graph::{Block, Wire, arrange};
+use crate::graph::{Block, Edge, arrange};
 use crate::models::{Entry, Loaded};
 use crate::problem::Result;
 use crate::state::Studio;
@@ -23,7 +23,7 @@ pub(crate) struct Item {
 
 /// A model and its layers.
 #[derive(Serialize)]
-pub(crate) struct Described {
+pub(crate) struct ModelDescription {
     id: String,
     name: String,
     network: String,
@@ -43,7 +43,7 @@ pub(crate) struct Described {
     multilabel: bool,
     layers: Vec<LayerItem>,
     blocks: Vec<Block>,
-    wires: Vec<Wire>,
+    wires: Vec<Edge>,
 }
 
 /// Published weights that are not on this machine.
@@ -75,7 +75,10 @@ pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Result<Json<Vec<I
     Ok(Json(entries.into_iter().map(item).collect()))
 }
 
-pub(crate) async fn describe(State(studio): State<Arc<Studio>>, Path(model): Path<String>) -> Result<Json<Described>> {
+pub(crate) async fn describe(
+    State(studio): State<Arc<Studio>>,
+    Path(model): Path<String>,
+) -> Result<Json<ModelDescription>> {
     let describe = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
         Ok(Json(described(&loaded, &studio.models.find(&model)?)))
@@ -83,11 +86,11 @@ pub(crate) async fn describe(State(studio): State<Arc<Studio>>, Path(model): Pat
     studio.compute(describe).await
 }
 
-fn described(loaded: &Loaded, entry: &Entry) -> Described {
+fn described(loaded: &Loaded, entry: &Entry) -> ModelDescription {
     let network = &loaded.model.network;
     let (blocks, wires) = arrange(network);
     let nodes = network.nodes().iter().enumerate();
-    Described {
+    ModelDescription {
         id: loaded.id.clone(),
         name: loaded.name.clone(),
         network: network.name().to_owned(),

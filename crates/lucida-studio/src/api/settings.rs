@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::encoded::data_url;
 use super::jobs::read;
-use crate::images::smaller;
+use crate::images::downscaled;
 use crate::models::{Entry, Loaded, classes_of};
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
@@ -61,7 +61,7 @@ pub(crate) struct Current {
 /// The settings of a request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Chosen {
+pub(crate) struct NewSettings {
     preprocessing: String,
     /// One name per line, or JSON; blank for the model's own.
     classes: String,
@@ -72,13 +72,13 @@ pub(crate) struct Chosen {
 #[serde(deny_unknown_fields)]
 struct PreviewRequest {
     image: String,
-    settings: Chosen,
+    settings: NewSettings,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Change {
-    settings: Chosen,
+struct ChangeRequest {
+    settings: NewSettings,
     /// Whether to write them next to the model.
     save: bool,
 }
@@ -116,7 +116,7 @@ struct Prediction {
 /// Returns the settings of a model.
 pub(crate) async fn show(State(studio): State<Arc<Studio>>, Path(model): Path<String>) -> Result<Json<Current>> {
     let show = move |studio: &Studio| current(studio, &model).map(Json);
-    studio.compute(show).await.map_err(Problem::refused)
+    studio.compute(show).await.map_err(Problem::into_bad_request)
 }
 
 /// Tries other settings on an image, without changing anything.
@@ -125,7 +125,7 @@ pub(crate) async fn preview(
     Path(model): Path<String>,
     body: Result<Json<Value>, JsonRejection>,
 ) -> Result<Json<Preview>> {
-    let PreviewRequest { image, settings } = read(body).map_err(Problem::refused)?;
+    let PreviewRequest { image, settings } = read(body).map_err(Problem::into_bad_request)?;
     let preview = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
         let settings = settings.read(&loaded.model)?;
@@ -138,7 +138,7 @@ pub(crate) async fn preview(
         let other = studio.models.find(&model)?.open(Some(settings))?;
         previewed(studio, &other, other.preprocessing.as_ref(), &image).map(Json)
     };
-    studio.compute(preview).await.map_err(Problem::refused)
+    studio.compute(preview).await.map_err(Problem::into_bad_request)
 }
 
 /// Uses settings for a model from now on, and saves them if requested.
@@ -147,28 +147,28 @@ pub(crate) async fn change(
     Path(model): Path<String>,
     body: Result<Json<Value>, JsonRejection>,
 ) -> Result<Json<Current>> {
-    let Change { settings, save } = read(body).map_err(Problem::refused)?;
+    let ChangeRequest { settings, save } = read(body).map_err(Problem::into_bad_request)?;
     let change = move |studio: &Studio| {
         let entry = studio.models.find(&model)?;
-        let spec = entry.own().map_err(Problem::wrong)?;
+        let spec = entry.own().map_err(Problem::invalid)?;
         let settings = settings.read(&studio.models.get(&model)?.model)?;
         // Reject settings that do not fit the model before storing anything.
         entry.open(Some(settings.clone()))?;
         if save {
-            let file = own_file(spec).map_err(Problem::wrong)?;
+            let file = own_file(spec).map_err(Problem::invalid)?;
             settings.save(&file).map_err(not_saved)?;
         }
         studio.models.set(&model, settings);
         current(studio, &model).map(Json)
     };
-    studio.compute(change).await.map_err(Problem::refused)
+    studio.compute(change).await.map_err(Problem::into_bad_request)
 }
 
-impl Chosen {
+impl NewSettings {
     /// Parses the settings, and checks that they fit the model.
     fn read(&self, model: &Model) -> Result<ModelSettings> {
         if self.preprocessing.len() > TEXT {
-            return Err(Problem::wrong(format!("preprocessing: more than {TEXT} characters")));
+            return Err(Problem::invalid(format!("preprocessing: more than {TEXT} characters")));
         }
         let base = model.preprocessing()?;
         let changed = self.preprocessing.parse::<PreprocessingChoice>()?.apply(base.clone())?;
@@ -182,16 +182,16 @@ impl Chosen {
             return Ok(Vec::new());
         }
         let Some(expected) = expected_classes(model) else {
-            return Err(Problem::wrong("class names: the output of this network is not a list of classes"));
+            return Err(Problem::invalid("class names: the output of this network is not a list of classes"));
         };
         let names =
-            parse_class_names(&self.classes).map_err(|error| Problem::wrong(format!("class names: {error}")))?;
+            parse_class_names(&self.classes).map_err(|error| Problem::invalid(format!("class names: {error}")))?;
         if names.len() != expected {
             let got = names.len();
-            return Err(Problem::wrong(format!("class names: {got} given, {expected} expected")));
+            return Err(Problem::invalid(format!("class names: {got} given, {expected} expected")));
         }
         match names.iter().any(|name| name.chars().count() > TEXT) {
-            true => Err(Problem::wrong(format!("class names: a name has more than {TEXT} characters"))),
+            true => Err(Problem::invalid(format!("class names: a name has more than {TEXT} characters"))),
             false => Ok(names),
         }
     }
@@ -281,7 +281,7 @@ fn not_saved(error: Error) -> Problem {
 
 fn previewed(studio: &Studio, model: &Model, preprocessing: Option<&Preprocessing>, image: &str) -> Result<Preview> {
     let image = studio.image(image)?;
-    let Some(preprocessing) = preprocessing else { return Err(Problem::wrong("the network takes no images")) };
+    let Some(preprocessing) = preprocessing else { return Err(Problem::invalid("the network takes no images")) };
     let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
     preprocessing.apply(&image, &mut input)?;
     let shown = preprocessing.to_image(&input)?;
@@ -290,7 +290,7 @@ fn previewed(studio: &Studio, model: &Model, preprocessing: Option<&Preprocessin
     Ok(Preview {
         width,
         height,
-        image: data_url(&smaller(shown, SIDE)?)?,
+        image: data_url(&downscaled(shown, SIDE)?)?,
         description: preprocessing.describe(),
         channels: channels(&input, preprocessing.color),
         predictions: if is_classifier { predictions(studio, model, &input)? } else { Vec::new() },

@@ -27,7 +27,7 @@ const TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// How an image is stylized.
 #[derive(Deserialize)]
-pub(crate) struct Look {
+pub(crate) struct StylizeQuery {
     /// A weight for each style: `0.7,0.3`. By default, only the first style is used.
     mix: Option<String>,
     strength: Option<f32>,
@@ -49,11 +49,11 @@ pub(crate) struct Raw {
     height: usize,
 }
 
-impl Look {
+impl StylizeQuery {
     fn request(&self, size: Option<usize>) -> Result<FeedForwardRequest> {
         let weight = |text: &str| {
             let weight = text.trim().parse().ok();
-            weight.ok_or_else(|| Problem::wrong(format!("weight {text:?} of a style is not a number")))
+            weight.ok_or_else(|| Problem::invalid(format!("weight {text:?} of a style is not a number")))
         };
         let mix = self.mix.as_deref().filter(|mix| !mix.is_empty());
         let colors = if self.keep_colors { ColorSource::Luminance } else { ColorSource::Style };
@@ -93,13 +93,13 @@ pub(crate) async fn stylize(
     Path(network): Path<String>,
     Query(ImageQuery { image }): Query<ImageQuery>,
     Query(ResultSize { size }): Query<ResultSize>,
-    Query(look): Query<Look>,
+    Query(query): Query<StylizeQuery>,
 ) -> Result<impl IntoResponse> {
     if size.is_some_and(|size| !SIDES.contains(&size)) {
         let (least, most) = (SIDES.start(), SIDES.end());
-        return Err(Problem::wrong(format!("the longer side must have {least} to {most} pixels")));
+        return Err(Problem::invalid(format!("the longer side must have {least} to {most} pixels")));
     }
-    let request = look.request(size)?;
+    let request = query.request(size)?;
     let stylize = move |studio: &Studio| {
         let (image, timing) = pass(studio, &network, &*studio.image(&image)?, request)?;
         Ok(([(CONTENT_TYPE, HeaderValue::from_static("image/png")), (TIMING, timing)], image.png_bytes()?))
@@ -112,13 +112,13 @@ pub(crate) async fn stylize_pixels(
     State(studio): State<Arc<Studio>>,
     Path(network): Path<String>,
     Query(Raw { width, height }): Query<Raw>,
-    Query(look): Query<Look>,
+    Query(query): Query<StylizeQuery>,
     body: Bytes,
 ) -> Result<impl IntoResponse> {
     if !(1..=PIXELS).contains(&width) || !(1..=PIXELS).contains(&height) {
-        return Err(Problem::wrong(format!("an image of {width}x{height} pixels: sides must have 1 to {PIXELS}")));
+        return Err(Problem::invalid(format!("an image of {width}x{height} pixels: sides must have 1 to {PIXELS}")));
     }
-    let request = look.request(None)?;
+    let request = query.request(None)?;
     let stylize = move |studio: &Studio| {
         let photo = Image::new(width, height, 3, body.to_vec())?;
         let (image, timing) = pass(studio, &network, &photo, request)?;

@@ -27,14 +27,14 @@ use crate::state::Studio;
 use kinds::STYLE_NETWORK;
 use store::Store;
 
-pub(crate) use kinds::{Choice, Request, StyleTrainingSpeed, networks};
+pub(crate) use kinds::{NetworkChoice, Request, StyleTrainingSpeed, networks};
 use record::BlockingJob;
 pub(crate) use record::{Record, State};
 
 /// Minimum interval between two progress events of a job.
 const PROGRESS: Duration = Duration::from_millis(150);
 /// Number of ended jobs with a stamp that are kept: their results can be computed again, so older ones are removed.
-const LOOKS: usize = 300;
+const MAX_REPRODUCIBLE: usize = 300;
 /// Maximum number of messages that a listener may lag behind.
 const BACKLOG: usize = 1024;
 
@@ -60,16 +60,16 @@ pub(crate) enum Event {
 }
 
 /// The computation of a job.
-pub(crate) trait Work: Send {
+pub(crate) trait JobTask: Send {
     /// Runs it; returns its result.
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value>;
 }
 
 /// A queued job.
-struct Waiting {
+struct QueuedJob {
     id: String,
     lane: Lane,
-    work: Box<dyn Work>,
+    task: Box<dyn JobTask>,
 }
 
 /// A network saved by a training of styles.
@@ -86,7 +86,7 @@ pub(crate) struct TrainedStyle {
 #[derive(Default)]
 struct Inner {
     records: Vec<Record>,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<QueuedJob>,
     /// Lane and stop flag of each running job.
     running: HashMap<String, (Lane, Arc<AtomicBool>)>,
     /// Events of the running jobs.
@@ -98,7 +98,7 @@ pub(crate) struct Jobs {
     store: Store,
     queue: usize,
     inner: Mutex<Inner>,
-    wake: Condvar,
+    queue_changed: Condvar,
     stopping: AtomicBool,
     listeners: broadcast::Sender<Arc<str>>,
 }
@@ -109,7 +109,14 @@ impl Jobs {
         let store = Store::open(folder)?;
         let inner = Inner { records: store.load(), ..Inner::default() };
         let listeners = broadcast::Sender::new(BACKLOG);
-        Ok(Self { store, queue, inner: Mutex::new(inner), wake: Condvar::new(), stopping: false.into(), listeners })
+        Ok(Self {
+            store,
+            queue,
+            inner: Mutex::new(inner),
+            queue_changed: Condvar::new(),
+            stopping: false.into(),
+            listeners,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -145,14 +152,14 @@ impl Jobs {
     pub(crate) fn file(&self, id: &str, name: &str) -> Result<Vec<u8>> {
         let known = find(&self.lock().records, id)?.files.iter().any(|file| file == name);
         if !known {
-            return Err(Problem::missing("the job has no such file"));
+            return Err(Problem::not_found("the job has no such file"));
         }
         Ok(files::read_limited(self.store.folder(id).join(name), 1 << 30)?)
     }
 
     /// The networks saved by trainings of styles, newest first.
     pub(crate) fn style_networks(&self) -> Vec<TrainedStyle> {
-        let of = |record: &Record| {
+        let saved = |record: &Record| {
             let file = record.files.iter().find(|file| *file == STYLE_NETWORK)?;
             let Ok(Request::StyleTrain(request)) = serde_json::from_value(record.request.clone()) else { return None };
             Some(TrainedStyle {
@@ -162,13 +169,13 @@ impl Jobs {
                 file: self.store.folder(&record.id).join(file),
             })
         };
-        self.lock().records.iter().rev().filter_map(of).collect()
+        self.lock().records.iter().rev().filter_map(saved).collect()
     }
 
     /// Adds a job to the queue, or returns an earlier one with the same request and stamp that is queued, running or done.
     pub(crate) fn add(&self, studio: &Studio, request: &Request) -> Result<Record> {
         let plan = request.plan(studio)?;
-        let value = serde_json::to_value(request).map_err(|error| Problem::wrong(error.to_string()))?;
+        let value = serde_json::to_value(request).map_err(|error| Problem::invalid(error.to_string()))?;
         let mut inner = self.lock();
         let same = |record: &&Record| {
             plan.stamp.is_some()
@@ -179,24 +186,24 @@ impl Jobs {
         if let Some(record) = inner.records.iter().rev().find(same) {
             return Ok(record.clone());
         }
-        self.has_room(&inner)?;
+        self.check_capacity(&inner)?;
         let mut record = Record::new(self.store.next(&inner.records)?, plan.kind, plan.title, value);
         record.stamp = plan.stamp;
         self.store.create(&record)?;
-        self.make_room(&mut inner);
-        inner.waiting.push_back(Waiting { id: record.id.clone(), lane: plan.lane, work: plan.work });
+        self.remove_oldest(&mut inner);
+        inner.waiting.push_back(QueuedJob { id: record.id.clone(), lane: plan.lane, task: plan.task });
         inner.records.push(record.clone());
-        self.tell(&Event::Job { job: Box::new(record.clone()) });
-        self.order(&mut inner);
-        self.wake.notify_all();
+        self.notify(&Event::Job { job: Box::new(record.clone()) });
+        self.update_waits_for(&mut inner);
+        self.queue_changed.notify_all();
         find(&inner.records, &record.id).cloned()
     }
 
     /// Queues a cancelled, interrupted or failed job again, to resume from its checkpoint.
     pub(crate) fn resume(&self, studio: &Studio, id: &str) -> Result<Record> {
         let stopped = |record: &Record| {
-            let is_so = matches!(record.state, State::Cancelled | State::Interrupted | State::Failed);
-            is_so.then_some(()).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "the job was not stopped"))
+            let is_stopped = matches!(record.state, State::Cancelled | State::Interrupted | State::Failed);
+            is_stopped.then_some(()).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "the job was not stopped"))
         };
         let request = {
             let inner = self.lock();
@@ -205,34 +212,35 @@ impl Jobs {
             serde_json::from_value::<Request>(record.request.clone())
         };
         let request =
-            request.map_err(|error| Problem::wrong(format!("this job was created by another version: {error}")))?;
+            request.map_err(|error| Problem::invalid(format!("this job was created by another version: {error}")))?;
         let plan = request.plan_again(studio)?;
         let mut inner = self.lock();
         stopped(find(&inner.records, id)?)?;
-        self.has_room(&inner)?;
-        inner.waiting.push_back(Waiting { id: id.to_owned(), lane: plan.lane, work: plan.work });
+        self.check_capacity(&inner)?;
+        inner.waiting.push_back(QueuedJob { id: id.to_owned(), lane: plan.lane, task: plan.task });
         self.change(&mut inner, id, Record::queue_again);
-        self.order(&mut inner);
-        self.wake.notify_all();
+        self.update_waits_for(&mut inner);
+        self.queue_changed.notify_all();
         find(&inner.records, id).cloned()
     }
 
-    fn has_room(&self, inner: &Inner) -> Result<()> {
+    fn check_capacity(&self, inner: &Inner) -> Result<()> {
         if inner.waiting.len() >= self.queue || self.stopping.load(Ordering::SeqCst) {
             return Err(Problem::busy(format!("{} jobs are already queued; try again later", inner.waiting.len())));
         }
         Ok(())
     }
 
-    /// Removes the oldest ended jobs with a stamp beyond `LOOKS`.
-    fn make_room(&self, inner: &mut Inner) {
+    /// Removes the oldest ended jobs with a stamp beyond `MAX_REPRODUCIBLE`.
+    fn remove_oldest(&self, inner: &mut Inner) {
         let is_old =
             |record: &&Record| record.stamp.is_some() && !matches!(record.state, State::Queued | State::Running);
-        let old: Vec<String> = inner.records.iter().rev().filter(is_old).skip(LOOKS).map(|r| r.id.clone()).collect();
+        let old: Vec<String> =
+            inner.records.iter().rev().filter(is_old).skip(MAX_REPRODUCIBLE).map(|r| r.id.clone()).collect();
         for id in old {
             if self.store.remove(&id).is_ok() {
                 inner.records.retain(|record| record.id != id);
-                self.tell(&Event::Removed { id });
+                self.notify(&Event::Removed { id });
             }
         }
     }
@@ -246,7 +254,7 @@ impl Jobs {
         } else if let Some(at) = inner.waiting.iter().position(|waiting| waiting.id == id) {
             inner.waiting.remove(at);
             self.change(&mut inner, id, |record| record.end(State::Cancelled, None));
-            self.order(&mut inner);
+            self.update_waits_for(&mut inner);
         }
         find(&inner.records, id).cloned()
     }
@@ -259,7 +267,7 @@ impl Jobs {
         }
         self.store.remove(id)?;
         inner.records.retain(|record| record.id != id);
-        self.tell(&Event::Removed { id: id.to_owned() });
+        self.notify(&Event::Removed { id: id.to_owned() });
         Ok(())
     }
 
@@ -269,7 +277,7 @@ impl Jobs {
             let studio = Arc::clone(studio);
             std::thread::spawn(move || {
                 while let Some(waiting) = studio.jobs.next(lane) {
-                    studio.jobs.work(&studio, waiting);
+                    studio.jobs.run(&studio, waiting);
                 }
             })
         };
@@ -281,11 +289,11 @@ impl Jobs {
         self.stopping.store(true, Ordering::SeqCst);
         let inner = self.lock();
         inner.running.values().for_each(|(_, stop)| stop.store(true, Ordering::SeqCst));
-        self.wake.notify_all();
+        self.queue_changed.notify_all();
         inner.running.len()
     }
 
-    fn next(&self, lane: Lane) -> Option<Waiting> {
+    fn next(&self, lane: Lane) -> Option<QueuedJob> {
         let mut inner = self.lock();
         loop {
             if self.stopping.load(Ordering::SeqCst) {
@@ -296,17 +304,17 @@ impl Jobs {
                 inner.running.insert(waiting.id.clone(), (lane, Arc::default()));
                 inner.news.insert(waiting.id.clone(), self.store.news(&waiting.id));
                 self.change(&mut inner, &waiting.id, Record::begin);
-                self.order(&mut inner);
+                self.update_waits_for(&mut inner);
                 return Some(waiting);
             }
-            inner = self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner = self.queue_changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn work(&self, studio: &Studio, Waiting { id, work, .. }: Waiting) {
+    fn run(&self, studio: &Studio, QueuedJob { id, task, .. }: QueuedJob) {
         let stop = self.lock().running.get(&id).map(|(_, stop)| Arc::clone(stop)).unwrap_or_default();
-        let job = Handle { jobs: self, id: id.clone(), stop: Arc::clone(&stop), told: Mutex::new(None) };
-        let run = std::panic::AssertUnwindSafe(|| work.run(studio, &job));
+        let job = Handle { jobs: self, id: id.clone(), stop: Arc::clone(&stop), last_progress: Mutex::new(None) };
+        let run = std::panic::AssertUnwindSafe(|| task.run(studio, &job));
         let outcome =
             std::panic::catch_unwind(run).unwrap_or_else(|_| Err(Error::Bug("the job ended in a panic".into())));
         let mut inner = self.lock();
@@ -331,7 +339,7 @@ impl Jobs {
     }
 
     /// Updates what each queued job waits for: the job before it in its lane.
-    fn order(&self, inner: &mut Inner) {
+    fn update_waits_for(&self, inner: &mut Inner) {
         let mut last: Vec<(Lane, String)> = inner.running.iter().map(|(id, (lane, _))| (*lane, id.clone())).collect();
         let waiting: Vec<_> = inner.waiting.iter().map(|waiting| (waiting.lane, waiting.id.clone())).collect();
         for (lane, id) in waiting {
@@ -351,10 +359,10 @@ impl Jobs {
         change(record);
         // A failed write only matters at the next start, which loads the last version that was written.
         let _ = self.store.save(record);
-        self.tell(&Event::Job { job: Box::new(record.clone()) });
+        self.notify(&Event::Job { job: Box::new(record.clone()) });
     }
 
-    fn tell(&self, event: &Event) {
+    fn notify(&self, event: &Event) {
         if let Ok(text) = serde_json::to_string(event) {
             // Nobody may be listening.
             let _ = self.listeners.send(text.into());
@@ -367,7 +375,7 @@ pub(crate) struct Handle<'a> {
     jobs: &'a Jobs,
     id: String,
     stop: Arc<AtomicBool>,
-    told: Mutex<Option<Instant>>,
+    last_progress: Mutex<Option<Instant>>,
 }
 
 impl Handle<'_> {
@@ -393,43 +401,43 @@ impl Handle<'_> {
 
     /// Reports the progress; returns whether to continue.
     pub(crate) fn progress(&self, done: usize, total: usize, doing: &str) -> ControlFlow<()> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if done == total || told.is_none_or(|told| told.elapsed() >= PROGRESS) {
-            *told = Some(Instant::now());
+        let mut last = self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if done == total || last.is_none_or(|last| last.elapsed() >= PROGRESS) {
+            *last = Some(Instant::now());
             let mut inner = self.jobs.lock();
             if let Some(record) = inner.records.iter_mut().find(|record| record.id == self.id) {
                 record.at(done, total, doing);
-                self.jobs.tell(&Event::Job { job: Box::new(record.clone()) });
+                self.jobs.notify(&Event::Job { job: Box::new(record.clone()) });
             }
         }
         self.flow()
     }
 
     /// Publishes an event of the job's kind, and stores it.
-    pub(crate) fn news(&self, news: Value) {
+    pub(crate) fn publish(&self, news: Value) {
         let news = lucida::files::decimals(news);
         self.jobs.store.append(&self.id, &news);
         let mut inner = self.jobs.lock();
-        let told = inner.news.entry(self.id.clone()).or_default();
-        told.push(news.clone());
-        let at = told.len() - 1;
-        self.jobs.tell(&Event::News { id: self.id.clone(), at, news });
+        let events = inner.news.entry(self.id.clone()).or_default();
+        events.push(news.clone());
+        let at = events.len() - 1;
+        self.jobs.notify(&Event::News { id: self.id.clone(), at, news });
     }
 
     /// Whether the job has published an event, now or before it was resumed.
-    pub(crate) fn has_told(&self) -> bool {
-        self.jobs.lock().news.get(&self.id).is_some_and(|told| !told.is_empty())
+    pub(crate) fn has_published(&self) -> bool {
+        self.jobs.lock().news.get(&self.id).is_some_and(|events| !events.is_empty())
     }
 
     /// Saves a file in the job's folder, and makes it available to clients.
     pub(crate) fn save(&self, name: &str, bytes: &[u8]) -> lucida::Result<()> {
         files::write_bytes(self.folder().join(name), bytes)?;
-        self.offer(name);
+        self.publish_file(name);
         Ok(())
     }
 
     /// Makes a file in the job's folder available to clients.
-    pub(crate) fn offer(&self, name: &str) {
+    pub(crate) fn publish_file(&self, name: &str) {
         debug_assert!(Path::new(name).components().count() == 1);
         self.jobs.change(&mut self.jobs.lock(), &self.id, |record| {
             if !record.files.iter().any(|file| file == name) {
@@ -453,5 +461,5 @@ impl Progress for Reporter<'_> {
 }
 
 fn find<'a>(records: &'a [Record], id: &str) -> Result<&'a Record> {
-    records.iter().find(|record| record.id == id).ok_or_else(|| Problem::missing("there is no such job"))
+    records.iter().find(|record| record.id == id).ok_or_else(|| Problem::not_found("there is no such job"))
 }

@@ -25,7 +25,7 @@ pub(super) struct Upload {
     pub(super) name: Option<String>,
     pub(super) bytes: Vec<u8>,
     /// Memory reserved for the body.
-    _held: Arc<Held>,
+    _held: Arc<BodyReservation>,
 }
 
 impl Upload {
@@ -36,7 +36,7 @@ impl Upload {
 }
 
 /// Memory reserved for a request's body, until the last of its images is decoded.
-struct Held {
+struct BodyReservation {
     permit: Option<OwnedSemaphorePermit>,
     bytes: usize,
 }
@@ -44,21 +44,21 @@ struct Held {
 /// Counts the bytes of a request against the limits.
 struct Reader<'a> {
     service: &'a Service,
-    held: Held,
+    reservation: BodyReservation,
 }
 
 impl Reader<'_> {
     /// Counts a chunk, and adds it to an image.
     fn add(&mut self, to: &mut Vec<u8>, chunk: &[u8]) -> Result<()> {
-        let held = &mut self.held;
-        held.bytes += chunk.len();
-        if held.bytes > self.service.limits.body_bytes {
+        let reservation = &mut self.reservation;
+        reservation.bytes += chunk.len();
+        if reservation.bytes > self.service.limits.body_bytes {
             return Err(too_large(self.service));
         }
-        let have = held.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = held.bytes.div_ceil(1 << 10) - have;
+        let have = reservation.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = reservation.bytes.div_ceil(1 << 10) - have;
         let permit = acquire(&self.service.held, more)?;
-        match &mut held.permit {
+        match &mut reservation.permit {
             Some(all) => all.merge(permit),
             none => *none = Some(permit),
         }
@@ -84,12 +84,12 @@ pub(super) async fn read(service: &Service, request: Request) -> Result<Vec<Uplo
     if length.is_some_and(|length| length > service.limits.body_bytes as u64) {
         return Err(too_large(service));
     }
-    let mut reader = Reader { service, held: Held { permit: None, bytes: 0 } };
+    let mut reader = Reader { service, reservation: BodyReservation { permit: None, bytes: 0 } };
     let images = match content(request.headers())? {
         Content::Form => form(&mut reader, request).await?,
         Content::Image => vec![(None, image(&mut reader, request.into_body()).await?)],
     };
-    let held = Arc::new(reader.held);
+    let held = Arc::new(reader.reservation);
     Ok(images.into_iter().map(|(name, bytes)| Upload { name, bytes, _held: Arc::clone(&held) }).collect())
 }
 

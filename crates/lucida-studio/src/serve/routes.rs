@@ -18,7 +18,7 @@ use lucida::weights::OutputKind;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::worker::Found;
+use super::worker::ImageResult;
 use super::{Service, body, metrics};
 use crate::problem::{Problem, Result};
 use crate::web::{bearer, secure};
@@ -74,19 +74,19 @@ async fn count(State(service): State<Arc<Service>>, request: Request, next: Next
 /// Query parameters of `/predict`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Choice {
+struct PredictQuery {
     /// Number of classes or labels to return.
     top: Option<NonZeroUsize>,
 }
 
 /// Response of `/predict`.
 #[derive(Serialize)]
-struct Answer {
+struct PredictResponse {
     model: String,
     predictions: Vec<ImagePrediction>,
     /// The images of a form that could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Failed>,
+    errors: Vec<ImageError>,
 }
 
 #[derive(Serialize)]
@@ -99,7 +99,7 @@ struct ImagePrediction {
 }
 
 #[derive(Serialize)]
-struct Failed {
+struct ImageError {
     image: Option<String>,
     error: String,
 }
@@ -107,45 +107,45 @@ struct Failed {
 /// Predicts the images of a request. If some of several cannot be read, the others are still predicted.
 async fn predict(
     State(service): State<Arc<Service>>,
-    choice: Result<Query<Choice>, QueryRejection>,
+    query: Result<Query<PredictQuery>, QueryRejection>,
     request: Request,
-) -> Result<Json<Answer>> {
+) -> Result<Json<PredictResponse>> {
     let other = |_| Problem::new(StatusCode::BAD_REQUEST, "the query may have top=N alone, a number of classes from 1");
-    let Query(choice) = choice.map_err(other)?;
-    let top = choice.top.map_or(TOP, NonZeroUsize::get);
+    let Query(query) = query.map_err(other)?;
+    let top = query.top.map_or(TOP, NonZeroUsize::get);
     let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive");
     let uploads = tokio::time::timeout(service.limits.body, body::read(&service, request)).await.map_err(slow)??;
-    let places = service.queue.places(uploads.len())?;
-    let send = |(upload, place): (body::Upload, _)| (upload.name.clone(), service.queue.send(upload, place));
-    let sent: Vec<_> = uploads.into_iter().zip(places).map(send).collect();
+    let permits = service.queue.permits(uploads.len())?;
+    let send = |(upload, permit): (body::Upload, _)| (upload.name.clone(), service.queue.send(upload, permit));
+    let sent: Vec<_> = uploads.into_iter().zip(permits).map(send).collect();
     let (mut predictions, mut errors, mut first) = (Vec::new(), Vec::new(), None);
-    let late = || {
+    let timed_out = || {
         let limit = service.limits.answer.as_secs_f64();
         Problem::new(StatusCode::GATEWAY_TIMEOUT, format!("no prediction within {limit} s: the server is busy"))
     };
     let deadline = tokio::time::Instant::now() + service.limits.answer;
     for (image, answer) in sent {
-        let answer = tokio::time::timeout_at(deadline, answer).await.map_err(|_| late())?;
+        let answer = tokio::time::timeout_at(deadline, answer).await.map_err(|_| timed_out())?;
         match answer.unwrap_or_else(|_| Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the model has failed"))) {
-            Ok(Found { predicted, digit_found }) => {
+            Ok(ImageResult { predicted, digit_found }) => {
                 let record = PredictionRecord::top(&service.model, predicted, digit_found, top);
                 predictions.push(ImagePrediction { image, record });
             }
             Err(problem) => {
-                errors.push(Failed { image, error: problem.message().to_owned() });
+                errors.push(ImageError { image, error: problem.message().to_owned() });
                 first.get_or_insert(problem);
             }
         }
     }
     match first {
         Some(problem) if predictions.is_empty() => Err(problem),
-        _ => Ok(Json(Answer { model: service.name.clone(), predictions, errors })),
+        _ => Ok(Json(PredictResponse { model: service.name.clone(), predictions, errors })),
     }
 }
 
 /// Response of `/model`.
 #[derive(Serialize)]
-struct Described {
+struct ModelResponse {
     model: String,
     network: String,
     task: &'static str,
@@ -157,9 +157,9 @@ struct Described {
     batch_size: usize,
 }
 
-async fn model(State(service): State<Arc<Service>>) -> Result<Json<Described>> {
+async fn model(State(service): State<Arc<Service>>) -> Result<Json<ModelResponse>> {
     let Service { model, outputs, .. } = &*service;
-    Ok(Json(Described {
+    Ok(Json(ModelResponse {
         model: service.name.clone(),
         network: model.network.name().to_owned(),
         task: match outputs.kind() {
@@ -211,7 +211,7 @@ async fn welcome(State(service): State<Arc<Service>>) -> Result<String> {
 
 async fn unknown(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(100).collect();
-    Problem::missing(format!("there is no {path}: GET / lists what there is"))
+    Problem::not_found(format!("there is no {path}: GET / lists what there is"))
 }
 
 async fn wrong_method(method: Method) -> Problem {

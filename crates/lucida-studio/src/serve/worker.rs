@@ -22,7 +22,7 @@ use crate::problem::{Problem, Result};
 const DECODERS: usize = 8;
 
 /// Result for an image.
-pub(super) struct Found {
+pub(super) struct ImageResult {
     pub(super) predicted: Predicted,
     pub(super) digit_found: bool,
 }
@@ -32,9 +32,9 @@ struct Job {
     /// `[height, width, channels]`
     input: Vec<f32>,
     digit_found: bool,
-    reply: oneshot::Sender<Result<Found>>,
-    /// Its place in the queue.
-    place: OwnedSemaphorePermit,
+    reply: oneshot::Sender<Result<ImageResult>>,
+    /// Its permit in the queue.
+    permit: OwnedSemaphorePermit,
 }
 
 impl AsRef<[f32]> for Job {
@@ -47,7 +47,7 @@ impl AsRef<[f32]> for Job {
 pub(super) struct Worker {
     jobs: Sender<Job>,
     /// Alive as long as the thread is.
-    life: Weak<()>,
+    liveness: Weak<()>,
     thread: JoinHandle<()>,
 }
 
@@ -60,7 +60,7 @@ impl Worker {
         let (model, metrics) = (Arc::clone(model), Arc::clone(metrics));
         let (batch_size, cpu) = (options.batch_size, options.cpu);
         let alive = Arc::new(());
-        let life = Arc::downgrade(&alive);
+        let liveness = Arc::downgrade(&alive);
         let run = move || {
             let _alive = alive;
             match warmed_up(&model, batch_size, cpu) {
@@ -77,12 +77,12 @@ impl Worker {
             .map_err(|error| Error::Unsupported(format!("cannot start a thread: {error}")))?;
         let ended = |_| Err(Error::Bug("the model ended in a panic at its first run".into()));
         started.recv().unwrap_or_else(ended)?;
-        Ok(Self { jobs, life, thread })
+        Ok(Self { jobs, liveness, thread })
     }
 
     /// Whether the thread is running.
     pub(super) fn is_alive(&self) -> bool {
-        self.life.strong_count() > 0
+        self.liveness.strong_count() > 0
     }
 
     /// Waits for the thread to end; returns `false` if it panicked.
@@ -120,10 +120,10 @@ fn work(mut predictor: Predictor<'_>, batch_size: usize, waiting: &Receiver<Job>
         let failed = |error: Error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
         match found {
             Ok(found) => {
-                for (Job { reply, digit_found, place, .. }, predicted) in batch.into_iter().zip(found) {
-                    // Free the place first: a client may send its next request as soon as it has the reply.
-                    drop(place);
-                    let found = predicted.map(|predicted| Found { predicted, digit_found });
+                for (Job { reply, digit_found, permit, .. }, predicted) in batch.into_iter().zip(found) {
+                    // Free the permit first: a client may send its next request as soon as it has the reply.
+                    drop(permit);
+                    let found = predicted.map(|predicted| ImageResult { predicted, digit_found });
                     let _ = reply.send(found.map_err(failed));
                 }
             }
@@ -141,12 +141,12 @@ fn work(mut predictor: Predictor<'_>, batch_size: usize, waiting: &Receiver<Job>
 pub(super) struct Queue {
     jobs: Sender<Job>,
     /// Alive as long as the thread of the worker is.
-    life: Weak<()>,
+    liveness: Weak<()>,
     model: Arc<Model>,
     pixels: u64,
     size: usize,
     /// Permits to wait in the queue, and to decode.
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     decoders: Arc<Semaphore>,
 }
 
@@ -155,36 +155,36 @@ impl Queue {
         let size = options.limits.queue;
         Self {
             jobs: worker.jobs.clone(),
-            life: Weak::clone(&worker.life),
+            liveness: Weak::clone(&worker.liveness),
             model: Arc::clone(model),
             pixels: options.limits.pixels,
             size,
-            places: Arc::new(Semaphore::new(size)),
+            permits: Arc::new(Semaphore::new(size)),
             decoders: Arc::new(Semaphore::new(options.cpu.threads().clamp(1, DECODERS))),
         }
     }
 
     /// Whether the worker is running.
     pub(super) fn is_alive(&self) -> bool {
-        self.life.strong_count() > 0
+        self.liveness.strong_count() > 0
     }
 
     /// The number of images that wait to be decoded or predicted.
     pub(super) fn waiting(&self) -> usize {
-        self.size - self.places.available_permits()
+        self.size - self.permits.available_permits()
     }
 
-    /// Reserves places for all images of a request, or for none.
-    pub(super) fn places(&self, images: usize) -> Result<Vec<OwnedSemaphorePermit>> {
+    /// Reserves permits for all images of a request, or for none.
+    pub(super) fn permits(&self, images: usize) -> Result<Vec<OwnedSemaphorePermit>> {
         let busy =
             || Problem::busy(format!("the queue is full ({} images wait); try again in a moment", self.waiting()));
         let count = u32::try_from(images).map_err(|_| busy())?;
-        let mut all = Arc::clone(&self.places).try_acquire_many_owned(count).map_err(|_| busy())?;
+        let mut all = Arc::clone(&self.permits).try_acquire_many_owned(count).map_err(|_| busy())?;
         Ok((0..images).filter_map(|_| all.split(1)).collect())
     }
 
-    /// Queues an image. It holds its place until it is predicted or skipped, even if its client disconnects.
-    pub(super) fn send(&self, upload: Upload, place: OwnedSemaphorePermit) -> oneshot::Receiver<Result<Found>> {
+    /// Queues an image. It holds its permit until it is predicted or skipped, even if its client disconnects.
+    pub(super) fn send(&self, upload: Upload, permit: OwnedSemaphorePermit) -> oneshot::Receiver<Result<ImageResult>> {
         let (reply, answer) = oneshot::channel();
         let (jobs, model, pixels) = (self.jobs.clone(), Arc::clone(&self.model), self.pixels);
         let decoders = Arc::clone(&self.decoders);
@@ -196,7 +196,7 @@ impl Queue {
                     return;
                 }
                 match prepared(&model, upload, pixels) {
-                    Ok((input, digit_found)) => drop(jobs.send(Job { input, digit_found, reply, place })),
+                    Ok((input, digit_found)) => drop(jobs.send(Job { input, digit_found, reply, permit })),
                     Err(problem) => drop(reply.send(Err(problem))),
                 }
             };
@@ -222,6 +222,6 @@ fn prepared(model: &Model, upload: Upload, pixels: u64) -> Result<(Vec<f32>, boo
 fn undecodable(error: Error) -> Problem {
     match error {
         Error::Unsupported(message) => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message),
-        other => Problem::from(other).refused(),
+        other => Problem::from(other).into_bad_request(),
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn version() -> &'static str {
 /// Serves a file.
 pub(super) async fn serve(Path((version, name)): Path<(String, String)>) -> Response {
     let Some(file) = Files::get(&name).filter(|_| version == *VERSION) else {
-        return Problem::missing("there is no such file").into_response();
+        return Problem::not_found("there is no such file").into_response();
     };
     let kind = match name.rsplit_once('.').map(|(_, end)| end) {
         Some("js") => "text/javascript; charset=utf-8",

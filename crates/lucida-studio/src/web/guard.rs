@@ -60,7 +60,7 @@ impl Guard {
         let (Some(Ok(host)), None, None) = found else {
             return refuse(StatusCode::BAD_REQUEST, "a request needs exactly one Host header");
         };
-        if !self.knows(host) {
+        if !self.allows_host(host) {
             let hint = "unknown host name; use the printed URL, or allow the name with --host NAME";
             return refuse(StatusCode::MISDIRECTED_REQUEST, hint);
         }
@@ -68,7 +68,7 @@ impl Guard {
     }
 
     /// Whether a host is an IP address, `localhost` or an allowed name, with the right port.
-    fn knows(&self, host: &str) -> bool {
+    fn allows_host(&self, host: &str) -> bool {
         let (name, port) = match host.rsplit_once(':') {
             Some((name, port)) if !port.contains(']') => (name, port.parse().ok()),
             _ => (host, Some(80)),
@@ -162,7 +162,7 @@ mod tests {
         for host in
             ["127.0.0.1:7860", "localhost:7860", "LocalHost:7860", "[::1]:7860", "192.168.1.9:7860", "studio.lan:7860"]
         {
-            assert!(guard.knows(host), "{host}");
+            assert!(guard.allows_host(host), "{host}");
         }
         for host in [
             "evil.example:7860",
@@ -178,11 +178,13 @@ mod tests {
             "user@127.0.0.1:7860",
             "127.0.0.1:7860:7860",
         ] {
-            assert!(!guard.knows(host), "{host}");
+            assert!(!guard.allows_host(host), "{host}");
         }
         let guard = Guard::of_any_port(vec!["gpu.lan".into()]);
-        assert!(guard.knows("127.0.0.1:9000") && guard.knows("localhost") && guard.knows("gpu.lan:80"));
-        assert!(!guard.knows("evil.example:9000") && !guard.knows("127.0.0.1:x"));
+        assert!(
+            guard.allows_host("127.0.0.1:9000") && guard.allows_host("localhost") && guard.allows_host("gpu.lan:80")
+        );
+        assert!(!guard.allows_host("evil.example:9000") && !guard.allows_host("127.0.0.1:x"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) async fn secure(request: Request, next: Next) -> Response {
 
 /// Middleware that ends a request that takes too long. Event streams are not affected, because their response starts at
 /// once.
-pub(super) async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+pub(super) async fn with_timeout(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),

@@ -115,16 +115,16 @@ pub(crate) fn wait_for(stop: impl Fn() -> bool) {
 /// Accepts connections until it is stopped.
 async fn accept(socket: TcpListener, router: Router, limits: ConnectionLimits, mut stopped: oneshot::Receiver<()>) {
     let service = TowerToHyperService::new(router);
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let permits = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     loop {
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await.ok()?;
-            Some((place, socket.accept().await))
+            let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
+            Some((permit, socket.accept().await))
         };
-        let (place, stream) = tokio::select! {
+        let (permit, stream) = tokio::select! {
             next = next => match next {
-                Some((place, Ok((stream, _)))) => (place, stream),
+                Some((permit, Ok((stream, _)))) => (permit, stream),
                 // Most likely too many open files: other connections will be closed.
                 Some((_, Err(_))) => {
                     tokio::time::sleep(TICK).await;
@@ -141,7 +141,7 @@ async fn accept(socket: TcpListener, router: Router, limits: ConnectionLimits, m
         tokio::spawn(async move {
             // A client that disconnects is not an error of the server.
             let _ = connection.await;
-            drop(place);
+            drop(permit);
         });
     }
     drop(socket);

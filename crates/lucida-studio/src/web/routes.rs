@@ -32,8 +32,8 @@ pub(crate) fn api() -> Vec<Route> {
         (Method::GET, "/api/models/{model}/overview", get(overview::maps)),
         (Method::GET, "/api/models/{model}/seen", get(images::seen)),
         (Method::GET, "/api/models/{model}/prediction", get(draw::prediction)),
-        (Method::GET, "/api/models/{model}/look", get(draw::look_at)),
-        (Method::POST, "/api/models/{model}/look", post(draw::look)),
+        (Method::GET, "/api/models/{model}/look", get(draw::from_image)),
+        (Method::POST, "/api/models/{model}/look", post(draw::from_pixels)),
         (Method::POST, "/api/models/{model}/mechanics", post(mechanics::compute)),
         (Method::GET, "/api/models/{model}/methods", get(explain::methods)),
         (Method::GET, "/api/models/{model}/layers/{layer}", get(layers::describe)),
@@ -77,7 +77,7 @@ pub(crate) fn router(studio: &Arc<Studio>, guard: Guard) -> Router {
     router
         .route("/assets/{version}/{*name}", get(assets::serve))
         .fallback(pages::not_found)
-        .layer(middleware::from_fn_with_state(limits.request, headers::in_time))
+        .layer(middleware::from_fn_with_state(limits.request, headers::with_timeout))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
         .layer(middleware::from_fn(headers::secure))
         .with_state(Arc::clone(studio))

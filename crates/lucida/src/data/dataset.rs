@@ -4,7 +4,7 @@
 //! reads. A set in memory converts bytes to floats there without allocation; a folder of photos decodes and resizes there.
 //! The preprocessing belongs to the model, not to the set, and is passed as an argument.
 
-use super::{Image, Mixed, Preprocessing, Targets};
+use super::{Image, MixedSample, Preprocessing, Targets};
 use crate::nn::counted;
 use crate::{Error, Result};
 
@@ -83,7 +83,7 @@ pub trait Dataset: Sync {
         index: usize,
         preprocessing: &Preprocessing,
         out: &mut [f32],
-    ) -> Result<Option<Mixed>> {
+    ) -> Result<Option<MixedSample>> {
         self.fill(index, preprocessing, out).map(|()| None)
     }
 
@@ -169,7 +169,7 @@ impl<D: Dataset + ?Sized> Dataset for &D {
         index: usize,
         preprocessing: &Preprocessing,
         out: &mut [f32],
-    ) -> Result<Option<Mixed>> {
+    ) -> Result<Option<MixedSample>> {
         (**self).fill_training(epoch, index, preprocessing, out)
     }
 
@@ -448,7 +448,7 @@ impl<D: Dataset> Dataset for Subset<D> {
         index: usize,
         preprocessing: &Preprocessing,
         out: &mut [f32],
-    ) -> Result<Option<Mixed>> {
+    ) -> Result<Option<MixedSample>> {
         self.set.fill_training(epoch, self.indices[index], preprocessing, out)
     }
 

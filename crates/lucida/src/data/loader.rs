@@ -14,7 +14,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{Dataset, Mixed, Preprocessing, batches};
+use super::{Dataset, MixedSample, Preprocessing, batches};
 use crate::nn::counted;
 use crate::{Error, Result};
 
@@ -56,7 +56,7 @@ pub struct Batch<'a> {
     /// Their [target rows](Dataset::target), concatenated; empty for classes.
     pub targets: &'a [f32],
     /// What was mixed into each image.
-    pub mixed: &'a [Option<Mixed>],
+    pub mixed: &'a [Option<MixedSample>],
 }
 
 impl<'a> Loader<'a> {
@@ -104,7 +104,7 @@ impl<'a> Loader<'a> {
         let shelf = PrefetchQueue { state: Mutex::default(), changed: Condvar::new(), ahead: self.ahead };
         std::thread::scope(|scope| {
             // Stop the threads on any exit.
-            let _end = End(&shelf);
+            let _end = EndOnDrop(&shelf);
             for _ in 0..self.threads.min(all.len()) {
                 scope.spawn(|| self.work(&all, &shelf));
             }
@@ -116,7 +116,7 @@ impl<'a> Loader<'a> {
                 if !each(filled.batch(indices))? {
                     return Ok(false);
                 }
-                shelf.give_back(filled.images);
+                shelf.recycle(filled.images);
             }
             Ok(true)
         })
@@ -163,7 +163,7 @@ struct Filled {
     images: Vec<f32>,
     labels: Vec<usize>,
     targets: Vec<f32>,
-    mixed: Vec<Option<Mixed>>,
+    mixed: Vec<Option<MixedSample>>,
 }
 
 impl Filled {
@@ -182,11 +182,11 @@ struct PrefetchQueue {
 #[derive(Default)]
 struct State {
     /// The numbers of the next batch to load, and of the next one to use.
-    to_make: usize,
-    to_use: usize,
+    next_to_load: usize,
+    next_to_use: usize,
     ready: Vec<(usize, Result<Filled>)>,
     /// Buffers of used batches.
-    spare: Vec<Vec<f32>>,
+    unused_buffers: Vec<Vec<f32>>,
     /// No more batches are needed, or none will be produced.
     ended: bool,
 }
@@ -199,14 +199,14 @@ impl PrefetchQueue {
     /// The number of a batch to load and a buffer for it, once there is room in the queue.
     fn next(&self, count: usize) -> Option<(usize, Vec<f32>)> {
         let mut state = self.lock();
-        while !state.ended && state.to_make < count && state.to_make >= state.to_use + self.ahead {
+        while !state.ended && state.next_to_load < count && state.next_to_load >= state.next_to_use + self.ahead {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.ended || state.to_make >= count {
+        if state.ended || state.next_to_load >= count {
             return None;
         }
-        state.to_make += 1;
-        Some((state.to_make - 1, state.spare.pop().unwrap_or_default()))
+        state.next_to_load += 1;
+        Some((state.next_to_load - 1, state.unused_buffers.pop().unwrap_or_default()))
     }
 
     fn put(&self, number: usize, filled: Result<Filled>) {
@@ -219,7 +219,7 @@ impl PrefetchQueue {
         let mut state = self.lock();
         loop {
             if let Some(at) = state.ready.iter().position(|(ready, _)| *ready == number) {
-                state.to_use = number + 1;
+                state.next_to_use = number + 1;
                 self.changed.notify_all();
                 return Some(state.ready.swap_remove(at).1);
             }
@@ -230,8 +230,8 @@ impl PrefetchQueue {
         }
     }
 
-    fn give_back(&self, images: Vec<f32>) {
-        self.lock().spare.push(images);
+    fn recycle(&self, images: Vec<f32>) {
+        self.lock().unused_buffers.push(images);
     }
 
     fn end(&self) {
@@ -241,9 +241,9 @@ impl PrefetchQueue {
 }
 
 /// Ends the queue when dropped.
-struct End<'a>(&'a PrefetchQueue);
+struct EndOnDrop<'a>(&'a PrefetchQueue);
 
-impl Drop for End<'_> {
+impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
         self.0.end();
     }

@@ -152,8 +152,8 @@ fn find_file(folder: &Path, prefix: &str, kind: &str) -> Option<PathBuf> {
 
 /// Whether at least one file of a part exists.
 fn has_any(folder: &Path, part: Part) -> bool {
-    let is_there = |what: &str, kind: &str| find_file(folder, &format!("{}-{what}", part.prefix()), kind).is_some();
-    is_there("images", "idx3-ubyte") || is_there("labels", "idx1-ubyte")
+    let exists = |what: &str, kind: &str| find_file(folder, &format!("{}-{what}", part.prefix()), kind).is_some();
+    exists("images", "idx3-ubyte") || exists("labels", "idx1-ubyte")
 }
 
 /// Combines images and labels, after checking that they match.

@@ -19,14 +19,15 @@ mod resize;
 mod split;
 mod targets;
 
-pub use augment::{Affine, Augment, Augmented, FillMode, Mixed};
+pub use augment::{Affine, Augment, Augmented, FillMode, MixedSample};
 pub use batches::{batches, epoch_order};
 pub use dataset::{Dataset, LabeledImages, Subset};
 pub use digit::normalize_digit;
 pub use encode::FileKind;
 pub(crate) use encode::JPEG_QUALITY;
 pub use folder::{
-    Duplicate, Folder, FolderBuilder, FolderSet, LabelSource, LabelsFound, Part, Skipped, is_image_file, save_skipped,
+    Duplicate, Folder, FolderBuilder, FolderSet, LabelSource, Part, ResolvedLabels, Skipped, is_image_file,
+    save_skipped,
 };
 pub use image::Image;
 pub use limits::Limits;

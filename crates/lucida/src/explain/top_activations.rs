@@ -80,11 +80,11 @@ pub struct TopActivationQuery<'a> {
 /// [`Error::Argument`] when the layer (the nearest name is suggested) or a filter does not exist, or the set is empty; the
 /// first image's error when none can be read; [`Error::Interrupted`] when `progress` requests a stop.
 pub fn top_activations(
-    question: &TopActivationQuery,
+    query: &TopActivationQuery,
     set: &dyn Dataset,
     progress: &mut dyn Progress,
 ) -> Result<TopActivations> {
-    let TopActivationQuery { network, layer, filters, count, cpu, .. } = *question;
+    let TopActivationQuery { network, layer, filters, count, cpu, .. } = *query;
     let field = receptive_field(network, layer)?;
     filters.iter().try_for_each(|&filter| check_filter(&field, filter))?;
     let point = point(network, layer)?;
@@ -101,7 +101,7 @@ pub fn top_activations(
         let images: Vec<usize> = (first..(first + batch).min(set.len())).collect();
         let mut outcomes = Vec::new();
         let outputs = inference.batch(images.len(), |inputs| {
-            outcomes = fill(question, set, &images, inputs, input_len);
+            outcomes = fill(query, set, &images, inputs, input_len);
             Ok(())
         })?;
         for ((&image, outcome), values) in images.iter().zip(outcomes).zip(outputs) {
@@ -126,15 +126,15 @@ pub fn top_activations(
 /// Reads images into a batch on all threads, because decoding takes as long as a small network. An image that cannot be
 /// read is left blank.
 fn fill(
-    question: &TopActivationQuery,
+    query: &TopActivationQuery,
     set: &dyn Dataset,
     images: &[usize],
     input: &mut [f32],
     input_len: usize,
 ) -> Vec<Result<()>> {
     let outcomes: Vec<_> = images.iter().map(|_| Mutex::new(Ok(()))).collect();
-    question.cpu.parallel_chunks(&mut input[..images.len() * input_len], input_len, |index, place| {
-        let outcome = set.fill(images[index], question.preprocessing, place);
+    query.cpu.parallel_chunks(&mut input[..images.len() * input_len], input_len, |index, place| {
+        let outcome = set.fill(images[index], query.preprocessing, place);
         if outcome.is_err() {
             place.fill(0.0);
         }
@@ -163,7 +163,7 @@ mod tests {
     use crate::data::{Image, LabeledImages, Mnist, Subset};
     use crate::nn::applications;
 
-    fn question<'a>(
+    fn query<'a>(
         network: &'a Network,
         preprocessing: &'a Preprocessing,
         filters: &'a [usize],
@@ -185,7 +185,7 @@ mod tests {
             told.push(step.done);
             ControlFlow::Continue(())
         };
-        let found = top_activations(&question(&network, &preprocessing, &filters), &set, &mut tell).unwrap();
+        let found = top_activations(&query(&network, &preprocessing, &filters), &set, &mut tell).unwrap();
         assert_eq!((found.images, found.skipped.len()), (200, 0));
         assert!(told.is_sorted() && told.last() == Some(&200), "{told:?}");
 
@@ -220,9 +220,9 @@ mod tests {
     }
 
     /// A set in which some images cannot be read.
-    struct Spoilt(LabeledImages, fn(usize) -> bool);
+    struct UnreadableImages(LabeledImages, fn(usize) -> bool);
 
-    impl Dataset for Spoilt {
+    impl Dataset for UnreadableImages {
         fn len(&self) -> usize {
             self.0.len()
         }
@@ -244,20 +244,20 @@ mod tests {
         }
     }
 
-    fn few(bad: fn(usize) -> bool) -> Spoilt {
+    fn few(bad: fn(usize) -> bool) -> UnreadableImages {
         let pixels = (0..7 * 784).map(|i| (i * 31 % 256) as u8).collect();
-        Spoilt(LabeledImages::new([28, 28, 1], pixels, vec![0; 7], vec!["a".into()]).unwrap(), bad)
+        UnreadableImages(LabeledImages::new([28, 28, 1], pixels, vec![0; 7], vec!["a".into()]).unwrap(), bad)
     }
 
     #[test]
     fn images_that_cannot_be_read_are_skipped_and_named() {
         let (network, preprocessing) = (applications::mnist_cnn(8).unwrap(), Preprocessing::mnist());
-        let question = question(&network, &preprocessing, &[0, 1]);
-        let found = top_activations(&question, &few(|index| index % 3 == 1), &mut ()).unwrap();
+        let query = query(&network, &preprocessing, &[0, 1]);
+        let found = top_activations(&query, &few(|index| index % 3 == 1), &mut ()).unwrap();
         assert_eq!(found.images, 5);
         assert_eq!(found.skipped.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 4]);
         assert!(found.filters.iter().flatten().all(|best| best.image % 3 != 1));
-        let error = top_activations(&question, &few(|_| true), &mut ()).unwrap_err();
+        let error = top_activations(&query, &few(|_| true), &mut ()).unwrap_err();
         assert_eq!(error.to_string(), "bad.jpg: is damaged");
     }
 
@@ -265,14 +265,14 @@ mod tests {
     fn mistakes_and_interruptions() {
         let (network, preprocessing) = (applications::mnist_cnn(8).unwrap(), Preprocessing::mnist());
         let set = few(|_| false);
-        let asked = |question: TopActivationQuery| top_activations(&question, &set, &mut ()).unwrap_err().to_string();
-        assert!(asked(question(&network, &preprocessing, &[48])).contains("conv2d_1 has no filter 48"));
-        let nowhere = TopActivationQuery { layer: "conv2d_11", ..question(&network, &preprocessing, &[0]) };
+        let asked = |query: TopActivationQuery| top_activations(&query, &set, &mut ()).unwrap_err().to_string();
+        assert!(asked(query(&network, &preprocessing, &[48])).contains("conv2d_1 has no filter 48"));
+        let nowhere = TopActivationQuery { layer: "conv2d_11", ..query(&network, &preprocessing, &[0]) };
         assert!(asked(nowhere).contains("did you mean \"conv2d_1\""));
         let mut stop = |_: &Step<'_>| ControlFlow::Break(());
-        let stopped = top_activations(&question(&network, &preprocessing, &[0]), &set, &mut stop);
+        let stopped = top_activations(&query(&network, &preprocessing, &[0]), &set, &mut stop);
         assert!(matches!(stopped, Err(Error::Interrupted)));
         let none = Subset::new(&set.0, Vec::new()).unwrap();
-        assert!(top_activations(&question(&network, &preprocessing, &[0]), &none, &mut ()).is_err());
+        assert!(top_activations(&query(&network, &preprocessing, &[0]), &none, &mut ()).is_err());
     }
 }

@@ -23,7 +23,7 @@ pub fn choose_network(name: Option<&str>, file: Option<&Path>) -> Result<Model> 
         |name: &&&str| applications::find(name).is_ok_and(|known| weights::locate(known, IncludeTop::Unneeded).is_ok());
     let name = match (name, file) {
         (Some(name), _) => name,
-        (None, Some(file)) => whose(file)?,
+        (None, Some(file)) => nearest_network(file)?,
         (None, None) => NETWORKS.iter().find(fetched).copied().unwrap_or(BUILTIN),
     };
     let spec = ModelSpec { weights: file.map(Path::to_path_buf), top: IncludeTop::Unneeded, ..ModelSpec::new(name) };
@@ -31,7 +31,7 @@ pub fn choose_network(name: Option<&str>, file: Option<&Path>) -> Result<Model> 
 }
 
 /// Returns the network whose parameter count, with or without the classifier, is nearest to that of a file.
-fn whose(file: &Path) -> Result<&'static str> {
+fn nearest_network(file: &Path) -> Result<&'static str> {
     let found = weights::inspect(file)?.parameters();
     let known = [("vgg16", 14_714_688), ("vgg16", 138_357_544), ("vgg19", 20_024_384), ("vgg19", 143_667_240)];
     let nearest = known.into_iter().min_by_key(|(_, parameters)| found.abs_diff(*parameters));

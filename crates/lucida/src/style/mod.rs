@@ -49,7 +49,7 @@ pub use pipeline::colors::ColorSource;
 pub use pipeline::pyramid::LEAST_SIDE;
 pub use pipeline::transfer::{StyleRequest, StyleResult, transfer};
 pub use preset::{InitialImage, Preset, StyleConfig, StyleOptimizer};
-pub use save::{Original, StyledImage};
+pub use save::{ContentFile, StyledImage};
 pub use video::animation::{Animation, AnimationKind, write_animation};
 pub use video::conversion::{FastFrames, FrameStore, FrameStylizer, OptimizedFrames, stylize_video};
 pub use video::ffmpeg::{VideoEncoding, VideoFile, VideoReader, write_video};

@@ -15,7 +15,7 @@ use crate::{Error, Result, files};
 
 /// A content image file.
 #[derive(Debug, Clone)]
-pub struct Original {
+pub struct ContentFile {
     /// The pixels, rotated according to the EXIF orientation.
     pub image: Image,
     /// The opacity as a gray image, unless fully opaque.
@@ -24,7 +24,7 @@ pub struct Original {
     pub profile: Option<Vec<u8>>,
 }
 
-impl Original {
+impl ContentFile {
     /// Reads an image file.
     ///
     /// # Errors
@@ -258,11 +258,14 @@ mod tests {
                 let got = decoded.to_rgba16();
                 for (pixel, values) in got.pixels().zip(canvas.values.chunks(3)) {
                     for (&got, &value) in pixel.0.iter().zip(values) {
-                        let apart = f32::from(got) / 257.0 - value.min(255.0);
-                        assert!(apart.abs() <= if bits == 16 { 0.002 } else { 0.5 }, "{name} {bits}: {apart}");
+                        let difference = f32::from(got) / 257.0 - value.min(255.0);
+                        assert!(
+                            difference.abs() <= if bits == 16 { 0.002 } else { 0.5 },
+                            "{name} {bits}: {difference}"
+                        );
                     }
                 }
-                let original = Original::open(&path).unwrap();
+                let original = ContentFile::open(&path).unwrap();
                 assert_eq!(original.profile.as_deref(), Some(profile), "{name}");
                 assert_eq!(original.alpha.as_ref(), alpha);
             }

@@ -60,8 +60,8 @@ fn check_gradient(objective: &mut Objective, canvas: &Canvas) {
             objective.evaluate(&moved, &mut scratch).unwrap().total
         };
         let slope = (at_distance(2.0) - at_distance(-2.0)) / 4.0;
-        let apart = (slope - f64::from(gradient[at])).abs();
-        assert!(apart < 5e-3 * f64::from(most), "at {at}: {} but {slope}", gradient[at]);
+        let difference = (slope - f64::from(gradient[at])).abs();
+        assert!(difference < 5e-3 * f64::from(most), "at {at}: {} but {slope}", gradient[at]);
     }
 }
 
@@ -151,8 +151,8 @@ fn tiles_give_the_loss_and_the_gradient_of_the_whole() {
     assert!(counts[0] == 1 && counts[1] > 1 && counts[2] > counts[1], "{counts:?}");
     for (index, (_, losses, gradient)) in results.iter().enumerate().skip(1) {
         let (_, expected, whole) = &results[index / 2 % 2 * 2];
-        let apart = |a: f64, b: f64| (a - b).abs() < 1e-4 * b.abs();
-        assert!(apart(losses.total, expected.total) && apart(losses.content, expected.content), "{index}");
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-4 * b.abs();
+        assert!(close(losses.total, expected.total) && close(losses.content, expected.content), "{index}");
         let most = whole.iter().fold(0.0_f32, |most, g| most.max(g.abs()));
         let off = gradient.iter().zip(whole).fold(0.0_f32, |off, (a, b)| off.max((a - b).abs()));
         assert!(off < 2e-3 * most, "{index}: {off} of {most}");
@@ -187,15 +187,20 @@ fn every_preset_makes_the_loss_smaller_and_repeats_itself() {
             seen.push((style.scale, style.step, step.fraction().unwrap(), style.loss));
             ControlFlow::Continue(())
         };
-        let made = transfer(&network(), &request(), &config, &mut tell).unwrap();
-        assert_eq!(made.canvas.size, [48, 64]);
-        assert!(made.end.total < 0.8 * made.start.total, "{preset:?}: {} to {}", made.start.total, made.end.total);
-        assert!(!made.stopped && made.steps == seen.len());
+        let result = transfer(&network(), &request(), &config, &mut tell).unwrap();
+        assert_eq!(result.canvas.size, [48, 64]);
+        assert!(
+            result.end.total < 0.8 * result.start.total,
+            "{preset:?}: {} to {}",
+            result.start.total,
+            result.end.total
+        );
+        assert!(!result.stopped && result.steps == seen.len());
         let last = seen.last().unwrap();
         assert!((last.2 - 1.0).abs() < 1e-9 && last.1 == [12, 12], "{last:?}");
         assert!(seen.windows(2).all(|pair| pair[1].2 > pair[0].2));
         let again = transfer(&network(), &request(), &config, &mut ()).unwrap();
-        assert_eq!(again.canvas, made.canvas);
+        assert_eq!(again.canvas, result.canvas);
     }
 }
 
@@ -208,9 +213,9 @@ fn a_stopped_work_gives_the_image_so_far_in_the_final_size() {
         assert_eq!(style.image().unwrap().width(), style.size[1]);
         if style.step[0] < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    let made = transfer(&network(), &request(), &config, &mut stop).unwrap();
-    assert!(made.stopped && made.steps == 3 && made.canvas.size == [48, 64]);
-    assert_eq!(made.reached, [33, 44]);
+    let result = transfer(&network(), &request(), &config, &mut stop).unwrap();
+    assert!(result.stopped && result.steps == 3 && result.canvas.size == [48, 64]);
+    assert_eq!(result.last_size, [33, 44]);
 }
 
 #[test]
@@ -222,9 +227,9 @@ fn what_is_wholly_preserved_is_the_content() {
             (config.size, config.smallest, config.steps, config.first_steps) = (64, Some(44), 3, 3);
             config.loss.style_loss = style_loss;
             let request = StyleRequest { preserve: Some(white.clone()), ..request() };
-            let made = transfer(&network(), &request, &config, &mut ()).unwrap();
+            let result = transfer(&network(), &request, &config, &mut ()).unwrap();
             let content = Canvas::of_image_at(&request.content, [48, 64]).unwrap();
-            assert_eq!(made.canvas.to_image().unwrap(), content.to_image().unwrap(), "{preset:?} {style_loss:?}");
+            assert_eq!(result.canvas.to_image().unwrap(), content.to_image().unwrap(), "{preset:?} {style_loss:?}");
         }
     }
 }
@@ -238,9 +243,9 @@ fn a_region_of_which_all_is_preserved_does_not_spoil_the_others() {
     (config.size, config.smallest, config.steps, config.first_steps) = (64, None, 3, 3);
     let styles = vec![(image([64, 50], 1.7), 1.0), (image([64, 50], 0.4), 1.0)];
     let request = StyleRequest { styles, mask: Some(half(0, 255)), preserve: Some(half(255, 0)), ..request() };
-    let made = transfer(&network(), &request, &config, &mut ()).unwrap();
+    let result = transfer(&network(), &request, &config, &mut ()).unwrap();
     let content = Canvas::of_image_at(&request.content, [48, 64]).unwrap();
-    let change = |x: usize| (made.canvas.values[3 * (64 * 20 + x)] - content.values[3 * (64 * 20 + x)]).abs();
+    let change = |x: usize| (result.canvas.values[3 * (64 * 20 + x)] - content.values[3 * (64 * 20 + x)]).abs();
     assert!(change(10) < 1e-3 && change(55) > 0.1, "{} {}", change(10), change(55));
 }
 
@@ -265,7 +270,7 @@ fn invalid_requests_are_refused() {
 }
 
 /// Mean absolute difference between two canvases.
-fn apart(a: &Canvas, b: &Canvas) -> f32 {
+fn difference(a: &Canvas, b: &Canvas) -> f32 {
     let sum: f32 = a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs()).sum();
     sum / a.values.len() as f32
 }
@@ -282,14 +287,19 @@ fn the_edge_of_a_style_image_is_not_waves() {
     };
     let mut config = Preset::Best.config(&network(), Cpu::detect()).unwrap();
     (config.size, config.smallest, config.first_steps) = (96, None, 10);
-    let made = |width: usize| {
+    let result = |width: usize| {
         let styles = vec![(framed(width).to_image().unwrap(), 1.0)];
         let request = StyleRequest { styles, ..request() };
         transfer(&network(), &request, &config, &mut ()).unwrap().canvas
     };
-    let (bare, thin, thick) = (made(0), made(4), made(40));
+    let (bare, thin, thick) = (result(0), result(4), result(40));
     // A frame wider than the cropped edge still counts as part of the style.
-    assert!(apart(&bare, &thin) < 0.1 * apart(&bare, &thick), "{} {}", apart(&bare, &thin), apart(&bare, &thick));
+    assert!(
+        difference(&bare, &thin) < 0.1 * difference(&bare, &thick),
+        "{} {}",
+        difference(&bare, &thin),
+        difference(&bare, &thick)
+    );
 }
 
 /// In a flat area all pixels of a pooling window are equal to the maximum.
@@ -299,13 +309,13 @@ fn flat_areas_show_no_blocks() {
     (config.size, config.smallest, config.first_steps) = (96, None, 6);
     for colors in [ColorSource::Luminance, ColorSource::Style] {
         let request = StyleRequest { colors, content: Image::filled(96, 96, &[120, 140, 160]), ..request() };
-        let made = transfer(&network(), &request, &config, &mut ()).unwrap().canvas;
+        let result = transfer(&network(), &request, &config, &mut ()).unwrap().canvas;
         // Away from the border, a grid would repeat with the stride of the deepest layer.
-        let part = |left: usize| super::pipeline::colors::gray(&made.crop([32, left], [24, 24]));
+        let part = |left: usize| super::pipeline::colors::gray(&result.crop([32, left], [24, 24]));
         let (inner, shifted) = (part(32), part(36));
         let mean = inner.iter().sum::<f32>() / inner.len() as f32;
-        let apart = |to: &dyn Fn(usize) -> f32| (0..inner.len()).map(|i| (inner[i] - to(i)).abs()).sum::<f32>();
-        let (texture, repeated) = (apart(&|_| mean), apart(&|i| shifted[i]));
+        let difference = |to: &dyn Fn(usize) -> f32| (0..inner.len()).map(|i| (inner[i] - to(i)).abs()).sum::<f32>();
+        let (texture, repeated) = (difference(&|_| mean), difference(&|i| shifted[i]));
         assert!(texture > inner.len() as f32 && repeated > 0.5 * texture, "{texture} {repeated}");
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct BatchSchedule {
 
 /// Consecutive batches of one pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct PassSlice {
     /// Number of the pass, from 1.
     pub(super) pass: u32,
     /// Indices of the samples, in training order.
@@ -46,7 +46,7 @@ impl BatchSchedule {
     }
 
     /// The batches of an epoch (from 1), starting at its step `from`.
-    pub(super) fn parts(self, epoch: usize, from: usize) -> impl Iterator<Item = Part> {
+    pub(super) fn parts(self, epoch: usize, from: usize) -> impl Iterator<Item = PassSlice> {
         let end = (epoch * self.steps_per_epoch) as u64;
         let mut step = end - self.steps_per_epoch.saturating_sub(from) as u64;
         std::iter::from_fn(move || {
@@ -60,7 +60,7 @@ impl BatchSchedule {
             let mut order = epoch_order(self.samples, self.seed, pass);
             order.truncate((within + steps) as usize * self.batch_size);
             order.drain(..within as usize * self.batch_size);
-            Some(Part { pass, order })
+            Some(PassSlice { pass, order })
         })
     }
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     fn batches(schedule: BatchSchedule, epoch: usize, from: usize) -> Vec<(u32, Vec<usize>)> {
-        let part = |part: Part| part.order.chunks(4).map(|batch| (part.pass, batch.to_vec())).collect::<Vec<_>>();
+        let part = |part: PassSlice| part.order.chunks(4).map(|batch| (part.pass, batch.to_vec())).collect::<Vec<_>>();
         schedule.parts(epoch, from).flat_map(part).collect()
     }
 
@@ -78,8 +78,8 @@ mod tests {
     fn an_epoch_is_a_pass_unless_told_otherwise() {
         let schedule = BatchSchedule::new(10, 4, None, 42);
         assert_eq!(schedule.steps_per_epoch(), 3);
-        let parts: Vec<Part> = schedule.parts(2, 0).collect();
-        assert_eq!(parts, [Part { pass: 2, order: epoch_order(10, 42, 2) }]);
+        let parts: Vec<PassSlice> = schedule.parts(2, 0).collect();
+        assert_eq!(parts, [PassSlice { pass: 2, order: epoch_order(10, 42, 2) }]);
         assert_eq!(schedule.samples_before(4), 14);
     }
 

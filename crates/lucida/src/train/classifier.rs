@@ -1,6 +1,6 @@
 //! The output of a classifier, as training and evaluation use it.
 
-use crate::data::Mixed;
+use crate::data::MixedSample;
 use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, TensorRef};
 use crate::weights::argmax;
@@ -68,9 +68,9 @@ impl Classifier {
     }
 
     /// Blends the labels of images that were mixed into samples (MixUp, CutMix) into the targets.
-    pub(crate) fn mix_targets(&self, mixed: &[Option<Mixed>], targets: &mut [f32]) {
+    pub(crate) fn mix_targets(&self, mixed: &[Option<MixedSample>], targets: &mut [f32]) {
         for (row, mixed) in targets.chunks_exact_mut(self.units).zip(mixed) {
-            let Some(Mixed { label, share, .. }) = mixed else { continue };
+            let Some(MixedSample { label, share, .. }) = mixed else { continue };
             row.iter_mut().for_each(|target| *target *= 1.0 - share);
             if self.units == 1 {
                 row[0] += share * *label as f32;
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_mixed_sample_is_a_share_of_each_class() {
-        let mixed = |label, share| Some(Mixed { label, target: Vec::new(), share });
+        let mixed = |label, share| Some(MixedSample { label, target: Vec::new(), share });
         let several = classifier(3, ActivationKind::Softmax);
         let mut targets = [9.0; 9];
         several.targets(&[0, 2, 1], &mut targets);

@@ -79,7 +79,7 @@ impl CrossValidation {
     }
 
     /// Whether it belongs to `count` folds with these settings, and can be resumed.
-    pub fn is_of(&self, count: usize, settings: &Value) -> bool {
+    pub fn matches(&self, count: usize, settings: &Value) -> bool {
         // 32-bit numbers are stored in decimal.
         self.count == count && decimals(self.settings.clone()) == decimals(settings.clone())
     }

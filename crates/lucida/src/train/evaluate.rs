@@ -110,14 +110,14 @@ pub(super) fn evaluate_weighted(
 ///
 /// # Errors
 /// As [`evaluate`].
-pub fn evaluate_remembered(
+pub fn evaluate_cached(
     model: &Model,
     data: &FolderSet,
     cache: impl AsRef<Path>,
     cpu: Cpu,
 ) -> Result<Option<Evaluation>> {
     Outputs::of_classes(model)?;
-    with_remembered(model, data, cache.as_ref(), cpu, |forward, samples| {
+    with_cached_features(model, data, cache.as_ref(), cpu, |forward, samples| {
         let order: Vec<usize> = (0..samples.len()).collect();
         Ok(forward.evaluate((samples, &order), &[])?.0)
     })
@@ -125,7 +125,7 @@ pub fn evaluate_remembered(
 
 /// Evaluates a model on the cached outputs of its frozen base; `None` when it has no frozen base, or when the cache does not
 /// contain all images.
-pub(super) fn with_remembered<T>(
+pub(super) fn with_cached_features<T>(
     model: &Model,
     data: &FolderSet,
     cache: &Path,

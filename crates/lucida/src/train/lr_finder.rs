@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::batch_schedule::BatchSchedule;
-use super::distributed::Part;
+use super::distributed::BatchShard;
 use super::train_step::TrainStep;
 use super::{Samples, Trainer};
 use crate::core::progress::{Progress, Step, Unit, report};
@@ -78,7 +78,7 @@ impl Trainer<'_> {
                 let rate = rates[0] * (rates[1] / rates[0]).powf(step as f64 / (steps - 1) as f64);
                 let first = schedule.samples_before(step as u64);
                 let outcome =
-                    train_step.step(&mut network, &mut optimizer, Part::whole(samples), first, rate, false)?;
+                    train_step.step(&mut network, &mut optimizer, BatchShard::whole(samples), first, rate, false)?;
                 let loss = outcome.loss;
                 mean = SMOOTHING * mean + (1.0 - SMOOTHING) * loss;
                 let smooth = mean / (1.0 - SMOOTHING.powf(step as f64 + 1.0));

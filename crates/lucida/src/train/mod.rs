@@ -48,7 +48,7 @@ pub use classifier::Classifier;
 pub use config::{Checkpoint, Monitor, ParamGroup, TrainConfig, balanced_class_weights};
 pub use confusion::Confusion;
 pub use cross_validation::{CrossValidation, FoldResult};
-pub use evaluate::{Evaluation, evaluate, evaluate_remembered, evaluate_samples};
+pub use evaluate::{Evaluation, evaluate, evaluate_cached, evaluate_samples};
 pub use features::{CachedFeatures, FeatureSet, FeatureStore, Key, augmented_keys, features_of_base, image_keys};
 pub use history::{EpochRecord, History};
 pub use lr_finder::LearningRateCurve;
@@ -60,9 +60,7 @@ pub use run_folder::RunFolder;
 pub use samples::{ImageSamples, Samples};
 pub use start::{StartOptions, TrainStart, base_size};
 pub use table::{PredictionLog, PredictionTable};
-pub use target_evaluation::{
-    LabelScores, TargetEvaluation, ValueScores, evaluate_targets, evaluate_targets_remembered,
-};
+pub use target_evaluation::{LabelScores, TargetEvaluation, ValueScores, evaluate_targets, evaluate_targets_cached};
 pub use target_spec::TargetSpec;
 pub use trainer::{TrainResult, Trainer};
 pub use transfer::{

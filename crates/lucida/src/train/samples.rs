@@ -1,7 +1,7 @@
 //! Samples for training and evaluation, batch by batch: images, or features that another network computed from them.
 
 use crate::Result;
-use crate::data::{Batch, Dataset, Loader, Mixed, Preprocessing, Targets, batches};
+use crate::data::{Batch, Dataset, Loader, MixedSample, Preprocessing, Targets, batches};
 
 /// Labeled inputs of a network, in a fixed order.
 pub trait Samples {
@@ -105,7 +105,7 @@ impl Samples for ImageSamples<'_> {
         let most = batch_size.min(order.len());
         let (mut images, mut labels) = (vec![0.0; most * image_len], vec![0; most]);
         let mut targets: Vec<f32> = Vec::with_capacity(most * self.set.targets().row_len());
-        let mixed: Vec<Option<Mixed>> = vec![None; most];
+        let mixed: Vec<Option<MixedSample>> = vec![None; most];
         for indices in batches(order, batch_size)? {
             let count = indices.len();
             let (images, labels) = (&mut images[..count * image_len], &mut labels[..count]);

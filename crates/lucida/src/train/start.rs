@@ -24,7 +24,7 @@ pub struct StartOptions {
     pub preprocessing: Option<PreprocessingChoice>,
     /// Last layer of the base to keep; by default the last one before its classifier.
     pub cut: Option<String>,
-    /// Layers between the base and the output layer; by default as [`Head::behind`].
+    /// Layers between the base and the output layer; by default as [`Head::default_for`].
     pub head: Option<Head>,
     /// First trainable layer of the base.
     pub unfreeze: Option<String>,
@@ -82,7 +82,7 @@ impl TrainStart {
             None => end_of_base(&base.network, known)?,
         };
         let node = &base.network.nodes()[base.network.find(end)?];
-        let head = options.head.clone().unwrap_or_else(|| Head::behind(node.shape()));
+        let head = options.head.clone().unwrap_or_else(|| Head::default_for(node.shape()));
         // Cutting after the last layer would change nothing.
         let cut = (base.network.output()?.name() != end).then(|| end.to_owned());
         Ok(Self::Base(Box::new(base), Transfer { cut, head, unfreeze: options.unfreeze.clone() }))

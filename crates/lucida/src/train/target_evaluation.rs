@@ -7,7 +7,7 @@ use crate::data::{Dataset, FolderSet, Targets};
 use crate::weights::Model;
 use crate::{Cpu, Error, Result};
 
-use super::evaluate::{ForwardBatch, ForwardPass, batch_of, recorded_loss, with_remembered};
+use super::evaluate::{ForwardBatch, ForwardPass, batch_of, recorded_loss, with_cached_features};
 use super::metric_values::measure;
 use super::metrics::{Metric, MetricKind, R2Score, average_precision};
 use super::roc_auc::roc_auc;
@@ -133,13 +133,13 @@ pub fn evaluate_targets(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<T
 ///
 /// # Errors
 /// As [`evaluate_targets`].
-pub fn evaluate_targets_remembered(
+pub fn evaluate_targets_cached(
     model: &Model,
     data: &FolderSet,
     cache: impl AsRef<Path>,
     cpu: Cpu,
 ) -> Result<Option<TargetEvaluation>> {
-    with_remembered(model, data, cache.as_ref(), cpu, |forward, samples| of_samples(forward, samples))
+    with_cached_features(model, data, cache.as_ref(), cpu, |forward, samples| of_samples(forward, samples))
 }
 
 fn of_samples(forward: ForwardPass<'_>, samples: &dyn Samples) -> Result<TargetEvaluation> {

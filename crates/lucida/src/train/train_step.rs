@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::{Batch, Mixed, Targets};
+use crate::data::{Batch, MixedSample, Targets};
 use crate::nn::{Layer, Network, OptimizerState, Plan, ProcessGroup, Shard, StepSeed, Weight};
 use crate::{Cpu, Error, Result};
 
 use super::TrainConfig;
 use super::custom::CustomObjective;
-use super::distributed::{Buckets, Part};
+use super::distributed::{BatchShard, Buckets};
 use super::metrics::RunningMetrics;
 use super::numeric_fault::{self, Fault, OnNan};
 use super::training_output::TrainingOutput;
@@ -109,12 +109,12 @@ impl<'a> TrainStep<'a> {
         &mut self,
         network: &mut Network,
         optimizer: &mut OptimizerState,
-        part: Part<'_>,
+        part: BatchShard<'_>,
         first_sample: u64,
         rate: f64,
         stop: bool,
     ) -> Result<StepOutcome> {
-        let Part { batch, first, counts, .. } = part;
+        let BatchShard { batch, first, counts, .. } = part;
         let shard = self.group.as_ref().map(|(group, _)| Shard { group: *group, counts });
         set_input(&mut self.plan, &batch)?;
         for (index, values) in &mut self.statistics {
@@ -150,7 +150,7 @@ impl<'a> TrainStep<'a> {
     }
 
     /// The gradients of the weights, of all members of a group, and what they have found.
-    fn backward(&mut self, network: &Network, part: Part<'_>, mut outcome: StepOutcome) -> StepOutcome {
+    fn backward(&mut self, network: &Network, part: BatchShard<'_>, mut outcome: StepOutcome) -> StepOutcome {
         let Self { plan, group, .. } = self;
         match group {
             None => plan.backward(network),
@@ -195,7 +195,7 @@ impl<'a> TrainStep<'a> {
         sample_weights.clear();
         if !class_weights.is_empty() {
             let weights = batch.labels.iter().zip(batch.mixed).map(|(&label, mixed)| match mixed {
-                Some(Mixed { label: other, share, .. }) => {
+                Some(MixedSample { label: other, share, .. }) => {
                     (1.0 - share) * class_weights[label] + share * class_weights[*other]
                 }
                 None => class_weights[label],

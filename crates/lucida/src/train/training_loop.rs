@@ -16,7 +16,7 @@ use super::batch_schedule::BatchSchedule;
 use super::callbacks::Callbacks;
 use super::checkpoint;
 use super::custom::CustomObjective;
-use super::distributed::{Part, broadcast_checkpoint, each};
+use super::distributed::{BatchShard, broadcast_checkpoint, each};
 use super::history::is_zero;
 use super::numeric_fault::{Cause, Fault, FaultyStep, MOST_IN_A_ROW, OnNan, of_validation, of_weights};
 use super::record::record;
@@ -332,7 +332,7 @@ impl<'a> TrainingLoop<'a> {
     fn step(
         &mut self,
         network: &mut Network,
-        part: Part<'_>,
+        part: BatchShard<'_>,
         (epoch, started): (usize, Stopwatch),
         callbacks: &mut Callbacks<'_>,
     ) -> Result<bool> {
@@ -394,7 +394,7 @@ impl<'a> TrainingLoop<'a> {
     }
 
     /// Why a step has a fault.
-    fn cause(&self, network: &Network, part: Part<'_>, fault: Fault, first_sample: u64) -> Cause {
+    fn cause(&self, network: &Network, part: BatchShard<'_>, fault: Fault, first_sample: u64) -> Cause {
         let step = FaultyStep {
             cpu: self.config.cpu,
             network,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lucida_kernels::ops::sigmoid;
 
-use crate::data::{Batch, Mixed, Targets};
+use crate::data::{Batch, MixedSample, Targets};
 use crate::nn::layers::ActivationKind;
 use crate::nn::losses::LossKind;
 use crate::nn::{Loss, Network, TensorRef, counted};
@@ -91,7 +91,7 @@ impl TrainingOutput {
         }
         rows.copy_from_slice(batch.targets);
         for (row, mixed) in rows.chunks_exact_mut(self.units).zip(batch.mixed) {
-            let Some(Mixed { target, share, .. }) = mixed else { continue };
+            let Some(MixedSample { target, share, .. }) = mixed else { continue };
             row.iter_mut().zip(target).for_each(|(own, other)| *own = (1.0 - share) * *own + share * other);
         }
     }

@@ -39,10 +39,10 @@ const LEAST_VARIANCE: f64 = 0.01;
 /// # Ok::<(), lucida::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Head(Vec<Part>);
+pub struct Head(Vec<HeadLayer>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-enum Part {
+enum HeadLayer {
     Flatten,
     Gap,
     Gmp,
@@ -56,7 +56,7 @@ impl Default for Head {
     /// `standardize,flatten,dropout:0.5`: multinomial logistic regression on standardized features. With a few hundred
     /// photos, hidden layers become overconfident (measured in `docs/photos.md`).
     fn default() -> Self {
-        Self(vec![Part::Standardize, Part::Flatten, Part::Dropout(0.5)])
+        Self(vec![HeadLayer::Standardize, HeadLayer::Flatten, HeadLayer::Dropout(0.5)])
     }
 }
 
@@ -66,20 +66,20 @@ impl FromStr for Head {
     fn from_str(text: &str) -> Result<Self> {
         let bad = |part: &str| Error::argument(format!("unknown head layer {part:?}; expected one of {KNOWN}"));
         let part = |part: &str| match part.split_once(':').unwrap_or((part, "")) {
-            ("flatten", "") => Ok(Part::Flatten),
-            ("gap", "") => Ok(Part::Gap),
-            ("gmp", "") => Ok(Part::Gmp),
-            ("bn", "") => Ok(Part::Bn),
-            ("standardize", "") => Ok(Part::Standardize),
+            ("flatten", "") => Ok(HeadLayer::Flatten),
+            ("gap", "") => Ok(HeadLayer::Gap),
+            ("gmp", "") => Ok(HeadLayer::Gmp),
+            ("bn", "") => Ok(HeadLayer::Bn),
+            ("standardize", "") => Ok(HeadLayer::Standardize),
             ("dense", units) => {
                 let units = units.parse().ok().filter(|units| (1..=65_536).contains(units));
                 units
-                    .map(Part::Dense)
+                    .map(HeadLayer::Dense)
                     .ok_or_else(|| Error::argument("head: dense takes 1 to 65536 units, as in dense:256"))
             }
             ("dropout", part) => {
                 let part = part.parse().ok().filter(|part| (0.0..1.0).contains(part));
-                part.map(Part::Dropout)
+                part.map(HeadLayer::Dropout)
                     .ok_or_else(|| Error::argument("head: dropout takes a part below 1, as in dropout:0.5"))
             }
             _ => Err(bad(part)),
@@ -90,14 +90,14 @@ impl FromStr for Head {
 
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = |part: &Part| match part {
-            Part::Flatten => "flatten".to_owned(),
-            Part::Gap => "gap".to_owned(),
-            Part::Gmp => "gmp".to_owned(),
-            Part::Dense(units) => format!("dense:{units}"),
-            Part::Dropout(part) => format!("dropout:{part}"),
-            Part::Bn => "bn".to_owned(),
-            Part::Standardize => "standardize".to_owned(),
+        let part = |part: &HeadLayer| match part {
+            HeadLayer::Flatten => "flatten".to_owned(),
+            HeadLayer::Gap => "gap".to_owned(),
+            HeadLayer::Gmp => "gmp".to_owned(),
+            HeadLayer::Dense(units) => format!("dense:{units}"),
+            HeadLayer::Dropout(part) => format!("dropout:{part}"),
+            HeadLayer::Bn => "bn".to_owned(),
+            HeadLayer::Standardize => "standardize".to_owned(),
         };
         f.write_str(&self.0.iter().map(part).collect::<Vec<_>>().join(","))
     }
@@ -105,13 +105,13 @@ impl fmt::Display for Head {
 
 impl Head {
     /// The default head for a base with this output shape.
-    pub fn behind(base: &Shape) -> Self {
+    pub fn default_for(base: &Shape) -> Self {
         let head = Self::default();
         if base.as_flat().is_none() {
             return head;
         }
         // Nothing to flatten or pool.
-        let spatial = |part: &Part| matches!(part, Part::Flatten | Part::Gap | Part::Gmp);
+        let spatial = |part: &HeadLayer| matches!(part, HeadLayer::Flatten | HeadLayer::Gap | HeadLayer::Gmp);
         Self(head.0.into_iter().filter(|part| !spatial(part)).collect())
     }
 
@@ -122,15 +122,15 @@ impl Head {
 
     /// The layers without the output.
     fn hidden(&self) -> Vec<Layer> {
-        let layer = |part: &Part| -> Layer {
+        let layer = |part: &HeadLayer| -> Layer {
             match *part {
-                Part::Flatten => Flatten::new().into(),
-                Part::Gap => GlobalAveragePooling2D::new().into(),
-                Part::Gmp => GlobalMaxPooling2D::new().into(),
-                Part::Dense(units) => Dense::new(units).activation(ActivationKind::Relu).into(),
-                Part::Dropout(rate) => Dropout::new(rate).into(),
-                Part::Bn => BatchNormalization::default().into(),
-                Part::Standardize => STANDARDIZATION.into(),
+                HeadLayer::Flatten => Flatten::new().into(),
+                HeadLayer::Gap => GlobalAveragePooling2D::new().into(),
+                HeadLayer::Gmp => GlobalMaxPooling2D::new().into(),
+                HeadLayer::Dense(units) => Dense::new(units).activation(ActivationKind::Relu).into(),
+                HeadLayer::Dropout(rate) => Dropout::new(rate).into(),
+                HeadLayer::Bn => BatchNormalization::default().into(),
+                HeadLayer::Standardize => STANDARDIZATION.into(),
             }
         };
         self.0.iter().map(layer).collect()
@@ -427,8 +427,9 @@ impl TransferModel {
     }
 
     fn standardizations(&self) -> impl Iterator<Item = usize> + '_ {
-        let ours = |node: &usize| *self.model.network.nodes()[*node].layer() == Layer::from(STANDARDIZATION);
-        (self.head..self.model.network.nodes().len()).filter(ours)
+        let is_standardization =
+            |node: &usize| *self.model.network.nodes()[*node].layer() == Layer::from(STANDARDIZATION);
+        (self.head..self.model.network.nodes().len()).filter(is_standardization)
     }
 
     /// Measures mean and variance of each channel over all samples, for the standardization layers of the head. The samples
@@ -491,7 +492,7 @@ impl TransferModel {
     }
 
     /// Layer whose outputs can be cached, unless that is the input.
-    pub fn remembered(&self) -> Option<&str> {
+    pub fn cacheable_layer(&self) -> Option<&str> {
         (self.cut_point > 0).then(|| self.model.network.nodes()[self.cut_point].name())
     }
 }
@@ -506,7 +507,7 @@ mod tests {
         let text = "gap,bn,dense:64,dropout:0.25";
         assert_eq!(text.parse::<Head>().unwrap().to_string(), text);
         assert_eq!(Head::default().to_string(), "standardize,flatten,dropout:0.5");
-        assert_eq!(Head::behind(&Shape::from([7])).to_string(), "standardize,dropout:0.5");
+        assert_eq!(Head::default_for(&Shape::from([7])).to_string(), "standardize,dropout:0.5");
         for wrong in ["", "dense", "dense:0", "dense:x", "dropout:1", "conv:3", "flatten:2", "gap,,gap"] {
             assert!(wrong.parse::<Head>().is_err(), "{wrong}");
         }
@@ -522,7 +523,7 @@ mod tests {
         let done = transfer.apply(base.clone(), &names, 1).unwrap();
         // Keras: 8,975,264 parameters in the base up to mixed7, and 38,537,217 trainable ones.
         assert_eq!(done.model.network.parameters(), (47_512_481, 38_537_217));
-        assert_eq!((done.end_of_base(), done.remembered()), ("mixed7", Some("mixed7")));
+        assert_eq!((done.end_of_base(), done.cacheable_layer()), ("mixed7", Some("mixed7")));
         done.model.check().unwrap();
 
         let unfrozen = |layer: &str| Transfer { unfreeze: Some(layer.to_owned()), ..transfer.clone() };
@@ -530,7 +531,7 @@ mod tests {
         assert_eq!(done.model.network.parameters().1, 38_537_217);
         let first = done.model.network.nodes()[done.model.network.find("mixed6").unwrap() + 1].name().to_owned();
         let done = unfrozen(&first).apply(base.clone(), &names, 1).unwrap();
-        assert_eq!(done.remembered(), Some("mixed6"));
+        assert_eq!(done.cacheable_layer(), Some("mixed6"));
         assert!(unfrozen("dense").apply(base.clone(), &names, 1).is_err());
         assert!(unfrozen("mixed9").apply(base, &names, 1).is_err());
     }
@@ -577,7 +578,7 @@ mod tests {
     #[test]
     fn standardization_is_measured_over_all_samples_and_the_head_starts_undecided() {
         let base = Network::sequential("base", [2], [Dense::new(2).into()], 3).unwrap();
-        let transfer = Transfer { head: Head::behind(&Shape::from([2])), ..Transfer::default() };
+        let transfer = Transfer { head: Head::default_for(&Shape::from([2])), ..Transfer::default() };
         let mut done = transfer.apply(Model::new(base), &names(&["a", "b", "c"]), 1).unwrap();
         assert!(done.standardizes());
         let samples = Pairs((0..100).map(|i| [i as f32, 500.0]).collect(), names(&["a", "b", "c"]));

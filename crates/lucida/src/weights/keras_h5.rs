@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::hdf5::{Hdf5, Tensor};
 use super::keras::{
-    IN_HEAP, LUCIDA, Places, Stored, adopt, assign, assign_by_path, describe, flat_paths, has_all_names,
+    IN_HEAP, LUCIDA, Places, Stored, assign, assign_by_path, describe, flat_paths, has_all_names, restore_own,
 };
 use super::model::DEFAULT_SIZE;
 use super::model_file::ModelFile;
@@ -55,7 +55,7 @@ pub(super) fn read_model(source: ModelFile, size: Option<[usize; 2]>) -> Result<
     let (mut model, paths) = described(path, config, file.file.len(), size)?;
     if let Some(own) = &file.own {
         let own = json::parse(own.as_bytes());
-        own.and_then(|own| adopt(&mut model, own)).map_err(|problem| {
+        own.and_then(|own| restore_own(&mut model, own)).map_err(|problem| {
             Error::file(path, format!("is damaged: it has an unusable attribute {LUCIDA}: {problem}"))
         })?;
     }

@@ -14,7 +14,7 @@ use zip::{CompressionMethod, ZipWriter};
 use super::archive::Archive;
 use super::hdf5::Hdf5;
 use super::json::{self, MAX_JSON};
-use super::keras::{LUCIDA, Npz, adopt, flat_paths, own};
+use super::keras::{LUCIDA, Npz, flat_paths, own, restore_own};
 use super::keras_h5::{KerasH5, described};
 use super::model_file::ModelFile;
 use super::{Inspection, Model, keras};
@@ -173,7 +173,7 @@ impl<'a> KerasZip<'a> {
     fn add_own_metadata(&mut self, model: &mut Model) -> Result<()> {
         let mut metadata = self.metadata();
         let Some(own) = metadata.get_mut(LUCIDA).map(Value::take) else { return Ok(()) };
-        adopt(model, own)
+        restore_own(model, own)
             .map_err(|problem| self.bad(format!("is damaged: metadata.json has an unusable entry {LUCIDA}: {problem}")))
     }
 

@@ -36,7 +36,9 @@ pub use array_file::read_arrays;
 pub(crate) use builtin::fill_brushwork;
 pub use builtin::{CLASSIFIER, builtin_classifier, builtin_vgg16, builtin_vgg16_at, is_builtin};
 pub(crate) use format::CHECKPOINT;
-pub use format::{Format, describe_format, inspect, load_model, load_model_at, load_weights, save_model};
+pub use format::{
+    Format, MODEL_EXTENSIONS, describe_format, inspect, load_model, load_model_at, load_weights, save_model,
+};
 pub use in_memory::{KerasLayer, open_files, open_keras, open_state_dict};
 pub use inspection::{Inspection, TensorInfo};
 pub use model::{

@@ -7,7 +7,7 @@ use super::builtin::{builtin_classifier, is_builtin, name_imagenet_classes};
 use super::format::{Format, fill, inspect_file, load_known, read_model};
 use super::hub::{self, Hub, State};
 use super::model_file::ModelFile;
-use super::modules::Asserted;
+use super::modules::KnownSource;
 use super::{Inspection, Model, ModelSettings, Note, Task, TensorInfo, builtin_vgg16_at, modules};
 use crate::data::PreprocessingChoice;
 use crate::nn::Network;
@@ -65,7 +65,7 @@ enum ResolvedModel {
     Blocks,
     /// The built-in classifier.
     Classifier(&'static Architecture),
-    Known(Asserted, Option<PathBuf>),
+    Known(KnownSource, Option<PathBuf>),
 }
 
 /// Opens a model with its weights.
@@ -116,7 +116,7 @@ pub(super) fn open_file(file: ModelFile, spec: &ModelSpec) -> Result<Model> {
         None => (loaded(file, spec)?, false),
         Some(name) => {
             let (known, library) = applications::find_of(name)?;
-            (open_known(Asserted { known, library }, file, spec)?, true)
+            (open_known(KnownSource { known, library }, file, spec)?, true)
         }
     };
     let model = complete(model, None, ModelSettings::default(), spec)?;
@@ -171,7 +171,7 @@ pub(super) fn complete(
 /// As [`open`].
 pub fn open_network(spec: &ModelSpec) -> Result<Network> {
     match spec.meaning()? {
-        ResolvedModel::Known(Asserted { known, .. }, None) => {
+        ResolvedModel::Known(KnownSource { known, .. }, None) => {
             known.build(&Options { size: spec.size, ..Options::default() })
         }
         _ => Ok(open(spec)?.network),
@@ -189,14 +189,14 @@ pub fn locate(known: &Architecture, top: IncludeTop) -> Result<PathBuf> {
     }
     let hub = Hub::from_env()?;
     if top != IncludeTop::Needed && known.parameters_without_top.is_some() {
-        let there = |with_top| hub::published(known, with_top).is_ok_and(|file| is_there(&hub, file));
-        let with_top = there(true) && (top == IncludeTop::Unchanged || !there(false));
+        let is_cached_variant = |with_top| hub::published(known, with_top).is_ok_and(|file| is_cached(&hub, file));
+        let with_top = is_cached_variant(true) && (top == IncludeTop::Unchanged || !is_cached_variant(false));
         return hub.locate(known, with_top);
     }
     hub.locate(known, true)
 }
 
-fn is_there(hub: &Hub, file: &hub::Published) -> bool {
+fn is_cached(hub: &Hub, file: &hub::PublishedFile) -> bool {
     matches!(hub.state(file), State::Present | State::Foreign(_))
 }
 
@@ -232,7 +232,7 @@ impl ModelSpec {
                 let near = did_you_mean(&self.model);
                 Error::argument(format!("{}: no such weights file{near}", self.model))
             };
-            let known = Asserted { known, library };
+            let known = KnownSource { known, library };
             return Ok(ResolvedModel::Known(known, Some(file.ok_or_else(missing)?)));
         }
         let meaning = match file {
@@ -240,7 +240,7 @@ impl ModelSpec {
             None if self.model == BUILTIN => ResolvedModel::Blocks,
             None => match applications::find_of(&self.model) {
                 Ok((known, _)) if self.weights.is_none() && is_builtin(known) => ResolvedModel::Classifier(known),
-                Ok((known, library)) => ResolvedModel::Known(Asserted { known, library }, self.weights.clone()),
+                Ok((known, library)) => ResolvedModel::Known(KnownSource { known, library }, self.weights.clone()),
                 Err(unknown) => {
                     let name = &self.model;
                     let as_path = name.contains(['/', '\\', '.']);
@@ -322,7 +322,7 @@ pub(super) fn resized(model: Model, path: &Path, size: Option<[usize; 2]>) -> Re
 
 /// A known network with the weights of a file, which determines whether there is a classifier, and the number of classes:
 /// the variant that uses all tensors of the file, like [`load_model`] for a file that identifies its network.
-fn open_known(asserted: Asserted, file: ModelFile, spec: &ModelSpec) -> Result<Model> {
+fn open_known(asserted: KnownSource, file: ModelFile, spec: &ModelSpec) -> Result<Model> {
     let (known, path) = (asserted.known, file.path());
     if let Some(model) = load_known(file, asserted)? {
         return fitted(model, known, path, spec);

@@ -85,7 +85,7 @@ pub(super) fn is_json(start: &[u8]) -> bool {
 }
 
 /// The range of a tensor in the concatenated files.
-struct Place {
+struct TensorLocation {
     start: usize,
     kind: Kind,
 }
@@ -126,7 +126,7 @@ struct TfJs<'a> {
     attributes: Vec<(String, String)>,
     layers: Vec<Stored>,
     /// The tensors of each layer.
-    places: Vec<Vec<Place>>,
+    places: Vec<Vec<TensorLocation>>,
     /// The contents of all weight files.
     bytes: Vec<u8>,
 }
@@ -191,7 +191,7 @@ impl<'a> TfJs<'a> {
             let end = end.filter(|&end| end <= self.bytes.len()).ok_or_else(|| {
                 self.bad(format!("is cut short: its files of weights end before the tensor {:?}", info.name))
             })?;
-            self.add(info, Place { start: at, kind })?;
+            self.add(info, TensorLocation { start: at, kind })?;
             at = end;
         }
         match self.bytes.len() - at {
@@ -200,7 +200,7 @@ impl<'a> TfJs<'a> {
         }
     }
 
-    fn add(&mut self, info: TensorInfo, place: Place) -> Result<()> {
+    fn add(&mut self, info: TensorInfo, place: TensorLocation) -> Result<()> {
         if self.places.iter().map(Vec::len).sum::<usize>() >= MAX_TENSORS {
             let (what, limit) = (format!("{}: tensors", self.file.path().display()), MAX_TENSORS as u64);
             return Err(Error::Limit { what, got: limit + 1, limit });
@@ -222,7 +222,7 @@ impl<'a> TfJs<'a> {
         let places: Places = assign(&self.layers, network)
             .map_err(|problem| self.bad(format!("does not fit network {}: {problem}", network.name())))?;
         for (weight, (layer, tensor)) in network.weights_mut().iter_mut().zip(places) {
-            let Place { start, kind } = self.places[layer][tensor];
+            let TensorLocation { start, kind } = self.places[layer][tensor];
             kind.decode(&self.bytes[start..], weight.values_mut());
         }
         Ok(())

@@ -32,20 +32,20 @@ pub(super) fn topological_order(dependencies: &[Vec<usize>]) -> Result<Vec<usize
 /// Finds a cycle among the parts with missing dependencies: follows missing dependencies from any of them, until a part
 /// repeats.
 fn cycle(dependencies: &[Vec<usize>], missing: &[usize]) -> Vec<usize> {
-    let mut way = Vec::new();
-    let mut place = vec![None; dependencies.len()];
+    let mut path = Vec::new();
+    let mut position = vec![None; dependencies.len()];
     let mut next = missing.iter().position(|&missing| missing > 0);
     while let Some(part) = next {
-        if let Some(start) = place[part] {
-            let mut cycle = way.split_off(start);
+        if let Some(start) = position[part] {
+            let mut cycle = path.split_off(start);
             cycle.reverse();
             return cycle;
         }
-        place[part] = Some(way.len());
-        way.push(part);
+        position[part] = Some(path.len());
+        path.push(part);
         next = dependencies[part].iter().copied().find(|&taken| missing[taken] > 0);
     }
-    way
+    path
 }
 
 #[cfg(test)]

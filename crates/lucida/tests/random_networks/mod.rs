@@ -44,7 +44,7 @@ pub(crate) fn description(choose: &mut Choose<'_>) -> Value {
             layer["config"]["activation"] = activations[choose(activations.len())].clone();
         }
         let count = layers.len();
-        let inputs = (0..=usize::from(layer["inputs"] == 2)).map(|_| count - 1 - choose(count.min(3)));
+        let inputs = (0..layer["inputs"].as_u64().unwrap_or(1)).map(|_| count - 1 - choose(count.min(3)));
         let inputs: Vec<String> = inputs.map(|input| format!("n{input}")).collect();
         layer["inputs"] = json!(inputs);
         layer["name"] = json!(format!("n{count}"));

@@ -6,14 +6,14 @@ use anyhow::{Result, bail};
 use lucida::data::{Dataset, Folder};
 use lucida::nn::{counted, thousands};
 use lucida::train::{
-    CrossValidation, FoldResult, Origin, RunFolder, TargetEvaluation, TrainStart, evaluate, evaluate_remembered,
-    evaluate_targets, evaluate_targets_remembered,
+    CrossValidation, FoldResult, Origin, RunFolder, TargetEvaluation, TrainStart, evaluate, evaluate_cached,
+    evaluate_targets, evaluate_targets_cached,
 };
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
 use super::super::Context;
-use super::folder::{Trained, open, origin, tell_skipped, train_folder};
+use super::folder::{Trained, open, origin, print_skipped, train_folder};
 use super::request::TrainRequest;
 use crate::cli::TrainFolder;
 use crate::commands::tables::table;
@@ -46,7 +46,7 @@ pub(super) fn run(
             true => CrossValidation::load(&done)?,
             false => CrossValidation { count, settings: settings.clone(), notes, folds: Vec::new() },
         };
-        if !all.is_of(count, &settings) {
+        if !all.matches(count, &settings) {
             bail!(
                 "{}: this cross-validation was started with other data, labels or settings; resume it with the command line \
                  that it was started with, or start over with --force",
@@ -91,7 +91,7 @@ fn tell(first: &Folder, (count, notes): (usize, &[String]), context: Context) {
     let images = first.train.len() + first.validation.len();
     output.info(&format!("{} in {}", counted(images, "image"), counted(count, "fold")));
     notes.iter().for_each(|note| output.note(note));
-    tell_skipped(first.skipped(), output);
+    print_skipped(first.skipped(), output);
 }
 
 /// Notes on the data; those of a single fold start with its number.
@@ -141,13 +141,11 @@ fn measure(arguments: &TrainFolder, trained: &Trained, context: Context) -> Resu
     };
     let cpu = context.cpu;
     let measured = if validation.targets().row_len() > 0 {
-        let remembered = evaluate_targets_remembered(model, validation, &cache, cpu)?;
-        FoldResult::from(
-            &remembered.map_or_else(|| evaluate_targets(model, validation, cpu), Ok::<TargetEvaluation, _>)?,
-        )
+        let cached = evaluate_targets_cached(model, validation, &cache, cpu)?;
+        FoldResult::from(&cached.map_or_else(|| evaluate_targets(model, validation, cpu), Ok::<TargetEvaluation, _>)?)
     } else {
-        let remembered = evaluate_remembered(model, validation, &cache, cpu)?;
-        FoldResult::from(&remembered.map_or_else(|| evaluate(model, validation, cpu), Ok)?)
+        let cached = evaluate_cached(model, validation, &cache, cpu)?;
+        FoldResult::from(&cached.map_or_else(|| evaluate(model, validation, cpu), Ok)?)
     };
     Ok(FoldResult { images: *images, best_epoch: *best_epoch, ..measured })
 }

@@ -58,7 +58,7 @@ impl FinishRun<'_> {
         }
         self.report_best(context);
         let epochs = result.history.epochs.len();
-        self.report_course(context);
+        self.report_interruptions(context);
         let files: Vec<&str> = RunFolder::FILES.into_iter().filter(|name| run.path().join(name).exists()).collect();
         let written = format!("Written to {}: {}", run.path().display(), files.join(", "));
         let tested = test.filter(|test| !test.is_empty() && !result.interrupted);
@@ -95,7 +95,7 @@ impl FinishRun<'_> {
     }
 
     /// Says whether it stopped early, and whether steps were left out.
-    fn report_course(&self, context: Context) {
+    fn report_interruptions(&self, context: Context) {
         let (output, history) = (context.output, &self.result.history);
         if self.result.stopped_early {
             output.info(&format!("Stopped early, after {}", counted(history.epochs.len(), "epoch")));

@@ -20,7 +20,7 @@ use super::super::{Context, run_of};
 use super::finish_run::FinishRun;
 use super::network;
 use super::rate;
-use super::request::{Defaults, TrainRequest, tell_network};
+use super::request::{Defaults, TrainRequest, print_network};
 use super::{command_line, cross_validation};
 use crate::bar::Bar;
 use crate::cli::TrainFolder;
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &TrainFolder, group: Option<&dyn ProcessGroup>, con
     interrupt::catch()?;
     request.in_run(&out, |run| {
         let folder = open(arguments, &path, source.preprocessing()?, context, |builder| builder.open())?;
-        tell_found(&folder, context.output);
+        print_found(&folder, context.output);
         train_folder(arguments, (&path, source), folder, &request, (run, None), context).map(|_| ())
     })
 }
@@ -88,7 +88,7 @@ pub(super) fn train_folder(
     let TrainFolder { seed, training, .. } = arguments;
     let mut origin = origin(arguments, path, &source, &folder, fold)?;
     let mut network = source.build(&folder.train, *seed)?;
-    if !folder.skipped().is_empty() && request.leads() {
+    if !folder.skipped().is_empty() && request.is_main() {
         save_skipped(folder.skipped(), run.skipped())?;
     }
     if training.resumes() {
@@ -97,7 +97,7 @@ pub(super) fn train_folder(
         // Features computed before the interruption are in the cache; their time still counts.
         origin.feature_seconds = before.and_then(|before| before.feature_seconds);
     }
-    if !training.find_lr && request.leads() {
+    if !training.find_lr && request.is_main() {
         origin.save(run.origin())?;
     }
     let mut config = request.config(&folder.train, run, identity(arguments, &folder, &network, &origin), context)?;
@@ -115,7 +115,7 @@ pub(super) fn train_folder(
     let Some(result) = train(arguments, request, &config, run, &mut network, data, context)? else {
         return Ok(None);
     };
-    if !request.leads() {
+    if !request.is_main() {
         return Ok(None);
     }
     let finish = FinishRun {
@@ -173,21 +173,21 @@ fn train(
     let augment = arguments.augment.clone().unwrap_or_default();
     let copies = if augment.is_none() { Some(1) } else { arguments.augment_copies };
     let how = copies.map(|copies| (&augment, copies, arguments.seed));
-    let remembered = request.first_alone(|| remember(arguments, network, folder, how, context))?;
-    if let Some(remembered) = remembered.as_ref().filter(|_| request.leads()) {
-        origin.feature_seconds = Some(origin.feature_seconds.unwrap_or(0.0) + remembered.seconds());
+    let cached = request.rank_0_first(|| cache_features(arguments, network, folder, how, context))?;
+    if let Some(cached) = cached.as_ref().filter(|_| request.is_main()) {
+        origin.feature_seconds = Some(origin.feature_seconds.unwrap_or(0.0) + cached.seconds());
         if !arguments.training.find_lr {
             origin.save(run.origin())?;
         }
     }
-    let (Some(remembered), Some(_)) = (remembered, copies) else {
+    let (Some(cached), Some(_)) = (cached, copies) else {
         return train_on_images(arguments, request, config, run, network, folder, context);
     };
-    tell_cached(&remembered, context.output);
+    print_cached(&cached, context.output);
     // The pixels are no longer needed.
-    folder.train = folder.train.clone().without_kept();
-    folder.validation = folder.validation.clone().without_kept();
-    let (train, validation) = remembered.sets(folder)?;
+    folder.train = folder.train.clone().without_cached_images();
+    folder.validation = folder.validation.clone().without_cached_images();
+    let (train, validation) = cached.sets(folder)?;
     let mut tail = network.model.network.tail(network.cut_point)?;
     if arguments.training.find_lr {
         rate::find(config, &tail, &train, run, context)?;
@@ -204,14 +204,14 @@ fn train(
 
 /// Computes the features of the frozen layers, as far as training needs them: for all (augmented) images if they are to be
 /// cached, and for the training images if the head standardizes its input.
-fn remember(
+fn cache_features(
     arguments: &TrainFolder,
     network: &mut TransferModel,
     folder: &Folder,
     how: Option<(&Augment, u32, u64)>,
     context: Context,
 ) -> Result<Option<CachedFeatures>> {
-    let Some(layer) = network.remembered().map(str::to_owned) else {
+    let Some(layer) = network.cacheable_layer().map(str::to_owned) else {
         if network.standardizes() {
             let preprocessing = network.model.preprocessing()?.clone();
             let images = ImageSamples::new(&folder.train, &preprocessing, context.cpu.threads());
@@ -226,19 +226,19 @@ fn remember(
         Some(folder) => folder.clone(),
         None => cache_folder()?.join("features"),
     };
-    let mut remembered = CachedFeatures::open(&network.model, &layer, &cache, context.cpu)?;
+    let mut cached = CachedFeatures::open(&network.model, &layer, &cache, context.cpu)?;
     let mut bar = Bar::new(context.output);
     if network.standardizes() {
-        remembered.standardize(network, &folder.train, &mut bar)?;
+        cached.standardize(network, &folder.train, &mut bar)?;
     }
     if let Some(how) = how {
-        remembered.compute(&network.model, folder, how, &mut bar)?;
+        cached.compute(&network.model, folder, how, &mut bar)?;
     }
-    Ok(Some(remembered))
+    Ok(Some(cached))
 }
 
 /// Prints how many features were computed, and where they are.
-fn tell_cached(cached: &CachedFeatures, output: Output) {
+fn print_cached(cached: &CachedFeatures, output: Output) {
     let (layer, place) = (cached.layer(), cached.folder().display());
     output.info(&match cached.computed() {
         0 => format!("The features of all {} at {layer} are in {place}", counted(cached.len(), "image")),
@@ -354,10 +354,10 @@ fn identity(arguments: &TrainFolder, folder: &Folder, network: &TransferModel, o
 /// Prints what will be trained.
 fn tell(network: &TransferModel, arguments: &TrainFolder, context: Context) {
     let (model, output) = (&network.model, context.output);
-    tell_network(&model.network, &arguments.training, context);
+    print_network(&model.network, &arguments.training, context);
     if let Some(augment) = &arguments.augment {
         output.info(&format!("Augmentation {augment}"));
-        if let (Some(layer), None) = (network.remembered(), arguments.augment_copies) {
+        if let (Some(layer), None) = (network.cacheable_layer(), arguments.augment_copies) {
             output.note(&format!(
                 "the frozen layers up to {layer} run in every step, as each image is another one; --augment-copies N \
                  runs them over N copies of each, once"
@@ -397,16 +397,16 @@ fn are_unbalanced(counts: &[usize]) -> bool {
 }
 
 /// Prints how labels were parsed, what was found and what was skipped.
-fn tell_found(folder: &Folder, output: Output) {
+fn print_found(folder: &Folder, output: Output) {
     if let Some(labels) = folder.labels() {
         output.info(&labels.summary);
     }
-    output.info(&folder.found());
+    output.info(&folder.summary());
     folder.notes().iter().for_each(|note| output.note(note));
-    tell_skipped(folder.skipped(), output);
+    print_skipped(folder.skipped(), output);
 }
 
-pub(super) fn tell_skipped(skipped: &[Skipped], output: Output) {
+pub(super) fn print_skipped(skipped: &[Skipped], output: Output) {
     for Skipped { path, reason } in skipped.iter().take(NAMED) {
         output.note(&format!("skipped {}: {reason}", path.display()));
     }

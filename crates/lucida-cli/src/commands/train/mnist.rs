@@ -12,7 +12,7 @@ use serde_json::json;
 use super::super::Context;
 use super::finish_run::FinishRun;
 use super::rate;
-use super::request::{Defaults, TrainRequest, tell_network};
+use super::request::{Defaults, TrainRequest, print_network};
 use super::{MNIST_VALIDATION, command_line};
 use crate::arguments::Source;
 use crate::cli::TrainMnist;
@@ -64,10 +64,10 @@ fn run_in(
         Sizes { train: train.len(), validation: validation.len(), test: digits.test.as_ref().map(|test| test.len()) };
     let mut model = new_model(&digits, arguments.seed)?;
     config.check(&model.network, train.targets())?;
-    announce(arguments, origin, &sizes, &model.network, context);
+    print_training(arguments, origin, &sizes, &model.network, context);
 
     interrupt::catch()?;
-    if !training.find_lr && request.leads() {
+    if !training.find_lr && request.is_main() {
         describe(arguments, [sizes.train, sizes.validation]).save(run.origin())?;
     }
     if training.find_lr {
@@ -82,7 +82,7 @@ fn run_in(
         let mut trainer = request.trainer(&config, &model, (&validation, &samples), run, context)?;
         trainer.fit(&mut model, &train, validating)?
     };
-    if !request.leads() {
+    if !request.is_main() {
         return Ok(());
     }
     let finish = FinishRun {
@@ -122,7 +122,7 @@ fn new_model(digits: &Mnist, seed: u64) -> Result<Model> {
 }
 
 /// Prints what will be trained, and on what data.
-fn announce(arguments: &TrainMnist, origin: &str, sizes: &Sizes, network: &Network, context: Context) {
+fn print_training(arguments: &TrainMnist, origin: &str, sizes: &Sizes, network: &Network, context: Context) {
     let output = context.output;
     output.info(&format!(
         "Training on {} of {origin}, validating on {}{}",
@@ -130,7 +130,7 @@ fn announce(arguments: &TrainMnist, origin: &str, sizes: &Sizes, network: &Netwo
         thousands(sizes.validation),
         sizes.test.map(|test| format!(", testing on {}", thousands(test))).unwrap_or_default()
     ));
-    tell_network(network, &arguments.training, context);
+    print_network(network, &arguments.training, context);
     if let Some(augment) = &arguments.augment {
         output.info(&format!("Augmentation {augment}"));
     }

@@ -25,11 +25,11 @@ pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
     check_loss(training)?;
     match &arguments.known {
         Some(TrainKnown::Mnist(arguments)) => {
-            distributed::run(arguments.training.together, context, |group, context| {
+            distributed::run(arguments.training.distributed, context, |group, context| {
                 mnist::run(arguments, group, context)
             })
         }
-        None => distributed::run(arguments.folder.training.together, context, |group, context| {
+        None => distributed::run(arguments.folder.training.distributed, context, |group, context| {
             folder::run(&arguments.folder, group, context)
         }),
     }

@@ -49,7 +49,7 @@ pub(super) struct TrainRequest<'a> {
 
 impl TrainRequest<'_> {
     /// Whether this process writes files and prints: it runs alone, or has rank 0.
-    pub(super) fn leads(&self) -> bool {
+    pub(super) fn is_main(&self) -> bool {
         self.group.is_none_or(|group| group.rank() == 0)
     }
 
@@ -60,7 +60,7 @@ impl TrainRequest<'_> {
             return given.to_owned();
         }
         let mut number = [0.0];
-        if self.leads() {
+        if self.is_main() {
             let free = first_free(default);
             number[0] = f64::from(match (self.arguments.resumes(), self.arguments.force) {
                 (true, _) => (free - 1).max(1),
@@ -77,13 +77,13 @@ impl TrainRequest<'_> {
     /// Runs `work` in the run folder. If it fails, a newly created folder without results is removed.
     pub(super) fn in_run<T>(&self, path: &Path, work: impl FnOnce(&RunFolder) -> Result<T>) -> Result<T> {
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
-        let made: Vec<&Path> = path.ancestors().take_while(missing).collect();
+        let created: Vec<&Path> = path.ancestors().take_while(missing).collect();
         let run = self.open_run(path)?;
         let result = work(&run);
-        if result.is_err() && !made.is_empty() && self.leads() {
+        if result.is_err() && !created.is_empty() && self.is_main() {
             run.remove_if_unused();
             // A folder that is not empty stays.
-            let _ = made.iter().try_for_each(std::fs::remove_dir);
+            let _ = created.iter().try_for_each(std::fs::remove_dir);
         }
         result
     }
@@ -94,18 +94,18 @@ impl TrainRequest<'_> {
         if !self.arguments.resumes() {
             return Ok(false);
         }
-        if self.leads() {
+        if self.is_main() {
             files::heal(path);
         }
         let run = RunFolder::at(path);
         let [model, checkpoint] = [run.model(), run.checkpoint()].map(|file| file.exists());
         let missing = !model && !checkpoint;
-        let ends = self.leads() && (model && !checkpoint || missing && !self.arguments.auto_resume);
+        let ends = self.is_main() && (model && !checkpoint || missing && !self.arguments.auto_resume);
         let mut ended = [f64::from(u8::from(ends))];
         if let Some(group) = self.group {
             group.sum(&mut ended);
         }
-        if ended == [0.0] || !self.leads() {
+        if ended == [0.0] || !self.is_main() {
             return Ok(ended != [0.0]);
         }
         if missing {
@@ -132,13 +132,13 @@ impl TrainRequest<'_> {
     }
 
     /// Runs `work` on rank 0 first, then on the other processes, which find its results on disk.
-    pub(super) fn first_alone<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(super) fn rank_0_first<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let wait = || self.group.map_or((), ProcessGroup::barrier);
-        if !self.leads() {
+        if !self.is_main() {
             wait();
         }
         let result = work()?;
-        if self.leads() {
+        if self.is_main() {
             wait();
         }
         Ok(result)
@@ -146,7 +146,7 @@ impl TrainRequest<'_> {
 
     /// Opens the run folder: a new one, or an existing one to resume.
     fn open_run(&self, path: &Path) -> Result<RunFolder> {
-        if !self.leads() {
+        if !self.is_main() {
             return Ok(RunFolder::at(path));
         }
         if self.arguments.resumes() {
@@ -174,7 +174,7 @@ impl TrainRequest<'_> {
         context: Context,
     ) -> Result<TrainConfig> {
         let arguments = self.arguments;
-        let ranks = if arguments.together.scale_with_ranks { self.group.map_or(1, ProcessGroup::size) } else { 1 };
+        let ranks = if arguments.distributed.scale_with_ranks { self.group.map_or(1, ProcessGroup::size) } else { 1 };
         let count = |number: Option<u32>| number.map(|number| number as usize);
         let (epochs, batch_size) = (self.epochs(), self.batch_size as usize * ranks);
         let steps = count(arguments.steps_per_epoch).unwrap_or(train.len().div_ceil(batch_size));
@@ -239,7 +239,7 @@ impl TrainRequest<'_> {
         if let Some(patience) = arguments.reduce_on_plateau {
             trainer = trainer.callback(ReduceLrOnPlateau::new(patience as usize, arguments.plateau_factor)?);
         }
-        if !self.leads() {
+        if !self.is_main() {
             return Ok(trainer);
         }
         if arguments.tensorboard {
@@ -249,7 +249,7 @@ impl TrainRequest<'_> {
         if !arguments.tui {
             return Ok(trainer.callback(TrainingBar::new(context.output, self.epochs())));
         }
-        if !context.output.is_watched() {
+        if !context.output.is_terminal() {
             return Err(Usage("--tui needs a terminal".to_owned()).into());
         }
         let (all, trainable) = model.network.parameters();
@@ -283,7 +283,7 @@ fn optimizer(name: OptimizerName, weight_decay: f32) -> Optimizer {
 }
 
 /// Prints the network, its parameters, and the loss if one was chosen.
-pub(super) fn tell_network(network: &Network, training: &TrainingArguments, context: Context) {
+pub(super) fn print_network(network: &Network, training: &TrainingArguments, context: Context) {
     let output = context.output;
     let (all, trainable) = network.parameters();
     let frozen = match all - trainable {

@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
     }
     let about = About::of(&model);
     if arguments.json {
-        return context.output.json(&Answer { file: &arguments.output, format, about });
+        return context.output.json(&ConvertJson { file: &arguments.output, format, about });
     }
     let parameters = thousands(about.parameters);
     context.output.also_written(&arguments.output, &format!("{format}, {parameters} parameters"));
@@ -83,7 +83,7 @@ fn convert_style(
     }
     let about = About::of(&model);
     if arguments.json {
-        return context.output.json(&Answer { file: &arguments.output, format, about });
+        return context.output.json(&ConvertJson { file: &arguments.output, format, about });
     }
     let parameters = thousands(about.parameters);
     context.output.also_written(&arguments.output, &format!("{format}, {parameters} parameters"));
@@ -105,7 +105,7 @@ fn has_network(file: &Path) -> bool {
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct ConvertJson<'a> {
     file: &'a Path,
     format: &'static str,
     #[serde(flatten)]

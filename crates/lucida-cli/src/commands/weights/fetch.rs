@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use lucida::Error;
 use lucida::nn::applications;
-use lucida::weights::hub::{Fetched, Hub, Published, State, megabytes, published};
+use lucida::weights::hub::{Fetched, Hub, PublishedFile, State, megabytes, published};
 use serde::Serialize;
 
 use crate::bar::Bar;
@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &WeightsFetch, context: Context) -> Result<()> {
     let file = published(applications::find(&arguments.network)?, arguments.with_top)?;
     let hub = Hub::from_env()?;
     let (output, path) = (context.output.quieted(arguments.json), hub.path(file).display().to_string());
-    announce(file, &hub, output);
+    print_download(file, &hub, output);
     interrupt::catch()?;
     let fetched = hub.fetch(file, &mut Bar::new(output));
     let bytes = hub.bytes(file);
@@ -53,14 +53,14 @@ pub(super) fn run(arguments: &WeightsFetch, context: Context) -> Result<()> {
 }
 
 /// Prints what will be downloaded, and from where.
-fn announce(file: &Published, hub: &Hub, output: Output) {
+fn print_download(file: &PublishedFile, hub: &Hub, output: Output) {
     let (title, size, url) = (file.title(), file.size_text(), hub.url(file));
     let state = hub.state(file);
     match state {
         State::Missing => output.info(&format!("Fetching {title} ({size}) from {url}")),
-        State::Partial(there) => {
-            let there = megabytes(there);
-            output.info(&format!("Fetching the rest of {title} ({there} of {size} are there) from {url}"));
+        State::Partial(present) => {
+            let present = megabytes(present);
+            output.info(&format!("Fetching the rest of {title} ({present} of {size} are there) from {url}"));
         }
         State::Foreign(found) => output.note(&format!(
             "{} has {found} bytes and is not the published file, which has {}: it will be replaced",

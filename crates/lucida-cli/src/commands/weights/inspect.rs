@@ -17,18 +17,18 @@ const MAX_VALUE: usize = 200;
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer {
+struct InspectJson {
     file: String,
     format: &'static str,
     parameters: usize,
-    tensors: Vec<Tensor>,
+    tensors: Vec<TensorJson>,
     attributes: Map<String, Value>,
     /// In the structure of the format.
     architecture: Option<Value>,
 }
 
 #[derive(Serialize)]
-struct Tensor {
+struct TensorJson {
     name: String,
     dtype: String,
     shape: Vec<usize>,
@@ -42,12 +42,12 @@ pub(super) fn run(arguments: &WeightsInspect, context: Context) -> Result<()> {
     if arguments.json {
         let parameters = found.parameters();
         let tensors = found.tensors.into_iter();
-        return context.output.json(&Answer {
+        return context.output.json(&InspectJson {
             file,
             format: found.format,
             parameters,
             tensors: tensors
-                .map(|tensor| Tensor { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape })
+                .map(|tensor| TensorJson { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape })
                 .collect(),
             attributes: found.attributes.into_iter().map(|(name, value)| (name, value.into())).collect(),
             architecture: found.architecture,

@@ -12,13 +12,13 @@ use crate::commands::Context;
 
 /// Output of `--json`.
 #[derive(Serialize)]
-struct Answer {
+struct ListJson {
     folder: PathBuf,
-    files: Vec<Listed>,
+    files: Vec<FileJson>,
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct FileJson {
     network: &'static str,
     with_top: bool,
     /// Exact size in bytes, if published.
@@ -37,7 +37,7 @@ struct Listed {
 
 pub(super) fn run(arguments: &WeightsList, context: Context) -> Result<()> {
     let hub = Hub::from_env()?;
-    let files = all_published().iter().map(|file| Listed {
+    let files = all_published().iter().map(|file| FileJson {
         network: file.network,
         with_top: file.with_top,
         size: file.size,
@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &WeightsList, context: Context) -> Result<()> {
     });
     let files: Vec<_> = files.collect();
     if arguments.json {
-        return context.output.json(&Answer { folder: hub.folder().to_path_buf(), files });
+        return context.output.json(&ListJson { folder: hub.folder().to_path_buf(), files });
     }
     let shown: Vec<_> = files.iter().filter(|file| arguments.all || file.state != "missing").collect();
     let folder = hub.folder().display();
@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &WeightsList, context: Context) -> Result<()> {
     context.output.result(text.trim_end())
 }
 
-fn table(files: &[&Listed]) -> String {
+fn table(files: &[&FileJson]) -> String {
     let width = files.iter().map(|file| file.network.len()).max().unwrap_or(0).max("network".len());
     let mut text = format!("{:<width$}  {:<10}  {:>14}  state\n", "network", "classifier", "size");
     for file in files {

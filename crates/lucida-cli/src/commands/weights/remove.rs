@@ -14,14 +14,14 @@ use crate::interrupt;
 #[derive(Serialize)]
 struct RemoveJson<'a> {
     folder: &'a Path,
-    files: Vec<Removed>,
+    files: Vec<RemovedFileJson>,
     bytes: u64,
     /// Whether this was a dry run, which removes nothing.
     dry_run: bool,
 }
 
 #[derive(Serialize)]
-struct Removed {
+struct RemovedFileJson {
     file: PathBuf,
     bytes: u64,
 }
@@ -40,7 +40,7 @@ pub(super) fn run(network: Option<&str>, dry_run: bool, json: bool, context: Con
         let bytes = hub.remove(file, dry_run, &mut bar)?;
         freed += bytes;
         if bytes > 0 {
-            files.push(Removed { file: hub.path(file), bytes });
+            files.push(RemovedFileJson { file: hub.path(file), bytes });
             let would = if dry_run { "would remove" } else { "removed" };
             output.info(&format!("{would} {path} ({})", megabytes(bytes)));
         }

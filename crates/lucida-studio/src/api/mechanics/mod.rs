@@ -68,7 +68,7 @@ pub(crate) struct Change {
 
 /// The value, and what it is computed from.
 #[derive(Debug, Serialize)]
-pub(crate) struct Answer {
+pub(crate) struct ConvolutionResponse {
     /// Rows and columns of the kernel, input channels, filters.
     kernel_shape: [usize; 4],
     strides: [usize; 2],
@@ -145,7 +145,7 @@ pub(crate) async fn compute(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,
     body: Result<Json<Value>, JsonRejection>,
-) -> Result<Json<Answer>> {
+) -> Result<Json<ConvolutionResponse>> {
     let request: ConvolutionRequest = read(body)?;
     let compute = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
@@ -155,7 +155,12 @@ pub(crate) async fn compute(
     studio.compute(compute).await
 }
 
-fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], request: &ConvolutionRequest) -> Result<Answer> {
+fn answer(
+    studio: &Studio,
+    loaded: &Loaded,
+    image: &[f32],
+    request: &ConvolutionRequest,
+) -> Result<ConvolutionResponse> {
     let original = &loaded.model.network;
     let site = ConvolutionSite::find(original, loaded.node(&request.layer)?)?;
     site.check(request)?;
@@ -193,7 +198,7 @@ fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], request: &Convolution
             Some(run.back(&mut plan)?)
         }
     };
-    Ok(Answer {
+    Ok(ConvolutionResponse {
         kernel_shape: [site.conv.kernel_size[0], site.conv.kernel_size[1], site.input[2], filters],
         strides: site.conv.strides,
         padding: site.padding,
@@ -252,7 +257,7 @@ fn changed<'a>(network: &'a Network, site: &ConvolutionSite, request: &Convoluti
         return Ok(Cow::Borrowed(network));
     }
     if !request.changes.is_empty() && network.parameters().0 > PARAMETERS {
-        return Err(Problem::wrong("this network is too large to change its weights here"));
+        return Err(Problem::invalid("this network is too large to change its weights here"));
     }
     let mut network = network.clone();
     network.set_trainable(layer, true)?;
@@ -286,7 +291,7 @@ impl Run<'_> {
         let best = (!probabilities.is_empty()).then(|| lucida::weights::argmax(&probabilities));
         let class = request.class.or(best).unwrap_or(0);
         if class >= probabilities.len() {
-            return Err(Problem::wrong(format!("classes are 0 to {}", probabilities.len() - 1)));
+            return Err(Problem::invalid(format!("classes are 0 to {}", probabilities.len() - 1)));
         }
         // Gradient of the cross-entropy with respect to the logits: probabilities minus one-hot target.
         let grad_logits = plan.grad_output_mut(0);
@@ -299,7 +304,7 @@ impl Run<'_> {
         let loss = -f64::from(probabilities[class]).max(1e-30).ln();
         plan.backward(self.network);
 
-        let none = || Problem::wrong("no gradient reaches this layer");
+        let none = || Problem::invalid("no gradient reaches this layer");
         let outputs = plan.gradient(0).ok_or_else(none)?;
         let inputs = if self.from_input { plan.input_gradient() } else { plan.gradient(1) }.ok_or_else(none)?;
         let first_weight = self.network.nodes()[site.node].weights().start;

@@ -20,17 +20,20 @@ impl<'a> ConvolutionSite<'a> {
     pub(super) fn find(network: &'a Network, node: usize) -> Result<Self> {
         let this = &network.nodes()[node];
         let (Layer::Conv2D(conv), &[from]) = (this.layer(), this.inputs()) else {
-            return Err(Problem::wrong(format!("{} is not a convolution: choose a convolutional layer", this.name())));
+            return Err(Problem::invalid(format!(
+                "{} is not a convolution: choose a convolutional layer",
+                this.name()
+            )));
         };
         if conv.groups != 1 || conv.dilation_rate != [1, 1] {
             let problem = "has groups or a dilation: choose a convolution over all channels and neighboring pixels";
-            return Err(Problem::wrong(format!("{} {problem}", this.name())));
+            return Err(Problem::invalid(format!("{} {problem}", this.name())));
         }
         let shapes = network.nodes()[from].shape().as_image().zip(this.shape().as_image());
-        let (input, output) = shapes.ok_or_else(|| Problem::wrong("the input of the layer is not an image"))?;
+        let (input, output) = shapes.ok_or_else(|| Problem::invalid("the input of the layer is not an image"))?;
         let axis = |axis| conv.padding.resolve(axis, input[axis], conv.kernel_size[axis], conv.strides[axis]);
         let padding = axis(0).zip(axis(1)).map(|(rows, columns)| [rows.0, columns.0]);
-        let padding = padding.ok_or_else(|| Problem::wrong("the kernel does not fit the input"))?;
+        let padding = padding.ok_or_else(|| Problem::invalid("the kernel does not fit the input"))?;
         Ok(Self { conv, node, from, padding, input, output })
     }
 
@@ -74,7 +77,7 @@ impl<'a> ConvolutionSite<'a> {
             });
         let channels = self.input[2];
         fits.then_some(()).ok_or_else(|| {
-            Problem::wrong(format!(
+            Problem::invalid(format!(
                 "there is no such place: the layer has {filters} maps of {height}x{width} and kernels of {rows}x{columns} \
                  over {channels} channels"
             ))

@@ -154,7 +154,7 @@ pub(super) fn feeding(network: &Network, node: usize, channel: usize) -> Result<
     let outputs = named.shape().channels();
     if channel >= outputs {
         let last = outputs.saturating_sub(1);
-        return Err(Problem::missing(format!("layer {} has channels 0 to {last}", named.name())));
+        return Err(Problem::not_found(format!("layer {} has channels 0 to {last}", named.name())));
     }
     let weights: Vec<&[f32]> = network.weights()[named.weights()].iter().map(|weight| weight.values()).collect();
     let channels = |input: usize| network.nodes()[named.inputs()[input]].shape().channels();

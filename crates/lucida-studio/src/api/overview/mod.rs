@@ -71,9 +71,9 @@ pub(crate) async fn maps(
         let started = Instant::now();
         let loaded = studio.models.get(&model)?;
         let network = &loaded.model.network;
-        let asked = network.find_list(&query.layers).map_err(|error| Problem::missing(error.to_string()))?;
+        let asked = network.find_list(&query.layers).map_err(|error| Problem::not_found(error.to_string()))?;
         if asked.len() > LAYERS {
-            return Err(Problem::wrong(format!("{} layers: at most {LAYERS} per request", asked.len())));
+            return Err(Problem::invalid(format!("{} layers: at most {LAYERS} per request", asked.len())));
         }
         let (first, count) = (query.first.unwrap_or(0), query.maps.unwrap_or(12).min(MAPS));
         let side = query.side.unwrap_or(32).clamp(1, 256);
@@ -138,5 +138,5 @@ pub(crate) async fn operation(
 /// Reads a row and a column.
 fn position(text: &str) -> Result<[usize; 2]> {
     let parsed = text.split_once(',').and_then(|(row, column)| Some([row.parse().ok()?, column.parse().ok()?]));
-    parsed.ok_or_else(|| Problem::wrong(format!("{text:?} is not a position: a row and a column, as in 3,4")))
+    parsed.ok_or_else(|| Problem::invalid(format!("{text:?} is not a position: a row and a column, as in 3,4")))
 }

@@ -86,7 +86,7 @@ impl Operation {
         let (size, output) = map_of(named.shape(), activations.of(node), channel);
         if let Some([row, column]) = at.filter(|at| (0..2).any(|axis| at[axis] >= size[axis])) {
             let [height, width] = size;
-            return Err(Problem::wrong(format!("{row},{column} is not a position of an output of {height}x{width}")));
+            return Err(Problem::invalid(format!("{row},{column} is not a position of an output of {height}x{width}")));
         }
         let window = window(network, named);
         let activation = named.layer().spec().activation();
@@ -147,7 +147,7 @@ fn shown_inputs(fed: &Feeding, input: Option<usize>) -> Result<Vec<&Feed>> {
     match (fed.relation, input) {
         (Relation::Kernel, Some(channel)) => {
             let found = fed.feeds.iter().find(|feed| feed.channel == channel);
-            let missing = || Problem::wrong(format!("input channel {channel} does not feed this channel"));
+            let missing = || Problem::invalid(format!("input channel {channel} does not feed this channel"));
             Ok(vec![found.ok_or_else(missing)?])
         }
         (Relation::Kernel, None) => {

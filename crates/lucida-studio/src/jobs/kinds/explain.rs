@@ -8,7 +8,7 @@ use lucida::explain::{ExplainConfig, Explainer, Method, heat_scale, overlay};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Lane, Plan, Work, stamp};
+use super::{JobTask, Lane, Plan, stamp};
 use crate::data::Named;
 use crate::jobs::Handle;
 use crate::models::Loaded;
@@ -31,7 +31,7 @@ pub(crate) struct Explain {
     methods: Vec<String>,
 }
 
-struct Explaining {
+struct ExplainTask {
     loaded: Arc<Loaded>,
     input: Vec<f32>,
     class: Option<usize>,
@@ -43,15 +43,15 @@ impl Explain {
         let loaded = studio.models.get(&self.model)?;
         let classes = match loaded.classes() {
             0 => {
-                return Err(Problem::wrong("this network is not a classifier: there is no prediction to explain"));
+                return Err(Problem::invalid("this network is not a classifier: there is no prediction to explain"));
             }
             classes => classes,
         };
         if let Some(class) = self.class.filter(|&class| class >= classes) {
-            return Err(Problem::wrong(format!("there is no class {class}: classes are 0 to {}", classes - 1)));
+            return Err(Problem::invalid(format!("there is no class {class}: classes are 0 to {}", classes - 1)));
         }
         if self.methods.is_empty() || self.methods.len() > Method::ALL.len() {
-            return Err(Problem::wrong("choose at least one method"));
+            return Err(Problem::invalid("choose at least one method"));
         }
         let methods = self.methods.iter().map(|name| name.parse()).collect::<lucida::Result<Vec<Method>>>()?;
         let input = studio.input(&loaded, &self.image)?;
@@ -61,12 +61,12 @@ impl Explain {
             title: format!("Explain {}: {}", loaded.title(), caption.title),
             lane: Lane::Quick,
             stamp: stamp(&loaded),
-            work: Box::new(Explaining { loaded, input, class: self.class, methods }),
+            task: Box::new(ExplainTask { loaded, input, class: self.class, methods }),
         })
     }
 }
 
-impl Work for Explaining {
+impl JobTask for ExplainTask {
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
         let Self { loaded, input, class, methods } = *self;
         let model = &loaded.model;
@@ -109,7 +109,7 @@ impl Work for Explaining {
                     failed += 1;
                 }
             }
-            job.news(found);
+            job.publish(found);
         }
         let _ = job.progress(total, total, "done");
         Ok(json!({

@@ -9,7 +9,7 @@ use lucida::explain::{DeconvFigure, TopActivationQuery};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Lane, Plan, Work, stamp};
+use super::{JobTask, Lane, Plan, stamp};
 use crate::data::Caption;
 use crate::jobs::Handle;
 use crate::models::Loaded;
@@ -41,12 +41,12 @@ pub(crate) struct Examples {
     channel: usize,
 }
 
-struct Maximizing {
+struct MaximizeTask {
     loaded: Arc<Loaded>,
     request: Maximize,
 }
 
-struct Searching {
+struct ExamplesTask {
     loaded: Arc<Loaded>,
     request: Examples,
 }
@@ -57,7 +57,7 @@ fn find(studio: &Studio, model: &str, layer: &str, channel: usize) -> Result<Arc
     let node = &loaded.model.network.nodes()[loaded.node(layer)?];
     let channels = node.shape().channels();
     if channel >= channels || node.inputs().is_empty() {
-        return Err(Problem::missing(format!("layer {layer} has no filter {channel}")));
+        return Err(Problem::not_found(format!("layer {layer} has no filter {channel}")));
     }
     Ok(loaded)
 }
@@ -70,12 +70,12 @@ impl Maximize {
             title: format!("Activation maximization: {}, {} · {}", loaded.title(), self.layer, self.channel),
             lane: Lane::Quick,
             stamp: stamp(&loaded),
-            work: Box::new(Maximizing { loaded, request: self.clone() }),
+            task: Box::new(MaximizeTask { loaded, request: self.clone() }),
         })
     }
 }
 
-impl Work for Maximizing {
+impl JobTask for MaximizeTask {
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
         let Maximize { layer, channel, .. } = &self.request;
         let model = &self.loaded.model;
@@ -103,19 +103,19 @@ impl Examples {
         let loaded = find(studio, &self.model, &self.layer, self.channel)?;
         loaded.model.preprocessing()?;
         if studio.data.catalog(&loaded.model)?.is_none() {
-            return Err(Problem::wrong("there is no data set of photos: start the studio with --data DIR"));
+            return Err(Problem::invalid("there is no data set of photos: start the studio with --data DIR"));
         }
         Ok(Plan {
             kind: "examples",
             title: format!("Top activations: {}, {} · {}", loaded.title(), self.layer, self.channel),
             lane: Lane::Quick,
             stamp: stamp(&loaded),
-            work: Box::new(Searching { loaded, request: self.clone() }),
+            task: Box::new(ExamplesTask { loaded, request: self.clone() }),
         })
     }
 }
 
-impl Work for Searching {
+impl JobTask for ExamplesTask {
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
         let Examples { layer, channel, .. } = &self.request;
         let model = &self.loaded.model;

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use style_train::STYLE_NETWORK;
 pub(crate) use style_train::StyleTrainingSpeed;
-pub(crate) use train::{Choice, networks};
+pub(crate) use train::{NetworkChoice, networks};
 
-use super::{Lane, Work};
+use super::{JobTask, Lane};
 use crate::models::Loaded;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
@@ -45,7 +45,7 @@ pub(super) struct Plan {
     pub(super) lane: Lane,
     /// See `Record::stamp`; `None` if the job must always run.
     pub(super) stamp: Option<String>,
-    pub(super) work: Box<dyn Work>,
+    pub(super) task: Box<dyn JobTask>,
 }
 
 impl Request {

@@ -12,7 +12,7 @@ use lucida::{Cpu, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Lane, Plan, Work};
+use super::{JobTask, Lane, Plan};
 use crate::jobs::Handle;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
@@ -30,7 +30,7 @@ const STYLES: usize = 4;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Style {
     content: String,
-    styles: Vec<Part>,
+    styles: Vec<WeightedStyle>,
     /// The longer side of the result in pixels.
     size: usize,
     /// Factors for the preset's content weight and for its style scale, which sets the size of the strokes.
@@ -51,7 +51,7 @@ pub(crate) struct Style {
 /// A style image and its weight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Part {
+struct WeightedStyle {
     image: String,
     weight: f32,
 }
@@ -64,14 +64,14 @@ pub(super) fn one() -> f32 {
 pub(super) fn large_enough(what: &str, image: Image) -> Result<Image> {
     let (width, height) = (image.width(), image.height());
     match width.min(height) < LEAST_SIDE {
-        true => Err(Problem::wrong(format!(
+        true => Err(Problem::invalid(format!(
             "{what} has {width}x{height} pixels; at least {LEAST_SIDE}x{LEAST_SIDE} are needed"
         ))),
         false => Ok(image),
     }
 }
 
-struct StyleWork {
+struct StyleTask {
     request: Style,
     content: Image,
     styles: Vec<(Image, f32)>,
@@ -89,15 +89,16 @@ impl Style {
         if !fits {
             let limits = "64 to 1024 pixels, 1 to 4 styles, their weights 0.01 to 100, keep 0.01 to 100, \
                           strokes 0.25 to 4, effort 0.01 to 4";
-            return Err(Problem::wrong(format!("a style transfer needs {limits}")));
+            return Err(Problem::invalid(format!("a style transfer needs {limits}")));
         }
         let image = |name: &str, what: &str| large_enough(what, studio.image(name)?.to_rgb());
         let content = image(&self.content, "the content image")?;
-        let style =
-            |(index, part): (usize, &Part)| Ok((image(&part.image, &format!("style {}", index + 1))?, part.weight));
+        let style = |(index, part): (usize, &WeightedStyle)| {
+            Ok((image(&part.image, &format!("style {}", index + 1))?, part.weight))
+        };
         let styles = self.styles.iter().enumerate().map(style).collect::<Result<Vec<_>>>()?;
-        let work = Box::new(StyleWork { request: self.clone(), content, styles });
-        Ok(Plan { kind: "style", title: "Style transfer".into(), lane: Lane::Long, stamp: None, work })
+        let task = Box::new(StyleTask { request: self.clone(), content, styles });
+        Ok(Plan { kind: "style", title: "Style transfer".into(), lane: Lane::Long, stamp: None, task })
     }
 
     /// Returns the preset with the settings of the request.
@@ -114,7 +115,7 @@ impl Style {
     }
 }
 
-impl Work for StyleWork {
+impl JobTask for StyleTask {
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
         let Self { request, content, styles } = *self;
         job.save("content.png", &content.png_bytes()?)?;
@@ -148,7 +149,7 @@ impl Work for StyleWork {
         // A quick job ends before a second intermediate image is due; the curves need their last point, too.
         let end = &result.end;
         let losses = [end.content, end.style.iter().sum(), end.total];
-        job.news(news("painting.png", 1.0, result.canvas.size, losses));
+        job.publish(preview_event("painting.png", 1.0, result.canvas.size, losses));
         Ok(json!({
             "picture": "painting.png",
             "network": name,
@@ -183,14 +184,14 @@ impl Previews<'_> {
             self.job.save(&file, &style.image()?.png_bytes()?)?;
             self.count += 1;
             let losses = [style.content_loss, style.style_loss, style.loss];
-            self.job.news(news(&file, done, style.size, losses));
+            self.job.publish(preview_event(&file, done, style.size, losses));
         }
         Ok(())
     }
 }
 
 /// Returns the event for an intermediate image, or for the last one.
-fn news(file: &str, done: f64, size: [usize; 2], [content, style, total]: [f64; 3]) -> Value {
+fn preview_event(file: &str, done: f64, size: [usize; 2], [content, style, total]: [f64; 3]) -> Value {
     json!({
         "file": file,
         "done": done,

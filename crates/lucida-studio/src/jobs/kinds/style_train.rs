@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::style::large_enough;
-use super::{Lane, Plan, Work};
+use super::{JobTask, Lane, Plan};
 use crate::data::Source;
 use crate::jobs::{Handle, Record};
 use crate::problem::{Problem, Result};
@@ -132,17 +132,17 @@ impl StyleTrain {
         if !fits {
             let limits = "1 to 4 styles, 1 to 100000 steps, a content weight of 0.01 to 100, a stroke size of 0.25 to 4, and \
                           names of up to 60 characters";
-            return Err(Problem::wrong(format!("the training of a style needs {limits}")));
+            return Err(Problem::invalid(format!("the training of a style needs {limits}")));
         }
         let names = self.names();
         if let Some(at) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
-            return Err(Problem::wrong(format!("two styles have the name {:?}", names[at])));
+            return Err(Problem::invalid(format!("two styles have the name {:?}", names[at])));
         }
         let folder = match (self.photos, studio.data.source()) {
             (PhotoSet::Builtin, _) => None,
             (PhotoSet::Folder, Some(Source::Folder(folder))) => Some(folder.clone()),
             (PhotoSet::Folder, _) => {
-                return Err(Problem::wrong("there is no folder of photos: start the studio with --data DIR"));
+                return Err(Problem::invalid("there is no folder of photos: start the studio with --data DIR"));
             }
         };
         let image = |(style, name): (&StyleImage, &String)| match studio.image(&style.image) {
@@ -152,8 +152,8 @@ impl StyleTrain {
             Err(problem) => Err(problem),
         };
         let styles = self.styles.iter().zip(&names).map(image).collect::<Result<_>>()?;
-        let work = Box::new(StyleTraining { request: self.clone(), styles, folder, resume });
-        Ok(Plan { kind: KIND, title: self.title(), lane: Lane::Long, stamp: None, work })
+        let task = Box::new(StyleTraining { request: self.clone(), styles, folder, resume });
+        Ok(Plan { kind: KIND, title: self.title(), lane: Lane::Long, stamp: None, task })
     }
 
     fn title(&self) -> String {
@@ -203,7 +203,7 @@ impl StyleTraining {
     }
 }
 
-impl Work for StyleTraining {
+impl JobTask for StyleTraining {
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
         let styles = self.styles(job)?;
         let photos = match &self.folder {
@@ -219,10 +219,10 @@ impl Work for StyleTraining {
         }
         let previewed = training.photos().first(PREVIEWED)?;
         let preview = StylePreview::new(previewed.into_iter().map(|(_, photo)| photo), studio.cpu)?;
-        if !job.has_told() {
+        if !job.has_published() {
             let all = Grid::new(preview.photos().iter().cloned()).columns(PREVIEWED).render()?;
             job.save(PHOTOS, &jpeg_bytes(&all)?)?;
-            job.news(json!({ "type": "start", "photos": training.photos().names().len(), "file": PHOTOS }));
+            job.publish(json!({ "type": "start", "photos": training.photos().names().len(), "file": PHOTOS }));
         }
         let first = training.steps();
         let mut reporter = TrainingReporter::new(job, first);
@@ -237,7 +237,7 @@ impl Work for StyleTraining {
                         self.show(job, &preview, step, style)
                     }
                     FeedForwardEvent::Unsaved(problem) => {
-                        job.news(json!({ "type": "unsaved", "problem": problem.to_string() }));
+                        job.publish(json!({ "type": "unsaved", "problem": problem.to_string() }));
                         Ok(())
                     }
                     _ => Ok(()),
@@ -257,8 +257,8 @@ impl StyleTraining {
         job.save(&file, &jpeg_bytes(&preview.sheet(style)?)?)?;
         let record = json!({ "steps": step, "of": self.request.steps, "seed": self.request.seed });
         style.clone().with_training(record).save(job.folder().join(STYLE_NETWORK))?;
-        job.offer(STYLE_NETWORK);
-        job.news(json!({ "type": "preview", "step": step, "file": file }));
+        job.publish_file(STYLE_NETWORK);
+        job.publish(json!({ "type": "preview", "step": step, "file": file }));
         Ok(())
     }
 
@@ -322,7 +322,7 @@ impl<'a> TrainingReporter<'a> {
         self.count += 1;
         if done.is_multiple_of(total.div_ceil(POINTS)) || done == total {
             let [loss, content, style] = self.sums.map(|sum| sum / self.count as f64);
-            self.job.news(json!({ "type": "loss", "step": done, "loss": loss, "content": content, "style": style }));
+            self.job.publish(json!({ "type": "loss", "step": done, "loss": loss, "content": content, "style": style }));
             (self.sums, self.count) = ([0.0; 3], 0);
         }
     }

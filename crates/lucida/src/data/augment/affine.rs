@@ -84,7 +84,7 @@ impl Affine {
                 let source_column = across[0] * x + across[1] * y + across[2] + middle_column;
                 let source_row = down[0] * x + down[1] * y + down[2] + middle_row;
                 let (Some(rows), Some(columns)) =
-                    (fill.between(source_row, height), fill.between(source_column, width))
+                    (fill.pixel_pair(source_row, height), fill.pixel_pair(source_column, width))
                 else {
                     continue;
                 };
@@ -106,7 +106,7 @@ impl Affine {
 }
 
 /// An interpolation between two pixels of a line.
-struct Between {
+struct PixelPair {
     first: usize,
     second: usize,
     /// The weight of the second pixel, 0 to 1.
@@ -115,7 +115,7 @@ struct Between {
 
 impl FillMode {
     /// The pixels around a position on a line of `len` pixels; `None` if it is filled with a constant.
-    fn between(self, position: f64, len: usize) -> Option<Between> {
+    fn pixel_pair(self, position: f64, len: usize) -> Option<PixelPair> {
         let last = (len - 1) as f64;
         let inside = match self {
             Self::Nearest => position.clamp(0.0, last),
@@ -129,11 +129,11 @@ impl FillMode {
                 let mirrored =
                     |index: usize| if index < len { index } else { (2 * len - 1).saturating_sub(index) % len };
                 let (first, part) = (first as usize, turned - first);
-                return Some(Between { first: mirrored(first), second: mirrored((first + 1) % (2 * len)), part });
+                return Some(PixelPair { first: mirrored(first), second: mirrored((first + 1) % (2 * len)), part });
             }
             Self::Constant | Self::Wrap => position,
         };
         let first = (inside.floor() as usize).min(len - 1);
-        Some(Between { first, second: (first + 1).min(len - 1), part: inside - first as f64 })
+        Some(PixelPair { first, second: (first + 1).min(len - 1), part: inside - first as f64 })
     }
 }

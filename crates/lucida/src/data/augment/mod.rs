@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 pub use affine::{Affine, FillMode};
-pub use set::{Augmented, Mixed};
+pub use set::{Augmented, MixedSample};
 
 /// Data augmentation. [`Augment::default`] does not change images.
 ///

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// What was mixed into an image: its target is `1 - share` times its own class or row, plus `share` times this one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Mixed {
+pub struct MixedSample {
     /// The class of the other image.
     pub label: usize,
     /// The [row of targets](Dataset::target) of the other image, empty for classes.
@@ -59,7 +59,12 @@ impl<D: Dataset> Augmented<D> {
     ///
     /// # Errors
     /// As [`Dataset::fill_training`].
-    pub fn example(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<(Image, Option<Mixed>)> {
+    pub fn example(
+        &self,
+        epoch: u32,
+        index: usize,
+        preprocessing: &Preprocessing,
+    ) -> Result<(Image, Option<MixedSample>)> {
         let (values, mixed) = self.values(epoch, index, preprocessing)?;
         let [height, width, channels] = preprocessing.output_shape();
         let pixels = values.iter().map(|value| value.round() as u8).collect();
@@ -67,9 +72,14 @@ impl<D: Dataset> Augmented<D> {
     }
 
     /// The values of an augmented image, 0 to 255.
-    fn values(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<(Vec<f32>, Option<Mixed>)> {
+    fn values(
+        &self,
+        epoch: u32,
+        index: usize,
+        preprocessing: &Preprocessing,
+    ) -> Result<(Vec<f32>, Option<MixedSample>)> {
         let shape = preprocessing.output_shape();
-        let mut values = self.alone(epoch, index, preprocessing)?;
+        let mut values = self.unmixed(epoch, index, preprocessing)?;
         let Augment { mixup, cutmix, cutout, .. } = self.augment;
         // A separate stream from that of the image's own augmentation, so that the partner does not depend on other draws.
         let mut rng = rng_in_epoch(self.seed, Purpose::Mix, index, epoch);
@@ -80,7 +90,7 @@ impl<D: Dataset> Augmented<D> {
                 (true, true) => rng.uniform() < 0.5,
                 (by_mixup, _) => by_mixup,
             };
-            let other_values = self.alone(epoch, other, preprocessing)?;
+            let other_values = self.unmixed(epoch, other, preprocessing)?;
             let kept = if by_mixup {
                 let kept = mix::beta(mixup, &mut rng);
                 mix::mixup(&mut values, &other_values, kept);
@@ -90,7 +100,7 @@ impl<D: Dataset> Augmented<D> {
                 mix::cutmix(&mut values, &other_values, shape, kept, &mut rng)
             };
             let (label, target) = (self.set.label(other), self.set.target(other).to_vec());
-            mixed = Some(Mixed { label, target, share: (1.0 - kept) as f32 });
+            mixed = Some(MixedSample { label, target, share: (1.0 - kept) as f32 });
         }
         if cutout > 0.0 {
             mix::cutout(&mut values, shape, cutout, &mut rng);
@@ -99,7 +109,7 @@ impl<D: Dataset> Augmented<D> {
     }
 
     /// An augmented image, before mixing.
-    fn alone(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<Vec<f32>> {
+    fn unmixed(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<Vec<f32>> {
         let image = self.set.fitted(index, preprocessing)?;
         let shape = preprocessing.output_shape();
         if [image.height(), image.width(), image.channels()] != shape {
@@ -158,7 +168,7 @@ impl<D: Dataset> Dataset for Augmented<D> {
         index: usize,
         preprocessing: &Preprocessing,
         out: &mut [f32],
-    ) -> Result<Option<Mixed>> {
+    ) -> Result<Option<MixedSample>> {
         if self.augment.is_none() {
             return self.set.fill_training(epoch, index, preprocessing, out);
         }

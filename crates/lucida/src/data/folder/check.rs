@@ -15,22 +15,22 @@ use crate::{Cpu, Error, Result, files};
 
 /// Decoded images to be kept in memory, up to a limit.
 #[derive(Debug)]
-pub(super) struct Keep {
+pub(super) struct ImageCache {
     preprocessing: Preprocessing,
-    room: AtomicU64,
+    bytes_left: AtomicU64,
 }
 
-impl Keep {
+impl ImageCache {
     pub(super) fn new(preprocessing: Preprocessing, bytes: u64) -> Self {
-        Self { preprocessing, room: AtomicU64::new(bytes) }
+        Self { preprocessing, bytes_left: AtomicU64::new(bytes) }
     }
 
     /// The preprocessed pixels of an image, while memory is left. Which images are kept depends on the order of threads;
     /// the results computed from them do not.
     fn pixels(&self, image: &Image) -> Result<Option<Arc<[u8]>>> {
         let len = self.preprocessing.output_shape().iter().product::<usize>() as u64;
-        let take = |room: u64| room.checked_sub(len);
-        if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+        let take = |bytes_left: u64| bytes_left.checked_sub(len);
+        if self.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
             return Ok(None);
         }
         Ok(Some(self.preprocessing.fitted(image)?.pixels().into()))
@@ -45,7 +45,7 @@ pub(super) fn check(
     found: FoundPart,
     limits: &Limits,
     cpu: Cpu,
-    keep: Option<&Keep>,
+    keep: Option<&ImageCache>,
     progress: &mut (dyn Progress + Send),
     (before, total): (usize, usize),
 ) -> Result<(FolderSet, Vec<Skipped>)> {
@@ -62,7 +62,7 @@ pub(super) fn check(
             return;
         }
         let file = &files[index];
-        let outcome = read(file, limits, keep).map_err(|error| Skipped::because(&file.path, error));
+        let outcome = read(file, limits, keep).map_err(|error| Skipped::from_error(&file.path, error));
         *outcomes[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.0 += 1;
@@ -87,7 +87,7 @@ pub(super) fn check(
     Ok((set, skipped))
 }
 
-fn read(found: &FoundFile, limits: &Limits, keep: Option<&Keep>) -> Result<ImageFile> {
+fn read(found: &FoundFile, limits: &Limits, keep: Option<&ImageCache>) -> Result<ImageFile> {
     let FoundFile { path, label, row, group } = found;
     let bytes = files::read_limited(path, limits.file_bytes)?;
     let image = Image::decode(&bytes, path, limits)?;

@@ -39,13 +39,13 @@ use super::{Dataset, Limits, Preprocessing, TargetKind};
 use crate::core::Progress;
 use crate::nn::{counted, thousands};
 use crate::{Cpu, Error, Result};
-use check::{Keep, check};
+use check::{ImageCache, check};
 use layout::Layout;
 use split::{folds, split};
 
 pub use duplicates::Duplicate;
 pub use hints::is_image_file;
-pub use labels::{LabelSource, LabelsFound};
+pub use labels::{LabelSource, ResolvedLabels};
 pub use set::FolderSet;
 pub use skipped::{Skipped, save_skipped};
 
@@ -83,7 +83,7 @@ pub struct Folder {
     pub validation: FolderSet,
     /// The test set, if the folder has a test part in addition to a validation part.
     pub test: Option<FolderSet>,
-    labels: Option<LabelsFound>,
+    labels: Option<ResolvedLabels>,
     skipped: Vec<Skipped>,
     duplicates: Vec<Duplicate>,
     notes: Vec<String>,
@@ -107,7 +107,7 @@ impl Folder {
     }
 
     /// The label source and how it was resolved, if labels do not come from sub-folders.
-    pub fn labels(&self) -> Option<&LabelsFound> {
+    pub fn labels(&self) -> Option<&ResolvedLabels> {
         self.labels.as_ref()
     }
 
@@ -134,7 +134,7 @@ impl Folder {
 
     /// A summary of the parts, the classes, and skipped files: `Found 1200 images belonging to 2 classes: 960 training, 240
     /// validation; 3 files skipped.`
-    pub fn found(&self) -> String {
+    pub fn summary(&self) -> String {
         let parts = [
             (Part::Train, Some(&self.train)),
             (Part::Validation, Some(&self.validation)),
@@ -281,7 +281,7 @@ impl<'a> FolderBuilder<'a> {
     }
 
     /// Reads all parts of a classifier's folder, or of a table.
-    fn whole(&mut self) -> Result<Whole> {
+    fn whole(&mut self) -> Result<UnsplitFolder> {
         let mut notes = Vec::new();
         let (Layout { parts, mut skipped }, labels) = labels::find(&self.path, &self.labels, &self.limits, &mut notes)?;
         let mut sets = Vec::new();
@@ -326,7 +326,7 @@ impl<'a> FolderBuilder<'a> {
             }
             others.push((part, set));
         }
-        Ok(Whole { train, others, labels, skipped, notes })
+        Ok(UnsplitFolder { train, others, labels, skipped, notes })
     }
 
     /// Opens a folder for display or prediction: with any number of classes, or without. If there are images next to the
@@ -388,15 +388,15 @@ impl<'a> FolderBuilder<'a> {
         }
     }
 
-    fn keeping(&self) -> Option<Keep> {
-        self.keep.clone().map(|(preprocessing, bytes)| Keep::new(preprocessing, bytes))
+    fn keeping(&self) -> Option<ImageCache> {
+        self.keep.clone().map(|(preprocessing, bytes)| ImageCache::new(preprocessing, bytes))
     }
 
     /// Reads and decodes every file of a part.
     fn checked(
         &mut self,
         found: layout::FoundPart,
-        keep: &mut Option<Keep>,
+        keep: &mut Option<ImageCache>,
         counts: (usize, usize),
     ) -> Result<(FolderSet, Vec<Skipped>)> {
         let cpu = self.cpu.unwrap_or_else(Cpu::detect);
@@ -421,16 +421,16 @@ impl<'a> FolderBuilder<'a> {
 
 /// The content of a folder, before it is split.
 #[derive(Clone)]
-struct Whole {
+struct UnsplitFolder {
     train: FolderSet,
     /// The validation and test parts.
     others: Vec<(Part, FolderSet)>,
-    labels: Option<LabelsFound>,
+    labels: Option<ResolvedLabels>,
     skipped: Vec<Skipped>,
     notes: Vec<String>,
 }
 
-impl Whole {
+impl UnsplitFolder {
     /// The folder with these parts, and notes about them.
     fn folder(self, train: FolderSet, validation: FolderSet, test: Option<FolderSet>) -> Result<Folder> {
         let Self { labels, skipped, mut notes, .. } = self;
@@ -454,7 +454,7 @@ impl Whole {
 /// The training images, without empty classes. Refuses sets that nothing can be learned from.
 fn usable(
     train: FolderSet,
-    labels: Option<&LabelsFound>,
+    labels: Option<&ResolvedLabels>,
     skipped: &[Skipped],
     notes: &mut Vec<String>,
 ) -> Result<FolderSet> {

@@ -80,7 +80,7 @@ impl FolderSet {
 
     /// Drops the pixels kept in memory.
     #[must_use]
-    pub fn without_kept(mut self) -> Self {
+    pub fn without_cached_images(mut self) -> Self {
         self.files.iter_mut().for_each(|file| file.kept = None);
         self
     }
@@ -102,16 +102,16 @@ impl FolderSet {
     }
 
     /// A summary in Keras's words: `Found 6000 images belonging to 2 classes.`
-    pub fn found(&self) -> String {
-        self.found_of("image")
+    pub fn summary(&self) -> String {
+        self.summary_of("image")
     }
 
-    /// As [`found`](Self::found), for a part of a folder: `Found 8 validation images belonging to 2 classes.`
-    pub fn found_in(&self, part: Part) -> String {
-        self.found_of(&format!("{} image", part.name()))
+    /// As [`summary`](Self::summary), for a part of a folder: `Found 8 validation images belonging to 2 classes.`
+    pub fn part_summary(&self, part: Part) -> String {
+        self.summary_of(&format!("{} image", part.name()))
     }
 
-    fn found_of(&self, image: &str) -> String {
+    fn summary_of(&self, image: &str) -> String {
         let images = counted(self.files.len(), image);
         if !self.classified {
             return format!("Found {images} without classes.");
@@ -130,7 +130,7 @@ impl FolderSet {
     }
 
     /// The number of images kept in memory.
-    pub fn kept(&self) -> usize {
+    pub fn cached_images(&self) -> usize {
         self.files.iter().filter(|file| file.kept.is_some()).count()
     }
 

@@ -20,7 +20,7 @@ impl Skipped {
     }
 
     /// A file that could not be read or decoded.
-    pub(super) fn because(path: &Path, error: Error) -> Self {
+    pub(super) fn from_error(path: &Path, error: Error) -> Self {
         let reason = match error {
             Error::File { problem, .. } => problem,
             Error::Io { action, source, .. } => format!("cannot {action}: {source}"),

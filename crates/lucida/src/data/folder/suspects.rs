@@ -47,55 +47,57 @@ pub(super) fn note(train: &FolderSet, validation: &FolderSet) -> Option<String> 
         return None;
     }
     let classified = train.kind() == TargetKind::Classes;
-    let places = (0..words).filter_map(|place| Some((place, torn(&all, place, classified)?)));
+    let positions =
+        (0..words).filter_map(|position| Some((position, groups_on_both_sides(&all, position, classified)?)));
     // A name is more likely a person's than a number.
-    let is_number = |place: usize| values_at(&all, place).iter().all(|value| value.chars().all(|c| c.is_ascii_digit()));
-    let (place, groups) = places.min_by_key(|(place, _)| is_number(*place))?;
+    let is_number =
+        |position: usize| values_at(&all, position).iter().all(|value| value.chars().all(|c| c.is_ascii_digit()));
+    let (position, groups) = positions.min_by_key(|(position, _)| is_number(*position))?;
     let mut largest: Vec<(&str, usize)> = groups.iter().map(|(value, count)| (*value, *count)).collect();
     largest.sort_by_key(|&(value, count)| (std::cmp::Reverse(count), value));
     let some = largest.iter().take(NAMED).map(|(value, count)| format!("{value} ({count} images)"));
     let more = if largest.len() > NAMED { ", …" } else { "" };
     let some = some.collect::<Vec<_>>().join(", ");
-    let all_groups = values_at(&all, place).len();
-    let torn =
+    let all_groups = values_at(&all, position).len();
+    let affected =
         if largest.len() == all_groups { "all of them".to_owned() } else { format!("{} of them", largest.len()) };
     Some(format!(
-        "the file names suggest {all_groups} groups, {torn} in training and in validation images: {some}{more}. If these are \
+        "the file names suggest {all_groups} groups, {affected} in training and in validation images: {some}{more}. If these are \
          patients, speakers or cameras, the validation metrics are too good for new ones; the group pattern '{}' keeps each \
          of them on one side",
-        pattern(&all[0], place)
+        pattern(&all[0], position)
     ))
 }
 
 /// The pattern for a group at a position of the name.
-fn pattern(name: &Name, place: usize) -> String {
+fn pattern(name: &Name, position: usize) -> String {
     let mut text = String::new();
-    for at in 0..=place {
-        text += if at == place { "{group}" } else { "*" };
+    for at in 0..=position {
+        text += if at == position { "{group}" } else { "*" };
         text.extend(name.separators.get(at));
     }
-    if place == name.separators.len() { text + ".*" } else { text + "*" }
+    if position == name.separators.len() { text + ".*" } else { text + "*" }
 }
 
-fn values_at(names: &[Name], place: usize) -> BTreeSet<&str> {
-    names.iter().map(|name| name.words[place].as_str()).collect()
+fn values_at(names: &[Name], position: usize) -> BTreeSet<&str> {
+    names.iter().map(|name| name.words[position].as_str()).collect()
 }
 
 /// The values at a position that occur on both sides, with their image counts, if they look like groups.
-fn torn(names: &[Name], place: usize, classified: bool) -> Option<BTreeMap<&str, usize>> {
-    let values = values_at(names, place);
+fn groups_on_both_sides(names: &[Name], position: usize, classified: bool) -> Option<BTreeMap<&str, usize>> {
+    let values = values_at(names, position);
     let is_number = |value: &&str| value.trim_start_matches(char::is_alphabetic).chars().all(|c| c.is_ascii_digit());
     let prefixes: BTreeSet<&str> =
         values.iter().map(|value| value.trim_end_matches(|c: char| c.is_ascii_digit())).collect();
     // A number at the end of the name is a counter: `_32`, `_frame32`.
-    let counts = place + 1 == names[0].words.len() && values.iter().all(is_number) && prefixes.len() == 1;
+    let counts = position + 1 == names[0].words.len() && values.iter().all(is_number) && prefixes.len() == 1;
     if counts || values.len() < LEAST_VALUES || 2 * values.len() > names.len() || values.contains("") {
         return None;
     }
     let mut classes: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     let (mut images, mut sides) = (BTreeMap::new(), BTreeMap::<&str, [bool; 2]>::new());
     for name in names {
-        let value = name.words[place].as_str();
+        let value = name.words[position].as_str();
         classes.entry(value).or_default().insert(name.class);
         *images.entry(value).or_insert(0) += 1;
         sides.entry(value).or_default()[usize::from(name.validates)] = true;
@@ -130,9 +132,9 @@ mod tests {
             (0..36).map(|index| format!("{}_{}_{}", index % 2, speakers[index / 2 % 3], index / 6)).collect();
         let digits: Vec<&str> = digits.iter().map(String::as_str).collect();
         let names = all(&digits);
-        assert_eq!(torn(&names, 0, true), None, "the class");
-        assert_eq!(torn(&names, 1, true).unwrap().keys().copied().collect::<Vec<_>>(), speakers);
-        assert_eq!(torn(&names, 2, true), None, "a running number");
+        assert_eq!(groups_on_both_sides(&names, 0, true), None, "the class");
+        assert_eq!(groups_on_both_sides(&names, 1, true).unwrap().keys().copied().collect::<Vec<_>>(), speakers);
+        assert_eq!(groups_on_both_sides(&names, 2, true), None, "a running number");
         assert_eq!(pattern(&names[0], 1), "*_{group}_*");
         assert_eq!(pattern(&names[0], 0), "{group}_*");
         assert_eq!(pattern(&names[0], 2), "*_*_{group}.*");
@@ -143,11 +145,11 @@ mod tests {
         for prefix in ["a", "IMG"] {
             let photos: Vec<String> = (0..40).map(|index| format!("{prefix}_{index}")).collect();
             let names = all(&photos.iter().map(String::as_str).collect::<Vec<_>>());
-            assert!((0..2).all(|place| torn(&names, place, true).is_none()));
+            assert!((0..2).all(|position| groups_on_both_sides(&names, position, true).is_none()));
         }
         let views: Vec<String> =
             (0..40).map(|index| format!("{}_{}", index / 2, ["left", "right"][index % 2])).collect();
         let names = all(&views.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(torn(&names, 1, true), None, "left and right");
+        assert_eq!(groups_on_both_sides(&names, 1, true), None, "left and right");
     }
 }

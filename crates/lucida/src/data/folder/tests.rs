@@ -61,7 +61,7 @@ fn classes_and_files_are_in_the_order_of_their_names() {
     assert_eq!(names(&set, root.path()), expected);
     assert_eq!(set.labels(), [0, 0, 1, 1, 2, 2]);
     assert_eq!((set.counts(), skipped.len()), (vec![2, 2, 2], 0));
-    assert_eq!(set.found(), "Found 6 images belonging to 3 classes.");
+    assert_eq!(set.summary(), "Found 6 images belonging to 3 classes.");
     assert_eq!(set.image(4).unwrap(), Image::filled(8, 6, &[1, 0, 0]));
 }
 
@@ -77,8 +77,8 @@ fn parts_are_recognized_by_their_names() {
         put(root.path(), "other/x.png", [7, 7, 7]);
         fs::write(root.path().join("readme.txt"), "hello").unwrap();
         let folder = open(root.path()).unwrap();
-        assert!(folder.found().starts_with("Found "), "{}", folder.found());
-        let found = folder.validation.found_in(Part::Validation);
+        assert!(folder.summary().starts_with("Found "), "{}", folder.summary());
+        let found = folder.validation.part_summary(Part::Validation);
         assert!(found.starts_with("Found 1 validation image belonging to "), "{found}");
         assert_eq!(names(&folder.validation, root.path()), [format!("{validation}/b/x.png")]);
         // The label of `b` is that in the training part, where it follows `a`.
@@ -383,7 +383,7 @@ fn a_flat_folder_has_no_classes() {
     let (set, _) = Folder::builder(root.path()).open_set().unwrap();
     assert!(!set.is_classified());
     assert_eq!((set.len(), set.labels(), set.class_names().len()), (3, vec![0; 3], 1));
-    assert_eq!(set.found(), "Found 3 images without classes.");
+    assert_eq!(set.summary(), "Found 3 images without classes.");
     assert!(open(root.path()).unwrap_err().to_string().contains("has no sub-folders"));
 }
 
@@ -399,7 +399,7 @@ fn kept_images_are_the_same_as_decoded_ones() {
         let len = preprocessing.output_shape().iter().product::<usize>();
         let set = |bytes| Folder::builder(root.path()).keep(&preprocessing, bytes).open_set().unwrap().0;
         let (none, some, all) = (set(0), set(2 * len as u64), set(1 << 20));
-        assert_eq!([none.kept(), some.kept(), all.kept()], [0, 2, 6]);
+        assert_eq!([none.cached_images(), some.cached_images(), all.cached_images()], [0, 2, 6]);
         let batch = |set: &FolderSet, preprocessing: &Preprocessing| {
             let (mut images, mut labels) = (vec![0.0; 6 * len], vec![0; 6]);
             set.fill_batch(&[5, 0, 1, 2, 3, 4], preprocessing, &mut images, &mut labels).unwrap();

@@ -29,7 +29,7 @@ pub struct Explained {
 ///
 /// [`Preprocessing::to_image`]: crate::data::Preprocessing::to_image
 pub fn overlay(image: &Image, map: &HeatMap) -> Result<Image> {
-    drawn(image, map, HeatOverlay::zoom_for(image))
+    render_map(image, map, HeatOverlay::zoom_for(image))
 }
 
 /// The color scale of an [`overlay`], as `count` colors; `None` for a constant map.
@@ -37,7 +37,7 @@ pub fn heat_scale(image: &Image, map: &HeatMap, count: usize) -> Option<HeatScal
     map.flat_reason().is_none().then(|| heat(image, map).scale_colors(count))
 }
 
-fn drawn(image: &Image, map: &HeatMap, zoom: usize) -> Result<Image> {
+fn render_map(image: &Image, map: &HeatMap, zoom: usize) -> Result<Image> {
     // Rendered in any case, to validate the arguments.
     let rendered = heat(image, map).zoom(zoom).render()?;
     Ok(match map.flat_reason() {
@@ -48,10 +48,10 @@ fn drawn(image: &Image, map: &HeatMap, zoom: usize) -> Result<Image> {
 
 /// The map with its color scale below, unless the map is constant.
 fn with_scale(image: &Image, map: &HeatMap, zoom: usize) -> Result<Image> {
-    let drawn = drawn(image, map, zoom)?;
-    let scale = heat(image, map).scale(drawn.width());
+    let render_map = render_map(image, map, zoom)?;
+    let scale = heat(image, map).scale(render_map.width());
     let scale = if map.flat_reason().is_some() { blank(&scale) } else { scale };
-    stack(&[drawn, scale], SCALE_GAP, 0)
+    stack(&[render_map, scale], SCALE_GAP, 0)
 }
 
 fn blank(scale: &Image) -> Image {
@@ -112,12 +112,12 @@ pub fn sanity_strips(image: &Image, checks: &[SanityCheck]) -> Result<Image> {
     let mut cells = Vec::new();
     for check in checks {
         let caption = format!("{}\ntrained", check.original.method.title());
-        cells.push(Cell::new(drawn(image, &check.original, zoom)?).caption(caption));
+        cells.push(Cell::new(render_map(image, &check.original, zoom)?).caption(caption));
         for (number, stage) in check.stages.iter().enumerate() {
             let (rank, similarity) = (stage.rank_correlation, stage.structural_similarity);
             let caption = format!("{} random\nrank {rank:.2}, SSIM {similarity:.2}", stage.layer);
             let last = number + 1 == check.stages.len();
-            let image = drawn(image, &stage.map, zoom)?;
+            let image = render_map(image, &stage.map, zoom)?;
             cells.push(Cell::new(image).caption(caption).flagged(last && check.is_suspicious()));
         }
     }

@@ -82,11 +82,11 @@ impl HeatMap {
 impl CompletenessCheck {
     /// The relative error of a sum that should be conserved; `None` where not applicable.
     pub fn error(&self) -> Option<f64> {
-        let apart =
+        let relative_error =
             |got: f64, expected: f64| if got == expected { 0.0 } else { (got - expected).abs() / expected.abs() };
         match *self {
-            Self::Completeness { sum, difference, .. } => Some(apart(sum, difference)),
-            Self::Conservation { score, inputs, biases } => Some(apart(inputs + biases, score)),
+            Self::Completeness { sum, difference, .. } => Some(relative_error(sum, difference)),
+            Self::Conservation { score, inputs, biases } => Some(relative_error(inputs + biases, score)),
             _ => None,
         }
     }

@@ -42,12 +42,12 @@ struct Point {
 }
 
 /// A segment of the path between two points.
-struct Part {
+struct Segment {
     from: Rc<Point>,
     to: Rc<Point>,
 }
 
-impl Part {
+impl Segment {
     fn length(&self) -> f64 {
         self.to.a - self.from.a
     }
@@ -75,13 +75,13 @@ impl Explainer<'_> {
         let points = self.points(&baseline, &path, &places, readout)?;
         let (first, last) = (f64::from(points[0].score), points[PARTS].score);
         let difference = f64::from(last) - first;
-        let mut open: Vec<Part> =
-            points.windows(2).map(|ends| Part { from: Rc::clone(&ends[0]), to: Rc::clone(&ends[1]) }).collect();
+        let mut open: Vec<Segment> =
+            points.windows(2).map(|ends| Segment { from: Rc::clone(&ends[0]), to: Rc::clone(&ends[1]) }).collect();
         drop(points);
         let tolerance = tolerance(&open, &path, difference);
         let (mut sum, mut done_error, mut computed) = (vec![0.0; input.len()], 0.0, PARTS + 1);
         loop {
-            let error = done_error + open.iter().map(Part::error).sum::<f64>();
+            let error = done_error + open.iter().map(Segment::error).sum::<f64>();
             let halved = largest(&mut open, MAX_GRADIENTS - computed);
             // Comparisons with NaN are false: a network with NaN outputs ends the loop.
             if halved == 0 || error.abs() <= tolerance {
@@ -108,12 +108,12 @@ impl Explainer<'_> {
     }
 
     /// Halves each segment.
-    fn halved(&mut self, baseline: &[f32], path: &[f64], parts: &[Part], readout: &Readout) -> Result<Vec<Part>> {
+    fn halved(&mut self, baseline: &[f32], path: &[f64], parts: &[Segment], readout: &Readout) -> Result<Vec<Segment>> {
         let middles: Vec<f64> = parts.iter().map(|part| part.from.a + 0.5 * part.length()).collect();
         let middles = self.points(baseline, path, &middles, readout)?;
-        let halves = |(part, middle): (&Part, Rc<Point>)| {
-            let first = Part { from: Rc::clone(&part.from), to: Rc::clone(&middle) };
-            [first, Part { from: middle, to: Rc::clone(&part.to) }]
+        let halves = |(part, middle): (&Segment, Rc<Point>)| {
+            let first = Segment { from: Rc::clone(&part.from), to: Rc::clone(&middle) };
+            [first, Segment { from: middle, to: Rc::clone(&part.to) }]
         };
         Ok(parts.iter().zip(middles).flat_map(halves).collect())
     }
@@ -135,11 +135,11 @@ impl Explainer<'_> {
 }
 
 /// Sorts the segments by error, largest first, and returns how many of them, at most `most`, to halve.
-fn largest(parts: &mut [Part], most: usize) -> usize {
+fn largest(parts: &mut [Segment], most: usize) -> usize {
     parts.sort_by(|a, b| b.error().abs().total_cmp(&a.error().abs()));
     let enough = HALVED * parts.iter().map(|part| part.error().abs()).sum::<f64>();
     let mut sum = 0.0;
-    let below = |part: &&Part| {
+    let below = |part: &&Segment| {
         let below = sum < enough;
         sum += part.error().abs();
         below
@@ -148,7 +148,7 @@ fn largest(parts: &mut [Part], most: usize) -> usize {
 }
 
 /// The permitted error of the integral.
-fn tolerance(parts: &[Part], path: &[f64], difference: f64) -> f64 {
+fn tolerance(parts: &[Segment], path: &[f64], difference: f64) -> f64 {
     let mut sum = vec![0.0; path.len()];
     parts.iter().for_each(|part| part.add_to(&mut sum));
     let magnitude: f64 = sum.iter().zip(path).map(|(sum, step)| (sum * step).abs()).sum();

@@ -17,7 +17,7 @@ impl Explainer<'_> {
         let patch = settings.patch.unwrap_or((height.min(width) / 7).max(1));
         let stride = settings.stride.unwrap_or((patch / 4).max(1)).min(patch);
         let (tall, wide) = (patch.min(height), patch.min(width));
-        let (tops, lefts) = (places(height, tall, stride), places(width, wide, stride));
+        let (tops, lefts) = (patch_starts(height, tall, stride), patch_starts(width, wide, stride));
         let corners: Vec<(usize, usize)> =
             tops.iter().flat_map(|&top| lefts.iter().map(move |&left| (top, left))).collect();
         let fill = |i: usize, to: &mut [f32]| {
@@ -56,7 +56,7 @@ impl Explainer<'_> {
 }
 
 /// The start positions of patches of `patch` pixels along `size` pixels.
-fn places(size: usize, patch: usize, stride: usize) -> Vec<usize> {
+fn patch_starts(size: usize, patch: usize, stride: usize) -> Vec<usize> {
     let last = size - patch;
     (0..last).step_by(stride).chain([last]).collect()
 }
@@ -67,9 +67,9 @@ mod tests {
 
     #[test]
     fn patches_cover_all_pixels() {
-        assert_eq!(places(10, 4, 3), [0, 3, 6]);
-        assert_eq!(places(10, 4, 4), [0, 4, 6]);
-        assert_eq!(places(4, 4, 1), [0]);
-        assert_eq!(places(5, 1, usize::MAX), [0, 4]);
+        assert_eq!(patch_starts(10, 4, 3), [0, 3, 6]);
+        assert_eq!(patch_starts(10, 4, 4), [0, 4, 6]);
+        assert_eq!(patch_starts(4, 4, 1), [0]);
+        assert_eq!(patch_starts(5, 1, usize::MAX), [0, 4]);
     }
 }

@@ -98,7 +98,7 @@ pub(super) struct Gradients {
 }
 
 /// The result of [`Gradients`] for one image.
-pub(super) struct Slope<'a> {
+pub(super) struct ScoreGradient<'a> {
     /// The values before the last activation.
     pub(super) row: &'a [f32],
     /// The gradient of the score with respect to the input.
@@ -121,7 +121,7 @@ impl Gradients {
         count: usize,
         passes: &mut PassCounter<'_>,
         mut fill: impl FnMut(usize, &mut [f32]),
-        mut each: impl FnMut(usize, Slope),
+        mut each: impl FnMut(usize, ScoreGradient),
     ) -> Result<()> {
         passes.report(0, count)?;
         let mut first = 0;
@@ -136,7 +136,9 @@ impl Gradients {
             self.plan.backward(network);
             let rows = self.plan.output(0).chunks_exact(self.units);
             let gradients = self.plan.input_gradient().unwrap_or_default().chunks_exact(len);
-            rows.zip(gradients).enumerate().for_each(|(i, (row, gradient))| each(first + i, Slope { row, gradient }));
+            rows.zip(gradients)
+                .enumerate()
+                .for_each(|(i, (row, gradient))| each(first + i, ScoreGradient { row, gradient }));
             first += batch;
             passes.report(first, count)?;
         }

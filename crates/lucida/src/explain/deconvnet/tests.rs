@@ -234,10 +234,10 @@ fn peaks_are_higher_than_their_neighbors() {
 #[test]
 fn mistakes_are_refused() {
     let network = applications::mnist_cnn(4).unwrap();
-    let made = |layer: &str| Deconvnet::new(&network, layer, 2, Cpu::detect());
-    assert!(made("conv2d_7").unwrap_err().to_string().contains("did you mean \"conv2d_"));
-    assert!(made("input_layer").unwrap_err().to_string().contains("is the input"));
-    let mut deconvnet = made("conv2d").unwrap();
+    let result = |layer: &str| Deconvnet::new(&network, layer, 2, Cpu::detect());
+    assert!(result("conv2d_7").unwrap_err().to_string().contains("did you mean \"conv2d_"));
+    assert!(result("input_layer").unwrap_err().to_string().contains("is the input"));
+    let mut deconvnet = result("conv2d").unwrap();
     let input = vec![0.0; 784];
     let mut refused = |inputs: &[&[f32]], filter: usize, position| {
         deconvnet.project(&network, inputs, &[Target { filter, position }]).unwrap_err().to_string()

@@ -3,11 +3,17 @@
 //! For layers with spatial extent, the similarity of two images is the cosine similarity of their Gram matrices, as for
 //! styles (Olah, Mordvintsev and Schubert, 2017, appendix). For a flat layer, it is that of the images themselves.
 
-use super::objective::Seen;
+use super::objective::ObjectiveTensor;
 
 /// Adds to each sample's gradient a term that reduces the similarity to the other samples of its group, scaled to `weight`
 /// times the norm of the gradient. Every `variants` successive samples form a group.
-pub(super) fn push_apart(seen: &Seen, activations: &[f32], gradients: &mut [f32], variants: usize, weight: f32) {
+pub(super) fn push_apart(
+    seen: &ObjectiveTensor,
+    activations: &[f32],
+    gradients: &mut [f32],
+    variants: usize,
+    weight: f32,
+) {
     let (len, channels) = (seen.shape().len(), seen.shape().channels());
     let groups = activations.chunks_exact(len * variants).zip(gradients.chunks_exact_mut(len * variants));
     for (activations, gradients) in groups {

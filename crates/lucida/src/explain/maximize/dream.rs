@@ -209,8 +209,9 @@ mod tests {
             plan.output(0).iter().map(|value| value * value).sum::<f32>()
         };
         assert!(response(&dreamt) > 1.2 * response(&photo), "{} {}", response(&photo), response(&dreamt));
-        let apart = dreamt.pixels().iter().zip(photo.pixels()).map(|(&a, &b)| f64::from(a.abs_diff(b))).sum::<f64>();
-        let mean = apart / photo.pixels().len() as f64;
+        let difference =
+            dreamt.pixels().iter().zip(photo.pixels()).map(|(&a, &b)| f64::from(a.abs_diff(b))).sum::<f64>();
+        let mean = difference / photo.pixels().len() as f64;
         assert!(mean > 1.0 && mean < 40.0, "{mean}");
     }
 

@@ -3,7 +3,7 @@
 use super::competing_classes::subtract_competing_classes;
 use super::diversity::{push_apart, push_images_apart};
 use super::spectrum::Spectrum;
-use super::transform::{Affine, Edge, Movement};
+use super::transform::{Affine, Edge, TransformRanges};
 use super::{Maximized, Objective, Run, positive};
 use crate::core::{Purpose, Rng};
 use crate::data::Preprocessing;
@@ -212,7 +212,7 @@ impl Fourier {
 
     /// The factor of all random changes: 1, decaying to 0 at the end, so that the final image is the one that was
     /// optimized.
-    fn calm(&self, step: usize) -> f32 {
+    fn annealing(&self, step: usize) -> f32 {
         let left = (self.steps - step) as f32 / self.steps as f32;
         (left / self.rest).min(1.0)
     }
@@ -348,9 +348,9 @@ struct Ascent<'a> {
 }
 
 /// The transformations of the images in one step.
-struct Views {
+struct StepTransforms {
     step: usize,
-    movement: Movement,
+    movement: TransformRanges,
     /// The shift that centers each image.
     centers: Vec<[f32; 2]>,
 }
@@ -400,23 +400,23 @@ impl<'a> Ascent<'a> {
     }
 
     /// Computes the images from their coefficients, and their transformed samples for this step.
-    fn render(&mut self, step: usize, cpu: Cpu) -> Views {
+    fn render(&mut self, step: usize, cpu: Cpu) -> StepTransforms {
         let settings = self.settings;
-        let calm = settings.calm(step);
-        let movement = Movement { shift: settings.shift, rotation: settings.rotation, zoom: settings.zoom };
-        let shift = if self.rolls { 0.5 } else { calm * settings.shift };
-        let movement = Movement { shift, ..movement.scaled(calm) };
+        let annealing = settings.annealing(step);
+        let movement = TransformRanges { shift: settings.shift, rotation: settings.rotation, zoom: settings.zoom };
+        let shift = if self.rolls { 0.5 } else { annealing * settings.shift };
+        let movement = TransformRanges { shift, ..movement.scaled(annealing) };
         self.spectrum.images(cpu, &self.coefficients, &mut self.images);
         let center = |image| if settings.centered { off_center(image, self.size, self.channels) } else { [0.0; 2] };
         let centers = self.images.chunks_exact(self.len).map(center).collect();
-        let views = Views { step, movement, centers };
+        let views = StepTransforms { step, movement, centers };
         let mut all_seen = std::mem::take(&mut self.seen);
         cpu.parallel_chunks(&mut all_seen, self.len, |index, seen| {
             let (affine, mut rng) = self.draw(&views, index);
             let image = &self.images[index % self.numbers.len() * self.len..][..self.len];
             affine.apply(image, self.size, self.channels, self.edge, seen);
             if settings.noise > 0.0 {
-                seen.iter_mut().for_each(|value| *value += calm * settings.noise * rng.approximately_normal());
+                seen.iter_mut().for_each(|value| *value += annealing * settings.noise * rng.approximately_normal());
             }
         });
         self.seen = all_seen;
@@ -430,14 +430,14 @@ impl<'a> Ascent<'a> {
 
     /// The transformation of a sample of an image, and its random numbers: they depend on the image, the step and the
     /// sample, not on the distribution over threads.
-    fn draw(&self, views: &Views, index: usize) -> (Affine, Rng) {
+    fn draw(&self, views: &StepTransforms, index: usize) -> (Affine, Rng) {
         let (image, sample) = (index % self.numbers.len(), index / self.numbers.len());
         let mut rng = self.rng(image, views.step * self.settings.samples + sample + 1);
         (views.movement.draw(self.size[0], self.size[1], &mut rng).moved(views.centers[image]), rng)
     }
 
     /// Transforms the gradients of an image's samples back, sums and normalizes them.
-    fn sum_gradients(&mut self, views: &Views, cpu: Cpu) {
+    fn sum_gradients(&mut self, views: &StepTransforms, cpu: Cpu) {
         let count = self.numbers.len();
         let mut gradients = std::mem::take(&mut self.gradients);
         cpu.parallel_chunks(&mut gradients, self.len, |image, gradient| {
@@ -460,16 +460,16 @@ impl<'a> Ascent<'a> {
     /// An Adam step for the coefficients.
     fn update(&mut self, step: usize, cpu: Cpu) {
         let settings = self.settings;
-        let calm = settings.calm(step);
+        let annealing = settings.annealing(step);
         // Adam minimizes.
         for gradients in self.gradients.chunks_exact_mut(self.len) {
             let pixels = gradients.iter_mut().zip(&self.frame);
-            pixels.for_each(|(gradient, frame)| *gradient = calm * settings.pull + frame - *gradient);
+            pixels.for_each(|(gradient, frame)| *gradient = annealing * settings.pull + frame - *gradient);
         }
         self.spectrum.back(cpu, &self.images, &self.gradients, &mut self.descent);
         let (beta_1, beta_2) = (0.9_f32, 0.999_f32);
         let t = step as i32 + 1;
-        let rate = calm * settings.rate * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
+        let rate = annealing * settings.rate * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
         let adam_step = AdamStep { rate, beta_1, beta_2, epsilon: settings.epsilon, keep: 1.0 };
         adam(cpu, adam_step, &mut self.coefficients, &self.descent, &mut self.moments, &mut self.squares);
         if let Some(limit) = settings.contrast {
@@ -482,7 +482,7 @@ impl<'a> Ascent<'a> {
         let settings = self.settings;
         for &image in images {
             let mut rng = self.rng(image, settings.steps * settings.samples + step + 1);
-            let loud = loudness(step);
+            let loud = silent_filter_deviation(step);
             let coefficients = &mut self.coefficients[image * self.len..][..self.len];
             coefficients.iter_mut().for_each(|c| *c = loud * rng.approximately_normal());
         }
@@ -494,7 +494,7 @@ impl<'a> Ascent<'a> {
         self.spectrum.images(cpu, &self.coefficients, &mut self.images);
         if self.settings.centered {
             for image in self.images.chunks_exact_mut(self.len) {
-                let still = Movement::default().draw(
+                let still = TransformRanges::default().draw(
                     size[0],
                     size[1],
                     &mut Rng::keyed(self.settings.seed, Purpose::Maximize, 0),
@@ -522,7 +522,7 @@ fn is_zero(gradient: &[f32]) -> bool {
 
 /// The standard deviation of the random coefficients for a silent filter: it grows up to an image of strong contrast. In
 /// the end it is zero, so that the image of a dead filter is uniform.
-fn loudness(step: usize) -> f32 {
+fn silent_filter_deviation(step: usize) -> f32 {
     if step < WAKING { 0.05 * 1.083_f32.powi(step as i32) } else { 0.0 }
 }
 

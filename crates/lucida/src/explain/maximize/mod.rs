@@ -35,7 +35,7 @@ use crate::{Cpu, Error, Result};
 pub use dream::{DREAM_LEAST_SIDE, Dream, dream};
 pub use fourier::Fourier;
 pub use keras_vis::KerasVis;
-use objective::Seen;
+use objective::ObjectiveTensor;
 pub use objective::{Objective, Target};
 use pixels::PixelSpace;
 
@@ -169,7 +169,7 @@ pub fn maximize(
 struct Run<'a> {
     network: &'a Network,
     pixels: &'a PixelSpace,
-    seen: &'a Seen,
+    seen: &'a ObjectiveTensor,
     plan: Plan,
     /// The index of the first image among all: each has its own random numbers.
     first: usize,
@@ -201,7 +201,7 @@ impl Run<'_> {
         &mut self,
         objectives: &[Objective],
         values: &mut [f32],
-        add: impl FnOnce(&Seen, &[f32], &mut [f32]),
+        add: impl FnOnce(&ObjectiveTensor, &[f32], &mut [f32]),
     ) -> Result<&[f32]> {
         self.plan.forward(self.network)?;
         let (activations, gradient) = self.plan.output_and_grad_mut(0, 0);

@@ -41,7 +41,7 @@ pub struct Target {
 
 /// The tensor that objectives are computed from.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct ObjectiveTensor {
     /// Where the values are read, and where gradients are inserted.
     pub(super) point: TensorRef,
     /// Whether the values are those before a ReLU, which is applied here.
@@ -74,7 +74,7 @@ impl Target {
     /// Checks that the layer has the parts of the objectives, and returns the tensor to optimize.
     ///
     /// `before` selects the values before a ReLU, where the gradient of an inactive filter does not vanish.
-    pub(super) fn check(&self, network: &Network, objectives: &[Objective], before: bool) -> Result<Seen> {
+    pub(super) fn check(&self, network: &Network, objectives: &[Objective], before: bool) -> Result<ObjectiveTensor> {
         let node = &network.nodes()[network.find(&self.layer)?];
         let shape = node.shape();
         let (channels, positions) = (shape.channels(), position_count(shape));
@@ -108,11 +108,11 @@ impl Target {
         let competing = self.logits
             && matches!(node.activation(), ActivationKind::Softmax | ActivationKind::LogSoftmax)
             && shape.as_flat().is_some();
-        Ok(Seen { point, rectify, competing, shape: shape.clone() })
+        Ok(ObjectiveTensor { point, rectify, competing, shape: shape.clone() })
     }
 }
 
-impl Seen {
+impl ObjectiveTensor {
     /// Computes the values of the objectives, one for each sample, and the gradients of their sum. Sample `i` follows
     /// objective `i` modulo their number.
     pub(super) fn follow(

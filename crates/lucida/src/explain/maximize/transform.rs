@@ -5,7 +5,7 @@ use crate::core::Rng;
 
 /// The ranges of random transformations.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Movement {
+pub(super) struct TransformRanges {
     /// The maximum shift, relative to the side.
     pub(super) shift: f32,
     /// The maximum rotation in degrees.
@@ -31,7 +31,7 @@ pub(super) enum Edge {
     Wrap,
 }
 
-impl Movement {
+impl TransformRanges {
     /// Scales the ranges.
     pub(super) fn scaled(self, by: f32) -> Self {
         Self { shift: by * self.shift, rotation: by * self.rotation, zoom: by * self.zoom }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::core::Purpose;
 
-    const STILL: Movement = Movement { shift: 0.0, rotation: 0.0, zoom: 0.0 };
+    const STILL: TransformRanges = TransformRanges { shift: 0.0, rotation: 0.0, zoom: 0.0 };
 
     #[test]
     fn without_movement_the_image_stays() {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn back_is_the_transpose() {
-        let movement = Movement { shift: 0.2, rotation: 30.0, zoom: 0.3 };
+        let movement = TransformRanges { shift: 0.2, rotation: 30.0, zoom: 0.3 };
         let (size, mut rng) = ([6, 5], Rng::keyed(3, Purpose::Maximize, 0));
         let mut values = |len: usize| (0..len).map(|_| rng.uniform_f32() - 0.5).collect::<Vec<f32>>();
         let (image, gradient) = (values(60), values(60));

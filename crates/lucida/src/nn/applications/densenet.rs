@@ -58,11 +58,11 @@ fn densenet(name: &str, blocks: [usize; 4], options: &Options) -> Result<Network
 /// A 1x1 and a 3x3 convolution, each after a normalization and a ReLU, concatenated to the input.
 fn layer(builder: &mut NetworkBuilder, name: &str, x: usize) -> Result<usize> {
     let narrow = Conv2D::new(BOTTLENECK * GROWTH, [1, 1]).without_bias();
-    let mut way = normalized(builder, &format!("{name}_0_bn"), &format!("{name}_0_relu"), x)?;
-    way = conv(builder, &format!("{name}_1_conv"), narrow, way)?;
-    way = normalized(builder, &format!("{name}_1_bn"), &format!("{name}_1_relu"), way)?;
-    way = conv(builder, &format!("{name}_2_conv"), Conv2D::new(GROWTH, [3, 3]).without_bias(), way)?;
-    builder.add_named(format!("{name}_concat"), Concatenate::new(), &[x, way])
+    let mut branch = normalized(builder, &format!("{name}_0_bn"), &format!("{name}_0_relu"), x)?;
+    branch = conv(builder, &format!("{name}_1_conv"), narrow, branch)?;
+    branch = normalized(builder, &format!("{name}_1_bn"), &format!("{name}_1_relu"), branch)?;
+    branch = conv(builder, &format!("{name}_2_conv"), Conv2D::new(GROWTH, [3, 3]).without_bias(), branch)?;
+    builder.add_named(format!("{name}_concat"), Concatenate::new(), &[x, branch])
 }
 
 /// Halves the channels with a 1x1 convolution, and the height and width by average pooling.

@@ -98,20 +98,20 @@ fn resnet(name: &str, blocks: [usize; 4], convs: fn(usize, usize) -> Vec<Conv>, 
 /// input (`_0_conv`).
 fn block(builder: &mut NetworkBuilder, name: &str, convs: &[Conv], x: usize) -> Result<usize> {
     let relu = || Activation::new(ActivationKind::Relu);
-    let mut way = x;
+    let mut branch = x;
     for (number, &conv) in (1..).zip(convs) {
-        way = normalized(builder, &format!("{name}_{number}"), conv, way)?;
+        branch = normalized(builder, &format!("{name}_{number}"), conv, branch)?;
         if number < convs.len() {
-            way = builder.add_named(format!("{name}_{number}_relu"), relu(), &[way])?;
+            branch = builder.add_named(format!("{name}_{number}_relu"), relu(), &[branch])?;
         }
     }
     let mut shortcut = x;
-    if builder.shape(x) != builder.shape(way) {
-        let filters = builder.shape(way).channels();
+    if builder.shape(x) != builder.shape(branch) {
+        let filters = builder.shape(branch).channels();
         let stride = convs.iter().map(|&(_, _, stride)| stride).product();
         shortcut = normalized(builder, &format!("{name}_0"), (filters, 1, stride), x)?;
     }
-    let sum = builder.add_named(format!("{name}_add"), Add::new(), &[shortcut, way])?;
+    let sum = builder.add_named(format!("{name}_add"), Add::new(), &[shortcut, branch])?;
     builder.add_named(format!("{name}_out"), relu(), &[sum])
 }
 

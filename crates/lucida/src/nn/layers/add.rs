@@ -53,18 +53,18 @@ impl LayerSpec for Add {
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
         match config.inputs.iter().all(|input| input == config.output) {
-            true => Box::new(Addition { cpu: config.cpu }),
+            true => Box::new(AddOp { cpu: config.cpu }),
             false => Merge::Sum.prepare(config),
         }
     }
 }
 
 /// The sum of inputs of equal shape, which needs no value of the forward pass.
-struct Addition {
+struct AddOp {
     cpu: Cpu,
 }
 
-impl Op for Addition {
+impl Op for AddOp {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         for index in 0..pass.inputs.count() {
             transfer(self.cpu, pass.inputs.get(index), output, index > 0);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Layer;
 use super::built_in::BuiltInLayer;
-use super::noise::{Noise, Together, check_rate};
+use super::noise::{Noise, NoiseSharing, check_rate};
 use super::spatial_dropout::SpatialDropout2D;
 use super::spec::{Extent, LayerSpec, one_input};
 use super::stochastic_depth::StochasticDepth;
@@ -64,7 +64,7 @@ impl LayerSpec for Dropout {
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
-        Noise::Drop(self.rate, Together::Values).prepare(config)
+        Noise::Drop(self.rate, NoiseSharing::Values).prepare(config)
     }
 }
 

@@ -174,8 +174,11 @@ mod tests {
                 plan.input_mut().iter_mut().enumerate().for_each(|(at, x)| *x = (at as f32 * 0.37).sin());
                 plan.forward(&network).unwrap();
             }
-            let apart = fast.output(0).iter().zip(exact.output(0)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(apart < 1e-5 && exact.output(0).iter().any(|&value| value != 0.0), "{filters} {kernel:?}: {apart}");
+            let difference = fast.output(0).iter().zip(exact.output(0)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(
+                difference < 1e-5 && exact.output(0).iter().any(|&value| value != 0.0),
+                "{filters} {kernel:?}: {difference}"
+            );
             assert_ne!(fast.output(0), exact.output(0), "the same algorithm");
         }
     }

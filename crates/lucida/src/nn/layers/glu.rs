@@ -68,7 +68,7 @@ impl LayerSpec for Glu {
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
         let half = || vec![0.0; config.batch * config.output.len()];
-        Box::new(Gating {
+        Box::new(GluOp {
             cpu: config.cpu,
             channels: config.output.channels(),
             hands_all_to_value: matches!(config.rule, BackwardRule::Relevance { .. }),
@@ -79,7 +79,7 @@ impl LayerSpec for Glu {
     }
 }
 
-struct Gating {
+struct GluOp {
     cpu: Cpu,
     /// Number of output channels.
     channels: usize,
@@ -105,7 +105,7 @@ fn into_half(cpu: Cpu, channels: usize, second: bool, half: &[f32], wide: &mut [
     transfer_columns(cpu, (rows, channels), (half, Columns { start: 0, stride: channels }), (wide, to), false);
 }
 
-impl Op for Gating {
+impl Op for GluOp {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let Self { cpu, channels, gate, part, .. } = self;
         let (gate, part) = (&mut gate[..output.len()], &mut part[..output.len()]);

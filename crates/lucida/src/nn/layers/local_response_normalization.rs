@@ -80,17 +80,17 @@ impl LayerSpec for LocalResponseNormalization {
         let Self { size, alpha, beta, bias } = *self;
         let norm = LocalResponse { channels: config.output.channels(), size, alpha, beta, bias };
         let fixed = matches!(config.rule, BackwardRule::Relevance { .. });
-        Box::new(Damping { cpu: config.cpu, norm, fixed })
+        Box::new(LrnOp { cpu: config.cpu, norm, fixed })
     }
 }
 
-struct Damping {
+struct LrnOp {
     cpu: Cpu,
     norm: LocalResponse,
     fixed: bool,
 }
 
-impl Op for Damping {
+impl Op for LrnOp {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         local_response(self.cpu, self.norm, pass.inputs.get(0), output);
     }

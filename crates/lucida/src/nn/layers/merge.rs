@@ -45,7 +45,7 @@ impl Merge {
         let sizes = config.output.sizes();
         let map = |input: &Shape| Broadcast::new(input.sizes(), sizes).expect("the shape rule has accepted the inputs");
         let len = config.output.len();
-        Box::new(Merging {
+        Box::new(MergeOp {
             cpu: config.cpu,
             merge: self,
             maps: config.inputs.iter().map(map).collect(),
@@ -117,7 +117,7 @@ pub(super) fn merged_on_images(layer: &mut OnnxLayer) -> Vec<String> {
 }
 
 /// A merge of inputs prepared to compute.
-struct Merging {
+struct MergeOp {
     cpu: Cpu,
     merge: Merge,
     /// How each input is broadcast.
@@ -130,7 +130,7 @@ struct Merging {
     scratch: Vec<f32>,
 }
 
-impl Merging {
+impl MergeOp {
     fn scale(&self, factor: f32, batch: usize, values: &mut [f32]) {
         arithmetic(self.cpu, Arithmetic::Multiply, &self.each, &vec![factor; batch], values);
     }
@@ -173,7 +173,7 @@ impl Merging {
     }
 }
 
-impl Op for Merging {
+impl Op for MergeOp {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let op = match self.merge {
             Merge::Sum | Merge::Mean => Arithmetic::Add,

@@ -15,14 +15,14 @@ pub(super) enum Noise {
     /// Multiplies each value by a normal random number with mean one and this standard deviation.
     Scale(f32),
     /// Drops values with this probability, individually or together, and scales the others by `1 / (1 - rate)`.
-    Drop(f32, Together),
+    Drop(f32, NoiseSharing),
     /// Sets values to SELU's lower bound with this probability, and transforms all values to restore mean and variance.
     Alpha(f32),
 }
 
 /// The values that share a random number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Together {
+pub(super) enum NoiseSharing {
     /// No sharing.
     Values,
     /// All values of a channel.
@@ -50,7 +50,7 @@ impl Noise {
     pub(super) fn prepare(self, config: &OpConfig) -> Box<dyn Op> {
         let features = config.inputs[0].len();
         let of = |used: bool| Buffer::zeroed(if used { config.batch * features } else { 0 });
-        Box::new(Noising {
+        Box::new(NoiseOp {
             cpu: config.cpu,
             noise: self,
             features,
@@ -65,14 +65,14 @@ impl Noise {
         match self {
             // Normal numbers are generated in pairs, from two uniform 64-bit numbers.
             Self::Add(_) | Self::Scale(_) => 4 * features.div_ceil(2),
-            Self::Drop(_, Together::Values) | Self::Alpha(_) => features,
-            Self::Drop(_, Together::Channels) => channels,
-            Self::Drop(_, Together::Samples) => 1,
+            Self::Drop(_, NoiseSharing::Values) | Self::Alpha(_) => features,
+            Self::Drop(_, NoiseSharing::Channels) => channels,
+            Self::Drop(_, NoiseSharing::Samples) => 1,
         }
     }
 }
 
-struct Noising {
+struct NoiseOp {
     cpu: Cpu,
     noise: Noise,
     features: usize,
@@ -83,7 +83,7 @@ struct Noising {
     shifts: Buffer,
 }
 
-impl Noising {
+impl NoiseOp {
     /// Draws the random numbers of one sample.
     fn draw(noise: Noise, channels: usize, rng: &mut Rng, factors: &mut [f32], shifts: &mut [f32]) {
         let threshold = |rate: f32| (f64::from(rate) * 2.0_f64.powi(32)) as u32;
@@ -100,9 +100,9 @@ impl Noising {
                 let (keep, threshold) = (1.0 / (1.0 - rate), threshold(rate));
                 let mut factor = || if rng.next_u32() < threshold { 0.0 } else { keep };
                 match together {
-                    Together::Values => factors.iter_mut().for_each(|value| *value = factor()),
-                    Together::Samples => factors.fill(factor()),
-                    Together::Channels => {
+                    NoiseSharing::Values => factors.iter_mut().for_each(|value| *value = factor()),
+                    NoiseSharing::Samples => factors.fill(factor()),
+                    NoiseSharing::Channels => {
                         let (first, rest) = factors.split_at_mut(channels);
                         first.iter_mut().for_each(|value| *value = factor());
                         rest.chunks_exact_mut(channels).for_each(|row| row.copy_from_slice(first));
@@ -123,7 +123,7 @@ impl Noising {
     }
 }
 
-impl Op for Noising {
+impl Op for NoiseOp {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let Self { cpu, noise, features, channels, factors, shifts } = self;
         let seed = pass.seed.expect("a plan for training is given a seed for each step");

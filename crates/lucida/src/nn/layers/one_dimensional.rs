@@ -80,7 +80,7 @@ fn with_images<T>(config: &OpConfig, prepare: impl FnOnce(&OpConfig) -> T) -> T 
     prepare(&OpConfig { inputs: &inputs, output: &output, ..config.clone() })
 }
 
-impl<L: OfImages> LayerSpec for OneDimensional<L> {
+impl<L: ImageLayer> LayerSpec for OneDimensional<L> {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let input = image(one_input(inputs)?)?;
         let output = sequence(&self.layer.output_shape(std::slice::from_ref(&input))?)?;
@@ -124,7 +124,7 @@ impl<L: OfImages> LayerSpec for OneDimensional<L> {
     }
 }
 
-impl<L: OfImages> FusingSpec for OneDimensional<L> {
+impl<L: ImageLayer> FusingSpec for OneDimensional<L> {
     /// 2x2 windows need two rows, so max pooling is not fused.
     fn fusible(&self) -> Fusible {
         let fusible = self.layer.fusing().map(FusingSpec::fusible).unwrap_or_default();
@@ -138,7 +138,7 @@ impl<L: OfImages> FusingSpec for OneDimensional<L> {
 }
 
 /// A layer for images that Keras also has for sequences.
-pub(crate) trait OfImages: BuiltInLayer {
+pub(crate) trait ImageLayer: BuiltInLayer {
     /// Keras's classes for sequences.
     const CLASSES: &'static [&'static str];
     /// Aliases of these classes.
@@ -161,7 +161,7 @@ macro_rules! layers_of_sequences {
             #[doc = concat!("[`", stringify!($kind), "`] for sequences `[length, channels]`.")]
             pub type $name = OneDimensional<$kind>;
 
-            impl OfImages for $kind {
+            impl ImageLayer for $kind {
                 const CLASSES: &'static [&'static str] = &$classes;
                 const ALIASES: &'static [&'static str] = &$aliases;
                 const LACKS: &'static [&'static str] = &$lacks;
@@ -242,13 +242,13 @@ fn for_images(options: &Map<String, Value>) -> Result<Map<String, Value>, String
 }
 
 /// The padding of a causal convolution: only before the sequence, so that no output depends on later values.
-fn causal_border<L: OfImages>(layer: &mut L) -> Option<(&mut Padding, Padding)> {
+fn causal_border<L: ImageLayer>(layer: &mut L) -> Option<(&mut Padding, Padding)> {
     let (padding, reach) = layer.border_mut()?;
     Some((padding, Padding::Explicit([[0, 0], [reach.checked_sub(1)?, 0]])))
 }
 
 /// The layer without its padding, if it is a causal convolution.
-fn without_causal_border<L: OfImages + Clone>(layer: &L) -> Option<L> {
+fn without_causal_border<L: ImageLayer + Clone>(layer: &L) -> Option<L> {
     let mut layer = layer.clone();
     let (padding, causal) = causal_border(&mut layer)?;
     let is_causal = *padding == causal;
@@ -256,7 +256,7 @@ fn without_causal_border<L: OfImages + Clone>(layer: &L) -> Option<L> {
     is_causal.then_some(layer)
 }
 
-impl<L: OfImages + Clone> BuiltInLayer for OneDimensional<L>
+impl<L: ImageLayer + Clone> BuiltInLayer for OneDimensional<L>
 where
     Layer: From<Self>,
 {

@@ -51,8 +51,8 @@ impl AxisSlice {
                 let (least, most, ends) = if step > 0 { (0, len, [0, len]) } else { (-1, len - 1, [len - 1, -1]) };
                 let place = |at: Option<i64>, end: i64| at.map_or(end, |at| from_end(at).clamp(least, most));
                 let (start, stop) = (place(start, ends[0]), place(stop, ends[1]));
-                let way = if step > 0 { stop - start } else { start - stop };
-                let count = usize::try_from(way).ok()?.div_ceil(usize::try_from(step.unsigned_abs()).ok()?);
+                let span = if step > 0 { stop - start } else { start - stop };
+                let count = usize::try_from(span).ok()?.div_ceil(usize::try_from(step.unsigned_abs()).ok()?);
                 (count > 0).then_some((start as usize, count, step))
             }
         }
@@ -206,12 +206,12 @@ impl BuiltInLayer for Slice {
         let ends = ints("ends", parts.iter().map(end).collect());
         let axes = ints("axes", (1..=parts.len() as i64).collect());
         let steps = ints("steps", parts.iter().map(|part| part.2).collect());
-        let gone: Vec<i64> = (1..).zip(&parts).filter(|(_, part)| !part.3).map(|(axis, _)| axis).collect();
-        let image = parts.len() - gone.len() == 3;
+        let removed: Vec<i64> = (1..).zip(&parts).filter(|(_, part)| !part.3).map(|(axis, _)| axis).collect();
+        let image = parts.len() - removed.len() == 3;
         let mut last = layer.intermediate("sliced", "Slice", vec![input, starts, ends, axes, steps], vec![]);
-        if !gone.is_empty() {
-            let gone = layer.constant("gone", &[gone.len()], OnnxValues::Ints(gone));
-            last = layer.intermediate("squeezed", "Squeeze", vec![last, gone], vec![]);
+        if !removed.is_empty() {
+            let removed = layer.constant("gone", &[removed.len()], OnnxValues::Ints(removed));
+            last = layer.intermediate("squeezed", "Squeeze", vec![last, removed], vec![]);
         }
         match image {
             true => layer.result("Transpose", vec![last], vec![("perm", OnnxAttribute::ints([0, 3, 1, 2]))]),

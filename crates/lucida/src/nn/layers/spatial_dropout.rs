@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Layer;
 use super::built_in::BuiltInLayer;
-use super::noise::{Noise, Together, check_rate, noise_layer};
+use super::noise::{Noise, NoiseSharing, check_rate, noise_layer};
 use crate::files::decimal;
 use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
@@ -36,7 +36,7 @@ impl SpatialDropout2D {
     }
 
     fn noise(&self) -> Noise {
-        Noise::Drop(self.rate, Together::Channels)
+        Noise::Drop(self.rate, NoiseSharing::Channels)
     }
 }
 

@@ -79,12 +79,12 @@ impl LayerSpec for Take {
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
         let sizes = config.inputs[0].sizes();
         let run = sizes[self.axis + 1..].iter().product();
-        Box::new(Taking { indices: self.indices.clone(), size: sizes[self.axis], run })
+        Box::new(TakeOp { indices: self.indices.clone(), size: sizes[self.axis], run })
     }
 }
 
 /// The selection prepared to compute.
-struct Taking {
+struct TakeOp {
     indices: Vec<usize>,
     /// Number of positions of the axis.
     size: usize,
@@ -92,7 +92,7 @@ struct Taking {
     run: usize,
 }
 
-impl Op for Taking {
+impl Op for TakeOp {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let Self { indices, size, run } = self;
         let rows = output.chunks_exact_mut(indices.len() * *run).zip(pass.inputs.get(0).chunks_exact(*size * *run));

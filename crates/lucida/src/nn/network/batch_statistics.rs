@@ -81,7 +81,7 @@ mod tests {
         let mut other = Plan::builder(&fixed).build().unwrap();
         other.input_mut().copy_from_slice(&input);
         other.forward(&fixed).unwrap();
-        let apart = plan.output(0).iter().zip(other.output(0)).map(|(a, b)| (a - b).abs());
-        assert!(apart.fold(0.0, f32::max) < 1e-5);
+        let difference = plan.output(0).iter().zip(other.output(0)).map(|(a, b)| (a - b).abs());
+        assert!(difference.fold(0.0, f32::max) < 1e-5);
     }
 }

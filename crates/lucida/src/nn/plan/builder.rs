@@ -3,7 +3,7 @@
 use lucida_kernels::{Buffer, Cpu};
 
 use super::fuse::{Fusions, fuse};
-use super::lower::{Wanted, lower};
+use super::lower::{RequiredValues, lower};
 use super::memory::too_large;
 use super::request::{NodeValue, Request, WeightGradients};
 use super::run::Plan;
@@ -230,9 +230,10 @@ impl<'a> PlanBuilder<'a> {
         }
         let request = self.request()?;
         let is_backward = !request.grad_outputs.is_empty() || !request.linear_gradients.is_empty();
-        let apart = request.gradients.iter().flat_map(|&value| unfused(request.network, value, request.training));
+        let unfused_values =
+            request.gradients.iter().flat_map(|&value| unfused(request.network, value, request.training));
         let kept = request.outputs.iter().chain(&request.grad_outputs).chain(&request.linear_gradients);
-        let wanted: Wanted = kept.copied().chain(apart).collect();
+        let wanted: RequiredValues = kept.copied().chain(unfused_values).collect();
         let fusions = Fusions {
             max_pooling: request.rule == BackwardRule::Gradient,
             // The backward pass needs each layer separately.

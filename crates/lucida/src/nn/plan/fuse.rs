@@ -3,7 +3,7 @@
 //! A layer declares what it can fuse ([`Fusible`]). The value between two fused operations never exists, so they are not
 //! fused if it is requested or another operation reads it.
 
-use super::lower::{LoweredOps, OpDraft, Wanted};
+use super::lower::{LoweredOps, OpDraft, RequiredValues};
 use crate::nn::Network;
 use crate::nn::layers::{ActivationKind, Layer, Padding};
 use crate::nn::op::Fusible;
@@ -18,7 +18,7 @@ pub(super) struct Fusions {
 
 /// Rewrites the list of operations, fusing in the order of the layers: zero padding before an operation, then, after it,
 /// scale and shift, a residual, an activation, max pooling.
-pub(super) fn fuse(network: &Network, wanted: &Wanted, fusions: Fusions, lowered: &mut LoweredOps) {
+pub(super) fn fuse(network: &Network, wanted: &RequiredValues, fusions: Fusions, lowered: &mut LoweredOps) {
     let mut fusion = Fusion { network, wanted, lowered };
     fusion.take_borders();
     if fusions.inference {
@@ -58,7 +58,7 @@ pub(super) fn fusible(network: &Network, draft: &OpDraft) -> Fusible {
 
 struct Fusion<'a> {
     network: &'a Network,
-    wanted: &'a Wanted,
+    wanted: &'a RequiredValues,
     lowered: &'a mut LoweredOps,
 }
 

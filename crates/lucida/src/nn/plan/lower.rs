@@ -58,10 +58,10 @@ pub(super) struct LoweredOps {
 }
 
 /// The values that must exist: nodes, and whether before the activation.
-pub(super) type Wanted = HashSet<(usize, bool)>;
+pub(super) type RequiredValues = HashSet<(usize, bool)>;
 
 /// Creates an operation for each needed layer that is not just a view of its input, and one for its activation.
-pub(super) fn lower(network: &Network, wanted: &Wanted, training: bool) -> LoweredOps {
+pub(super) fn lower(network: &Network, wanted: &RequiredValues, training: bool) -> LoweredOps {
     let nodes = network.nodes();
     let needed = needed(network, wanted);
     let mut lowered =
@@ -110,7 +110,7 @@ impl LoweredOps {
 }
 
 /// The nodes that the requested values depend on.
-fn needed(network: &Network, wanted: &Wanted) -> Vec<bool> {
+fn needed(network: &Network, wanted: &RequiredValues) -> Vec<bool> {
     let mut needed = vec![false; network.nodes().len()];
     for &(node, _) in wanted {
         needed[node] = true;
@@ -126,7 +126,7 @@ fn needed(network: &Network, wanted: &Wanted) -> Vec<bool> {
 }
 
 /// Whether the value after a node's activation is used: a plan that trains on logits omits the softmax.
-fn used_after_activation(network: &Network, needed: &[bool], wanted: &Wanted, node: usize) -> bool {
+fn used_after_activation(network: &Network, needed: &[bool], wanted: &RequiredValues, node: usize) -> bool {
     wanted.contains(&(node, false))
         || network.nodes().iter().enumerate().any(|(index, user)| needed[index] && user.inputs().contains(&node))
 }

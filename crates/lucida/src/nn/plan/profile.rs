@@ -57,15 +57,16 @@ impl Plan {
                 operations: stats.operations * self.batch as f64,
                 product_rate,
             };
-            let there = |algorithm, rate, times: &[f64]| (!times.is_empty()).then(|| pass(algorithm, rate, times));
+            let measured_pass =
+                |algorithm, rate, times: &[f64]| (!times.is_empty()).then(|| pass(algorithm, rate, times));
             StepProfile {
                 name: step.name.clone(),
                 output_len: step.output.len,
                 pack: median(&step.times.pack),
                 forward: pass(stats.forward, forward, &step.times.forward),
                 activation_backward: median(&step.times.activation_backward),
-                backward_input: there(stats.backward_input, backward_input, &step.times.backward_input),
-                backward_weights: there(stats.backward_weights, backward_weights, &step.times.backward_weights),
+                backward_input: measured_pass(stats.backward_input, backward_input, &step.times.backward_input),
+                backward_weights: measured_pass(stats.backward_weights, backward_weights, &step.times.backward_weights),
             }
         };
         self.steps.iter().map(profile).collect()

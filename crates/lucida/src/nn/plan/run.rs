@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// Called with the range of weights whose gradients are complete, and with all gradients; it may take complete ones and
 /// leave others of the same length in their place.
-pub(crate) type Ready<'a> = dyn FnMut(Range<usize>, &mut [Vec<f32>]) + 'a;
+pub(crate) type OnGradientsReady<'a> = dyn FnMut(Range<usize>, &mut [Vec<f32>]) + 'a;
 
 /// A network prepared to run for a batch size, a set of outputs and a set of gradients. It owns every buffer: a step
 /// allocates nothing. Activations are `[batch, height, width, channels]` or `[batch, features]`.
@@ -259,7 +259,12 @@ impl Plan {
 
     /// As [`backward`](Self::backward), for a process of a group. `ready` is called with the weights of each layer as soon
     /// as their gradients are complete, and with all gradients.
-    pub(crate) fn backward_shared(&mut self, network: &Network, shard: Option<Shard<'_>>, ready: &mut Ready<'_>) {
+    pub(crate) fn backward_shared(
+        &mut self,
+        network: &Network,
+        shard: Option<Shard<'_>>,
+        ready: &mut OnGradientsReady<'_>,
+    ) {
         self.write_linear_gradients();
         for index in (0..self.steps.len()).rev() {
             self.back_through_activation(index);

@@ -284,11 +284,11 @@ fn a_convolution_computes_the_normalization_that_follows_to_the_same_bits() {
         let (batch, image) = (2, ramp(2 * 12 * 13 * channels));
         let steps = |plan: &Plan| plan.steps.iter().map(|step| step.name.clone()).collect::<Vec<_>>();
         let layers = ["sums", "normalized", "relu", "pool"];
-        let apart = layers.iter().fold(Plan::builder(&network).batch_size(batch), |plan, &layer| plan.output(layer));
-        let mut apart = apart.build().unwrap();
-        assert_eq!(steps(&apart), ["sums", "normalized", "relu+relu", "pool"]);
-        apart.input_mut().copy_from_slice(&image);
-        apart.forward(&network).unwrap();
+        let unfused = layers.iter().fold(Plan::builder(&network).batch_size(batch), |plan, &layer| plan.output(layer));
+        let mut unfused = unfused.build().unwrap();
+        assert_eq!(steps(&unfused), ["sums", "normalized", "relu+relu", "pool"]);
+        unfused.input_mut().copy_from_slice(&image);
+        unfused.forward(&network).unwrap();
         for (index, (layer, names)) in [
             ("sums", vec!["sums"]),
             ("normalized", vec!["sums+normalized"]),
@@ -302,7 +302,7 @@ fn a_convolution_computes_the_normalization_that_follows_to_the_same_bits() {
             assert_eq!(steps(&plan), names);
             plan.input_mut().copy_from_slice(&image);
             plan.forward(&network).unwrap();
-            assert_eq!(plan.output(0), apart.output(index), "{layer}");
+            assert_eq!(plan.output(0), unfused.output(index), "{layer}");
         }
     }
 }
@@ -477,8 +477,8 @@ fn a_linear_seed_is_what_it_stands_for() {
             };
             for (got, wanted) in gradients(&plan).iter().zip(&gradients(&wanted)) {
                 let scale = wanted.iter().fold(1e-3_f32, |most, x| most.max(x.abs()));
-                let apart = got.iter().zip(wanted).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
-                assert!(apart <= 1e-5 * scale, "{linear:?}, exact {exact}: {apart:e} of {scale:e}");
+                let difference = got.iter().zip(wanted).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+                assert!(difference <= 1e-5 * scale, "{linear:?}, exact {exact}: {difference:e} of {scale:e}");
             }
         }
     }
@@ -523,13 +523,13 @@ fn the_gradient_of_a_shared_layer_is_the_sum_over_its_calls() {
         }
         (plan.weight_gradients().to_vec(), ready)
     };
-    let (apart, _) = gradients(&network(false));
+    let (separate, _) = gradients(&network(false));
     let (shared, ready) = gradients(&network(true));
     assert_eq!(shared.len(), 2);
     assert!(ready.len() == 1 && ready[0] == (0..2), "{ready:?}");
     for weight in 0..2 {
-        let sum: Vec<f32> = apart[weight].iter().zip(&apart[weight + 2]).map(|(a, b)| a + b).collect();
-        let apart = shared[weight].iter().zip(&sum).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
-        assert!(apart < 1e-4, "{weight}: {apart}");
+        let sum: Vec<f32> = separate[weight].iter().zip(&separate[weight + 2]).map(|(a, b)| a + b).collect();
+        let difference = shared[weight].iter().zip(&sum).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(difference < 1e-4, "{weight}: {difference}");
     }
 }

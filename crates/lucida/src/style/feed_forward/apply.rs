@@ -56,18 +56,18 @@ pub struct FeedForwardStylizer {
     /// Half of the receptive field, rounded up to whole units; none when it is the whole image even with fixed statistics.
     halo: Option<usize>,
     /// Plan of the last image that was processed as a whole.
-    whole: Option<Planned>,
+    whole: Option<SizedNetwork>,
 }
 
 /// A network for one image size, and its plan.
 #[derive(Debug)]
-struct Planned {
+struct SizedNetwork {
     size: [usize; 2],
     network: Network,
     plan: Plan,
 }
 
-impl Planned {
+impl SizedNetwork {
     fn new(network: &Network, size: [usize; 2], cpu: Cpu) -> Result<Self> {
         let network = network.clone().with_input_size(size[0], size[1])?;
         let plan = Plan::builder(&network).cpu(cpu).build()?;
@@ -98,8 +98,8 @@ impl FeedForwardStylizer {
     /// As [`FeedForwardStyle::model`].
     pub fn set_mix(&mut self, style: &FeedForwardStyle, mix: &[f32]) -> Result<()> {
         self.network = style.model(mix)?.network;
-        if let Some(planned) = &mut self.whole {
-            planned.network = self.network.clone().with_input_size(planned.size[0], planned.size[1])?;
+        if let Some(sized) = &mut self.whole {
+            sized.network = self.network.clone().with_input_size(sized.size[0], sized.size[1])?;
         }
         Ok(())
     }
@@ -113,19 +113,19 @@ impl FeedForwardStylizer {
         let border = [0, 1].map(|axis| size[axis] - content.size[axis]);
         let padded = if border == [0, 0] { None } else { Some(content.mirrored([0, border[0], 0, border[1]])) };
         let input = padded.as_ref().unwrap_or(content);
-        let made = if self.pixels(size) >= size[0] * size[1] {
+        let result = if self.pixels(size) >= size[0] * size[1] {
             self.run_whole(input)?
         } else {
             self.run_tiled(input, progress)?
         };
-        if !is_finite(&made.values) {
+        if !is_finite(&result.values) {
             let why = "a value within exceeds what float32 holds";
             return Err(Error::Unsupported(format!(
                 "the outputs of network {} are not finite: {why}",
                 self.network.name()
             )));
         }
-        Ok(if padded.is_some() { made.crop([0, 0], content.size) } else { made })
+        Ok(if padded.is_some() { result.crop([0, 0], content.size) } else { result })
     }
 
     /// Number of plan pixels that fit in memory in addition to an image of a size.
@@ -140,15 +140,15 @@ impl FeedForwardStylizer {
     }
 
     fn run_whole(&mut self, input: &Canvas) -> Result<Canvas> {
-        if self.whole.as_ref().is_none_or(|planned| planned.size != input.size) {
+        if self.whole.as_ref().is_none_or(|sized| sized.size != input.size) {
             // Free the old plan first: two plans at a time would take twice the memory.
             self.whole = None;
-            self.whole = Some(Planned::new(&self.network, input.size, self.config.cpu)?);
+            self.whole = Some(SizedNetwork::new(&self.network, input.size, self.config.cpu)?);
         }
-        let planned = self.whole.as_mut().ok_or_else(|| Error::Bug("a plan is missing".into()))?;
-        self.ranges[0].write(&input.values, planned.plan.input_mut());
-        planned.plan.forward(&planned.network)?;
-        let mut values = planned.plan.output(0).to_vec();
+        let sized = self.whole.as_mut().ok_or_else(|| Error::Bug("a plan is missing".into()))?;
+        self.ranges[0].write(&input.values, sized.plan.input_mut());
+        sized.plan.forward(&sized.network)?;
+        let mut values = sized.plan.output(0).to_vec();
         self.ranges[1].read(&mut values);
         Ok(Canvas { size: input.size, values })
     }
@@ -171,17 +171,17 @@ impl FeedForwardStylizer {
         } else {
             self.network.clone()
         };
-        let mut planned = Planned::new(&fixed, tile, self.config.cpu)?;
+        let mut sized = SizedNetwork::new(&fixed, tile, self.config.cpu)?;
         let mut result = Canvas::filled(input.size, [0.0; 3]);
         for part in &parts {
-            self.fill(&mut planned.plan, input, part, tile);
-            planned.plan.forward(&planned.network)?;
+            self.fill(&mut sized.plan, input, part, tile);
+            sized.plan.forward(&sized.network)?;
             let [rows, columns] = part.core;
             for row in rows[0]..rows[1] {
                 let from = 3 * ((row - part.origin[0]) * tile[1] + columns[0] - part.origin[1]);
                 let to = 3 * (row * input.size[1] + columns[0]);
                 let len = 3 * (columns[1] - columns[0]);
-                result.values[to..to + len].copy_from_slice(&planned.plan.output(0)[from..from + len]);
+                result.values[to..to + len].copy_from_slice(&sized.plan.output(0)[from..from + len]);
             }
             count.next()?;
         }
@@ -388,7 +388,7 @@ mod tests {
         let held = HELD_PER_PIXEL * 240 * 320 + BYTES_PER_WEIGHT * stylizer.network.parameters().0;
         stylizer.config.memory = Some((held + 180 * 180 * stylizer.per_pixel) as u64);
         let parts = stylizer.stylize(&image, &mut ()).unwrap();
-        let apart = whole.values.iter().zip(&parts.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(apart < 0.05, "{apart}");
+        let difference = whole.values.iter().zip(&parts.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(difference < 0.05, "{difference}");
     }
 }

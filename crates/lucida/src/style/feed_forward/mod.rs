@@ -207,7 +207,7 @@ impl FeedForwardStyle {
     }
 
     /// The mix of one style alone, by its number.
-    pub fn alone(&self, index: usize) -> Vec<f32> {
+    pub fn single_style_mix(&self, index: usize) -> Vec<f32> {
         (0..self.names.len()).map(|at| f32::from(u8::from(at == index))).collect()
     }
 

@@ -46,7 +46,7 @@ impl FeedForwardRequest {
             return Err(Error::argument("a size of 0 pixels"));
         }
         if self.mix.is_empty() {
-            self.mix = style.alone(0);
+            self.mix = style.single_style_mix(0);
         }
         Ok(self)
     }
@@ -157,7 +157,7 @@ impl FeedForwardTransfer {
         let count = self.style.names().len();
         let mut result = content.clone();
         for (index, region) in mask::regions(mask, count)?.iter().enumerate() {
-            self.stylizer.set_mix(&self.style, &self.style.alone(index))?;
+            self.stylizer.set_mix(&self.style, &self.style.single_style_mix(index))?;
             let levels = mask::levels(region, content.size)?;
             let styled = self.stylizer.stylize(content, progress)?;
             let pixels = result.values.chunks_exact_mut(3).zip(styled.values.chunks_exact(3));

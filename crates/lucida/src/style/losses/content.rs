@@ -42,9 +42,9 @@ pub(in crate::style) fn difference(
         let range = index * PART..index * PART + gradient.len();
         let mut sum = 0.0;
         for ((g, &f), &w) in gradient.iter_mut().zip(&features[range.clone()]).zip(&wanted[range]) {
-            let apart = f - w;
-            *g = scale * apart;
-            sum += apart * apart;
+            let difference = f - w;
+            *g = scale * difference;
+            sum += difference * difference;
         }
         parts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[index] = f64::from(sum);
     });

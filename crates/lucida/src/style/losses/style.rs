@@ -111,23 +111,23 @@ impl Target {
                 let rows = got.second.chunks_exact(channels).zip(wanted.second.chunks_exact(channels));
                 for (slope, (got, wanted)) in slope.chunks_exact_mut(channels).zip(rows) {
                     for ((slope, got), wanted) in slope.iter_mut().zip(got).zip(wanted) {
-                        let apart = got - wanted;
-                        *slope = scale * apart;
-                        loss += f64::from(apart) * f64::from(apart);
+                        let difference = got - wanted;
+                        *slope = scale * difference;
+                        loss += f64::from(difference) * f64::from(difference);
                     }
                 }
                 factor * loss
             }
             Self::Gaussian(wanted) => {
-                let apart = wanted.compare(got);
+                let difference = wanted.compare(got);
                 let factor = match norm {
                     StyleNorm::Gatys | StyleNorm::Mean => 1.0 / shift.len() as f64,
                     StyleNorm::Relative => 1.0 / wanted.power().max(f64::MIN_POSITIVE),
                 };
                 let scale = factor * per_pixel;
-                slope.iter_mut().zip(apart.second.iter()).for_each(|(slope, d)| *slope = (2.0 * scale) as f32 * d);
-                shift.iter_mut().zip(apart.mean).for_each(|(shift, d)| *shift = scale * f64::from(d));
-                factor * apart.loss
+                slope.iter_mut().zip(difference.second.iter()).for_each(|(slope, d)| *slope = (2.0 * scale) as f32 * d);
+                shift.iter_mut().zip(difference.mean).for_each(|(shift, d)| *shift = scale * f64::from(d));
+                factor * difference.loss
             }
         }
     }

@@ -51,11 +51,11 @@ impl TotalVariation {
 
     #[inline]
     fn pair(self, values: &[f32], [a, b]: [usize; 2], weight: f32, gradient: &mut [f32]) -> f32 {
-        let apart = values[b] - values[a];
+        let difference = values[b] - values[a];
         let (value, slope) = match self {
             // Subgradient 0 at zero.
-            Self::Absolute => (apart.abs(), if apart == 0.0 { 0.0 } else { apart.signum() }),
-            Self::Squared | Self::MeanSquared => (apart * apart, 2.0 * apart),
+            Self::Absolute => (difference.abs(), if difference == 0.0 { 0.0 } else { difference.signum() }),
+            Self::Squared | Self::MeanSquared => (difference * difference, 2.0 * difference),
         };
         gradient[b] += weight * slope;
         gradient[a] -= weight * slope;

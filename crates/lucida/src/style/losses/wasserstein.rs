@@ -90,21 +90,21 @@ impl Square {
 
 /// Replaces a product M by the Newton-Schulz factor (3 I - M) / 2, and returns the squared Frobenius norm of M - I.
 fn newton(size: usize, product: &mut [f32]) -> f32 {
-    let mut apart = 0.0;
+    let mut difference = 0.0;
     for (at, value) in product.iter_mut().enumerate() {
         let identity = if at % (size + 1) == 0 { 1.0 } else { 0.0 };
-        apart += (*value - identity).powi(2);
+        difference += (*value - identity).powi(2);
         *value = 1.5 * identity - 0.5 * *value;
     }
-    apart
+    difference
 }
 
 /// Whether an iteration has converged, given its squared distance from the identity; `before` is the previous distance.
 fn is_done(squares: f32, size: usize, before: &mut f32) -> bool {
-    let apart = (squares / size as f32).sqrt();
+    let difference = (squares / size as f32).sqrt();
     // Near convergence, rounding errors make the distance grow again.
-    let done = apart < CLOSE || (apart < 0.1 && apart > *before);
-    *before = apart;
+    let done = difference < CLOSE || (difference < 0.1 && difference > *before);
+    *before = difference;
     done
 }
 
@@ -128,7 +128,7 @@ pub(in crate::style) struct Gaussian {
 }
 
 /// The loss, and its gradients with respect to the second moments and the mean.
-pub(in crate::style) struct Apart {
+pub(in crate::style) struct GaussianLoss {
     pub(in crate::style) loss: f64,
     pub(in crate::style) second: Buffer,
     pub(in crate::style) mean: Vec<f32>,
@@ -152,7 +152,7 @@ impl Gaussian {
         self.power
     }
 
-    pub(in crate::style) fn compare(&mut self, got: &Moments) -> Apart {
+    pub(in crate::style) fn compare(&mut self, got: &Moments) -> GaussianLoss {
         let size = self.mean.len();
         let covariance = covariance(got, self.ridge);
         let (own_root, inverse) = self.square.roots(&covariance);
@@ -161,7 +161,9 @@ impl Gaussian {
         let factor = self.square.polar(&both);
         let common: f64 = factor.iter().zip(both.iter()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
         let shift = || got.mean.iter().zip(&self.mean).map(|(m, n)| m - n);
-        let loss = shift().map(|apart| f64::from(apart).powi(2)).sum::<f64>() + trace(size, &covariance) + self.trace
+        let loss = shift().map(|difference| f64::from(difference).powi(2)).sum::<f64>()
+            + trace(size, &covariance)
+            + self.trace
             - 2.0 * common;
         self.square.multiply(&factor, &self.root, &mut both);
         self.square.multiply(&inverse, &both, &mut map);
@@ -177,8 +179,11 @@ impl Gaussian {
         second.iter_mut().step_by(size + 1).for_each(|value| *value += own);
         // Chain rule for covariance = second moment - mean mean^T.
         let along = |row: &[f32]| row.iter().zip(&got.mean).map(|(a, b)| a * b).sum::<f32>();
-        let mean = shift().zip(second.chunks_exact(size)).map(|(apart, row)| 2.0 * apart - 2.0 * along(row)).collect();
-        Apart { loss: loss.max(0.0), second, mean }
+        let mean = shift()
+            .zip(second.chunks_exact(size))
+            .map(|(difference, row)| 2.0 * difference - 2.0 * along(row))
+            .collect();
+        GaussianLoss { loss: loss.max(0.0), second, mean }
     }
 }
 
@@ -256,9 +261,13 @@ mod tests {
         let mut gaussian = Gaussian::new(Cpu::detect(), &style);
         assert!(gaussian.compare(&style).loss < 1e-3 * gaussian.power());
         for (gain, ratio) in [(40.0, 2.0), (0.0, 0.0), (1e-3, 5.0)] {
-            let apart = gaussian.compare(&like(gain, ratio));
-            assert!(apart.loss.is_finite() && apart.loss > 0.1 * gaussian.power(), "{gain}: {}", apart.loss);
-            assert!(apart.second.iter().chain(&apart.mean).all(|value| value.is_finite()));
+            let difference = gaussian.compare(&like(gain, ratio));
+            assert!(
+                difference.loss.is_finite() && difference.loss > 0.1 * gaussian.power(),
+                "{gain}: {}",
+                difference.loss
+            );
+            assert!(difference.second.iter().chain(&difference.mean).all(|value| value.is_finite()));
         }
     }
 
@@ -274,10 +283,10 @@ mod tests {
             mean: vec![mean],
         };
         let mut gaussian = Gaussian::new(Cpu::detect(), &of(1.0, 4.0));
-        let apart = gaussian.compare(&of(3.0, 9.0));
+        let difference = gaussian.compare(&of(3.0, 9.0));
         // 1 % of the style's variance is added to both, plus the share of each one's own variance.
         let expected = 4.0 + (9.04009_f64.sqrt() - 4.04004_f64.sqrt()).powi(2);
-        assert!((apart.loss - expected).abs() < 1e-3, "{} {expected}", apart.loss);
+        assert!((difference.loss - expected).abs() < 1e-3, "{} {expected}", difference.loss);
         assert!(gaussian.compare(&of(1.0, 4.0)).loss < 1e-4);
     }
 
@@ -286,8 +295,8 @@ mod tests {
         let size = 6;
         let (style, mut got) = (moments(size, 3), moments(size, 5));
         let mut gaussian = Gaussian::new(Cpu::detect(), &style);
-        let apart = gaussian.compare(&got);
-        assert!(apart.loss > 0.0);
+        let difference = gaussian.compare(&got);
+        assert!(difference.loss > 0.0);
         for (i, j) in [(0, 0), (1, 4), (3, 3), (5, 2)] {
             let mut at = |step: f32| {
                 got.second[i * size + j] += step;
@@ -298,7 +307,7 @@ mod tests {
                 loss
             };
             let slope = (at(0.02) - at(-0.02)) / 0.04;
-            let expected = f64::from(apart.second[i * size + j]) * if i == j { 1.0 } else { 2.0 };
+            let expected = f64::from(difference.second[i * size + j]) * if i == j { 1.0 } else { 2.0 };
             assert!((slope - expected).abs() < 0.03 * (1.0 + expected.abs()), "{i} {j}: {slope} {expected}");
         }
         for i in 0..size {
@@ -309,7 +318,7 @@ mod tests {
                 loss
             };
             let slope = (at(0.01) - at(-0.01)) / 0.02;
-            assert!((slope - f64::from(apart.mean[i])).abs() < 0.05 * (1.0 + slope.abs()), "{i}: {slope}");
+            assert!((slope - f64::from(difference.mean[i])).abs() < 0.05 * (1.0 + slope.abs()), "{i}: {slope}");
         }
     }
 }

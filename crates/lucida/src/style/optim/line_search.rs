@@ -84,11 +84,11 @@ pub(in crate::style) fn search(
             interval.narrow(trial)
         };
         if interval.bracketed {
-            let apart = (interval.other.step - interval.best.step).abs();
-            if apart >= 0.66 * width_before {
+            let difference = (interval.other.step - interval.best.step).abs();
+            if difference >= 0.66 * width_before {
                 step = interval.best.step + 0.5 * (interval.other.step - interval.best.step);
             }
-            (width_before, width) = (width, apart);
+            (width_before, width) = (width, difference);
         }
     }
     Ok(None)
@@ -105,10 +105,10 @@ impl Interval {
             // Higher value: the minimum is bracketed. The cubic step is preferred if it is closer to the best one.
             limited = true;
             self.bracketed = true;
-            let apart = step - best.step;
+            let difference = step - best.step;
             let cubic = cubic(best, trial, false);
-            let fall = (best.value - trial.value) / apart + best.slope;
-            let parabola = best.step + best.slope / fall / 2.0 * apart;
+            let fall = (best.value - trial.value) / difference + best.slope;
+            let parabola = best.step + best.slope / fall / 2.0 * difference;
             if (cubic - best.step).abs() < (parabola - best.step).abs() {
                 cubic
             } else {

@@ -94,8 +94,8 @@ fn matched(canvas: &Canvas, to: &Canvas) -> Canvas {
     let color = power(&new_covariance, |value| value.max(0.0).sqrt());
     let transform = product(&color, &whiten);
     let moved = |pixel: &[f32]| -> [f32; 3] {
-        let apart = [0, 1, 2].map(|c: usize| f64::from(pixel[c]) - mean[c]);
-        [0, 1, 2].map(|c: usize| ((0..3).map(|k| transform[c][k] * apart[k]).sum::<f64>() + new_mean[c]) as f32)
+        let difference = [0, 1, 2].map(|c: usize| f64::from(pixel[c]) - mean[c]);
+        [0, 1, 2].map(|c: usize| ((0..3).map(|k| transform[c][k] * difference[k]).sum::<f64>() + new_mean[c]) as f32)
     };
     Canvas { size: canvas.size, values: canvas.values.chunks_exact(3).flat_map(moved).collect() }
 }
@@ -109,9 +109,9 @@ fn statistics(canvas: &Canvas) -> ([f64; 3], Matrix) {
     }
     let mut covariance = [[0.0; 3]; 3];
     for pixel in canvas.values.chunks_exact(3) {
-        let apart = [0, 1, 2].map(|c: usize| f64::from(pixel[c]) - mean[c]);
-        for (row, a) in covariance.iter_mut().zip(apart) {
-            row.iter_mut().zip(apart).for_each(|(sum, b)| *sum += a * b / count);
+        let difference = [0, 1, 2].map(|c: usize| f64::from(pixel[c]) - mean[c]);
+        for (row, a) in covariance.iter_mut().zip(difference) {
+            row.iter_mut().zip(difference).for_each(|(sum, b)| *sum += a * b / count);
         }
     }
     (mean, covariance)

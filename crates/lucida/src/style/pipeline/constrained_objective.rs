@@ -85,9 +85,9 @@ impl TemporalTarget {
         let pixels = visible.values.chunks_exact(3).zip(self.canvas.values.chunks_exact(3));
         for (((now, wanted), gradient), &mask) in pixels.zip(gradient.chunks_exact_mut(3)).zip(&self.mask) {
             for c in 0..3 {
-                let apart = now[c] - wanted[c];
-                gradient[c] += (2.0 * factor) as f32 * mask * apart;
-                total += f64::from(mask * apart * apart);
+                let difference = now[c] - wanted[c];
+                gradient[c] += (2.0 * factor) as f32 * mask * difference;
+                total += f64::from(mask * difference * difference);
             }
         }
         factor * total

@@ -57,8 +57,8 @@ fn by_color(pixels: &[[u8; 3]], styles: usize) -> Result<Vec<Vec<u8>>> {
         return Err(Error::argument(problem));
     }
     let nearest = |pixel: &[u8; 3], among: usize| {
-        let apart = |color: &[u8; 3]| (0..3).map(|c| i32::from(pixel[c].abs_diff(color[c])).pow(2)).sum::<i32>();
-        (0..among).min_by_key(|&index| apart(&COLORS[index].1)).unwrap_or(0)
+        let difference = |color: &[u8; 3]| (0..3).map(|c| i32::from(pixel[c].abs_diff(color[c])).pow(2)).sum::<i32>();
+        (0..among).min_by_key(|&index| difference(&COLORS[index].1)).unwrap_or(0)
     };
     let mut counts = [0_usize; COLORS.len()];
     pixels.iter().for_each(|pixel| counts[nearest(pixel, COLORS.len())] += 1);

@@ -23,7 +23,7 @@ const HELD_CANVASES: usize = 18;
 /// [`ColorSource::Luminance`].
 const STYLE_EDGE: f32 = 0.03;
 /// Bytes for the program, file buffers, and smaller images.
-const HELD_BESIDES: u64 = 128 << 20;
+const FIXED_BYTES: u64 = 128 << 20;
 
 /// A content image, style images, and how they are combined.
 ///
@@ -74,7 +74,7 @@ pub struct StyleResult {
     pub canvas: Canvas,
     /// Height and width of the last scale reached, in pixels. Smaller than `canvas` if the transfer was stopped at a coarser
     /// scale, whose result was enlarged.
-    pub reached: [usize; 2],
+    pub last_size: [usize; 2],
     /// Losses of the initial image, at the last scale reached.
     pub start: Losses,
     /// Losses of the final image, at that scale.
@@ -137,10 +137,10 @@ pub(in crate::style) fn transfer_frame(
         done = pipeline.run_scale([number, sizes.len()], size, Some(done), progress)?;
     }
     let ScaleResult { image, start, end, stopped, .. } = done;
-    let reached = image.size;
+    let last_size = image.size;
     let mut canvas = image.resize(last)?;
     request.colors.finish(&mut canvas, &Canvas::of_image_at(&request.content, last)?);
-    Ok(StyleResult { canvas, reached, start, end, steps: pipeline.taken, stopped })
+    Ok(StyleResult { canvas, last_size, start, end, steps: pipeline.taken, stopped })
 }
 
 /// Work done (none) and total work, in pixels times steps.
@@ -298,7 +298,7 @@ impl Pipeline<'_> {
         let longer = last[0].max(last[1]);
         let needed = |side: usize| {
             let size = last.map(|of| (of * side).div_ceil(longer));
-            self.held(Geometry::new(size, self.unit).canvas) + tile
+            self.image_memory(Geometry::new(size, self.unit).canvas) + tile
         };
         // Memory grows with the side, so a binary search finds the largest one that fits.
         let (mut fits, mut fails) = (0, longer);
@@ -317,16 +317,16 @@ impl Pipeline<'_> {
 
     /// Memory left for the network in addition to the images.
     fn memory_for(&self, canvas: [usize; 2]) -> Option<u64> {
-        self.config.memory.map(|memory| memory.saturating_sub(self.held(canvas)))
+        self.config.memory.map(|memory| memory.saturating_sub(self.image_memory(canvas)))
     }
 
     /// Bytes held in addition to the network.
-    fn held(&self, canvas: [usize; 2]) -> u64 {
+    fn image_memory(&self, canvas: [usize; 2]) -> u64 {
         let history = match self.config.optimizer {
             StyleOptimizer::Adam(_) => 0,
             StyleOptimizer::Lbfgs(constants) => 2 * constants.history + 4,
         };
-        12 * (canvas[0] * canvas[1] * (HELD_CANVASES + history)) as u64 + HELD_BESIDES
+        12 * (canvas[0] * canvas[1] * (HELD_CANVASES + history)) as u64 + FIXED_BYTES
     }
 
     /// Places an image on a canvas.

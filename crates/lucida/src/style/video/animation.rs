@@ -431,8 +431,8 @@ mod tests {
                 for (index, read) in animation.frames().unwrap().enumerate() {
                     let (read, wanted) = (read.unwrap(), frame(index));
                     assert_eq!(read.alpha, wanted.alpha, "{name} {index}");
-                    let apart = read.image.pixels().iter().zip(wanted.image.pixels()).map(|(a, b)| a.abs_diff(*b));
-                    assert!(apart.max() < Some(4), "{name} {index}");
+                    let difference = read.image.pixels().iter().zip(wanted.image.pixels()).map(|(a, b)| a.abs_diff(*b));
+                    assert!(difference.max() < Some(4), "{name} {index}");
                 }
             }
         }

@@ -60,11 +60,11 @@ impl<'a> OptimizedFrames<'a> {
 
 impl FrameStylizer for OptimizedFrames<'_> {
     fn stylize(&mut self, frame: &Image, _place: [usize; 2], progress: &mut dyn Progress) -> Result<Image> {
-        let made = self.run.stylize(frame.clone(), progress)?;
-        if made.stopped {
+        let result = self.run.stylize(frame.clone(), progress)?;
+        if result.stopped {
             return Err(Error::Interrupted);
         }
-        let image = made.canvas.to_image()?;
+        let image = result.canvas.to_image()?;
         self.run.keep(Canvas::of_image(&image));
         Ok(image)
     }
@@ -109,18 +109,18 @@ impl FrameStylizer for FastFrames {
     fn stylize(&mut self, frame: &Image, [index, count]: [usize; 2], progress: &mut dyn Progress) -> Result<Image> {
         // Progress counts frames, but can stop between the tiles of a frame.
         let mut at = |_: &Step<'_>| progress.update(&Step::new(Unit::Images, index, count));
-        let mut made = self.transfer.transfer(frame, FeedForwardMasks::default(), &mut at)?;
-        let seen = self.seen(frame, made.size)?;
+        let mut result = self.transfer.transfer(frame, FeedForwardMasks::default(), &mut at)?;
+        let seen = self.seen(frame, result.size)?;
         if let Some([last_seen, last]) = self.before.take().filter(|_| self.temporal_weight > 0.0) {
-            if last.size != made.size {
+            if last.size != result.size {
                 return Err(Error::argument(format!("frame {} has another size than the one before", index + 1)));
             }
             let flow = Flow::between(&seen, &last_seen, self.cpu);
             if flow.hidden.iter().sum::<f32>() <= CUT * flow.hidden.len() as f32 {
                 let moved = flow.warp(&last)?;
-                let pixels = made.values.chunks_exact_mut(3).zip(moved.values.chunks_exact(3));
-                for ((stylized, moved), trust) in pixels.zip(&flow.trust) {
-                    let weight = self.temporal_weight / BALANCE * trust;
+                let pixels = result.values.chunks_exact_mut(3).zip(moved.values.chunks_exact(3));
+                for ((stylized, moved), reliability) in pixels.zip(&flow.reliability) {
+                    let weight = self.temporal_weight / BALANCE * reliability;
                     let share = weight / (1.0 + weight);
                     stylized
                         .iter_mut()
@@ -129,7 +129,7 @@ impl FrameStylizer for FastFrames {
                 }
             }
         }
-        let image = made.to_image()?;
+        let image = result.to_image()?;
         self.before = Some([seen, Canvas::of_image(&image)]);
         match progress.update(&Step::new(Unit::Images, index + 1, count.max(index + 1))).is_break() {
             true => Err(Error::Interrupted),

@@ -19,7 +19,7 @@ const ROUNDS: usize = 6;
 /// Returns `stylized` with the uncovered areas filled in. `content` is the original frame; `uncovered` weights each pixel
 /// from 0 to 1. All have the same size. If there is nothing to copy from, `stylized` is returned unchanged.
 pub(in crate::style) fn fill(content: &Canvas, stylized: &Canvas, uncovered: &[f32], seed: u64) -> Canvas {
-    let mut filling = Filling::new(content, uncovered);
+    let mut filling = PatchMatch::new(content, uncovered);
     let mut random = Rng::keyed(seed, Purpose::Canvas, 3);
     if !filling.start(&mut random) {
         return stylized.clone();
@@ -38,7 +38,7 @@ struct Patch {
     cost: f32,
 }
 
-struct Filling<'a> {
+struct PatchMatch<'a> {
     content: &'a Canvas,
     /// Whether the patch around a pixel can be copied.
     usable: Vec<bool>,
@@ -47,7 +47,7 @@ struct Filling<'a> {
     columns: usize,
 }
 
-impl<'a> Filling<'a> {
+impl<'a> PatchMatch<'a> {
     fn new(content: &'a Canvas, uncovered: &[f32]) -> Self {
         let [height, width] = content.size;
         let around = box_mean(uncovered, content.size, REACH);
@@ -95,13 +95,13 @@ impl<'a> Filling<'a> {
                 let source = [0, 1].map(|axis: usize| {
                     found.source[axis] as isize + patch.center[axis] as isize - found.center[axis] as isize
                 });
-                self.consider(&mut patch, source);
+                self.try_source(&mut patch, source);
             }
             let mut reach = self.content.size[0].max(self.content.size[1]);
             while reach > 0 {
                 let from = patch.source;
                 let source = from.map(|at| at as isize + random.below(2 * reach + 1) as isize - reach as isize);
-                self.consider(&mut patch, source);
+                self.try_source(&mut patch, source);
                 reach /= 2;
             }
             self.grid[cell] = Some(patch);
@@ -109,7 +109,7 @@ impl<'a> Filling<'a> {
     }
 
     /// Uses a source if it is usable and better.
-    fn consider(&self, patch: &mut Patch, source: [isize; 2]) {
+    fn try_source(&self, patch: &mut Patch, source: [isize; 2]) {
         let [height, width] = self.content.size;
         let [Ok(y), Ok(x)] = source.map(usize::try_from) else { return };
         if y >= height || x >= width || !self.usable[y * width + x] {

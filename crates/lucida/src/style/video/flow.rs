@@ -35,7 +35,7 @@ pub(in crate::style) struct Flow {
     /// Displacement in rows and columns.
     vectors: Vec<[f32; 2]>,
     /// Reliability, from 0 (hidden) to 1 (unchanged).
-    pub(in crate::style) trust: Vec<f32>,
+    pub(in crate::style) reliability: Vec<f32>,
     /// How much the pixel was hidden in the other frame, from 0 to 1.
     pub(in crate::style) hidden: Vec<f32>,
 }
@@ -85,8 +85,8 @@ impl Flow {
         let matched = matched(&vectors, &levels[0]);
         let hidden = hidden(now.size, &vectors, &returns, &matched);
         let smooth = box_mean(&matched, now.size, 2);
-        let trust = smooth.iter().zip(&hidden).map(|(matched, hidden)| matched * (1.0 - hidden)).collect();
-        Self { size: now.size, vectors, trust, hidden }
+        let reliability = smooth.iter().zip(&hidden).map(|(matched, hidden)| matched * (1.0 - hidden)).collect();
+        Self { size: now.size, vectors, reliability, hidden }
     }
 
     /// Warps an image of the previous frame to the current one (bilinear).
@@ -112,10 +112,10 @@ impl Flow {
 
 /// Vectors of each pixel of the first frames to the second ones.
 fn vectors(levels: &Levels, cpu: Cpu) -> Vec<[f32; 2]> {
-    let mut found: Option<([usize; 2], Vec<Match>)> = None;
+    let mut found: Option<([usize; 2], Vec<BlockMatch>)> = None;
     for (now, before) in levels.iter().rev() {
         let blocks = now.size.map(|side| side.div_ceil(BLOCK));
-        let mut matches = vec![Match::default(); blocks[0] * blocks[1]];
+        let mut matches = vec![BlockMatch::default(); blocks[0] * blocks[1]];
         cpu.parallel_chunks(&mut matches, blocks[1], |row, matches| {
             for (column, own) in matches.iter_mut().enumerate() {
                 let guess = found.as_ref().map_or([0, 0], |(coarse, matches)| {
@@ -127,19 +127,19 @@ fn vectors(levels: &Levels, cpu: Cpu) -> Vec<[f32; 2]> {
         });
         found = Some((blocks, matches));
     }
-    let (blocks, matches) = found.unwrap_or(([1, 1], vec![Match::default()]));
+    let (blocks, matches) = found.unwrap_or(([1, 1], vec![BlockMatch::default()]));
     interpolate(blocks, &matches, levels[0])
 }
 
 /// The match of a block.
 #[derive(Debug, Clone, Copy, Default)]
-struct Match {
+struct BlockMatch {
     vector: [isize; 2],
 }
 
 /// Finds the best match of a block near the guess, and near zero motion. The first of equal ones wins: the guess itself,
 /// then the others in scan order.
-fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize; 2]) -> Match {
+fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize; 2]) -> BlockMatch {
     let origin = [(row * BLOCK) as isize, (column * BLOCK) as isize];
     let mut best = (cost(now, before, origin, (guess, 0.0), f32::INFINITY), guess);
     let price = 2.0 + GAIN * best.0;
@@ -158,7 +158,7 @@ fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize;
             break;
         }
     }
-    Match { vector: best.1 }
+    BlockMatch { vector: best.1 }
 }
 
 /// Sum of absolute differences between a block at `origin` and one displaced by `vector`, plus the price of the vector.
@@ -194,7 +194,7 @@ fn cost(now: &Plane, before: &Plane, origin: [isize; 2], (vector, price): ([isiz
 }
 
 /// Interpolates vectors of pixels from those of the blocks, which are located at the block centers.
-fn interpolate(blocks: [usize; 2], matches: &[Match], frames: (&Plane, &Plane)) -> Vec<[f32; 2]> {
+fn interpolate(blocks: [usize; 2], matches: &[BlockMatch], frames: (&Plane, &Plane)) -> Vec<[f32; 2]> {
     let [height, width] = frames.0.size;
     let mut vectors = Vec::with_capacity(height * width);
     let place = |at: usize, count: usize| {
@@ -218,9 +218,9 @@ fn interpolate(blocks: [usize; 2], matches: &[Match], frames: (&Plane, &Plane)) 
             }
             let mut best = (BETTER * difference(frames, [y, x], mixed), mixed);
             for vector in around {
-                let apart = difference(frames, [y, x], vector);
-                if apart < best.0 {
-                    best = (apart, vector);
+                let difference = difference(frames, [y, x], vector);
+                if difference < best.0 {
+                    best = (difference, vector);
                 }
             }
             vectors.push(best.1);
@@ -261,9 +261,9 @@ fn hidden(size: [usize; 2], vectors: &[[f32; 2]], returns: &[[f32; 2]], matched:
     let squared = |[y, x]: [f32; 2]| y * y + x * x;
     let is_hidden = |at: usize| {
         let (y, x, own) = (at / width, at % width, vectors[at]);
-        let there = [(y, own[0], height), (x, own[1], width)]
+        let target = [(y, own[0], height), (x, own[1], width)]
             .map(|(at, by, side)| (at as f32 + by).round().clamp(0.0, side as f32 - 1.0) as usize);
-        let back = returns[there[0] * width + there[1]];
+        let back = returns[target[0] * width + target[1]];
         let lost = squared([own[0] + back[0], own[1] + back[1]]) > 0.01 * (squared(own) + squared(back)) + 1.0;
         let jump = |other: [f32; 2]| squared([own[0] - other[0], own[1] - other[1]]) > JUMP * JUMP;
         let boundary = (x + 1 < width && jump(vectors[at + 1])) || (y + 1 < height && jump(vectors[at + width]));
@@ -324,7 +324,7 @@ mod tests {
         };
         let warped = flow.warp(&before).unwrap();
         assert!(error(&warped) < 0.05 * error(&before), "{} of {}", error(&warped), error(&before));
-        assert!(flow.trust[48 * 128 + 64] > 0.9);
+        assert!(flow.reliability[48 * 128 + 64] > 0.9);
     }
 
     /// An object moves to the right over a static background.
@@ -375,7 +375,7 @@ mod tests {
             }
         }
         let flow = Flow::between(&now, &before, Cpu::detect());
-        assert!(flow.trust[50 * 128 + 65] < 0.2 && flow.trust[10 * 128 + 10] > 0.9);
+        assert!(flow.reliability[50 * 128 + 65] < 0.2 && flow.reliability[10 * 128 + 10] > 0.9);
         let still = Flow::between(&before, &before, Cpu::detect());
         assert_eq!(still.warp(&before).unwrap(), before);
     }

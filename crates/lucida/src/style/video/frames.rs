@@ -65,12 +65,12 @@ pub fn stylize_frames(
 ) -> Result<()> {
     let mut run = SequenceRun::new(network, styles, sequence, count);
     for index in 0..count {
-        let made = run.stylize(frame(index)?, progress)?;
-        done(index, &made)?;
-        if made.stopped {
+        let result = run.stylize(frame(index)?, progress)?;
+        done(index, &result)?;
+        if result.stopped {
             return Err(Error::Interrupted);
         }
-        run.keep(made.canvas);
+        run.keep(result.canvas);
     }
     Ok(())
 }
@@ -125,11 +125,11 @@ impl<'a> SequenceRun<'a> {
             };
             progress.update(&Step { done: share.spent + step.done, total: Some(share.total()), detail, ..*step })
         };
-        let made = transfer_frame(self.network, &request, config, temporal.as_ref(), &mut of_frame)?;
+        let result = transfer_frame(self.network, &request, config, temporal.as_ref(), &mut of_frame)?;
         self.share.end();
         self.index += 1;
         self.before = [Some(seen), None];
-        Ok(made)
+        Ok(result)
     }
 
     /// Stores the last stylized frame, from which the next one starts.
@@ -179,7 +179,7 @@ impl FrameSequence {
             first_steps: self.steps,
             ..self.config.clone()
         };
-        Ok(Some((config, TemporalTarget { canvas: moved, mask: flow.trust, weight: self.temporal_weight })))
+        Ok(Some((config, TemporalTarget { canvas: moved, mask: flow.reliability, weight: self.temporal_weight })))
     }
 }
 
@@ -239,15 +239,15 @@ mod tests {
             &sequence,
             |i| Ok(frame(i)),
             &mut (),
-            |index, made| {
+            |index, result| {
                 assert_eq!(index, styled.len());
-                styled.push(made.canvas.clone());
+                styled.push(result.canvas.clone());
                 Ok(())
             },
         )
         .unwrap();
-        let apart = styled[1].values.iter().zip(&styled[2].values).map(|(a, b)| (a - b).abs()).sum::<f32>();
-        apart / styled[1].values.len() as f32
+        let difference = styled[1].values.iter().zip(&styled[2].values).map(|(a, b)| (a - b).abs()).sum::<f32>();
+        difference / styled[1].values.len() as f32
     }
 
     #[test]
@@ -320,8 +320,8 @@ mod tests {
             done.push(step.fraction().unwrap());
             std::ops::ControlFlow::Continue(())
         };
-        stylize_frames(&network, 3, &styles, &sequence, image, &mut tell, |_, made| {
-            steps.push(made.steps);
+        stylize_frames(&network, 3, &styles, &sequence, image, &mut tell, |_, result| {
+            steps.push(result.steps);
             Ok(())
         })
         .unwrap();

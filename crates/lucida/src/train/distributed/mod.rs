@@ -19,7 +19,7 @@ mod tests;
 
 pub(super) use broadcast::broadcast_checkpoint;
 pub(super) use buckets::Buckets;
-pub(super) use part::{Part, each, range};
+pub(super) use part::{BatchShard, each, range};
 
 /// Number format of gradients in transit between processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,7 +9,7 @@ use crate::train::Samples;
 
 /// A batch, or one member's part of it.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::train) struct Part<'a> {
+pub(in crate::train) struct BatchShard<'a> {
     pub(in crate::train) batch: Batch<'a>,
     /// Offset of the part in the whole batch.
     pub(in crate::train) first: usize,
@@ -20,7 +20,7 @@ pub(in crate::train) struct Part<'a> {
     pub(in crate::train) counts: bool,
 }
 
-impl<'a> Part<'a> {
+impl<'a> BatchShard<'a> {
     /// The whole batch.
     pub(in crate::train) fn whole(batch: Batch<'a>) -> Self {
         Self { batch, first: 0, whole: batch.labels.len(), counts: true }
@@ -38,10 +38,10 @@ pub(in crate::train) fn each(
     samples: &dyn Samples,
     pass: Option<u32>,
     (order, batch_size): (&[usize], usize),
-    each: &mut dyn FnMut(Part<'_>) -> Result<bool>,
+    each: &mut dyn FnMut(BatchShard<'_>) -> Result<bool>,
 ) -> Result<bool> {
     let Some(group) = group else {
-        return samples.each(pass, order, batch_size, &mut |batch| each(Part::whole(batch)));
+        return samples.each(pass, order, batch_size, &mut |batch| each(BatchShard::whole(batch)));
     };
     // All batches but the last have the same size, and so do the parts.
     let (full, last) = order.split_at(order.len() / batch_size * batch_size);
@@ -53,7 +53,7 @@ pub(in crate::train) fn each(
         let counts = !part.is_empty();
         let taken = if counts { part.clone() } else { 0..1 };
         let mine: Vec<usize> = order.chunks(whole).flat_map(|batch| &batch[taken.clone()]).copied().collect();
-        let mut part = |batch: Batch<'_>| each(Part { batch, first: taken.start, whole, counts });
+        let mut part = |batch: Batch<'_>| each(BatchShard { batch, first: taken.start, whole, counts });
         if !samples.each(pass, &mine, taken.len(), &mut part)? {
             return Ok(false);
         }

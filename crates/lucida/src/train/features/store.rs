@@ -79,7 +79,7 @@ impl FeatureStore {
             }
         }
         paths.sort();
-        paths.into_iter().for_each(|path| store.adopt(path));
+        paths.into_iter().for_each(|path| store.add_if_valid(path));
         Ok(store)
     }
 
@@ -139,12 +139,12 @@ impl FeatureStore {
             keys.iter().try_for_each(|key| out.write_all(key))?;
             rows.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
         })?;
-        self.adopt(path);
+        self.add_if_valid(path);
         Ok(())
     }
 
     /// Adds a file, if it is valid.
-    fn adopt(&mut self, path: PathBuf) {
+    fn add_if_valid(&mut self, path: PathBuf) {
         let Some((file, keys, start)) = open_segment(&path, self.width) else { return };
         let segment = self.segments.len() as u32;
         for (row, key) in keys.into_iter().enumerate() {

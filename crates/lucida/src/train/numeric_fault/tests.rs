@@ -4,11 +4,11 @@ use std::path::Path;
 use super::*;
 use crate::Error;
 use crate::core::{Detail, Step};
-use crate::data::{Mixed, Targets};
+use crate::data::{MixedSample, Targets};
 use crate::nn::layers::{ActivationKind, BatchNormalization, Dense, Dropout};
 use crate::nn::{Loss, Optimizer, OptimizerState, Sequential};
 use crate::train::custom::CustomObjective;
-use crate::train::distributed::Part;
+use crate::train::distributed::BatchShard;
 use crate::train::train_step::TrainStep;
 use crate::train::{Checkpoint, TrainConfig, TrainResult, Trainer};
 
@@ -64,7 +64,7 @@ impl Samples for Rows {
         for indices in order.chunks(batch_size) {
             let images: Vec<f32> = indices.iter().flat_map(|&index| &self.rows[index]).copied().collect();
             let labels: Vec<usize> = indices.iter().map(|&index| self.label(index)).collect();
-            let mixed: Vec<Option<Mixed>> = vec![None; indices.len()];
+            let mixed: Vec<Option<MixedSample>> = vec![None; indices.len()];
             if !each(Batch { indices, images: &images, labels: &labels, targets: &[], mixed: &mixed })? {
                 return Ok(false);
             }
@@ -236,7 +236,7 @@ fn a_skipped_step_leaves_weights_moments_and_statistics() {
         let moved = |data: &Rows, network: &mut Network, optimizer: &mut OptimizerState, step: &mut TrainStep<'_>| {
             let mut fault = None;
             data.each(None, &indices, 8, &mut |batch| {
-                let outcome = step.step(network, optimizer, Part::whole(batch), 0, 0.01, false)?;
+                let outcome = step.step(network, optimizer, BatchShard::whole(batch), 0, 0.01, false)?;
                 assert!(outcome.loss.is_finite());
                 fault = outcome.fault;
                 Ok(true)

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// A file of weights published by Keras or torchvision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Published {
+pub struct PublishedFile {
     /// The network, by its name in [`applications::ALL`].
     pub network: &'static str,
     /// Whether it includes the classifier.
@@ -59,15 +59,15 @@ impl Checksum {
     }
 }
 
-static PUBLISHED: LazyLock<Vec<Published>> = LazyLock::new(|| read(include_str!("catalogue.txt")));
+static PUBLISHED: LazyLock<Vec<PublishedFile>> = LazyLock::new(|| read(include_str!("catalogue.txt")));
 
 /// All published files, grouped by network.
-pub fn all_published() -> &'static [Published] {
+pub fn all_published() -> &'static [PublishedFile] {
     &PUBLISHED
 }
 
 /// Parses the catalogue. Invalid lines are skipped: a test counts them.
-fn read(text: &'static str) -> Vec<Published> {
+fn read(text: &'static str) -> Vec<PublishedFile> {
     let (mut files, mut publisher) = (Vec::new(), "");
     for line in text.lines() {
         if let Some(address) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -79,12 +79,12 @@ fn read(text: &'static str) -> Vec<Published> {
     files
 }
 
-fn read_line(line: &'static str, address: &'static str) -> Option<Published> {
+fn read_line(line: &'static str, address: &'static str) -> Option<PublishedFile> {
     let columns: Vec<&str> = line.split_whitespace().collect();
     let [network, top, path, checksum, size] = columns[..] else { return None };
     let about = size.trim_start_matches('~').parse().ok()?;
     let size = (!size.starts_with('~')).then_some(about);
-    Some(Published {
+    Some(PublishedFile {
         network,
         with_top: top == "with",
         address,
@@ -95,7 +95,7 @@ fn read_line(line: &'static str, address: &'static str) -> Option<Published> {
     })
 }
 
-impl Published {
+impl PublishedFile {
     /// The name of the file, in the cache and on the server.
     pub fn file_name(&self) -> &'static str {
         self.path.rsplit('/').next().unwrap_or(self.path)
@@ -154,7 +154,7 @@ impl Published {
 ///
 /// # Errors
 /// [`Error::Argument`] when none are published.
-pub fn published(network: &Architecture, with_top: bool) -> Result<&'static Published> {
+pub fn published(network: &Architecture, with_top: bool) -> Result<&'static PublishedFile> {
     let mut files = all_published().iter().filter(|file| file.network == network.name);
     files
         .clone()
@@ -164,7 +164,7 @@ pub fn published(network: &Architecture, with_top: bool) -> Result<&'static Publ
 }
 
 /// The published weights whose absence caused an error.
-pub fn published_for(error: &Error) -> Option<&'static Published> {
+pub fn published_for(error: &Error) -> Option<&'static PublishedFile> {
     let (network, with_top) = match error {
         Error::NotFetched { network, with_top, .. } => (network, *with_top),
         Error::NoClassifier { network, .. } => (network, true),
@@ -194,7 +194,7 @@ mod tests {
     fn every_line_is_a_file() {
         let lines = include_str!("catalogue.txt").lines().filter(|line| !line.starts_with(['#', '[']));
         assert_eq!(lines.count(), all_published().len());
-        let names: HashSet<_> = all_published().iter().map(Published::file_name).collect();
+        let names: HashSet<_> = all_published().iter().map(PublishedFile::file_name).collect();
         assert_eq!(names.len(), all_published().len(), "two files would have one place in the cache");
     }
 

@@ -35,7 +35,7 @@ pub(super) enum FetchError {
 }
 
 /// The start of a server's response.
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     /// The length of the body, if known.
     pub(super) len: Option<u64>,
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// Requests a file from byte `from` on, if its version still matches `tag`.
-    pub(super) fn get(&self, url: &str, from: u64, tag: Option<&str>) -> Result<Answer, FetchError> {
+    pub(super) fn get(&self, url: &str, from: u64, tag: Option<&str>) -> Result<Response, FetchError> {
         let mut request = self.agent.get(url);
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
@@ -102,7 +102,7 @@ impl Client {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         // A weak tag does not guarantee identical bytes.
         let tag = header(ETAG).filter(|tag| !tag.starts_with("W/")).or_else(|| header(LAST_MODIFIED));
-        Ok(Answer {
+        Ok(Response {
             status: response.status().as_u16(),
             len: header(CONTENT_LENGTH).and_then(|len| len.parse().ok()),
             range: header(CONTENT_RANGE).and_then(|range| content_range(&range)),

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use super::client::{Answer, Client, FetchError, is_own_machine};
+use super::client::{Client, FetchError, Response, is_own_machine};
 use super::part::{self, Part};
-use super::{Hub, Published, RetryPolicy};
+use super::{Hub, PublishedFile, RetryPolicy};
 use crate::core::progress::{Progress, Step, report};
 use crate::{Error, Result};
 
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Downloads a file to the cache, resuming what has arrived in `part`.
-pub(super) fn download(hub: &Hub, file: &Published, part: &Part, progress: &mut dyn Progress) -> Result<()> {
+pub(super) fn download(hub: &Hub, file: &PublishedFile, part: &Part, progress: &mut dyn Progress) -> Result<()> {
     let (url, target) = (hub.url(file), hub.path(file));
     if file.checksum.is_none() && !url.starts_with("https://") && !is_own_machine(&url) {
         let problem = "no checksum of this file is published: it is fetched over https only".to_owned();
@@ -29,34 +29,34 @@ pub(super) fn download(hub: &Hub, file: &Published, part: &Part, progress: &mut 
 struct Job<'a> {
     url: &'a str,
     target: &'a Path,
-    file: &'a Published,
+    file: &'a PublishedFile,
     patience: &'a RetryPolicy,
 }
 
 /// Why an attempt did not complete the file.
-enum Stop {
+enum DownloadFailure {
     FetchError(FetchError),
     Failed(Error),
 }
 
-impl From<FetchError> for Stop {
+impl From<FetchError> for DownloadFailure {
     fn from(trouble: FetchError) -> Self {
         Self::FetchError(trouble)
     }
 }
 
-impl From<Error> for Stop {
+impl From<Error> for DownloadFailure {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
 
-fn passing<T>(problem: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::FetchError(FetchError::Passing(problem.into())))
+fn transient<T>(problem: impl Into<String>) -> Result<T, DownloadFailure> {
+    Err(DownloadFailure::FetchError(FetchError::Passing(problem.into())))
 }
 
-fn lasting<T>(problem: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::FetchError(FetchError::Lasting(problem.into())))
+fn permanent<T>(problem: impl Into<String>) -> Result<T, DownloadFailure> {
+    Err(DownloadFailure::FetchError(FetchError::Lasting(problem.into())))
 }
 
 impl Job<'_> {
@@ -91,9 +91,9 @@ impl Job<'_> {
         loop {
             let problem = match self.attempt(client, part, progress) {
                 Ok(()) => return Ok(()),
-                Err(Stop::Failed(error)) => return Err(error),
-                Err(Stop::FetchError(FetchError::Lasting(problem))) => return Err(self.network(problem)),
-                Err(Stop::FetchError(FetchError::Passing(problem))) => problem,
+                Err(DownloadFailure::Failed(error)) => return Err(error),
+                Err(DownloadFailure::FetchError(FetchError::Lasting(problem))) => return Err(self.network(problem)),
+                Err(DownloadFailure::FetchError(FetchError::Passing(problem))) => problem,
             };
             if part.len() > most {
                 (most, failures, pause) = (part.len(), 0, self.patience.pause);
@@ -115,7 +115,7 @@ impl Job<'_> {
     }
 
     /// Requests the missing bytes and receives them.
-    fn attempt(&self, client: &Client, part: &Part, progress: &mut dyn Progress) -> Result<(), Stop> {
+    fn attempt(&self, client: &Client, part: &Part, progress: &mut dyn Progress) -> Result<(), DownloadFailure> {
         // Without a checksum, only the tag shows that the partial file belongs to the server's current version.
         let is_of_any_version = self.file.checksum.is_none() && part.tag().is_none();
         if part.len() > self.file.largest() || is_of_any_version {
@@ -139,28 +139,28 @@ impl Job<'_> {
                 }
                 _ => {
                     part.discard()?;
-                    passing("the server sent another part of the file than was asked for")
+                    transient("the server sent another part of the file than was asked for")
                 }
             },
             416 if have > 0 => {
                 part.discard()?;
-                passing("the server cannot resume the download where it ended")
+                transient("the server cannot resume the download where it ended")
             }
-            404 | 410 => lasting(format!("the server has no such file (status {})", answer.status)),
-            status @ (408 | 425 | 429 | 500..=599) => passing(format!("the server answers with status {status}")),
-            status => lasting(format!("the server answers with status {status}")),
+            404 | 410 => permanent(format!("the server has no such file (status {})", answer.status)),
+            status @ (408 | 425 | 429 | 500..=599) => transient(format!("the server answers with status {status}")),
+            status => permanent(format!("the server answers with status {status}")),
         }
     }
 
     /// Receives the bytes of a response, from `from` to the end of the file.
     fn receive(
         &self,
-        mut answer: Answer,
+        mut answer: Response,
         mut file: File,
         (from, whole): (u64, Option<u64>),
         part: &Part,
         progress: &mut dyn Progress,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), DownloadFailure> {
         let whole = self.file.size.or(whole);
         let mut bytes = vec![0; 1 << 16];
         let mut done = from;
@@ -173,16 +173,16 @@ impl Job<'_> {
             done += read as u64;
             if done > whole.unwrap_or(self.file.largest()) {
                 part.discard()?;
-                return lasting(self.other_size(done));
+                return permanent(self.other_size(done));
             }
             file.write_all(&bytes[..read]).map_err(|source| part.failed(source))?;
         }
         match whole {
             Some(whole) if done < whole => {
-                return passing(format!("the server stopped after {done} of {whole} bytes"));
+                return transient(format!("the server stopped after {done} of {whole} bytes"));
             }
             // The length is unknown: only a file that is too short can be detected.
-            None if !self.file.fits(done) => return lasting(self.other_size(done)),
+            None if !self.file.fits(done) => return permanent(self.other_size(done)),
             _ => {}
         }
         file.sync_all().map_err(|source| part.failed(source))?;
@@ -190,9 +190,9 @@ impl Job<'_> {
     }
 
     /// Checks a size reported by the server.
-    fn check_size(&self, found: Option<u64>) -> Result<(), Stop> {
+    fn check_size(&self, found: Option<u64>) -> Result<(), DownloadFailure> {
         match found {
-            Some(found) if !self.file.fits(found) => lasting(self.other_size(found)),
+            Some(found) if !self.file.fits(found) => permanent(self.other_size(found)),
             _ => Ok(()),
         }
     }

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 
-pub use catalogue::{Checksum, Published, all_published, megabytes, networks, published, published_for};
+pub use catalogue::{Checksum, PublishedFile, all_published, megabytes, networks, published, published_for};
 
 use crate::core::Progress;
 use crate::nn::applications::Architecture;
@@ -159,17 +159,17 @@ impl Hub {
     }
 
     /// The path of a file in the cache, whether present or not.
-    pub fn path(&self, file: &Published) -> PathBuf {
+    pub fn path(&self, file: &PublishedFile) -> PathBuf {
         self.folder.join(file.file_name())
     }
 
     /// The URL of a file.
-    pub fn url(&self, file: &Published) -> String {
+    pub fn url(&self, file: &PublishedFile) -> String {
         format!("{}/{}", self.mirror.as_deref().unwrap_or(file.address), file.path)
     }
 
     /// The state of a file in the cache, by its size.
-    pub fn state(&self, file: &Published) -> State {
+    pub fn state(&self, file: &PublishedFile) -> State {
         let path = self.path(file);
         match path.metadata() {
             Ok(found) if found.is_file() && file.fits(found.len()) => State::Present,
@@ -182,7 +182,7 @@ impl Hub {
     }
 
     /// The bytes of a file, or of its partial download, in the cache.
-    pub fn bytes(&self, file: &Published) -> u64 {
+    pub fn bytes(&self, file: &PublishedFile) -> u64 {
         let path = self.path(file);
         path.metadata().map_or_else(|_| Part::of(&path).len(), |found| found.len())
     }
@@ -193,7 +193,7 @@ impl Hub {
     /// # Errors
     /// [`Error::Io`] when it cannot be removed; [`Error::Interrupted`] when `progress`, called while another process
     /// downloads the file, requests a stop.
-    pub fn remove(&self, file: &Published, dry_run: bool, progress: &mut dyn Progress) -> Result<u64> {
+    pub fn remove(&self, file: &PublishedFile, dry_run: bool, progress: &mut dyn Progress) -> Result<u64> {
         let target = self.path(file);
         let part = Part::of(&target);
         let is_present = self.state(file) == State::Present;
@@ -235,7 +235,7 @@ impl Hub {
     /// explains what to download manually, and to where.
     /// [`Error::Io`] when the cache cannot be written, [`Error::Interrupted`] when `progress` requests a stop: received
     /// bytes are kept, and the next call resumes the download.
-    pub fn fetch(&self, file: &Published, progress: &mut dyn Progress) -> Result<Fetched> {
+    pub fn fetch(&self, file: &PublishedFile, progress: &mut dyn Progress) -> Result<Fetched> {
         let target = self.path(file);
         let with_advice = |error| match error {
             Error::Network { url, problem } => {
@@ -261,7 +261,7 @@ impl Hub {
 }
 
 /// Whether a file's checksum is the published one, if there is one.
-fn is_right(file: &Published, path: &Path, progress: &mut dyn Progress) -> Result<bool> {
+fn is_right(file: &PublishedFile, path: &Path, progress: &mut dyn Progress) -> Result<bool> {
     match file.checksum {
         Some(checksum) => Ok(part::hash(path, checksum, progress)?.starts_with(checksum.digits())),
         None => Ok(true),

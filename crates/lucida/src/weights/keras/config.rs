@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::assign::Counts;
 use super::layers::layer;
-use super::operation::{Computes, Operation, constant_array, sizes_of_lists};
+use super::operation::{Computation, Operation, constant_array, sizes_of_lists};
 use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::layers::{AxisSlice, Input, Slice, augments};
 use crate::nn::{Layer, Network, NetworkBuilder, Shape};
@@ -24,7 +24,7 @@ const MAX_LAYERS: usize = 20_000;
 
 /// A model built from its config, with zero weights.
 #[derive(Debug)]
-pub(in crate::weights) struct Described {
+pub(in crate::weights) struct DescribedModel {
     pub(in crate::weights) network: Network,
     /// For each layer of the network: the path of its group in version 3 of the format.
     pub(in crate::weights) paths: Vec<(usize, String)>,
@@ -39,7 +39,7 @@ pub(in crate::weights) struct Described {
 ///
 /// # Errors
 /// [`Error::Layer`] names the layer that cannot be represented; [`Error::Argument`] for other problems.
-pub(in crate::weights) fn describe(description: &Value, most: u64, size: [usize; 2]) -> Result<Described> {
+pub(in crate::weights) fn describe(description: &Value, most: u64, size: [usize; 2]) -> Result<DescribedModel> {
     let class = description["class_name"].as_str().unwrap_or_default();
     let config = &description["config"];
     let name = config["name"].as_str().unwrap_or("model");
@@ -68,7 +68,7 @@ pub(in crate::weights) fn describe(description: &Value, most: u64, size: [usize;
     for name in reader.frozen {
         network.set_trainable(&name, false)?;
     }
-    Ok(Described { network, paths: reader.paths, notes: reader.notes, any_size: reader.any_size })
+    Ok(DescribedModel { network, paths: reader.paths, notes: reader.notes, any_size: reader.any_size })
 }
 
 pub(super) struct Reader {
@@ -91,7 +91,7 @@ fn is_model(class: &str, config: &Value) -> bool {
 }
 
 /// The result of converting an item of a model's list of layers.
-enum Made {
+enum ConvertedItem {
     /// A layer yet to be added, and its input nodes.
     Layer(Layer, Vec<usize>),
     /// The outputs of layers that were added.
@@ -236,8 +236,8 @@ impl Reader {
         let options = options.as_ref();
         let mut notes = Vec::new();
         let (layer, inputs) = match self.layer_of(item, options, inputs, &mut notes)? {
-            Made::Layer(layer, inputs) => (layer, inputs),
-            Made::Nodes(nodes) => return Ok(nodes),
+            ConvertedItem::Layer(layer, inputs) => (layer, inputs),
+            ConvertedItem::Nodes(nodes) => return Ok(nodes),
         };
         let inputs = &inputs;
         if let Some(&called) = self.calls.get(path).and_then(|calls| calls.first()) {
@@ -267,29 +267,29 @@ impl Reader {
         options: &Map<String, Value>,
         inputs: &[usize],
         notes: &mut Vec<String>,
-    ) -> Result<Made> {
+    ) -> Result<ConvertedItem> {
         let first = inputs.first().map(|&input| self.builder.shape(input).clone());
         let first = first.ok_or_else(|| Error::layer(item.name, "is not connected to any layer"))?;
         let (class, options) = match item.operation().map(|operation| operation.computes) {
-            Some(Computes::Layers(mut layers)) => {
+            Some(Computation::Layers(mut layers)) => {
                 let last = layers.pop().ok_or_else(|| Error::layer(item.name, "computes nothing"))?;
                 let mut inputs = inputs.to_vec();
                 for layer in layers {
                     inputs = vec![self.part(item.name, layer, &inputs)?];
                 }
-                return Ok(Made::Layer(last, inputs));
+                return Ok(ConvertedItem::Layer(last, inputs));
             }
-            Some(Computes::Class(class, options)) => (class, Cow::Owned(options)),
+            Some(Computation::Class(class, options)) => (class, Cow::Owned(options)),
             None => (item.class, Cow::Borrowed(options)),
         };
         if class == "Split" {
-            return self.split(item.name, &options, inputs).map(Made::Nodes);
+            return self.split(item.name, &options, inputs).map(ConvertedItem::Nodes);
         }
         if let Some(node) = self.composed(item.name, class, &options, inputs)? {
-            return Ok(Made::Nodes(vec![node]));
+            return Ok(ConvertedItem::Nodes(vec![node]));
         }
         let layer = layer(class, &options, &first, self.keras_2, notes);
-        Ok(Made::Layer(layer.map_err(|problem| Error::layer(item.name, problem))?, inputs.to_vec()))
+        Ok(ConvertedItem::Layer(layer.map_err(|problem| Error::layer(item.name, problem))?, inputs.to_vec()))
     }
 
     /// Splits an input along an axis: adds a slice for each part.
@@ -602,7 +602,7 @@ mod tests {
         json!({ "class_name": class, "name": name, "config": config, "inbound_nodes": calls })
     }
 
-    fn described(layers: &[Value], output: (&str, usize)) -> Result<Described> {
+    fn described(layers: &[Value], output: (&str, usize)) -> Result<DescribedModel> {
         let input = layer("InputLayer", "in", json!({ "batch_shape": [null, 6, 6, 2] }), &[]);
         let layers: Vec<Value> = std::iter::once(input).chain(layers.iter().cloned()).collect();
         let config = json!({

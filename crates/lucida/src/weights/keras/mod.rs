@@ -18,6 +18,6 @@ pub(super) use assign::{KerasPaths, Places, Stored, assign, assign_by_path, flat
 pub(super) use config::describe;
 pub(super) use express::expressible;
 pub(super) use npz::Npz;
-pub(super) use own::{LUCIDA, adopt, own};
+pub(super) use own::{LUCIDA, own, restore_own};
 pub(super) use write::{description, weights};
 pub(super) use write_legacy::{IN_HEAP, legacy};

@@ -13,13 +13,13 @@ use crate::nn::layers::{
 
 /// An operation, converted to layers.
 pub(super) struct Operation<'a> {
-    pub(super) computes: Computes,
+    pub(super) computes: Computation,
     pub(super) sources: Vec<Reference<'a>>,
 }
 
 /// The computation of an operation.
 #[derive(Debug, PartialEq)]
-pub(super) enum Computes {
+pub(super) enum Computation {
     /// A sequence of layers.
     Layers(Vec<Layer>),
     /// A layer or operation of this Keras 3 class with these options.
@@ -61,7 +61,10 @@ impl<'a> Operation<'a> {
             Operand::Tensor(reference) => Some(reference),
             Operand::Numbers(_) => None,
         };
-        Some(Self { computes: Computes::Layers(layers?), sources: operands.into_iter().filter_map(tensor).collect() })
+        Some(Self {
+            computes: Computation::Layers(layers?),
+            sources: operands.into_iter().filter_map(tensor).collect(),
+        })
     }
 
     /// `keras.ops.take`, whose indices are an argument.
@@ -115,16 +118,16 @@ impl<'a> Operation<'a> {
 }
 
 /// A class, or the layer for an operation without a class.
-fn computes(class: &'static str, options: Value) -> Computes {
+fn computes(class: &'static str, options: Value) -> Computation {
     match class {
-        "Square" => Computes::Layers(vec![Multiply::new().into()]),
+        "Square" => Computation::Layers(vec![Multiply::new().into()]),
         "Clip" => {
             let limit = |name: &str, none: f32| options[name].as_f64().map_or(none, |limit| limit as f32);
             let (min, max) = (limit("min", f32::MIN), limit("max", f32::MAX));
-            Computes::Layers(vec![Activation::new(ActivationKind::Clip { min, max }).into()])
+            Computation::Layers(vec![Activation::new(ActivationKind::Clip { min, max }).into()])
         }
-        "Cast" => Computes::Layers(vec![Activation::new(ActivationKind::Linear).into()]),
-        _ => Computes::Class(class, options.as_object().cloned().unwrap_or_default()),
+        "Cast" => Computation::Layers(vec![Activation::new(ActivationKind::Linear).into()]),
+        _ => Computation::Class(class, options.as_object().cloned().unwrap_or_default()),
     }
 }
 
@@ -381,12 +384,12 @@ mod tests {
             Operation::new(&whole, &call).map(|operation| (operation.computes, operation.sources.len()))
         };
         let lambda = |function: &str, call: Value| match operation(function, call)? {
-            (Computes::Layers(mut layers), sources) => Some((layers.pop()?, sources)),
-            (Computes::Class(..), _) => None,
+            (Computation::Layers(mut layers), sources) => Some((layers.pop()?, sources)),
+            (Computation::Class(..), _) => None,
         };
         let class = |function: &str, call: Value| match operation(function, call)? {
-            (Computes::Class(class, options), sources) => Some((class, Value::from(options), sources)),
-            (Computes::Layers(_), _) => None,
+            (Computation::Class(class, options), sources) => Some((class, Value::from(options), sources)),
+            (Computation::Layers(_), _) => None,
         };
         let mean = class("math.reduce_mean", json!(["x", 0, 0, { "axis": [1, 2], "keepdims": true }]));
         assert_eq!(mean, Some(("Mean", json!({ "axis": [1, 2], "keepdims": true }), 1)));
@@ -419,8 +422,8 @@ mod tests {
             let whole = json!({ "module": "keras.src.ops.nn", "class_name": class, "config": {} });
             let call = json!({ "args": args, "kwargs": {} });
             match Operation::new(&whole, &call)?.computes {
-                Computes::Layers(mut layers) => layers.pop(),
-                Computes::Class(..) => None,
+                Computation::Layers(mut layers) => layers.pop(),
+                Computation::Class(..) => None,
             }
         };
         assert_eq!(operation("Square", json!([tensor])), Some(Multiply::new().into()));

@@ -11,22 +11,22 @@ pub(super) fn keras_order(network: &Network) -> Vec<usize> {
     let mut met = 0;
     for &output in network.outputs() {
         // A stack of nodes, each with the index of its next input.
-        let mut way = vec![(output, 0)];
-        while let Some(&mut (node, ref mut next)) = way.last_mut() {
+        let mut stack = vec![(output, 0)];
+        while let Some(&mut (node, ref mut next)) = stack.last_mut() {
             if *next == 0 && first_met[node] == usize::MAX {
                 first_met[node] = met;
                 met += 1;
             } else if *next == 0 {
-                way.pop();
+                stack.pop();
                 continue;
             }
             match nodes[node].inputs().get(*next) {
                 Some(&input) => {
                     *next += 1;
-                    way.push((input, 0));
+                    stack.push((input, 0));
                 }
                 None => {
-                    way.pop();
+                    stack.pop();
                 }
             }
         }

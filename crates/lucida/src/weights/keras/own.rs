@@ -10,7 +10,7 @@ use crate::weights::{Model, Task};
 pub(in crate::weights) const LUCIDA: &str = "lucida";
 
 #[derive(Debug, Deserialize)]
-struct Own {
+struct LucidaMetadata {
     preprocessing: Option<Preprocessing>,
     #[serde(default)]
     class_names: Vec<String>,
@@ -37,8 +37,8 @@ pub(in crate::weights) fn own(model: &Model) -> Value {
 ///
 /// # Errors
 /// What is invalid in it.
-pub(in crate::weights) fn adopt(model: &mut Model, own: Value) -> Result<(), String> {
-    let own: Own = serde_json::from_value(own).map_err(|problem| problem.to_string())?;
+pub(in crate::weights) fn restore_own(model: &mut Model, own: Value) -> Result<(), String> {
+    let own: LucidaMetadata = serde_json::from_value(own).map_err(|problem| problem.to_string())?;
     model.preprocessing = own.preprocessing;
     model.class_names = own.class_names;
     model.task = own.task;

@@ -9,9 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 use super::assign::{Names, match_names, read};
 use super::entries::entries;
 use super::naming::{own, own_or_torchvision};
-use super::{Asserted, Tensors, with_logits};
+use super::{KnownSource, Tensors, with_logits};
 use crate::data::Preprocessing;
-use crate::nn::applications::modules::{FAMILIES, Family, Free, Library, TIMM, TensorShapes};
+use crate::nn::applications::modules::{FAMILIES, Family, FreeParameters, Library, TIMM, TensorShapes};
 use crate::nn::applications::{self, Architecture, Options, PixelFormat};
 use crate::weights::{ArrayLayouts, Model, Note};
 use crate::{Error, Result};
@@ -46,7 +46,7 @@ const OF_TENSORFLOW: [&str; 5] = [
 pub(super) fn recognize_family(
     file: &mut dyn Tensors,
     readings: &[Names],
-    asserted: Option<Asserted>,
+    asserted: Option<KnownSource>,
 ) -> Result<Option<Model>> {
     let mut unfit = None;
     for names in readings {
@@ -88,7 +88,7 @@ struct Reading<'a> {
     names: &'a Names,
     family: &'static Family,
     shapes: TensorShapes,
-    asserted: Option<Asserted>,
+    asserted: Option<KnownSource>,
 }
 
 impl Reading<'_> {
@@ -113,9 +113,9 @@ impl Reading<'_> {
         // timm has many EfficientNets that differ only in their widths, and in properties that tensors do not show.
         let of_timm = self.shapes.library != Library::Torchvision && self.family.name == "efficientnet";
         let like = match self.family.free {
-            Free::WidthsAndDepth => members.first(),
-            Free::Widths if of_timm => None,
-            Free::Widths => members.iter().find(|known| self.is_like(known, same_kernels).unwrap_or(false)),
+            FreeParameters::WidthsAndDepth => members.first(),
+            FreeParameters::Widths if of_timm => None,
+            FreeParameters::Widths => members.iter().find(|known| self.is_like(known, same_kernels).unwrap_or(false)),
         };
         like.map(|known| Template { known, exact: false }).ok_or_else(|| {
             Error::argument(
@@ -178,7 +178,7 @@ impl Reading<'_> {
             let default = if OF_TENSORFLOW.contains(&known.name) { Library::TimmOfTensorFlow } else { Library::Timm };
             shapes.library = asserted.unwrap_or(default);
         }
-        let is_known = exact || self.asserted.is_some() || matches!(self.family.free, Free::Widths);
+        let is_known = exact || self.asserted.is_some() || matches!(self.family.free, FreeParameters::Widths);
         let name = if is_known { known.name } else { self.family.name };
         let network = self.family.build(name, &Options::default(), &shapes)?;
         let wanted = entries(&network, &own(&network)).map_err(Error::argument)?;

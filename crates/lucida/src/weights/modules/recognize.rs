@@ -4,7 +4,7 @@ use super::assign::{Names, match_names, read};
 use super::entries::{Entry, entries};
 use super::family::recognize_family;
 use super::naming::published;
-use super::{Asserted, Tensors, style_transformer, with_logits};
+use super::{KnownSource, Tensors, style_transformer, with_logits};
 use crate::Result;
 use crate::data::{Filter, Fit, Preprocessing};
 use crate::nn::Network;
@@ -13,7 +13,7 @@ use crate::nn::applications::{self, Options, PixelFormat};
 use crate::weights::{ArrayLayouts, Model, Note};
 
 /// A known network from torchvision, with the properties that identify its files before it is built.
-struct Known {
+struct KnownFile {
     name: &'static str,
     /// The name of the first tensor.
     first: &'static str,
@@ -23,25 +23,25 @@ struct Known {
     head: usize,
 }
 
-const NETWORKS: [Known; 18] = [
-    Known { name: "vgg11", first: "features.0.weight", tensors: 22, head: 6 },
-    Known { name: "vgg13", first: "features.0.weight", tensors: 26, head: 6 },
-    Known { name: "vgg16", first: "features.0.weight", tensors: 32, head: 6 },
-    Known { name: "vgg19", first: "features.0.weight", tensors: 38, head: 6 },
-    Known { name: "vgg11-bn", first: "features.0.weight", tensors: 54, head: 6 },
-    Known { name: "vgg13-bn", first: "features.0.weight", tensors: 66, head: 6 },
-    Known { name: "vgg16-bn", first: "features.0.weight", tensors: 84, head: 6 },
-    Known { name: "vgg19-bn", first: "features.0.weight", tensors: 102, head: 6 },
-    Known { name: "alexnet", first: "features.0.weight", tensors: 16, head: 6 },
-    Known { name: "squeezenet1-0", first: "features.0.weight", tensors: 52, head: 2 },
-    Known { name: "squeezenet1-1", first: "features.0.weight", tensors: 52, head: 2 },
-    Known { name: "resnet18", first: "conv1.weight", tensors: 102, head: 2 },
-    Known { name: "resnet34", first: "conv1.weight", tensors: 182, head: 2 },
-    Known { name: "resnet50", first: "conv1.weight", tensors: 267, head: 2 },
-    Known { name: "resnet101", first: "conv1.weight", tensors: 522, head: 2 },
-    Known { name: "resnet152", first: "conv1.weight", tensors: 777, head: 2 },
-    Known { name: "densenet121", first: "features.conv0.weight", tensors: 606, head: 2 },
-    Known { name: "inception-v3-torch", first: "Conv2d_1a_3x3.conv.weight", tensors: 472, head: 2 },
+const NETWORKS: [KnownFile; 18] = [
+    KnownFile { name: "vgg11", first: "features.0.weight", tensors: 22, head: 6 },
+    KnownFile { name: "vgg13", first: "features.0.weight", tensors: 26, head: 6 },
+    KnownFile { name: "vgg16", first: "features.0.weight", tensors: 32, head: 6 },
+    KnownFile { name: "vgg19", first: "features.0.weight", tensors: 38, head: 6 },
+    KnownFile { name: "vgg11-bn", first: "features.0.weight", tensors: 54, head: 6 },
+    KnownFile { name: "vgg13-bn", first: "features.0.weight", tensors: 66, head: 6 },
+    KnownFile { name: "vgg16-bn", first: "features.0.weight", tensors: 84, head: 6 },
+    KnownFile { name: "vgg19-bn", first: "features.0.weight", tensors: 102, head: 6 },
+    KnownFile { name: "alexnet", first: "features.0.weight", tensors: 16, head: 6 },
+    KnownFile { name: "squeezenet1-0", first: "features.0.weight", tensors: 52, head: 2 },
+    KnownFile { name: "squeezenet1-1", first: "features.0.weight", tensors: 52, head: 2 },
+    KnownFile { name: "resnet18", first: "conv1.weight", tensors: 102, head: 2 },
+    KnownFile { name: "resnet34", first: "conv1.weight", tensors: 182, head: 2 },
+    KnownFile { name: "resnet50", first: "conv1.weight", tensors: 267, head: 2 },
+    KnownFile { name: "resnet101", first: "conv1.weight", tensors: 522, head: 2 },
+    KnownFile { name: "resnet152", first: "conv1.weight", tensors: 777, head: 2 },
+    KnownFile { name: "densenet121", first: "features.conv0.weight", tensors: 606, head: 2 },
+    KnownFile { name: "inception-v3-torch", first: "Conv2d_1a_3x3.conv.weight", tensors: 472, head: 2 },
 ];
 
 /// The names of networks and families, for messages.
@@ -73,13 +73,13 @@ pub(in crate::weights) fn recognize(file: &mut dyn Tensors) -> Result<Option<Mod
 ///
 /// # Errors
 /// As [`recognize`].
-pub(in crate::weights) fn recognize_as(file: &mut dyn Tensors, asserted: Asserted) -> Result<Option<Model>> {
+pub(in crate::weights) fn recognize_as(file: &mut dyn Tensors, asserted: KnownSource) -> Result<Option<Model>> {
     recognize_among(file, Some(asserted))
 }
 
-fn recognize_among(file: &mut dyn Tensors, asserted: Option<Asserted>) -> Result<Option<Model>> {
+fn recognize_among(file: &mut dyn Tensors, asserted: Option<KnownSource>) -> Result<Option<Model>> {
     let readings = Names::readings(file);
-    let among = |known: &&Known| asserted.is_none_or(|asserted| asserted.known.name == known.name);
+    let among = |known: &&KnownFile| asserted.is_none_or(|asserted| asserted.known.name == known.name);
     for names in &readings {
         for network in NETWORKS.iter().filter(|known| names.find(known.first).is_some()).filter(among) {
             if let Some(model) = recognize_in(file, names, network)? {
@@ -105,7 +105,7 @@ fn recognize_among(file: &mut dyn Tensors, asserted: Option<Asserted>) -> Result
 }
 
 /// The model, if the file has the tensors of this network with these names.
-fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Result<Option<Model>> {
+fn recognize_in(file: &mut dyn Tensors, names: &Names, network: &KnownFile) -> Result<Option<Model>> {
     let tensors = names.weights(file).count();
     let known = applications::find(network.name)?;
     for without_top in [false, true] {

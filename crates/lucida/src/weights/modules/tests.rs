@@ -373,9 +373,9 @@ fn epsilon(model: &Model) -> f32 {
     all[0]
 }
 
-fn asserted(name: &str) -> Asserted {
+fn asserted(name: &str) -> KnownSource {
     let (known, library) = applications::find_of(name).unwrap();
-    Asserted { known, library }
+    KnownSource { known, library }
 }
 
 fn notes(model: &Model) -> String {

@@ -27,7 +27,7 @@ mod scan;
 mod tensor;
 mod write;
 
-pub(super) use import::{Answer, Fault, unsupported};
+pub(super) use import::{Fault, ImportResult, unsupported};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -92,7 +92,7 @@ pub(super) fn read_model(file: ModelFile, size: Option<[usize; 2]>) -> Result<Mo
         None => None,
     };
     let entry = match entry {
-        Some(mut model) if own::is_of(&file.graph, &model.network) => {
+        Some(mut model) if own::matches(&file.graph, &model.network) => {
             own::fill(&mut model.network, &constants).map_err(|problem| {
                 Error::file(path, format!("is damaged: its weights do not fit its architecture: {problem}"))
             })?;

@@ -9,7 +9,7 @@ use super::tensor::{Constant, short};
 use crate::nn::Network;
 
 /// Whether a graph has the nodes that this network would be written with.
-pub(super) fn is_of(graph: &GraphProto, network: &Network) -> bool {
+pub(super) fn matches(graph: &GraphProto, network: &Network) -> bool {
     let same = |own: &GraphProto| own.input == graph.input && own.output == graph.output;
     export(network).is_ok_and(|mut own| {
         own.graph.node == graph.node && (same(&own.graph) || (open_size(&mut own, network).is_ok() && same(&own.graph)))

@@ -11,7 +11,7 @@ use super::name::scope;
 use super::operators;
 use super::schema::{Operation, Quantization, Schema, Tensor};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes, OnnxConstant, OnnxValues};
-use crate::weights::onnx::Answer;
+use crate::weights::onnx::ImportResult;
 use crate::weights::onnx::export::{attribute_proto, tensor_proto};
 use crate::weights::onnx::proto::{
     Dimension, GraphProto, NodeProto, TensorProto, TensorShapeProto, TensorType, TypeProto, ValueInfoProto, data_type,
@@ -46,7 +46,11 @@ pub(super) struct Builder<'a> {
 ///
 /// # Errors
 /// What is invalid or unsupported, with the operator's name.
-pub(super) fn convert<'a>(schema: &'a Schema<'a>, operators: &[Operation], bytes: &'a Bytes) -> Answer<GraphProto> {
+pub(super) fn convert<'a>(
+    schema: &'a Schema<'a>,
+    operators: &[Operation],
+    bytes: &'a Bytes,
+) -> ImportResult<GraphProto> {
     let mut builder = Builder {
         schema,
         file: bytes,

@@ -9,84 +9,84 @@ use super::graph::{Builder, CHANNELS_FIRST, CHANNELS_LAST};
 use super::parts;
 use super::schema::{Operation, Pattern};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes, OnnxValues};
-use crate::weights::onnx::{Answer, Fault, unsupported};
+use crate::weights::onnx::{Fault, ImportResult, unsupported};
 
 /// The supported operators by number, with their conversion.
-const OPERATORS: &[(i32, &str, Way)] = &[
-    (0, "ADD", Way::Binary("Add")),
-    (1, "AVERAGE_POOL_2D", Way::Own(pool)),
-    (2, "CONCATENATION", Way::Own(concatenation)),
-    (3, "CONV_2D", Way::Own(convolution)),
-    (4, "DEPTHWISE_CONV_2D", Way::Own(depthwise)),
-    (5, "DEPTH_TO_SPACE", Way::Own(depth)),
-    (6, "DEQUANTIZE", Way::Same("Identity")),
-    (9, "FULLY_CONNECTED", Way::Own(fully_connected)),
-    (11, "L2_NORMALIZATION", Way::Own(unit)),
-    (14, "LOGISTIC", Way::Same("Sigmoid")),
-    (17, "MAX_POOL_2D", Way::Own(pool)),
-    (18, "MUL", Way::Binary("Mul")),
-    (19, "RELU", Way::Same("Relu")),
-    (20, "RELU_N1_TO_1", Way::Clip(-1.0, 1.0)),
-    (21, "RELU6", Way::Clip(0.0, 6.0)),
-    (22, "RESHAPE", Way::Own(parts::reshape)),
-    (23, "RESIZE_BILINEAR", Way::Own(resize)),
-    (25, "SOFTMAX", Way::Own(softmax)),
-    (26, "SPACE_TO_DEPTH", Way::Own(depth)),
-    (28, "TANH", Way::Same("Tanh")),
-    (34, "PAD", Way::Own(parts::pad)),
-    (36, "GATHER", Way::Own(parts::gather)),
-    (39, "TRANSPOSE", Way::Own(parts::transpose)),
-    (40, "MEAN", Way::Reduce("ReduceMean")),
-    (41, "SUB", Way::Binary("Sub")),
-    (42, "DIV", Way::Binary("Div")),
-    (43, "SQUEEZE", Way::Own(parts::squeeze)),
-    (45, "STRIDED_SLICE", Way::Own(parts::strided_slice)),
-    (47, "EXP", Way::Same("Exp")),
-    (49, "SPLIT", Way::Own(parts::split)),
-    (50, "LOG_SOFTMAX", Way::Same("LogSoftmax")),
-    (53, "CAST", Way::Own(parts::cast)),
-    (54, "PRELU", Way::Own(prelu)),
-    (55, "MAXIMUM", Way::Binary("Max")),
-    (56, "ARG_MAX", Way::Own(parts::arg_max)),
-    (57, "MINIMUM", Way::Binary("Min")),
-    (58, "LESS", Way::Same("Less")),
-    (59, "NEG", Way::Same("Neg")),
-    (60, "PADV2", Way::Own(parts::pad)),
-    (61, "GREATER", Way::Same("Greater")),
-    (62, "GREATER_EQUAL", Way::Same("GreaterOrEqual")),
-    (63, "LESS_EQUAL", Way::Same("LessOrEqual")),
-    (64, "SELECT", Way::Same("Where")),
-    (65, "SLICE", Way::Own(parts::slice)),
-    (67, "TRANSPOSE_CONV", Way::Own(transposed_convolution)),
-    (69, "TILE", Way::Same("Tile")),
-    (70, "EXPAND_DIMS", Way::Same("Unsqueeze")),
-    (73, "LOG", Way::Same("Log")),
-    (74, "SUM", Way::Reduce("ReduceSum")),
-    (75, "SQRT", Way::Same("Sqrt")),
-    (76, "RSQRT", Way::Own(rsqrt)),
-    (77, "SHAPE", Way::Same("Shape")),
-    (78, "POW", Way::Same("Pow")),
-    (81, "REDUCE_PROD", Way::Reduce("ReduceProd")),
-    (82, "REDUCE_MAX", Way::Reduce("ReduceMax")),
-    (83, "PACK", Way::Own(parts::pack)),
-    (88, "UNPACK", Way::Own(parts::unpack)),
-    (89, "REDUCE_MIN", Way::Reduce("ReduceMin")),
-    (92, "SQUARE", Way::Own(square)),
-    (97, "RESIZE_NEAREST_NEIGHBOR", Way::Own(resize)),
-    (98, "LEAKY_RELU", Way::Own(leaky_relu)),
-    (99, "SQUARED_DIFFERENCE", Way::Own(square)),
-    (100, "MIRROR_PAD", Way::Own(parts::mirror_pad)),
-    (101, "ABS", Way::Same("Abs")),
-    (102, "SPLIT_V", Way::Own(parts::split)),
-    (106, "ADD_N", Way::Same("Sum")),
-    (111, "ELU", Way::Same("Elu")),
-    (114, "QUANTIZE", Way::Same("Identity")),
-    (117, "HARD_SWISH", Way::Same("HardSwish")),
-    (123, "SELECT_V2", Way::Same("Where")),
-    (126, "BATCH_MATMUL", Way::Own(product)),
-    (130, "BROADCAST_TO", Way::Same("Expand")),
-    (150, "GELU", Way::Own(gelu)),
-    (152, "RELU_0_TO_1", Way::Clip(0.0, 1.0)),
+const OPERATORS: &[(i32, &str, Conversion)] = &[
+    (0, "ADD", Conversion::Binary("Add")),
+    (1, "AVERAGE_POOL_2D", Conversion::Own(pool)),
+    (2, "CONCATENATION", Conversion::Own(concatenation)),
+    (3, "CONV_2D", Conversion::Own(convolution)),
+    (4, "DEPTHWISE_CONV_2D", Conversion::Own(depthwise)),
+    (5, "DEPTH_TO_SPACE", Conversion::Own(depth)),
+    (6, "DEQUANTIZE", Conversion::Same("Identity")),
+    (9, "FULLY_CONNECTED", Conversion::Own(fully_connected)),
+    (11, "L2_NORMALIZATION", Conversion::Own(unit)),
+    (14, "LOGISTIC", Conversion::Same("Sigmoid")),
+    (17, "MAX_POOL_2D", Conversion::Own(pool)),
+    (18, "MUL", Conversion::Binary("Mul")),
+    (19, "RELU", Conversion::Same("Relu")),
+    (20, "RELU_N1_TO_1", Conversion::Clip(-1.0, 1.0)),
+    (21, "RELU6", Conversion::Clip(0.0, 6.0)),
+    (22, "RESHAPE", Conversion::Own(parts::reshape)),
+    (23, "RESIZE_BILINEAR", Conversion::Own(resize)),
+    (25, "SOFTMAX", Conversion::Own(softmax)),
+    (26, "SPACE_TO_DEPTH", Conversion::Own(depth)),
+    (28, "TANH", Conversion::Same("Tanh")),
+    (34, "PAD", Conversion::Own(parts::pad)),
+    (36, "GATHER", Conversion::Own(parts::gather)),
+    (39, "TRANSPOSE", Conversion::Own(parts::transpose)),
+    (40, "MEAN", Conversion::Reduce("ReduceMean")),
+    (41, "SUB", Conversion::Binary("Sub")),
+    (42, "DIV", Conversion::Binary("Div")),
+    (43, "SQUEEZE", Conversion::Own(parts::squeeze)),
+    (45, "STRIDED_SLICE", Conversion::Own(parts::strided_slice)),
+    (47, "EXP", Conversion::Same("Exp")),
+    (49, "SPLIT", Conversion::Own(parts::split)),
+    (50, "LOG_SOFTMAX", Conversion::Same("LogSoftmax")),
+    (53, "CAST", Conversion::Own(parts::cast)),
+    (54, "PRELU", Conversion::Own(prelu)),
+    (55, "MAXIMUM", Conversion::Binary("Max")),
+    (56, "ARG_MAX", Conversion::Own(parts::arg_max)),
+    (57, "MINIMUM", Conversion::Binary("Min")),
+    (58, "LESS", Conversion::Same("Less")),
+    (59, "NEG", Conversion::Same("Neg")),
+    (60, "PADV2", Conversion::Own(parts::pad)),
+    (61, "GREATER", Conversion::Same("Greater")),
+    (62, "GREATER_EQUAL", Conversion::Same("GreaterOrEqual")),
+    (63, "LESS_EQUAL", Conversion::Same("LessOrEqual")),
+    (64, "SELECT", Conversion::Same("Where")),
+    (65, "SLICE", Conversion::Own(parts::slice)),
+    (67, "TRANSPOSE_CONV", Conversion::Own(transposed_convolution)),
+    (69, "TILE", Conversion::Same("Tile")),
+    (70, "EXPAND_DIMS", Conversion::Same("Unsqueeze")),
+    (73, "LOG", Conversion::Same("Log")),
+    (74, "SUM", Conversion::Reduce("ReduceSum")),
+    (75, "SQRT", Conversion::Same("Sqrt")),
+    (76, "RSQRT", Conversion::Own(rsqrt)),
+    (77, "SHAPE", Conversion::Same("Shape")),
+    (78, "POW", Conversion::Same("Pow")),
+    (81, "REDUCE_PROD", Conversion::Reduce("ReduceProd")),
+    (82, "REDUCE_MAX", Conversion::Reduce("ReduceMax")),
+    (83, "PACK", Conversion::Own(parts::pack)),
+    (88, "UNPACK", Conversion::Own(parts::unpack)),
+    (89, "REDUCE_MIN", Conversion::Reduce("ReduceMin")),
+    (92, "SQUARE", Conversion::Own(square)),
+    (97, "RESIZE_NEAREST_NEIGHBOR", Conversion::Own(resize)),
+    (98, "LEAKY_RELU", Conversion::Own(leaky_relu)),
+    (99, "SQUARED_DIFFERENCE", Conversion::Own(square)),
+    (100, "MIRROR_PAD", Conversion::Own(parts::mirror_pad)),
+    (101, "ABS", Conversion::Same("Abs")),
+    (102, "SPLIT_V", Conversion::Own(parts::split)),
+    (106, "ADD_N", Conversion::Same("Sum")),
+    (111, "ELU", Conversion::Same("Elu")),
+    (114, "QUANTIZE", Conversion::Same("Identity")),
+    (117, "HARD_SWISH", Conversion::Same("HardSwish")),
+    (123, "SELECT_V2", Conversion::Same("Where")),
+    (126, "BATCH_MATMUL", Conversion::Own(product)),
+    (130, "BROADCAST_TO", Conversion::Same("Expand")),
+    (150, "GELU", Conversion::Own(gelu)),
+    (152, "RELU_0_TO_1", Conversion::Clip(0.0, 1.0)),
 ];
 
 /// Names of unsupported operators that occur in image networks.
@@ -114,7 +114,7 @@ const OTHERS: &[(i32, &str)] = &[
 
 /// How an operator is converted to ONNX nodes.
 #[derive(Clone, Copy)]
-enum Way {
+enum Conversion {
     /// One node with the same inputs.
     Same(&'static str),
     /// One node with the same two inputs, and an activation.
@@ -122,21 +122,21 @@ enum Way {
     Clip(f32, f32),
     /// A reduction over the axes in the second input.
     Reduce(&'static str),
-    Own(fn(&mut Builder, &Operation) -> Answer<()>),
+    Own(fn(&mut Builder, &Operation) -> ImportResult<()>),
 }
 
 /// Converts an operator.
 ///
 /// # Errors
 /// What is invalid or unsupported, with the names of the operator and its output tensor.
-pub(super) fn add(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn add(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let Some(&output) = operation.outputs.first() else { return Ok(()) };
     let place = format!("operator {} that gives {}", name(operation), builder.shown(output));
     let found = OPERATORS.iter().find(|(code, ..)| *code == operation.code);
     let result = match (&operation.pattern, found) {
         (Some(Pattern::LayerNormalization), _) => layer_normalization(builder, operation),
         (&Some(Pattern::Repeated(times)), _) => repeated(builder, operation, times),
-        (_, Some((_, _, way))) => way.add(builder, operation),
+        (_, Some((_, _, conversion))) => conversion.add(builder, operation),
         (_, None) => unsupported(format!("is not supported{}", instead(operation))),
     };
     result.map_err(|fault| match fault {
@@ -172,8 +172,8 @@ fn instead(operation: &Operation) -> String {
     }
 }
 
-impl Way {
-    fn add(self, builder: &mut Builder, operation: &Operation) -> Answer<()> {
+impl Conversion {
+    fn add(self, builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
         match self {
             Self::Own(add) => add(builder, operation),
             Self::Same(op_type) => {
@@ -245,7 +245,7 @@ impl Options<'_> {
 }
 
 /// The index of an operator's input tensor.
-pub(super) fn input_tensor(operation: &Operation, index: usize) -> Answer<usize> {
+pub(super) fn input_tensor(operation: &Operation, index: usize) -> ImportResult<usize> {
     match operation.inputs.get(index) {
         Some(&Some(tensor)) => Ok(tensor),
         _ => Err(Fault::Bad(format!("input {} is missing", index + 1))),
@@ -253,12 +253,12 @@ pub(super) fn input_tensor(operation: &Operation, index: usize) -> Answer<usize>
 }
 
 /// An input.
-pub(super) fn input(builder: &mut Builder, operation: &Operation, index: usize) -> Answer<String> {
+pub(super) fn input(builder: &mut Builder, operation: &Operation, index: usize) -> ImportResult<String> {
     Ok(builder.value(input_tensor(operation, index)?)?)
 }
 
 /// The shape of an input; an error if it has another number of axes.
-fn sizes<const N: usize>(builder: &Builder, operation: &Operation, index: usize) -> Answer<[i32; N]> {
+fn sizes<const N: usize>(builder: &Builder, operation: &Operation, index: usize) -> ImportResult<[i32; N]> {
     let tensor = builder.tensor(input_tensor(operation, index)?);
     match tensor.shape.as_slice().try_into() {
         Ok(sizes) => Ok(sizes),
@@ -267,7 +267,7 @@ fn sizes<const N: usize>(builder: &Builder, operation: &Operation, index: usize)
 }
 
 /// An image input, transposed for ONNX's operators.
-fn image(builder: &mut Builder, operation: &Operation, index: usize) -> Answer<String> {
+fn image(builder: &mut Builder, operation: &Operation, index: usize) -> ImportResult<String> {
     sizes::<4>(builder, operation, index)?;
     let value = input(builder, operation, index)?;
     Ok(builder.transposed(&value, &CHANNELS_FIRST))
@@ -280,13 +280,13 @@ fn on_images(builder: &mut Builder, op_type: &str, inputs: Vec<String>, attribut
 }
 
 /// Finishes an operator without an activation by setting its first output.
-pub(super) fn finish(builder: &mut Builder, operation: &Operation, value: String) -> Answer<()> {
+pub(super) fn finish(builder: &mut Builder, operation: &Operation, value: String) -> ImportResult<()> {
     builder.set(operation.outputs[0], value);
     Ok(())
 }
 
 /// Finishes an operator with an activation, given by number; that of a quantized output may be implied by its range.
-fn activated(builder: &mut Builder, operation: &Operation, value: String, fused: i8) -> Answer<()> {
+fn activated(builder: &mut Builder, operation: &Operation, value: String, fused: i8) -> ImportResult<()> {
     let limits = limits(builder, operation.outputs[0]);
     let value = match (fused, limits) {
         // A limit within half a step of 6 is that of ReLU6.
@@ -319,7 +319,7 @@ fn clipped(builder: &mut Builder, value: String, min: f32, max: f32) -> String {
 }
 
 /// The inputs of a convolution, with the kernel transposed by `order` to (filter, channel, row, column).
-fn with_kernel(builder: &mut Builder, operation: &Operation, order: [usize; 4]) -> Answer<Vec<String>> {
+fn with_kernel(builder: &mut Builder, operation: &Operation, order: [usize; 4]) -> ImportResult<Vec<String>> {
     let image = image(builder, operation, 0)?;
     sizes::<4>(builder, operation, 1)?;
     let kernel = input(builder, operation, 1)?;
@@ -327,14 +327,19 @@ fn with_kernel(builder: &mut Builder, operation: &Operation, order: [usize; 4]) 
     with_bias(builder, operation, 2, vec![image, kernel])
 }
 
-fn with_bias(builder: &mut Builder, operation: &Operation, index: usize, inputs: Vec<String>) -> Answer<Vec<String>> {
+fn with_bias(
+    builder: &mut Builder,
+    operation: &Operation,
+    index: usize,
+    inputs: Vec<String>,
+) -> ImportResult<Vec<String>> {
     let bias = operation.inputs.get(index).copied().flatten();
     let bias = bias.map(|tensor| builder.value(tensor)).transpose()?;
     Ok(inputs.into_iter().chain(bias).collect())
 }
 
 /// The padding and the dilation of a convolution, whose dilation is in option `id`.
-fn window(operation: &Operation, id: usize) -> Answer<OnnxAttributes> {
+fn window(operation: &Operation, id: usize) -> ImportResult<OnnxAttributes> {
     let options = options(operation);
     Ok(match operation.pattern {
         Some(Pattern::Dilated { rates, pads: [[top, bottom], [left, right]] }) => vec![
@@ -345,7 +350,7 @@ fn window(operation: &Operation, id: usize) -> Answer<OnnxAttributes> {
     })
 }
 
-fn convolution(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn convolution(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let (channels, of_kernel) = (sizes::<4>(builder, operation, 0)?[3], sizes::<4>(builder, operation, 1)?[3]);
     let groups = if of_kernel > 0 { channels / of_kernel } else { 1 };
     let inputs = with_kernel(builder, operation, CHANNELS_FIRST)?;
@@ -356,7 +361,7 @@ fn convolution(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     activated(builder, operation, value, options(operation).byte(3)?)
 }
 
-fn depthwise(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn depthwise(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let channels = sizes::<4>(builder, operation, 0)?[3];
     let inputs = with_kernel(builder, operation, [3, 0, 1, 2])?;
     let mut attributes = window(operation, 5)?;
@@ -366,7 +371,7 @@ fn depthwise(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     activated(builder, operation, value, options(operation).byte(4)?)
 }
 
-fn transposed_convolution(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn transposed_convolution(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let image = image(builder, operation, 2)?;
     sizes::<4>(builder, operation, 1)?;
     let kernel = input(builder, operation, 1)?;
@@ -386,7 +391,7 @@ fn transposed_convolution(builder: &mut Builder, operation: &Operation) -> Answe
     activated(builder, operation, value, options.byte(3)?)
 }
 
-fn fully_connected(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn fully_connected(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let options = options(operation);
     if options.byte(1)? != 0 {
         return unsupported("with shuffled weights is not supported: convert the model again");
@@ -412,7 +417,7 @@ fn fully_connected(builder: &mut Builder, operation: &Operation) -> Answer<()> {
 }
 
 /// `BATCH_MATMUL`
-fn product(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn product(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let options = options(operation);
     let (value, mut kernel) = (input(builder, operation, 0)?, input(builder, operation, 1)?);
     if options.flag(0)? {
@@ -426,7 +431,7 @@ fn product(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     finish(builder, operation, value)
 }
 
-fn pool(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn pool(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let image = image(builder, operation, 0)?;
     let options = options(operation);
     let attributes = vec![options.padding()?, ("strides", options.pair(1)?), ("kernel_shape", options.pair(3)?)];
@@ -439,7 +444,7 @@ fn pool(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     }
 }
 
-fn concatenation(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn concatenation(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let inputs = operation.inputs.iter().flatten().map(|&input| builder.value(input)).collect::<Result<_, _>>()?;
     let options = options(operation);
     let value = builder.node("Concat", inputs, vec![("axis", OnnxAttribute::Int(options.int(0, 0)?))]);
@@ -449,7 +454,7 @@ fn concatenation(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     }
 }
 
-fn depth(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn depth(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let image = image(builder, operation, 0)?;
     let block = vec![("blocksize", OnnxAttribute::Int(options(operation).int(0, 0)?))];
     let op_type = if operation.code == 5 { "DepthToSpace" } else { "SpaceToDepth" };
@@ -457,7 +462,7 @@ fn depth(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     finish(builder, operation, value)
 }
 
-fn resize(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn resize(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let nearest = operation.code == 97;
     let (value, size) = (input(builder, operation, 0)?, input(builder, operation, 1)?);
     let (options, first) = (options(operation), if nearest { 0 } else { 2 });
@@ -480,7 +485,7 @@ fn resize(builder: &mut Builder, operation: &Operation) -> Answer<()> {
 }
 
 /// Repeats each row and column of an image.
-fn repeated(builder: &mut Builder, operation: &Operation, times: [i64; 2]) -> Answer<()> {
+fn repeated(builder: &mut Builder, operation: &Operation, times: [i64; 2]) -> ImportResult<()> {
     let value = input(builder, operation, 0)?;
     let factors = builder.constant(&[2], OnnxValues::Floats(times.map(|times| times as f32).to_vec()));
     let attributes = vec![
@@ -493,7 +498,7 @@ fn repeated(builder: &mut Builder, operation: &Operation, times: [i64; 2]) -> An
     finish(builder, operation, value)
 }
 
-fn softmax(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn softmax(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let mut value = input(builder, operation, 0)?;
     let beta = options(operation).float(0, 0.0)?;
     if beta != 1.0 && beta != 0.0 {
@@ -504,27 +509,27 @@ fn softmax(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     finish(builder, operation, value)
 }
 
-fn unit(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn unit(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let value = input(builder, operation, 0)?;
     let value = builder.node("LpNormalization", vec![value], vec![]);
     activated(builder, operation, value, options(operation).byte(0)?)
 }
 
-fn leaky_relu(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn leaky_relu(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let value = input(builder, operation, 0)?;
     let slope = options(operation).float(0, 0.0)?;
     let value = builder.node("LeakyRelu", vec![value], vec![("alpha", OnnxAttribute::Float(slope))]);
     finish(builder, operation, value)
 }
 
-fn gelu(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn gelu(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let value = input(builder, operation, 0)?;
     let kind = if options(operation).flag(0)? { "tanh" } else { "none" };
     let value = builder.node("Gelu", vec![value], vec![("approximate", OnnxAttribute::Text(kind))]);
     finish(builder, operation, value)
 }
 
-fn prelu(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn prelu(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let slopes = &builder.tensor(input_tensor(operation, 1)?).shape;
     let value = if let (&[_, _, _], true) = (slopes.as_slice(), slopes.iter().filter(|&&size| size != 1).count() > 1) {
         // One slope per value.
@@ -539,7 +544,7 @@ fn prelu(builder: &mut Builder, operation: &Operation) -> Answer<()> {
 }
 
 /// `SQUARE` and `SQUARED_DIFFERENCE`
-fn square(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn square(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let mut value = input(builder, operation, 0)?;
     if operation.code == 99 {
         let other = input(builder, operation, 1)?;
@@ -550,7 +555,7 @@ fn square(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     finish(builder, operation, value)
 }
 
-fn rsqrt(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn rsqrt(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let value = input(builder, operation, 0)?;
     if builder.is_constant(input_tensor(operation, 0)?) {
         let root = builder.node("Sqrt", vec![value], vec![]);
@@ -563,7 +568,7 @@ fn rsqrt(builder: &mut Builder, operation: &Operation) -> Answer<()> {
 }
 
 /// Inputs x, gamma, and beta; the fourth one is epsilon.
-fn layer_normalization(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+fn layer_normalization(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let (value, epsilon) = (input(builder, operation, 0)?, input_tensor(operation, 3)?);
     let inputs = vec![value, input(builder, operation, 1)?];
     let inputs = with_bias(builder, operation, 2, inputs)?;

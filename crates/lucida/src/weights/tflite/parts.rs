@@ -4,20 +4,20 @@ use super::graph::Builder;
 use super::operators::{finish, input, input_tensor, options};
 use super::schema::{Operation, TYPES};
 use crate::nn::onnx_graph::OnnxAttribute;
-use crate::weights::onnx::{Answer, unsupported};
+use crate::weights::onnx::{ImportResult, unsupported};
 
 /// The integers of a constant input.
-fn known(builder: &Builder, operation: &Operation, index: usize) -> Answer<Vec<i64>> {
+fn known(builder: &Builder, operation: &Operation, index: usize) -> ImportResult<Vec<i64>> {
     Ok(builder.known(input_tensor(operation, index)?)?)
 }
 
 /// The shape of an input.
-fn shape(builder: &Builder, operation: &Operation, index: usize) -> Answer<Vec<i64>> {
+fn shape(builder: &Builder, operation: &Operation, index: usize) -> ImportResult<Vec<i64>> {
     Ok(builder.tensor(input_tensor(operation, index)?).shape.iter().map(|&size| size.into()).collect())
 }
 
 /// Resolves a possibly negative axis of a tensor of rank `rank`.
-fn axis_of(axis: i64, rank: usize) -> Answer<usize> {
+fn axis_of(axis: i64, rank: usize) -> ImportResult<usize> {
     let place = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     match usize::try_from(place).ok().filter(|&place| place < rank) {
         Some(place) => Ok(place),
@@ -25,7 +25,7 @@ fn axis_of(axis: i64, rank: usize) -> Answer<usize> {
     }
 }
 
-pub(super) fn reshape(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn reshape(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let value = input(builder, operation, 0)?;
     let target = match operation.inputs.get(1) {
         Some(&Some(target)) => builder.value(target)?,
@@ -38,7 +38,7 @@ pub(super) fn reshape(builder: &mut Builder, operation: &Operation) -> Answer<()
     finish(builder, operation, value)
 }
 
-pub(super) fn squeeze(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn squeeze(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let value = input(builder, operation, 0)?;
     let mut axes = options(operation).ints(0)?;
     if axes.is_empty() {
@@ -51,13 +51,13 @@ pub(super) fn squeeze(builder: &mut Builder, operation: &Operation) -> Answer<()
     finish(builder, operation, value)
 }
 
-pub(super) fn transpose(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn transpose(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let (value, order) = (input(builder, operation, 0)?, known(builder, operation, 1)?);
     let value = builder.node("Transpose", vec![value], vec![("perm", OnnxAttribute::Ints(order))]);
     finish(builder, operation, value)
 }
 
-pub(super) fn cast(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn cast(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let value = input(builder, operation, 0)?;
     let kind = usize::try_from(builder.tensor(operation.outputs[0]).kind).unwrap_or(usize::MAX);
     let kind = TYPES.get(kind).map_or(0, |&(_, kind)| kind);
@@ -65,7 +65,7 @@ pub(super) fn cast(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     finish(builder, operation, value)
 }
 
-pub(super) fn gather(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn gather(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let options = options(operation);
     if options.int(1, 0)? != 0 {
         return unsupported("along the batch is not supported");
@@ -75,7 +75,7 @@ pub(super) fn gather(builder: &mut Builder, operation: &Operation) -> Answer<()>
     finish(builder, operation, value)
 }
 
-pub(super) fn arg_max(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn arg_max(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let (value, axes) = (input(builder, operation, 0)?, known(builder, operation, 1)?);
     let axis = OnnxAttribute::Int(axes.first().copied().unwrap_or(-1));
     let value = builder.node("ArgMax", vec![value], vec![("axis", axis), ("keepdims", OnnxAttribute::Int(0))]);
@@ -83,13 +83,13 @@ pub(super) fn arg_max(builder: &mut Builder, operation: &Operation) -> Answer<()
 }
 
 /// The padding in ONNX's order: before each axis, then after each axis.
-fn border(builder: &Builder, operation: &Operation) -> Answer<Vec<i64>> {
+fn border(builder: &Builder, operation: &Operation) -> ImportResult<Vec<i64>> {
     let pairs = known(builder, operation, 1)?;
     Ok([0, 1].iter().flat_map(|&side| pairs.iter().skip(side).step_by(2).copied()).collect())
 }
 
 /// `PAD` and `PADV2`
-pub(super) fn pad(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn pad(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let (value, border) = (input(builder, operation, 0)?, border(builder, operation)?);
     let mut inputs = vec![value, builder.ints(border)];
     if let Some(&Some(number)) = operation.inputs.get(2) {
@@ -99,7 +99,7 @@ pub(super) fn pad(builder: &mut Builder, operation: &Operation) -> Answer<()> {
     finish(builder, operation, value)
 }
 
-pub(super) fn mirror_pad(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn mirror_pad(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let (value, border) = (input(builder, operation, 0)?, border(builder, operation)?);
     let mode = match options(operation).byte(0)? {
         0 => "reflect",
@@ -137,7 +137,7 @@ fn sliced(builder: &mut Builder, value: String, parts: &[Part], shape: &[i64]) -
     builder.node("Slice", vec![value, starts, ends, axes, steps], vec![])
 }
 
-pub(super) fn slice(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn slice(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let (value, shape) = (input(builder, operation, 0)?, shape(builder, operation, 0)?);
     let (starts, sizes) = (known(builder, operation, 1)?, known(builder, operation, 2)?);
     if [starts.len(), sizes.len()] != [shape.len(); 2] {
@@ -152,7 +152,7 @@ pub(super) fn slice(builder: &mut Builder, operation: &Operation) -> Answer<()> 
     finish(builder, operation, value)
 }
 
-pub(super) fn strided_slice(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn strided_slice(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let (mut value, shape) = (input(builder, operation, 0)?, shape(builder, operation, 0)?);
     let [starts, ends, steps] =
         [known(builder, operation, 1)?, known(builder, operation, 2)?, known(builder, operation, 3)?];
@@ -160,7 +160,7 @@ pub(super) fn strided_slice(builder: &mut Builder, operation: &Operation) -> Ans
         return Err(String::from("its starts, ends and steps differ in number").into());
     }
     let options = options(operation);
-    let mask = |id: usize| -> Answer<i64> { Ok(options.int(id, 0)?) };
+    let mask = |id: usize| -> ImportResult<i64> { Ok(options.int(id, 0)?) };
     let [from, to, rest, new, gone] = [mask(0)?, mask(1)?, mask(2)?, mask(3)?, mask(4)?];
     let (mut parts, mut added, mut removed, mut axis, mut place) = (Vec::new(), Vec::new(), Vec::new(), 0, 0);
     let named = (0..starts.len()).filter(|&index| (rest | new) >> index & 1 == 0).count();
@@ -223,7 +223,7 @@ fn divide(builder: &mut Builder, operation: &Operation, value: &str, axis: usize
 }
 
 /// `SPLIT` and `SPLIT_V`
-pub(super) fn split(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn split(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let equal = operation.code == 49;
     let [data, axis] = if equal { [1, 0] } else { [0, 2] };
     let (value, shape) = (input(builder, operation, data)?, shape(builder, operation, data)?);
@@ -243,7 +243,7 @@ pub(super) fn split(builder: &mut Builder, operation: &Operation) -> Answer<()> 
     Ok(())
 }
 
-pub(super) fn unpack(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn unpack(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let (value, shape) = (input(builder, operation, 0)?, shape(builder, operation, 0)?);
     let axis = axis_of(options(operation).int(1, 0)?, shape.len())?;
     for (index, &output) in operation.outputs.iter().enumerate() {
@@ -255,7 +255,7 @@ pub(super) fn unpack(builder: &mut Builder, operation: &Operation) -> Answer<()>
     Ok(())
 }
 
-pub(super) fn pack(builder: &mut Builder, operation: &Operation) -> Answer<()> {
+pub(super) fn pack(builder: &mut Builder, operation: &Operation) -> ImportResult<()> {
     let axis = options(operation).int(1, 0)?;
     let mut parts = Vec::with_capacity(operation.inputs.len());
     for &part in operation.inputs.iter().flatten() {

@@ -26,25 +26,29 @@ const SQUARED_DIFFERENCE: i32 = 99;
 pub(super) fn simplified<'a>(schema: &Schema<'a>, file: &[u8]) -> Vec<Operation<'a>> {
     let graph = Graph::new(schema, file);
     let mut replaced: HashMap<usize, Operation> = HashMap::new();
-    let mut gone = HashSet::new();
-    for place in 0..schema.operators.len() {
-        let found = match schema.operators[place].code {
-            SPACE_TO_BATCH_ND => graph.dilated(place),
-            RSQRT => graph.layer_normalization(place),
-            EXPAND_DIMS => graph.repeated(place),
+    let mut replaced_parts = HashSet::new();
+    for index in 0..schema.operators.len() {
+        let found = match schema.operators[index].code {
+            SPACE_TO_BATCH_ND => graph.dilated(index),
+            RSQRT => graph.layer_normalization(index),
+            EXPAND_DIMS => graph.repeated(index),
             _ => None,
         };
         // Of overlapping patterns, the first one counts.
         if let Some((last, operation, parts)) = found
-            && !parts.iter().any(|part| gone.contains(part))
+            && !parts.iter().any(|part| replaced_parts.contains(part))
         {
-            gone.extend(parts);
+            replaced_parts.extend(parts);
             replaced.insert(last, operation);
         }
     }
-    let operators = schema.operators.iter().enumerate().filter_map(|(place, operation)| {
-        let new = replaced.remove(&place);
-        if gone.contains(&place) && new.is_none() { None } else { Some(new.unwrap_or_else(|| operation.clone())) }
+    let operators = schema.operators.iter().enumerate().filter_map(|(index, operation)| {
+        let new = replaced.remove(&index);
+        if replaced_parts.contains(&index) && new.is_none() {
+            None
+        } else {
+            Some(new.unwrap_or_else(|| operation.clone()))
+        }
     });
     needed(schema, operators.collect())
 }
@@ -67,8 +71,8 @@ fn needed<'a>(schema: &Schema, operators: Vec<Operation<'a>>) -> Vec<Operation<'
 struct Graph<'a, 's> {
     schema: &'s Schema<'a>,
     file: &'s [u8],
-    makers: HashMap<usize, usize>,
-    users: HashMap<usize, Vec<usize>>,
+    producers: HashMap<usize, usize>,
+    consumers: HashMap<usize, Vec<usize>>,
 }
 
 /// The last operator of a pattern, its replacement, and all operators of the pattern.
@@ -76,36 +80,38 @@ type Found<'a> = Option<(usize, Operation<'a>, Vec<usize>)>;
 
 impl<'a, 's> Graph<'a, 's> {
     fn new(schema: &'s Schema<'a>, file: &'s [u8]) -> Self {
-        let (mut makers, mut users) = (HashMap::new(), HashMap::<usize, Vec<usize>>::new());
-        for (place, operation) in schema.operators.iter().enumerate() {
-            makers.extend(operation.outputs.iter().map(|&output| (output, place)));
-            operation.inputs.iter().flatten().for_each(|&input| users.entry(input).or_default().push(place));
+        let (mut producers, mut consumers) = (HashMap::new(), HashMap::<usize, Vec<usize>>::new());
+        for (index, operation) in schema.operators.iter().enumerate() {
+            producers.extend(operation.outputs.iter().map(|&output| (output, index)));
+            operation.inputs.iter().flatten().for_each(|&input| consumers.entry(input).or_default().push(index));
         }
-        Self { schema, file, makers, users }
+        Self { schema, file, producers, consumers }
     }
 
-    fn operation(&self, place: usize) -> &'s Operation<'a> {
-        &self.schema.operators[place]
+    fn operation(&self, index: usize) -> &'s Operation<'a> {
+        &self.schema.operators[index]
     }
 
     /// The consumers of an operator's output; none if it is also an output of the graph.
-    fn users(&self, place: usize) -> &[usize] {
-        match self.operation(place).outputs[..] {
-            [output] if !self.schema.outputs.contains(&output) => self.users.get(&output).map_or(&[], Vec::as_slice),
+    fn consumers(&self, index: usize) -> &[usize] {
+        match self.operation(index).outputs[..] {
+            [output] if !self.schema.outputs.contains(&output) => {
+                self.consumers.get(&output).map_or(&[], Vec::as_slice)
+            }
             _ => &[],
         }
     }
 
     /// The only consumer of an operator's output.
-    fn user(&self, place: usize) -> Option<usize> {
-        if let &[user] = self.users(place) { Some(user) } else { None }
+    fn only_consumer(&self, index: usize) -> Option<usize> {
+        if let &[only_consumer] = self.consumers(index) { Some(only_consumer) } else { None }
     }
 
     /// The operator of this kind that produces a tensor, and its inputs.
-    fn maker(&self, tensor: usize, code: i32) -> Option<(usize, &'s [Option<usize>])> {
-        let &place = self.makers.get(&tensor)?;
-        let operation = self.operation(place);
-        (operation.code == code).then_some((place, operation.inputs.as_slice()))
+    fn producer(&self, tensor: usize, code: i32) -> Option<(usize, &'s [Option<usize>])> {
+        let &index = self.producers.get(&tensor)?;
+        let operation = self.operation(index);
+        (operation.code == code).then_some((index, operation.inputs.as_slice()))
     }
 
     fn known(&self, tensor: Option<usize>) -> Option<Vec<i64>> {
@@ -115,23 +121,23 @@ impl<'a, 's> Graph<'a, 's> {
     /// The constant behind a tensor, possibly after a cast.
     fn constant(&self, tensor: usize) -> Option<usize> {
         let is_constant = |&tensor: &usize| self.schema.tensors[tensor].data.is_some();
-        let stored = || self.maker(tensor, DEQUANTIZE).and_then(|(_, inputs)| inputs.first().copied().flatten());
+        let stored = || self.producer(tensor, DEQUANTIZE).and_then(|(_, inputs)| inputs.first().copied().flatten());
         Some(tensor).filter(is_constant).or_else(|| stored().filter(is_constant))
     }
 
     fn is_zero(&self, tensor: usize) -> bool {
         let tensor = &self.schema.tensors[tensor];
-        let zeros = tensor.data.clone().is_some_and(|place| self.file[place].iter().all(|&byte| byte == 0));
+        let zeros = tensor.data.clone().is_some_and(|index| self.file[index].iter().all(|&byte| byte == 0));
         zeros && tensor.quantization.as_ref().is_none_or(|found| found.zeros.iter().all(|&zero| zero == 0))
     }
 
     /// Repetition of the rows or columns of an image, or of both in succession: repetition along a new axis, which a
     /// reshape merges with the previous one.
-    fn repeated(&self, place: usize) -> Found<'a> {
-        let (mut last, times, mut parts) = self.repeated_axis(place)?;
+    fn repeated(&self, index: usize) -> Found<'a> {
+        let (mut last, times, mut parts) = self.repeated_axis(index)?;
         let mut both = times;
         let (expansions, others): (Vec<usize>, Vec<usize>) =
-            self.users(last).iter().partition(|&&user| self.operation(user).code == EXPAND_DIMS);
+            self.consumers(last).iter().partition(|&&only_consumer| self.operation(only_consumer).code == EXPAND_DIMS);
         if let [next] = expansions[..]
             && others.iter().all(|&other| self.operation(other).code == SHAPE)
             && let Some((end, more, rest)) = self.repeated_axis(next)
@@ -140,7 +146,7 @@ impl<'a, 's> Graph<'a, 's> {
             last = end;
             parts.extend(rest);
         }
-        let inputs = self.operation(place).inputs[..1].to_vec();
+        let inputs = self.operation(index).inputs[..1].to_vec();
         Some((
             last,
             Operation { inputs, pattern: Some(Pattern::Repeated(both)), ..self.operation(last).clone() },
@@ -149,10 +155,10 @@ impl<'a, 's> Graph<'a, 's> {
     }
 
     /// The last operator of a repetition of rows or columns, the number of repetitions, and all operators.
-    fn repeated_axis(&self, place: usize) -> Option<(usize, [i64; 2], Vec<usize>)> {
-        let tile = self.user(place)?;
-        let reshape = self.user(tile)?;
-        let (expand, tiling) = (self.operation(place), self.operation(tile));
+    fn repeated_axis(&self, index: usize) -> Option<(usize, [i64; 2], Vec<usize>)> {
+        let tile = self.only_consumer(index)?;
+        let reshape = self.only_consumer(tile)?;
+        let (expand, tiling) = (self.operation(index), self.operation(tile));
         let [Some(image), axis] = expand.inputs[..] else { return None };
         let from = &self.schema.tensors[image].shape;
         let to = &self.schema.tensors[*self.operation(reshape).outputs.first()?].shape;
@@ -173,14 +179,14 @@ impl<'a, 's> Graph<'a, 's> {
         });
         let ranks = [from.len(), to.len()] == [4; 2] && (2..=3).contains(&axis) && (2..1 << 12).contains(&count);
         let times = if axis == 2 { [count, 1] } else { [1, count] };
-        (kinds && alone && fits && ranks).then(|| (reshape, times, vec![place, tile, reshape]))
+        (kinds && alone && fits && ranks).then(|| (reshape, times, vec![index, tile, reshape]))
     }
 
     /// A dilated convolution, which TensorFlow computes on subsampled images in the batch.
-    fn dilated(&self, place: usize) -> Found<'a> {
-        let before = self.operation(place);
-        let middle = self.user(place)?;
-        let last = self.user(middle)?;
+    fn dilated(&self, index: usize) -> Found<'a> {
+        let before = self.operation(index);
+        let middle = self.only_consumer(index)?;
+        let last = self.only_consumer(middle)?;
         let (convolution, after) = (self.operation(middle), self.operation(last));
         let is_valid = convolution.options.is_some_and(|options| options.byte(0) == Ok(1));
         let kinds = [CONV_2D, DEPTHWISE_CONV_2D].contains(&convolution.code) && after.code == BATCH_TO_SPACE_ND;
@@ -203,32 +209,32 @@ impl<'a, 's> Graph<'a, 's> {
         }
         let pattern = Some(Pattern::Dilated { rates, pads });
         let operation = Operation { inputs, outputs: after.outputs.clone(), pattern, ..convolution.clone() };
-        Some((last, operation, vec![place, middle, last]))
+        Some((last, operation, vec![index, middle, last]))
     }
 
     /// `x gamma / s + (beta - mean gamma / s)`, where `s` is the square root of the variance along the last axis plus
     /// epsilon.
     fn layer_normalization(&self, root: usize) -> Found<'a> {
         let (variance, epsilon) = self.with_constant(self.operation(root).inputs.first().copied()??, ADD)?;
-        let (_, &[Some(squares), axes]) = self.maker(variance, MEAN)? else { return None };
-        let (_, &[Some(x), Some(mean)]) = self.maker(squares, SQUARED_DIFFERENCE)? else { return None };
-        let (_, &[Some(of), same_axes]) = self.maker(mean, MEAN)? else { return None };
+        let (_, &[Some(squares), axes]) = self.producer(variance, MEAN)? else { return None };
+        let (_, &[Some(x), Some(mean)]) = self.producer(squares, SQUARED_DIFFERENCE)? else { return None };
+        let (_, &[Some(of), same_axes]) = self.producer(mean, MEAN)? else { return None };
         let last_axis = self.schema.tensors[x].shape.len() as i64 - 1;
         let is_last = |axes: Option<usize>| self.known(axes).is_some_and(|axes| axes == [-1] || axes == [last_axis]);
         if of != x || !is_last(axes) || !is_last(same_axes) {
             return None;
         }
-        let factor = self.user(root)?;
-        let output = |place: usize| self.operation(place).outputs.first().copied();
+        let factor = self.only_consumer(root)?;
+        let output = |index: usize| self.operation(index).outputs.first().copied();
         let (_, gamma) = self.with_constant(output(factor)?, MUL)?;
-        let &[a, b] = self.users(factor) else { return None };
-        let other = |place: usize| self.other(place, MUL, output(factor)?);
+        let &[a, b] = self.consumers(factor) else { return None };
+        let other = |index: usize| self.other(index, MUL, output(factor)?);
         let [scaled, shifting] = if other(a)? == x { [a, b] } else { [b, a] };
         let negated = match other(shifting)? {
             tensor if tensor == mean => false,
-            tensor => self.maker(tensor, NEG)?.1 == [Some(mean)],
+            tensor => self.producer(tensor, NEG)?.1 == [Some(mean)],
         };
-        let (last, shift) = (self.user(scaled)?, self.user(shifting)?);
+        let (last, shift) = (self.only_consumer(scaled)?, self.only_consumer(shifting)?);
         let (beta, sum) =
             if last == shift { (None, shifting) } else { (Some(self.beta(shift, shifting, negated)?), shift) };
         let inputs = &self.operation(last).inputs;
@@ -248,19 +254,19 @@ impl<'a, 's> Graph<'a, 's> {
     }
 
     /// The constant in an addition or subtraction.
-    fn beta(&self, place: usize, shifting: usize, negated: bool) -> Option<usize> {
-        let (operation, output) = (self.operation(place), self.operation(shifting).outputs.first().copied()?);
+    fn beta(&self, index: usize, shifting: usize, negated: bool) -> Option<usize> {
+        let (operation, output) = (self.operation(index), self.operation(shifting).outputs.first().copied()?);
         match operation.inputs[..] {
             [Some(beta), Some(b)] if operation.code == SUB && b == output && !negated => Some(beta),
-            _ if operation.code == ADD && negated => self.other(place, ADD, output),
+            _ if operation.code == ADD && negated => self.other(index, ADD, output),
             _ => None,
         }
         .filter(|&beta| self.constant(beta).is_some())
     }
 
     /// The other input of an operator of this kind with two inputs.
-    fn other(&self, place: usize, code: i32, one: usize) -> Option<usize> {
-        let operation = self.operation(place);
+    fn other(&self, index: usize, code: i32, one: usize) -> Option<usize> {
+        let operation = self.operation(index);
         match operation.inputs[..] {
             [Some(a), Some(b)] if operation.code == code && b == one => Some(a),
             [Some(a), Some(b)] if operation.code == code && a == one => Some(b),
@@ -270,7 +276,7 @@ impl<'a, 's> Graph<'a, 's> {
 
     /// The operands of a sum or product of a tensor and a constant.
     fn with_constant(&self, tensor: usize, code: i32) -> Option<(usize, usize)> {
-        let (_, &[Some(a), Some(b)]) = self.maker(tensor, code)? else { return None };
+        let (_, &[Some(a), Some(b)]) = self.producer(tensor, code)? else { return None };
         match [a, b].map(|input| self.constant(input).is_some()) {
             [false, true] => Some((a, b)),
             [true, false] => Some((b, a)),

@@ -11,14 +11,14 @@ use lucida::train::RunFolder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Lane, Plan, Work};
+use super::{JobTask, Lane, Plan};
 use crate::data::Source;
 use crate::jobs::Handle;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 use training_job::TrainingJob;
 
-pub(crate) use photos::{Choice, networks};
+pub(crate) use photos::{NetworkChoice, networks};
 
 /// Request for a training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub(crate) struct Train {
     #[serde(default)]
     name: String,
     #[serde(default)]
-    data: Material,
+    data: DataChoice,
     /// The network to train on photos; digits have only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     network: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) struct Train {
 /// Training data of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Material {
+enum DataChoice {
     /// The MNIST digits of the folder given on the command line, or else the built-in digits.
     #[default]
     Digits,
@@ -69,14 +69,16 @@ impl Train {
             && self.name.chars().count() <= 60;
         if !fits {
             let limits = "1 to 1000 epochs, a batch size of 1 to 4096, a learning rate above 0 and up to 10";
-            return Err(Problem::wrong(format!("a run needs {limits}, and a name of up to 60 characters")));
+            return Err(Problem::invalid(format!("a run needs {limits}, and a name of up to 60 characters")));
         }
         let what = match (self.data, self.network.as_deref()) {
-            (Material::Digits, None) => "Digits",
-            (Material::Digits, Some(_)) => {
-                return Err(Problem::wrong("training on digits always uses mnist-cnn; name a network only for photos"));
+            (DataChoice::Digits, None) => "Digits",
+            (DataChoice::Digits, Some(_)) => {
+                return Err(Problem::invalid(
+                    "training on digits always uses mnist-cnn; name a network only for photos",
+                ));
             }
-            (Material::Photos, network) => {
+            (DataChoice::Photos, network) => {
                 photos::check(studio, network)?;
                 "Photos"
             }
@@ -86,12 +88,12 @@ impl Train {
             name => name.to_owned(),
         };
         let source = studio.data.source().cloned();
-        let work = Box::new(Training { request: self.clone(), source, resume });
-        Ok(Plan { kind: "train", title, lane: Lane::Long, stamp: None, work })
+        let task = Box::new(Training { request: self.clone(), source, resume });
+        Ok(Plan { kind: "train", title, lane: Lane::Long, stamp: None, task })
     }
 }
 
-impl Work for Training {
+impl JobTask for Training {
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
         let Self { request, source, resume } = *self;
         let run = if resume {
@@ -103,8 +105,8 @@ impl Work for Training {
         };
         let mut training = TrainingJob { request: &request, job, run: &run, cpu: studio.cpu, resume, skipped: 0 };
         match request.data {
-            Material::Digits => digits::learn(&training, source.as_ref()),
-            Material::Photos => photos::learn(&mut training, source.as_ref(), studio.features.as_deref()),
+            DataChoice::Digits => digits::learn(&training, source.as_ref()),
+            DataChoice::Photos => photos::learn(&mut training, source.as_ref(), studio.features.as_deref()),
         }
     }
 }

@@ -27,25 +27,25 @@ const VALIDATION: f64 = 0.2;
 
 /// A network to choose, with a short description.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Choice {
+pub(crate) struct NetworkChoice {
     name: &'static str,
     title: String,
 }
 
 /// Lists the networks that can be trained on photos. Those whose weights must be downloaded are included once they are.
-pub(crate) fn networks() -> Vec<Choice> {
+pub(crate) fn networks() -> Vec<NetworkChoice> {
     let base =
         |known: &&Architecture| hub::published(known, true).is_ok() && locate(known, IncludeTop::Unneeded).is_ok();
     let mut choices = vec![
-        Choice { name: CLASSIFIER, title: "A new head on the built-in classifier, EfficientNet-Lite0".into() },
-        Choice { name: SCRATCH, title: "A small network, from scratch".into() },
-        Choice { name: BUILTIN, title: "A new head on the first blocks of VGG16".into() },
+        NetworkChoice { name: CLASSIFIER, title: "A new head on the built-in classifier, EfficientNet-Lite0".into() },
+        NetworkChoice { name: SCRATCH, title: "A small network, from scratch".into() },
+        NetworkChoice { name: BUILTIN, title: "A new head on the first blocks of VGG16".into() },
     ];
     choices.extend(
         applications::ALL
             .iter()
             .filter(base)
-            .map(|known| Choice { name: known.name, title: format!("A new head on {}", known.name) }),
+            .map(|known| NetworkChoice { name: known.name, title: format!("A new head on {}", known.name) }),
     );
     choices
 }
@@ -54,15 +54,15 @@ pub(crate) fn networks() -> Vec<Choice> {
 pub(super) fn check(studio: &Studio, network: Option<&str>) -> problem::Result<()> {
     let photos = studio.data.photos()?;
     let photos =
-        photos.ok_or_else(|| Problem::wrong("there is no folder of photos: start the studio with --data DIR"))?;
+        photos.ok_or_else(|| Problem::invalid("there is no folder of photos: start the studio with --data DIR"))?;
     if !photos.is_classified() || photos.class_names().len() < 2 {
-        return Err(Problem::wrong("the folder of photos needs at least two sub-folders, one per class"));
+        return Err(Problem::invalid("the folder of photos needs at least two sub-folders, one per class"));
     }
     let known = networks();
     match network {
         Some(name) if !known.iter().any(|choice| choice.name == name) => {
             let names: Vec<&str> = known.iter().map(|choice| choice.name).collect();
-            Err(Problem::wrong(format!("the network must be one of {}", names.join(", "))))
+            Err(Problem::invalid(format!("the network must be one of {}", names.join(", "))))
         }
         _ => Ok(()),
     }
@@ -82,7 +82,13 @@ pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, feature
     let folder = builder.open()?;
     if !folder.skipped().is_empty() {
         save_skipped(folder.skipped(), training.run.skipped())?;
-        training.run.skipped().file_name().and_then(|name| name.to_str()).into_iter().for_each(|name| job.offer(name));
+        training
+            .run
+            .skipped()
+            .file_name()
+            .and_then(|name| name.to_str())
+            .into_iter()
+            .for_each(|name| job.publish_file(name));
     }
     training.skipped = folder.skipped().len();
     let training = &*training;
@@ -123,7 +129,7 @@ fn on_base(
     features: &Path,
 ) -> Result<Value> {
     let (cpu, job) = (training.cpu, training.job);
-    let layer = network.remembered().ok_or_else(|| Error::Bug("a base without a layer".into()))?.to_owned();
+    let layer = network.cacheable_layer().ok_or_else(|| Error::Bug("a base without a layer".into()))?.to_owned();
     let mut store = FeatureStore::open(features, &network.model, &layer)?;
     let mut reporter = job.reporter("computing the features of the frozen layers");
     let (started, mut computed) = (std::time::Instant::now(), 0);

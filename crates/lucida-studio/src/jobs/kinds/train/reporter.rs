@@ -36,7 +36,7 @@ impl Callback for TrainingReporter<'_> {
         let BatchReport { epoch, step, steps, loss, accuracy, .. } = report;
         if step.is_multiple_of(steps.div_ceil(POINTS)) {
             let at = (epoch - 1) as f64 + step as f64 / steps as f64;
-            self.job.news(json!({ "type": "batch", "at": at, "loss": loss, "accuracy": accuracy }));
+            self.job.publish(json!({ "type": "batch", "at": at, "loss": loss, "accuracy": accuracy }));
         }
         let doing = format!("epoch {epoch} of {}", self.epochs);
         self.job.progress((epoch - 1) * steps + step, self.epochs * steps, &doing)
@@ -44,7 +44,7 @@ impl Callback for TrainingReporter<'_> {
 
     fn epoch_end(&mut self, state: &mut TrainingState<'_>) -> lucida::Result<()> {
         let Some(record) = state.record() else { return Ok(()) };
-        self.job.news(json!({
+        self.job.publish(json!({
             "type": "epoch",
             "epoch": record.epoch,
             "loss": record.loss,

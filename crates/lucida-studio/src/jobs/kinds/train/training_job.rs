@@ -40,8 +40,8 @@ impl TrainingJob<'_> {
     /// Trains the network and reports the progress.
     pub(super) fn fit(&self, network: &mut Network, data: &TrainingData) -> lucida::Result<TrainResult> {
         let samples = choose(data.images.len(), SAMPLES, self.request.seed);
-        if !self.job.has_told() {
-            self.job.news(json!({
+        if !self.job.has_published() {
+            self.job.publish(json!({
                 "type": "start",
                 "classes": data.validation.class_names(),
                 "skipped": self.skipped,
@@ -95,7 +95,7 @@ impl TrainingJob<'_> {
             run.remove_checkpoint()?;
         }
         let shown = |name: &&&str| !name.ends_with(".svg") && run.path().join(name).exists();
-        RunFolder::FILES.iter().filter(shown).for_each(|name| job.offer(name));
+        RunFolder::FILES.iter().filter(shown).for_each(|name| job.publish_file(name));
         let (cells, sheet) = cells(job, images, evaluation)?;
         Ok(json!({
             "classes": model.class_names,

@@ -130,7 +130,7 @@ impl Columns {
     /// # Errors
     /// [`Error::Table`] names the first row whose file is missing, or is already in an earlier row.
     pub(super) fn files(&self, table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
-        let mut finder = Finder::new(table, folder);
+        let mut finder = FileResolver::new(table, folder);
         let mut rows_of: HashMap<PathBuf, u64> = HashMap::new();
         let mut paths = Vec::with_capacity(table.rows().len());
         for row in table.rows() {
@@ -173,14 +173,14 @@ impl Columns {
 }
 
 /// Resolves the file names in a table.
-struct Finder<'a> {
+struct FileResolver<'a> {
     folders: [PathBuf; 2],
     folder: &'a Path,
     /// The images of the folder by their paths without extension; listed on the first name without one.
     stems: Option<HashMap<PathBuf, PathBuf>>,
 }
 
-impl<'a> Finder<'a> {
+impl<'a> FileResolver<'a> {
     fn new(table: &Table, folder: &'a Path) -> Self {
         let own = table.path().parent().unwrap_or(Path::new("")).to_owned();
         Self { folders: [folder.to_owned(), own], folder, stems: None }
@@ -217,7 +217,7 @@ fn spellings(cell: &str) -> Vec<String> {
 /// The first column with the most file names in the first rows. Names without extension only count if no column has full
 /// ones and no name occurs twice, because a number may be a class or an image ID.
 fn file_column(table: &Table, folder: &Path) -> Result<usize> {
-    let mut finder = Finder::new(table, folder);
+    let mut finder = FileResolver::new(table, folder);
     let rows = &table.rows()[..table.rows().len().min(LOOKED_AT)];
     let columns = 0..table.header().len();
     let exact = |column: usize| rows.iter().filter(|row| finder.exact(&row.cells[column]).is_some()).count();

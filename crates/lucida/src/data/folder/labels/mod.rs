@@ -100,7 +100,7 @@ impl LabelSource {
 
 /// How a [`LabelSource`] was resolved.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LabelsFound {
+pub struct ResolvedLabels {
     /// The source with the selected columns and kind of targets.
     pub source: LabelSource,
     /// The MD5 digest of the table, in hexadecimal.
@@ -118,7 +118,7 @@ pub(super) fn find(
     source: &LabelSource,
     limits: &Limits,
     notes: &mut Vec<String>,
-) -> Result<(Layout, Option<LabelsFound>)> {
+) -> Result<(Layout, Option<ResolvedLabels>)> {
     let groups = source.group_pattern.as_deref().map(NamePattern::new).transpose()?;
     let (mut layout, found) = match (&source.table, &source.pattern) {
         (Some(table), None) => of_table(folder, &Table::read(table, limits)?, source, notes)?,
@@ -167,7 +167,7 @@ fn of_table(
     table: &Table,
     source: &LabelSource,
     notes: &mut Vec<String>,
-) -> Result<(Layout, Option<LabelsFound>)> {
+) -> Result<(Layout, Option<ResolvedLabels>)> {
     check_folder(folder)?;
     let columns = Columns::choose(table, folder, source)?;
     let (class_names, targets) = columns.targets(table)?;
@@ -189,13 +189,13 @@ fn of_table(
     }
     let summary = format!("{name}: {}", summary(columns.kind, &class_names, files.len(), &columns.described(table)));
     let found =
-        LabelsFound { source: columns.resolved(table, source), digest: Some(table.digest().to_owned()), summary };
+        ResolvedLabels { source: columns.resolved(table, source), digest: Some(table.digest().to_owned()), summary };
     let part = FoundPart { path: folder.to_owned(), class_names, classified: true, kind: columns.kind, files };
     Ok((Layout::of_one(part, Vec::new()), Some(found)))
 }
 
 /// A folder whose classes are in the names of its files.
-fn of_names(folder: &Path, text: &str, source: &LabelSource) -> Result<(Layout, Option<LabelsFound>)> {
+fn of_names(folder: &Path, text: &str, source: &LabelSource) -> Result<(Layout, Option<ResolvedLabels>)> {
     check_folder(folder)?;
     let pattern = NamePattern::new(text)?;
     let part = |name: &str| {
@@ -232,7 +232,7 @@ fn of_names(folder: &Path, text: &str, source: &LabelSource) -> Result<(Layout, 
         })
         .collect();
     let summary = format!("{text}: {}", summary(TargetKind::Classes, &class_names, files.len(), ""));
-    let found = LabelsFound { source: source.clone(), digest: None, summary };
+    let found = ResolvedLabels { source: source.clone(), digest: None, summary };
     let (path, kind) = (folder.to_owned(), TargetKind::Classes);
     let part = FoundPart { path, class_names, classified: true, kind, files };
     Ok((Layout::of_one(part, skipped), Some(found)))

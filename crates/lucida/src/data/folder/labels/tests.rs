@@ -74,7 +74,11 @@ fn columns_of_zero_and_one_are_labels_and_other_numbers_are_values() {
     let text = rows(12, "id;indoor;night", |index| format!("{index};{};{}", index % 2, ["no", "yes"][index / 6]));
     let found = open(&folder, &table(&folder, &text)).unwrap();
     assert_eq!(found.train.targets(), Targets::Labels(2));
-    assert!(found.found().starts_with("Found 12 images with 2 labels: 9 training, 3 validation"), "{}", found.found());
+    assert!(
+        found.summary().starts_with("Found 12 images with 2 labels: 9 training, 3 validation"),
+        "{}",
+        found.summary()
+    );
     let all = Folder::builder(folder.path()).labels(&table(&folder, &text)).open_set().unwrap().0;
     assert_eq!((all.target(1), all.target(6)), (&[1.0, 0.0][..], &[0.0, 1.0][..]));
     assert_eq!(all.counts(), [6, 6]);

@@ -28,7 +28,7 @@ use crate::nn::layers::{
 use crate::nn::{Layer, Network, NetworkBuilder};
 use crate::{Error, Result};
 
-pub(crate) use table::{FAMILIES, Family, Free, TIMM};
+pub(crate) use table::{FAMILIES, Family, FreeParameters, TIMM};
 pub(super) use table::{NETWORKS, joined};
 
 /// The library of a state dictionary: detected from module names, it determines what tensors do not show.

@@ -404,7 +404,7 @@ pub(in crate::nn::applications) const fn joined<const ALL: usize>(others: &[Arch
 
 /// The parameters of a family that its implementation leaves to the user; all others are fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Free {
+pub(crate) enum FreeParameters {
     /// The channels; strides and activations are those of the individual blocks of the published networks.
     Widths,
     /// Also the number of blocks: a stage downsamples in its first block.
@@ -439,7 +439,7 @@ pub(crate) struct Family {
     /// Height and width of that kernel, if they determine a stride and a pooling that no tensor shows.
     pub(crate) stem_kernel: Option<[usize; 2]>,
     /// The parameters in which other networks may differ from the published ones.
-    pub(crate) free: Free,
+    pub(crate) free: FreeParameters,
     /// The name prefix of the classifier's tensors.
     pub(crate) head: &'static str,
     /// The layers of the classifier that have a kernel.
@@ -477,7 +477,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["features.1.conv.0.0.weight"],
         stem: "features.0.0.weight",
         stem_kernel: None,
-        free: Free::Widths,
+        free: FreeParameters::Widths,
         head: "classifier.",
         classifier: &["classifier.1"],
         members: &["mobilenet-v2-torch"],
@@ -488,7 +488,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["features.1.block.0.0.weight", "features.16.0.weight"],
         stem: "features.0.0.weight",
         stem_kernel: None,
-        free: Free::Widths,
+        free: FreeParameters::Widths,
         head: "classifier.",
         classifier: &["classifier.0", "classifier.3"],
         members: &["mobilenet-v3-large-torch"],
@@ -499,7 +499,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["features.1.block.0.0.weight", "features.12.0.weight"],
         stem: "features.0.0.weight",
         stem_kernel: None,
-        free: Free::Widths,
+        free: FreeParameters::Widths,
         head: "classifier.",
         classifier: &["classifier.0", "classifier.3"],
         members: &["mobilenet-v3-small-torch"],
@@ -510,7 +510,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["features.1.0.block.0.0.weight"],
         stem: "features.0.0.weight",
         stem_kernel: None,
-        free: Free::Widths,
+        free: FreeParameters::Widths,
         head: "classifier.",
         classifier: &["classifier.1"],
         members: &[
@@ -533,7 +533,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["layers.8.0.layers.0.weight"],
         stem: "layers.0.weight",
         stem_kernel: None,
-        free: Free::Widths,
+        free: FreeParameters::Widths,
         head: "classifier.",
         classifier: &["classifier.1"],
         members: &["mnasnet0-5", "mnasnet1-0"],
@@ -544,7 +544,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["conv1.weight", "layer1.0.conv2.weight"],
         stem: "conv1.weight",
         stem_kernel: Some([7, 7]),
-        free: Free::WidthsAndDepth,
+        free: FreeParameters::WidthsAndDepth,
         head: "fc.",
         classifier: &["fc"],
         members: &[
@@ -565,7 +565,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["trunk_output.block1.block1-0.f.a.0.weight"],
         stem: "stem.0.weight",
         stem_kernel: Some([3, 3]),
-        free: Free::WidthsAndDepth,
+        free: FreeParameters::WidthsAndDepth,
         head: "fc.",
         classifier: &["fc"],
         members: &[
@@ -591,7 +591,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["stage2.0.branch1.0.weight"],
         stem: "conv1.0.weight",
         stem_kernel: Some([3, 3]),
-        free: Free::WidthsAndDepth,
+        free: FreeParameters::WidthsAndDepth,
         head: "fc.",
         classifier: &["fc"],
         members: &["shufflenet-v2-x0-5", "shufflenet-v2-x1-0", "shufflenet-v2-x1-5", "shufflenet-v2-x2-0"],
@@ -602,7 +602,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["features.denseblock1.denselayer1.conv1.weight"],
         stem: "features.conv0.weight",
         stem_kernel: Some([7, 7]),
-        free: Free::WidthsAndDepth,
+        free: FreeParameters::WidthsAndDepth,
         head: "classifier.",
         classifier: &["classifier"],
         members: &["densenet121", "densenet161", "densenet169", "densenet201"],
@@ -613,7 +613,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["inception3a.branch1.conv.weight"],
         stem: "conv1.conv.weight",
         stem_kernel: None,
-        free: Free::Widths,
+        free: FreeParameters::Widths,
         head: "fc.",
         classifier: &["fc"],
         members: &["googlenet"],
@@ -624,7 +624,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["features.1.0.layer_scale"],
         stem: "features.0.0.weight",
         stem_kernel: None,
-        free: Free::WidthsAndDepth,
+        free: FreeParameters::WidthsAndDepth,
         head: "classifier.",
         classifier: &["classifier.2"],
         members: &["convnext-tiny-torch", "convnext-small-torch", "convnext-base-torch", "convnext-large-torch"],
@@ -635,7 +635,7 @@ pub(crate) const FAMILIES: [Family; 12] = [
         marks: &["_blocks.0._depthwise_conv.weight"],
         stem: "_conv_stem.weight",
         stem_kernel: None,
-        free: Free::Widths,
+        free: FreeParameters::Widths,
         head: "_fc.",
         classifier: &["_fc"],
         members: &[

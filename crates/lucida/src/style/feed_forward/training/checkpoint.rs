@@ -28,7 +28,7 @@ struct Description {
 
 /// Training progress.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Progressed {
+pub(super) struct TrainingProgress {
     pub(super) steps: usize,
     pub(super) history: Vec<LossRecord>,
 }
@@ -40,7 +40,7 @@ fn moments(parameters: &Parameters) -> impl Iterator<Item = (String, &OptimizerS
 }
 
 /// Writes a checkpoint.
-pub(super) fn save(path: &Path, identity: &Value, parameters: &mut Parameters, done: &Progressed) -> Result<()> {
+pub(super) fn save(path: &Path, identity: &Value, parameters: &mut Parameters, done: &TrainingProgress) -> Result<()> {
     parameters.keep();
     let parameters = &*parameters;
     let description = Description {
@@ -76,7 +76,7 @@ pub(super) fn save(path: &Path, identity: &Value, parameters: &mut Parameters, d
 ///
 /// # Errors
 /// [`Error::File`] when it is not a checkpoint, or damaged; [`Error::Changed`] names the first setting that differs.
-pub(super) fn load(path: &Path, identity: &Value, parameters: &mut Parameters) -> Result<Progressed> {
+pub(super) fn load(path: &Path, identity: &Value, parameters: &mut Parameters) -> Result<TrainingProgress> {
     let mut file = TensorFile::open(path)?;
     let damaged = |problem: String| Error::file(path, format!("not a usable checkpoint: {problem}"));
     let text = file.text(KEY).ok_or_else(|| damaged("it does not say what it is".to_owned()))?;
@@ -110,5 +110,5 @@ pub(super) fn load(path: &Path, identity: &Value, parameters: &mut Parameters) -
         restore(&format!("style {number}"), steps, state)?;
     }
     parameters.restart();
-    Ok(Progressed { steps: description.steps, history: description.history })
+    Ok(TrainingProgress { steps: description.steps, history: description.history })
 }

@@ -30,7 +30,7 @@ use crate::style::losses::objective::not_finite;
 use crate::style::{LayerWeight, LossConfig, Preset, StyleNetwork};
 use crate::{Cpu, Error, Result};
 
-use checkpoint::Progressed;
+use checkpoint::TrainingProgress;
 use parameters::Parameters;
 use photos::Crop;
 pub use photos::Photos;
@@ -211,7 +211,7 @@ pub struct FeedForwardTraining {
     parameters: Parameters,
     step: TrainStep,
     identity: Value,
-    done: Progressed,
+    done: TrainingProgress,
 }
 
 impl std::fmt::Debug for FeedForwardTraining {
@@ -239,7 +239,7 @@ impl FeedForwardTraining {
         let parameters = Parameters::new(style, optimizer)?;
         let step = TrainStep::new(&parameters.network, loss_network, styles, &config)?;
         let identity = identity(loss_network, styles, &photos, &config);
-        Ok(Self { config, photos, parameters, step, identity, done: Progressed::default() })
+        Ok(Self { config, photos, parameters, step, identity, done: TrainingProgress::default() })
     }
 
     /// Resumes from a checkpoint: with the same settings the result is bit-identical to that of an uninterrupted training.
@@ -305,7 +305,7 @@ struct Running<'a> {
     parameters: &'a mut Parameters,
     step: &'a mut TrainStep,
     identity: &'a Value,
-    done: &'a mut Progressed,
+    done: &'a mut TrainingProgress,
     checkpoint: Option<&'a Path>,
 }
 
@@ -386,7 +386,7 @@ impl Running<'_> {
 
     /// Counts a step, and adds its losses to the history.
     fn note(&mut self, losses: &FeedForwardLosses) {
-        let Progressed { steps, history } = self.done;
+        let TrainingProgress { steps, history } = self.done;
         if steps.is_multiple_of(RECORD) {
             history.push(LossRecord { step: *steps, losses: FeedForwardLosses::default() });
         }

@@ -213,14 +213,14 @@ mod tests {
         assert_eq!((crop.pixels.len(), crop.twin.len()), (3 * 32 * 32, 3 * 32 * 32));
         // The twin is the same crop, shifted, with noise.
         let [dy, dx] = crop.shift;
-        let mut apart = 0.0;
+        let mut difference = 0.0;
         for y in 8..24 {
             for x in 8..24 {
                 let other = (y as isize + dy) as usize * 32 + (x as isize + dx) as usize;
-                apart += (crop.twin[3 * (y * 32 + x)] - crop.pixels[3 * other]).abs();
+                difference += (crop.twin[3 * (y * 32 + x)] - crop.pixels[3 * other]).abs();
             }
         }
-        assert!(apart / 256.0 < MOST_NOISE as f32, "{}", apart / 256.0);
+        assert!(difference / 256.0 < MOST_NOISE as f32, "{}", difference / 256.0);
     }
 
     #[test]

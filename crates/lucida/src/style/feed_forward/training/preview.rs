@@ -43,10 +43,10 @@ impl StylePreview {
     /// As [`FeedForwardStylizer::new`].
     pub fn sheet(&self, style: &FeedForwardStyle) -> Result<Image> {
         let config = StylizerConfig { memory: None, cpu: self.cpu };
-        let mut stylizer = FeedForwardStylizer::new(style, &style.alone(0), config)?;
+        let mut stylizer = FeedForwardStylizer::new(style, &style.single_style_mix(0), config)?;
         let mut cells = Vec::new();
         for index in 0..style.names().len().min(STYLES) {
-            stylizer.set_mix(style, &style.alone(index))?;
+            stylizer.set_mix(style, &style.single_style_mix(index))?;
             for photo in &self.photos {
                 cells.push(stylizer.stylize(&Canvas::of_image(photo), &mut ())?.to_image()?);
             }

@@ -28,10 +28,10 @@ pub(super) fn temporal_loss(
         let gradients = twin_gradient[at.clone()].iter_mut().zip(&mut image_gradient[other.clone()]);
         let mut sum = 0.0;
         for ((twin, image), (to_twin, to_image)) in twin[at].iter().zip(&image[other]).zip(gradients) {
-            let apart = twin - image;
-            *to_twin += slope * apart;
-            *to_image -= slope * apart;
-            sum += apart * apart;
+            let difference = twin - image;
+            *to_twin += slope * difference;
+            *to_image -= slope * difference;
+            sum += difference * difference;
         }
         total += f64::from(sum);
     }
@@ -40,8 +40,8 @@ pub(super) fn temporal_loss(
 
 /// Range of pixels along an axis that are inside both images after a shift.
 fn overlap(side: usize, shift: isize) -> std::ops::Range<usize> {
-    let apart = shift.unsigned_abs().min(side);
-    if shift < 0 { apart..side } else { 0..side - apart }
+    let difference = shift.unsigned_abs().min(side);
+    if shift < 0 { difference..side } else { 0..side - difference }
 }
 
 #[cfg(test)]

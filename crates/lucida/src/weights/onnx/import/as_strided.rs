@@ -10,7 +10,7 @@ use super::Importer;
 use super::drafts::Source;
 use super::fold::MAX_FOLDED;
 use super::fold_moving::{broadcast, broadcast_strides};
-use super::operator::{Answer, Fault, Operator, unsupported};
+use super::operator::{Fault, ImportResult, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 use crate::nn::layers::Take;
 
@@ -32,18 +32,18 @@ pub(super) struct Places {
 }
 
 impl Places {
-    fn map(&self, each: impl Fn(i64) -> Option<i64>) -> Answer<Self> {
+    fn map(&self, each: impl Fn(i64) -> Option<i64>) -> ImportResult<Self> {
         let places: Option<Vec<i64>> = self.places.iter().map(|&place| each(place)).collect();
         Ok(Self { places: places.ok_or("computes a number that is too large")?, ..self.clone() })
     }
 
-    fn times(&self, factor: &Constant) -> Answer<Self> {
+    fn times(&self, factor: &Constant) -> ImportResult<Self> {
         let [factor] = factor.known_ints()?[..] else { return unsupported("of places by several numbers") };
         let stride = self.stride.checked_mul(factor).ok_or("computes a number that is too large")?;
         Ok(Self { stride, ..self.map(|place| place.checked_mul(factor))? })
     }
 
-    fn plus(&self, constant: &Constant) -> Answer<Self> {
+    fn plus(&self, constant: &Constant) -> ImportResult<Self> {
         // A constant has no batch axis here.
         let own = match constant.dims.split_first() {
             Some((1, rest)) if rest.len() == self.dims.len() => rest,
@@ -68,7 +68,7 @@ impl Places {
         Ok(Self { stride: self.stride, places: places.ok_or("computes a number that is too large")?, dims })
     }
 
-    fn unsqueeze(&self, axes: &[i64]) -> Answer<Self> {
+    fn unsqueeze(&self, axes: &[i64]) -> ImportResult<Self> {
         let rank = 1 + self.dims.len() + axes.len();
         let place = |axis: i64| usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok();
         let mut axes: Vec<usize> = axes.iter().filter_map(|&axis| place(axis)).collect();
@@ -84,7 +84,7 @@ impl Places {
     }
 
     /// Applies an operator with its constant operand.
-    fn then(&self, op: &Operator, constant: Option<&Constant>) -> Answer<Self> {
+    fn then(&self, op: &Operator, constant: Option<&Constant>) -> ImportResult<Self> {
         match (op.node.op_type.as_str(), constant) {
             ("Cast" | "Identity", _) => Ok(self.clone()),
             ("Unsqueeze", Some(axes)) => self.unsqueeze(&axes.known_ints()?),
@@ -96,7 +96,7 @@ impl Places {
     }
 
     /// From constant indices whose first axis is a batch of this size.
-    fn known(indices: &Constant, batch: Option<usize>) -> Answer<Option<Self>> {
+    fn known(indices: &Constant, batch: Option<usize>) -> ImportResult<Option<Self>> {
         let Some((&count, dims)) = indices.dims.split_first().filter(|(count, _)| Some(**count) == batch) else {
             return Ok(None);
         };
@@ -113,7 +113,7 @@ impl Places {
 
 impl Importer {
     /// Processes a node that computes indices, or gathers values by them; returns whether it is one.
-    pub(super) fn as_strided(&mut self, node: &NodeProto) -> Answer<bool> {
+    pub(super) fn as_strided(&mut self, node: &NodeProto) -> ImportResult<bool> {
         let Some(result) = self.strided_result(node)? else { return Ok(false) };
         if let Some(output) = node.output.first().filter(|name| !name.is_empty()) {
             match result {
@@ -125,7 +125,7 @@ impl Importer {
     }
 
     /// The result of such a node: `Err` has the tensor that a `Gather` yields.
-    fn strided_result(&mut self, node: &NodeProto) -> Answer<Option<Result<Strided, Symbol>>> {
+    fn strided_result(&mut self, node: &NodeProto) -> ImportResult<Option<Result<Strided, Symbol>>> {
         if self.batchless {
             return Ok(None);
         }
@@ -183,7 +183,7 @@ impl Importer {
     }
 
     /// The values at these indices of each sample.
-    fn taken(&mut self, node: &NodeProto, symbol: &Symbol, places: Option<Places>) -> Answer<Symbol> {
+    fn taken(&mut self, node: &NodeProto, symbol: &Symbol, places: Option<Places>) -> ImportResult<Symbol> {
         let len = symbol.len();
         let inside = |places: &Places| places.places.iter().all(|&at| usize::try_from(at).is_ok_and(|at| at < len));
         let places = places.filter(|places| places.stride == len as i64 && inside(places));

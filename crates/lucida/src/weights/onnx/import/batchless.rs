@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use super::super::proto::{AttributeProto, GraphProto, NodeProto};
 use super::super::tensor::{Constant, Int};
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::Value;
 
 /// Whether all sizes of all inputs are fixed, so that a graph may have no batch.
@@ -83,7 +83,7 @@ fn moved(axis: i64) -> i64 {
 }
 
 /// Rewrites a node for a batch of 1 before all axes; its inputs may change, too.
-pub(super) fn with_batch<'a>(op: &mut Operator<'a>) -> Answer<Cow<'a, NodeProto>> {
+pub(super) fn with_batch<'a>(op: &mut Operator<'a>) -> ImportResult<Cow<'a, NodeProto>> {
     let mut node = op.node.clone();
     let kind = node.op_type.as_str();
     if ELEMENTWISE.contains(&kind) {

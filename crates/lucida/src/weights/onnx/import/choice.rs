@@ -3,7 +3,7 @@
 use super::super::tensor::{Constant, short};
 use super::Importer;
 use super::drafts::{Source, affine};
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 use crate::nn::layers::{Activation, ActivationKind, Concatenate, Select, Take};
 
@@ -39,7 +39,7 @@ fn flipped(kind: &str) -> &str {
 impl Importer {
     /// `Greater`, `Less`, `GreaterOrEqual` and `LessOrEqual`. Only [`choice`](Self::choice), `Not` and a `Cast` can use the
     /// result.
-    pub(super) fn comparison(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn comparison(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let kind = op.node.op_type.as_str();
         let (symbol, comparison) = match op.inputs.as_slice() {
             [Some(Value::Symbol(symbol)), Some(Value::Constant(bound))] if is_number(symbol, bound) => {
@@ -68,7 +68,7 @@ impl Importer {
     }
 
     /// `Not` of a comparison.
-    pub(super) fn negated(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn negated(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let Some(comparison) = self.comparison_at(op, 0) else {
             return unsupported("is supported of a comparison alone");
         };
@@ -77,7 +77,7 @@ impl Importer {
     }
 
     /// `Cast` of a comparison to a number, 1 or 0.
-    pub(super) fn cast(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn cast(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let to = op.int("to", 0);
         match (to, self.comparison_at(op, 0)) {
             (1 | 10 | 11 | 16, Some(comparison)) => {
@@ -91,7 +91,7 @@ impl Importer {
 
     /// `Where`: with a constant condition, with a comparison, or as PyTorch's softplus, which is the identity above a
     /// threshold.
-    pub(super) fn choice(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn choice(&mut self, op: &Operator) -> ImportResult<Symbol> {
         if let Some(name) = op.node.input.iter().skip(1).find(|name| self.compared.contains_key(*name)) {
             return unsupported(format!(
                 "of {:?}, the result of a comparison, is not supported: cast it to a number",
@@ -126,7 +126,7 @@ impl Importer {
         comparison: Comparison,
         value: &Symbol,
         soft: &Symbol,
-    ) -> Answer<Option<Symbol>> {
+    ) -> ImportResult<Option<Symbol>> {
         let softplus = ActivationKind::Softplus { beta: 1.0, threshold: 20.0 };
         let draft = &self.drafts[soft.draft];
         let fits = draft.layer == Activation::new(softplus).into() && draft.inputs == [value.draft];
@@ -149,7 +149,7 @@ impl Importer {
         compared: &Symbol,
         comparison: Comparison,
         mut values: [Value; 2],
-    ) -> Answer<Symbol> {
+    ) -> ImportResult<Symbol> {
         if comparison.inverted {
             values.reverse();
         }
@@ -169,7 +169,12 @@ impl Importer {
     }
 
     /// A constant tensor in the shape of a computed one, on whose values it does not depend.
-    pub(super) fn constant_like(&mut self, op: &Operator, symbol: &Symbol, constant: &Constant) -> Answer<Symbol> {
+    pub(super) fn constant_like(
+        &mut self,
+        op: &Operator,
+        symbol: &Symbol,
+        constant: &Constant,
+    ) -> ImportResult<Symbol> {
         let (symbol, offset) = match constant.check_numbers()?.len() {
             1 => (symbol.clone(), vec![constant.float(0); self.drafts[symbol.draft].shape.channels()]),
             _ => self.for_each_value(symbol, constant)?,
@@ -181,7 +186,7 @@ impl Importer {
 
     /// A choice by a constant condition: a selection from two concatenated tensors, or a scale of 0 or 1 and an offset if
     /// one of them is constant.
-    fn known_choice(&mut self, op: &Operator, condition: &Constant, values: [Value; 2]) -> Answer<Symbol> {
+    fn known_choice(&mut self, op: &Operator, condition: &Constant, values: [Value; 2]) -> ImportResult<Symbol> {
         let holds = condition.known_ints()?.into_iter().map(|holds| f32::from(u8::from(holds != 0))).collect();
         let condition = Constant::of_floats("".into(), condition.dims.clone(), holds);
         match values {
@@ -200,7 +205,7 @@ impl Importer {
         condition: &Constant,
         other: &Constant,
         inverted: bool,
-    ) -> Answer<Symbol> {
+    ) -> ImportResult<Symbol> {
         let (flat, holds) = self.for_each_value(symbol, condition)?;
         let (_, known) = self.for_each_value(symbol, other.check_numbers()?)?;
         let kept: Vec<bool> = holds.iter().map(|&holds| (holds != 0.0) != inverted).collect();
@@ -211,7 +216,7 @@ impl Importer {
     }
 
     /// A choice between two tensors of the same shape.
-    fn chosen(&mut self, op: &Operator, condition: &Constant, a: &Symbol, b: &Symbol) -> Answer<Symbol> {
+    fn chosen(&mut self, op: &Operator, condition: &Constant, a: &Symbol, b: &Symbol) -> ImportResult<Symbol> {
         let sizes: Vec<usize> = (0..a.axes.len()).map(|axis| a.size(axis)).collect();
         if b.axes.len() != sizes.len() || (0..sizes.len()).any(|axis| b.size(axis) != sizes[axis]) {
             let (a, b) = (a.shape(), b.shape());

@@ -2,7 +2,7 @@
 
 use super::super::tensor::{Constant, first};
 use super::drafts::{DenseSource, Source};
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::{Order, Symbol, Value};
 use super::{Importer, pooling};
 use crate::nn::Layer;
@@ -21,7 +21,7 @@ struct Kernel<'a> {
 }
 
 impl<'a> Kernel<'a> {
-    fn of(op: &'a Operator) -> Answer<Self> {
+    fn of(op: &'a Operator) -> ImportResult<Self> {
         let kernel = op.needed(1)?.check_floats()?;
         let [_, _, rows, columns] = kernel.dims[..] else {
             return unsupported(format!(
@@ -43,7 +43,7 @@ impl<'a> Kernel<'a> {
         Ok(Self { kernel, size, strides: op.pair("strides", [1, 1])?, dilations, reach, groups })
     }
 
-    fn bias(op: &Operator, filters: usize) -> Answer<Option<Vec<f32>>> {
+    fn bias(op: &Operator, filters: usize) -> ImportResult<Option<Vec<f32>>> {
         match op.constant(2)? {
             None => Ok(None),
             Some(bias) if bias.len() == filters => Ok(Some(bias.check_floats()?.floats())),
@@ -53,7 +53,7 @@ impl<'a> Kernel<'a> {
 }
 
 impl Importer {
-    pub(super) fn conv(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn conv(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let Kernel { kernel, size, dilations, reach, groups, .. } = Kernel::of(op)?;
         let (filters, channels) = (kernel.dims[0], kernel.dims[1].checked_mul(groups));
         let bias = Kernel::bias(op, filters)?;
@@ -94,7 +94,7 @@ impl Importer {
         Ok(self.new_image(draft))
     }
 
-    pub(super) fn conv_transpose(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn conv_transpose(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let shape = Kernel::of(op)?;
         let Kernel { kernel, size, strides, dilations, groups, .. } = shape;
         let filters = kernel.dims[1].checked_mul(groups).ok_or("a kernel of too many filters")?;
@@ -136,7 +136,7 @@ impl Importer {
         symbol: &Symbol,
         kernel: &Constant,
         bias: Option<Vec<f32>>,
-    ) -> Answer<Symbol> {
+    ) -> ImportResult<Symbol> {
         let padded = op.ints("pads").unwrap_or_default().iter().any(|&pad| pad != 0);
         if symbol.axes.len() != 3 || padded {
             return unsupported(format!("of an input of {} is not supported", symbol.shape()));
@@ -150,7 +150,7 @@ impl Importer {
         self.dense(op, &symbol, 0, source)
     }
 
-    fn dense(&mut self, op: &Operator, symbol: &Symbol, axis: usize, source: DenseSource) -> Answer<Symbol> {
+    fn dense(&mut self, op: &Operator, symbol: &Symbol, axis: usize, source: DenseSource) -> ImportResult<Symbol> {
         let kernel = &source.kernel;
         kernel.check_floats()?;
         let &[rows, columns] = kernel.dims.as_slice() else {
@@ -169,7 +169,7 @@ impl Importer {
         Ok(Symbol::vector(draft, units, axis, symbol.axes.len()))
     }
 
-    pub(super) fn gemm(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn gemm(&mut self, op: &Operator) -> ImportResult<Symbol> {
         if self.batchless {
             return self.gemm_of_matrices(op);
         }
@@ -201,7 +201,7 @@ impl Importer {
         self.dense(op, &symbol, axis, source)
     }
 
-    pub(super) fn mat_mul(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn mat_mul(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let kernel = match (op.value(0), op.value(1)) {
             (Some(Value::Symbol(a)), Some(Value::Symbol(b))) => return self.product(op, a, b),
             (Some(Value::Constant(kernel)), Some(Value::Symbol(symbol))) => {
@@ -226,7 +226,7 @@ impl Importer {
         symbol: &Symbol,
         kernel: &Constant,
         units_first: bool,
-    ) -> Answer<Symbol> {
+    ) -> ImportResult<Symbol> {
         let Some(last) = symbol.axes.len().checked_sub(1) else {
             return unsupported(format!("of an input of {} is not supported", symbol.shape()));
         };
@@ -257,7 +257,7 @@ impl Importer {
 }
 
 /// The cropping of a `ConvTranspose`, `[[top, bottom], [left, right]]`, and the rows and columns added at the end.
-fn transposed_border(op: &Operator, image: [usize; 3], shape: &Kernel) -> Answer<([[usize; 2]; 2], [usize; 2])> {
+fn transposed_border(op: &Operator, image: [usize; 3], shape: &Kernel) -> ImportResult<([[usize; 2]; 2], [usize; 2])> {
     let mut added = op.pair("output_padding", [0, 0])?;
     let auto = op.text("auto_pad").unwrap_or_default();
     let same = match auto.as_str() {

@@ -2,7 +2,7 @@
 
 use super::super::tensor::{Constant, Int, first};
 use super::Importer;
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 
 /// Maximum number of repetitions along an axis: pixels of an image, channels.
@@ -11,7 +11,7 @@ const MAX_POSITIONS: usize = 1 << 14;
 impl Importer {
     /// `Expand`: repeats axes of size one. Layers that merge tensors can broadcast by themselves; see
     /// [`simplify`](super::drafts::simplify).
-    pub(super) fn expand(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn expand(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let mut symbol = op.symbol(0)?.clone();
         let target = op.needed(1)?.ints()?.to_vec();
         let Some(shared) = (symbol.axes.len() + 1).checked_sub(target.len()) else {
@@ -50,7 +50,13 @@ impl Importer {
     }
 
     /// Repeats the first position of a tensor along an axis.
-    pub(super) fn repeated(&mut self, op: &Operator, symbol: &Symbol, axis: usize, count: usize) -> Answer<Symbol> {
+    pub(super) fn repeated(
+        &mut self,
+        op: &Operator,
+        symbol: &Symbol,
+        axis: usize,
+        count: usize,
+    ) -> ImportResult<Symbol> {
         let inputs = vec![Some(Value::Symbol(symbol.clone()))];
         self.take(&Operator { node: op.node, inputs, opset: op.opset }, axis, &vec![0; count], &[count])
     }
@@ -63,7 +69,7 @@ impl Importer {
         symbol: &Symbol,
         constant: &Constant,
         axis: usize,
-    ) -> Answer<Symbol> {
+    ) -> ImportResult<Symbol> {
         let constant = &self.of_one_sample(constant);
         let sizes = constant.dims.split_first().filter(|(batch, _)| **batch == 1).map(|(_, sizes)| sizes);
         let fits = |sizes: &[usize]| {

@@ -4,7 +4,7 @@
 //! can request weights of any size, so written values are counted: see [`Folder`].
 
 use super::super::tensor::{Constant, Int, MAX_VALUES, first};
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::{MAX_RANK, Symbol, Value};
 use super::{fold_math, fold_moving, quantize};
 
@@ -36,7 +36,7 @@ impl Folder {
     }
 
     /// Counts values before they are written; `None` is a shape whose product overflows.
-    pub(super) fn count(&mut self, len: Option<usize>) -> Answer<usize> {
+    pub(super) fn count(&mut self, len: Option<usize>) -> ImportResult<usize> {
         let left = self.most - self.copied;
         match len.filter(|&len| len as u64 <= left) {
             Some(len) => {
@@ -51,7 +51,7 @@ impl Folder {
     }
 
     /// A tensor filled with one number.
-    pub(super) fn fill(&mut self, dims: Vec<usize>, value: f32) -> Answer<Constant> {
+    pub(super) fn fill(&mut self, dims: Vec<usize>, value: f32) -> ImportResult<Constant> {
         let len = product(&dims).map(|len| len as u64);
         match len.filter(|&len| len <= MAX_FILLED - self.filled && dims.len() <= MAX_RANK) {
             Some(len) => {
@@ -77,7 +77,7 @@ pub(super) fn product(dims: &[usize]) -> Option<usize> {
 }
 
 /// The result of an operator, if all its inputs are constant and it is used on shapes or weights.
-pub(super) fn fold(op: &Operator, folder: &mut Folder) -> Answer<Option<Value>> {
+pub(super) fn fold(op: &Operator, folder: &mut Folder) -> ImportResult<Option<Value>> {
     let kind = op.node.op_type.as_str();
     if kind == "Shape" {
         let shape = match op.value(0) {
@@ -126,7 +126,7 @@ pub(super) fn shape_of(symbol: &Symbol, batch: Option<usize>) -> Vec<Int> {
 }
 
 /// The `start` and `end` of a shape (`Shape` from version 15).
-pub(super) fn shape_part(op: &Operator, shape: Vec<Int>) -> Answer<Value> {
+pub(super) fn shape_part(op: &Operator, shape: Vec<Int>) -> ImportResult<Value> {
     let rank = shape.len() as i64;
     let clamp = |value: i64| (if value < 0 { value.saturating_add(rank) } else { value }).clamp(0, rank) as usize;
     let (start, end) = (clamp(op.int("start", 0)), clamp(op.int("end", rank)));
@@ -138,7 +138,7 @@ fn ints(values: &[i64], dims: Vec<usize>) -> Constant {
     Constant::of_ints(dims, values.iter().copied().map(Int::Known).collect())
 }
 
-fn constant(op: &Operator) -> Answer<Constant> {
+fn constant(op: &Operator) -> ImportResult<Constant> {
     if let Some(tensor) = op.tensor("value")? {
         return Ok(tensor);
     }
@@ -157,7 +157,7 @@ fn constant(op: &Operator) -> Answer<Constant> {
     unsupported("has none of the attributes value, value_int, value_ints, value_float, value_floats")
 }
 
-fn cast(to: i64, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn cast(to: i64, from: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     let is_float = |kind: i64| matches!(kind, 1 | 10 | 11 | 16);
     match to {
         to if is_float(to) && from.check_floats().is_ok() => Ok(from.clone()),
@@ -184,12 +184,12 @@ fn cast(to: i64, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
 }
 
 /// Interprets a list of integers as sizes.
-pub(super) fn sizes(shape: &Constant) -> Answer<Vec<usize>> {
+pub(super) fn sizes(shape: &Constant) -> ImportResult<Vec<usize>> {
     let sizes: Option<Vec<usize>> = shape.known_ints()?.into_iter().map(|size| usize::try_from(size).ok()).collect();
     Ok(sizes.ok_or("makes a tensor of a negative size")?)
 }
 
-fn constant_of_shape(op: &Operator, shape: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn constant_of_shape(op: &Operator, shape: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     let dims = sizes(shape)?;
     match op.tensor("value")? {
         Some(value) if value.len() != 1 => Err("value is not one value".into()),
@@ -200,7 +200,7 @@ fn constant_of_shape(op: &Operator, shape: &Constant, folder: &mut Folder) -> An
 }
 
 /// A tensor filled with one integer.
-pub(super) fn filled_ints(dims: Vec<usize>, value: Int) -> Answer<Constant> {
+pub(super) fn filled_ints(dims: Vec<usize>, value: Int) -> ImportResult<Constant> {
     match product(&dims).filter(|&len| len <= MAX_FOLDED && dims.len() <= MAX_RANK) {
         Some(len) => Ok(Constant::of_ints(dims, vec![value; len])),
         None => unsupported(format!("makes a tensor of {:?} whole numbers", first(&dims))),
@@ -208,7 +208,7 @@ pub(super) fn filled_ints(dims: Vec<usize>, value: Int) -> Answer<Constant> {
 }
 
 /// The form of `ConstantOfShape` in Caffe2 and the first versions.
-fn constant_fill(op: &Operator, folder: &mut Folder) -> Answer<Constant> {
+fn constant_fill(op: &Operator, folder: &mut Folder) -> ImportResult<Constant> {
     let dims = match op.constant(0)? {
         Some(shape) if op.int("input_as_shape", 0) != 0 => sizes(shape)?,
         Some(like) => like.dims.clone(),

@@ -3,10 +3,10 @@
 use super::super::tensor::{Constant, Int};
 use super::fold::{Folder, MAX_FOLDED, product};
 use super::fold_moving::{axis_of, broadcast, broadcast_strides};
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 
 /// The result of an operator, if it is supported here.
-pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> Answer<Option<Constant>> {
+pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> ImportResult<Option<Constant>> {
     let kind = op.node.op_type.as_str();
     Ok(Some(match (kind, inputs) {
         ("Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Mod", [a, b]) => match a.is_ints() && b.is_ints() {
@@ -35,7 +35,12 @@ pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> 
 }
 
 /// Calls `each` with the indices of the values of two tensors, for each position of their broadcast shape.
-fn pairs(a: &Constant, b: &Constant, dims: &[usize], mut each: impl FnMut(usize, usize) -> Answer<()>) -> Answer<()> {
+fn pairs(
+    a: &Constant,
+    b: &Constant,
+    dims: &[usize],
+    mut each: impl FnMut(usize, usize) -> ImportResult<()>,
+) -> ImportResult<()> {
     let (left, right) = (broadcast_strides(&a.dims, dims), broadcast_strides(&b.dims, dims));
     let mut index = vec![0; dims.len()];
     let place = |strides: &[usize], index: &[usize]| index.iter().zip(strides).map(|(i, stride)| i * stride).sum();
@@ -53,7 +58,7 @@ fn pairs(a: &Constant, b: &Constant, dims: &[usize], mut each: impl FnMut(usize,
 }
 
 /// The broadcast shape of short lists of integers.
-fn short(a: &Constant, b: &Constant) -> Answer<Vec<usize>> {
+fn short(a: &Constant, b: &Constant) -> ImportResult<Vec<usize>> {
     let dims = broadcast(&a.dims, &b.dims)?;
     match product(&dims).filter(|&len| len <= MAX_FOLDED) {
         Some(_) => Ok(dims),
@@ -61,7 +66,7 @@ fn short(a: &Constant, b: &Constant) -> Answer<Vec<usize>> {
     }
 }
 
-fn ints(kind: &str, a: &Constant, b: &Constant) -> Answer<Constant> {
+fn ints(kind: &str, a: &Constant, b: &Constant) -> ImportResult<Constant> {
     let (dims, left, right) = (short(a, b)?, a.ints()?, b.ints()?);
     let mut values = Vec::new();
     pairs(a, b, &dims, |x, y| {
@@ -72,7 +77,7 @@ fn ints(kind: &str, a: &Constant, b: &Constant) -> Answer<Constant> {
 }
 
 /// Computes with two integers. With the symbolic batch size, only operations that leave it unchanged are known.
-fn int(kind: &str, a: Int, b: Int) -> Answer<Int> {
+fn int(kind: &str, a: Int, b: Int) -> ImportResult<Int> {
     match (kind, a, b) {
         ("Mul" | "Div", Int::Batch, Int::Known(1)) | ("Mul", Int::Known(1), Int::Batch) => Ok(Int::Batch),
         ("Add" | "Sub", Int::Batch, Int::Known(0)) | ("Add", Int::Known(0), Int::Batch) => Ok(Int::Batch),
@@ -95,7 +100,7 @@ fn int(kind: &str, a: Int, b: Int) -> Answer<Int> {
     }
 }
 
-fn floats(kind: &str, a: &Constant, b: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn floats(kind: &str, a: &Constant, b: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     let compute: fn(f32, f32) -> f32 = match kind {
         "Add" => |x, y| x + y,
         "Sub" => |x, y| x - y,
@@ -121,7 +126,7 @@ fn floats(kind: &str, a: &Constant, b: &Constant, folder: &mut Folder) -> Answer
     Ok(Constant::of_floats(name.clone(), dims, values))
 }
 
-fn compare(kind: &str, a: &Constant, b: &Constant) -> Answer<Constant> {
+fn compare(kind: &str, a: &Constant, b: &Constant) -> ImportResult<Constant> {
     let (dims, left, right) = (short(a, b)?, a.ints()?, b.ints()?);
     let mut values = Vec::new();
     pairs(a, b, &dims, |x, y| {
@@ -145,7 +150,7 @@ fn compare(kind: &str, a: &Constant, b: &Constant) -> Answer<Constant> {
     Ok(Constant::of_ints(dims, values))
 }
 
-fn select(condition: &Constant, a: &Constant, b: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn select(condition: &Constant, a: &Constant, b: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     let chosen = condition.known_ints()?;
     let one = |constant: &Constant| constant.len() == 1;
     // Usually a shape, with one number for all of its sizes, or one condition for all values.
@@ -174,7 +179,7 @@ fn select(condition: &Constant, a: &Constant, b: &Constant, folder: &mut Folder)
     Ok(Constant::of_floats("".into(), condition.dims.clone(), values))
 }
 
-fn unary(kind: &str, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn unary(kind: &str, from: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     if from.is_ints() {
         let one = |value: i64| match kind {
             "Neg" => value.checked_neg(),
@@ -215,7 +220,7 @@ fn unary(kind: &str, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
 }
 
 /// Reduces a list over its only axis.
-fn reduce(op: &Operator, from: &Constant) -> Answer<Constant> {
+fn reduce(op: &Operator, from: &Constant) -> ImportResult<Constant> {
     let axes = op.numbers(1, "axes")?;
     let all = axes.is_none_or(|axes| axes.is_empty() || matches!(axes[..], [0 | -1]));
     if from.dims.len() > 1 || !all {
@@ -240,10 +245,10 @@ fn reduce(op: &Operator, from: &Constant) -> Answer<Constant> {
 }
 
 /// Reduces floats over any axes, with sums in double precision.
-fn reduce_floats(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn reduce_floats(op: &Operator, from: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     let rank = from.dims.len();
     let axes = op.numbers(1, "axes")?.filter(|axes| !axes.is_empty()).unwrap_or_else(|| (0..rank as i64).collect());
-    let axes = axes.iter().map(|&axis| axis_of(axis, rank)).collect::<Answer<Vec<usize>>>()?;
+    let axes = axes.iter().map(|&axis| axis_of(axis, rank)).collect::<ImportResult<Vec<usize>>>()?;
     let kept: Vec<usize> = (0..rank).map(|axis| if axes.contains(&axis) { 1 } else { from.dims[axis] }).collect();
     let len = folder.count(product(&kept))?;
     let kind = op.node.op_type.as_str();
@@ -280,7 +285,7 @@ fn reduce_floats(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<
     Ok(Constant::of_floats(from.name.clone(), dims, values))
 }
 
-fn clip(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn clip(op: &Operator, from: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     if !from.is_ints() {
         let (min, max) = (op.number(1, "min")?.unwrap_or(f32::MIN), op.number(2, "max")?.unwrap_or(f32::MAX));
         let len = folder.count(Some(from.check_floats()?.len()))?;
@@ -291,15 +296,15 @@ fn clip(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant>
     for (index, kind) in [(1, "Max"), (2, "Min")] {
         let Some(bound) = op.constant(index)? else { continue };
         let &[bound] = bound.ints()? else { return Err("has a bound that is not one number".into()) };
-        values = values.into_iter().map(|value| int(kind, value, bound)).collect::<Answer<_>>()?;
+        values = values.into_iter().map(|value| int(kind, value, bound)).collect::<ImportResult<_>>()?;
     }
     Ok(Constant::of_ints(from.dims.clone(), values).with_kind(from.kind))
 }
 
 /// `BatchNormalization` of constants, for example standardized weights: with given moments or, in training mode, their own.
-fn normalize(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn normalize(op: &Operator, from: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     let &[_, channels, ..] = from.dims.as_slice() else { return Err("takes a tensor with channels".into()) };
-    let part = |index: usize| -> Answer<Vec<f64>> {
+    let part = |index: usize| -> ImportResult<Vec<f64>> {
         let values = op.needed(index)?.check_floats()?.floats();
         if values.len() != channels {
             return Err(format!("{} parameters for {channels} channels", values.len()).into());

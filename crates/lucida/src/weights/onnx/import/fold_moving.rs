@@ -2,11 +2,11 @@
 
 use super::super::tensor::{Constant, Int};
 use super::fold::{Folder, MAX_FOLDED, filled_ints, product, sizes};
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::MAX_RANK;
 
 /// The result of an operator, if it is supported here.
-pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> Answer<Option<Constant>> {
+pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> ImportResult<Option<Constant>> {
     let from = inputs[0];
     Ok(Some(match op.node.op_type.as_str() {
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => from.with_dims(new_dims(op, from)?),
@@ -22,7 +22,7 @@ pub(super) fn fold(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> 
 }
 
 /// Resolves a possibly negative axis.
-pub(super) fn axis_of(axis: i64, rank: usize) -> Answer<usize> {
+pub(super) fn axis_of(axis: i64, rank: usize) -> ImportResult<usize> {
     let place = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     usize::try_from(place)
         .ok()
@@ -41,7 +41,7 @@ fn picked(
     dims: Vec<usize>,
     folder: &mut Folder,
     place: impl Fn(&[usize]) -> usize,
-) -> Answer<Constant> {
+) -> ImportResult<Constant> {
     if dims.len() > MAX_RANK {
         return unsupported(format!("makes a tensor of {} axes; {MAX_RANK} are supported", dims.len()));
     }
@@ -74,7 +74,7 @@ fn picked(
     Ok(Constant::of_floats(from.name.clone(), dims, values).with_kind(from.kind))
 }
 
-fn new_dims(op: &Operator, from: &Constant) -> Answer<Vec<usize>> {
+fn new_dims(op: &Operator, from: &Constant) -> ImportResult<Vec<usize>> {
     let rank = from.dims.len();
     let dims = match op.node.op_type.as_str() {
         "Reshape" => {
@@ -106,15 +106,15 @@ fn new_dims(op: &Operator, from: &Constant) -> Answer<Vec<usize>> {
         }
         "Squeeze" => match op.numbers(1, "axes")? {
             Some(axes) => {
-                let gone = axes.iter().map(|&axis| axis_of(axis, rank)).collect::<Answer<Vec<_>>>()?;
-                (0..rank).filter(|axis| !gone.contains(axis)).map(|axis| from.dims[axis]).collect()
+                let removed = axes.iter().map(|&axis| axis_of(axis, rank)).collect::<ImportResult<Vec<_>>>()?;
+                (0..rank).filter(|axis| !removed.contains(axis)).map(|axis| from.dims[axis]).collect()
             }
             None => from.dims.iter().copied().filter(|&dim| dim != 1).collect(),
         },
         _ => {
             let places = op.numbers(1, "axes")?.ok_or("axes are missing")?;
             let rank = rank.saturating_add(places.len()).min(MAX_RANK + 1);
-            let new = places.iter().map(|&place| axis_of(place, rank)).collect::<Answer<Vec<_>>>()?;
+            let new = places.iter().map(|&place| axis_of(place, rank)).collect::<ImportResult<Vec<_>>>()?;
             let mut old = from.dims.iter();
             (0..rank).map(|place| if new.contains(&place) { 1 } else { old.next().copied().unwrap_or(1) }).collect()
         }
@@ -125,11 +125,11 @@ fn new_dims(op: &Operator, from: &Constant) -> Answer<Vec<usize>> {
     Ok(dims)
 }
 
-fn transpose(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn transpose(op: &Operator, from: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     let rank = from.dims.len();
     let reversed: Vec<i64> = (0..rank as i64).rev().collect();
     let permutation = op.ints("perm").unwrap_or(&reversed);
-    let axes = permutation.iter().map(|&axis| axis_of(axis, rank)).collect::<Answer<Vec<usize>>>()?;
+    let axes = permutation.iter().map(|&axis| axis_of(axis, rank)).collect::<ImportResult<Vec<usize>>>()?;
     let mut sorted = axes.clone();
     sorted.sort_unstable();
     if sorted != (0..rank).collect::<Vec<_>>() {
@@ -141,7 +141,7 @@ fn transpose(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Cons
     picked(from, dims, folder, |index| index.iter().zip(&strides).map(|(index, stride)| index * stride).sum())
 }
 
-fn concat(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> Answer<Constant> {
+fn concat(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> ImportResult<Constant> {
     let first = inputs[0];
     // Lists have one axis; for others, the default in the first versions was 1.
     let axis = axis_of(op.int("axis", i64::from(first.dims.len() > 1)), first.dims.len())?;
@@ -174,14 +174,14 @@ fn concat(op: &Operator, inputs: &[&Constant], folder: &mut Folder) -> Answer<Co
     Ok(if ints { Constant::of_ints(dims, whole) } else { Constant::of_floats(first.name.clone(), dims, floats) })
 }
 
-fn gather(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn gather(op: &Operator, from: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     let axis = axis_of(op.int("axis", 0), from.dims.len())?;
     let indices = op.needed(1)?;
     let rows = indices
         .known_ints()?
         .into_iter()
         .map(|index| axis_of(index, from.dims[axis]))
-        .collect::<Answer<Vec<usize>>>()?;
+        .collect::<ImportResult<Vec<usize>>>()?;
     let all = strides(&from.dims);
     let inner = strides(&indices.dims);
     let dims = [&from.dims[..axis], &indices.dims, &from.dims[axis + 1..]].concat();
@@ -195,7 +195,7 @@ fn gather(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constan
     })
 }
 
-fn slice(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn slice(op: &Operator, from: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     let starts = op.numbers(1, "starts")?.ok_or("starts are missing")?;
     let ends = op.numbers(2, "ends")?.ok_or("ends are missing")?;
     let axes = op.numbers(3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
@@ -225,7 +225,7 @@ struct Rows {
 
 impl Rows {
     /// The indices of a slice along an axis with `len` values.
-    fn of_slice(len: usize, start: i64, end: i64, step: i64) -> Answer<Self> {
+    fn of_slice(len: usize, start: i64, end: i64, step: i64) -> ImportResult<Self> {
         let len = len as i64;
         let place = |value: i64| if value < 0 { value.saturating_add(len) } else { value };
         let (first, span) = match step {
@@ -250,7 +250,7 @@ impl Rows {
 }
 
 /// The shape that two shapes broadcast to.
-pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Answer<Vec<usize>> {
+pub(super) fn broadcast(a: &[usize], b: &[usize]) -> ImportResult<Vec<usize>> {
     let rank = a.len().max(b.len());
     let size = |dims: &[usize], axis: usize| (axis + dims.len()).checked_sub(rank).map_or(1, |place| dims[place]);
     let one = |axis: usize| match (size(a, axis), size(b, axis)) {
@@ -271,7 +271,7 @@ pub(super) fn broadcast_strides(from: &[usize], dims: &[usize]) -> Vec<usize> {
 }
 
 /// The target shape for expanding a constant: an open batch becomes an axis of size one, which can be broadcast to any.
-fn for_any_batch(from: &Constant, target: &Constant) -> Answer<Constant> {
+fn for_any_batch(from: &Constant, target: &Constant) -> ImportResult<Constant> {
     let mut target = target.ints()?.to_vec();
     let alone = from.dims.len() < target.len() || from.dims.first() == Some(&1);
     if let Some(batch @ Int::Batch) = target.first_mut().filter(|_| alone) {
@@ -280,7 +280,7 @@ fn for_any_batch(from: &Constant, target: &Constant) -> Answer<Constant> {
     Ok(Constant::of_ints(vec![target.len()], target))
 }
 
-fn expand(from: &Constant, target: &[usize], folder: &mut Folder) -> Answer<Constant> {
+fn expand(from: &Constant, target: &[usize], folder: &mut Folder) -> ImportResult<Constant> {
     let dims = broadcast(&from.dims, target)?;
     if from.len() == 1 && !from.is_ints() {
         return folder.fill(dims, from.check_floats()?.float(0));
@@ -292,7 +292,7 @@ fn expand(from: &Constant, target: &[usize], folder: &mut Folder) -> Answer<Cons
     picked(from, dims, folder, |index| index.iter().zip(&strides).map(|(index, stride)| index * stride).sum())
 }
 
-fn tile(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant> {
+fn tile(op: &Operator, from: &Constant, folder: &mut Folder) -> ImportResult<Constant> {
     let repeats = sizes(op.needed(1)?)?;
     if repeats.len() != from.dims.len() {
         return Err(format!("{} repeats of {} axes", repeats.len(), from.dims.len()).into());
@@ -305,9 +305,9 @@ fn tile(op: &Operator, from: &Constant, folder: &mut Folder) -> Answer<Constant>
     })
 }
 
-fn range(inputs: &[&Constant]) -> Answer<Constant> {
+fn range(inputs: &[&Constant]) -> ImportResult<Constant> {
     let [start, limit, delta] = inputs else { return Err("takes three numbers".into()) };
-    let one = |constant: &Constant| -> Answer<i64> {
+    let one = |constant: &Constant| -> ImportResult<i64> {
         match constant.known_ints()?[..] {
             [value] => Ok(value),
             _ => Err("takes three numbers".into()),

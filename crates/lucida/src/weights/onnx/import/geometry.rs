@@ -3,7 +3,7 @@
 use super::super::tensor::{Constant, Int, first};
 use super::Importer;
 use super::drafts::Source;
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::{Order, Symbol, Value};
 use crate::nn::layers::{
     AxisSlice, Coordinates, DepthOrder, DepthToSpace, Interpolation, NearestMode, Pad2D, PadMode, Resize, ResizeTo,
@@ -13,7 +13,7 @@ use crate::nn::{Layer, Shape};
 
 impl Importer {
     /// The axis order of an image, for operators that accept either.
-    fn image_order(&self, symbol: &Symbol) -> Answer<Order> {
+    fn image_order(&self, symbol: &Symbol) -> ImportResult<Order> {
         match symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_image().is_some()) {
             Some(order) => Ok(order),
             None => unsupported(format!("of an input of {} is not supported, only of images", symbol.shape())),
@@ -21,13 +21,19 @@ impl Importer {
     }
 
     /// Adds a layer from image to image.
-    fn add_image(&mut self, op: &Operator, symbol: &Symbol, layer: impl Into<Layer>, order: Order) -> Answer<Symbol> {
+    fn add_image(
+        &mut self,
+        op: &Operator,
+        symbol: &Symbol,
+        layer: impl Into<Layer>,
+        order: Order,
+    ) -> ImportResult<Symbol> {
         let draft = self.add((op.node, ""), layer, &[symbol.draft], Source::Nothing)?;
         let sizes = self.drafts[draft].shape.as_image().ok_or("makes no image")?;
         Ok(Symbol::image(draft, sizes, order))
     }
 
-    pub(super) fn pad(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn pad(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         let value = op.number(2, "value")?.unwrap_or(0.0);
         let mode = match op.text("mode").as_deref() {
@@ -74,7 +80,7 @@ impl Importer {
         axis: usize,
         pads: [i64; 2],
         mode: PadMode,
-    ) -> Answer<Symbol> {
+    ) -> ImportResult<Symbol> {
         let order = [axis, 1 - axis];
         let sizes = order.map(|axis| symbol.size(axis));
         let draft = self.in_memory(symbol, &order, false)?;
@@ -85,7 +91,7 @@ impl Importer {
         Ok(Symbol::of_axes(draft, &sizes, &order))
     }
 
-    pub(super) fn depth(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn depth(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         self.image(symbol)?;
         let block = usize::try_from(op.int("blocksize", 0)).map_err(|_| "a negative blocksize")?;
@@ -102,7 +108,7 @@ impl Importer {
     }
 
     /// `Resize` and its predecessor `Upsample`.
-    pub(super) fn resize(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn resize(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         let order = self.image_order(symbol)?;
         let size = self.drafts[symbol.draft].shape.sizes().to_vec();
@@ -113,7 +119,7 @@ impl Importer {
         self.add_image(op, symbol, layer, order)
     }
 
-    pub(super) fn slice(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn slice(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         let (starts, ends) = (op.numbers(1, "starts")?, op.numbers(2, "ends")?);
         let (starts, ends) = (starts.ok_or("starts are missing")?, ends.ok_or("ends are missing")?);
@@ -133,7 +139,7 @@ impl Importer {
     }
 
     /// `Gather` of positions along an axis: a slice if they are evenly spaced.
-    pub(super) fn gather(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn gather(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         let axis = symbol.axis(op.int("axis", 0))?;
         let indices = op.needed(1)?;
@@ -161,7 +167,13 @@ impl Importer {
     }
 
     /// Takes positions along an axis, arranged in axes with the sizes `dims`.
-    pub(super) fn take(&mut self, op: &Operator, axis: usize, places: &[usize], dims: &[usize]) -> Answer<Symbol> {
+    pub(super) fn take(
+        &mut self,
+        op: &Operator,
+        axis: usize,
+        places: &[usize],
+        dims: &[usize],
+    ) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         if symbol.axes.len() == 3 && dims.len() == 1 {
             let image = match self.image_order(symbol) {
@@ -182,7 +194,7 @@ impl Importer {
     }
 
     /// `Split`, whose outputs are parts of an axis.
-    pub(super) fn split(&mut self, op: &Operator) -> Answer<()> {
+    pub(super) fn split(&mut self, op: &Operator) -> ImportResult<()> {
         let symbol = op.symbol(0)?;
         let axis = symbol.axis(op.int("axis", 0))?;
         let (size, count) = (symbol.size(axis), op.node.output.len());
@@ -211,7 +223,7 @@ impl Importer {
     }
 
     /// Slices each axis of a tensor.
-    fn part(&mut self, op: &Operator, symbol: &Symbol, parts: &[AxisSlice]) -> Answer<Symbol> {
+    fn part(&mut self, op: &Operator, symbol: &Symbol, parts: &[AxisSlice]) -> ImportResult<Symbol> {
         if parts.iter().all(|&part| part == AxisSlice::all()) {
             return Ok(symbol.clone());
         }
@@ -231,9 +243,10 @@ impl Importer {
 }
 
 /// The target size or the scales of height and width; `None` if the image is unchanged.
-fn resize_to(op: &Operator, symbol: &Symbol, order: Order, size: [usize; 2]) -> Answer<Option<ResizeTo>> {
+fn resize_to(op: &Operator, symbol: &Symbol, order: Order, size: [usize; 2]) -> ImportResult<Option<ResizeTo>> {
     let old = op.node.op_type == "Upsample" || op.opset < 11;
-    let given = |index: usize| -> Answer<Option<&Constant>> { Ok(op.constant(index)?.filter(|given| given.len() > 0)) };
+    let given =
+        |index: usize| -> ImportResult<Option<&Constant>> { Ok(op.constant(index)?.filter(|given| given.len() > 0)) };
     let rank = symbol.axes.len() as i64 + 1;
     let axes = op.ints("axes").map_or_else(|| (0..rank).collect(), <[i64]>::to_vec);
     let [row, column, _] = order.places();
@@ -277,7 +290,7 @@ fn resize_to(op: &Operator, symbol: &Symbol, order: Order, size: [usize; 2]) -> 
     Ok(Some(whole(0).zip(whole(1)).map_or(ResizeTo::Scale(scale), |(height, width)| ResizeTo::Size([height, width]))))
 }
 
-fn resize_options(op: &Operator) -> Answer<Resize> {
+fn resize_options(op: &Operator) -> ImportResult<Resize> {
     let old = op.node.op_type == "Upsample" || op.opset < 11;
     let interpolation = match op.text("mode").as_deref() {
         None | Some("nearest") => Interpolation::Nearest,

@@ -2,7 +2,7 @@
 
 use super::Importer;
 use super::drafts::Source;
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 use crate::nn::Shape;
 use crate::nn::layers::Concatenate;
@@ -12,7 +12,7 @@ const MAX_REPEATS: usize = 64;
 
 impl Importer {
     /// `Add`, `Sub`, `Mul`, `Div`, `Sum`: with a constant, or of computed tensors.
-    pub(super) fn arithmetic(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn arithmetic(&mut self, op: &Operator) -> ImportResult<Symbol> {
         match op.inputs.as_slice() {
             [Some(Value::Symbol(symbol)), Some(Value::Constant(constant))] => self.scale(op, symbol, constant, false),
             [Some(Value::Constant(constant)), Some(Value::Symbol(symbol))] => self.scale(op, symbol, constant, true),
@@ -22,7 +22,7 @@ impl Importer {
     }
 
     /// Makes tensors compatible: all flat if one of them is.
-    pub(super) fn alike(&mut self, mut symbols: Vec<Symbol>) -> Answer<Vec<Symbol>> {
+    pub(super) fn alike(&mut self, mut symbols: Vec<Symbol>) -> ImportResult<Vec<Symbol>> {
         let flat = |symbol: &Symbol| self.drafts[symbol.draft].shape.as_flat().is_some();
         if symbols.iter().any(flat) {
             // Scalars are already flat.
@@ -33,7 +33,7 @@ impl Importer {
         Ok(symbols)
     }
 
-    pub(super) fn concat(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn concat(&mut self, op: &Operator) -> ImportResult<Symbol> {
         if let [Some(Value::Symbol(symbol))] = op.inputs.as_slice() {
             return Ok(symbol.clone());
         }
@@ -47,7 +47,7 @@ impl Importer {
             Some(Value::Constant(constant)) => self.known_next_to(op, template, constant, axis),
             _ => op.symbol(index).cloned(),
         });
-        let symbols = symbols.collect::<Answer<Vec<_>>>()?;
+        let symbols = symbols.collect::<ImportResult<Vec<_>>>()?;
         let mut symbols = self.alike(symbols)?;
         let rank = symbols[0].axes.len();
         let misfit = |symbol: &Symbol| format!("of {} with {rank} axes along axis {}", symbol.shape(), axis + 1);
@@ -89,7 +89,7 @@ impl Importer {
     }
 
     /// Concatenates tensors along any axis, which becomes the last one in memory.
-    fn joined(&mut self, op: &Operator, symbols: &[Symbol], axis: usize) -> Answer<Symbol> {
+    fn joined(&mut self, op: &Operator, symbols: &[Symbol], axis: usize) -> ImportResult<Symbol> {
         let order: Vec<usize> = (0..symbols[0].axes.len()).filter(|&other| other != axis).chain([axis]).collect();
         let rest: usize = order[..order.len() - 1].iter().map(|&other| symbols[0].size(other)).product();
         let mut inputs = Vec::with_capacity(symbols.len());
@@ -112,7 +112,7 @@ impl Importer {
     }
 
     /// `Tile`: repeats a tensor along some axes.
-    pub(super) fn tile(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn tile(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let mut symbol = op.symbol(0)?.clone();
         let repeats = op.needed(1)?.known_ints()?;
         match repeats.split_first() {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::proto::{NodeProto, data_type};
 use super::super::tensor::Int;
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::Value;
 
 /// The operators that broadcast their second input.
@@ -40,7 +40,7 @@ pub(super) fn modern(node: &NodeProto, opset: i64) -> Cow<'_, NodeProto> {
 impl Operator<'_> {
     /// Before version 7, the second input of a sum or product was broadcast along axes given by an attribute; since then,
     /// it needs trailing axes of size one.
-    pub(super) fn align_broadcast(&mut self) -> Answer<()> {
+    pub(super) fn align_broadcast(&mut self) -> ImportResult<()> {
         // A list of slopes had one for each channel.
         let slopes = self.node.op_type == "PRelu";
         if self.opset >= 7 || !BROADCASTING.contains(&self.node.op_type.as_str()) || !(slopes || self.has("axis")) {

@@ -3,7 +3,7 @@
 use super::super::proto::NodeProto;
 use super::super::tensor::{Constant, Int};
 use super::Importer;
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 
 /// Operators with windows along a length, and those that need an image.
@@ -23,7 +23,7 @@ const ALONG: &[&str] = &[
 
 impl Importer {
     /// The result of an operator with 1D inputs, if it is one.
-    pub(super) fn along_a_length(&mut self, op: &Operator) -> Answer<Option<Symbol>> {
+    pub(super) fn along_a_length(&mut self, op: &Operator) -> ImportResult<Option<Symbol>> {
         let kind = op.node.op_type.as_str();
         let Some(Value::Symbol(symbol)) = op.value(0).filter(|_| ALONG.contains(&kind)) else { return Ok(None) };
         if symbol.axes.len() != 2 {
@@ -55,7 +55,7 @@ impl Importer {
 }
 
 /// A node with attributes extended for a height of 1.
-fn with_height(node: &NodeProto) -> Answer<NodeProto> {
+fn with_height(node: &NodeProto) -> ImportResult<NodeProto> {
     let mut node = node.clone();
     for attribute in &mut node.attribute {
         let height = match attribute.name.as_str() {

@@ -4,7 +4,7 @@ use lucida_kernels::StridedView;
 
 use super::Importer;
 use super::drafts::Source;
-use super::operator::{Answer, Operator};
+use super::operator::{ImportResult, Operator};
 use super::symbol::{Order, Symbol, Value};
 use crate::nn::layers::{ChannelShuffle, DepthOrder, DepthToSpace, Permute, Reshape, SpaceToDepth};
 use crate::nn::{Layer, Shape};
@@ -42,7 +42,7 @@ const EITHER_ORDER: &[&str] = &["Add", "Concat", "Div", "Mul", "PRelu", "Pad", "
 
 impl Importer {
     /// For operators on images, reorders inputs so that they are in the memory order of the network.
-    pub(super) fn with_images<'a>(&mut self, op: &Operator<'a>) -> Answer<Operator<'a>> {
+    pub(super) fn with_images<'a>(&mut self, op: &Operator<'a>) -> ImportResult<Operator<'a>> {
         let mut inputs = op.inputs.clone();
         let kind = op.node.op_type.as_str();
         if OF_IMAGES.contains(&kind) {

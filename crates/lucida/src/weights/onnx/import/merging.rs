@@ -2,7 +2,7 @@
 
 use super::Importer;
 use super::drafts::Source;
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::{Order, Symbol, Value};
 use crate::nn::layers::{
     Activation, ActivationKind, Add, Average, Divide, Maximum, Minimum, Multiply, Power, Subtract,
@@ -14,7 +14,7 @@ const MAX_POWER: usize = 4;
 
 impl Importer {
     /// `Add`, `Sub`, `Mul`, `Div`, `Max`, `Min`, `Sum` and `Mean` of computed tensors.
-    pub(super) fn merge(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn merge(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let layer: Layer = match op.node.op_type.as_str() {
             "Add" | "Sum" => Add::new().into(),
             "Sub" => Subtract::new().into(),
@@ -24,12 +24,12 @@ impl Importer {
             "Min" => Minimum::new().into(),
             _ => Average::new().into(),
         };
-        let symbols = (0..op.inputs.len()).map(|index| op.symbol(index).cloned()).collect::<Answer<Vec<_>>>()?;
+        let symbols = (0..op.inputs.len()).map(|index| op.symbol(index).cloned()).collect::<ImportResult<Vec<_>>>()?;
         self.merged(op, layer, symbols)
     }
 
     /// A layer that merges computed tensors elementwise.
-    pub(super) fn merged(&mut self, op: &Operator, layer: Layer, mut symbols: Vec<Symbol>) -> Answer<Symbol> {
+    pub(super) fn merged(&mut self, op: &Operator, layer: Layer, mut symbols: Vec<Symbol>) -> ImportResult<Symbol> {
         if self.batchless || self.batch == Some(1) {
             // Missing axes are the first ones: without a batch, or next to a batch of size one.
             let rank = symbols.iter().map(|symbol| symbol.axes.len()).max().unwrap_or(0);
@@ -64,7 +64,7 @@ impl Importer {
 
     /// As [`merged`](Self::merged), for tensors with different memory orders, or of which none has the broadcast shape:
     /// they are reordered to the order of the tensor's axes, with images channels-last.
-    fn merged_in_order(&mut self, op: &Operator, layer: Layer, symbols: &[Symbol]) -> Answer<Symbol> {
+    fn merged_in_order(&mut self, op: &Operator, layer: Layer, symbols: &[Symbol]) -> ImportResult<Symbol> {
         let rank = symbols.first().map_or(0, |symbol| symbol.axes.len());
         let order = match rank {
             3 => symbols.iter().find_map(Symbol::order).unwrap_or(Order::ChannelsFirst).places().to_vec(),
@@ -78,7 +78,7 @@ impl Importer {
     }
 
     /// `Pow`: with a small integer exponent a product, otherwise an activation or a `Power` layer.
-    pub(super) fn power(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn power(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let (symbol, exponent) = match op.inputs.as_slice() {
             [Some(Value::Symbol(symbol)), Some(Value::Constant(exponent))] => (symbol.clone(), exponent),
             [Some(Value::Constant(base)), Some(Value::Symbol(symbol))] => {

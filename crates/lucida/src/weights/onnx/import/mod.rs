@@ -50,7 +50,7 @@ use drafts::{LayerDraft, Source};
 use fold::Folder;
 use layout::GraphInput;
 use operator::Operator;
-pub(in crate::weights) use operator::{Answer, Fault, unsupported};
+pub(in crate::weights) use operator::{Fault, ImportResult, unsupported};
 use symbol::{Order, Symbol, Value};
 
 /// Suggestions for an unsupported operator.
@@ -179,9 +179,9 @@ fn node_order(graph: &GraphProto) -> Result<Vec<usize>, String> {
         .map(|node| node.input.iter().filter_map(|input| makers.get(input.as_str()).copied()).collect())
         .collect();
     topological_order(&dependencies).map_err(|cycle| {
-        let way: Vec<String> = cycle.iter().chain(cycle.first()).take(MAX_NAMED).map(|&place| named(place)).collect();
+        let path: Vec<String> = cycle.iter().chain(cycle.first()).take(MAX_NAMED).map(|&place| named(place)).collect();
         let more = if cycle.len() >= MAX_NAMED { " -> ..." } else { "" };
-        format!("its nodes form a cycle: {}{more}", way.join(" -> "))
+        format!("its nodes form a cycle: {}{more}", path.join(" -> "))
     })
 }
 
@@ -306,7 +306,7 @@ impl Importer {
     }
 
     /// The inputs of a node; `None` for omitted ones.
-    fn inputs_of(&self, node: &NodeProto) -> Answer<Vec<Option<Value>>> {
+    fn inputs_of(&self, node: &NodeProto) -> ImportResult<Vec<Option<Value>>> {
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             inputs.push(match (name.as_str(), self.values.get(name)) {
@@ -339,7 +339,7 @@ impl Importer {
         true
     }
 
-    fn node(&mut self, node: &NodeProto) -> Answer<()> {
+    fn node(&mut self, node: &NodeProto) -> ImportResult<()> {
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
             let hint = match node.domain.as_str() {
                 domain if domain.starts_with("pkg.") => ": inline its functions (onnx.inliner.inline_local_functions)",
@@ -392,14 +392,14 @@ impl Importer {
     }
 
     /// The shape of a tensor whose batch has a fixed size.
-    fn shape(&self, op: &Operator) -> Answer<Option<Value>> {
+    fn shape(&self, op: &Operator) -> ImportResult<Option<Value>> {
         let fixed = self.batch.is_some() && op.node.op_type == "Shape";
         let Some(Value::Symbol(symbol)) = op.value(0).filter(|_| fixed) else { return Ok(None) };
         let shape = fold::shape_of(symbol, self.batch).split_off(usize::from(self.batchless));
         fold::shape_part(op, shape).map(Some)
     }
 
-    fn layer(&mut self, op: &Operator) -> Answer<Symbol> {
+    fn layer(&mut self, op: &Operator) -> ImportResult<Symbol> {
         if let Some(found) = self.along_a_length(op)? {
             return Ok(found);
         }
@@ -456,7 +456,7 @@ impl Importer {
     }
 
     /// Operators that only move axes.
-    fn moved(&mut self, op: &Operator) -> Answer<Symbol> {
+    fn moved(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         let moved = match op.node.op_type.as_str() {
             "Transpose" => match op.ints("perm") {
@@ -500,7 +500,7 @@ impl Importer {
         layer: impl Into<Layer>,
         inputs: &[usize],
         source: Source,
-    ) -> Answer<usize> {
+    ) -> ImportResult<usize> {
         let layer = layer.into();
         let name = name::layer_name(node, weight, layer.default_name());
         Ok(self.add_named(name, layer, inputs, source)?)
@@ -517,13 +517,13 @@ impl Importer {
     }
 
     /// Adds a layer with the shape of its only input.
-    fn add_alike(&mut self, op: &Operator, symbol: &Symbol, layer: impl Into<Layer>) -> Answer<Symbol> {
+    fn add_alike(&mut self, op: &Operator, symbol: &Symbol, layer: impl Into<Layer>) -> ImportResult<Symbol> {
         let draft = self.add((op.node, ""), layer, &[symbol.draft], Source::Nothing)?;
         Ok(Symbol { draft, ..symbol.clone() })
     }
 
     /// The image input of an operator, whose axes must be (batch, channels, height, width).
-    fn image(&self, symbol: &Symbol) -> Answer<[usize; 3]> {
+    fn image(&self, symbol: &Symbol) -> ImportResult<[usize; 3]> {
         let image = self.drafts[symbol.draft].shape.as_image();
         match (symbol.order(), image) {
             (Some(Order::ChannelsFirst), Some(image)) => Ok(image),
@@ -535,7 +535,7 @@ impl Importer {
     }
 
     /// A flat layer with all values of a symbol, its axis, and the index of each value if they are in another order.
-    fn features(&mut self, symbol: &Symbol) -> Answer<(Symbol, usize, Option<Vec<usize>>)> {
+    fn features(&mut self, symbol: &Symbol) -> ImportResult<(Symbol, usize, Option<Vec<usize>>)> {
         let Some((axis, order)) = symbol.features() else {
             return unsupported(format!("of an input of {} is not supported: it must be flat", symbol.shape()));
         };

@@ -6,7 +6,7 @@ use super::super::proto::{GraphProto, NodeProto};
 use super::super::tensor::{Constant, first};
 use super::Importer;
 use super::drafts::Source;
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::Symbol;
 use crate::nn::layers::{GroupNormalization, LayerNormalization, LocalResponseNormalization, PReLU, UnitNormalization};
 
@@ -44,10 +44,10 @@ pub(super) fn regrouped(graph: &GraphProto) -> HashMap<usize, NodeProto> {
 }
 
 /// The scales and offsets of a group normalization for each channel.
-fn spread(op: &Operator, groups: usize) -> Answer<[Vec<f32>; 2]> {
+fn spread(op: &Operator, groups: usize) -> ImportResult<[Vec<f32>; 2]> {
     let symbol = op.symbol(0)?;
     let channels = if symbol.axes.is_empty() { 0 } else { symbol.size(0) };
-    let part = |index: usize| -> Answer<Vec<f32>> {
+    let part = |index: usize| -> ImportResult<Vec<f32>> {
         let values = op.needed(index)?.check_floats()?.floats();
         match values.len() {
             len if len == channels => Ok(values),
@@ -63,13 +63,13 @@ fn spread(op: &Operator, groups: usize) -> Answer<[Vec<f32>; 2]> {
 
 impl Importer {
     /// `InstanceNormalization`: of each channel of an image.
-    pub(super) fn instance_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn instance_normalization(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let [gamma, beta] = [op.needed(1)?.check_floats()?, op.needed(2)?.check_floats()?];
         self.normalize_groups(op, None, gamma.floats(), beta.floats())
     }
 
     /// `GroupNormalization`: before version 21 with a scale for each group.
-    pub(super) fn group_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn group_normalization(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let groups = usize::try_from(op.int("num_groups", 0)).ok().filter(|&groups| groups > 0);
         let Some(groups) = groups else { return Err("num_groups is not a number of groups".into()) };
         let [gamma, beta] = spread(op, groups)?;
@@ -77,7 +77,7 @@ impl Importer {
     }
 
     /// An instance normalization of grouped channels; see [`regrouped`].
-    pub(super) fn instance_normalization_of_groups(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn instance_normalization_of_groups(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let groups = op.needed(1)?.len();
         let target = op.needed(3)?.ints()?;
         let per_group = op.symbol(0)?.len() / groups.max(1);
@@ -102,7 +102,7 @@ impl Importer {
         groups: Option<usize>,
         gamma: Vec<f32>,
         beta: Vec<f32>,
-    ) -> Answer<Symbol> {
+    ) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?.clone();
         let channels = self.image(&symbol)?[2];
         let scale = gamma.iter().any(|&factor| factor != 1.0);
@@ -120,7 +120,7 @@ impl Importer {
     }
 
     /// `LayerNormalization`, over the last axes in memory.
-    pub(super) fn layer_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn layer_normalization(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let mut symbol = op.symbol(0)?.clone();
         let axis = symbol.axis(op.int("axis", -1))?;
         if !self.is_trailing(&symbol, axis) {
@@ -137,7 +137,7 @@ impl Importer {
             let steps = |place: usize| (0..symbol.atoms[atom]).map(move |index| place + index * stride(atom));
             places.into_iter().flat_map(steps).collect::<Vec<usize>>()
         });
-        let part = |constant: &Constant| -> Answer<Vec<f32>> {
+        let part = |constant: &Constant| -> ImportResult<Vec<f32>> {
             let values = constant.check_floats()?.floats();
             if values.len() != places.len() {
                 return Err(format!("{} factors for {} values", values.len(), places.len()).into());
@@ -167,7 +167,7 @@ impl Importer {
     }
 
     /// `LRN`
-    pub(super) fn local_response(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn local_response(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?.clone();
         self.image(&symbol)?;
         let size = usize::try_from(op.int("size", 0)).unwrap_or(0);
@@ -176,7 +176,7 @@ impl Importer {
     }
 
     /// `LpNormalization` of the channels to unit Euclidean norm.
-    pub(super) fn unit(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn unit(&mut self, op: &Operator) -> ImportResult<Symbol> {
         op.must_be("p", 2)?;
         let symbol = op.symbol(0)?.clone();
         let axis = symbol.axis(op.int("axis", -1))?;
@@ -185,7 +185,7 @@ impl Importer {
     }
 
     /// `PRelu` with slopes that are broadcast over any of the axes.
-    pub(super) fn prelu(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn prelu(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let slope = op.needed(1)?.check_floats()?;
         let mut symbol = op.symbol(0)?.clone();
         let rank = symbol.axes.len() + 1;
@@ -225,7 +225,7 @@ impl Importer {
     }
 
     /// A layer whose axes are those of the tensor.
-    pub(super) fn plain(&mut self, symbol: &Symbol) -> Answer<Symbol> {
+    pub(super) fn plain(&mut self, symbol: &Symbol) -> ImportResult<Symbol> {
         let order: Vec<usize> = (0..symbol.axes.len()).collect();
         let draft = self.in_memory(symbol, &order, false)?;
         Ok(Symbol::in_order(draft, self.drafts[draft].shape.sizes()))

@@ -25,9 +25,9 @@ impl From<&str> for Fault {
     }
 }
 
-pub(in crate::weights) type Answer<T> = Result<T, Fault>;
+pub(in crate::weights) type ImportResult<T> = Result<T, Fault>;
 
-pub(in crate::weights) fn unsupported<T>(problem: impl Into<String>) -> Answer<T> {
+pub(in crate::weights) fn unsupported<T>(problem: impl Into<String>) -> ImportResult<T> {
     Err(Fault::Unsupported(problem.into()))
 }
 
@@ -68,7 +68,7 @@ impl Operator<'_> {
         self.attribute(name).map(|attribute| short(&String::from_utf8_lossy(&attribute.s)))
     }
 
-    pub(super) fn tensor(&self, name: &str) -> Answer<Option<Constant>> {
+    pub(super) fn tensor(&self, name: &str) -> ImportResult<Option<Constant>> {
         let tensor = self.attribute(name).and_then(|attribute| attribute.t.clone());
         match tensor {
             Some(tensor) if tensor.data_location != 0 => unsupported(format!("{name} has its values in another file")),
@@ -78,7 +78,7 @@ impl Operator<'_> {
     }
 
     /// A pair of sizes, vertical and horizontal.
-    pub(super) fn pair(&self, name: &str, default: [usize; 2]) -> Answer<[usize; 2]> {
+    pub(super) fn pair(&self, name: &str, default: [usize; 2]) -> ImportResult<[usize; 2]> {
         let Some(values) = self.ints(name) else { return Ok(default) };
         let sizes: Option<Vec<usize>> = values.iter().map(|&value| usize::try_from(value).ok()).collect();
         match sizes.as_deref() {
@@ -91,7 +91,7 @@ impl Operator<'_> {
     }
 
     /// Refuses any other value of an attribute.
-    pub(super) fn must_be(&self, name: &str, only: i64) -> Answer<()> {
+    pub(super) fn must_be(&self, name: &str, only: i64) -> ImportResult<()> {
         match self.int(name, only) {
             value if value == only => Ok(()),
             value => unsupported(format!("{name} {value} is not supported, only {only}")),
@@ -103,7 +103,7 @@ impl Operator<'_> {
     }
 
     /// A computed input.
-    pub(super) fn symbol(&self, index: usize) -> Answer<&Symbol> {
+    pub(super) fn symbol(&self, index: usize) -> ImportResult<&Symbol> {
         match self.value(index) {
             Some(Value::Symbol(symbol)) => Ok(symbol),
             Some(Value::Constant(constant)) => {
@@ -120,7 +120,7 @@ impl Operator<'_> {
     }
 
     /// A constant input.
-    pub(super) fn constant(&self, index: usize) -> Answer<Option<&Constant>> {
+    pub(super) fn constant(&self, index: usize) -> ImportResult<Option<&Constant>> {
         match self.value(index) {
             Some(Value::Constant(constant)) => Ok(Some(constant)),
             Some(Value::Symbol(_)) => unsupported(format!("input {} is computed; it must be constant", index + 1)),
@@ -128,7 +128,7 @@ impl Operator<'_> {
         }
     }
 
-    pub(super) fn needed(&self, index: usize) -> Answer<&Constant> {
+    pub(super) fn needed(&self, index: usize) -> ImportResult<&Constant> {
         match self.constant(index)? {
             Some(constant) => Ok(constant),
             None => Err(format!("input {} is missing", index + 1).into()),
@@ -136,7 +136,7 @@ impl Operator<'_> {
     }
 
     /// Integers, which are an input in newer operator versions and an attribute in older ones.
-    pub(super) fn numbers(&self, input: usize, attribute: &str) -> Answer<Option<Vec<i64>>> {
+    pub(super) fn numbers(&self, input: usize, attribute: &str) -> ImportResult<Option<Vec<i64>>> {
         match self.constant(input)? {
             Some(constant) => Ok(Some(constant.known_ints()?)),
             None => Ok(self.ints(attribute).map(<[i64]>::to_vec)),
@@ -144,7 +144,7 @@ impl Operator<'_> {
     }
 
     /// A number, which is an input in newer operator versions and an attribute in older ones.
-    pub(super) fn number(&self, input: usize, attribute: &str) -> Answer<Option<f32>> {
+    pub(super) fn number(&self, input: usize, attribute: &str) -> ImportResult<Option<f32>> {
         match self.constant(input)? {
             Some(constant) if constant.len() == 1 => Ok(Some(constant.check_floats()?.float(0))),
             Some(constant) => Err(format!("input {} has {} values, not one", input + 1, constant.len()).into()),

@@ -3,7 +3,7 @@
 use super::super::tensor::{Constant, first};
 use super::Importer;
 use super::drafts::{Source, affine};
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 use crate::nn::Layer;
 use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Dropout, LayerScale, Maximum, Softmax};
@@ -12,7 +12,7 @@ use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Dropout,
 const MAX_CHANNELS: usize = 1 << 20;
 
 impl Importer {
-    pub(super) fn activation(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn activation(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let kind = match op.node.op_type.as_str() {
             "Relu" => ActivationKind::Relu,
             "Sigmoid" => ActivationKind::Sigmoid,
@@ -32,7 +32,7 @@ impl Importer {
     }
 
     /// Activations whose derivative cannot be computed from the output.
-    pub(super) fn smooth_activation(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn smooth_activation(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let kind = match op.node.op_type.as_str() {
             "Elu" => ActivationKind::Elu { alpha: op.float("alpha", 1.0) },
             "Celu" => ActivationKind::Celu { alpha: op.float("alpha", 1.0) },
@@ -73,7 +73,7 @@ impl Importer {
         self.add_alike(op, symbol, Activation::new(kind))
     }
 
-    fn clip(&mut self, op: &Operator, symbol: &Symbol, min: f32, max: f32) -> Answer<Symbol> {
+    fn clip(&mut self, op: &Operator, symbol: &Symbol, min: f32, max: f32) -> ImportResult<Symbol> {
         let kind = match (min.max(f32::MIN), max.min(f32::MAX)) {
             (0.0, f32::MAX) => ActivationKind::Relu,
             (0.0, 6.0) => ActivationKind::Relu6,
@@ -84,7 +84,7 @@ impl Importer {
     }
 
     /// `Max` and `Min` of a value and a number, which PyTorch's newer exporter writes for a one-sided clip.
-    pub(super) fn bound(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn bound(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let (symbol, constant) = match op.inputs.as_slice() {
             [Some(Value::Symbol(symbol)), Some(Value::Constant(constant))]
             | [Some(Value::Constant(constant)), Some(Value::Symbol(symbol))]
@@ -102,7 +102,7 @@ impl Importer {
         self.clip(op, symbol, min, max)
     }
 
-    pub(super) fn negative(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn negative(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         let channels = self.drafts[symbol.draft].shape.channels();
         if channels > MAX_CHANNELS {
@@ -114,7 +114,7 @@ impl Importer {
     }
 
     /// `Abs`, as the maximum of a value and its negative.
-    pub(super) fn absolute(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn absolute(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let negative = self.negative(op)?;
         let symbol = op.symbol(0)?;
         let draft = self.add((op.node, ""), Maximum::new(), &[symbol.draft, negative.draft], Source::Nothing)?;
@@ -123,7 +123,7 @@ impl Importer {
 
     /// The index of the maximum of all values, or of the channels of each pixel, at the end of a classifier or segmentation
     /// network. It is represented by its input: no other node may use it.
-    pub(super) fn arg_max(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn arg_max(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?.clone();
         let axis = symbol.axis(op.int("axis", 0))?;
         let channels = symbol.order().is_some_and(|order| order.places()[2] == axis);
@@ -141,7 +141,7 @@ impl Importer {
     }
 
     /// `Softmax` and `LogSoftmax`.
-    pub(super) fn softmax(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn softmax(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let kind = match op.node.op_type.as_str() {
             "LogSoftmax" => ActivationKind::LogSoftmax,
             _ => ActivationKind::Softmax,
@@ -177,14 +177,14 @@ impl Importer {
         self.add_alike(op, &Symbol { draft, ..symbol }, Activation::new(kind))
     }
 
-    pub(super) fn dropout(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn dropout(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         // Dropout in inference (`training_mode`) is ignored: here, dropout is only active in training.
         let rate = op.number(1, "ratio")?.unwrap_or(0.5);
         self.add_alike(op, symbol, Dropout::new(rate))
     }
 
-    pub(super) fn batch_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn batch_normalization(&mut self, op: &Operator) -> ImportResult<Symbol> {
         // Before version 14, additional outputs (the batch statistics) indicated training mode; before version 7, they
         // could also be present in inference.
         let trains = match op.opset {
@@ -204,7 +204,7 @@ impl Importer {
         if symbol.axes.is_empty() {
             return Err("takes an input with channels".into());
         }
-        let part = |index: usize| -> Answer<&Constant> { Ok(op.needed(index)?.check_floats()?) };
+        let part = |index: usize| -> ImportResult<&Constant> { Ok(op.needed(index)?.check_floats()?) };
         let (gamma, name) = (part(1)?, part(1)?.name.clone());
         let parts = [gamma, part(2)?, part(3)?, part(4)?];
         let channels = symbol.size(0);
@@ -222,7 +222,7 @@ impl Importer {
 
     /// Ensures that an axis is the channels of its layer, and returns the position of each channel if they are in another
     /// order.
-    pub(super) fn channels(&mut self, symbol: &Symbol, axis: usize) -> Answer<(Symbol, Option<Vec<usize>>)> {
+    pub(super) fn channels(&mut self, symbol: &Symbol, axis: usize) -> ImportResult<(Symbol, Option<Vec<usize>>)> {
         let shape = &self.drafts[symbol.draft].shape;
         let last = symbol.atoms.len() - 1;
         let alone = symbol.axes[axis] == [last] || (symbol.axes[axis].is_empty() && shape.channels() == 1);
@@ -243,7 +243,7 @@ impl Importer {
         symbol: &Symbol,
         constant: &Constant,
         flipped: bool,
-    ) -> Answer<Symbol> {
+    ) -> ImportResult<Symbol> {
         constant.check_numbers()?;
         if flipped && op.node.op_type == "Div" {
             return self.quotient_of(op, symbol, constant);
@@ -301,7 +301,7 @@ impl Importer {
     }
 
     /// A constant divided by a tensor: the scaled reciprocal.
-    fn quotient_of(&mut self, op: &Operator, symbol: &Symbol, constant: &Constant) -> Answer<Symbol> {
+    fn quotient_of(&mut self, op: &Operator, symbol: &Symbol, constant: &Constant) -> ImportResult<Symbol> {
         let reciprocal = self.add_alike(op, symbol, Activation::new(ActivationKind::Power { exponent: -1.0 }))?;
         match constant.len() == 1 && constant.float(0) == 1.0 && constant.dims.len() <= symbol.axes.len() + 1 {
             true => Ok(reciprocal),
@@ -320,7 +320,7 @@ impl Importer {
     }
 
     /// A flat layer with all values of a tensor, and a constant with a value for each of them, in its order.
-    pub(super) fn for_each_value(&mut self, symbol: &Symbol, constant: &Constant) -> Answer<(Symbol, Vec<f32>)> {
+    pub(super) fn for_each_value(&mut self, symbol: &Symbol, constant: &Constant) -> ImportResult<(Symbol, Vec<f32>)> {
         let values = broadcast_to(symbol, constant)?;
         let draft = self.flatten(symbol.draft)?;
         Ok((Symbol { draft, ..symbol.clone() }, values))
@@ -328,7 +328,7 @@ impl Importer {
 }
 
 /// A constant broadcast to the values of a tensor, in memory order.
-pub(super) fn broadcast_to(symbol: &Symbol, constant: &Constant) -> Answer<Vec<f32>> {
+pub(super) fn broadcast_to(symbol: &Symbol, constant: &Constant) -> ImportResult<Vec<f32>> {
     let sizes: Vec<usize> = (0..symbol.axes.len()).map(|axis| symbol.size(axis)).collect();
     // The constant has no batch axis.
     let dims = match constant.dims.strip_prefix(&[1]) {

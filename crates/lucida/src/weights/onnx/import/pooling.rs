@@ -3,7 +3,7 @@
 use super::super::proto::NodeProto;
 use super::Importer;
 use super::drafts::Source;
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 use crate::nn::Layer;
 use crate::nn::layers::{
@@ -21,7 +21,7 @@ pub(super) struct Window {
 
 impl Window {
     /// Reads `strides`, `pads` and `auto_pad`.
-    pub(super) fn of(op: &Operator, image: [usize; 3], size: [usize; 2]) -> Answer<Self> {
+    pub(super) fn of(op: &Operator, image: [usize; 3], size: [usize; 2]) -> ImportResult<Self> {
         let strides = op.pair("strides", [1, 1])?;
         if size.contains(&0) || strides.contains(&0) {
             return Err(format!("a window of {size:?} pixels with strides {strides:?} has a size of zero").into());
@@ -59,9 +59,9 @@ impl Window {
         for (axis, &size) in image[..2].iter().enumerate() {
             let ([before, after], stride) = (self.pads[axis], self.strides[axis]);
             let Some(end) = size.checked_add(before) else { return };
-            let way = end.checked_add(after).and_then(|padded| padded.checked_sub(self.size[axis]));
-            let Some(way) = way else { return };
-            let mut output = way.div_ceil(stride) + 1;
+            let span = end.checked_add(after).and_then(|padded| padded.checked_sub(self.size[axis]));
+            let Some(span) = span else { return };
+            let mut output = span.div_ceil(stride) + 1;
             if (output - 1).saturating_mul(stride) >= end {
                 output -= 1;
             }
@@ -82,7 +82,7 @@ impl Window {
 }
 
 impl Importer {
-    pub(super) fn pool(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn pool(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         let image = self.image(symbol)?;
         let Some(_) = op.ints("kernel_shape") else { return Err("has no kernel_shape".into()) };
@@ -115,7 +115,7 @@ impl Importer {
         Ok(self.new_image(draft))
     }
 
-    pub(super) fn global_pool(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn global_pool(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         if self.drafts[symbol.draft].shape.as_flat().is_some() && symbol.axes.len() == 3 {
             // Already a single pixel.
@@ -131,21 +131,21 @@ impl Importer {
     }
 
     /// `ReduceMean`, `ReduceMax`, `ReduceMin` and `ReduceSum` over any axes except the batch.
-    pub(super) fn reduce(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn reduce(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?.clone();
         let Some(axes) = op.numbers(1, "axes")?.filter(|axes| !axes.is_empty()) else {
             return unsupported("over all axes, the batch among them, is not supported: name the axes");
         };
-        let mut gone = axes.iter().map(|&axis| symbol.axis(axis)).collect::<Result<Vec<_>, _>>()?;
+        let mut removed = axes.iter().map(|&axis| symbol.axis(axis)).collect::<Result<Vec<_>, _>>()?;
         // In memory order, to avoid unnecessary reordering.
-        gone.sort_by_key(|&axis| symbol.axes[axis].clone());
-        gone.dedup();
-        let mut kept: Vec<usize> = (0..symbol.axes.len()).filter(|axis| !gone.contains(axis)).collect();
+        removed.sort_by_key(|&axis| symbol.axes[axis].clone());
+        removed.dedup();
+        let mut kept: Vec<usize> = (0..symbol.axes.len()).filter(|axis| !removed.contains(axis)).collect();
         kept.sort_by_key(|&axis| symbol.axes[axis].clone());
-        let count: usize = gone.iter().map(|&axis| symbol.size(axis)).product();
+        let count: usize = removed.iter().map(|&axis| symbol.size(axis)).product();
         let sizes: Vec<usize> = kept.iter().map(|&axis| symbol.size(axis)).collect();
         let kind = op.node.op_type.as_str();
-        let mut draft = self.pooled_image(&symbol, &gone, &kept)?;
+        let mut draft = self.pooled_image(&symbol, &removed, &kept)?;
         if kind == "ReduceMin" {
             draft = self.factor(op, draft, -1.0)?;
         }
@@ -159,7 +159,7 @@ impl Importer {
         let mut axes = vec![Vec::new(); symbol.axes.len()];
         kept.iter().enumerate().for_each(|(atom, &axis)| axes[axis] = vec![atom]);
         if op.int("keepdims", 1) == 0 {
-            axes = (0..axes.len()).filter(|axis| !gone.contains(axis)).map(|axis| axes[axis].clone()).collect();
+            axes = (0..axes.len()).filter(|axis| !removed.contains(axis)).map(|axis| axes[axis].clone()).collect();
         }
         // A tensor with one value also has an axis in memory.
         let atoms: Vec<usize> = if sizes.is_empty() { vec![1] } else { sizes };
@@ -168,7 +168,7 @@ impl Importer {
 
     /// `ReduceL1`, `ReduceL2` and `ReduceSumSquare`: sums of absolute values or of squares, and the square root of the
     /// latter.
-    pub(super) fn norm(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn norm(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let kind = op.node.op_type.as_str();
         let value = op.symbol(0)?;
         let terms = match kind {
@@ -189,7 +189,7 @@ impl Importer {
     }
 
     /// An image whose pixels are the values along some axes, and whose channels are those along the others.
-    fn pooled_image(&mut self, symbol: &Symbol, pixels: &[usize], channels: &[usize]) -> Answer<usize> {
+    fn pooled_image(&mut self, symbol: &Symbol, pixels: &[usize], channels: &[usize]) -> ImportResult<usize> {
         let size = |axes: &[usize]| axes.iter().map(|&axis| symbol.size(axis)).product::<usize>();
         let order = [pixels, channels].concat();
         let shape = &self.drafts[symbol.draft].shape;
@@ -201,7 +201,7 @@ impl Importer {
     }
 
     /// A layer's output times a number.
-    fn factor(&mut self, op: &Operator, draft: usize, factor: f32) -> Answer<usize> {
+    fn factor(&mut self, op: &Operator, draft: usize, factor: f32) -> ImportResult<usize> {
         let channels = self.drafts[draft].shape.channels();
         let source = Source::Affine { scale: vec![factor; channels], offset: vec![0.0; channels] };
         self.add((op.node, ""), super::drafts::affine(), &[draft], source)

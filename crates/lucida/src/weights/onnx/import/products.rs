@@ -4,19 +4,19 @@ use super::super::proto::NodeProto;
 use super::super::tensor::{Constant, first};
 use super::Importer;
 use super::drafts::Source;
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::{Symbol, Value};
 use crate::nn::layers::MatMul;
 
 impl Importer {
     /// Imports the node as another operator with these inputs.
-    pub(super) fn again(&mut self, op: &Operator, kind: &str, inputs: Vec<Option<Value>>) -> Answer<Symbol> {
+    pub(super) fn again(&mut self, op: &Operator, kind: &str, inputs: Vec<Option<Value>>) -> ImportResult<Symbol> {
         let node = NodeProto { op_type: kind.into(), attribute: Vec::new(), ..op.node.clone() };
         self.layer(&Operator { node: &node, inputs, opset: op.opset })
     }
 
     /// `MatMul` of two computed tensors.
-    pub(super) fn product(&mut self, op: &Operator, a: &Symbol, b: &Symbol) -> Answer<Symbol> {
+    pub(super) fn product(&mut self, op: &Operator, a: &Symbol, b: &Symbol) -> ImportResult<Symbol> {
         let aligned = self.batchless || a.axes.len() == b.axes.len();
         if !aligned || a.axes.len() < 2 || b.axes.len() < 2 {
             return unsupported(format!(
@@ -34,7 +34,7 @@ impl Importer {
     }
 
     /// A matrix layer, and whether it is transposed, which avoids reordering.
-    fn matrix(&mut self, symbol: &Symbol) -> Answer<(usize, bool)> {
+    fn matrix(&mut self, symbol: &Symbol) -> ImportResult<(usize, bool)> {
         let mut order: Vec<usize> = (0..symbol.axes.len()).collect();
         let as_it_is = symbol.in_order_of(&order);
         order.swap(symbol.axes.len() - 2, symbol.axes.len() - 1);
@@ -53,7 +53,7 @@ impl Importer {
         constant: &Constant,
         symbol: &Symbol,
         rows_first: bool,
-    ) -> Answer<Symbol> {
+    ) -> ImportResult<Symbol> {
         let rank = symbol.axes.len();
         if rank < 2 || constant.dims.len() != 2 {
             return unsupported(format!(
@@ -71,7 +71,7 @@ impl Importer {
     }
 
     /// `Gemm` in a graph without a batch: `alpha A B + beta C`, with any computed operands.
-    pub(super) fn gemm_of_matrices(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn gemm_of_matrices(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let [flip_a, flip_b] = ["transA", "transB"].map(|name| op.int(name, 0) != 0);
         let turned = |symbol: &Symbol, flip: bool| {
             let mut symbol = symbol.clone();

@@ -8,13 +8,13 @@ use super::super::tensor::Constant;
 use super::Importer;
 use super::fold::Folder;
 use super::fold_moving::strides;
-use super::operator::{Answer, Operator, unsupported};
+use super::operator::{ImportResult, Operator, unsupported};
 use super::symbol::Symbol;
 use crate::nn::layers::{Activation, ActivationKind};
 use crate::weights::Note;
 
 /// The range of a type.
-fn limits(kind: i32) -> Answer<(f32, f32)> {
+fn limits(kind: i32) -> ImportResult<(f32, f32)> {
     Ok(match kind {
         data_type::UINT8 => (0.0, 255.0),
         data_type::INT8 => (-128.0, 127.0),
@@ -27,7 +27,7 @@ fn limits(kind: i32) -> Answer<(f32, f32)> {
 }
 
 /// The quantized type: that of the zero point.
-fn target(op: &Operator) -> Answer<i32> {
+fn target(op: &Operator) -> ImportResult<i32> {
     let zero = op.constant(2)?.map(|zero| zero.kind);
     let named = i32::try_from(op.int("output_dtype", 0)).ok().filter(|&kind| kind != 0);
     Ok(zero.or(named).unwrap_or(data_type::UINT8))
@@ -42,7 +42,7 @@ struct Grid<'a> {
 }
 
 impl<'a> Grid<'a> {
-    fn new(op: &'a Operator, dims: &[usize]) -> Answer<Self> {
+    fn new(op: &'a Operator, dims: &[usize]) -> ImportResult<Self> {
         let (scale, zero) = (op.needed(1)?.check_floats()?, op.constant(2)?);
         let rank = dims.len() as i64;
         let axis = op.int("axis", 1);
@@ -88,7 +88,7 @@ impl<'a> Grid<'a> {
 }
 
 /// `DequantizeLinear` of weights.
-pub(super) fn fold_dequantize(op: &Operator, folder: &mut Folder) -> Answer<Constant> {
+pub(super) fn fold_dequantize(op: &Operator, folder: &mut Folder) -> ImportResult<Constant> {
     let from = op.needed(0)?.check_numbers()?;
     let grid = Grid::new(op, &from.dims)?;
     let len = folder.count(Some(from.len()))?;
@@ -101,7 +101,7 @@ pub(super) fn fold_dequantize(op: &Operator, folder: &mut Folder) -> Answer<Cons
 }
 
 /// `QuantizeLinear` of weights.
-pub(super) fn fold_quantize(op: &Operator, folder: &mut Folder) -> Answer<Constant> {
+pub(super) fn fold_quantize(op: &Operator, folder: &mut Folder) -> ImportResult<Constant> {
     let from = op.needed(0)?.check_floats()?;
     let kind = target(op)?;
     let (least, most) = limits(kind)?;
@@ -124,7 +124,7 @@ impl Importer {
     }
 
     /// `QuantizeLinear` of an activation: clips to the range of the type, in dequantized values.
-    pub(super) fn quantize(&mut self, op: &Operator) -> Answer<Symbol> {
+    pub(super) fn quantize(&mut self, op: &Operator) -> ImportResult<Symbol> {
         let symbol = op.symbol(0)?;
         let (least, most) = limits(target(op)?)?;
         let scale = op.needed(1)?.check_floats()?;

@@ -318,15 +318,15 @@ impl Symbol {
 
     /// `Squeeze`: removes these axes, or all of size one.
     pub(super) fn squeeze(&self, axes: Option<&[i64]>, batch: Option<usize>) -> Result<Self, String> {
-        let gone: Vec<usize> = match axes {
+        let removed: Vec<usize> = match axes {
             Some(axes) => axes.iter().map(|&axis| self.axis(axis)).collect::<Result<_, _>>()?,
             None if batch == Some(1) => return Err("without axes would remove the batch".into()),
             None => (0..self.axes.len()).filter(|&axis| self.axes[axis].is_empty()).collect(),
         };
-        if let Some(&axis) = gone.iter().find(|&&axis| !self.axes[axis].is_empty()) {
+        if let Some(&axis) = removed.iter().find(|&&axis| !self.axes[axis].is_empty()) {
             return Err(format!("removes axis {} of {}, which has more than one value", axis + 1, self.shape()));
         }
-        let kept = self.axes.iter().enumerate().filter(|(axis, _)| !gone.contains(axis));
+        let kept = self.axes.iter().enumerate().filter(|(axis, _)| !removed.contains(axis));
         Ok(Self { axes: kept.map(|(_, axis)| axis.clone()).collect(), ..self.clone() })
     }
 
