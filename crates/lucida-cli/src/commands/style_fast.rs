@@ -55,31 +55,12 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     interrupt::catch()?;
     let mut command =
         FastCommand { arguments, fast, regions, polish, bits, bar: RefCell::new(Bar::new(context.output)) };
-    let (mut made, mut failed, mut stopped) = (Vec::new(), 0, false);
     let pairs: Vec<(PathBuf, PathBuf)> = match places {
         Places::One { out } => vec![(photos[0].to_path_buf(), out)],
         Places::Many { out, photos } => photos.into_iter().map(|(photo, name)| (photo, out.join(name))).collect(),
     };
     let count = pairs.len();
-    for (number, (photo, out)) in pairs.iter().enumerate() {
-        // A photo that is stylized as a whole is finished first.
-        stopped = interrupt::is_requested();
-        if stopped {
-            break;
-        }
-        match command.stylize(photo, out, [number, count], context) {
-            Ok(one) => made.push(one),
-            Err(problem) if is_interrupt(&problem) => {
-                stopped = true;
-                break;
-            }
-            Err(problem) if count == 1 => return Err(problem),
-            Err(problem) => {
-                failed += 1;
-                command.bar.borrow().suspend(|| report(&problem));
-            }
-        }
-    }
+    let Outcome { made, failed, stopped } = command.all(&pairs, context)?;
     // Each image is a separate result, so finished ones are kept.
     if let Some(earlier) = earlier.filter(|_| !made.is_empty()) {
         earlier.discard()?;
@@ -322,7 +303,41 @@ struct FastCommand<'a> {
     bar: RefCell<Bar>,
 }
 
+/// The results for all photos.
+#[derive(Default)]
+struct Outcome {
+    made: Vec<Stylized>,
+    failed: usize,
+    /// Whether Ctrl-C stopped it before the last photo.
+    stopped: bool,
+}
+
 impl FastCommand<'_> {
+    /// Stylizes photos into files. A photo that fails does not stop the others.
+    fn all(&mut self, pairs: &[(PathBuf, PathBuf)], context: Context) -> Result<Outcome> {
+        let (mut outcome, count) = (Outcome::default(), pairs.len());
+        for (number, (photo, out)) in pairs.iter().enumerate() {
+            // A photo that is stylized as a whole is finished first.
+            outcome.stopped = interrupt::is_requested();
+            if outcome.stopped {
+                break;
+            }
+            match self.stylize(photo, out, [number, count], context) {
+                Ok(one) => outcome.made.push(one),
+                Err(problem) if is_interrupt(&problem) => {
+                    outcome.stopped = true;
+                    break;
+                }
+                Err(problem) if count == 1 => return Err(problem),
+                Err(problem) => {
+                    outcome.failed += 1;
+                    self.bar.borrow().suspend(|| report(&problem));
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
     /// Stylizes a photo and writes the file.
     fn stylize(&mut self, photo: &Path, out: &Path, [number, count]: [usize; 2], context: Context) -> Result<Stylized> {
         let started = Instant::now();
