@@ -16,6 +16,7 @@ const COUNT: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {eta} left";
 const STAGES: &str = "{msg:20} {wide_bar} {pos}/{len} - {per_sec} - {eta} left";
 const BYTES: &str = "{wide_bar} {decimal_bytes}/{decimal_total_bytes} - {decimal_bytes_per_sec} - {eta} left";
 const STYLE: &str = "{prefix} {wide_bar} {percent}% - {msg} - {eta} left";
+const PERCENT: &str = "{wide_bar} {percent}% - {eta} left";
 const LOSSES: &str = "{wide_bar} {pos}/{len} - {msg} - {per_sec} - {eta} left";
 /// Number of lines printed for the training of a feed-forward style when there is no bar.
 const LINES: u64 = 20;
@@ -82,7 +83,8 @@ impl Bar {
         if let Some(bar) = &self.bar {
             let (template, label) = match (step.unit, step.stage) {
                 (Unit::Bytes, _) => (BYTES, ""),
-                (Unit::Pixels, _) => (STYLE, ""),
+                (Unit::Pixels, _) if matches!(step.detail, Detail::Style(_)) => (STYLE, ""),
+                (Unit::Pixels, _) => (PERCENT, ""),
                 (unit, "") => (COUNT, label(unit)),
                 _ => (STAGES, ""),
             };
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_bar_can_be_drawn() {
-        for template in [COUNT, STAGES, BYTES, STYLE, LOSSES] {
+        for template in [COUNT, STAGES, BYTES, STYLE, PERCENT, LOSSES] {
             ProgressStyle::with_template(template).unwrap();
         }
     }

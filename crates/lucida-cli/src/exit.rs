@@ -93,7 +93,7 @@ pub(crate) fn with_plain_message(error: clap::Error) -> clap::Error {
         },
         _ => None,
     };
-    let Some(expected) = expected else { return without_wrong_advice(error) };
+    let Some(expected) = expected else { return without_photo(without_wrong_advice(error)) };
     // `--epochs <N>` becomes `--epochs`.
     let option = text(ContextKind::InvalidArg).split([' ', '=']).next().unwrap_or_default();
     let got = if expected.contains(&format!("{value:?}")) { String::new() } else { format!(", got {value:?}") };
@@ -127,6 +127,23 @@ fn without_wrong_advice(mut error: clap::Error) -> clap::Error {
         error.remove(ContextKind::Suggested);
     }
     error
+}
+
+/// Explains a missing photo that `--fast` took as its network: its value is optional.
+fn without_photo(error: clap::Error) -> clap::Error {
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing)) if error.kind() == Kind::MissingRequiredArgument => missing,
+        _ => return error,
+    };
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let taken = words.windows(2).find(|pair| pair[0] == "--fast" && !pair[1].starts_with('-'));
+    let (Some([_, taken]), true) = (taken, missing.iter().any(|name| matches!(name.as_str(), "<CONTENT>" | "<VIDEO>")))
+    else {
+        return error;
+    };
+    let message = format!("--fast took {taken} as its network: put --fast after the photos or the video");
+    clap::Error::raw(error.kind(), format!("{message}\n\nFor more information, try '--help'.\n"))
+        .with_cmd(&Cli::command())
 }
 
 /// The maximum number of values that a message lists.

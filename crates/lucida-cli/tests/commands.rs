@@ -169,7 +169,7 @@ fn predict_reads_images_of_any_size_and_goes_on_after_a_bad_one() {
     for ((line, name), problem) in errors.into_iter().zip(["text.png", "empty.png", "half.png", "none.png"]).zip([
         "not an image: it starts with",
         "not an image: the file is empty",
-        "cut short",
+        "truncated",
         "No such file",
     ]) {
         assert!(line.starts_with("error: ") && line.contains(name) && line.contains(problem), "{line}");

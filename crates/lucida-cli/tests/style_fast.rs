@@ -45,7 +45,7 @@ fn folder() -> TempDir {
 /// Splits a command line, and resolves its file names in the folder.
 fn words(folder: &Path, words: &str) -> Vec<String> {
     let is_file = |word: &str| {
-        [".png", ".gif", ".webp", ".mp4", ".lucida", ".txt", "photos", "styled", "again"]
+        [".png", ".gif", ".webp", ".mp4", ".jpg", ".xyz", ".lucida", ".txt", "photos", "styled", "again"]
             .iter()
             .any(|end| word.ends_with(end))
     };
@@ -89,6 +89,12 @@ fn photos_of_any_size_in_one_pass() {
     assert_eq!((kept.pixel(40, 9), kept.pixel(3, 9)), (photo.pixel(40, 9), whole.pixel(3, 9)));
     good(folder, "style a.png --fast two.lucida -o regions.png --mask mask.png");
     assert_eq!(open(folder, "regions.png"), whole);
+    // A mask's regions have the styles that are named, in this order; one style alone goes where the mask is white.
+    good(folder, "style a.png --fast two.lucida -o night.png --mask mask.png --mix night");
+    let night = open(folder, "night.png");
+    assert_eq!((night.pixel(3, 9), night.pixel(40, 9)), (photo.pixel(3, 9), whole.pixel(40, 9)));
+    good(folder, "style a.png --fast two.lucida -o swapped.png --mask mask.png --mix night,waves");
+    assert_eq!(open(folder, "swapped.png"), whole);
     good(folder, "style a.png --fast two.lucida -o small.png --size 32 --keep-colors luminance");
     assert_eq!((open(folder, "small.png").width(), open(folder, "small.png").height()), (32, 27));
     let printed = good(folder, "style a.png --fast two.lucida -o fine.png --refine 2 --refine-style brushwork");
@@ -115,7 +121,9 @@ fn what_cannot_be_is_said() {
     let folder = folder();
     let folder = folder.path();
     for (command, code, expected) in [
-        ("style a.png --fast b.png", 2, "comes after the photos"),
+        ("style a.png --fast b.png", 2, "put --fast after the photos"),
+        ("style --fast a.png", 2, "--fast took"),
+        ("style --fast two.lucida a.png -o out.png --style-weight 3", 2, "require --refine"),
         ("style a.png --fast nothing.lucida -o out.png", 1, "nothing.lucida"),
         ("style a.png --fast two.lucida -o out.png --mix wave=1", 1, "did you mean waves?"),
         ("style a.png --fast two.lucida -o out.png --mix waves=x", 2, "not negative"),
@@ -125,6 +133,11 @@ fn what_cannot_be_is_said() {
         ("style a.png --fast two.lucida -o out.png --memory 1M", 1, "needs at least"),
         ("style a.png b.png --fast two.lucida -o styled --mask mask.png", 2, "for one image"),
         ("style b.png --fast two.lucida -o out.png --mask mask.png", 1, "must be of one size"),
+        ("style a.png --fast two.lucida -o out.png --mask mask.png --mix night=1,waves", 1, "without weights"),
+        ("style a.png --fast two.lucida -o out.png --mask mask.png --mix night,day", 1, "no style \"day\""),
+        ("style a.png photos/../a.png --fast two.lucida -o styled", 1, "would both be written to"),
+        ("style-video loop.gif --fast two.lucida -o out.jpg", 1, "a .jpg file has one image"),
+        ("style-video loop.gif --fast two.lucida -o out.gif --steps 3", 2, "no options of the optimization"),
         ("style-video a.png --fast two.lucida -o out.gif", 1, "still PNG image"),
         ("style-video loop.gif --fast two.lucida -o loop.gif --force", 1, "a name of its own"),
         ("style-video loop.gif --fast two.lucida -o out.gif --keep-colors histogram", 1, "flicker"),
@@ -179,7 +192,7 @@ fn a_stopped_conversion_is_resumed_with_the_same_result() {
     // Frames made with other options are not reused.
     fs::remove_file(folder.join("again.png")).unwrap();
     let message = bad(folder, 1, "style-video loop.gif --fast two.lucida -o again.png --strength 0.5");
-    assert!(message.contains("another conversion"), "{message}");
+    assert!(message.contains("another conversion") && message.contains("--force"), "{message}");
     good(folder, "style-video loop.gif --fast two.lucida -o again.png --strength 0.5 --force");
     assert!(!frames.exists());
 }
@@ -222,4 +235,45 @@ fn videos_keep_their_sound() {
     fs::write(folder.join("bad.mp4"), b"\0\0\0\x20ftypisom and nothing more").unwrap();
     let message = bad(folder, 1, "style-video bad.mp4 --fast two.lucida -o bad.gif");
     assert!(message.contains("bad.mp4") && message.contains("ffprobe cannot read it"), "{message}");
+    fs::write(folder.join("list.txt"), "not a video\n".repeat(40)).unwrap();
+    let message = bad(folder, 1, "style-video list.txt --fast two.lucida -o bad.gif");
+    assert!(message.contains("is a text file, not a video"), "{message}");
+    assert!(!folder.join("bad.gif.frames").exists());
+    let message = bad(folder, 1, "style-video loop.gif --fast two.lucida -o zz.xyz");
+    assert!(message.contains("ffmpeg has no video format .xyz"), "{message}");
+    assert!(!folder.join("zz.xyz.frames").exists());
+    // The sides of a video file are even.
+    let printed = good(folder, "style-video clip.mp4 --fast two.lucida -o odd.mp4 --size 51");
+    assert!(printed.contains("6 frames of 50x38 pixels"), "{printed}");
+}
+
+/// Ctrl-C finishes the photo that is being stylized, and leaves the others out.
+#[cfg(unix)]
+#[test]
+fn photos_stop_at_ctrl_c() {
+    let folder = folder();
+    let folder = folder.path();
+    let many = folder.join("many-photos");
+    fs::create_dir(&many).unwrap();
+    let bytes = fs::read(folder.join("a.png")).unwrap();
+    (0..300).for_each(|number| fs::write(many.join(format!("{number:03}.png")), &bytes).unwrap());
+    let mut running = Command::new(assert_cmd::cargo::cargo_bin("lucida"))
+        .args(words(folder, "style many-photos --fast two.lucida -o styled"))
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let results = || folder.join("styled").read_dir().map_or(0, Iterator::count);
+    while results() < 2 {
+        assert!(running.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let sent = Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    let made = results();
+    assert!(made < 300, "all are done");
+    // Each result is whole.
+    names(&folder.join("styled")).iter().for_each(|name| drop(open(&folder.join("styled"), name)));
 }

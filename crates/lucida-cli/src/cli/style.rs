@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum, ValueHint};
 use lucida::data::PreprocessingChoice;
 use lucida::style::{BRUSHWORK, FeedForwardSize, FeedForwardStyle, Pooling, Preset, StyleLoss};
@@ -118,8 +118,8 @@ const FAST: &str = "Feed-forward style";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = FAST)]
 pub(crate) struct FastArgs {
-    /// Stylize in one pass, with a network of `lucida style-train`, or another network of style (.onnx, .pth, ...); without a
-    /// file, with the built-in network of brushwork
+    /// Stylize in one pass, with a network of `lucida style-train`, or another style network (.onnx, .pth, ...); without a file,
+    /// with the built-in network of brushwork
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", value_hint = ValueHint::FilePath)]
     pub(crate) fast: Option<FastNetwork>,
 
@@ -127,12 +127,13 @@ pub(crate) struct FastArgs {
     #[arg(long, value_name = "STRENGTH", default_value = "1", requires = "fast", value_parser = strength)]
     pub(crate) strength: f64,
 
-    /// Styles of the network to mix, such as waves=0.7,night=0.3 [default: the first]
+    /// Styles of the network to mix, such as waves=0.7,night=0.3; with --mask, the style of each region, such as waves,night
+    /// [default: the first; with --mask, all]
     #[arg(long, value_name = "NAME=WEIGHT", requires = "fast", value_delimiter = ',')]
     pub(crate) mix: Vec<MixedStyle>,
 
-    /// Pixels of a network from elsewhere: raw (0..255), unit (0..1), tf (-1..1), torch (ImageNet mean and std), or
-    /// mean=..,std=.. [default: the file's, else by a trial]
+    /// Pixel range of a third-party network: raw (0..255), unit (0..1), tf (-1..1), torch (ImageNet mean and std), or
+    /// mean=..,std=.. [default: the file's, else found by a trial]
     #[arg(long, value_name = "FORMAT", requires = "fast")]
     pub(crate) preprocessing: Option<PreprocessingChoice>,
 }
@@ -158,7 +159,8 @@ impl FromStr for FastNetwork {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MixedStyle {
     pub(crate) name: String,
-    pub(crate) weight: f32,
+    /// None if it was not given, which counts as 1.
+    pub(crate) weight: Option<f32>,
 }
 
 impl MixedStyle {
@@ -167,8 +169,20 @@ impl MixedStyle {
         if mix.is_empty() {
             return Ok(style.single_style_mix(0));
         }
-        let parts: Vec<(&str, f32)> = mix.iter().map(|part| (part.name.as_str(), part.weight)).collect();
+        let parts: Vec<(&str, f32)> = mix.iter().map(|part| (part.name.as_str(), part.weight.unwrap_or(1.0))).collect();
         style.mix(&parts).context("--mix")
+    }
+
+    /// The indices of the styles of a mask's regions: none without a mix.
+    pub(crate) fn regions(mix: &[Self], style: &FeedForwardStyle) -> anyhow::Result<Vec<usize>> {
+        let index = |part: &Self| -> anyhow::Result<usize> {
+            if part.weight.is_some() {
+                bail!("--mix: with --mask, it names the style of each region, without weights, such as waves,night");
+            }
+            let one = style.mix(&[(&part.name, 1.0)]).context("--mix")?;
+            one.iter().position(|&weight| weight > 0.0).context("--mix: a style without a weight")
+        };
+        mix.iter().map(index).collect()
     }
 }
 
@@ -176,8 +190,8 @@ impl FromStr for MixedStyle {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, weight) = text.rsplit_once('=').unwrap_or((text, "1"));
-        let weight = not_negative(weight)? as f32;
+        let (name, weight) = text.rsplit_once('=').map_or((text, None), |(name, weight)| (name, Some(weight)));
+        let weight = weight.map(not_negative).transpose()?.map(|weight| weight as f32);
         match name.trim() {
             "" => Err("expected NAME=WEIGHT, such as waves=0.7".to_owned()),
             name => Ok(Self { name: name.to_owned(), weight }),

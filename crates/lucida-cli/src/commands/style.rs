@@ -176,7 +176,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
     let names: Vec<String> =
         items.iter().map(|item| Path::new(item).with_extension("png").display().to_string()).collect();
     if let Some(twice) = (1..names.len()).find(|&index| names[..index].contains(&names[index])) {
-        bail!("{}: two images would have one name as results: {}", arguments.content.display(), names[twice]);
+        bail!("{}: two images would both be written to {}", arguments.content.display(), names[twice]);
     }
     let force = arguments.place.force;
     let out = &folder_of_results(arguments, force)?;

@@ -12,7 +12,8 @@ use lucida::files;
 use lucida::nn::counted;
 use lucida::style::{
     BRUSHWORK, Canvas, ContentFile, FeedForwardMasks, FeedForwardRequest, FeedForwardStyle, FeedForwardTransfer,
-    InitialImage, Preset, StyleConfig, StyleLoss, StyleNetwork, StyleRequest, StyledImage, StylizerConfig, transfer,
+    InitialImage, PixelRange, Preset, StyleConfig, StyleLoss, StyleNetwork, StyleRequest, StyledImage, StylizerConfig,
+    transfer,
 };
 use serde::Serialize;
 
@@ -45,32 +46,21 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
         }
         OutputPaths::One { .. } => None,
     };
-    let fast = arguments.fast.open(&arguments.transfer, context)?;
+    let fast = arguments.fast.open(&arguments.transfer, arguments.mask.is_some(), context)?;
+    let regions = match arguments.mask {
+        Some(_) => MixedStyle::regions(&arguments.fast.mix, fast.style())?,
+        None => Vec::new(),
+    };
     let refinement = Refinement::open(arguments, context)?;
     interrupt::catch()?;
-    let mut command = FastCommand { arguments, fast, refinement, bits, bar: RefCell::new(Bar::new(context.output)) };
-    let (mut result, mut failed) = (Vec::new(), 0);
+    let mut command =
+        FastCommand { arguments, fast, regions, refinement, bits, bar: RefCell::new(Bar::new(context.output)) };
     let pairs: Vec<(PathBuf, PathBuf)> = match paths {
         OutputPaths::One { out } => vec![(photos[0].to_path_buf(), out)],
         OutputPaths::Many { out, photos } => photos.into_iter().map(|(photo, name)| (photo, out.join(name))).collect(),
     };
     let count = pairs.len();
-    for (number, (photo, out)) in pairs.iter().enumerate() {
-        match command.stylize(photo, out, [number, count], context) {
-            Ok(one) => result.push(one),
-            Err(problem) if count == 1 => return Err(problem),
-            Err(problem) if is_interrupt(&problem) => {
-                earlier
-                    .as_ref()
-                    .map_or(Ok(()), |earlier| if result.is_empty() { Ok(()) } else { earlier.discard() })?;
-                return Err(problem);
-            }
-            Err(problem) => {
-                failed += 1;
-                command.bar.borrow().suspend(|| report(&problem));
-            }
-        }
-    }
+    let Outcome { made: result, failed, stopped } = command.all(&pairs, context)?;
     // Each image is a separate result, so finished ones are kept.
     if let Some(earlier) = earlier.filter(|_| !result.is_empty()) {
         earlier.discard()?;
@@ -78,8 +68,16 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     if arguments.place.json {
         match (count, result.first()) {
             (1, Some(one)) if !arguments.content.is_dir() => context.output.json(one)?,
+            (1, None) => {}
             _ => context.output.json(&result)?,
         }
+    }
+    if stopped {
+        command.bar.borrow().hide();
+        if count > 1 {
+            context.output.info(&format!("{} of {} are stylized", result.len(), counted(count, "photo")));
+        }
+        return Err(lucida::Error::Interrupted.into());
     }
     if failed > 0 { Err(Reported.into()) } else { Ok(()) }
 }
@@ -104,7 +102,7 @@ fn refuse_slow_options(arguments: &Style) -> Result<(), Usage> {
     if arguments.refine.is_none() && transfer.is_about_optimization() {
         return Err(Usage(
             "--preset, --style-weight, --style-scale, --network, --weights, --optimizer, --pooling, --style-loss and \
-             --smoothness are about the optimization: with --fast they take --refine"
+             --smoothness are about the optimization: with --fast they require --refine"
                 .into(),
         ));
     }
@@ -169,7 +167,8 @@ fn output_paths(arguments: &Style, photos: &[&Path], style: String, bits: u8) ->
     }
     for (index, (photo, name)) in found.iter().enumerate() {
         if let Some((other, _)) = found[..index].iter().find(|(_, other)| other == name) {
-            bail!("{} and {} would have one name as results", other.display(), photo.display());
+            let place = out.join(name);
+            bail!("{} and {} would both be written to {}", other.display(), photo.display(), place.display());
         }
     }
     Ok(OutputPaths::Many { out, photos: found })
@@ -181,26 +180,43 @@ impl FastArgs {
         let Some(FastNetwork::File(file)) = &self.fast else { return Ok(Path::new(BRUSHWORK)) };
         if FileKind::of_path(file, 8).is_ok() {
             return Err(Usage(format!(
-                "--fast: {}: is the name of an image; --fast takes the file of a network, and comes after the photos",
+                "--fast: {}: is an image, not a network: put --fast after the photos",
                 file.display()
             )));
         }
         Ok(file)
     }
 
-    /// Opens the style for stylizing photos.
-    pub(super) fn open(&self, transfer: &StyleArgs, context: Context) -> Result<FeedForwardTransfer> {
+    /// Opens the file of the style.
+    fn style(&self, context: Context) -> Result<FeedForwardStyle> {
+        let Some(FastNetwork::File(_)) = self.fast else { return Ok(FeedForwardStyle::builtin()?) };
         let file = self.file()?;
-        let style = match self.fast {
-            Some(FastNetwork::File(_)) => FeedForwardStyle::open_with(file, self.preprocessing.as_ref())?,
-            _ => FeedForwardStyle::builtin()?,
-        };
+        let style = FeedForwardStyle::open_with(file, self.preprocessing.as_ref()).map_err(without_network)?;
+        let [input, output] = [style.input_range(), style.output_range()].map(range_text);
+        let name = file.display();
+        match style.guessed_ranges() {
+            [true, _] => context.output.note(&format!(
+                "{name} does not say the range of its pixels; a trial finds {input} for the input and {output} for the \
+                 output: --preprocessing changes that"
+            )),
+            [false, true] if context.output.verbose() => {
+                context.output.info(&format!("{name}: pixels from {input}; a trial finds {output} for the output"));
+            }
+            _ => {}
+        }
+        Ok(style)
+    }
+
+    /// Opens the style for stylizing photos, in regions if there is a mask.
+    pub(super) fn open(&self, transfer: &StyleArgs, masked: bool, context: Context) -> Result<FeedForwardTransfer> {
+        let style = self.style(context)?;
         if style.names().len() > 1 && self.mix.is_empty() {
             let names = style.names().join(", ");
-            context.output.note(&format!("the network has the styles {names}: taking the first; --mix changes that"));
+            let use_of = if masked { "the mask's regions have them in this order" } else { "using the first" };
+            context.output.note(&format!("the network has the styles {names}: {use_of}; --mix chooses others"));
         }
         let request = FeedForwardRequest {
-            mix: MixedStyle::weights(&self.mix, &style)?,
+            mix: if masked { style.single_style_mix(0) } else { MixedStyle::weights(&self.mix, &style)? },
             size: transfer.size.map(|size| size as usize),
             strength: self.strength as f32,
             colors: transfer.colors(),
@@ -209,6 +225,22 @@ impl FastArgs {
         let config = StylizerConfig { memory: Some(memory), cpu: context.cpu };
         Ok(FeedForwardTransfer::new(style, request, config)?)
     }
+}
+
+/// Replaces the hint of a file with weights only, whose option this command does not have.
+fn without_network(problem: lucida::Error) -> anyhow::Error {
+    match problem {
+        lucida::Error::WeightsOnly { .. } => anyhow::anyhow!(
+            "{problem}; of files with weights alone, --fast opens those of PyTorch's example fast_neural_style: export other \
+             networks to ONNX"
+        ),
+        other => other.into(),
+    }
+}
+
+/// Describes a pixel range.
+fn range_text(range: PixelRange) -> String {
+    format!("{} to {}", range.black, range.white)
 }
 
 /// The network, settings and style images of `--refine`.
@@ -267,12 +299,48 @@ struct Stylized {
 struct FastCommand<'a> {
     arguments: &'a Style,
     fast: FeedForwardTransfer,
+    /// Indices of the styles of the mask's regions.
+    regions: Vec<usize>,
     refinement: Option<Refinement>,
     bits: u8,
     bar: RefCell<Bar>,
 }
 
+/// The results for all photos.
+#[derive(Default)]
+struct Outcome {
+    made: Vec<Stylized>,
+    failed: usize,
+    /// Whether Ctrl-C stopped it before the last photo.
+    stopped: bool,
+}
+
 impl FastCommand<'_> {
+    /// Stylizes photos into files. A photo that fails does not stop the others.
+    fn all(&mut self, pairs: &[(PathBuf, PathBuf)], context: Context) -> Result<Outcome> {
+        let (mut outcome, count) = (Outcome::default(), pairs.len());
+        for (number, (photo, out)) in pairs.iter().enumerate() {
+            // A photo that is stylized as a whole is finished first.
+            outcome.stopped = interrupt::is_requested();
+            if outcome.stopped {
+                break;
+            }
+            match self.stylize(photo, out, [number, count], context) {
+                Ok(one) => outcome.made.push(one),
+                Err(problem) if is_interrupt(&problem) => {
+                    outcome.stopped = true;
+                    break;
+                }
+                Err(problem) if count == 1 => return Err(problem),
+                Err(problem) => {
+                    outcome.failed += 1;
+                    self.bar.borrow().suspend(|| report(&problem));
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
     /// Stylizes a photo and writes the file.
     fn stylize(&mut self, photo: &Path, out: &Path, [number, count]: [usize; 2], context: Context) -> Result<Stylized> {
         let started = Instant::now();
@@ -280,7 +348,7 @@ impl FastCommand<'_> {
         let original = ContentFile::open(photo)?;
         let open = |path: &Option<PathBuf>| path.as_deref().map(Image::open).transpose();
         let (mask, preserve) = (open(&self.arguments.mask)?, open(&self.arguments.preserve)?);
-        let masks = FeedForwardMasks { mask: mask.as_ref(), preserve: preserve.as_ref() };
+        let masks = FeedForwardMasks { mask: mask.as_ref(), regions: &self.regions, preserve: preserve.as_ref() };
         let bar = &self.bar;
         bar.borrow_mut().begin_image(number, count);
         let mut progress = |step: &Step<'_>| match count {
@@ -288,7 +356,8 @@ impl FastCommand<'_> {
             // With many photos, progress counts photos rather than tiles.
             _ => bar.borrow_mut().update(&Step::new(Unit::Images, number, count)),
         };
-        let result = self.fast.transfer(&original.image, masks, &mut progress).with_context(named)?;
+        let result = self.fast.transfer(&original.image, masks, &mut progress);
+        let result = result.map_err(|problem| self.with_mask_hint(problem)).with_context(named)?;
         let (canvas, refined) = match &self.refinement {
             Some(refinement) => {
                 let colors = self.fast.request().colors;
@@ -320,12 +389,29 @@ impl FastCommand<'_> {
         Ok(Stylized { file, width, height, seconds: taken, refined })
     }
 
+    /// Adds how to choose the styles of regions to an error about the mask's regions.
+    fn with_mask_hint(&self, problem: lucida::Error) -> lucida::Error {
+        match problem {
+            lucida::Error::Argument(text)
+                if self.arguments.mask.is_some() && self.regions.is_empty() && self.fast.style().names().len() > 1 =>
+            {
+                lucida::Error::Argument(format!("{text}; --mix NAME,NAME names the style of each region"))
+            }
+            other => other,
+        }
+    }
+
     /// Describes how the image was made, for its metadata.
     fn note(&self, photo: &Path, refined: Option<&RefinedJson>) -> String {
         let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let request = self.fast.request();
-        let names = self.fast.style().names().iter().zip(&request.mix).filter(|(_, weight)| **weight > 0.0);
-        let styles: Vec<String> = names.map(|(name, weight)| format!("{name} {weight}")).collect();
+        let names = self.fast.style().names();
+        let mixed = names.iter().zip(&request.mix).filter(|(_, weight)| **weight > 0.0);
+        let styles: Vec<String> = match (&self.arguments.mask, self.regions.is_empty()) {
+            (None, _) => mixed.map(|(name, weight)| format!("{name} {weight}")).collect(),
+            (Some(_), true) => names.to_vec(),
+            (Some(_), false) => self.regions.iter().map(|&index| names[index].clone()).collect(),
+        };
         let file = self.arguments.fast.file().map_or_else(|_| String::new(), name);
         let refinement = refined.map_or_else(String::new, |refined| format!(", {} refinement steps", refined.steps));
         format!(

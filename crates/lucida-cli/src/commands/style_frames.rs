@@ -34,7 +34,8 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     let names: Vec<String> = frames.iter().map(|path| result_name(path)).collect();
     let named: Vec<&str> = names.iter().map(String::as_str).collect();
     if let Some(pair) = frames.windows(2).find(|pair| result_name(&pair[0]) == result_name(&pair[1])) {
-        bail!("{} and {} would have one name as results", pair[0].display(), pair[1].display());
+        let name = result_name(&pair[0]);
+        bail!("{} and {} would both be written to {name}", pair[0].display(), pair[1].display());
     }
     let out = &folder_of_results(arguments)?;
     let earlier = files::claim_folder(out, &named, arguments.place.force)?;

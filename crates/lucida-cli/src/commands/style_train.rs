@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use lucida::batch_jobs::Source;
 use lucida::core::{Progress, Step};
-use lucida::data::Image;
+use lucida::data::{FileKind, Image};
 use lucida::files::{self, SetAside};
 use lucida::nn::counted;
 use lucida::plot::png_bytes;
@@ -17,6 +17,8 @@ use lucida::style::{
     self, FeedForwardConfig, FeedForwardEvent, FeedForwardResult, FeedForwardStyle, FeedForwardTraining, Photos,
     Pooling, StyleNetwork, StylePreview,
 };
+use lucida::weights::Model;
+use lucida::weights::hub::published_for;
 use serde::Serialize;
 use serde_json::json;
 
@@ -44,23 +46,68 @@ pub(super) fn run(arguments: &StyleTrain, context: Context) -> Result<()> {
         bail!("--out: {}: the name must end in .{ENDING}", out.display());
     }
     let paths = OutputPaths::claim(&out, arguments)?;
-    let network = StyleNetwork::new(
-        style::choose_network(Some(arguments.network.as_deref().unwrap_or(lucida::weights::BUILTIN)), None)?,
-        Pooling::Max,
-    )?;
+    let folder = paths.folder.clone();
+    let result = train(arguments, paths, styles, context);
+    if result.is_err() {
+        // Fails if it is not empty, and then it is to stay.
+        std::fs::remove_dir(folder).ok();
+    }
+    result
+}
+
+fn train(arguments: &StyleTrain, paths: OutputPaths, styles: Vec<(String, Image)>, context: Context) -> Result<()> {
+    interrupt::catch()?;
+    let network = StyleNetwork::new(loss_network(arguments)?, Pooling::Max)?;
     let config = arguments.config(&network, context)?;
     let photos = photos(arguments, context)?;
     let mut training = FeedForwardTraining::new(&network, &styles, photos, config.clone())?;
     if arguments.resume {
-        training = training.resume(paths.checkpoint())?;
+        training = training.resume(paths.checkpoint()).map_err(resume_as_before)?;
         context.output.info(&format!("Resuming after {}", counted(training.steps(), "step")));
     }
-    let previewed = training.photos().first(PREVIEWED)?;
-    let preview = StylePreview::new(previewed.into_iter().map(|(_, photo)| photo), context.cpu)?;
-    interrupt::catch()?;
+    let (names, previewed): (Vec<String>, Vec<Image>) = training.photos().first(PREVIEWED)?.into_iter().unzip();
+    let preview = StylePreview::new(previewed, context.cpu)?;
+    if interrupt::is_requested() {
+        return Err(lucida::Error::Interrupted.into());
+    }
     let bar = Bar::new(context.output).into();
-    Session { arguments, context, paths, styles, config, preview, bar, failure_reported: Cell::new(false) }
+    Session { arguments, context, paths, styles, config, names, preview, bar, failure_reported: Cell::new(false) }
         .train(training)
+}
+
+/// The loss network.
+fn loss_network(arguments: &StyleTrain) -> Result<Model> {
+    let name = arguments.network.as_deref().unwrap_or(lucida::weights::BUILTIN);
+    // The usual hint names --weights, which this command does not have.
+    style::choose_network(Some(name), None).map_err(|problem| match published_for(&problem) {
+        Some(file) => anyhow!("{problem}; download them with `{}` ({})", file.command(), file.size_text()),
+        None => problem.into(),
+    })
+}
+
+/// Names the options of this command that a resumed training must repeat.
+fn resume_as_before(problem: lucida::Error) -> anyhow::Error {
+    let lucida::Error::Changed { field, before, now, .. } = &problem else { return problem.into() };
+    let what = field.split(", ").next().unwrap_or(field);
+    let values = format!(" ({before} then, {now} now)");
+    let option = format!("--{}", what.replace(' ', "-"));
+    let (what, option, values) = match what {
+        "photos" => ("photos", "--content".to_owned(), values),
+        "names of the photos" => ("photos", "--content".to_owned(), String::new()),
+        "styles" => ("style images", "style images".to_owned(), String::new()),
+        "loss network" | "content layers" | "style layers" => ("loss network", "--network".to_owned(), String::new()),
+        "variation weight" => ("smoothness", "--smoothness".to_owned(), String::new()),
+        // These are stored multiplied by their defaults.
+        "content weight" | "temporal weight" => (what, option, String::new()),
+        "style size" => ("style scale", "--style-scale".to_owned(), String::new()),
+        "size" | "crop" | "batch size" | "steps" | "learning rate" | "seed" => (what, option, values),
+        other => (other, "options".to_owned(), String::new()),
+    };
+    let differ = if matches!(what, "photos" | "style images" | "steps") { "differ" } else { "differs" };
+    anyhow!(
+        "--resume: this training was started with other settings: the {what} {differ}{values}; resume with the {option} of \
+         the first command, or start over with --force"
+    )
 }
 
 /// The style images with their names.
@@ -84,8 +131,12 @@ fn photos(arguments: &StyleTrain, context: Context) -> Result<Photos> {
             .note("training on the built-in photo; --content DIR takes your own, and a hundred of them give more");
         return Ok(Photos::builtin()?);
     };
+    if content.is_file() && FileKind::of_path(content, 8).is_ok() {
+        bail!("--content: {}: is an image; give a folder, or a text file that lists photos", content.display());
+    }
     let photos = Photos::open(Source::of(&content.display().to_string())?)?;
-    context.output.info(&format!("Training on {}", counted(photos.names().len(), "photo")));
+    // Whether they can be read turns out when their turn comes.
+    context.output.info(&format!("Training on {}", counted(photos.names().len(), "image file")));
     Ok(photos)
 }
 
@@ -123,6 +174,7 @@ impl OutputPaths {
         let folder = out.with_file_name(format!("{stem}-training"));
         let checkpoint = folder.join(CHECKPOINT);
         if arguments.resume && !checkpoint.is_file() {
+            refuse_finished(out)?;
             bail!("--resume: {}: there is no checkpoint of a training to resume", checkpoint.display());
         }
         files::claim_file(out, arguments.force || arguments.resume)?;
@@ -159,6 +211,8 @@ struct Session<'a> {
     paths: OutputPaths,
     styles: Vec<(String, Image)>,
     config: FeedForwardConfig,
+    /// Names of the photos of the previews.
+    names: Vec<String>,
     preview: StylePreview,
     bar: RefCell<Bar>,
     /// Whether a failed save has been reported.
@@ -216,11 +270,13 @@ impl Session<'_> {
 
     /// The training settings, stored in the file of the network.
     fn record(&self, steps: usize) -> serde_json::Value {
-        let FeedForwardConfig { batch_size, crop, style_size, seed, learning_rate, loss, .. } = &self.config;
+        let FeedForwardConfig { batch_size, crop, style_size, seed, learning_rate, .. } = &self.config;
+        // The weights are the factors of the command line.
+        let StyleTrain { content_weight, temporal_weight, smoothness, .. } = self.arguments;
         json!({
             "steps": steps, "of": self.config.steps, "batch size": batch_size, "crop": crop, "style size": style_size,
-            "learning rate": learning_rate, "content weight": loss.content_weight, "seed": seed,
-            "temporal weight": self.config.temporal_weight,
+            "learning rate": learning_rate, "content weight": content_weight, "seed": seed, "smoothness": smoothness,
+            "temporal weight": temporal_weight,
         })
     }
 
@@ -286,19 +342,46 @@ impl Session<'_> {
         let mut settings = vec![("Network".to_owned(), self.config.size.name().to_owned())];
         if let serde_json::Value::Object(record) = self.record(self.config.steps) {
             settings.extend(
-                record.into_iter().filter(|(name, _)| name != "of").map(|(name, value)| (name, value.to_string())),
+                record.iter().filter(|(name, _)| *name != "of").map(|(name, value)| (capitalized(name), number(value))),
             );
         }
         Ok(StyleTrainingData {
             styles: self.styles.clone(),
             previews: preview_files(folder).into_iter().map(open).collect::<lucida::Result<_>>()?,
-            photos: self.preview.photos().to_vec(),
+            photos: self.names.iter().cloned().zip(self.preview.photos().iter().cloned()).collect(),
             settings,
             skipped: skipped.to_vec(),
             seconds: taken,
             file: self.paths.out.clone(),
         })
     }
+}
+
+/// Refuses to resume a training that has done all of its steps.
+fn refuse_finished(out: &Path) -> Result<()> {
+    let style = if out.is_file() { FeedForwardStyle::open_own(out).ok().flatten() } else { None };
+    let Some(style) = style else { return Ok(()) };
+    let training = style.training();
+    if let (Some(steps), Some(all)) = (training["steps"].as_u64(), training["of"].as_u64())
+        && steps >= all
+    {
+        bail!(
+            "--resume: the training of {} is finished, after {}; --force starts over",
+            out.display(),
+            counted(steps as usize, "step")
+        );
+    }
+    Ok(())
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// A number without a trailing `.0`.
+fn number(value: &serde_json::Value) -> String {
+    value.as_f64().map_or_else(|| value.to_string(), |number| number.to_string())
 }
 
 /// Output of `--json`.
@@ -314,4 +397,30 @@ struct StyleTrainJson<'a> {
     skipped: usize,
     /// Whether Ctrl-C stopped it before the last step.
     stopped: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_training_names_options_that_exist() {
+        let changed = |field: &str| {
+            let (path, field) = (PathBuf::from("checkpoint.safetensors"), field.to_owned());
+            let problem = lucida::Error::Changed { path, field, before: "7efc".into(), now: "81aa".into() };
+            resume_as_before(problem).to_string()
+        };
+        for (field, option) in [
+            ("names of the photos", "the photos differ; resume with the --content of the first command"),
+            ("photos", "the photos differ (7efc then, 81aa now); resume with the --content"),
+            ("styles, layer starry-night, name", "the style images differ; resume with the style images of"),
+            ("content weight", "the content weight differs; resume with the --content-weight"),
+            ("style size", "the style scale differs; resume with the --style-scale"),
+            ("batch size", "the batch size differs (7efc then, 81aa now); resume with the --batch-size"),
+            ("style layers, layer block4_conv3, name", "the loss network differs; resume with the --network"),
+        ] {
+            let message = changed(field);
+            assert!(message.contains(option) && message.contains("--force"), "{field}: {message}");
+        }
+    }
 }

@@ -4,13 +4,12 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, UNIX_EPOCH};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use lucida::core::{Progress, Step, Unit};
 use lucida::data::Image;
 use lucida::nn::counted;
 use lucida::style::{
-    AnimationKind, FastFrames, FrameSequence, FrameStore, FrameStylizer, OptimizedFrames, VideoFile, VideoSource,
-    stylize_video,
+    FastFrames, FrameSequence, FrameStore, FrameStylizer, OptimizedFrames, StyleNetwork, VideoSource, stylize_video,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -30,25 +29,67 @@ pub(super) fn run(arguments: &StyleVideo, context: Context) -> Result<()> {
     refuse_options(arguments)?;
     let out = &place(arguments)?;
     let context = context.claim_file(out, arguments.force)?;
-    if AnimationKind::of_path(out).is_none() {
-        // Check first what the last step will need.
-        VideoFile::can_write(out)?;
-    }
     let source = VideoSource::open(&arguments.video)?;
-    let mut store = FrameStore::open(frames_folder(out), &record(arguments)?, arguments.force)?;
+    // Whatever can fail at the end, and every input, is checked before the first frame.
+    source.check_output(out)?;
+    let first = source.frames()?.next().transpose()?.map(|frame| frame.image);
+    let stylizer = Stylizer::open(arguments, first.as_ref(), context)?;
+    interrupt::catch()?;
+    let mut store = open_store(out, arguments)?;
     if store.done() > 0 {
         context.output.info(&format!("resuming after {}", counted(store.done(), "frame")));
     }
-    interrupt::catch()?;
     let bar = RefCell::new(Bar::new(context.output));
     let mut progress = |step: &Step<'_>| bar.borrow_mut().update(step);
-    let count = if arguments.fast.fast.is_some() {
-        let transfer = arguments.fast.open(&arguments.transfer, context)?;
-        let mut frames = FastFrames::new(transfer, arguments.temporal_weight as f32, context.cpu);
-        stylize_video(&source, &mut frames, &mut store, &mut progress)?
-    } else {
-        optimize(arguments, &source, &mut store, context, &mut progress)?
+    let stylized = stylizer.run(&source, &mut store, &mut progress);
+    let finished = stylized.and_then(|count| Ok((count, write(&source, out, count, &store, &bar)?)));
+    let (count, [height, width]) = match finished {
+        Ok(finished) => finished,
+        Err(problem) => {
+            bar.borrow().hide();
+            if store.done() == 0 {
+                // There is nothing to resume.
+                store.remove()?;
+            } else if matches!(problem.downcast_ref(), Some(lucida::Error::Interrupted)) {
+                let done = counted(store.done(), "frame");
+                context.output.info(&format!("{done} stylized; the same command resumes after them"));
+            }
+            return Err(problem);
+        }
     };
+    if !arguments.keep_frames {
+        store.remove()?;
+    }
+    let taken = started.elapsed().as_secs_f64();
+    if arguments.json {
+        return context.output.json(&VideoJson { file: out, frames: count, width, height, seconds: taken });
+    }
+    bar.borrow().hide();
+    context
+        .output
+        .written(out, &format!("{} of {width}x{height} pixels in {}", counted(count, "frame"), seconds(taken)))
+}
+
+/// Opens the folder of finished frames.
+fn open_store(out: &Path, arguments: &StyleVideo) -> Result<FrameStore> {
+    let folder = frames_folder(out);
+    FrameStore::open(&folder, &record(arguments)?, arguments.force).map_err(|problem| match problem {
+        lucida::Error::Exists { .. } => anyhow!(
+            "{}: has frames of another conversion, or of other options; --force removes them and starts again",
+            folder.display()
+        ),
+        other => other.into(),
+    })
+}
+
+/// Writes the video; returns its height and width.
+fn write(
+    source: &VideoSource,
+    out: &Path,
+    count: usize,
+    store: &FrameStore,
+    bar: &RefCell<Bar>,
+) -> lucida::Result<[usize; 2]> {
     let mut written = 0;
     source.write_as(out, count, |index| {
         written += 1;
@@ -58,19 +99,7 @@ pub(super) fn run(arguments: &StyleVideo, context: Context) -> Result<()> {
             return Err(lucida::Error::Interrupted);
         }
         store.read(index)
-    })?;
-    let first = store.read(0)?;
-    if !arguments.keep_frames {
-        store.remove()?;
-    }
-    let (width, height, taken) = (first.width(), first.height(), started.elapsed().as_secs_f64());
-    if arguments.json {
-        return context.output.json(&VideoJson { file: out, frames: count, width, height, seconds: taken });
-    }
-    bar.borrow().hide();
-    context
-        .output
-        .written(out, &format!("{} of {width}x{height} pixels in {}", counted(count, "frame"), seconds(taken)))
+    })
 }
 
 /// Output of `--json`.
@@ -87,7 +116,11 @@ fn refuse_options(arguments: &StyleVideo) -> Result<()> {
     let fast = arguments.fast.fast.is_some();
     refuse_swapped("style-video", &arguments.video, &arguments.styles)?;
     if fast && (arguments.transfer.is_about_optimization() || arguments.transfer.steps.is_some()) {
-        return Err(Usage("options of the optimization do not go with --fast".into()).into());
+        return Err(Usage(
+            "--fast stylizes each frame in one pass: no options of the optimization, such as --steps or --style-weight"
+                .into(),
+        )
+        .into());
     }
     let colors = arguments.transfer.keep_colors;
     if colors == Some(KeepColors::Histogram) || (colors.is_some() && !fast) {
@@ -111,7 +144,7 @@ fn place(arguments: &StyleVideo) -> Result<PathBuf> {
         arguments.video.extension().map_or_else(|| "mp4".into(), |ending| ending.to_string_lossy().into_owned());
     let out = free(arguments.out.as_deref(), arguments.force, format!("{name}.{ending}").into());
     if out.extension().is_none() {
-        bail!("{}: the ending of the name says the format: .gif, .png, .webp, .mp4, .mkv, .webm", out.display());
+        bail!("{}: needs a file extension: .gif, .png, .webp, .mp4, .mkv, .webm", out.display());
     }
     if out.canonicalize().is_ok_and(|out| arguments.video.canonicalize().is_ok_and(|video| video == out)) {
         bail!("{}: is the video itself; the result needs a name of its own", out.display());
@@ -151,27 +184,45 @@ fn record(arguments: &StyleVideo) -> Result<Value> {
     }))
 }
 
-/// Stylizes the frames by optimization, as `style-frames` does.
-fn optimize(
-    arguments: &StyleVideo,
-    source: &VideoSource,
-    store: &mut FrameStore,
-    context: Context,
-    progress: &mut dyn Progress,
-) -> Result<usize> {
-    let styles = arguments.styles.iter().map(|path| Ok((open_style(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
-    let (network, mut config) = arguments.transfer.open(context)?;
-    if arguments.transfer.size.is_none() {
-        let first: Option<Image> = source.frames()?.next().transpose()?.map(|frame| frame.image);
-        config.size = first.map_or(config.size, |first| first.width().max(first.height()));
+/// How frames are stylized.
+enum Stylizer {
+    Fast(Box<FastFrames>),
+    /// By optimization, as `style-frames` does.
+    Optimized {
+        network: Box<StyleNetwork>,
+        styles: Vec<(Image, f32)>,
+        sequence: Box<FrameSequence>,
+    },
+}
+
+impl Stylizer {
+    /// Opens the networks and the style images; the results have the size of the first frame by default.
+    fn open(arguments: &StyleVideo, first: Option<&Image>, context: Context) -> Result<Self> {
+        let temporal_weight = arguments.temporal_weight as f32;
+        if arguments.fast.fast.is_some() {
+            let transfer = arguments.fast.open(&arguments.transfer, false, context)?;
+            return Ok(Self::Fast(Box::new(FastFrames::new(transfer, temporal_weight, context.cpu))));
+        }
+        let styles = arguments.styles.iter().map(|path| Ok((open_style(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
+        let (network, mut config) = arguments.transfer.open(context)?;
+        if arguments.transfer.size.is_none() {
+            config.size = first.map_or(config.size, |first| first.width().max(first.height()));
+        }
+        let sequence = FrameSequence { config, steps: arguments.frame_steps as usize, temporal_weight };
+        Ok(Self::Optimized { network: Box::new(network), styles, sequence: Box::new(sequence) })
     }
-    let sequence = FrameSequence {
-        config,
-        steps: arguments.frame_steps as usize,
-        temporal_weight: arguments.temporal_weight as f32,
-    };
-    // If the file does not store its number of frames, they are counted: slow work needs a total for its progress.
-    let count = source.frames_estimate().map_or_else(|| source.frames().map(Iterator::count), Ok)?;
-    let mut frames = OptimizedFrames::new(&network, &styles, &sequence, count);
-    Ok(stylize_video(source, &mut frames as &mut dyn FrameStylizer, store, progress)?)
+
+    /// Stylizes the frames that are not in the store; returns the number of all.
+    fn run(self, source: &VideoSource, store: &mut FrameStore, progress: &mut dyn Progress) -> Result<usize> {
+        match self {
+            Self::Fast(mut frames) => Ok(stylize_video(source, &mut *frames, store, progress)?),
+            Self::Optimized { network, styles, sequence } => {
+                // If the file does not store its number of frames, they are counted: slow work needs a total for its
+                // progress.
+                let count = source.frames_estimate().map_or_else(|| source.frames().map(Iterator::count), Ok)?;
+                let mut frames = OptimizedFrames::new(&network, &styles, &sequence, count);
+                Ok(stylize_video(source, &mut frames as &mut dyn FrameStylizer, store, progress)?)
+            }
+        }
+    }
 }

@@ -98,7 +98,8 @@ fn is_address(text: &str) -> bool {
 }
 
 fn text(bytes: Vec<u8>, name: &Path) -> Result<String> {
-    String::from_utf8(bytes).map_err(|_| Error::file(name, "not a list: UTF-8 text is expected"))
+    String::from_utf8(bytes)
+        .map_err(|_| Error::file(name, "not a list: give a folder of images, or a text file that lists them"))
 }
 
 /// The items of a list: one per line, without empty lines and those that start with `#`.

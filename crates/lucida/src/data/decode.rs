@@ -114,7 +114,7 @@ impl Image {
         let (width, height) = decoder.dimensions();
         check_size(width, height, name, limits)?;
         if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
-            return Err(Error::file(name, "is a JPEG image cut short: its end marker is missing"));
+            return Err(Error::file(name, "truncated JPEG: the end marker is missing"));
         }
         // Invalid metadata does not make an image invalid.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -209,7 +209,7 @@ fn explain(error: ImageError, format: ImageFormat, name: &Path, limits: &Limits)
     let detail = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     match error {
         ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::file(name, format!("is a {} image cut short", title(format)))
+            Error::file(name, format!("truncated {} image", title(format)))
         }
         ImageError::Limits(_) => Error::file(
             name,

@@ -35,14 +35,7 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
         model.preprocessing = None;
     }
     save_model(&model, &arguments.output)?;
-    if !has_network(&arguments.output) {
-        let file = arguments.output.display();
-        context.output.note(&format!(
-            "{file} has the weights of {} and no network: a program needs the network to load them; .safetensors, .keras \
-             and .onnx have both",
-            model.network.name()
-        ));
-    }
+    note_of_weights(&arguments.output, &model, context);
     let about = About::of(&model);
     if arguments.json {
         return context.output.json(&ConvertJson { file: &arguments.output, format, about });
@@ -71,6 +64,10 @@ fn convert_style(
     context: Context,
 ) -> Result<()> {
     let mix = MixedStyle::weights(&arguments.mix, style)?;
+    if let ([first, _, ..], true) = (style.names(), arguments.mix.is_empty()) {
+        let (input, names) = (&arguments.input, style.names().join(", "));
+        context.output.note(&format!("{input} has the styles {names}; converting {first}: --mix chooses others"));
+    }
     let mut model = style.model(&mix)?;
     if let Some(size) = arguments.size {
         model.network = model.network.with_input_size(size.height, size.width)?;
@@ -81,6 +78,7 @@ fn convert_style(
         true => style.save_onnx(&mix, &arguments.output)?,
         false => save_model(&model, &arguments.output)?,
     }
+    note_of_weights(&arguments.output, &model, context);
     let about = About::of(&model);
     if arguments.json {
         return context.output.json(&ConvertJson { file: &arguments.output, format, about });
@@ -93,6 +91,18 @@ fn convert_style(
             .info("Images of any height and width, red, green and blue from 0 to 255; multiples of 4 keep their size");
     }
     Ok(())
+}
+
+/// Prints a note if a converted file cannot be opened as a model by itself.
+fn note_of_weights(file: &Path, model: &Model, context: Context) {
+    if !has_network(file) {
+        context.output.note(&format!(
+            "{} has the weights of {} and no network: a program needs the network to load them; .safetensors, .keras and \
+             .onnx have both",
+            file.display(),
+            model.network.name()
+        ));
+    }
 }
 
 /// Whether a converted file can be opened as a model by itself. A file with only weights cannot, unless their names and

@@ -262,7 +262,7 @@ fn what_is_cut_short_is_refused() {
     for len in (4..photo.len() - 1).step_by(7).chain([photo.len() - 1]) {
         assert!(matches!(decoded(&photo[..len]), Err(Error::File { .. })), "{len} of {} bytes", photo.len());
     }
-    assert_eq!(message(&photo[..photo.len() - 9]), "is a JPEG image cut short: its end marker is missing");
+    assert_eq!(message(&photo[..photo.len() - 9]), "truncated JPEG: the end marker is missing");
     // A thumbnail in the metadata has its own end marker, and bytes after the end do not matter.
     let thumbnail = [&photo[..2], &b"\xff\xe2\x00\x06\xff\xd9\xff\xd9"[..], &photo[2..]].concat();
     assert!(decoded(&thumbnail[..thumbnail.len() - 2]).is_err());

@@ -159,8 +159,8 @@ fn what_is_no_image_is_skipped_and_named() {
     let expected = [
         ("a/empty.png", "not an image: the file is empty"),
         ("a/text.jpg", "not an image: it starts with"),
-        ("b/cut, \"short\".png", "cut short"),
-        ("b/cut.jpg", "cut short"),
+        ("b/cut, \"short\".png", "truncated"),
+        ("b/cut.jpg", "truncated"),
         ("b/huge.png", ""),
         ("extra.txt", "not in the folder of a class"),
     ];
@@ -176,7 +176,7 @@ fn what_is_no_image_is_skipped_and_named() {
     let text = fs::read_to_string(&table).unwrap();
     assert_eq!(text.lines().count(), 7);
     assert!(text.starts_with("file,reason\n"), "{text}");
-    assert!(text.contains("/cut, \"\"short\"\".png\",is a PNG image cut short\n"), "{text}");
+    assert!(text.contains("/cut, \"\"short\"\".png\",truncated PNG image\n"), "{text}");
     fs::remove_file(table).unwrap();
 
     let error = Folder::builder(root.path()).strict(true).open().unwrap_err().to_string();

@@ -6,8 +6,8 @@ use crate::{Error, Result};
 
 impl Network {
     /// The same network with each instance normalization replaced by a batch normalization with the same name, scale, and
-    /// offset. A training plan computes statistics over a whole batch and stores them in the network, with which another
-    /// plan processes parts of an image as within the whole.
+    /// offset, and with its statistics as weights: once they are those of a whole image, a plan processes parts of it as within
+    /// the whole.
     ///
     /// # Errors
     /// [`Error::Layer`] when a normalization is called several times, each time with different statistics, or when the
@@ -47,7 +47,12 @@ impl Network {
 
     /// Whether there is an instance normalization.
     pub(crate) fn normalizes_instances(&self) -> bool {
-        self.nodes.iter().any(|node| instance_normalization(node).is_some())
+        self.instance_normalizations().next().is_some()
+    }
+
+    /// The indices of all instance normalizations.
+    pub(crate) fn instance_normalizations(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.nodes.len()).filter(|&index| instance_normalization(&self.nodes[index]).is_some())
     }
 }
 

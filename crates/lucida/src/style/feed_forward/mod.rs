@@ -7,8 +7,8 @@
 pub(super) mod apply;
 pub(super) mod network;
 mod open_any;
-mod statistics;
 mod store;
+mod tiling;
 pub(super) mod training;
 pub(super) mod transfer;
 
@@ -62,6 +62,7 @@ pub struct FeedForwardStyle {
     sets: Vec<Vec<Vec<f32>>>,
     input_range: PixelRange,
     output_range: PixelRange,
+    guessed: [bool; 2],
 }
 
 impl FeedForwardStyle {
@@ -107,20 +108,20 @@ impl FeedForwardStyle {
         let (input, output) = (network.input_shape()?, network.output()?.shape());
         if !matches!((input.as_image(), output.as_image()), (Some([_, _, 3]), Some([_, _, 3]))) {
             return Err(Error::Unsupported(format!(
-                "network {} makes {output} of {input}: a network of style makes color images of color images",
+                "network {} maps {input} to {output}; a style network maps color images to color images",
                 network.name()
             )));
         }
         let conditional = conditional(network);
         let sets = vec![conditional.iter().map(|&weight| network.weights()[weight].values().to_vec()).collect()];
         let [input_range, output_range] = ranges;
-        Ok(Self { model, names: vec![name.into()], conditional, sets, input_range, output_range })
+        Ok(Self { model, names: vec![name.into()], conditional, sets, input_range, output_range, guessed: [false; 2] })
     }
 
-    /// Opens a file that [`save`](Self::save) has written, or any model that makes color images of color images.
+    /// Opens a file that [`save`](Self::save) has written, or any model that maps color images to color images.
     ///
     /// # Errors
-    /// As [`load_model`](crate::weights::load_model); [`Error::Unsupported`] when the model is not a network of style.
+    /// As [`load_model`](crate::weights::load_model); [`Error::Unsupported`] when the model is not a style network.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, None)
     }
@@ -175,6 +176,11 @@ impl FeedForwardStyle {
     /// What stands for black and white in the network's output, which may go beyond.
     pub fn output_range(&self) -> PixelRange {
         self.output_range
+    }
+
+    /// Whether the ranges of the input and of the output were found by a trial, as the file does not say them.
+    pub fn guessed_ranges(&self) -> [bool; 2] {
+        self.guessed
     }
 
     /// How it was trained, for people to read.
@@ -240,7 +246,7 @@ impl FeedForwardStyle {
     fn check(&self) -> Result<()> {
         let names = &self.names;
         if names.is_empty() {
-            return Err(Error::argument("a network of style without a style"));
+            return Err(Error::argument("a style network without a style"));
         }
         if let Some(at) = (0..names.len()).find(|&at| names[at].trim().is_empty() || names[..at].contains(&names[at])) {
             return Err(Error::argument(format!("two styles, or none, of the name {:?}", names[at])));

@@ -59,11 +59,12 @@ pub(super) fn open_any(path: &Path, preprocessing: Option<&PreprocessingChoice>)
         true => None,
         false => Some(model.preprocessing()?.clone()),
     };
+    let guessed = [said.is_none(), true];
     let ranges = match said {
         None => tried(&model.network)?,
         Some(said) => {
             if said.color != ColorMode::Rgb {
-                let order = "takes its channels in another order than red, green, and blue: export it for RGB";
+                let order = "expects its channels in another order than red, green, blue: export it for RGB";
                 return Err(Error::Unsupported(format!("{}: {order}", path.display())));
             }
             match PixelRange::of_preprocessing(&said) {
@@ -75,7 +76,7 @@ pub(super) fn open_any(path: &Path, preprocessing: Option<&PreprocessingChoice>)
             }
         }
     };
-    FeedForwardStyle::of_model(model, name, ranges)
+    Ok(FeedForwardStyle { guessed, ..FeedForwardStyle::of_model(model, name, ranges)? })
 }
 
 /// Finds the pixel range that the network maps to itself; otherwise 0 to 255 for the input, and the range of its output.
@@ -185,9 +186,10 @@ mod tests {
             let found = [style.input_range(), style.output_range()];
             assert_eq!(found, expected, "{activation:?} {preprocessing:?}");
             assert_eq!(style.names(), ["own"]);
+            assert_eq!(style.guessed_ranges(), [preprocessing.is_none(), true]);
         }
         let message = opened(ActivationKind::Linear, Some("caffe")).unwrap_err().to_string();
-        assert!(message.contains("red, green, and blue"), "{message}");
+        assert!(message.contains("red, green, blue"), "{message}");
     }
 
     #[test]

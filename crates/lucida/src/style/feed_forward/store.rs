@@ -61,7 +61,7 @@ pub(super) fn open(path: &Path) -> Result<Option<FeedForwardStyle>> {
     }
     let mut file = TensorFile::open(path)?;
     let Some(text) = file.text(VARIANTS) else { return Ok(None) };
-    let damaged = |problem: String| Error::file(path, format!("not a usable network of style: {problem}"));
+    let damaged = |problem: String| Error::file(path, format!("not a usable style network: {problem}"));
     let value: serde_json::Value = serde_json::from_str(text).map_err(|problem| damaged(problem.to_string()))?;
     if value["version"] != VERSION {
         return Err(damaged(format!("it is of version {}, this program reads version {VERSION}", value["version"])));

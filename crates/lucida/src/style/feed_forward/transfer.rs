@@ -57,6 +57,8 @@ impl FeedForwardRequest {
 pub struct FeedForwardMasks<'a> {
     /// Which part has which style, as in [`StyleRequest`](crate::style::StyleRequest).
     pub mask: Option<&'a Image>,
+    /// Indices of the styles of the mask's regions, in order; empty: all styles of the network.
+    pub regions: &'a [usize],
     /// What is left as it is (white).
     pub preserve: Option<&'a Image>,
 }
@@ -134,7 +136,7 @@ impl FeedForwardTransfer {
         let size = self.request.size.map_or(own, |longer| longer_side(own, longer));
         let content = if size == own { Canvas::of_image(photo) } else { Canvas::of_image_at(photo, size)? };
         let mut result = match masks.mask {
-            Some(mask) => self.by_regions(&content, mask, progress)?,
+            Some(mask) => self.by_regions(&content, mask, masks.regions, progress)?,
             None => self.stylizer.stylize(&content, progress)?,
         };
         self.request.colors.recolor(&mut result, &content);
@@ -153,10 +155,21 @@ impl FeedForwardTransfer {
     }
 
     /// Each style where the mask has it; the photo where it has none.
-    fn by_regions(&mut self, content: &Canvas, mask: &Image, progress: &mut dyn Progress) -> Result<Canvas> {
+    fn by_regions(
+        &mut self,
+        content: &Canvas,
+        mask: &Image,
+        styles: &[usize],
+        progress: &mut dyn Progress,
+    ) -> Result<Canvas> {
         let count = self.style.names().len();
+        let all: Vec<usize> = (0..count).collect();
+        let styles = if styles.is_empty() { &all } else { styles };
+        if let Some(index) = styles.iter().find(|&&index| index >= count) {
+            return Err(Error::argument(format!("there is no style number {} among {count}", index + 1)));
+        }
         let mut result = content.clone();
-        for (index, region) in mask::regions(mask, count)?.iter().enumerate() {
+        for (region, &index) in mask::regions(mask, styles.len())?.iter().zip(styles) {
             self.stylizer.set_mix(&self.style, &self.style.single_style_mix(index))?;
             let levels = mask::levels(region, content.size)?;
             let styled = self.stylizer.stylize(content, progress)?;
@@ -198,6 +211,18 @@ mod tests {
             assert_ne!(result, last);
             last = result;
         }
+        let pixels = (0..24 * 20).map(|i| if i % 24 < 12 { 0 } else { 255 }).collect();
+        let halves = Image::new(24, 20, 1, pixels).unwrap();
+        kept.set_request(FeedForwardRequest::default()).unwrap();
+        let mut masked = |regions: &[usize]| {
+            let masks = FeedForwardMasks { mask: Some(&halves), regions, preserve: None };
+            kept.transfer(&photo, masks, &mut ()).unwrap()
+        };
+        let (all, swapped) = (masked(&[]), masked(&[1, 0]));
+        assert_eq!(all, masked(&[0, 1]));
+        assert_ne!(all, swapped);
+        assert_eq!(masked(&[1, 1]).crop([0, 0], [20, 12]), swapped.crop([0, 0], [20, 12]));
+        assert_eq!(masked(&[1]).crop([0, 0], [20, 12]), Canvas::of_image(&photo).crop([0, 0], [20, 12]));
         assert!(kept.set_request(FeedForwardRequest { strength: 2.0, ..FeedForwardRequest::default() }).is_err());
         assert!(kept.set_request(FeedForwardRequest { mix: vec![1.0], ..FeedForwardRequest::default() }).is_err());
     }

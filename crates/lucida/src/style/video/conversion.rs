@@ -165,11 +165,7 @@ impl FrameStore {
         let mut store = Self { folder, done: 0 };
         if store.folder.symlink_metadata().is_ok() && !same {
             if found.is_some() && !restart {
-                let problem = "has frames of another conversion, or of other options";
-                return Err(Error::argument(format!(
-                    "{}: {problem}; remove it, or start again by force",
-                    path.display()
-                )));
+                return Err(Error::Exists { path: store.folder });
             }
             if found.is_none() {
                 return Err(Error::argument(format!("{}: is not a folder of frames", store.folder.display())));

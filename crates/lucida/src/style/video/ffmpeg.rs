@@ -13,6 +13,14 @@ use crate::{Error, Result};
 
 /// Quality (CRF) of x264, x265 and VP9: slightly better than their defaults, because brush strokes are fine detail.
 const QUALITY: &str = "18";
+/// Usual extensions of videos.
+const ENDINGS: &str = ".gif, .png, .webp, .mp4, .mkv, or .webm";
+/// ffmpeg's name of the format of text files.
+const TEXT: &str = "tty";
+/// Seconds that are encoded to see whether it works.
+const MOMENT: &str = "0.1";
+/// Extensions of files with a single image, which ffmpeg would accept as a video of one frame.
+const STILLS: [&str; 7] = ["jpg", "jpeg", "bmp", "tif", "tiff", "ppm", "avif"];
 /// Maximum length of the programs' error messages, in bytes.
 const MAX_MESSAGE: u64 = 64 << 10;
 
@@ -56,6 +64,7 @@ struct Disposition {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Format {
+    format_name: String,
     duration: String,
     start_time: String,
 }
@@ -68,7 +77,7 @@ impl VideoFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let entries = "stream=codec_type,avg_frame_rate,r_frame_rate,duration,start_time:stream_disposition=attached_pic\
-                       :format=duration,start_time";
+                       :format=duration,start_time,format_name";
         let mut command = Command::new("ffprobe");
         command.args(["-v", "error", "-print_format", "json", "-show_entries", entries]).arg(plain(path));
         let output = command.output().map_err(|problem| missing(path, "ffprobe", &problem))?;
@@ -78,6 +87,10 @@ impl VideoFile {
         }
         let probe: Probe = serde_json::from_slice(&output.stdout)
             .map_err(|problem| Error::file(path, format!("ffprobe says nothing usable about it: {problem}")))?;
+        // ffmpeg draws text files as on a terminal.
+        if probe.format.format_name == TEXT {
+            return Err(Error::file(path, "is a text file, not a video"));
+        }
         let is_video = |stream: &&Stream| stream.codec_type == "video" && stream.disposition.attached_pic == 0;
         let video = probe.streams.iter().find(is_video);
         let video = video.ok_or_else(|| Error::file(path, "has no video stream"))?;
@@ -93,16 +106,6 @@ impl VideoFile {
             has_sound: probe.streams.iter().any(|stream| stream.codec_type == "audio"),
             start: start.max(0.0),
         })
-    }
-
-    /// Checks that ffmpeg, which is needed to write video files, is installed.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] states how to install it.
-    pub fn can_write(path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let tried = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        tried.map(drop).map_err(|problem| missing(path, "ffmpeg", &problem))
     }
 
     /// Frames per second, as a fraction.
@@ -156,8 +159,9 @@ impl Iterator for VideoReader {
             }
             Ok(None) => match self.program.finish("decode") {
                 Ok(()) if self.decoded > 0 => None,
-                Ok(()) => Some(Err(Error::file(&self.program.path, "ffmpeg finds no frame in it"))),
-                Err(problem) => Some(Err(problem)),
+                Err(problem) if self.decoded > 0 => Some(Err(problem)),
+                // Of a file that is not a video, ffmpeg says nothing that helps.
+                _ => Some(Err(Error::file(&self.program.path, "not a video that ffmpeg can decode"))),
             },
             // ffmpeg's error message explains why a frame is missing.
             Err(problem) => Some(Err(match self.program.finish("decode") {
@@ -213,6 +217,38 @@ pub struct VideoEncoding<'a> {
     pub sound: Option<&'a VideoFile>,
 }
 
+impl VideoEncoding<'_> {
+    /// Height and width of the video: 4:2:0 chroma, which all players support, requires even sides.
+    pub fn written_size(&self) -> [usize; 2] {
+        self.size.map(|side| side / 2 * 2)
+    }
+}
+
+/// Checks that ffmpeg can encode a video of the file name's extension, with the sound of another.
+///
+/// # Errors
+/// As [`VideoSource::check_output`](super::source::VideoSource::check_output).
+pub(super) fn check_video(path: &Path, sound: Option<&VideoFile>) -> Result<()> {
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    if STILLS.contains(&ending.as_str()) {
+        let problem = format!("a .{ending} file has one image, not a video; use {ENDINGS}");
+        return Err(Error::argument(format!("{}: {problem}", path.display())));
+    }
+    let scratch = tempfile::tempdir().map_err(|source| Error::io(std::env::temp_dir(), "write", source))?;
+    let part = scratch.path().join("video").with_extension(&ending);
+    let encoding = VideoEncoding { size: [64; 2], rate: [25, 1], sound };
+    let mut program = Program::start(encoder(&encoding, &part, Some(MOMENT)), path)?;
+    let mut input = program.child.stdin.take().ok_or_else(|| Error::Bug("no pipe to ffmpeg".into()))?;
+    // The pipe breaks when ffmpeg fails, which it explains.
+    (0..2).try_for_each(|_| send(&mut input, &Image::filled(64, 64, &[0; 3]))).ok();
+    drop(input);
+    program.finish("write").map_err(|problem| match problem.to_string().contains(&part.display().to_string()) {
+        // Of an unknown format, ffmpeg only says the file's name.
+        true => Error::argument(format!("{}: ffmpeg has no video format .{ending}; use {ENDINGS}", path.display())),
+        false => problem,
+    })
+}
+
 /// Encodes a video file with ffmpeg, atomically, in the format of the file name's extension. `frame` returns the next frame,
 /// and none at the end.
 ///
@@ -230,7 +266,7 @@ pub fn write_video(
     // ffmpeg selects the format by the extension.
     let scratch = tempfile::Builder::new().prefix(".lucida-").tempdir_in(folder).map_err(unwritable)?;
     let part = scratch.path().join("video").with_extension(path.extension().unwrap_or_default());
-    let mut program = Program::start(encoder(encoding, &part), path)?;
+    let mut program = Program::start(encoder(encoding, &part, None), path)?;
     let mut input = program.child.stdin.take().ok_or_else(|| Error::Bug("no pipe to ffmpeg".into()))?;
     while let Some(image) = frame()? {
         if [image.height(), image.width()] != encoding.size {
@@ -251,7 +287,8 @@ fn send(input: &mut ChildStdin, image: &Image) -> std::io::Result<()> {
     input.write_all(image.in_channels(3).pixels())
 }
 
-fn encoder(encoding: &VideoEncoding, to: &Path) -> Command {
+/// The command that encodes a video, or its first seconds.
+fn encoder(encoding: &VideoEncoding, to: &Path, seconds: Option<&str>) -> Command {
     let VideoEncoding { size: [height, width], rate: [numerator, denominator], sound } = *encoding;
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-y"]);
@@ -264,8 +301,7 @@ fn encoder(encoding: &VideoEncoding, to: &Path) -> Command {
         command.arg("-i").arg(plain(&video.path));
         command.args(["-map", "0:v", "-map", "1:a?", "-c:a", "copy", "-map_metadata", "1"]);
     }
-    // 4:2:0 chroma, which all players support, requires even sides.
-    let even = if height % 2 + width % 2 > 0 { "crop=trunc(iw/2)*2:trunc(ih/2)*2," } else { "" };
+    let even = if encoding.written_size() != encoding.size { "crop=trunc(iw/2)*2:trunc(ih/2)*2," } else { "" };
     let filter = format!("{even}scale=out_color_matrix=bt709:out_range=tv,format=yuv420p");
     command.args(["-vf", &filter, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]);
     command.args(["-crf", QUALITY, "-b:v", "0"]);
@@ -273,6 +309,9 @@ fn encoder(encoding: &VideoEncoding, to: &Path) -> Command {
     {
         // Lets players start before the whole file is loaded.
         command.args(["-movflags", "+faststart"]);
+    }
+    if let Some(seconds) = seconds {
+        command.args(["-t", seconds]);
     }
     command.arg(plain(to)).stdin(Stdio::piped()).stdout(Stdio::null());
     command
@@ -334,10 +373,11 @@ fn missing(path: &Path, program: &str, problem: &std::io::Error) -> Error {
     if problem.kind() != ErrorKind::NotFound {
         return Error::Unsupported(format!("{}: cannot run {program}: {problem}", path.display()));
     }
+    let of_ffmpeg = if program == "ffmpeg" { "" } else { " (a part of ffmpeg)" };
     Error::Unsupported(format!(
-        "{}: video takes {program}, a program of ffmpeg, which is not installed: `apt install ffmpeg` (Debian, Ubuntu), \
-         `dnf install ffmpeg` (Fedora), `brew install ffmpeg` (macOS), `winget install ffmpeg` (Windows); animated GIF, PNG and \
-         WebP need no other program",
+        "{}: needs {program}{of_ffmpeg}, which is not installed: `apt install ffmpeg` (Debian, Ubuntu), `dnf install ffmpeg` \
+         (Fedora), `brew install ffmpeg` (macOS), `winget install ffmpeg` (Windows); animated GIF, PNG and WebP need no other \
+         program",
         path.display()
     ))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::animation::{Animation, AnimationKind, write_animation};
-use super::ffmpeg::{VideoEncoding, VideoFile, write_video};
+use super::ffmpeg::{VideoEncoding, VideoFile, check_video, write_video};
 use super::frame::{FrameTiming, VideoFrame};
 use crate::data::Image;
 use crate::{Error, Result};
@@ -49,8 +49,30 @@ impl VideoSource {
         })
     }
 
+    /// Checks that this video can be written under a name, before any frame is stylized: ffmpeg encodes a moment of it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the extension is not that of a video; [`Error::Unsupported`] when ffmpeg is needed and not
+    /// installed; [`Error::File`] when ffmpeg cannot write the format, or not with this sound.
+    pub fn check_output(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        match AnimationKind::of_path(path) {
+            Some(_) => Ok(()),
+            None => check_video(path, self.sound()),
+        }
+    }
+
+    /// The video whose sound is copied.
+    fn sound(&self) -> Option<&VideoFile> {
+        match self {
+            Self::File(file) => Some(file).filter(|file| file.has_sound()),
+            Self::Animation(_) => None,
+        }
+    }
+
     /// Writes `count` images as a video with the timing, the opacity and the sound of this one: an animated image or, with
-    /// ffmpeg, a video file, depending on the extension. `image` returns number `index`, from 0.
+    /// ffmpeg, a video file, depending on the extension. `image` returns number `index`, from 0. Returns the height and width
+    /// of the video: those of a video file are even.
     ///
     /// # Errors
     /// As [`write_animation`] and [`write_video`], and those of `image`.
@@ -59,7 +81,7 @@ impl VideoSource {
         path: impl AsRef<Path>,
         count: usize,
         mut image: impl FnMut(usize) -> Result<Image>,
-    ) -> Result<()> {
+    ) -> Result<[usize; 2]> {
         let path = path.as_ref();
         if count == 0 {
             return Err(Error::argument(format!("{}: a video without a frame", path.display())));
@@ -69,26 +91,24 @@ impl VideoSource {
             Self::File(file) => FrameTiming::of_rate(count, file.rate()),
         };
         if let Some(kind) = AnimationKind::of_path(path) {
-            let mut opacity = self.opacity()?;
-            return write_animation(path, kind, &timing, |index| {
+            let (mut opacity, mut size) = (self.opacity()?, [0; 2]);
+            write_animation(path, kind, &timing, |index| {
                 let image = image(index)?;
+                size = [image.height(), image.width()];
                 let alpha = opacity.next().transpose()?.flatten();
                 let [width, height] = [image.width(), image.height()];
                 let alpha =
                     alpha.map(|alpha| alpha.resize(width, height, crate::data::Filter::Bilinear)).transpose()?;
                 Ok(VideoFrame { image, alpha })
-            });
+            })?;
+            return Ok(size);
         }
         let (rate, repeats) = match self {
             Self::Animation(_) => timing.constant_rate(),
             Self::File(file) => (file.rate(), vec![1; count]),
         };
-        let sound = match self {
-            Self::File(file) => Some(file).filter(|file| file.has_sound()),
-            Self::Animation(_) => None,
-        };
         let first = image(0)?;
-        let encoding = VideoEncoding { size: [first.height(), first.width()], rate, sound };
+        let encoding = VideoEncoding { size: [first.height(), first.width()], rate, sound: self.sound() };
         let mut order = repeats.iter().enumerate().flat_map(|(index, &times)| std::iter::repeat_n(index, times));
         let mut held = (0, first);
         write_video(path, &encoding, || {
@@ -97,7 +117,8 @@ impl VideoSource {
                 held = (index, image(index)?);
             }
             Ok(Some(held.1.clone()))
-        })
+        })?;
+        Ok(encoding.written_size())
     }
 
     /// The opacity of each frame.

@@ -8,8 +8,6 @@ use crate::{Cpu, Result};
 
 /// The longer side of a photo in pixels.
 const SIDE: usize = 384;
-/// Styles that are shown at the most.
-const STYLES: usize = 6;
 
 /// Photos to preview styles with.
 #[derive(Debug, Clone)]
@@ -19,6 +17,9 @@ pub struct StylePreview {
 }
 
 impl StylePreview {
+    /// Maximum number of styles that are shown.
+    pub const STYLES: usize = 6;
+
     /// For photos of any size, which are made smaller.
     ///
     /// # Errors
@@ -45,7 +46,7 @@ impl StylePreview {
         let config = StylizerConfig { memory: None, cpu: self.cpu };
         let mut stylizer = FeedForwardStylizer::new(style, &style.single_style_mix(0), config)?;
         let mut cells = Vec::new();
-        for index in 0..style.names().len().min(STYLES) {
+        for index in 0..style.names().len().min(Self::STYLES) {
             stylizer.set_mix(style, &style.single_style_mix(index))?;
             for photo in &self.photos {
                 cells.push(stylizer.stylize(&Canvas::of_image(photo), &mut ())?.to_image()?);

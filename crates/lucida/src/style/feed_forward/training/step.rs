@@ -66,7 +66,10 @@ impl TrainStep {
         let [unit, _] = unit_and_halo(&loss_network, &config.loss.layers())?;
         if !config.crop.is_multiple_of(unit.max(4)) {
             let unit = unit.max(4);
-            return Err(Error::argument(format!("a crop of {} pixels; it must be a multiple of {unit}", config.crop)));
+            return Err(Error::argument(format!(
+                "crops of {} pixels; with this network, their side (--crop) must be a multiple of {unit}",
+                config.crop
+            )));
         }
         let targets = styles.iter().map(|(name, style)| {
             let size = scaled(&format!("style {name}"), [style.height(), style.width()], config.style_size)?;
