@@ -27,7 +27,7 @@
 //! So Winograd pays off from 8 to 12 channels on, but not for a single tile; the number of channels on the other side
 //! hardly matters. The kernel gradient crosses over at the same number of input channels, and needs about 16 tiles per
 //! thread. Of the 600 passes measured on 28x28 and 7x7 images the model misjudges 23 by more than a tenth with AVX-512 and
-//! 5 with AVX2, none by more than a third. NEON has not been measured.
+//! 5 with AVX2, none by more than a third. NEON and WebAssembly have not been measured.
 
 use crate::cpu::Cpu;
 use crate::gemm::panels;
