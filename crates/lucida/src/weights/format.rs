@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::modules::KnownSource;
+use super::modules::AssertedNetwork;
 use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, tfjs, tflite, torch};
 use crate::nn::Network;
 use crate::{Error, Result, files};
@@ -183,7 +183,7 @@ pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result
 ///
 /// # Errors
 /// As [`load_weights`].
-pub(super) fn load_known(path: &Path, asserted: KnownSource) -> Result<Option<Model>> {
+pub(super) fn load_known(path: &Path, asserted: AssertedNetwork) -> Result<Option<Model>> {
     match Format::of(path)? {
         Format::Safetensors => safetensors::load_known(path, asserted),
         Format::Torch => torch::load_known(path, asserted),

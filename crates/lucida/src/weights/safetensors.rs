@@ -26,7 +26,7 @@ use serde_json::json;
 
 use super::description::{self, KEY};
 use super::floats::Float;
-use super::modules::{self, KnownSource, Tensors};
+use super::modules::{self, AssertedNetwork, Tensors};
 use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
 use crate::{Error, Result, files, guard};
@@ -147,7 +147,7 @@ pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
 }
 
 /// As [`torch::load_known`](super::torch), for a plain file.
-pub(super) fn load_known(path: &Path, asserted: KnownSource) -> Result<Option<Model>> {
+pub(super) fn load_known(path: &Path, asserted: AssertedNetwork) -> Result<Option<Model>> {
     let mut source = Source::open(path)?;
     if source.entry.is_some() { Ok(None) } else { modules::recognize_as(&mut source, asserted) }
 }

@@ -24,7 +24,7 @@ mod write;
 use std::fs::File;
 use std::path::Path;
 
-use super::modules::{self, KnownSource};
+use super::modules::{self, AssertedNetwork};
 use super::{Inspection, Model, Note};
 use crate::nn::Network;
 use crate::{Error, Result};
@@ -73,7 +73,7 @@ fn noted(mut model: Model, file: &TorchFile) -> Model {
 }
 
 /// The model of this known network, if the file has its weights under the names of torchvision or timm; `None` otherwise.
-pub(super) fn load_known(path: &Path, asserted: KnownSource) -> Result<Option<Model>> {
+pub(super) fn load_known(path: &Path, asserted: AssertedNetwork) -> Result<Option<Model>> {
     let mut file = TorchFile::open(path)?;
     Ok(modules::recognize_as(&mut file, asserted)?.map(|model| noted(model, &file)))
 }
