@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::model_file::ModelFile;
-use super::modules::KnownSource;
+use super::modules::AssertedNetwork;
 use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, tfjs, tflite, torch};
 use crate::nn::Network;
 use crate::{Error, Result, files};
@@ -193,7 +193,7 @@ pub(super) fn read_model(file: ModelFile, size: Option<[usize; 2]>) -> Result<Mo
 ///
 /// # Errors
 /// As [`load_weights`].
-pub(super) fn load_known(file: ModelFile, asserted: KnownSource) -> Result<Option<Model>> {
+pub(super) fn load_known(file: ModelFile, asserted: AssertedNetwork) -> Result<Option<Model>> {
     match Format::of_file(file)? {
         Format::Safetensors => safetensors::load_known(file, asserted),
         Format::Torch => torch::load_known(file, asserted),

@@ -7,7 +7,7 @@ use prost::bytes::Bytes;
 
 use super::keras::{KerasPaths, Stored, assign_by_path};
 use super::model_file::{MemoryFile, ModelFile};
-use super::modules::{self, KnownSource, Tensors};
+use super::modules::{self, AssertedNetwork, Tensors};
 use super::open::{complete, fitted, open_file, resized, with_published_names};
 use super::{Model, ModelSettings, ModelSpec, TensorInfo, json, keras_h5};
 use crate::core::Array;
@@ -124,7 +124,7 @@ pub fn open_state_dict(tensors: Vec<(String, Array)>, spec: &ModelSpec) -> Resul
         None => modules::recognize(&mut state)?.ok_or_else(|| unknown_network(path))?,
         Some(name) => {
             let (known, library) = applications::find_of(name)?;
-            let model = modules::recognize_as(&mut state, KnownSource { known, library })?
+            let model = modules::recognize_as(&mut state, AssertedNetwork { known, library })?
                 .ok_or_else(|| Error::file(path, format!("its tensors are not those of network {}", known.name)))?;
             fitted(model, known, path, spec)?
         }

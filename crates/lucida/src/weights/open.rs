@@ -7,7 +7,7 @@ use super::builtin::{builtin_classifier, is_builtin, name_imagenet_classes};
 use super::format::{Format, fill, inspect_file, load_known, read_model};
 use super::hub::{self, Hub, State};
 use super::model_file::ModelFile;
-use super::modules::KnownSource;
+use super::modules::AssertedNetwork;
 use super::{Inspection, Model, ModelSettings, Note, Task, TensorInfo, builtin_vgg16_at, modules};
 use crate::data::PreprocessingChoice;
 use crate::nn::Network;
@@ -65,7 +65,7 @@ enum ResolvedModel {
     Blocks,
     /// The built-in classifier.
     Classifier(&'static Architecture),
-    Known(KnownSource, Option<PathBuf>),
+    Known(AssertedNetwork, Option<PathBuf>),
 }
 
 /// Opens a model with its weights.
@@ -116,7 +116,7 @@ pub(super) fn open_file(file: ModelFile, spec: &ModelSpec) -> Result<Model> {
         None => (loaded(file, spec)?, false),
         Some(name) => {
             let (known, library) = applications::find_of(name)?;
-            (open_known(KnownSource { known, library }, file, spec)?, true)
+            (open_known(AssertedNetwork { known, library }, file, spec)?, true)
         }
     };
     let model = complete(model, None, ModelSettings::default(), spec)?;
@@ -171,7 +171,7 @@ pub(super) fn complete(
 /// As [`open`].
 pub fn open_network(spec: &ModelSpec) -> Result<Network> {
     match spec.meaning()? {
-        ResolvedModel::Known(KnownSource { known, .. }, None) => {
+        ResolvedModel::Known(AssertedNetwork { known, .. }, None) => {
             known.build(&Options { size: spec.size, ..Options::default() })
         }
         _ => Ok(open(spec)?.network),
@@ -232,7 +232,7 @@ impl ModelSpec {
                 let near = did_you_mean(&self.model);
                 Error::argument(format!("{}: no such weights file{near}", self.model))
             };
-            let known = KnownSource { known, library };
+            let known = AssertedNetwork { known, library };
             return Ok(ResolvedModel::Known(known, Some(file.ok_or_else(missing)?)));
         }
         let meaning = match file {
@@ -240,7 +240,7 @@ impl ModelSpec {
             None if self.model == BUILTIN => ResolvedModel::Blocks,
             None => match applications::find_of(&self.model) {
                 Ok((known, _)) if self.weights.is_none() && is_builtin(known) => ResolvedModel::Classifier(known),
-                Ok((known, library)) => ResolvedModel::Known(KnownSource { known, library }, self.weights.clone()),
+                Ok((known, library)) => ResolvedModel::Known(AssertedNetwork { known, library }, self.weights.clone()),
                 Err(unknown) => {
                     let name = &self.model;
                     let as_path = name.contains(['/', '\\', '.']);
@@ -322,7 +322,7 @@ pub(super) fn resized(model: Model, path: &Path, size: Option<[usize; 2]>) -> Re
 
 /// A known network with the weights of a file, which determines whether there is a classifier, and the number of classes:
 /// the variant that uses all tensors of the file, like [`load_model`] for a file that identifies its network.
-fn open_known(asserted: KnownSource, file: ModelFile, spec: &ModelSpec) -> Result<Model> {
+fn open_known(asserted: AssertedNetwork, file: ModelFile, spec: &ModelSpec) -> Result<Model> {
     let (known, path) = (asserted.known, file.path());
     if let Some(model) = load_known(file, asserted)? {
         return fitted(model, known, path, spec);

@@ -26,7 +26,7 @@ use serde_json::json;
 use super::description::{self, KEY};
 use super::floats::Float;
 use super::model_file::{ModelFile, OpenFile};
-use super::modules::{self, KnownSource, Tensors};
+use super::modules::{self, AssertedNetwork, Tensors};
 use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
 use crate::{Error, Result, files, guard};
@@ -152,7 +152,7 @@ pub(super) fn read_model(file: ModelFile) -> Result<Model> {
 }
 
 /// As [`torch::load_known`](super::torch), for a plain file.
-pub(super) fn load_known(file: ModelFile, asserted: KnownSource) -> Result<Option<Model>> {
+pub(super) fn load_known(file: ModelFile, asserted: AssertedNetwork) -> Result<Option<Model>> {
     let mut source = Source::open(file)?;
     if source.entry.is_some() { Ok(None) } else { modules::recognize_as(&mut source, asserted) }
 }

@@ -24,7 +24,7 @@ mod write;
 use std::path::Path;
 
 use super::model_file::ModelFile;
-use super::modules::{self, KnownSource};
+use super::modules::{self, AssertedNetwork};
 use super::{Inspection, Model, Note};
 use crate::nn::Network;
 use crate::{Error, Result};
@@ -77,7 +77,7 @@ fn noted(mut model: Model, file: &TorchFile) -> Model {
 }
 
 /// The model of this known network, if the file has its weights under the names of torchvision or timm; `None` otherwise.
-pub(super) fn load_known(source: ModelFile, asserted: KnownSource) -> Result<Option<Model>> {
+pub(super) fn load_known(source: ModelFile, asserted: AssertedNetwork) -> Result<Option<Model>> {
     let mut file = TorchFile::open(source)?;
     Ok(modules::recognize_as(&mut file, asserted)?.map(|model| noted(model, &file)))
 }

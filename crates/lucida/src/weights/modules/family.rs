@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::assign::{Names, match_names, read};
 use super::entries::entries;
 use super::naming::{own, own_or_torchvision};
-use super::{KnownSource, Tensors, with_logits};
+use super::{AssertedNetwork, Tensors, with_logits};
 use crate::data::Preprocessing;
 use crate::nn::applications::modules::{FAMILIES, Family, FreeParameters, Library, TIMM, TensorShapes};
 use crate::nn::applications::{self, Architecture, Options, PixelFormat};
@@ -46,7 +46,7 @@ const OF_TENSORFLOW: [&str; 5] = [
 pub(super) fn recognize_family(
     file: &mut dyn Tensors,
     readings: &[Names],
-    asserted: Option<KnownSource>,
+    asserted: Option<AssertedNetwork>,
 ) -> Result<Option<Model>> {
     let mut unfit = None;
     for names in readings {
@@ -88,7 +88,7 @@ struct Reading<'a> {
     names: &'a Names,
     family: &'static Family,
     shapes: TensorShapes,
-    asserted: Option<KnownSource>,
+    asserted: Option<AssertedNetwork>,
 }
 
 impl Reading<'_> {

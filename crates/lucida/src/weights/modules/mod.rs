@@ -34,7 +34,7 @@ use crate::nn::layers::ActivationKind;
 
 /// The network that a file belongs to, as asserted by the caller.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct KnownSource {
+pub(super) struct AssertedNetwork {
     pub(super) known: &'static Architecture,
     /// Which of timm's networks with the same tensors it is, if the name determines that.
     pub(super) library: Option<Library>,

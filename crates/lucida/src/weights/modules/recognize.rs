@@ -4,7 +4,7 @@ use super::assign::{Names, match_names, read};
 use super::entries::{Entry, entries};
 use super::family::recognize_family;
 use super::naming::published;
-use super::{KnownSource, Tensors, style_transformer, with_logits};
+use super::{AssertedNetwork, Tensors, style_transformer, with_logits};
 use crate::Result;
 use crate::data::{Filter, Fit, Preprocessing};
 use crate::nn::Network;
@@ -73,11 +73,11 @@ pub(in crate::weights) fn recognize(file: &mut dyn Tensors) -> Result<Option<Mod
 ///
 /// # Errors
 /// As [`recognize`].
-pub(in crate::weights) fn recognize_as(file: &mut dyn Tensors, asserted: KnownSource) -> Result<Option<Model>> {
+pub(in crate::weights) fn recognize_as(file: &mut dyn Tensors, asserted: AssertedNetwork) -> Result<Option<Model>> {
     recognize_among(file, Some(asserted))
 }
 
-fn recognize_among(file: &mut dyn Tensors, asserted: Option<KnownSource>) -> Result<Option<Model>> {
+fn recognize_among(file: &mut dyn Tensors, asserted: Option<AssertedNetwork>) -> Result<Option<Model>> {
     let readings = Names::readings(file);
     let among = |known: &&KnownFile| asserted.is_none_or(|asserted| asserted.known.name == known.name);
     for names in &readings {

@@ -373,9 +373,9 @@ fn epsilon(model: &Model) -> f32 {
     all[0]
 }
 
-fn asserted(name: &str) -> KnownSource {
+fn asserted(name: &str) -> AssertedNetwork {
     let (known, library) = applications::find_of(name).unwrap();
-    KnownSource { known, library }
+    AssertedNetwork { known, library }
 }
 
 fn notes(model: &Model) -> String {
