@@ -153,6 +153,13 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// Another process is writing to a folder.
+    #[error("{}: another process is writing to this folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+
     /// The published weights of a known network are not in the cache.
     #[error("the weights of {network} {} its classifier are not in {}", with_or_without(*with_top), folder.display())]
     NotFetched {
@@ -365,6 +372,7 @@ impl Error {
             Self::Argument(_)
             | Self::Changed { .. }
             | Self::Exists { .. }
+            | Self::InUse { .. }
             | Self::Layer { .. }
             | Self::NotFetched { .. }
             | Self::NotFinite { .. }

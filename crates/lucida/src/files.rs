@@ -1,6 +1,7 @@
 //! Reading and writing whole files: writes are atomic, and every error names its path.
 
 mod leftovers;
+mod lock;
 mod npy;
 mod set_aside;
 mod target;
@@ -11,6 +12,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+pub use lock::FolderLock;
 pub(crate) use npy::{MAGIC as NPY_MAGIC, parse_npy};
 pub use npy::{npy_bytes, read_npy, write_npy};
 use serde_json::Value;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use lucida::batch_jobs::Source;
 use lucida::core::{Progress, Step};
 use lucida::data::Image;
-use lucida::files::{self, SetAside};
+use lucida::files::{self, FolderLock, SetAside};
 use lucida::nn::counted;
 use lucida::plot::png_bytes;
 use lucida::report::{StyleTrainingData, style_training_report};
@@ -113,6 +113,8 @@ struct Place {
     folder: PathBuf,
     /// Files of an earlier run, kept until there are new ones to replace them.
     earlier: SetAside,
+    /// Last, so that it is still held while an earlier run is restored.
+    _lock: FolderLock,
 }
 
 impl Place {
@@ -125,12 +127,13 @@ impl Place {
             bail!("--resume: {}: there is no checkpoint of a training to resume", checkpoint.display());
         }
         files::claim_file(out, arguments.force || arguments.resume)?;
+        let lock = FolderLock::create(&folder)?;
         // A resumed run keeps its previews.
         let mut names = vec![CHECKPOINT.to_owned(), REPORT.to_owned()];
         names.extend(preview_files(&folder).into_iter().map(|(_, name)| name));
         let names: Vec<&str> = if arguments.resume { Vec::new() } else { names.iter().map(String::as_str).collect() };
         let earlier = files::claim_folder(&folder, &names, arguments.force)?;
-        Ok(Self { out: out.to_owned(), folder, earlier })
+        Ok(Self { out: out.to_owned(), folder, earlier, _lock: lock })
     }
 
     fn checkpoint(&self) -> PathBuf {
