@@ -365,6 +365,26 @@ fn training_styles_survives() {
     Case::new(inputs(), command, ["--seed 1", "--seed 7"], true).survives(3);
 }
 
+/// With `--quiet`, a preview was missing once, and nothing said so.
+#[test]
+fn a_preview_that_cannot_be_written_is_told_with_quiet_too() {
+    let Some(library) = failing_calls() else { return };
+    let inputs = inputs();
+    let folder = text(inputs.path());
+    let command = format!(
+        "style-train {folder}/photos/a/0.png --content {folder}/photos/b --crop 32 --steps 4 --batch-size 1 --style-scale 0.2 \
+         -o {folder}/a.lucida --quiet"
+    );
+    let preview = format!("{folder}/a-training/preview-00002.png");
+    let mut command = program(&command.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    command.env("LD_PRELOAD", library).env("LUCIDA_FAULT_MARK", inputs.path().join("mark"));
+    let output = command.env("LUCIDA_FAULT", format!("rename:1:{BROKEN_DEVICE}:{preview}")).output().unwrap();
+    let told = stderr(&output);
+    assert!(output.status.success(), "{told}");
+    let expected = format!("note: {preview}: cannot write: Input/output error (os error 5); training continues");
+    assert!(told.starts_with(&expected) && told.lines().count() == 1, "{told}");
+}
+
 #[test]
 fn a_style_transfer_survives() {
     let command = "style $/photos/a/0.png $/photos/b/0.png --size 48 --steps 2 --coarsest 0 -o $/out/a.png";

@@ -213,7 +213,7 @@ impl Session<'_> {
             return;
         }
         let words = format!("{problem}; training continues, and tries again at each checkpoint");
-        self.bar.borrow().suspend(|| self.context.output.note(&words));
+        self.bar.borrow().suspend(|| self.context.output.problem(&words));
     }
 
     /// The training settings, stored in the file of the network.
