@@ -38,6 +38,11 @@ impl Store {
     pub(super) fn load(&self) -> Vec<Record> {
         let Ok(folders) = fs::read_dir(&self.folder) else { return Vec::new() };
         let read = |folder: PathBuf| -> Option<Record> {
+            if folder.file_name()?.to_str().and_then(number).is_some() && !folder.join(RECORD).exists() {
+                // The studio was killed before it had written the record. Anything else in the folder keeps it.
+                files::heal(&folder);
+                let _ = fs::remove_dir(&folder);
+            }
             let bytes = files::read_limited(folder.join(RECORD), BYTES).ok()?;
             let mut record: Record = serde_json::from_slice(&bytes).ok()?;
             // Reject a record from another folder, and one with a path in its list of files.
@@ -68,7 +73,10 @@ impl Store {
 
     pub(super) fn create(&self, record: &Record) -> Result<()> {
         files::create_folder(self.folder(&record.id))?;
-        self.save(record)
+        self.save(record).inspect_err(|_| {
+            // A folder without a record would be no job, and stay.
+            let _ = fs::remove_dir_all(self.folder(&record.id));
+        })
     }
 
     pub(super) fn save(&self, record: &Record) -> Result<()> {
@@ -117,6 +125,19 @@ fn number(id: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Found by kills and failing calls.
+    #[test]
+    fn a_folder_without_a_record_does_not_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Store::open(folder.path().to_owned()).unwrap();
+        for name in ["0001", "0002", "images"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        fs::write(folder.path().join("0002/notes.txt"), "mine").unwrap();
+        assert!(open().load().is_empty());
+        assert_eq!(["0001", "0002", "images"].map(|name| folder.path().join(name).exists()), [false, true, true]);
+    }
 
     #[test]
     fn a_line_that_was_cut_off_does_not_spoil_the_next() {
