@@ -359,6 +359,12 @@ impl Error {
         Self::Layer { layer: layer.into(), problem: problem.into() }
     }
 
+    /// The error of what takes more bytes than the system gives.
+    pub(crate) fn no_memory(what: &str, bytes: usize) -> Self {
+        let gib = bytes as f64 / f64::from(1 << 30);
+        Self::Unsupported(format!("{what} takes {gib:.1} GiB of memory, which the system does not give"))
+    }
+
     /// Whose fault this is.
     pub fn blame(&self) -> Blame {
         match self {

@@ -138,7 +138,15 @@ pub fn read_limited(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     if metadata.len() > limit {
         return Err(too_large(path, metadata.len(), limit));
     }
-    read_at_most(file, Vec::with_capacity(metadata.len() as usize), path, limit)
+    read_at_most(file, with_room(metadata.len() as usize).map_err(failed)?, path, limit)
+}
+
+/// An empty vector with room for `len` values, for lengths that come from files: what the system has no memory for is an
+/// error, where an ordinary allocation ends the process.
+pub(crate) fn with_room<T>(len: usize) -> io::Result<Vec<T>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    Ok(values)
 }
 
 /// The content of standard input, once read.
@@ -329,6 +337,13 @@ mod tests {
         write_bytes(folder.path().join("no"), b"x").unwrap();
         let message = write_bytes(folder.path().join("no/m.onnx"), b"x").unwrap_err().to_string();
         assert!(message.ends_with("no is a file"), "{message}");
+    }
+
+    #[test]
+    fn room_that_the_system_does_not_have_is_an_error() {
+        assert_eq!(with_room::<u8>(3).unwrap().capacity(), 3);
+        let problem = with_room::<f32>(usize::MAX / 8).unwrap_err();
+        assert_eq!((problem.kind(), problem.to_string()), (io::ErrorKind::OutOfMemory, "out of memory".to_owned()));
     }
 
     #[test]

@@ -171,7 +171,8 @@ impl External {
             let what = format!("{}: bytes of tensors in other files", self.path.display());
             return Err(Error::Limit { what, got: self.read, limit });
         }
-        let mut bytes = vec![0; length as usize];
+        let mut bytes = files::with_room(length as usize).map_err(failed)?;
+        bytes.resize(length as usize, 0);
         source.seek(SeekFrom::Start(offset)).map_err(failed)?;
         source.read_exact(&mut bytes).map_err(failed)?;
         self.folder = Some(folder);
