@@ -175,6 +175,7 @@ fn hint(error: &Error) -> Option<String> {
         },
         Error::UnknownNetwork { .. } => "`lucida models` lists all".to_owned(),
         Error::Exists { .. } => "use --force to overwrite it".to_owned(),
+        Error::InUse { .. } => "wait until it has ended, or name another folder with --out".to_owned(),
         Error::ImageAsModel { .. } => "a command takes the model first, then images".to_owned(),
         Error::NotFetched { .. } => {
             let file = published_for(error)?;

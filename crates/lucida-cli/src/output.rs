@@ -115,6 +115,13 @@ impl Output {
     /// Prints a note on standard error, unless quiet.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
+            self.problem(text);
+        }
+    }
+
+    /// Prints a note that a part of the results is missing, with `--quiet` too.
+    pub(crate) fn problem(self, text: &str) {
+        if !self.silent {
             // One write call: other processes may write to the same stream.
             let _ = io::stderr().write_all(format!("note: {}\n", printable(text)).as_bytes());
         }

@@ -299,6 +299,29 @@ fn weights_without_a_checksum_are_said_to_be_unverified() {
     assert!(message.contains("no checksum of this file is published: it is fetched over https only"), "{message}");
 }
 
+/// The second waits for the first, and finds its file.
+#[test]
+fn two_processes_fetch_a_file_once() {
+    let cache = Cache::new(&[]);
+    let server = Server::start(|_, _, out| {
+        head(out, "200 OK", &[("Content-Length", "17225924".into())])?;
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        out.write_all(&vec![0; 17_225_924])
+    });
+    let fetch = || {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("lucida"));
+        command.args(["weights", "fetch", "mobilenet", "--with-top", "--quiet"]).env("LUCIDA_CONFIG", "");
+        command.env("LUCIDA_CACHE", cache.0.path()).env("LUCIDA_HUB", server.url()).spawn().unwrap()
+    };
+    for mut process in [fetch(), fetch()] {
+        assert!(process.wait().unwrap().success());
+    }
+    assert_eq!(server.requests().len(), 1);
+    let file = "mobilenet_1_0_224_tf.h5";
+    assert_eq!(names(&cache.folder()), [file, &format!("{file}.lock")]);
+    assert_eq!(fs::metadata(cache.folder().join(file)).unwrap().len(), 17_225_924);
+}
+
 /// Ctrl-C during a download keeps the part that has arrived.
 #[cfg(unix)]
 #[test]

@@ -285,7 +285,9 @@ mod tests {
         for isa in Isa::available() {
             for threads in [1, 3] {
                 let cpu = Cpu::detect().with_isa(isa).with_threads(threads);
-                for (inputs, units, capacity) in [(1, 16, 1), (70, 32, 5), (300, 80, 33), (97, 16, 67)] {
+                for (inputs, units, capacity) in
+                    crate::cases([(1, 16, 1), (7, 16, 3), (70, 32, 5), (300, 80, 33), (97, 16, 67)], 2)
+                {
                     let mut dense = Dense::new(cpu, inputs, units, capacity);
                     for batch in [capacity, capacity.div_ceil(2)] {
                         let (input, kernel) = (integers(batch * inputs, 5), integers(inputs * units, 3));

@@ -39,3 +39,9 @@ pub use pool2d::{Pool2dShape, PoolBackward, Pooling, average_pool2d_backward, ma
 pub use resample::{AxisMap, ImageMap, Resample, max_windows, max_windows_backward, resample};
 pub use simd::Isa;
 pub use strided::{StridedView, gather, scatter};
+
+/// The cases of a test: all, or the first ones under Miri, which is some thousand times slower.
+#[cfg(test)]
+pub(crate) fn cases<T, const N: usize>(all: [T; N], under_miri: usize) -> impl Iterator<Item = T> {
+    all.into_iter().take(if cfg!(miri) { under_miri } else { N })
+}

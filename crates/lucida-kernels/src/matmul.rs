@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn products_are_those_of_the_definition() {
         let wave = |len: usize, step: f32| -> Vec<f32> { (0..len).map(|i| (i as f32 * step).sin()).collect() };
-        for sizes in [[1, 1, 1], [3, 5, 2], [50, 17, 33], [97, 64, 130]] {
+        for sizes in crate::cases([[1, 1, 1], [3, 5, 2], [50, 17, 33], [97, 64, 130]], 2) {
             let [rows, depth, columns] = sizes;
             let (left, right) = (wave(rows * depth, 0.37), wave(depth * columns, 0.73));
             for (isa, transposed) in Isa::available()

@@ -358,7 +358,7 @@ mod tests {
         let columns = AxisMap::new(2, [vec![(0, 0.5), (1, 0.5)], vec![(1, 1.0)], vec![]]);
         assert_eq!((rows.span(2), rows.span(1), rows.span(3)), (0..2, 0..0, 1..2));
         let map = ImageMap { rows, columns };
-        for channels in [1, 3, 17, 33] {
+        for channels in crate::cases([1, 3, 17, 33], 2) {
             let input: Vec<f32> = (0..2 * 6 * channels).map(|i| (i * 7 % 23) as f32 - 11.0).collect();
             for isa in Isa::available() {
                 for threads in [1, 3] {

@@ -33,7 +33,7 @@ pub(crate) fn exception(error: &Error) -> PyErr {
                 _ => FileError::new_err((text, number, path)),
             }
         }
-        Error::Network { .. } | Error::Exists { .. } => FileError::new_err(text),
+        Error::Network { .. } | Error::Exists { .. } | Error::InUse { .. } => FileError::new_err(text),
         Error::NotFetched { .. } => MissingFileError::new_err(text),
         Error::Interrupted => Interrupted::new_err(text),
         Error::Bug(_) => LucidaError::new_err(text),

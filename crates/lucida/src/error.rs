@@ -153,6 +153,13 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// Another process is writing to a folder.
+    #[error("{}: another process is writing to this folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+
     /// The published weights of a known network are not in the cache.
     #[error("the weights of {network} {} its classifier are not in {}", with_or_without(*with_top), folder.display())]
     NotFetched {
@@ -352,6 +359,12 @@ impl Error {
         Self::Layer { layer: layer.into(), problem: problem.into() }
     }
 
+    /// The error of what takes more bytes than the system gives.
+    pub(crate) fn no_memory(what: &str, bytes: usize) -> Self {
+        let gib = bytes as f64 / f64::from(1 << 30);
+        Self::Unsupported(format!("{what} takes {gib:.1} GiB of memory, which the system does not give"))
+    }
+
     /// Whose fault this is.
     pub fn blame(&self) -> Blame {
         match self {
@@ -365,6 +378,7 @@ impl Error {
             Self::Argument(_)
             | Self::Changed { .. }
             | Self::Exists { .. }
+            | Self::InUse { .. }
             | Self::Layer { .. }
             | Self::NotFetched { .. }
             | Self::NotFinite { .. }

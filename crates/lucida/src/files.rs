@@ -1,6 +1,7 @@
 //! Reading and writing whole files: writes are atomic, and every error names its path.
 
 mod leftovers;
+mod lock;
 mod npy;
 mod set_aside;
 mod target;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 pub(crate) use leftovers::process_id;
+pub use lock::FolderLock;
 pub(crate) use npy::{MAGIC as NPY_MAGIC, parse_npy};
 pub use npy::{npy_bytes, read_npy, write_npy};
 use serde_json::Value;
@@ -90,7 +92,9 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     let mut temporary = builder.make_in(folder, |path| File::create_new(path))?;
     write_to(temporary.as_file_mut(), write)?;
     temporary.as_file().sync_all()?;
-    temporary.persist(path)?;
+    // Not `persist`, which calls the system without the C library, where the tests let calls fail.
+    fs::rename(temporary.path(), path)?;
+    temporary.disable_cleanup(true);
     Ok(())
 }
 
@@ -135,7 +139,15 @@ pub fn read_limited(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     if metadata.len() > limit {
         return Err(too_large(path, metadata.len(), limit));
     }
-    read_at_most(file, Vec::with_capacity(metadata.len() as usize), path, limit)
+    read_at_most(file, with_room(metadata.len() as usize).map_err(failed)?, path, limit)
+}
+
+/// An empty vector with room for `len` values, for lengths that come from files: what the system has no memory for is an
+/// error, where an ordinary allocation ends the process.
+pub(crate) fn with_room<T>(len: usize) -> io::Result<Vec<T>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    Ok(values)
 }
 
 /// The content of standard input, once read.
@@ -326,6 +338,13 @@ mod tests {
         write_bytes(folder.path().join("no"), b"x").unwrap();
         let message = write_bytes(folder.path().join("no/m.onnx"), b"x").unwrap_err().to_string();
         assert!(message.ends_with("no is a file"), "{message}");
+    }
+
+    #[test]
+    fn room_that_the_system_does_not_have_is_an_error() {
+        assert_eq!(with_room::<u8>(3).unwrap().capacity(), 3);
+        let problem = with_room::<f32>(usize::MAX / 8).unwrap_err();
+        assert_eq!((problem.kind(), problem.to_string()), (io::ErrorKind::OutOfMemory, "out of memory".to_owned()));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use lucida::batch_jobs::{self, Answer, ImageTask, Results, Source, Summary, WorkQueue};
+use lucida::files::FolderLock;
 use lucida::nn::{counted, thousands};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -46,6 +47,8 @@ impl Job<'_> {
             )?,
             false => Results::at(self.out),
         };
+        // Several processes share a job only where they were started together.
+        let _lock = queue.leads().then(|| FolderLock::create(self.out)).transpose()?;
         interrupt::catch()?;
         let summary = batch_jobs::run(queue, &source, &results, task, &mut Bar::new(context.output))?;
         let Some(Summary { items, before, done, failed }) = summary else { return Ok(()) };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use lucida::data::{Augment, Dataset, Folder, Mnist, Subset, memory_to_keep, stratified_split};
+use lucida::files;
 use lucida::report::{RunData, RunReport, cross_validation_report};
 use lucida::train::{CrossValidation, History, Origin, RunFolder};
 use lucida::weights::{Model, load_model};
@@ -20,7 +21,9 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     if !folder.is_dir() {
         return Err(lucida::Error::file(folder, "no such folder; expected that of a run of `lucida train`").into());
     }
-    let run = RunFolder::reopen(folder)?;
+    // Without its lock: a training that still runs can be reported.
+    files::heal(folder);
+    let run = RunFolder::at(folder);
     if !run.origin().exists() {
         bail!("{}: contains no run.json; expected the folder of a run of `lucida train`", folder.display());
     }

@@ -2,7 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use lucida::Error;
 use lucida::weights::{IncludeTop, ModelSpec};
 use lucida_studio::{Limits, Options, Server, Source as ImageSet};
 
@@ -42,7 +43,13 @@ pub(super) fn run(arguments: &Studio, context: Context) -> Result<()> {
         cpu: context.cpu,
         limits: Limits::default(),
     };
-    let server = Server::bind(&options)?;
+    let server = Server::bind(&options).map_err(|problem| match problem {
+        Error::InUse { path } => anyhow!(
+            "{}: another studio uses this folder; open the address that it has printed, or name other runs with --runs DIR",
+            path.display()
+        ),
+        problem => problem.into(),
+    })?;
     interrupt::catch_quietly()?;
     let address = server.address().clone();
     context.output.result(&format!("The studio is at {}", address.url))?;
@@ -60,7 +67,7 @@ pub(super) fn run(arguments: &Studio, context: Context) -> Result<()> {
             context.output.note(interrupt::STOPPING);
         }
     });
-    if stopped == 0 { Ok(()) } else { Err(lucida::Error::Interrupted.into()) }
+    if stopped == 0 { Ok(()) } else { Err(Error::Interrupted.into()) }
 }
 
 /// Opens a URL in the desktop's browser.

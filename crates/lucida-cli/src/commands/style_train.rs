@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use lucida::batch_jobs::Source;
 use lucida::core::{Progress, Step};
 use lucida::data::{FileKind, Image};
-use lucida::files::{self, SetAside};
+use lucida::files::{self, FolderLock, SetAside};
 use lucida::nn::counted;
 use lucida::plot::png_bytes;
 use lucida::report::{StyleTrainingData, style_training_report};
@@ -165,6 +165,8 @@ struct OutputPaths {
     folder: PathBuf,
     /// Files of an earlier run, kept until there are new ones to replace them.
     earlier: SetAside,
+    /// Last, so that it is still held while an earlier run is restored.
+    _lock: FolderLock,
 }
 
 impl OutputPaths {
@@ -178,12 +180,13 @@ impl OutputPaths {
             bail!("--resume: {}: there is no checkpoint of a training to resume", checkpoint.display());
         }
         files::claim_file(out, arguments.force || arguments.resume)?;
+        let lock = FolderLock::create(&folder)?;
         // A resumed run keeps its previews.
         let mut names = vec![CHECKPOINT.to_owned(), REPORT.to_owned()];
         names.extend(preview_files(&folder).into_iter().map(|(_, name)| name));
         let names: Vec<&str> = if arguments.resume { Vec::new() } else { names.iter().map(String::as_str).collect() };
         let earlier = files::claim_folder(&folder, &names, arguments.force)?;
-        Ok(Self { out: out.to_owned(), folder, earlier })
+        Ok(Self { out: out.to_owned(), folder, earlier, _lock: lock })
     }
 
     fn checkpoint(&self) -> PathBuf {
@@ -265,7 +268,7 @@ impl Session<'_> {
             return;
         }
         let words = format!("{problem}; training continues, and tries again at each checkpoint");
-        self.bar.borrow().suspend(|| self.context.output.note(&words));
+        self.bar.borrow().suspend(|| self.context.output.problem(&words));
     }
 
     /// The training settings, stored in the file of the network.

@@ -289,6 +289,19 @@ fn the_layers_of_known_networks() {
     }
 }
 
+/// One of each kind, small enough for Miri.
+#[test]
+fn small_shapes() {
+    for cpu in cpus().filter(|cpu| cpu.threads() == 2) {
+        check(cpu, same(4, 5, 2, 3, [3, 3], [1, 1]), 1, 2);
+        check(cpu, valid(5, 4, 3, 2, [2, 2], [2, 1]), 2, 2);
+        check(cpu, dilated(same(5, 4, 4, 2, [3, 3], [1, 1]), [2, 1], 2), 1, 1);
+        check(cpu, dilated(same(4, 4, 3, 3, [3, 3], [1, 1]), [1, 1], 3), 1, 1);
+        check(cpu, Conv2dShape::dense(7, 5), 2, 3);
+        check_transposed(cpu, same(3, 4, 2, 3, [3, 3], [2, 1]), 1);
+    }
+}
+
 #[test]
 fn strides_larger_than_the_kernel_and_other_corners() {
     for cpu in cpus() {

@@ -13,7 +13,9 @@ fn shapes() -> Vec<Pool2dShape> {
         padding,
         output,
     };
-    vec![
+    let all = [
+        Pool2dShape::global(5, 6, 3),
+        shape(4, 5, 3, [3, 3], [2, 2], [1, 1], [2, 3]),
         shape(14, 14, 24, [2, 2], [2, 2], [0, 0], [7, 7]),
         shape(7, 9, 48, [2, 2], [2, 2], [0, 0], [3, 4]), // not covering the last row and column
         shape(7, 7, 5, [3, 3], [2, 2], [0, 0], [3, 3]),  // overlapping
@@ -21,7 +23,8 @@ fn shapes() -> Vec<Pool2dShape> {
         shape(8, 8, 3, [3, 3], [2, 2], [0, 0], [4, 4]),  // padded at the bottom and right only
         shape(4, 4, 130, [1, 1], [3, 3], [0, 0], [2, 2]),
         Pool2dShape::global(5, 6, 17),
-    ]
+    ];
+    crate::cases(all, 2).collect()
 }
 
 /// Values with many ties.

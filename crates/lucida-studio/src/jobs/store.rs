@@ -1,10 +1,11 @@
 //! Storage of jobs: a folder for each, with its record, its events and its files.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use lucida::{Error, Result, files};
+use lucida::files::{self, FolderLock};
+use lucida::{Error, Result};
 use serde_json::Value;
 
 use super::{Record, State};
@@ -19,12 +20,14 @@ const BYTES: u64 = 64 << 20;
 /// The folder of all jobs.
 pub(super) struct Store {
     folder: PathBuf,
+    /// A second studio would take the jobs of the first for interrupted ones.
+    _lock: FolderLock,
 }
 
 impl Store {
     pub(super) fn open(folder: PathBuf) -> Result<Self> {
-        files::create_folder(&folder)?;
-        Ok(Self { folder })
+        let lock = FolderLock::create(&folder)?;
+        Ok(Self { folder, _lock: lock })
     }
 
     pub(super) fn folder(&self, id: &str) -> PathBuf {
@@ -35,6 +38,11 @@ impl Store {
     pub(super) fn load(&self) -> Vec<Record> {
         let Ok(folders) = fs::read_dir(&self.folder) else { return Vec::new() };
         let read = |folder: PathBuf| -> Option<Record> {
+            if folder.file_name()?.to_str().and_then(number).is_some() && !folder.join(RECORD).exists() {
+                // The studio was killed before it had written the record. Anything else in the folder keeps it.
+                files::heal(&folder);
+                let _ = fs::remove_dir(&folder);
+            }
             let bytes = files::read_limited(folder.join(RECORD), BYTES).ok()?;
             let mut record: Record = serde_json::from_slice(&bytes).ok()?;
             // Reject a record from another folder, and one with a path in its list of files.
@@ -65,7 +73,10 @@ impl Store {
 
     pub(super) fn create(&self, record: &Record) -> Result<()> {
         files::create_folder(self.folder(&record.id))?;
-        self.save(record)
+        self.save(record).inspect_err(|_| {
+            // A folder without a record would be no job, and stay.
+            let _ = fs::remove_dir_all(self.folder(&record.id));
+        })
     }
 
     pub(super) fn save(&self, record: &Record) -> Result<()> {
@@ -75,8 +86,7 @@ impl Store {
 
     /// Appends an event to a job's log. A failed write, on a full disk for example, does not end the job.
     pub(super) fn append(&self, id: &str, news: &Value) {
-        let file = OpenOptions::new().create(true).append(true).open(self.folder(id).join(NEWS));
-        let _ = file.and_then(|mut file| writeln!(file, "{news}"));
+        let _ = append_line(&self.folder(id).join(NEWS), &news.to_string());
     }
 
     /// Reads the events of a job.
@@ -91,6 +101,17 @@ impl Store {
     }
 }
 
+/// Appends a line. A last line that a killed process or a full disk has cut off is ended first, so that it spoils itself alone.
+fn append_line(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    let mut last = [b'\n'];
+    if file.seek(SeekFrom::End(-1)).is_ok() {
+        file.read_exact(&mut last)?;
+    }
+    let end = if last == [b'\n'] { "" } else { "\n" };
+    file.write_all(format!("{end}{line}\n").as_bytes())
+}
+
 /// Whether a text is a plain file name, not a path.
 fn is_plain(file: &str) -> bool {
     let path = Path::new(file);
@@ -99,4 +120,37 @@ fn is_plain(file: &str) -> bool {
 
 fn number(id: &str) -> Option<u64> {
     id.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by kills and failing calls.
+    #[test]
+    fn a_folder_without_a_record_does_not_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Store::open(folder.path().to_owned()).unwrap();
+        for name in ["0001", "0002", "images"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        fs::write(folder.path().join("0002/notes.txt"), "mine").unwrap();
+        assert!(open().load().is_empty());
+        assert_eq!(["0001", "0002", "images"].map(|name| folder.path().join(name).exists()), [false, true, true]);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().to_owned()).unwrap();
+        fs::create_dir(store.folder("0001")).unwrap();
+        let news = |number: u32| serde_json::json!({"epoch": number});
+        store.append("0001", &news(1));
+        let path = store.folder("0001").join(NEWS);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, [&whole[..], b"{\"epo"].concat()).unwrap();
+        store.append("0001", &news(2));
+        store.append("0001", &news(3));
+        assert_eq!(store.news("0001"), [1, 2, 3].map(news));
+    }
 }

@@ -26,7 +26,8 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::Argument`](lucida::Error::Argument) if the address is in use or does not belong to this machine,
-    /// [`Error::Io`](lucida::Error::Io) if the folder of runs cannot be created.
+    /// [`Error::InUse`](lucida::Error::InUse) if another studio uses the folder of runs,
+    /// [`Error::Io`](lucida::Error::Io) if it cannot be created.
     pub fn bind(options: &Options) -> Result<Self> {
         let studio = Arc::new(Studio::new(options)?);
         let listener = Listener::bind(options.listen, options.port)?;

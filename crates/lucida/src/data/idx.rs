@@ -180,10 +180,13 @@ impl<R: Read> Source<'_, R> {
     /// The error for a gzip stream that failed `more` bytes after the last completed read.
     fn damaged(&self, more: u64, source: &io::Error) -> Error {
         let at = self.unpacked + more;
-        self.wrong(match source.kind() {
-            io::ErrorKind::UnexpectedEof => format!("is cut short: its gzip stream ends after {at} unpacked bytes"),
-            _ => format!("is damaged: its gzip stream is corrupt after {at} unpacked bytes ({source})"),
-        })
+        match source.kind() {
+            io::ErrorKind::OutOfMemory => Error::io(self.name, "read", source.kind().into()),
+            io::ErrorKind::UnexpectedEof => {
+                self.wrong(format!("is cut short: its gzip stream ends after {at} unpacked bytes"))
+            }
+            _ => self.wrong(format!("is damaged: its gzip stream is corrupt after {at} unpacked bytes ({source})")),
+        }
     }
 }
 

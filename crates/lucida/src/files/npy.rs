@@ -7,7 +7,7 @@ use std::path::Path;
 
 use half::f16;
 
-use super::{read_limited, write_atomic};
+use super::{read_limited, with_room, write_atomic};
 use crate::core::Array;
 use crate::core::array::permute;
 use crate::{Error, Result};
@@ -70,9 +70,15 @@ pub(crate) fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
     }
     let reversed: Vec<usize> = header.shape.iter().rev().copied().collect();
     let order: Vec<usize> = (0..reversed.len()).rev().collect();
-    let mut turned = vec![0.0; values.len()];
+    let mut turned = room(values.len())?;
+    turned.resize(values.len(), 0.0);
     permute(&reversed, &order, &values, &mut turned);
     array(header.shape, turned)
+}
+
+/// Room for the values of an array, or what is wrong with it.
+fn room(len: usize) -> Result<Vec<f32>, String> {
+    with_room(len).map_err(|problem| format!("cannot be read: {problem}"))
 }
 
 /// The header of an array file, a Python dictionary as text: see
@@ -114,20 +120,23 @@ impl NpyHeader {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Vec<f32>, String> {
-        fn each<const N: usize>(bytes: &[u8], big: bool, number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        fn each<const N: usize>(bytes: &[u8], big: bool, number: impl Fn([u8; N]) -> f32) -> Result<Vec<f32>, String> {
             let turned = |mut bytes: [u8; N]| {
                 if big {
                     bytes.reverse();
                 }
                 number(bytes)
             };
-            bytes.as_chunks::<N>().0.iter().map(|&bytes| turned(bytes)).collect()
+            let (numbers, _) = bytes.as_chunks::<N>();
+            let mut values = room(numbers.len())?;
+            values.extend(numbers.iter().map(|&bytes| turned(bytes)));
+            Ok(values)
         }
         let big = self.descr.starts_with('>');
         if !self.descr.starts_with(['<', '>', '|', '=']) {
             return Err(format!("has values of the unknown type {:?}", self.descr));
         }
-        Ok(match &self.descr[1..] {
+        match &self.descr[1..] {
             "f2" => each(bytes, big, |bytes| f16::from_le_bytes(bytes).to_f32()),
             "f4" => each(bytes, big, f32::from_le_bytes),
             "f8" => each(bytes, big, |bytes| f64::from_le_bytes(bytes) as f32),
@@ -139,13 +148,11 @@ impl NpyHeader {
             "u2" => each(bytes, big, |bytes| u16::from_le_bytes(bytes).into()),
             "u4" => each(bytes, big, |bytes| u32::from_le_bytes(bytes) as f32),
             "u8" => each(bytes, big, |bytes| u64::from_le_bytes(bytes) as f32),
-            _ => {
-                return Err(format!(
-                    "has values of the type {:?}; real numbers of 8 to 64 bits and booleans are supported",
-                    self.descr
-                ));
-            }
-        })
+            _ => Err(format!(
+                "has values of the type {:?}; real numbers of 8 to 64 bits and booleans are supported",
+                self.descr
+            )),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod sequential;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use lucida_kernels::Buffer;
 use serde::{Deserialize, Serialize};
 
 use super::layers::{ActivationKind, Input};
@@ -527,6 +528,10 @@ impl NetworkBuilder {
             }
             self.nodes[index].weights = first..specs.len();
             owners.insert(owner, first..specs.len());
+        }
+        // Before they are allocated one by one, which cannot fail.
+        if Buffer::try_zeroed(total).is_none() {
+            return Err(Error::no_memory(&format!("network {}", self.name), 4 * total));
         }
         let weights = specs.into_iter().map(|(name, shape, trainable)| Weight::zeros(name, shape, trainable)).collect();
         Ok(Network { name: self.name, nodes: self.nodes, weights, outputs: outputs.to_vec() })

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::files::{self, SetAside};
+use crate::files::{self, FolderLock, SetAside};
 use crate::nn::Network;
 use crate::weights::{CHECKPOINT, Model, safetensors};
 use crate::{Error, Result};
@@ -35,6 +35,8 @@ pub struct RunFolder {
     path: PathBuf,
     /// The run that this one replaces, kept until this one has completed an epoch.
     earlier: Option<SetAside>,
+    /// Keeps other processes from writing to it. Last, so that it is still held while an earlier run is restored.
+    _lock: Option<FolderLock>,
 }
 
 impl RunFolder {
@@ -42,19 +44,22 @@ impl RunFolder {
     pub const FILES: [&str; 6] =
         ["model.safetensors", "last.safetensors", CHECKPOINT, "history.csv", "curves.svg", "curves.png"];
 
-    /// Creates the folder of a new run, and checks that it is writable before any long computation. The files of an earlier
-    /// run are set aside, and restored if this is dropped before [`discard_earlier`](Self::discard_earlier).
+    /// Creates the folder of a new run, locks it, and checks that it is writable before any long computation. The files of an
+    /// earlier run are set aside, and restored if this is dropped before [`discard_earlier`](Self::discard_earlier).
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) when the folder contains a run and `force` is not set;
+    /// [`Error::InUse`](crate::Error::InUse) when another process writes a run there;
+    /// [`Error::Exists`](crate::Error::Exists) when the folder contains a run and `force` is not set;
     /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
     pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
         let path = path.into();
+        // First: the files of a run that is being written are not an earlier result.
+        let lock = Some(FolderLock::create(&path)?);
         files::check_folder(&path, &[&Self::FILES[..], &[FOLDS]].concat(), force)?;
         // The other files are allowed, but those of an earlier run must not mix with this one's.
         let names = [&Self::FILES[..], &[SKIPPED, ORIGIN, FOLDS, FOLDS_TABLE, "report.html", "tensorboard/"]].concat();
         let earlier = Some(SetAside::new(&path, &names)?);
-        Ok(Self { path, earlier })
+        Ok(Self { path, earlier, _lock: lock })
     }
 
     /// Whether an earlier run is set aside and would be restored.
@@ -70,19 +75,21 @@ impl RunFolder {
         self.earlier.as_ref().map_or(Ok(()), SetAside::discard)
     }
 
-    /// The folder of a run that another process writes, without accessing it.
+    /// The folder of a run that another process may write, without accessing it.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), earlier: None }
+        Self { path: path.into(), earlier: None, _lock: None }
     }
 
-    /// Opens the folder of a run that resumes, or starts if the folder is empty.
+    /// Opens and locks the folder of a run that resumes, or starts if the folder is empty.
     ///
     /// # Errors
+    /// [`Error::InUse`](crate::Error::InUse) when another process writes a run there;
     /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
     pub fn reopen(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
+        let lock = Some(FolderLock::create(&path)?);
         files::check_folder(&path, &[], false)?;
-        Ok(Self { path, earlier: None })
+        Ok(Self { path, earlier: None, _lock: lock })
     }
 
     /// Path of the folder.
@@ -191,6 +198,10 @@ mod tests {
         let path = folder.path().join("runs/one");
         let run = RunFolder::create(&path, false).unwrap();
         run.save_history(&History::default()).unwrap();
+        let message = RunFolder::create(&path, true).unwrap_err().to_string();
+        assert!(message.contains("another process is writing"), "{message}");
+        drop(run);
+        let run = RunFolder::at(&path);
         let message = RunFolder::create(&path, false).unwrap_err().to_string();
         assert!(message.contains("already exists") && message.contains("history.csv"), "{message}");
         std::fs::write(run.checkpoint(), "old").unwrap();

@@ -125,7 +125,11 @@ impl Archive {
         // The archive declares this size; the actual one may differ.
         let mut bytes = Vec::with_capacity(size.min(FREE_BYTES) as usize);
         let read = member.by_ref().take(limit + 1).read_to_end(&mut bytes);
-        read.map_err(|problem| damaged(&path, name, &problem.to_string()))?;
+        read.map_err(|problem| match problem.kind() {
+            // Of this machine, not of the file.
+            io::ErrorKind::OutOfMemory => Error::io(&path, "read", problem),
+            _ => damaged(&path, name, &problem.to_string()),
+        })?;
         if bytes.len() as u64 > limit {
             return too_large(bytes.len() as u64);
         }

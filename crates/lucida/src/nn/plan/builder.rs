@@ -4,7 +4,6 @@ use lucida_kernels::{Buffer, Cpu};
 
 use super::fuse::{Fusions, fuse};
 use super::lower::{RequiredValues, lower};
-use super::memory::too_large;
 use super::request::{NodeValue, Request, WeightGradients};
 use super::run::Plan;
 use super::scheduler::Scheduler;
@@ -256,7 +255,10 @@ impl<'a> PlanBuilder<'a> {
             // Before layers make tables for such a tensor: they cannot fail.
             let len = shape.len() * request.batch;
             if Buffer::try_zeroed(len).is_none() {
-                return Err(too_large(&format!("a tensor of {shape} for a batch of {}", request.batch), 4 * len));
+                return Err(Error::no_memory(
+                    &format!("a tensor of {shape} for a batch of {}", request.batch),
+                    4 * len,
+                ));
             }
         }
         Scheduler::new(request, lowered).plan()

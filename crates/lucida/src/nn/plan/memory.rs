@@ -1,7 +1,5 @@
 //! Memory planning: which tensors share a buffer.
 
-use crate::Error;
-
 /// A tensor's live range: the first and the last time at which it is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LiveRange {
@@ -38,12 +36,6 @@ pub(super) fn assign(ranges: &[LiveRange]) -> (Vec<usize>, Vec<usize>) {
         buffers[index] = buffer;
     }
     (buffers, lens)
-}
-
-/// The error of what takes more bytes than the system gives.
-pub(super) fn too_large(what: &str, bytes: usize) -> Error {
-    let gib = bytes as f64 / f64::from(1 << 30);
-    Error::Unsupported(format!("{what} takes {gib:.1} GiB of memory, which the system does not give"))
 }
 
 #[cfg(test)]

@@ -7,15 +7,15 @@ use lucida_kernels::{Buffer, ChannelMap};
 use super::activation_backward::ActivationBackward;
 use super::fuse::fusible;
 use super::lower::{LoweredOps, OpDraft};
-use super::memory::{LiveRange, assign, too_large};
+use super::memory::{LiveRange, assign};
 use super::request::{NodeValue, Request};
 use super::run::Plan;
 use super::sections::{Section, Traffic};
 use super::step::{BufferSlot, InputGradient, LinearGradient, SharedGradients, Step, StepBackward, StepTimes};
-use crate::Result;
 use crate::nn::layers::{ActivationKind, ActivationOp};
 use crate::nn::op::{Fused, Op, OpConfig, ReluBefore, StepSlot, WantedGradients};
 use crate::nn::{BackwardRule, Shape};
+use crate::{Error, Result};
 
 /// A plan under construction.
 pub(super) struct Scheduler<'a> {
@@ -328,7 +328,7 @@ impl<'a> Scheduler<'a> {
         let (buffer_of, lens) = self.assign_buffers(&ops);
         let buffers = lens.iter().map(|&len| Buffer::try_zeroed(len)).collect::<Option<Vec<_>>>();
         let bytes = || lens.iter().fold(0_usize, |sum, len| sum.saturating_add(len.saturating_mul(4)));
-        let buffers = buffers.ok_or_else(|| too_large("the plan", bytes()))?;
+        let buffers = buffers.ok_or_else(|| Error::no_memory("the plan", bytes()))?;
         let values = self.lowered.values.len();
         let slot = |index: usize| BufferSlot {
             buffer: buffer_of[index].expect("every tensor in use has a buffer"),

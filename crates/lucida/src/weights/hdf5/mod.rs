@@ -18,7 +18,7 @@ use hdf5_reader::{ByteOrder, Datatype, Hdf5File, OpenOptions};
 
 use super::floats::Float;
 use super::model_file::{ModelFile, OpenFile};
-use crate::{Error, Result, guard};
+use crate::{Error, Result, files, guard};
 use window::Window;
 
 /// The magic bytes of an HDF5 file.
@@ -291,7 +291,9 @@ impl Hdf5 {
             if kind == Float::F32 {
                 return dataset.read_into(values).map_err(|problem| self.damaged(&problem));
             }
-            let mut bytes = vec![0; kind.size() * values.len()];
+            let len = kind.size() * values.len();
+            let mut bytes = files::with_room(len).map_err(|source| Error::io(&self.path, "read", source))?;
+            bytes.resize(len, 0);
             dataset.read_native_bytes_into(&mut bytes).map_err(|problem| self.damaged(&problem))?;
             kind.decode_native(&bytes, values);
             Ok(())

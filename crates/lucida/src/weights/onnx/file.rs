@@ -150,7 +150,8 @@ impl External<'_> {
             return Err(Error::Limit { what, got: self.read, limit });
         }
         let failed = |source| Error::io(&file, "read", source);
-        let mut bytes = vec![0; length as usize];
+        let mut bytes = files::with_room(length as usize).map_err(failed)?;
+        bytes.resize(length as usize, 0);
         source.seek(SeekFrom::Start(offset)).map_err(failed)?;
         source.read_exact(&mut bytes).map_err(failed)?;
         Ok(bytes.into())

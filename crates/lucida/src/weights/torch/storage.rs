@@ -11,7 +11,7 @@ use crate::weights::model_file::{ModelFile, OpenFile};
 use crate::weights::modules::Tensors;
 use crate::weights::pickle::Pickle;
 use crate::weights::{Inspection, TensorInfo};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// Maximum bytes of a pickle. That of a ResNet50 has 40,000.
 const MAX_PICKLE: u64 = 32 << 20;
@@ -210,7 +210,8 @@ impl Tensors for TorchFile {
         if view.is_plain() {
             return self.read_row(view.storage, (kind, view.offset, view.len()), take);
         }
-        let mut span = Vec::with_capacity(view.span() as usize);
+        let mut span =
+            files::with_room(view.span() as usize).map_err(|source| Error::io(&self.path, "read", source))?;
         self.read_row(view.storage, (kind, view.offset, view.span() as usize), &mut |values| {
             span.extend_from_slice(values);
         })?;
