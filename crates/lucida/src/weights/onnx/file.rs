@@ -11,7 +11,7 @@ use super::proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntry
 use super::scan::{Fault, scan};
 use super::tensor::{Constant, short, type_of};
 use crate::weights::model_file::ModelFile;
-use crate::{Error, Result, guard};
+use crate::{Error, Result, files, guard};
 
 /// Maximum size of a file in bytes; Protocol Buffers limits messages to 2 GiB.
 pub(super) const MAX_FILE: u64 = 1 << 31;
