@@ -10,13 +10,8 @@ impl Network {
     /// the whole.
     ///
     /// # Errors
-    /// [`Error::Layer`] when a normalization is called several times, each time with different statistics, or when the
-    /// network already has batch normalizations, whose statistics would be lost.
+    /// [`Error::Layer`] when a normalization is called several times, each time with different statistics.
     pub(crate) fn with_batch_statistics(&self) -> Result<Self> {
-        let other = self.nodes.iter().find(|node| matches!(node.layer, Layer::BatchNormalization(_)));
-        if let Some(other) = other.filter(|_| self.normalizes_instances()) {
-            return Err(Error::layer(other.name(), "normalizes by fixed statistics, others by those of an image"));
-        }
         let mut builder = Self::builder(self.name.clone());
         for node in &self.nodes {
             let layer = match instance_normalization(node) {
