@@ -118,8 +118,8 @@ const FAST: &str = "Feed-forward style";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = FAST)]
 pub(crate) struct FastArgs {
-    /// Stylize in one pass, with a network of `lucida style-train`, or another style network (.onnx, .pth, ...); without a file,
-    /// with the built-in network of brushwork
+    /// Stylize in one pass, with a network of `lucida style-train`, or another style network (.onnx, .pth, ...); without a
+    /// file, with the built-in network of brushwork
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", value_hint = ValueHint::FilePath)]
     pub(crate) fast: Option<FastNetwork>,
 

@@ -10,13 +10,8 @@ impl Network {
     /// the whole.
     ///
     /// # Errors
-    /// [`Error::Layer`] when a normalization is called several times, each time with different statistics, or when the
-    /// network already has batch normalizations, whose statistics would be lost.
+    /// [`Error::Layer`] when a normalization is called several times, each time with different statistics.
     pub(crate) fn with_batch_statistics(&self) -> Result<Self> {
-        let other = self.nodes.iter().find(|node| matches!(node.layer, Layer::BatchNormalization(_)));
-        if let Some(other) = other.filter(|_| self.normalizes_instances()) {
-            return Err(Error::layer(other.name(), "normalizes by fixed statistics, others by those of an image"));
-        }
         let mut builder = Self::builder(self.name.clone());
         for node in &self.nodes {
             let layer = match instance_normalization(node) {
@@ -43,11 +38,6 @@ impl Network {
             }
         }
         Ok(fixed)
-    }
-
-    /// Whether there is an instance normalization.
-    pub(crate) fn normalizes_instances(&self) -> bool {
-        self.instance_normalizations().next().is_some()
     }
 
     /// The indices of all instance normalizations.
@@ -79,7 +69,7 @@ mod tests {
         let input = plan.input_mut().to_vec();
         plan.forward(&network).unwrap();
         let mut fixed = network.with_batch_statistics().unwrap();
-        assert!(network.normalizes_instances() && !fixed.normalizes_instances());
+        assert_eq!([&network, &fixed].map(|network| network.instance_normalizations().count()), [1, 0]);
         let mut measure = Plan::builder(&fixed).training().build().unwrap();
         measure.input_mut().copy_from_slice(&input);
         measure.forward_training(&mut fixed, StepSeed { seed: 0, first_sample: 0 }).unwrap();

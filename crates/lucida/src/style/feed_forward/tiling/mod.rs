@@ -4,7 +4,7 @@
 //! stages, one for each normalization: a stage computes the input of the normalization in all tiles, which gives the
 //! statistics, and these are fixed for the stages that follow. What these need of the layers before is stored for the whole
 //! image where memory suffices: in the middle of a network, that takes less than the image itself. Otherwise they compute it
-//! again. A stage needs a halo for its own layers only, so many stages with small halos can take less work than the whole
+//! again. A stage needs a halo for its own layers only, so several stages with small halos can take less work than the whole
 //! network at once with a large one.
 //!
 //! Rejected: statistics of a downscaled copy of the image, or of crops from all over it (the results differ from the untiled
