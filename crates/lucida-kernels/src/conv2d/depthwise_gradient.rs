@@ -247,7 +247,8 @@ impl TapsByChannels<'_> {
                         }
                     }
                     at += region.left_column;
-                    right = right.add(region.right_column);
+                    // After the last column, this may lie outside of what `right` points into.
+                    right = right.wrapping_add(region.right_column);
                 }
             }
         }

@@ -191,7 +191,8 @@ impl<const LEFT_ROWS: bool> Sides<LEFT_ROWS> {
                         sums[r][w] = simd.mul_add(value, vectors[w], sums[r][w]);
                     }
                 }
-                right = right.add(self.right_step);
+                // After the last row, this may lie outside of what `right` points into.
+                right = right.wrapping_add(self.right_step);
                 at += depth_step;
             }
             for r in 0..ROWS {

@@ -103,6 +103,10 @@ impl ColumnsByRows<'_> {
         sums: &mut [[S::Vector; WIDTH]; ROWS],
     ) {
         let region = self.region;
+        if region.columns == 0 {
+            // Nothing may be addressed.
+            return;
+        }
         let mut ahead = self.ahead;
         for row in 0..region.rows {
             // SAFETY: within the region, as the caller promises.
