@@ -66,7 +66,7 @@ fn train() -> (Model, Vec<f32>) {
     let (train, _) = digits();
     let mut model = Model::new(applications::mnist_cnn(42).unwrap()).with_preprocessing(Preprocessing::mnist());
     let config =
-        TrainConfig { epochs: 3, batch_size: 64, cpu: Cpu::detect().with_threads(1), ..TrainConfig::default() };
+        TrainConfig { epochs: 2, batch_size: 64, cpu: Cpu::detect().with_threads(1), ..TrainConfig::default() };
     let result = Trainer::new(config).fit(&mut model, &train, None).unwrap();
     (model, result.history.epochs.iter().map(|epoch| epoch.loss as f32).collect())
 }
@@ -74,7 +74,7 @@ fn train() -> (Model, Vec<f32>) {
 #[test]
 fn a_network_is_trained() {
     let (model, losses) = train();
-    assert!(losses[2] < 0.7 * losses[0], "{losses:?}");
+    assert!(losses[1] < 0.9 * losses[0], "{losses:?}");
     // Rounding differs, and training amplifies it.
     check("losses", 1, &losses, 1e-3);
     if cfg!(not(target_family = "wasm")) {
