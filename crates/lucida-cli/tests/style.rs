@@ -127,8 +127,8 @@ fn what_cannot_be_used_is_named_before_any_work() {
         ("content.png tiny.png -o out.png", "tiny.png has 1x1 pixels"),
         ("thin.png style.png -o out.png", "thin.png has 10x4000 pixels"),
         ("content.png thin.png -o out.png", "thin.png has 10x4000 pixels"),
-        ("corrupt.png style.png -o out.png", "corrupt.png: is a"),
-        ("content.png corrupt.png -o out.png", "corrupt.png: is a"),
+        ("corrupt.png style.png -o out.png", "corrupt.png: truncated PNG image"),
+        ("content.png corrupt.png -o out.png", "corrupt.png: truncated PNG image"),
         ("none.png style.png -o out.png", "none.png: cannot read"),
         ("content.png brushwrk -o out.png", "brushwrk: no such file; did you mean brushwork?"),
         (

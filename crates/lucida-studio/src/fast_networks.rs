@@ -4,7 +4,7 @@
 //! camera costs one forward pass and neither file access nor planning.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -147,7 +147,8 @@ impl FastNetworks {
         // This fails if the network only takes images of a fixed size.
         let transfer = FeedForwardTransfer::new(style, FeedForwardRequest::default(), config(cpu))?;
         transfer.style().save(self.file(&id))?;
-        let note = Note { name: name.chars().take(NAME).collect(), styles: transfer.style().names().to_vec() };
+        let shown = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
+        let note = Note { name: shown.chars().take(NAME).collect(), styles: transfer.style().names().to_vec() };
         let text = serde_json::to_vec(&note).map_err(|error| Error::Bug(error.to_string()))?;
         files::write_bytes(self.note(&id), &text)?;
         Ok(FastNetwork::new(id.clone(), note.name, "Opened", note.styles, Some(self.file(&id))))

@@ -214,7 +214,7 @@ fn what_is_wrong_with_a_request_is_said() {
     };
     check(predict(&server, "/predict", b""), 400, "empty");
     check(predict(&server, "/predict", b"garbage"), 400, "not an image");
-    check(predict(&server, "/predict", &png(0)[..100]), 400, "cut short");
+    check(predict(&server, "/predict", &png(0)[..100]), 400, "truncated PNG image");
     check(predict(&server, "/predict", &png_of(100_000, 100_000)), 413, "100000x100000");
     check(predict(&server, "/predict", b"\0\0\0\x18ftypheic\0\0\0\0"), 415, "HEIC");
     check(server.ask("POST", "/predict", &["Content-Type: application/json"], b"{}"), 415, "application/json");

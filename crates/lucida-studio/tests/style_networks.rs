@@ -135,7 +135,7 @@ fn a_network_of_another_program_is_opened() {
     let opened = open(&studio, "candy.onnx", &std::fs::read(file).unwrap());
     assert_eq!(opened.status, 201, "{}", opened.text());
     let opened = opened.json();
-    assert_eq!((&opened["name"], &opened["styles"]), (&"candy".into(), &json!(["candy"])));
+    assert_eq!((&opened["name"], &opened["styles"]), (&"candy.onnx".into(), &json!(["candy.onnx"])));
     let made = decoded(&pass(&studio, opened["id"].as_str().unwrap(), "image=cat&size=64"));
     let own = decoded(&pass(&studio, "brushwork", "image=cat&size=64"));
     let apart = made.pixels().iter().zip(own.pixels()).map(|(&a, &b)| a.abs_diff(b)).max();

@@ -51,7 +51,7 @@ export async function showTrays() {
 export function styleList({ place, styles, builtin, control, changed }) {
   const list = { styles, show, set, add };
 
-  /** Adds a style at the end, unless its image is there already; replaces the built-in style. */
+  /** Adds a style at the end, unless the list has its image; replaces the built-in style. */
   function add(style) {
     if (list.styles.some(({ image }) => image === style.image)) {
       say('This style is already in the list.');

@@ -266,7 +266,7 @@ mod tests {
         let image = cat([150, 222]);
         let whole = stylizer(None).stylize(&image, &mut ()).unwrap();
         let scale = whole.values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-        for kilobytes in [400, 1000, 3000] {
+        for kilobytes in [500, 1000, 3000] {
             let mut tiled = stylizer(None);
             tiled.config.memory = limit(&tiled, &image, kilobytes << 10);
             let parts = tiled.stylize(&image, &mut ()).unwrap();
