@@ -1,7 +1,7 @@
 //! What takes the place of downloads in a build without the feature `hub`: an error.
 
 use super::part::Part;
-use super::{Hub, Published};
+use super::{Hub, PublishedFile};
 use crate::core::Progress;
 use crate::{Error, Result};
 
@@ -12,7 +12,7 @@ fn error(url: &str) -> Error {
 }
 
 /// Instead of a download to the cache.
-pub(super) fn download(hub: &Hub, file: &Published, _: &Part, _: &mut dyn Progress) -> Result<()> {
+pub(super) fn download(hub: &Hub, file: &PublishedFile, _: &Part, _: &mut dyn Progress) -> Result<()> {
     Err(error(&hub.url(file)))
 }
 
