@@ -10,6 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lucida::Isa;
 use lucida::data::Limits;
 use lucida::explain::{self, Deconvnet, maximize, strongest_filters};
 use lucida::files::{read_npy, write_npy};
@@ -61,12 +62,18 @@ fn probabilities(model: &Model, images: &[Image]) -> Vec<f32> {
     model.predict(images).unwrap().into_iter().flat_map(of).collect()
 }
 
+/// The processor to train on. Training amplifies rounding: after 20 steps, the losses of a fused multiply-add differ by a
+/// thousandth from those of a product and a sum, which is what WebAssembly's vectors compute, and the scalar version.
+fn unfused() -> Cpu {
+    let cpu = Cpu::detect().with_threads(1);
+    if cfg!(target_family = "wasm") { cpu } else { cpu.with_isa(Isa::from_name("scalar").unwrap()) }
+}
+
 /// Trains a few steps; the losses.
 fn train() -> (Model, Vec<f32>) {
     let (train, _) = digits();
     let mut model = Model::new(applications::mnist_cnn(42).unwrap()).with_preprocessing(Preprocessing::mnist());
-    let config =
-        TrainConfig { epochs: 2, batch_size: 64, cpu: Cpu::detect().with_threads(1), ..TrainConfig::default() };
+    let config = TrainConfig { epochs: 2, batch_size: 64, cpu: unfused(), ..TrainConfig::default() };
     let result = Trainer::new(config).fit(&mut model, &train, None).unwrap();
     (model, result.history.epochs.iter().map(|epoch| epoch.loss as f32).collect())
 }
@@ -75,8 +82,8 @@ fn train() -> (Model, Vec<f32>) {
 fn a_network_is_trained() {
     let (model, losses) = train();
     assert!(losses[1] < 0.9 * losses[0], "{losses:?}");
-    // Rounding differs, and training amplifies it.
-    check("losses", 1, &losses, 1e-3);
+    // Relaxed SIMD may fuse.
+    check("losses", 1, &losses, if cfg!(target_feature = "relaxed-simd") { 1e-3 } else { 1e-5 });
     if cfg!(not(target_family = "wasm")) {
         std::fs::create_dir_all(record("")).unwrap();
         for name in MODELS {
