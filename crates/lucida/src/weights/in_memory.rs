@@ -221,7 +221,10 @@ mod tests {
                     }
                     // The last byte of an HDF5 file may be padding.
                     Ok(_) => {
-                        assert!(there.is_ok() && len + 1 == bytes.len() && name.ends_with(".h5"), "{name}, {len} bytes");
+                        assert!(
+                            there.is_ok() && len + 1 == bytes.len() && name.ends_with(".h5"),
+                            "{name}, {len} bytes"
+                        );
                     }
                 }
             }
