@@ -71,9 +71,16 @@ struct Message<'a> {
     inside: bool,
 }
 
+/// Where the studio runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Home {
+    /// A server: pages are paths, and scripts may be cached forever by their version.
+    Server,
+}
+
 /// Values of the frame that all pages share.
 struct Frame {
-    version: &'static str,
+    home: Home,
     /// Path of this page; empty if it is not in the navigation.
     path: &'static str,
     pages: &'static [(&'static str, &'static str)],
@@ -85,7 +92,28 @@ impl Frame {
     fn of(path: &str) -> Self {
         let path = PAGES.iter().find(|(address, _)| *address == path).map_or("", |(address, _)| address);
         let model = ["/", "/draw", "/mechanics", "/explain"].contains(&path);
-        Self { version: version(), path, pages: &PAGES, model }
+        Self { home: Home::Server, path, pages: &PAGES, model }
+    }
+
+    /// Name of the home for scripts.
+    fn home(&self) -> &'static str {
+        match self.home {
+            Home::Server => "server",
+        }
+    }
+
+    /// URL of a page.
+    fn url(&self, path: &str) -> String {
+        match self.home {
+            Home::Server => path.to_owned(),
+        }
+    }
+
+    /// URL of the folder of scripts and style sheets.
+    fn assets(&self) -> String {
+        match self.home {
+            Home::Server => format!("/assets/{}", version()),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 // Functions that all scripts share: requests, elements, storage, and the view that the URL describes.
 
+import { here } from './transport.js';
+
 export const $ = (selector, within = document) => within.querySelector(selector);
 
 /** Creates an element: `el('p', { class: 'fine', onclick: f }, 'text', other)`. */
@@ -152,7 +154,7 @@ const KEYS = {
   '/explain': ['model', 'image', 'job'],
   '/train': ['run'],
   '/style': ['mode', 'result', 'network', 'training'],
-}[location.pathname] ?? [];
+}[here] ?? [];
 const remembered = stored('lucida', sessionStorage);
 const query = () => Object.fromEntries([...new URLSearchParams(location.search)].filter(([key]) => KEYS.includes(key)));
 export const view = remembered.get() ?? {};

@@ -6,6 +6,7 @@ import { openCamera } from './camera.js';
 import { ended, ending, follow, queuedNote } from './events.js';
 import { frame, knownModels } from './frame.js';
 import { bytes, drawMap, extent, grayColor, floats, signedColor } from './pixels.js';
+import { pageUrl } from './transport.js';
 
 /** Side of a drawing that is sent, in pixels: small enough to be fast, large enough to be resized to 28 x 28 well. */
 const SENT = 140;
@@ -243,7 +244,7 @@ async function take(event) {
   if (!id) return;
   keep();
   look({ image: id }, { quietly: true });
-  location.href = `${to}?${new URLSearchParams({ model: model.id, image: id })}`;
+  location.href = pageUrl(to, { model: model.id, image: id });
 }
 for (const link of document.querySelectorAll('#take a')) link.addEventListener('click', take);
 

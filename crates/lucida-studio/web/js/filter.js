@@ -3,6 +3,7 @@
 import { $, ask, attempt, count, el, fillBar, look, notFound, number, partDone, path, percent, post, turns, view } from './core.js';
 import { ended, ending, follow, queuedNote } from './events.js';
 import { drawFloats, floats } from './pixels.js';
+import { pageUrl } from './transport.js';
 
 let following = [];
 const turn = turns();
@@ -30,7 +31,7 @@ export async function showFilter({ model, layer, channel, inputs, begin }) {
   const examples = el('div', { class: 'figure' }, el('h3', {}, 'Top activations'));
   parts.push(projected, dreamed, examples);
   if (layer.kind === 'Conv2D') {
-    const address = () => `/mechanics?${new URLSearchParams({ model: model.id, image: view.image, layer: layer.name, channel, at: view.at ?? found.strongest.join(',') })}`;
+    const address = () => pageUrl('/mechanics', { model: model.id, image: view.image, layer: layer.name, channel, at: view.at ?? found.strongest.join(',') });
     parts.push(el('p', {}, el('a', { href: address(), onclick: (event) => { event.currentTarget.href = address(); } }, 'Show the convolution step by step')));
   }
   body.replaceChildren(...parts);

@@ -3,6 +3,7 @@
 import { $, ask, attempt, el, fillBar, partDone, path, percent, post, sure } from './core.js';
 import { ended, ending, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
+import { pageUrl } from './transport.js';
 
 frame();
 const jobs = new Map();
@@ -57,7 +58,7 @@ function home({ id, kind, request }) {
     style: ['/style', { mode: 'optimize', result: id }],
     'style-train': ['/style', { mode: 'train', training: id }],
   }[kind] ?? ['/', { model: request.model, layer: request.layer, channel: request.channel }];
-  return `${page}?${new URLSearchParams(query)}`;
+  return pageUrl(page, query);
 }
 
 async function remove(job) {

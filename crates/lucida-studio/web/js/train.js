@@ -4,6 +4,7 @@ import { $, ask, attempt, count, el, greatest, look, notFound, number, partDone,
 import { chart } from './chart.js';
 import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
+import { pageUrl } from './transport.js';
 
 const COLORS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
 /** Maximum classes of a confusion matrix: with more, it is unreadable, and the most frequent confusions are listed. */
@@ -159,7 +160,7 @@ function showOpen() {
   if (!ended(job)) actions.push(el('button', { onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'));
   if (['cancelled', 'interrupted', 'failed'].includes(job.state)) actions.push(el('button', { class: 'primary', onclick: () => attempt(async () => add(await post(path`/api/jobs/${job.id}/resume`, {}))) }, 'Resume'));
   if (result?.accuracy) {
-    actions.push(el('a', { class: 'button', href: `/?model=job-${job.id}` }, 'Inspect'));
+    actions.push(el('a', { class: 'button', href: pageUrl('/', { model: `job-${job.id}` }) }, 'Inspect'));
     actions.push(el('a', { class: 'button', download: 'model.safetensors', href: path`/api/jobs/${job.id}/files/model.safetensors` }, 'Download'));
   }
   if (ended(job)) actions.push(el('button', { onclick: () => remove(job) }, 'Remove'));

@@ -5,6 +5,7 @@ import { mark, numberGrid } from './grids.js';
 import { SAYS } from './kinds.js';
 import { decoded, stagesOf, where } from './operations.js';
 import { drawFloats } from './pixels.js';
+import { pageUrl } from './transport.js';
 import { curve, termTable } from './unfold-parts.js';
 
 /** Steps per second at each position of the slider. */
@@ -188,7 +189,7 @@ export function unfolding({ closed }) {
     if (digits.length) middle.style.setProperty('--digits', Math.max(...digits));
     $('#un-formula').replaceChildren(...now.formula);
     $('#un-sums').replaceChildren();
-    $('#un-mechanics').href = `/mechanics?model=${encodeURIComponent(model.id)}&image=${encodeURIComponent(view.image)}&layer=${encodeURIComponent(op.layer)}&channel=${channel}${isMap() ? `&at=${now.position.join(',')}` : ''}`;
+    $('#un-mechanics').href = pageUrl('/mechanics', { model: model.id, image: view.image, layer: op.layer, channel, at: isMap() ? now.position.join(',') : undefined });
   }
 
   function showSums(sums) {
