@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use lucida::Isa;
-use lucida::data::Limits;
+use lucida::data::chelsea;
 use lucida::explain::{self, Deconvnet, maximize, strongest_filters};
 use lucida::files::{read_npy, write_npy};
 use lucida::prelude::*;
@@ -145,8 +145,7 @@ fn explanations_are_the_same() {
 
 #[test]
 fn the_built_in_classifier_predicts_the_same() {
-    let image = Image::decode(lucida_assets::CAT, Path::new("cat.png"), &Limits::default()).unwrap();
-    check("classifier", 1, &probabilities(&builtin_classifier().unwrap(), &[image]), 1e-5);
+    check("classifier", 1, &probabilities(&builtin_classifier().unwrap(), &[chelsea().unwrap()]), 1e-5);
 }
 
 /// Keras's own files, where they are next to the checkout.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::idx::{self, Content, Idx};
-use super::{LabeledImages, Limits};
+use super::{LabeledImages, Limits, asset_bytes};
 use crate::{Error, Result};
 
 /// The side of a digit's image, in pixels.
@@ -36,8 +36,8 @@ impl Mnist {
         let limits = Limits::default();
         let [images, labels] = ["built-in MNIST images", "built-in MNIST labels"].map(Path::new);
         let train = labeled(
-            (images, idx::parse(lucida_assets::MNIST_IMAGES, images, Content::Images, &limits)?),
-            (labels, idx::parse(lucida_assets::MNIST_LABELS, labels, Content::Labels, &limits)?),
+            (images, idx::parse(&asset_bytes(&lucida_assets::MNIST_IMAGES)?, images, Content::Images, &limits)?),
+            (labels, idx::parse(&asset_bytes(&lucida_assets::MNIST_LABELS)?, labels, Content::Labels, &limits)?),
         )?;
         Ok(Self { train, test: None })
     }

@@ -2,6 +2,7 @@
 
 mod augment;
 mod batches;
+mod builtin;
 mod color;
 mod dataset;
 mod decode;
@@ -21,6 +22,8 @@ mod targets;
 
 pub use augment::{Affine, Augment, Augmented, FillMode, MixedSample};
 pub use batches::{batches, epoch_order};
+pub(crate) use builtin::asset_bytes;
+pub use builtin::chelsea;
 pub use dataset::{Dataset, LabeledImages, Subset};
 pub use digit::normalize_digit;
 pub use encode::FileKind;

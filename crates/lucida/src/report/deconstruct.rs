@@ -2,7 +2,7 @@
 
 use super::DemoResult;
 use super::stylized::{self, StylizedCat};
-use crate::data::{Dataset, Image, Limits, Preprocessing};
+use crate::data::{Dataset, Image, Preprocessing, chelsea};
 use crate::explain::maximize::{Fourier, Maximized, Method, Objective, Target, maximize};
 use crate::explain::{
     self, ClassScore, DeconvFigure, Deconvnet, Explained, Explainer, MapStyle, TopActivationQuery, activations,
@@ -345,7 +345,7 @@ fn figure(result: &DemoResult, cpu: Cpu) -> Result<Image> {
 
 impl ClassifiedPhoto {
     fn new(seed: u64, cpu: Cpu) -> Result<Self> {
-        let cat = Image::decode(lucida_assets::CAT, "chelsea.png", &Limits::default())?;
+        let cat = chelsea()?;
         let model = builtin_classifier()?;
         let preprocessing = model.preprocessing()?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
@@ -366,7 +366,7 @@ impl ClassifiedPhoto {
 
 impl Photo {
     fn new(depth: &Depth, cpu: Cpu) -> Result<Self> {
-        let cat = Image::decode(lucida_assets::CAT, "chelsea.png", &Limits::default())?;
+        let cat = chelsea()?;
         let height = depth.photo_height;
         let model = builtin_vgg16_at(height, (cat.width() * height / cat.height()).next_multiple_of(8))?;
         let (network, preprocessing) = (&model.network, model.preprocessing()?);

@@ -1,7 +1,7 @@
 //! The cat of the demonstration, stylized.
 
 use super::Depth;
-use crate::data::{Filter, Image, Limits};
+use crate::data::{Filter, Image, chelsea};
 use crate::plot::{Content, Gallery};
 use crate::style::{Pooling, Preset, StyleConfig, StyleNetwork, StyleRequest, brushwork, transfer};
 use crate::weights::builtin_vgg16;
@@ -20,7 +20,7 @@ pub(super) struct StylizedCat {
 
 impl StylizedCat {
     pub(super) fn new(depth: &Depth, seed: u64, cpu: Cpu) -> Result<Self> {
-        let cat = Image::decode(lucida_assets::CAT, "chelsea.png", &Limits::default())?;
+        let cat = chelsea()?;
         let network = StyleNetwork::new(builtin_vgg16()?, Pooling::Max)?;
         let settings = Preset::Best.config(&network, cpu)?;
         let settings = StyleConfig {

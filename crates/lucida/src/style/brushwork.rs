@@ -1,7 +1,7 @@
 //! The built-in style image.
 
 use crate::Result;
-use crate::data::{Image, Limits};
+use crate::data::{Image, Limits, asset_bytes};
 
 /// Its name.
 pub const BRUSHWORK: &str = "brushwork";
@@ -11,7 +11,7 @@ pub const BRUSHWORK: &str = "brushwork";
 /// # Errors
 /// None in practice.
 pub fn brushwork() -> Result<Image> {
-    Image::decode(lucida_assets::BRUSHWORK, "brushwork.png", &Limits::default())
+    Image::decode(&asset_bytes(&lucida_assets::BRUSHWORK)?, "brushwork.png", &Limits::default())
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Networks that are built into the library, so that predictions, explanations and style transfer need no download.
 
+use lucida_assets::Asset;
 use safetensors::{Dtype, SafeTensors};
 
 use super::floats::Float;
 use super::{Model, parse_class_names};
-use crate::data::Preprocessing;
+use crate::data::{Preprocessing, asset_bytes};
 use crate::nn::applications::{self, Architecture};
 use crate::nn::{Network, Weight};
 use crate::{Error, Result};
@@ -39,7 +40,7 @@ pub fn is_builtin(known: &Architecture) -> bool {
 pub fn builtin_classifier() -> Result<Model> {
     let known = applications::find(CLASSIFIER)?;
     let mut model = Model::of_architecture(known, &applications::Options::default())?;
-    fill(&mut model.network, CLASSIFIER, lucida_efficientnet_lite0::WEIGHTS)?;
+    fill(&mut model.network, CLASSIFIER, &lucida_efficientnet_lite0::WEIGHTS)?;
     name_imagenet_classes(&mut model)?;
     Ok(model)
 }
@@ -70,21 +71,22 @@ pub fn builtin_vgg16() -> Result<Model> {
 /// [`Error::Argument`] when the images are smaller than 8x8 pixels.
 pub fn builtin_vgg16_at(height: usize, width: usize) -> Result<Model> {
     let mut network = applications::vgg16_start([height, width])?;
-    fill(&mut network, "VGG16", lucida_assets::VGG16_BLOCKS)?;
+    fill(&mut network, "VGG16", &lucida_assets::VGG16_BLOCKS)?;
     let preprocessing = Some(Preprocessing::vgg().with_size(height, width));
     Ok(Model { preprocessing, ..Model::new(network) })
 }
 
 /// Loads the weights of the transformation network for the built-in style.
 pub(crate) fn fill_brushwork(network: &mut Network) -> Result<()> {
-    fill(network, "brushwork", lucida_assets::BRUSHWORK_NETWORK)
+    fill(network, "brushwork", &lucida_assets::BRUSHWORK_NETWORK)
 }
 
 /// Loads built-in weights into a network. A quantized kernel has a second tensor, `NAME.scale`, with the scale of each
 /// channel.
-fn fill(network: &mut Network, what: &str, safetensors: &[u8]) -> Result<()> {
+fn fill(network: &mut Network, what: &str, asset: &Asset) -> Result<()> {
+    let safetensors = asset_bytes(asset)?;
     let bug = |problem: String| Error::Bug(format!("the built-in {what}: {problem}"));
-    let tensors = SafeTensors::deserialize(safetensors).map_err(|problem| bug(problem.to_string()))?;
+    let tensors = SafeTensors::deserialize(&safetensors).map_err(|problem| bug(problem.to_string()))?;
     for weight in network.weights_mut() {
         let dotted = weight.name().replace('/', ".");
         let name = if tensors.tensor(weight.name()).is_ok() { weight.name().to_owned() } else { dotted };

@@ -189,7 +189,7 @@ impl PixelRange {
 mod tests {
     use super::*;
     use crate::core::Step;
-    use crate::data::{Image, Limits};
+    use crate::data::chelsea;
 
     fn stylizer(memory: Option<u64>) -> FeedForwardStylizer {
         let style = FeedForwardStyle::builtin().unwrap();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn cat(size: [usize; 2]) -> Canvas {
-        let cat = Image::decode(lucida_assets::CAT, "chelsea.png", &Limits::default()).unwrap();
+        let cat = chelsea().unwrap();
         Canvas::of_image_at(&cat, size).unwrap()
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::batch_jobs::Source;
 use crate::core::{Purpose, Rng};
-use crate::data::{Filter, Image, Limits};
+use crate::data::{Filter, Image, chelsea};
 use crate::{Error, Result};
 
 /// Largest shift of a twin, in pixels.
@@ -65,7 +65,7 @@ impl Photos {
     /// # Errors
     /// None in practice.
     pub fn builtin() -> Result<Self> {
-        let cat = Image::decode(lucida_assets::CAT, "chelsea.png", &Limits::default())?;
+        let cat = chelsea()?;
         Self::of_images([("chelsea.png".to_owned(), cat)])
     }
 
@@ -232,7 +232,7 @@ mod tests {
         let photos = open().unwrap();
         let problem = photos.crop(1, 0, 32).unwrap_err().to_string();
         assert!(problem.contains("none of 1 photo") && problem.contains("a.jpg"), "{problem}");
-        std::fs::write(folder.path().join("b.png"), lucida_assets::CAT).unwrap();
+        chelsea().unwrap().save(folder.path().join("b.png")).unwrap();
         let photos = open().unwrap();
         (0..4).for_each(|index| drop(photos.crop(1, index, 32).unwrap()));
         assert_eq!(photos.skipped().len(), 1);
