@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use lucida::Cpu;
-use lucida::data::{Dataset, Folder, FolderSet, Image, LabeledImages, Limits, Mnist};
+use lucida::data::{Dataset, Folder, FolderSet, Image, LabeledImages, Mnist, chelsea};
 use lucida::nn::counted;
 use lucida::style::{BRUSHWORK, brushwork};
 use lucida::weights::Model;
@@ -168,7 +168,7 @@ impl Data {
             ))),
         };
         match *named {
-            Named::Cat => Ok(Some(Image::decode(lucida_assets::CAT, "chelsea.png", &Limits::default())?)),
+            Named::Cat => Ok(Some(chelsea()?)),
             Named::Brushwork => Ok(Some(brushwork()?)),
             Named::Digit(index) => of_set(self.digits()?, index),
             Named::Photo(index) => match self.photos()? {

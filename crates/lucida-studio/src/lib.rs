@@ -13,15 +13,20 @@ mod activations;
 mod api;
 mod data;
 mod fast_networks;
+mod form;
 mod graph;
 mod images;
 mod jobs;
 mod limits;
+mod local;
 mod models;
+#[cfg(feature = "server")]
 mod pages;
 mod problem;
+#[cfg(feature = "server")]
 mod serve;
 mod state;
+#[cfg(feature = "server")]
 mod web;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -32,7 +37,12 @@ use lucida::weights::ModelSpec;
 
 pub use data::Source;
 pub use limits::Limits;
+pub use local::{LocalStudio, RunningJob};
+#[cfg(feature = "server")]
+pub use pages::static_files;
+#[cfg(feature = "server")]
 pub use serve::{PredictionServer, ServeLimits, ServeOptions, ServeSummary};
+#[cfg(feature = "server")]
 pub use web::{Address, Server};
 
 /// Options of the studio.

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use crate::problem::Problem;
-use crate::web::version;
+use crate::web::{version, web_files};
 
 /// The pages: path, and title in the navigation.
 pub(crate) const PAGES: [(&str, &str); 7] = [
@@ -76,6 +76,8 @@ struct Message<'a> {
 enum Home {
     /// A server: pages are paths, and scripts may be cached forever by their version.
     Server,
+    /// The browser: pages are files next to each other.
+    Browser,
 }
 
 /// Values of the frame that all pages share.
@@ -89,16 +91,17 @@ struct Frame {
 }
 
 impl Frame {
-    fn of(path: &str) -> Self {
+    fn of(path: &str, home: Home) -> Self {
         let path = PAGES.iter().find(|(address, _)| *address == path).map_or("", |(address, _)| address);
         let model = ["/", "/draw", "/mechanics", "/explain"].contains(&path);
-        Self { home: Home::Server, path, pages: &PAGES, model }
+        Self { home, path, pages: &PAGES, model }
     }
 
     /// Name of the home for scripts.
     fn home(&self) -> &'static str {
         match self.home {
             Home::Server => "server",
+            Home::Browser => "browser",
         }
     }
 
@@ -106,6 +109,7 @@ impl Frame {
     fn url(&self, path: &str) -> String {
         match self.home {
             Home::Server => path.to_owned(),
+            Home::Browser => file_of(path),
         }
     }
 
@@ -113,22 +117,47 @@ impl Frame {
     fn assets(&self) -> String {
         match self.home {
             Home::Server => format!("/assets/{}", version()),
+            Home::Browser => ".".to_owned(),
         }
     }
 }
 
 /// Serves a page.
 pub(crate) async fn page(path: MatchedPath) -> Response {
-    let frame = Frame::of(path.as_str());
-    match path.as_str() {
-        "/draw" => html(StatusCode::OK, &Draw { frame }),
-        "/mechanics" => html(StatusCode::OK, &Mechanics { frame }),
-        "/explain" => html(StatusCode::OK, &Explain { frame }),
-        "/train" => html(StatusCode::OK, &Train { frame }),
-        "/style" => html(StatusCode::OK, &Style { frame }),
-        "/jobs" => html(StatusCode::OK, &JobsPage { frame }),
-        _ => html(StatusCode::OK, &Network { frame }),
+    html(StatusCode::OK, render(path.as_str(), Home::Server))
+}
+
+/// Renders the page with this path.
+fn render(path: &str, home: Home) -> askama::Result<String> {
+    let frame = Frame::of(path, home);
+    match path {
+        "/draw" => Draw { frame }.render(),
+        "/mechanics" => Mechanics { frame }.render(),
+        "/explain" => Explain { frame }.render(),
+        "/train" => Train { frame }.render(),
+        "/style" => Style { frame }.render(),
+        "/jobs" => JobsPage { frame }.render(),
+        _ => Network { frame }.render(),
     }
+}
+
+/// File name of a page in a folder of static files.
+fn file_of(path: &str) -> String {
+    format!("{}.html", path.strip_prefix('/').filter(|name| !name.is_empty()).unwrap_or("network"))
+}
+
+/// The pages, scripts and style sheets of the studio as static files, by their path: those of `lucida-web`, which answers
+/// their requests in the browser.
+///
+/// # Errors
+/// None in practice.
+pub fn static_files() -> lucida::Result<Vec<(String, Vec<u8>)>> {
+    let mut files = web_files();
+    for (path, _) in PAGES {
+        let text = render(path, Home::Browser).map_err(|error| lucida::Error::Bug(error.to_string()))?;
+        files.push((file_of(path), text.into_bytes()));
+    }
+    Ok(files)
 }
 
 /// Response for an unknown path.
@@ -138,17 +167,19 @@ pub(crate) async fn not_found(headers: HeaderMap) -> Response {
         return Problem::not_found("this page does not exist").into_response();
     }
     let text = "This page does not exist.";
-    html(StatusCode::NOT_FOUND, &Message { frame: Frame::of(""), title: "Not found", text, inside: true })
+    let frame = Frame::of("", Home::Server);
+    html(StatusCode::NOT_FOUND, Message { frame, title: "Not found", text, inside: true }.render())
 }
 
 /// Response for a browser without the token.
 pub(crate) fn locked() -> Response {
     let text = "This studio requires a token. Open the complete URL that `lucida studio` printed in the terminal.";
-    html(StatusCode::UNAUTHORIZED, &Message { frame: Frame::of(""), title: "Locked", text, inside: false })
+    let frame = Frame::of("", Home::Server);
+    html(StatusCode::UNAUTHORIZED, Message { frame, title: "Locked", text, inside: false }.render())
 }
 
-fn html(status: StatusCode, page: &impl Template) -> Response {
-    match page.render() {
+fn html(status: StatusCode, page: askama::Result<String>) -> Response {
+    match page {
         Ok(text) => (status, Html(text)).into_response(),
         Err(error) => Problem::from(lucida::Error::Bug(format!("cannot render the page: {error}"))).into_response(),
     }

@@ -15,6 +15,16 @@ use crate::models::{Loaded, Models};
 use crate::problem::{Problem, Result};
 use crate::{Limits, Options};
 
+/// Where requests compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On the threads of the server.
+    #[cfg(feature = "server")]
+    Threads,
+    /// On the caller's thread.
+    Caller,
+}
+
 /// The state of the studio.
 pub(crate) struct Studio {
     pub(crate) cpu: Cpu,
@@ -26,15 +36,19 @@ pub(crate) struct Studio {
     pub(crate) images: ImageStore,
     pub(crate) jobs: Jobs,
     pub(crate) fast_networks: FastNetworks,
+    /// Where requests compute.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "there is one place only"))]
+    place: Place,
     /// Permits to compute, to wait for computing, to upload, and to receive events.
     computing: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     uploads: Semaphore,
+    #[cfg(feature = "server")]
     pub(crate) streams: Arc<Semaphore>,
 }
 
 impl Studio {
-    pub(crate) fn new(options: &Options) -> lucida::Result<Self> {
+    pub(crate) fn new(options: &Options, place: Place) -> lucida::Result<Self> {
         let limits = options.limits.clone();
         files::create_folder(&options.runs)?;
         Ok(Self {
@@ -45,15 +59,17 @@ impl Studio {
             images: ImageStore::open(options.runs.join("studio").join("images")),
             fast_networks: FastNetworks::open(options.runs.join("studio").join("style-networks")),
             jobs: Jobs::open(options.runs.join("studio"), limits.queue)?,
+            place,
             computing: Arc::new(Semaphore::new(limits.computations)),
             waiting: Arc::new(Semaphore::new(limits.computations + limits.waiting)),
             uploads: Semaphore::new(limits.uploads),
+            #[cfg(feature = "server")]
             streams: Arc::new(Semaphore::new(limits.streams)),
             limits,
         })
     }
 
-    /// Runs a computation on a blocking thread, once a permit is free.
+    /// Runs a computation, once a permit is free: on a blocking thread of the server, if there is one.
     pub(crate) async fn compute<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
@@ -67,9 +83,12 @@ impl Studio {
             let _held = (place, turn);
             work(&studio)
         };
-        tokio::task::spawn_blocking(run)
-            .await
-            .unwrap_or_else(|_| Err(lucida::Error::Bug("a request ended in a panic".into()).into()))
+        #[cfg(feature = "server")]
+        if self.place == Place::Threads {
+            let panicked = |_| Err(lucida::Error::Bug("a request ended in a panic".into()).into());
+            return tokio::task::spawn_blocking(run).await.unwrap_or_else(panicked);
+        }
+        run()
     }
 
     /// Returns a permit to upload, which is held until the upload is stored.

@@ -86,7 +86,7 @@ fn files_are_opened_kept_and_removed() {
     assert_eq!(studio.get("/api/style-networks").json()[1], opened);
     assert_eq!(decoded(&pass(&studio, &id, "image=cat&size=64&mix=0.5,0.5")).width(), 64);
     assert_eq!(pass(&studio, &id, "image=cat&size=64&mix=1").status, 422);
-    let cat = lucida_assets::CAT;
+    let cat = &*lucida_assets::CAT.bytes().unwrap();
     for (name, bytes, words) in [
         ("cat.png", cat, "cat.png: is an image"),
         ("text.pth", b"not a network".as_slice(), "text.pth: "),
@@ -230,7 +230,7 @@ fn trainings_that_cannot_be_are_refused() {
 #[test]
 fn photos_of_a_folder_are_trained_on() {
     let photos = tempfile::tempdir().unwrap();
-    std::fs::write(photos.path().join("a.png"), lucida_assets::CAT).unwrap();
+    std::fs::write(photos.path().join("a.png"), lucida_assets::CAT.bytes().unwrap()).unwrap();
     std::fs::write(photos.path().join("b.png"), "not an image").unwrap();
     let studio = Studio::with(|options| options.data = Some(lucida_studio::Source::Folder(photos.path().to_owned())));
     let known = studio.get("/api/data").json();

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::encoded::data_url;
 use crate::data::{Caption, Named};
+use crate::form::{broken, file_name};
 use crate::images::downscaled;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
-use crate::web::{broken, file_name};
 
 /// Maximum side of a response in pixels.
 const SIDE: usize = 1024;

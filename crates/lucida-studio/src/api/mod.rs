@@ -3,6 +3,7 @@
 pub(crate) mod data;
 pub(crate) mod draw;
 mod encoded;
+#[cfg(feature = "server")]
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod images;
@@ -12,7 +13,12 @@ pub(crate) mod mechanics;
 pub(crate) mod models;
 pub(crate) mod openapi;
 pub(crate) mod overview;
+mod routes;
 pub(crate) mod settings;
 pub(crate) mod style_networks;
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests;
+
+pub(crate) use routes::router;
+#[cfg(all(test, feature = "server"))]
+pub(crate) use routes::routes;

@@ -17,8 +17,9 @@ use tower::ServiceExt;
 
 use super::openapi::DOCUMENT;
 use crate::Options;
-use crate::state::Studio;
-use crate::web::{Guard, api, router};
+use crate::api::routes;
+use crate::state::{Place, Studio};
+use crate::web::{Guard, router};
 
 fn studio() -> (tempfile::TempDir, Router) {
     let preprocessing = Some(lucida::data::Preprocessing::mnist());
@@ -31,7 +32,7 @@ fn studio_with(name: &str, model: &Model) -> (tempfile::TempDir, Router) {
     let run = folder.path().join(name);
     std::fs::create_dir(&run).unwrap();
     lucida::weights::save_model(model, run.join("model.safetensors")).unwrap();
-    let studio = Arc::new(Studio::new(&Options::new(folder.path())).unwrap());
+    let studio = Arc::new(Studio::new(&Options::new(folder.path()), Place::Threads).unwrap());
     let router = router(&studio, Guard::new(7860, Vec::new(), None).unwrap());
     (folder, router)
 }
@@ -83,7 +84,7 @@ fn the_description_names_all_routes_and_no_others() {
         })
         .collect();
     let served: BTreeSet<(String, String)> =
-        api().into_iter().map(|(method, path, _)| (method.to_string(), path.to_owned())).collect();
+        routes().into_iter().map(|(method, path, _)| (method.to_string(), path.to_owned())).collect();
     assert_eq!(described, served);
     for (path, methods) in document["paths"].as_object().unwrap() {
         for operation in methods.as_object().unwrap().values() {
@@ -290,7 +291,7 @@ async fn answers_are_as_described() {
             "/api/style-networks",
             "/api/style-networks",
             "multipart/form-data; boundary=b",
-            form_of("network", "cat.png", lucida_assets::CAT),
+            form_of("network", "cat.png", &lucida_assets::CAT.bytes().unwrap()),
             422,
         ),
         ("DELETE", "/api/style-networks/{network}", "/api/style-networks/brushwork", "", none(), 404),
@@ -355,7 +356,8 @@ async fn answers_are_as_described() {
             schema::check(&answer, &content["schema"], &document, &format!("{method} {path}"));
         }
     }
-    let all: BTreeSet<_> = api().into_iter().map(|(method, path, _)| (method.to_string(), path.to_owned())).collect();
+    let all: BTreeSet<_> =
+        routes().into_iter().map(|(method, path, _)| (method.to_string(), path.to_owned())).collect();
     assert_eq!(reached, all);
 }
 

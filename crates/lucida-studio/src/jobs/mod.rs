@@ -4,21 +4,24 @@
 //! seconds and do not wait for them. All changes go to the listeners as a stream of [`Event`]s. A job's record and its
 //! [`Event::News`] are also stored in its folder, so that a page opened later, even after a restart, shows the same.
 
+mod elsewhere;
 mod kinds;
 mod record;
 mod store;
+#[cfg(feature = "server")]
+mod threads;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use lucida::core::{Progress, Step};
 use lucida::{Error, files};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::broadcast;
 
@@ -27,6 +30,7 @@ use crate::state::Studio;
 use kinds::STYLE_NETWORK;
 use store::Store;
 
+pub use elsewhere::RunningJob;
 pub(crate) use kinds::{NetworkChoice, Request, StyleTrainingSpeed, networks};
 use record::BlockingJob;
 pub(crate) use record::{Record, State};
@@ -48,7 +52,7 @@ pub(crate) enum Lane {
 }
 
 /// A message to the listeners.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum Event {
     /// A job was added, or its record changed.
@@ -70,6 +74,35 @@ struct QueuedJob {
     id: String,
     lane: Lane,
     task: Box<dyn JobTask>,
+    /// Whether it resumes from its checkpoint.
+    resumes: bool,
+}
+
+/// A running job.
+struct Running {
+    lane: Lane,
+    stop: Arc<StopFlag>,
+    resumes: bool,
+}
+
+/// Whether a job should stop: because a user asked for it, or because a function says so.
+#[derive(Default)]
+struct StopFlag {
+    is_set: AtomicBool,
+    check: Option<Check>,
+}
+
+/// A function that says whether to stop.
+pub(crate) type Check = Box<dyn Fn() -> bool + Send + Sync>;
+
+impl StopFlag {
+    fn set(&self) {
+        self.is_set.store(true, Ordering::SeqCst);
+    }
+
+    fn get(&self) -> bool {
+        self.is_set.load(Ordering::SeqCst) || self.check.as_ref().is_some_and(|check| check())
+    }
 }
 
 /// A network saved by a training of styles.
@@ -87,8 +120,7 @@ pub(crate) struct TrainedStyle {
 struct Inner {
     records: Vec<Record>,
     waiting: VecDeque<QueuedJob>,
-    /// Lane and stop flag of each running job.
-    running: HashMap<String, (Lane, Arc<AtomicBool>)>,
+    running: HashMap<String, Running>,
     /// Events of the running jobs.
     news: HashMap<String, Vec<Value>>,
 }
@@ -101,7 +133,12 @@ pub(crate) struct Jobs {
     queue_changed: Condvar,
     stopping: AtomicBool,
     listeners: broadcast::Sender<Arc<str>>,
+    /// A function that gets every event.
+    observer: OnceLock<Observer>,
 }
+
+/// A function that gets the JSON of an event.
+pub(crate) type Observer = Box<dyn Fn(&str) + Send + Sync>;
 
 impl Jobs {
     /// Opens the jobs of a folder. Those that were queued or running when the last server ended become interrupted.
@@ -116,16 +153,12 @@ impl Jobs {
             queue_changed: Condvar::new(),
             stopping: false.into(),
             listeners,
+            observer: OnceLock::new(),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Subscribes to the events from now on.
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<str>> {
-        self.listeners.subscribe()
     }
 
     /// The newest `count` jobs, newest first.
@@ -191,7 +224,7 @@ impl Jobs {
         record.stamp = plan.stamp;
         self.store.create(&record)?;
         self.remove_oldest(&mut inner);
-        inner.waiting.push_back(QueuedJob { id: record.id.clone(), lane: plan.lane, task: plan.task });
+        inner.waiting.push_back(QueuedJob { id: record.id.clone(), lane: plan.lane, task: plan.task, resumes: false });
         inner.records.push(record.clone());
         self.notify(&Event::Job { job: Box::new(record.clone()) });
         self.update_waits_for(&mut inner);
@@ -217,7 +250,7 @@ impl Jobs {
         let mut inner = self.lock();
         stopped(find(&inner.records, id)?)?;
         self.check_capacity(&inner)?;
-        inner.waiting.push_back(QueuedJob { id: id.to_owned(), lane: plan.lane, task: plan.task });
+        inner.waiting.push_back(QueuedJob { id: id.to_owned(), lane: plan.lane, task: plan.task, resumes: true });
         self.change(&mut inner, id, Record::queue_again);
         self.update_waits_for(&mut inner);
         self.queue_changed.notify_all();
@@ -249,8 +282,8 @@ impl Jobs {
     pub(crate) fn cancel(&self, id: &str) -> Result<Record> {
         let mut inner = self.lock();
         find(&inner.records, id)?;
-        if let Some((_, stop)) = inner.running.get(id) {
-            stop.store(true, Ordering::SeqCst);
+        if let Some(job) = inner.running.get(id) {
+            job.stop.set();
         } else if let Some(at) = inner.waiting.iter().position(|waiting| waiting.id == id) {
             inner.waiting.remove(at);
             self.change(&mut inner, id, |record| record.end(State::Cancelled, None));
@@ -271,48 +304,25 @@ impl Jobs {
         Ok(())
     }
 
-    /// Starts the threads of the lanes.
-    pub(crate) fn start(studio: &Arc<Studio>) -> Vec<std::thread::JoinHandle<()>> {
-        let lane = |lane: Lane| {
-            let studio = Arc::clone(studio);
-            std::thread::spawn(move || {
-                while let Some(waiting) = studio.jobs.next(lane) {
-                    studio.jobs.run(&studio, waiting);
-                }
-            })
-        };
-        vec![lane(Lane::Quick), lane(Lane::Long)]
+    /// Takes the next job of a lane from the queue, and marks it as running.
+    fn begin_next(&self, inner: &mut Inner, lane: Lane) -> Option<QueuedJob> {
+        let at = inner.waiting.iter().position(|waiting| waiting.lane == lane)?;
+        let waiting = inner.waiting.remove(at)?;
+        self.begin(inner, &waiting, None);
+        self.update_waits_for(inner);
+        Some(waiting)
     }
 
-    /// Asks all running jobs to stop, and the threads to end; returns the number of running jobs.
-    pub(crate) fn stop(&self) -> usize {
-        self.stopping.store(true, Ordering::SeqCst);
-        let inner = self.lock();
-        inner.running.values().for_each(|(_, stop)| stop.store(true, Ordering::SeqCst));
-        self.queue_changed.notify_all();
-        inner.running.len()
-    }
-
-    fn next(&self, lane: Lane) -> Option<QueuedJob> {
-        let mut inner = self.lock();
-        loop {
-            if self.stopping.load(Ordering::SeqCst) {
-                return None;
-            }
-            if let Some(at) = inner.waiting.iter().position(|waiting| waiting.lane == lane) {
-                let waiting = inner.waiting.remove(at)?;
-                inner.running.insert(waiting.id.clone(), (lane, Arc::default()));
-                inner.news.insert(waiting.id.clone(), self.store.news(&waiting.id));
-                self.change(&mut inner, &waiting.id, Record::begin);
-                self.update_waits_for(&mut inner);
-                return Some(waiting);
-            }
-            inner = self.queue_changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Marks a job as running. It stops once `check` says so, or a user does.
+    fn begin(&self, inner: &mut Inner, &QueuedJob { ref id, lane, resumes, .. }: &QueuedJob, check: Option<Check>) {
+        let stop = Arc::new(StopFlag { check, ..StopFlag::default() });
+        inner.running.insert(id.clone(), Running { lane, stop, resumes });
+        inner.news.insert(id.clone(), self.store.news(id));
+        self.change(inner, id, Record::begin);
     }
 
     fn run(&self, studio: &Studio, QueuedJob { id, task, .. }: QueuedJob) {
-        let stop = self.lock().running.get(&id).map(|(_, stop)| Arc::clone(stop)).unwrap_or_default();
+        let stop = self.lock().running.get(&id).map(|job| Arc::clone(&job.stop)).unwrap_or_default();
         let job = Handle { jobs: self, id: id.clone(), stop: Arc::clone(&stop), last_progress: Mutex::new(None) };
         let run = std::panic::AssertUnwindSafe(|| task.run(studio, &job));
         let outcome =
@@ -320,7 +330,7 @@ impl Jobs {
         let mut inner = self.lock();
         inner.running.remove(&id);
         inner.news.remove(&id);
-        let stopped = stop.load(Ordering::SeqCst);
+        let stopped = stop.get();
         // A job that stops because the server ends is interrupted, as after a crash, not cancelled.
         let is_closing = self.stopping.load(Ordering::SeqCst);
         let stop = |record: &mut Record| match is_closing {
@@ -340,7 +350,7 @@ impl Jobs {
 
     /// Updates what each queued job waits for: the job before it in its lane.
     fn update_waits_for(&self, inner: &mut Inner) {
-        let mut last: Vec<(Lane, String)> = inner.running.iter().map(|(id, (lane, _))| (*lane, id.clone())).collect();
+        let mut last: Vec<(Lane, String)> = inner.running.iter().map(|(id, job)| (job.lane, id.clone())).collect();
         let waiting: Vec<_> = inner.waiting.iter().map(|waiting| (waiting.lane, waiting.id.clone())).collect();
         for (lane, id) in waiting {
             let before =
@@ -364,6 +374,9 @@ impl Jobs {
 
     fn notify(&self, event: &Event) {
         if let Ok(text) = serde_json::to_string(event) {
+            if let Some(observer) = self.observer.get() {
+                observer(&text);
+            }
             // Nobody may be listening.
             let _ = self.listeners.send(text.into());
         }
@@ -374,14 +387,14 @@ impl Jobs {
 pub(crate) struct Handle<'a> {
     jobs: &'a Jobs,
     id: String,
-    stop: Arc<AtomicBool>,
+    stop: Arc<StopFlag>,
     last_progress: Mutex<Option<Instant>>,
 }
 
 impl Handle<'_> {
     /// Whether the job should stop.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
+        self.stop.get()
     }
 
     /// The job's folder.

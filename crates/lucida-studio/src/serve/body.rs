@@ -13,8 +13,8 @@ use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Service;
+use crate::form::{broken, file_name};
 use crate::problem::{Problem, Result};
-use crate::web::{broken, file_name};
 
 /// Title of an image without a file name.
 const UNNAMED: &str = "the body";

@@ -25,6 +25,11 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 });
 
+/// All files, by their path.
+pub(crate) fn web_files() -> Vec<(String, Vec<u8>)> {
+    Files::iter().filter_map(|name| Some((name.to_string(), Files::get(&name)?.data.into_owned()))).collect()
+}
+
 /// Returns the hash of all files.
 pub(crate) fn version() -> &'static str {
     &VERSION

@@ -1,7 +1,6 @@
 //! The server: access control, limits and routing.
 
 mod assets;
-mod form;
 mod guard;
 mod headers;
 mod listener;
@@ -12,11 +11,10 @@ mod token;
 pub use listener::Address;
 pub use server::Server;
 
-pub(crate) use assets::version;
-pub(crate) use form::{broken, file_name};
+pub(crate) use assets::{version, web_files};
 pub(crate) use guard::{Guard, bearer};
 pub(crate) use headers::secure;
 pub(crate) use listener::{ConnectionLimits, Listener, wait_for};
 #[cfg(test)]
-pub(crate) use routes::{api, router};
+pub(crate) use routes::router;
 pub(crate) use token::Token;

@@ -10,7 +10,7 @@ use super::listener::{Address, ConnectionLimits, Listener, wait_for};
 use super::routes::router;
 use super::token::Token;
 use crate::jobs::Jobs;
-use crate::state::Studio;
+use crate::state::{Place, Studio};
 use crate::{Limits, Options};
 
 /// The studio, bound to its port.
@@ -29,7 +29,7 @@ impl Server {
     /// [`Error::InUse`](lucida::Error::InUse) if another studio uses the folder of runs,
     /// [`Error::Io`](lucida::Error::Io) if it cannot be created.
     pub fn bind(options: &Options) -> Result<Self> {
-        let studio = Arc::new(Studio::new(options)?);
+        let studio = Arc::new(Studio::new(options, Place::Threads)?);
         let listener = Listener::bind(options.listen, options.port)?;
         let token = listener.open_to_others().then(Token::random).transpose()?;
         let query = token.as_ref().map(|token| format!("?token={}", token.text())).unwrap_or_default();

@@ -1,6 +1,6 @@
 // Functions that all scripts share: requests, elements, storage, and the view that the URL describes.
 
-import { here } from './transport.js';
+import { here, moved, send } from './transport.js';
 
 export const $ = (selector, within = document) => within.querySelector(selector);
 
@@ -56,7 +56,7 @@ export function offline(gone) {
 export async function request(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await send(path, options);
   } catch (error) {
     if (error.name === 'AbortError' || leaving) throw error;
     offline(true);
@@ -79,10 +79,10 @@ let leaving = false;
 addEventListener('pagehide', () => { leaving = true; });
 addEventListener('pageshow', () => { leaving = false; });
 
-const send = (method) => (path, value) =>
+const sender = (method) => (path, value) =>
   ask(path, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) });
-export const post = send('POST');
-export const put = send('PUT');
+export const post = sender('POST');
+export const put = sender('PUT');
 
 /** Uploads a file as the form field `name`, by default as an image. */
 export function upload(file, name = 'image', address = '/api/images') {
@@ -162,6 +162,7 @@ let shown = location.search;
 /** The URL parameters of this visit, until something else is chosen: only for these is a notice shown if they are not found. */
 let named = {};
 readAddress();
+moved();
 
 /**
  * Shows a notice that the value of the URL parameter `key` was not found, and what is shown instead; does nothing if the
@@ -213,6 +214,7 @@ export function look(changes, { quietly = false } = {}) {
   if (!quietly) [named, $('#not-found').textContent, $('#not-found').hidden] = [{}, '', true];
   if (quietly) history.replaceState(null, '', address);
   else history.pushState(null, '', address);
+  moved();
   document.dispatchEvent(new Event('look'));
 }
 
@@ -224,6 +226,7 @@ export function whenBack(changed) {
     shown = location.search;
     readAddress();
     remembered.set(view);
+    moved();
     changed();
     document.dispatchEvent(new Event('look'));
   });

@@ -1,6 +1,7 @@
 // Events of jobs: one stream per page, shared by all listeners.
 
 import { $, ask, offline, path } from './core.js';
+import { openEvents, send } from './transport.js';
 
 const listeners = new Set();
 /** Delay before a stream that the browser has given up on is reopened, in milliseconds. */
@@ -13,7 +14,7 @@ addEventListener('pagehide', () => { leaving = true; source?.close(); });
 addEventListener('pageshow', ({ persisted }) => { leaving = false; if (persisted && source !== null) connect(); });
 
 function connect() {
-  source = new EventSource('/api/events');
+  source = openEvents();
   source.onmessage = (message) => {
     const event = JSON.parse(message.data);
     for (const listener of [...listeners]) listener(event);
@@ -28,7 +29,7 @@ function connect() {
     offline(true);
     if (source.readyState !== EventSource.CLOSED) return;
     // A restarted studio that listens on the network requires its new token.
-    fetch('/api/models').then(({ status }) => { if (status === 401) $('#offline').textContent = 'The studio was restarted with a new token. Open the URL that it printed.'; }, () => {});
+    send('/api/models').then(({ status }) => { if (status === 401) $('#offline').textContent = 'The studio was restarted with a new token. Open the URL that it printed.'; }, () => {});
     setTimeout(connect, RETRY);
   });
 }

@@ -4,6 +4,7 @@ import { $, ask, attempt, el, isOffline, look, notFound, partDone, path, say, vi
 import { ended, listen } from './events.js';
 import { keepFocus } from './focus.js';
 import { settings } from './settings.js';
+import { problems } from './transport.js';
 
 let models = [];
 
@@ -93,6 +94,7 @@ function watchJobs(refill) {
     badge.setAttribute('aria-label', `${busy.length} active ${busy.length === 1 ? 'job' : 'jobs'}: show all`);
   };
   listen(async (event) => {
+    problems().forEach((problem) => say(problem));
     if (event.type === 'again') {
       const list = await ask('/api/jobs').catch(() => []);
       list.forEach((job) => jobs.set(job.id, job));
