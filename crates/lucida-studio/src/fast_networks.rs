@@ -15,12 +15,14 @@ use lucida::style::{
 };
 use lucida::{Cpu, Error, files};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::identifiers::{is_identifier, of_content};
 use crate::jobs::Jobs;
 use crate::models::written;
 use crate::problem::{Problem, Result};
 
+/// Prefix of the identifiers of opened networks.
+const PREFIX: &str = "net";
 /// Limits on loaded networks: their number and the total pixels of their plans. If one plan alone is larger, it is still
 /// kept. A pixel takes about 0.4 kilobytes with the small network, and twice that with the base network.
 const READY: usize = 4;
@@ -124,8 +126,7 @@ impl FastNetworks {
     /// Opens the bytes of a file and stores the network under an identifier derived from their hash. `name` is the name of
     /// the file.
     pub(crate) fn add(&self, name: &str, bytes: &[u8], cpu: Cpu) -> Result<FastNetwork> {
-        let hash: String = Sha256::digest(bytes).iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-        let id = format!("net-{hash}");
+        let id = of_content(PREFIX, &[bytes]);
         let _one = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = self.opened();
         if let Some(known) = opened.iter().find(|network| network.id == id) {
@@ -263,8 +264,7 @@ fn config(cpu: Cpu) -> StylizerConfig {
     StylizerConfig { memory: Some(memory_to_keep()), cpu }
 }
 
-/// Whether a text is the identifier of an opened network. It becomes part of a file name, so the check is strict.
+/// Whether a text is the identifier of an opened network.
 fn is_opened(id: &str) -> bool {
-    let hash = id.strip_prefix("net-").unwrap_or_default();
-    hash.len() == 24 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    is_identifier(PREFIX, id)
 }

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lucida::data::{Filter, Image, Limits};
 use lucida::files;
-use sha2::{Digest, Sha256};
 
+use crate::identifiers::{is_identifier, of_content};
 use crate::problem::Result;
 
+/// Prefix of the identifiers of uploads.
+const PREFIX: &str = "up";
 /// Maximum length of the longer side of a stored image, in pixels.
 const SIDE: usize = 1024;
 /// Maximum bytes of pixels kept in memory, and maximum number of stored images.
@@ -64,11 +66,8 @@ impl ImageStore {
 
     /// Stores an image.
     pub(crate) fn keep(&self, image: Image) -> Result<(String, Arc<Image>)> {
-        let mut hash = Sha256::new();
-        hash.update([image.width() as u64, image.height() as u64].map(u64::to_le_bytes).concat());
-        hash.update(image.pixels());
-        let hex: String = hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-        let (name, image) = (format!("up-{hex}"), Arc::new(image));
+        let size = [image.width() as u64, image.height() as u64].map(u64::to_le_bytes).concat();
+        let (name, image) = (of_content(PREFIX, &[&size, image.pixels()]), Arc::new(image));
         let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.file(&name).exists() {
             files::create_folder(&self.folder)?;
@@ -113,10 +112,9 @@ impl ImageStore {
     }
 }
 
-/// Whether a text is the identifier of an upload. It becomes part of a file name, so the check is strict.
+/// Whether a text is the identifier of an upload.
 pub(crate) fn is_upload(name: &str) -> bool {
-    let hash = name.strip_prefix("up-").unwrap_or_default();
-    hash.len() == 24 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    is_identifier(PREFIX, name)
 }
 
 /// Downscales an image so that its longer side is at most `side` pixels.

@@ -15,11 +15,13 @@ mod data;
 mod fast_networks;
 mod form;
 mod graph;
+mod identifiers;
 mod images;
 mod jobs;
 mod limits;
 mod local;
 mod models;
+mod opened_models;
 #[cfg(feature = "server")]
 mod pages;
 mod problem;

@@ -11,6 +11,8 @@ pub struct Limits {
     pub streams: usize,
     /// Maximum size of an uploaded file in bytes.
     pub upload_bytes: usize,
+    /// Maximum size of the files of an opened model in bytes.
+    pub model_bytes: usize,
     /// Maximum number of pixels of an uploaded image.
     pub upload_pixels: u64,
     /// Maximum size of any other request body in bytes.
@@ -35,6 +37,7 @@ impl Default for Limits {
             connections: 512,
             streams: 128,
             upload_bytes: 32 << 20,
+            model_bytes: 600 << 20,
             upload_pixels: 40_000_000,
             body_bytes: 1 << 20,
             uploads: 4,

@@ -117,10 +117,10 @@ mod tests {
         let (status, record) = ask(&studio, "POST", "/api/jobs", &train);
         assert_eq!((status, &record["state"]), (202, &json!("queued")));
         assert_eq!(ask(&studio, "POST", "/api/jobs", &train).1["waits_for"]["id"], "0001");
-        let first = RunningJob { id: "0001".into(), resumes: false, stop: false };
-        assert_eq!(studio.running(), [first.clone()]);
-        // The second long job waits for the first.
-        assert_eq!(studio.running(), [first]);
+        // However often one asks: the second long job waits for the first.
+        for _ in 0..2 {
+            assert_eq!(studio.running(), [RunningJob { id: "0001".into(), resumes: false, stop: false }]);
+        }
         copy(here.path(), there.path());
         let (worker, sent) = open(there.path());
         // It stops at the first step after 20 have been reported.

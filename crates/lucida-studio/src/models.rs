@@ -18,6 +18,7 @@ use lucida::weights::{
 use sha2::{Digest, Sha256};
 
 use crate::activations::Activations;
+use crate::opened_models::{OpenedModel, OpenedModels};
 use crate::problem::{Problem, Result};
 
 /// Limits on loaded models: their number and their total parameters. If one model alone is larger, it is still kept.
@@ -25,6 +26,8 @@ const LOADED: usize = 3;
 const PARAMETERS: usize = 150_000_000;
 /// Seed of the random weights of untrained networks.
 const SEED: u64 = 42;
+/// The group of models that clients have opened.
+const OPENED: &str = "Opened";
 /// Maximum number of listed runs.
 const RUNS: usize = 200;
 
@@ -103,6 +106,8 @@ pub(crate) fn classes_of(model: &Model) -> usize {
 pub(crate) struct Models {
     given: Option<ModelSpec>,
     runs: PathBuf,
+    /// Those that clients have opened.
+    pub(crate) opened: OpenedModels,
     loaded: Mutex<Vec<Arc<Loaded>>>,
     /// Unsaved settings of this session, by model identifier.
     settings: Mutex<HashMap<String, ModelSettings>>,
@@ -110,7 +115,8 @@ pub(crate) struct Models {
 
 impl Models {
     pub(crate) fn new(given: Option<ModelSpec>, runs: &Path) -> Self {
-        Self { given, runs: runs.to_owned(), ..Self::default() }
+        let opened = OpenedModels::of(runs.join("studio").join("models"));
+        Self { given, runs: runs.to_owned(), opened, ..Self::default() }
     }
 
     /// All models, the default one first.
@@ -126,6 +132,7 @@ impl Models {
         }
         let mut runs = runs_in(&self.runs, "run");
         runs.extend(runs_in(&self.runs.join("studio"), "job"));
+        runs.extend(self.opened.list().iter().map(Entry::opened));
         runs.sort_by(|a, b| b.stamp.cmp(&a.stamp).then_with(|| a.id.cmp(&b.id)));
         runs.truncate(RUNS);
         entries.extend(runs);
@@ -179,6 +186,13 @@ impl Entry {
         Self { id: id.into(), name: name.into(), group: "Built in", origin, stamp: 0 }
     }
 
+    /// Creates the entry of a model that a client has opened.
+    pub(crate) fn opened(OpenedModel { id, file }: &OpenedModel) -> Self {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let origin = Origin::Spec(ModelSpec::new(file.to_string_lossy()));
+        Self { id: id.clone(), name, group: OPENED, origin, stamp: written(file) }
+    }
+
     /// Creates the entry of a known architecture: with the downloaded weights, or with random ones.
     fn known(known: &'static Architecture) -> Self {
         let with = |top, name: String| {
@@ -204,7 +218,7 @@ impl Entry {
     /// The origin of the user's own model: the one given on the command line, or a run.
     pub(crate) fn own(&self) -> Result<&ModelSpec, String> {
         match &self.origin {
-            Origin::Spec(spec) if ["Command line", "Runs"].contains(&self.group) => Ok(spec),
+            Origin::Spec(spec) if ["Command line", "Runs", OPENED].contains(&self.group) => Ok(spec),
             _ => {
                 Err(format!("the preprocessing of {} is fixed: only that of your own models can be changed", self.name))
             }

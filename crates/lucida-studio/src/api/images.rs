@@ -73,13 +73,22 @@ pub(crate) async fn upload(
     Ok((StatusCode::CREATED, Json(uploaded)))
 }
 
-/// Returns the name and the bytes of the first file in a form whose field has one of these names. `limit` is the maximum size
-/// in bytes, which the router enforces.
+/// Returns the first of the [files of a form](files_of).
 pub(super) async fn file_of(
     form: Result<Multipart, MultipartRejection>,
     fields: &[&str],
     limit: usize,
 ) -> Result<(String, Bytes)> {
+    Ok(files_of(form, fields, limit).await?.swap_remove(0))
+}
+
+/// Returns the names and the bytes of the files in a form whose fields have one of these names: at least one. `limit` is the
+/// maximum size in bytes, which the router enforces.
+pub(super) async fn files_of(
+    form: Result<Multipart, MultipartRejection>,
+    fields: &[&str],
+    limit: usize,
+) -> Result<Vec<(String, Bytes)>> {
     let broken = |error: MultipartError| match error.status() {
         status @ StatusCode::PAYLOAD_TOO_LARGE => {
             Problem::new(status, format!("the file is too large: at most {} MB are accepted", limit >> 20))
@@ -87,14 +96,17 @@ pub(super) async fn file_of(
         _ => broken(error),
     };
     let mut form = form.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    let mut found: Option<(String, Bytes)> = None;
+    let mut found = Vec::new();
     while let Some(field) = form.next_field().await.map_err(broken)? {
-        if field.name().is_some_and(|name| fields.contains(&name)) && found.is_none() {
+        if field.name().is_some_and(|name| fields.contains(&name)) {
             let name = file_name(&field).unwrap_or_else(|| "the upload".to_owned());
-            found = Some((name, field.bytes().await.map_err(broken)?));
+            found.push((name, field.bytes().await.map_err(broken)?));
         }
     }
-    found.ok_or_else(|| Problem::invalid(format!("the form has no field `{}`", fields[0])))
+    match found.is_empty() {
+        true => Err(Problem::invalid(format!("the form has no field `{}`", fields[0]))),
+        false => Ok(found),
+    }
 }
 
 /// Lists the uploads, the most recently used first.

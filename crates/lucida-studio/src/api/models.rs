@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::multipart::{Multipart, MultipartRejection};
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use lucida::weights::{OutputKind, Outputs};
 use serde::Serialize;
 
+use super::images::files_of;
 use super::settings::is_assumed;
 use crate::graph::{Block, Edge, arrange};
 use crate::models::{Entry, Loaded};
@@ -73,6 +76,24 @@ pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Result<Json<Vec<I
     };
     let item = |entry: Entry| Item { name: title(&entry.id).unwrap_or(entry.name), id: entry.id, group: entry.group };
     Ok(Json(entries.into_iter().map(item).collect()))
+}
+
+/// Opens the model among the files in the form fields `model`, and stores them until it is removed.
+pub(crate) async fn add(
+    State(studio): State<Arc<Studio>>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Result<(StatusCode, Json<Item>)> {
+    let permit = studio.start_upload()?;
+    let sent = files_of(form, &["model"], studio.limits.model_bytes).await?;
+    let opened = studio.compute(move |studio| Ok(Entry::opened(&studio.models.opened.add(&sent)?))).await?;
+    drop(permit);
+    Ok((StatusCode::CREATED, Json(Item { id: opened.id, name: opened.name, group: opened.group })))
+}
+
+/// Removes an opened model.
+pub(crate) async fn remove(State(studio): State<Arc<Studio>>, Path(model): Path<String>) -> Result<StatusCode> {
+    studio.compute(move |studio| studio.models.opened.remove(&model)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn describe(

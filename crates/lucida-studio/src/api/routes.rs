@@ -15,6 +15,9 @@ use super::{
 use crate::Limits;
 use crate::state::Studio;
 
+/// Bytes of a form in addition to its files.
+const FORM: usize = 4096;
+
 /// A route of the API: method, path and handler.
 pub(crate) type Route = (Method, &'static str, MethodRouter<Arc<Studio>>);
 
@@ -24,7 +27,9 @@ pub(crate) fn routes() -> Vec<Route> {
         (Method::GET, "/api/openapi.json", get(openapi::document)),
         (Method::GET, "/api/data", get(data::overview)),
         (Method::GET, "/api/models", get(models::list)),
+        (Method::POST, "/api/models", post(models::add)),
         (Method::GET, "/api/models/{model}", get(models::describe)),
+        (Method::DELETE, "/api/models/{model}", delete(models::remove)),
         (Method::GET, "/api/models/{model}/settings", get(settings::show)),
         (Method::PUT, "/api/models/{model}/settings", put(settings::change)),
         (Method::POST, "/api/models/{model}/settings/preview", post(settings::preview)),
@@ -67,8 +72,11 @@ pub(crate) fn routes() -> Vec<Route> {
 pub(crate) fn router(limits: &Limits) -> Router<Arc<Studio>> {
     let mut router = Router::new();
     for (_, path, handler) in routes() {
-        let takes_file = ["/api/images", "/api/style-networks"].contains(&path);
-        let size = if takes_file { limits.upload_bytes + 4096 } else { limits.body_bytes };
+        let size = match path {
+            "/api/models" => limits.model_bytes + FORM,
+            "/api/images" | "/api/style-networks" => limits.upload_bytes + FORM,
+            _ => limits.body_bytes,
+        };
         router = router.route(path, handler.layer(DefaultBodyLimit::max(size)));
     }
     router

@@ -69,6 +69,14 @@ fn style_network() -> Vec<u8> {
     std::fs::read(file.path()).unwrap()
 }
 
+/// The bytes of an ONNX file.
+fn onnx_model() -> Vec<u8> {
+    let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+    let model = lucida::weights::Model::new(lucida::nn::applications::mnist_cnn(1).unwrap());
+    lucida::weights::save_model(&model, file.path()).unwrap();
+    std::fs::read(file.path()).unwrap()
+}
+
 /// Method, path in the document, URL, content type, body, and expected status.
 type Asked = (&'static str, &'static str, &'static str, &'static str, Vec<u8>, u16);
 
@@ -110,6 +118,7 @@ async fn answers_are_as_described() {
     let mechanics = json!({ "image": "digit-0", "layer": "conv2d_1", "filter": 3, "position": [4, 5], "channel": 1, "place": [0, 1] });
     let form = form_of("image", "a.png", &lucida::data::Image::filled(9, 9, &[1]).png_bytes().unwrap());
     let network = form_of("network", "mine.lucida", &style_network());
+    let model = form_of("model", "mine.onnx", &onnx_model());
     let pass = "/api/style-networks/{network}/pass";
     let none = Vec::new;
     let maximize = json!({ "kind": "maximize", "model": "lenet5", "layer": "conv2d", "channel": 0 });
@@ -278,6 +287,16 @@ async fn answers_are_as_described() {
             none(),
             422,
         ),
+        ("POST", "/api/models", "/api/models", "multipart/form-data; boundary=b", model, 201),
+        (
+            "POST",
+            "/api/models",
+            "/api/models",
+            "multipart/form-data; boundary=b",
+            form_of("model", "cat.onnx", &lucida_assets::CAT.bytes().unwrap()),
+            422,
+        ),
+        ("DELETE", "/api/models/{model}", "/api/models/run-digits", "", none(), 404),
         ("GET", "/api/models/{model}/look", "/api/models/run-digits/look?image=digit-1", "", none(), 200),
         ("GET", "/api/models/{model}/look", "/api/models/run-digits/look?image=nothing", "", none(), 404),
         ("POST", "/api/images", "/api/images", "multipart/form-data; boundary=b", form, 201),

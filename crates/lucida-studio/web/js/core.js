@@ -84,12 +84,14 @@ const sender = (method) => (path, value) =>
 export const post = sender('POST');
 export const put = sender('PUT');
 
-/** Uploads a file as the form field `name`, by default as an image. */
-export function upload(file, name = 'image', address = '/api/images') {
+/** Uploads files as form fields `name`. */
+export function uploadAll(files, name, address) {
   const form = new FormData();
-  form.append(name, file);
+  for (const file of files) form.append(name, file);
   return ask(address, { method: 'POST', body: form });
 }
+/** Uploads a file as the form field `name`, by default as an image. */
+export const upload = (file, name = 'image', address = '/api/images') => uploadAll([file], name, address);
 
 /** Whether a text of the URL is an integer from 0 to `end` - 1. */
 export const isNumberBelow = (text, end) => /^\d+$/.test(text) && Number(text) < end;

@@ -3,8 +3,9 @@
 import { $, ask, attempt, el, isOffline, look, notFound, partDone, path, say, view, whenBack } from './core.js';
 import { ended, listen } from './events.js';
 import { keepFocus } from './focus.js';
+import { openModels, showRemoval } from './open-model.js';
 import { settings } from './settings.js';
-import { problems } from './transport.js';
+import { isInBrowser, problems } from './transport.js';
 
 let models = [];
 
@@ -20,15 +21,24 @@ export async function frame(changed = () => {}) {
   }
   const card = settings(() => show(view.model));
   select.addEventListener('change', () => choose(select.value));
+  openModels(async (id) => {
+    await fill(select);
+    await choose(id);
+  });
   async function choose(id) {
     look({ model: id, layer: undefined, channel: undefined });
     select.value = id;
     await show(id);
   }
+  async function removed() {
+    await fill(select);
+    await choose(models[0].id);
+  }
   async function show(id) {
     const model = await attempt(() => ask(path`/api/models/${id}`));
     if (!model || view.model !== id) return;
     showUntrained(model);
+    showRemoval(model, models.find((one) => one.id === id)?.group, removed);
     card.use(model);
     await changed(model);
   }
@@ -54,7 +64,7 @@ export async function frame(changed = () => {}) {
 function showUntrained({ trained, fetch: weights }) {
   $('#untrained').hidden = trained;
   $('#untrained').replaceChildren('This model is not trained: its weights are random, and so are its predictions.',
-    ...(weights ? [' To use its ImageNet weights, run ', el('code', {}, weights.command), ` in a terminal (${weights.size} download), then reload this page.`] : []));
+    ...(weights && isInBrowser ? [' Open a file with its weights to see what a trained network sees.'] : weights ? [' To use its ImageNet weights, run ', el('code', {}, weights.command), ` in a terminal (${weights.size} download), then reload this page.`] : []));
 }
 
 /** Blocks the controls of the page while the server is offline; reading and the navigation still work. */
