@@ -1,8 +1,9 @@
 // Serves the files of the site without a connection, and passes requests of the studio's API to the page that answers them.
 
-/** Replaced when the site is built: a hash of all files, and their names. */
+/** Replaced when the site is built: a hash of all files, the names of those of the first visit, and of the built-in data. */
 const VERSION = 'VERSION';
 const FILES = ['FILES'];
+const ASSETS = ['ASSETS'];
 const CACHE = `lucida-${VERSION}`;
 
 addEventListener('install', (event) => {
@@ -16,6 +17,14 @@ addEventListener('activate', (event) => {
   event.waitUntil((async () => {
     for (const name of await caches.keys()) if (name.startsWith('lucida-') && name !== CACHE) await caches.delete(name);
     await clients.claim();
+  })());
+});
+
+// Once the first page is shown, the page around it asks for everything that a visit without a connection may need.
+addEventListener('message', (event) => {
+  event.waitUntil((async () => {
+    const cache = await caches.open(CACHE);
+    for (const name of ASSETS) if (await cache.match(name) === undefined) await cache.add(name).catch(() => {});
   })());
 });
 

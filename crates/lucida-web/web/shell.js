@@ -123,6 +123,7 @@ try {
   frame.addEventListener('load', () => { $('#message').hidden = true; frame.hidden = false; }, { once: true });
   addEventListener('hashchange', () => { frame.contentWindow.location.replace(wanted()); });
   navigator.storage?.persist?.();
+  if (!navigator.connection?.saveData) navigator.serviceWorker?.controller?.postMessage('keep');
 } catch (error) {
   const isOld = typeof WebAssembly === 'undefined' || error instanceof WebAssembly.CompileError;
   tell(isOld ? 'This browser is too old for Lucida: it needs WebAssembly with SIMD (Chrome or Edge 91, Firefox 89, Safari 16.4, or later).' : `Lucida could not start: ${error.message}. Reload the page to try again.`);

@@ -84,7 +84,7 @@ impl Record {
     }
 
     pub(super) fn begin(&mut self) {
-        (self.state, self.waits_for) = (State::Running, None);
+        (self.state, self.waits_for, self.error, self.finished) = (State::Running, None, None, None);
         self.started = Some(now());
     }
 

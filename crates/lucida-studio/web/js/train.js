@@ -151,7 +151,8 @@ function showOpen() {
   $('#run').hidden = false;
   $('#run-title').textContent = job.title;
   const last = run.news.filter(({ type }) => type === 'epoch').pop();
-  const { result } = job;
+  // A run that has been resumed still has the result of its first part.
+  const result = ended(job) ? job.result : null;
   const skipped = run.news.find(({ type }) => type === 'start')?.skipped ?? 0;
   const broken = skipped ? `; ${count(skipped)} ${skipped === 1 ? 'image' : 'images'} could not be read (listed in the job's files)` : '';
   $('#run-note').textContent = [ended(job) ? ending(job) : null, result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : ended(job) ? null : job.state === 'queued' ? queuedNote(job) : job.progress.doing].filter(Boolean).join('; ') + broken + (ended(job) && !result?.accuracy ? noModel(run) : '');
