@@ -97,8 +97,9 @@ test('model files are opened, predict what the program for the command line pred
     await shown.waitForFunction((before) => document.querySelector('#model').value !== before, chosen);
     const id = await shown.inputValue('#model');
     assert.match(id, /^open-/);
-    await shown.setInputFiles('.picker input[type="file"]', photo);
-    await shown.waitForFunction(() => new URLSearchParams(location.search).get('image')?.startsWith('up-'));
+    const before = parameter('image');
+    if (file === made) await shown.setInputFiles('.picker input[type="file"]', photo);
+    await shown.waitForFunction(([made, old]) => new URLSearchParams(location.search).get('image')?.startsWith('up-') && (!made || new URLSearchParams(location.search).get('image') !== old), [file === made, before]);
     const { probabilities } = await api(`/api/models/${id}/prediction?image=${parameter('image')}`);
     const { predictions: [told] } = JSON.parse(execFileSync(binary, ['predict', file, photo, '--json']));
     told.probabilities.forEach((value, at) => assert.ok(Math.abs(value - probabilities[at]) < 1e-5, `${file}, class ${at}: ${value}, ${probabilities[at]}`));
