@@ -2,6 +2,7 @@
 
 pub(crate) mod data;
 pub(crate) mod draw;
+pub(crate) mod embedding;
 mod encoded;
 pub(crate) mod events;
 pub(crate) mod explain;

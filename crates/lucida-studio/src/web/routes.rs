@@ -10,7 +10,8 @@ use axum::{Router, middleware};
 use super::guard::{self, Guard};
 use super::{assets, headers};
 use crate::api::{
-    data, draw, events, explain, images, jobs, layers, mechanics, models, openapi, overview, settings, style_networks,
+    data, draw, embedding, events, explain, images, jobs, layers, mechanics, models, openapi, overview, settings,
+    style_networks,
 };
 use crate::pages;
 use crate::state::Studio;
@@ -29,6 +30,7 @@ pub(crate) fn api() -> Vec<Route> {
         (Method::PUT, "/api/models/{model}/settings", put(settings::change)),
         (Method::POST, "/api/models/{model}/settings/preview", post(settings::preview)),
         (Method::GET, "/api/models/{model}/images", get(data::list)),
+        (Method::GET, "/api/models/{model}/embedding", get(embedding::show)),
         (Method::GET, "/api/models/{model}/overview", get(overview::maps)),
         (Method::GET, "/api/models/{model}/seen", get(images::seen)),
         (Method::GET, "/api/models/{model}/prediction", get(draw::prediction)),
