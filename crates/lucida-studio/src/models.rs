@@ -202,7 +202,10 @@ impl Models {
         loaded.push(Arc::clone(&model));
         let parameters = |models: &[Arc<Loaded>]| models.iter().map(|m| m.model.network.parameters().0).sum::<usize>();
         while loaded.len() > LOADED || (loaded.len() > 1 && parameters(&loaded) > PARAMETERS) {
-            loaded.remove(0);
+            // A timeline goes through many epochs of a run: these make room before the models of other pages.
+            let others = &loaded[..loaded.len() - 1];
+            let oldest = others.iter().position(|model| model.id.contains('@')).unwrap_or(0);
+            loaded.remove(oldest);
         }
         Ok(model)
     }
@@ -343,6 +346,13 @@ mod tests {
         assert_eq!([first("job-0003@0"), first("job-0003@12")], [of_seed(0), of_seed(12)]);
         assert_eq!(models.get("job-0003@12").unwrap().name, "Run 0003, epoch 12");
         assert!(models.list().iter().all(|entry| !entry.id.contains("0003")));
+        // Epochs make room for each other before other models do.
+        let other = models.get("lenet5").unwrap();
+        for epoch in [0, 12, 0, 12, 1, 0] {
+            let _ = models.get(&format!("job-0003@{epoch}"));
+            fs::copy(epoch_file(&run, 0), epoch_file(&run, 1)).unwrap();
+        }
+        assert!(Arc::ptr_eq(&other, &models.get("lenet5").unwrap()));
         assert!(models.find("job-0003@12").unwrap().own().is_err());
         let gone = models.find("job-0003@3").unwrap_err();
         assert_eq!(gone.message(), "the weights of run 0003 after epoch 3 are not kept");

@@ -135,6 +135,12 @@ export function embeddingPlot(place, chosen) {
   }
 
   return {
+    /** Removes the points, until others are shown. */
+    clear() {
+      cancelAnimationFrame(frame);
+      renew({ images: [], classes: [] });
+      drawing.setAttribute('aria-label', 'Loading');
+    },
     /** Shows an embedding with its images at `points`. */
     show(embedding, points, label) {
       if (images.length !== embedding.images.length || images.some(({ id }, at) => id !== embedding.images[at].id)) renew(embedding);

@@ -11,6 +11,8 @@ import { pageUrl } from './transport.js';
 
 /** Time for which an epoch is shown while the timeline plays, in milliseconds. */
 const PAUSE = 1000;
+/** Minimum time between two epochs that are shown while the network trains, in milliseconds: to show them takes time from the training. */
+const REST = 1500;
 /** Number of images to choose from, of kernels, and of feature maps. */
 const IMAGES = 16;
 const KERNELS = 32;
@@ -25,10 +27,12 @@ export function inside() {
   let run = null;
   /** The epochs whose weights are kept, the one that is wanted, and whether that is the newest, whichever it is. */
   let [kept, epoch, follows] = [[], null, true];
-  /** The model's description, what was fetched, the aligned points by epoch, and what is drawn. */
-  let [model, fetched, placed, drawn] = [null, new Map(), new Map(), ''];
+  /** The model's description, what was fetched, the points of the embedding, and what is drawn. */
+  let [model, fetched, placed, drawn] = [null, new Map(), [], ''];
   let [layer, image] = [null, null];
   let [isBusy, timer] = [false, null];
+  /** When the next epoch of a training may be shown, and what waits for that. */
+  let [due, waiting] = [0, null];
 
   const idOf = (of) => `job-${run.job.id}@${of}`;
   const wanted = () => `${idOf(epoch)} ${layer} ${image}`;
@@ -67,8 +71,9 @@ export function inside() {
       const next = kept[kept.indexOf(epoch) + 1];
       if (next === undefined) return pause();
       // The animation starts when the epoch is there.
-      await attempt(() => load(next));
+      const loaded = await attempt(() => load(next));
       if (timer === null) return undefined;
+      if (!loaded) return pause();
       go(next);
       timer = setTimeout(step, PAUSE);
       return undefined;
@@ -92,7 +97,7 @@ export function inside() {
     slider.value = String(kept.indexOf(epoch));
     slider.disabled = kept.length < 2;
     $('#epoch-play').disabled = kept.length < 2;
-    showValue(slider, `Epoch ${count(epoch)} of ${count(run.job.request.epochs)}`);
+    showValue(slider, `${count(epoch)} of ${count(run.job.request.epochs)}`);
     const record = run.news.findLast((news) => news.type === 'epoch' && news.epoch === epoch);
     const best = run.news.findLast((news) => news.type === 'epoch' && news.best)?.epoch;
     const newest = kept.at(-1);
@@ -137,8 +142,16 @@ export function inside() {
       if (id !== run?.job.id) continue;
       drawn = `${idOf(of)} ${layer} ${image}`;
       if (parts) draw(of, parts);
+      due = performance.now() + REST;
+      if (follows && !ended(run.job)) break;
     }
     isBusy = false;
+    if (run !== null && epoch !== null && drawn !== wanted()) updateLater();
+  }
+
+  /** Draws the newest epoch of a training when the last one has been shown for a while. */
+  function updateLater() {
+    waiting ??= setTimeout(() => { waiting = null; update(); }, Math.max(0, due - performance.now()));
   }
 
   function draw(of, { kernels, embedding, maps }) {
@@ -155,18 +168,15 @@ export function inside() {
       canvases($('#inside-maps'), maps.channels, `${maps.channels} feature maps of ${maps.layer} ${words}`, (canvas, at) => drawMap(canvas, maps, data, at));
     }
     const { layer: name, features, title, explained, images } = embedding;
-    plot.show(embedding, points(of, embedding), `The embedding of ${count(images.length)} images ${words}.`);
-    $('#embedding-note').textContent = `${count(images.length)} of ${title}, by the ${count(features)} features of ${name}, projected to the two principal components (${percent(explained.reduce((sum, part) => sum + part, 0), 0)} of the variance) and rotated to match the other epochs`;
+    plot.show(embedding, points(embedding), `The embedding of ${count(images.length)} images ${words}.`);
+    $('#embedding-note').textContent = `${count(images.length)} of ${title}, by the ${count(features)} features of ${name}, projected to the two principal components (${percent(explained.reduce((sum, part) => sum + part, 0), 0)} of the variance) and rotated to match the epoch shown before`;
   }
 
-  /** The points of an epoch, aligned to those of the nearest epoch that has been shown: the signs of a PCA may flip. */
-  function points(of, { images }) {
-    if (!placed.has(of)) {
-      const mine = normalized(images.map(({ point }) => point));
-      const nearest = [...placed.keys()].sort((a, b) => Math.abs(a - of) - Math.abs(b - of) || a - b)[0];
-      placed.set(of, nearest === undefined ? mine : aligned(mine, placed.get(nearest)));
-    }
-    return placed.get(of);
+  /** The points of an embedding, aligned to those that are shown: a PCA may turn and mirror from epoch to epoch. */
+  function points({ images }) {
+    const mine = normalized(images.map(({ point }) => point));
+    placed = placed.length === mine.length ? aligned(mine, placed) : mine;
+    return placed;
   }
 
   /** Draws on `total` canvases of a group, which stay the same from epoch to epoch. */
@@ -174,6 +184,15 @@ export function inside() {
     if (place.children.length !== total) place.replaceChildren(...Array.from({ length: total }, () => el('canvas', { 'aria-hidden': 'true' })));
     place.setAttribute('aria-label', label);
     [...place.children].forEach(drawOne);
+  }
+
+  /** Removes what is drawn of another run. */
+  function clear() {
+    for (const place of [$('#inside-kernels'), $('#inside-maps')]) {
+      place.replaceChildren();
+      place.setAttribute('aria-label', 'Loading');
+    }
+    plot.clear();
   }
 
   /** Why there is no timeline. */
@@ -189,8 +208,9 @@ export function inside() {
       if (run?.job.id !== next.job.id) {
         pause();
         [run, kept, epoch, model, drawn, layer, image] = [next, [], null, null, '', null, null];
-        [fetched, placed] = [new Map(), new Map()];
+        [fetched, placed] = [new Map(), []];
         follows = view.epoch === undefined;
+        clear();
       }
       const found = run.news.findLast((news) => news.kept)?.kept ?? [];
       $('#inside-body').hidden = found.length === 0;
@@ -208,7 +228,9 @@ export function inside() {
       if (follows) epoch = kept.at(-1);
       else if (!kept.includes(epoch)) epoch = kept.reduce((best, one) => (Math.abs(one - epoch) < Math.abs(best - epoch) ? one : best));
       showTimeline();
-      if (epoch !== before) update();
+      if (epoch === before) return;
+      if (before === null) update();
+      else updateLater();
     },
   };
 }
