@@ -182,7 +182,8 @@ function showOpen() {
 function noModel({ news, complete }) {
   if (!complete) return '';
   const { epoch } = news.findLast(({ type }) => type === 'epoch') ?? {};
-  return `. The run ended before its first model was saved, so there is none to inspect. Resume ${epoch ? `continues it from its checkpoint after epoch ${epoch}` : 'trains it from the start'}; Remove deletes it.`;
+  const none = news.some(({ kept }) => kept?.length > 1) ? 'its model was saved; the weights of its epochs are below' : 'its first model was saved, so there is none to inspect';
+  return `. The run ended before ${none}. Resume ${epoch ? `continues it from its checkpoint after epoch ${epoch}` : 'trains it from the start'}; Remove deletes it.`;
 }
 
 async function remove(job) {
