@@ -240,6 +240,22 @@ test('runs on classes with long names, and the settings of a run', async (t) => 
   await shown.context().close();
 });
 
+test('the timeline of a run', async (t) => {
+  const served = await started(t);
+  const shown = await page(chrome, served.url);
+  await shown.goto(`${served.url}/train`);
+  await shown.fill('#epochs', '2');
+  await shown.click('#start');
+  await shown.waitForSelector('#confusion button', { timeout: 120_000 });
+  await shown.waitForSelector('circle.dot');
+  await shown.focus('.embedding');
+  await shown.keyboard.press('ArrowRight');
+  await settle(shown);
+  assert.deepEqual(await check(shown, 'a timeline'), []);
+  assert.deepEqual(shown.wrong, []);
+  await shown.context().close();
+});
+
 test('the main button of each page is on the first screen', async (t) => {
   const files = folder();
   writeFileSync(join(files, 'hard.onnx'), classifier(5));

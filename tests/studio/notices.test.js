@@ -107,7 +107,7 @@ test('a run that was killed before its first model says why there is none, and c
   await until(later, ({ news: told }) => told.some(({ type, epoch }) => type === 'epoch' && epoch > 1));
   await kill();
   await shown.goto(`${served.url}/train?run=${later}`);
-  await shown.waitForSelector('#run-note:has-text("so there is none to inspect")');
+  await shown.waitForSelector('#run-note:has-text("The run ended before its model was saved; the weights of its epochs are below.")');
   assert.match(await shown.textContent('#run-note'), /Resume continues it from its checkpoint after epoch \d+; Remove deletes it\./);
   shown.wrong.splice(0);
 });

@@ -12,6 +12,7 @@
 mod activations;
 mod api;
 mod data;
+mod embedding;
 mod fast_networks;
 mod form;
 mod graph;

@@ -18,6 +18,7 @@ use lucida::weights::{
 use sha2::{Digest, Sha256};
 
 use crate::activations::Activations;
+use crate::embedding::Embedding;
 use crate::opened_models::{OpenedModel, OpenedModels};
 use crate::problem::{Problem, Result};
 
@@ -30,6 +31,9 @@ const SEED: u64 = 42;
 const OPENED: &str = "Opened";
 /// Maximum number of listed runs.
 const RUNS: usize = 200;
+
+/// Folder, within that of a run, of its weights after each epoch.
+pub(crate) const EPOCHS: &str = "epochs";
 
 /// A model of the list, not necessarily loaded.
 #[derive(Debug, Clone)]
@@ -66,6 +70,8 @@ pub(crate) struct Loaded {
     pub(crate) live: Mutex<Option<Plan>>,
     /// The activations of the overview, computed on first use.
     pub(crate) activations: Mutex<Option<Activations>>,
+    /// The embedding of this number of images, computed on first use.
+    pub(crate) embedding: Mutex<Option<(usize, Embedding)>>,
 }
 
 impl Loaded {
@@ -142,10 +148,35 @@ impl Models {
         entries
     }
 
-    /// Finds a model of the list.
+    /// Finds a model: one of the list, or a run of the studio after an epoch (`job-0003@2`), which the list leaves out.
     pub(crate) fn find(&self, id: &str) -> Result<Entry> {
+        if let Some((run, epoch)) = id.split_once('@') {
+            return self.after_epoch(run, epoch);
+        }
         let entry = self.list().into_iter().find(|entry| entry.id == id);
         entry.ok_or_else(|| Problem::not_found("there is no such model"))
+    }
+
+    /// Finds the weights of a run after an epoch, in decimal without leading zeros.
+    fn after_epoch(&self, run: &str, epoch: &str) -> Result<Entry> {
+        let is_number = |text: &str| (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let job = run.strip_prefix("job-").filter(|job| is_number(job));
+        let number = epoch.parse::<usize>().ok().filter(|number| number.to_string() == epoch);
+        let (Some(job), Some(number)) = (job, number) else {
+            return Err(Problem::not_found("there is no such model: a run after its second epoch is job-0001@2"));
+        };
+        let file = epoch_file(&self.runs.join("studio").join(job), number);
+        let (stamp, path) = (written(&file), file.to_str());
+        let Some(path) = path.filter(|_| stamp > 0) else {
+            return Err(Problem::not_found(format!("the weights of run {job} after epoch {number} are not kept")));
+        };
+        Ok(Entry {
+            id: format!("{run}@{epoch}"),
+            name: format!("Run {job}, epoch {number}"),
+            group: "Epochs",
+            origin: Origin::Spec(ModelSpec::new(path)),
+            stamp,
+        })
     }
 
     /// Returns a model, loading it if necessary.
@@ -164,12 +195,24 @@ impl Models {
         let fields = receptive_fields(&model.network).unwrap_or_default();
         let Entry { id, name, stamp, .. } = entry;
         loaded.retain(|model| model.id != id);
-        let (live, activations) = (Mutex::default(), Mutex::default());
-        let model = Arc::new(Loaded { id, name, model, fields, trained, stamp, live, activations });
+        let model = Arc::new(Loaded {
+            id,
+            name,
+            model,
+            fields,
+            trained,
+            stamp,
+            live: Mutex::default(),
+            activations: Mutex::default(),
+            embedding: Mutex::default(),
+        });
         loaded.push(Arc::clone(&model));
         let parameters = |models: &[Arc<Loaded>]| models.iter().map(|m| m.model.network.parameters().0).sum::<usize>();
         while loaded.len() > LOADED || (loaded.len() > 1 && parameters(&loaded) > PARAMETERS) {
-            loaded.remove(0);
+            // A timeline goes through many epochs of a run: these make room before the models of other pages.
+            let others = &loaded[..loaded.len() - 1];
+            let oldest = others.iter().position(|model| model.id.contains('@')).unwrap_or(0);
+            loaded.remove(oldest);
         }
         Ok(model)
     }
@@ -249,6 +292,11 @@ impl Entry {
     }
 }
 
+/// The file with the weights of a run after an epoch, for the folder of the run.
+pub(crate) fn epoch_file(run: &Path, epoch: usize) -> PathBuf {
+    run.join(EPOCHS).join(format!("{epoch:04}.safetensors"))
+}
+
 /// Modification time of a file in nanoseconds; 0 if it does not exist.
 pub(crate) fn written(file: &Path) -> u128 {
     let time = fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
@@ -295,5 +343,50 @@ mod tests {
             assert!(models.get(wrong).is_err(), "{wrong}");
         }
         assert!(!models.get("lenet5").unwrap().trained);
+    }
+
+    #[test]
+    fn a_run_after_an_epoch_is_found_and_not_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("studio/0003");
+        fs::create_dir_all(run.join(EPOCHS)).unwrap();
+        for epoch in [0, 12] {
+            let model = Model::new(applications::mnist_cnn(epoch as u64).unwrap());
+            lucida::weights::save_model(&model, epoch_file(&run, epoch)).unwrap();
+        }
+        let models = Models::new(None, folder.path());
+        let first = |id: &str| models.get(id).unwrap().model.network.weights()[0].values()[0];
+        let of_seed = |seed| applications::mnist_cnn(seed).unwrap().weights()[0].values()[0];
+        assert_eq!([first("job-0003@0"), first("job-0003@12")], [of_seed(0), of_seed(12)]);
+        assert_eq!(models.get("job-0003@12").unwrap().name, "Run 0003, epoch 12");
+        assert!(models.list().iter().all(|entry| !entry.id.contains("0003")));
+        // Epochs make room for each other before other models do.
+        let other = models.get("lenet5").unwrap();
+        for epoch in [0, 12, 0, 12, 1, 0] {
+            let _ = models.get(&format!("job-0003@{epoch}"));
+            fs::copy(epoch_file(&run, 0), epoch_file(&run, 1)).unwrap();
+        }
+        assert!(Arc::ptr_eq(&other, &models.get("lenet5").unwrap()));
+        assert!(models.find("job-0003@12").unwrap().own().is_err());
+        let gone = models.find("job-0003@3").unwrap_err();
+        assert_eq!(gone.message(), "the weights of run 0003 after epoch 3 are not kept");
+        for wrong in [
+            "@0",
+            "job-0003@",
+            "job-0003@00",
+            "job-0003@-1",
+            "job-0003@+0",
+            "job-@0",
+            "run-0003@0",
+            "0003@0",
+            "job-../studio/0003@0",
+            "job-0003/../0003@0",
+            "job-0003@0@0",
+            "job-0003@../epochs/0000",
+            "job-0004@0",
+            "job-0003@99999999999999999999",
+        ] {
+            assert!(models.get(wrong).is_err(), "{wrong}");
+        }
     }
 }

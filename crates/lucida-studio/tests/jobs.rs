@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::time::{Duration, Instant};
 
 use common::Studio;
+use serde_json::json;
 
 const TRAIN: &str = r#"{"kind":"train","name":"Tiny","epochs":1,"batch_size":256,"learning_rate":0.002}"#;
 
@@ -109,6 +110,91 @@ fn a_run_goes_on_after_a_stop_and_after_a_restart() {
     assert_eq!(studio.post("/api/jobs/0002/resume", "").status, 404);
 }
 
+/// How well the classes of an embedding are separated: the variance of their means by the mean variance within them.
+fn separation(embedding: &serde_json::Value) -> f64 {
+    let images = embedding["images"].as_array().unwrap();
+    let points: Vec<(u64, [f64; 2])> = images
+        .iter()
+        .map(|image| (image["class"].as_u64().unwrap(), serde_json::from_value(image["point"].clone()).unwrap()))
+        .collect();
+    let (mut between, mut within) = (0.0, 0.0);
+    for class in 0..10 {
+        let own: Vec<[f64; 2]> = points.iter().filter(|(of, _)| *of == class).map(|(_, point)| *point).collect();
+        let mean = [0, 1].map(|axis| own.iter().map(|point| point[axis]).sum::<f64>() / own.len() as f64);
+        between += own.len() as f64 * (mean[0].powi(2) + mean[1].powi(2));
+        within += own.iter().map(|point| (point[0] - mean[0]).powi(2) + (point[1] - mean[1]).powi(2)).sum::<f64>();
+    }
+    between / within
+}
+
+#[test]
+fn a_run_after_each_epoch_is_a_model() {
+    let studio = Studio::start();
+    studio.post("/api/jobs", &TRAIN.replace("\"epochs\":1", "\"epochs\":3"));
+    let job = studio.wait_for("0001");
+    assert_eq!(job["state"], "done", "{job}");
+    let kept: Vec<_> = job["news"].as_array().unwrap().iter().filter_map(|news| news.get("kept")).collect();
+    assert_eq!(kept, [&json!([0]), &json!([0, 1]), &json!([0, 1, 2]), &json!([0, 1, 2, 3])]);
+    let models = studio.get("/api/models").text();
+    assert!(models.contains("job-0001") && !models.contains('@'), "{models}");
+    assert_eq!(studio.get("/api/models/job-0001@3").json()["name"], "Run 0001, epoch 3");
+    assert_eq!(studio.get("/api/models/job-0001@4").status, 404);
+    // The best epoch has the weights of the run's model, and the others do not.
+    let of = |model: &str| {
+        studio.get(&format!("/api/models/{model}/prediction?image=digit-5")).json()["probabilities"].clone()
+    };
+    let best = job["result"]["best_epoch"].as_u64().unwrap();
+    let same: Vec<u64> = (0..=3).filter(|epoch| of(&format!("job-0001@{epoch}")) == of("job-0001")).collect();
+    assert_eq!(same, [best]);
+    // Training separates the classes.
+    let embedding = |epoch: u64| studio.get(&format!("/api/models/job-0001@{epoch}/embedding?count=400")).json();
+    let (before, after) = (embedding(0), embedding(best));
+    assert_eq!((&before["title"], &before["layer"]), (&"the validation digits".into(), &"dense".into()));
+    let ids = |embedding: &serde_json::Value| -> Vec<String> {
+        embedding["images"].as_array().unwrap().iter().map(|image| image["id"].to_string()).collect()
+    };
+    assert_eq!(ids(&before), ids(&after));
+    assert_eq!(ids(&before).len(), 400);
+    assert!(separation(&after) > 2.0 * separation(&before), "{} {}", separation(&before), separation(&after));
+    // Other pages take it as any model.
+    let explain = r#"{"kind":"explain","model":"job-0001@1","image":"digit-3","methods":["gradient"]}"#;
+    let explained = studio.wait_for(studio.post("/api/jobs", explain).json()["id"].as_str().unwrap());
+    assert_eq!(explained["state"], "done", "{explained}");
+    // The epochs are removed with their run.
+    let folder = studio.folder.path().join("studio/0001");
+    assert!(folder.join("epochs/0003.safetensors").exists());
+    assert_eq!(studio.ask("DELETE", "/api/jobs/0001", &[], &[]).status, 204);
+    assert!(!folder.exists());
+    assert_eq!(studio.get("/api/models/job-0001@3").status, 404);
+}
+
+/// A run that was stopped and resumed saves the same epochs as one that was not, byte by byte.
+#[test]
+fn a_resumed_run_continues_its_epochs() {
+    let studio = Studio::start();
+    let request = TRAIN.replace("\"epochs\":1", "\"epochs\":3");
+    studio.post("/api/jobs", &request);
+    epochs_of(&studio, "0001", 1);
+    studio.post("/api/jobs/0001/cancel", "");
+    assert_eq!(studio.wait_for("0001")["state"], "cancelled");
+    let studio = Studio::over(studio.stop(), |_| {});
+    studio.post("/api/jobs/0001/resume", "");
+    studio.post("/api/jobs", &request);
+    studio.wait_for("0001");
+    assert_eq!(studio.wait_for("0002")["state"], "done");
+    let file = |job: &str, name: &str| std::fs::read(studio.folder.path().join("studio").join(job).join(name)).unwrap();
+    for name in [
+        "model.safetensors",
+        "epochs/0000.safetensors",
+        "epochs/0001.safetensors",
+        "epochs/0002.safetensors",
+        "epochs/0003.safetensors",
+    ] {
+        assert!(file("0001", name) == file("0002", name), "{name}");
+    }
+    assert_ne!(file("0001", "epochs/0002.safetensors"), file("0001", "epochs/0003.safetensors"));
+}
+
 /// Photos of two classes: with a bright upper half, and with a bright lower half.
 fn photos() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -142,7 +228,7 @@ fn photos_of_a_folder_are_learned() {
         studio.post("/api/jobs", &request)
     };
     assert_eq!(ask("alexandria").status, 422);
-    for network in ["basic-cnn", "vgg16-builtin"] {
+    for (network, is_frozen) in [("basic-cnn", false), ("vgg16-builtin", true)] {
         let asked = ask(network);
         assert_eq!(asked.status, 202, "{}", asked.text());
         let job = studio.wait_for(asked.json()["id"].as_str().unwrap());
@@ -153,6 +239,11 @@ fn photos_of_a_folder_are_learned() {
         let said = studio.get(&format!("/api/models/{model}/prediction?image=photo-0")).json();
         assert_eq!(said["classes"], serde_json::json!(["above", "below"]));
         assert!(said["probabilities"][0].as_f64().unwrap() > 0.5, "{network}: {said}");
+        // The features of a frozen base are the same after each epoch.
+        let start = &job["news"][0];
+        assert_eq!((start["kept"] == json!([0]), start["not_kept"].is_string()), (!is_frozen, is_frozen), "{start}");
+        let embedding = studio.get(&format!("/api/models/{model}@2/embedding?count=10"));
+        assert_eq!(embedding.status, if is_frozen { 404 } else { 200 }, "{}", embedding.text());
     }
 }
 

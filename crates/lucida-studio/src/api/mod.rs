@@ -2,6 +2,7 @@
 
 pub(crate) mod data;
 pub(crate) mod draw;
+pub(crate) mod embedding;
 mod encoded;
 #[cfg(feature = "server")]
 pub(crate) mod events;

@@ -10,7 +10,8 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 #[cfg(feature = "server")]
 use super::events;
 use super::{
-    data, draw, explain, images, jobs, layers, mechanics, models, openapi, overview, settings, style_networks,
+    data, draw, embedding, explain, images, jobs, layers, mechanics, models, openapi, overview, settings,
+    style_networks,
 };
 use crate::Limits;
 use crate::state::Studio;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Vec<Route> {
         (Method::PUT, "/api/models/{model}/settings", put(settings::change)),
         (Method::POST, "/api/models/{model}/settings/preview", post(settings::preview)),
         (Method::GET, "/api/models/{model}/images", get(data::list)),
+        (Method::GET, "/api/models/{model}/embedding", get(embedding::show)),
         (Method::GET, "/api/models/{model}/overview", get(overview::maps)),
         (Method::GET, "/api/models/{model}/seen", get(images::seen)),
         (Method::GET, "/api/models/{model}/prediction", get(draw::prediction)),

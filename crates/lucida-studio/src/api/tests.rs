@@ -9,7 +9,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
-use lucida::nn::applications;
+use lucida::nn::layers::{ActivationKind, Dense, Flatten};
+use lucida::nn::{Network, applications};
 use lucida::style::{FeedForwardSize, FeedForwardStyle, transformation_network};
 use lucida::weights::Model;
 use serde_json::{Value, json};
@@ -131,6 +132,7 @@ async fn answers_are_as_described() {
     let preview = json!({ "image": "digit-0", "settings": chosen });
     let change = |save: bool| json!({ "settings": chosen, "save": save }).to_string().into_bytes();
     let settings = "/api/models/{model}/settings";
+    let embedding = "/api/models/{model}/embedding";
     let inputs = "/api/models/{model}/layers/{layer}/channels/{channel}/inputs";
     let operation = "/api/models/{model}/layers/{layer}/channels/{channel}/operation";
     let asked: Vec<Asked> = vec![
@@ -152,6 +154,10 @@ async fn answers_are_as_described() {
         ("GET", "/api/models/{model}", "/api/models/inception-v3", "", none(), 200),
         ("GET", "/api/models/{model}", "/api/models/nothing", "", none(), 404),
         ("GET", "/api/models/{model}/images", "/api/models/run-digits/images?count=3", "", none(), 200),
+        ("GET", embedding, "/api/models/run-digits/embedding?count=20", "", none(), 200),
+        ("GET", embedding, "/api/models/job-0001@2/embedding", "", none(), 404),
+        ("GET", embedding, "/api/models/lenet5/embedding?count=0", "", none(), 200),
+        ("GET", embedding, "/api/models/vgg16-builtin/embedding", "", none(), 422),
         ("GET", "/api/models/{model}/seen", "/api/models/vgg16-builtin/seen?image=cat", "", none(), 200),
         ("GET", "/api/models/{model}/seen", "/api/models/vgg16-builtin/seen?image=digit-99999", "", none(), 404),
         ("GET", "/api/models/{model}/prediction", "/api/models/run-digits/prediction?image=digit-1", "", none(), 200),
@@ -460,5 +466,45 @@ async fn places_that_do_not_exist_are_refused() {
             ask(&router, Method::POST, "/api/models/run-digits/mechanics", "application/json", question.to_string())
                 .await;
         assert_eq!(status, 422, "{name}");
+    }
+}
+
+/// With two features, a PCA only rotates: the distances of the points are those of the features, as another route computes them.
+#[tokio::test(flavor = "multi_thread")]
+async fn points_of_an_embedding_are_as_far_apart_as_their_features() {
+    let layers =
+        [Flatten::new().into(), Dense::new(2).into(), Dense::new(10).activation(ActivationKind::Softmax).into()];
+    let network = Network::sequential("flat", [28, 28, 1], layers, 5).unwrap();
+    let preprocessing = Some(lucida::data::Preprocessing::mnist());
+    let (_folder, router) = studio_with("flat", &Model { preprocessing, ..Model::new(network) });
+    let get = async |path: String| -> Value {
+        let (status, _, body) = ask(&router, Method::GET, &path, "", Vec::new()).await;
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).unwrap()
+    };
+    let embedding = get("/api/models/run-flat/embedding?count=12".into()).await;
+    assert_eq!((&embedding["layer"], &embedding["features"]), (&json!("dense"), &json!(2)));
+    let explained: f64 = embedding["explained"].as_array().unwrap().iter().map(|part| part.as_f64().unwrap()).sum();
+    assert!((explained - 1.0).abs() < 1e-6, "{explained}");
+    let mut both: Vec<([f64; 2], [f64; 2])> = Vec::new();
+    for image in embedding["images"].as_array().unwrap() {
+        let id = image["id"].as_str().unwrap();
+        let maps = get(format!("/api/models/run-flat/layers/dense/maps?image={id}")).await;
+        let features = serde_json::from_value::<[f64; 2]>(
+            maps["low"].as_array().zip(maps["high"].as_array()).map(|(low, high)| json!([low[0], high[0]])).unwrap(),
+        )
+        .unwrap();
+        // Least and most are sorted: the byte of the first unit tells which is which.
+        let first_is_low = maps["data"].as_str().unwrap().starts_with("AP");
+        let features = if first_is_low { features } else { [features[1], features[0]] };
+        both.push((serde_json::from_value(image["point"].clone()).unwrap(), features));
+        let label = get(format!("/api/models/run-flat/seen?image={id}")).await["label"].clone();
+        assert_eq!(embedding["classes"][image["class"].as_u64().unwrap() as usize], label);
+    }
+    assert_eq!(both.len(), 12);
+    let distance = |a: [f64; 2], b: [f64; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
+    for (point, features) in &both {
+        let (found, expected) = (distance(*point, both[0].0), distance(*features, both[0].1));
+        assert!((found - expected).abs() < 1e-4 * (1.0 + expected), "{found} {expected}");
     }
 }

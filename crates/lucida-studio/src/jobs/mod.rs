@@ -171,6 +171,12 @@ impl Jobs {
         find(&self.lock().records, id).ok().map(|record| record.title.clone())
     }
 
+    /// Returns the request of a job; `None` if there is no such job, or another version created it.
+    pub(crate) fn request(&self, id: &str) -> Option<Request> {
+        let request = find(&self.lock().records, id).ok()?.request.clone();
+        serde_json::from_value(request).ok()
+    }
+
     /// Returns a job and its events.
     pub(crate) fn get(&self, id: &str) -> Result<(Record, Vec<Value>)> {
         let inner = self.lock();

@@ -154,7 +154,7 @@ const KEYS = {
   '/draw': ['model', 'image'],
   '/mechanics': ['model', 'image', 'layer', 'channel', 'at'],
   '/explain': ['model', 'image', 'job'],
-  '/train': ['run'],
+  '/train': ['run', 'epoch'],
   '/style': ['mode', 'result', 'network', 'training'],
 }[here] ?? [];
 const remembered = stored('lucida', sessionStorage);

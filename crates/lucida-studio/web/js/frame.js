@@ -8,6 +8,8 @@ import { settings } from './settings.js';
 import { isInBrowser, problems } from './transport.js';
 
 let models = [];
+/** The model of the URL, if the list leaves it out: a run after one of its epochs, such as `job-0003@2`. */
+let unlisted = null;
 
 /** Fills the list of models, if the page has one; calls `changed(description)` for the chosen model, now and on each change. */
 export async function frame(changed = () => {}) {
@@ -42,6 +44,7 @@ export async function frame(changed = () => {}) {
     card.use(model);
     await changed(model);
   }
+  if (view.model?.includes('@')) unlisted = await ask(path`/api/models/${view.model}`).then(({ id, name }) => ({ id, name, group: 'Runs' }), () => null);
   await fill(select);
   watchJobs(() => fill(select));
   const known = models.some((model) => model.id === view.model);
@@ -78,7 +81,7 @@ function waitWhileOffline() {
 }
 
 async function fill(select) {
-  models = (await attempt(() => ask('/api/models'))) ?? [];
+  models = [...((await attempt(() => ask('/api/models'))) ?? []), unlisted].filter(Boolean);
   const groups = new Map();
   for (const model of models) {
     if (!groups.has(model.group)) groups.set(model.group, el('optgroup', { label: model.group }));

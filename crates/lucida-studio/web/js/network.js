@@ -5,11 +5,12 @@ import { showBars } from './bars.js';
 import { frame } from './frame.js';
 import { graph } from './graph.js';
 import { colorCell } from './grids.js';
+import { ACROSS, areDeep, drawKernel } from './kernels.js';
 import { SAYS } from './kinds.js';
 import { overview } from './overview.js';
 import { sharedScale } from './overview-maps.js';
 import { picker } from './picker.js';
-import { bytes, drawColor, drawMap, drawSigned, extent, floats } from './pixels.js';
+import { bytes, drawMap, extent, floats } from './pixels.js';
 import { showFilter } from './filter.js';
 import { unfolding } from './unfold.js';
 
@@ -149,29 +150,16 @@ async function showKernels() {
   if (!found || !current()) return;
   const { rows, columns, channels, of_channels: all, filters, of_filters: total } = found;
   const values = floats(found.data);
-  const deep = all !== 1 && all !== 3;
-  const across = Math.min(channels, 24);
-  const size = rows * columns * channels;
+  const deep = areDeep(found);
+  const across = Math.min(channels, ACROSS);
   const place = $('#kernels');
   place.classList.toggle('deep', deep);
   $('#kernels-note').textContent = deep
     ? `${rows} × ${columns} over ${all} channels${across < all ? `, the first ${across} of them` : ''}; ${filters < total ? `${filters} of ${total}` : total} filters, one per row`
     : `${total} of ${rows} × ${columns}${all === 3 ? ', in color' : '; blue is negative, red positive'}`;
   place.replaceChildren(...Array.from({ length: filters }, (_, filter) => {
-    const kernel = values.subarray(filter * size, (filter + 1) * size);
     const canvas = el('canvas', { role: 'img', 'aria-label': `Kernel of filter ${filter}` });
-    if (all === 3) drawColor(canvas, kernel, columns, rows);
-    else if (!deep) drawSigned(canvas, kernel, columns, rows);
-    else {
-      const wide = across * (columns + 1) - 1;
-      const row = new Float32Array(wide * rows);
-      for (let channel = 0; channel < across; channel += 1) {
-        for (let at = 0; at < rows * columns; at += 1) {
-          row[Math.floor(at / columns) * wide + channel * (columns + 1) + (at % columns)] = kernel[at * channels + channel];
-        }
-      }
-      drawSigned(canvas, row, wide, rows);
-    }
+    drawKernel(canvas, found, values, filter);
     return el('figure', {}, deep ? el('figcaption', {}, String(filter)) : canvas, deep ? canvas : el('figcaption', {}, String(filter)));
   }));
 }

@@ -4,6 +4,7 @@ import { $, ask, attempt, count, el, greatest, look, notFound, number, partDone,
 import { chart } from './chart.js';
 import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
+import { inside } from './timeline.js';
 import { pageUrl } from './transport.js';
 
 const COLORS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
@@ -13,6 +14,7 @@ const CONFUSIONS = 30;
 /** Maximum length of a short class name; longer ones are vertical in the confusion matrix, and widen the columns of samples. */
 const LONG = 3;
 const runs = new Map();
+const network = inside();
 let open = null;
 /** The runs whose curves are shown. */
 const shownRuns = stored('lucida-runs', sessionStorage);
@@ -80,7 +82,8 @@ function later() {
 
 function choose(id, how = {}) {
   open = id;
-  look({ run: id }, how);
+  // An epoch of the URL belongs to its run.
+  look({ run: id, epoch: view.run === id ? view.epoch : undefined }, how);
   showCurves(runs.get(id), true);
 }
 whenBack(() => { if (runs.has(view.run)) choose(view.run, { quietly: true }); });
@@ -171,6 +174,7 @@ function showOpen() {
     $('#run-actions').replaceChildren(...actions);
     $('#cell').replaceChildren();
   }
+  network.show(run);
   showSamples(run);
   showConfusion(run);
 }
@@ -179,7 +183,8 @@ function showOpen() {
 function noModel({ news, complete }) {
   if (!complete) return '';
   const { epoch } = news.findLast(({ type }) => type === 'epoch') ?? {};
-  return `. The run ended before its first model was saved, so there is none to inspect. Resume ${epoch ? `continues it from its checkpoint after epoch ${epoch}` : 'trains it from the start'}; Remove deletes it.`;
+  const none = news.some(({ kept }) => kept?.length > 1) ? 'its model was saved; the weights of its epochs are below' : 'its first model was saved, so there is none to inspect';
+  return `. The run ended before ${none}. Resume ${epoch ? `continues it from its checkpoint after epoch ${epoch}` : 'trains it from the start'}; Remove deletes it.`;
 }
 
 async function remove(job) {

@@ -1,11 +1,13 @@
 //! Training on digits or on a folder of photos, from the start or from a checkpoint.
 
 mod digits;
+mod epochs;
 mod photos;
 mod reporter;
 mod sheet;
 mod training_job;
 
+use lucida::data::Dataset;
 use lucida::nn::counted;
 use lucida::train::RunFolder;
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,14 @@ enum DataChoice {
     Digits,
     /// The photos of the folder given on the command line.
     Photos,
+}
+
+impl Train {
+    /// Indices of the validation digits among the digits of the data set, for a run on digits.
+    pub(crate) fn validation_digits(&self, digits: &dyn Dataset) -> Option<lucida::Result<Vec<usize>>> {
+        let split = || Ok(digits::split(digits, self.seed)?.validation);
+        (self.data == DataChoice::Digits).then(split)
+    }
 }
 
 pub(super) fn seed() -> u64 {

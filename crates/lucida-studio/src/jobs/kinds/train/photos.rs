@@ -111,7 +111,8 @@ pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, feature
         let model = &mut network.model;
         let samples = |set| ImageSamples::new(set, &preprocessing, cpu.threads());
         let (train, validation) = (samples(&folder.train), samples(&folder.validation));
-        let data = TrainingData { train: &train, validation: &validation, images: &folder.validation };
+        let whole = Some(model.clone());
+        let data = TrainingData { train: &train, validation: &validation, images: &folder.validation, model: whole };
         let result = training.fit(&mut model.network, &data)?;
         let evaluation = evaluate_samples(&model.network, &validation, &all(&folder.validation), cpu)?;
         return training.finish((model, None), &result, &folder.validation, &evaluation);
@@ -147,7 +148,7 @@ fn on_base(
     let validation = FeatureSet::new(&store, &folder.validation, &validation)?;
     let TransferModel { mut model, cut_point, .. } = network;
     let mut tail = model.network.tail(cut_point)?;
-    let data = TrainingData { train: &train, validation: &validation, images: &folder.validation };
+    let data = TrainingData { train: &train, validation: &validation, images: &folder.validation, model: None };
     let result = training.fit(&mut tail, &data)?;
     let evaluation = evaluate_samples(&tail, &validation, &all(&folder.validation), cpu)?;
     let mut last = model.network.clone();

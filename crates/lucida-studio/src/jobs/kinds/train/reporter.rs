@@ -8,6 +8,7 @@ use lucida::nn::Network;
 use lucida::train::{Callback, Samples, TrainingState, evaluate_samples};
 use serde_json::{Value, json};
 
+use super::epochs::SavedEpochs;
 use crate::jobs::Handle;
 
 /// Maximum number of curve points per epoch.
@@ -20,6 +21,8 @@ pub(super) struct TrainingReporter<'a> {
     /// Indices of the validation samples whose predictions are published after each epoch.
     pub(super) samples: Vec<usize>,
     pub(super) cpu: Cpu,
+    /// `None` if the weights of the epochs are not saved.
+    pub(super) saved: Option<SavedEpochs<'a>>,
 }
 
 impl TrainingReporter<'_> {
@@ -44,6 +47,9 @@ impl Callback for TrainingReporter<'_> {
 
     fn epoch_end(&mut self, state: &mut TrainingState<'_>) -> lucida::Result<()> {
         let Some(record) = state.record() else { return Ok(()) };
+        let best = record.epoch - state.epochs_since_best;
+        let saved = self.saved.as_ref();
+        let kept = saved.map(|saved| saved.save(record.epoch, best, state.network)).transpose()?;
         self.job.publish(json!({
             "type": "epoch",
             "epoch": record.epoch,
@@ -54,7 +60,9 @@ impl Callback for TrainingReporter<'_> {
             "seconds": record.seconds,
             "best": state.improved,
             "samples": self.predictions(state.network)?,
+            "kept": kept,
         }));
-        Ok(())
+        // Only now: pages that follow the run must not look for an epoch that is gone.
+        saved.zip(kept.as_ref()).map_or(Ok(()), |(saved, kept)| saved.remove_all_but(kept))
     }
 }

@@ -8,6 +8,7 @@ use lucida::train::{Checkpoint, Evaluation, RunFolder, Samples, TrainConfig, Tra
 use lucida::weights::Model;
 use serde_json::{Value, json};
 
+use super::epochs::SavedEpochs;
 use super::reporter::TrainingReporter;
 use super::{Train, sheet};
 use crate::jobs::Handle;
@@ -17,6 +18,10 @@ const IN_CELL: usize = 12;
 const IN_ALL: usize = 800;
 /// Number of images whose predictions are shown after each epoch.
 const SAMPLES: usize = 12;
+
+/// Why there are no weights of each epoch for a head on a frozen base.
+const FROZEN: &str = "Only the head of this network is trained. Kernels, feature maps and features are those of its frozen base: \
+     they are the same after each epoch.";
 
 /// A run in progress.
 pub(super) struct TrainingJob<'a> {
@@ -34,12 +39,20 @@ pub(super) struct TrainingData<'a> {
     pub(super) train: &'a dyn Samples,
     pub(super) validation: &'a dyn Samples,
     pub(super) images: &'a dyn Dataset,
+    /// The model before training, whose weights are saved after each epoch; `None` if its base is frozen, because the features
+    /// are then the same after each epoch.
+    pub(super) model: Option<Model>,
 }
 
 impl TrainingJob<'_> {
     /// Trains the network and reports the progress.
     pub(super) fn fit(&self, network: &mut Network, data: &TrainingData) -> lucida::Result<TrainResult> {
         let samples = choose(data.images.len(), SAMPLES, self.request.seed);
+        let saved = match &data.model {
+            Some(model) => SavedEpochs::new(self.run, model.clone()),
+            None => Err(FROZEN.to_owned()),
+        };
+        let kept = saved.as_ref().ok().map(SavedEpochs::begin).transpose()?;
         if !self.job.has_published() {
             self.job.publish(json!({
                 "type": "start",
@@ -47,6 +60,8 @@ impl TrainingJob<'_> {
                 "skipped": self.skipped,
                 "labels": samples.iter().map(|&index| data.validation.label(index)).collect::<Vec<_>>(),
                 "samples": sheet::save(self.job, "samples.png", data.images, &samples)?,
+                "kept": kept,
+                "not_kept": saved.as_ref().err(),
             }));
         }
         let identity = json!({
@@ -62,6 +77,7 @@ impl TrainingJob<'_> {
             validation: data.validation,
             samples,
             cpu: self.cpu,
+            saved: saved.ok(),
         };
         let config = TrainConfig {
             epochs: self.request.epochs,
