@@ -1,4 +1,4 @@
-// The page around the pages of the studio. It owns the worker that answers their requests, so that a run goes on while one
+// The page around the pages of the studio. It owns the worker that answers their requests, so that a run continues while one
 // page replaces another, and its address names the page and the view that are shown: `#/train?run=0003`.
 
 const $ = (selector) => document.querySelector(selector);
@@ -49,7 +49,7 @@ async function alone() {
     });
   });
   if (await hold({ ifAvailable: true })) return;
-  tell('Lucida is open in another tab. A run that goes on there is stopped when you use it here; it can be resumed.', { button: true });
+  tell('Lucida is open in another tab. A run there stops when you use it here, and can be resumed.', { button: true });
   await new Promise((done) => { $('#here').onclick = done; });
   await hold({ steal: true });
 }
