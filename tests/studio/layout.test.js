@@ -190,6 +190,7 @@ const STATES = {
     await shown.waitForSelector('#training-actions button:has-text("Remove")', { timeout: 60_000 });
     await shown.waitForFunction(() => document.querySelector('#preview').naturalWidth > 0);
   }],
+  '/lessons': [(shown) => shown.waitForSelector('.lessons li')],
   '/jobs': [(shown) => shown.waitForSelector('.job')],
   // Last: the pages after it would be about the same model.
   '/?model=inception-v3': [(shown) => shown.waitForSelector('.map')],

@@ -96,7 +96,8 @@ test('a run that was killed before its first model says why there is none, and c
   assert.ok(news.every(({ type }) => type !== 'epoch'), 'the run is too fast for this test');
   await kill();
   await shown.goto(`${served.url}/train?run=${id}`);
-  await shown.waitForSelector('#run-note:has-text("Interrupted")');
+  // Once its past events are here.
+  await shown.waitForSelector('#run-note:has-text("Interrupted"):has-text("none to inspect")');
   assert.match(await shown.textContent('#run-note'), /The run ended before its first model was saved, so there is none to inspect\. Resume trains it from the start; Remove deletes it\./);
   assert.deepEqual(await shown.$$eval('#run-actions > *', (all) => all.map(({ textContent }) => textContent)), ['Resume', 'Remove']);
   await shown.click('#run-actions button:has-text("Resume")');
@@ -216,7 +217,7 @@ test('a weight has the minus sign of the page, takes either when typed, and is c
 test('the pages speak the language of the field', async () => {
   const banned = /\b(picture|painting|film|taken for|takes it for|told apart|tells apart|so many|goes on|the way back|pass forward|(?<!there )is no (?!longer)|cannot be had|already there|excites?)\b/i;
   const found = [];
-  for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/style', '/jobs', '/no-such-page']) {
+  for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/style', '/jobs', '/lessons', '/no-such-page']) {
     await shown.goto(served.url + path);
     await shown.waitForTimeout(600);
     // Hidden texts are checked in other states; names of jobs and layers are not texts of the page.

@@ -157,7 +157,7 @@ test('without a connection: every page, with what was made before', { skip }, as
   await shown.waitForFunction(async () => (await (await caches.open((await caches.keys())[0])).keys()).filter(({ url }) => url.includes('/assets/')).length >= 8, null, { polling: 500 });
   await shown.context().setOffline(true);
   await shown.reload();
-  for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/style', '/jobs']) {
+  for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/style', '/jobs', '/lessons']) {
     await shown.goto(`${served.url}${path}`);
     await shown.waitForSelector('main :visible');
   }

@@ -261,7 +261,7 @@ test('narrow and wide, light and dark: nothing sticks out, and no one is shut ou
   // A color scheme only changes colors, and a width only the layout.
   for (const [width, colorScheme] of [[390, 'light'], [1280, 'dark'], [1920, 'light']]) {
     const one = await page(chrome, served.url, { viewport: { width, height: 860 }, colorScheme, bypassCSP: true });
-    for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/style', '/jobs', ...(isInBrowser ? [] : ['/no-such-page'])]) {
+    for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/style', '/jobs', '/lessons', ...(isInBrowser ? [] : ['/no-such-page'])]) {
       await one.goto(`${served.url}${path}`);
       await one.waitForSelector('main :visible');
       if (['/', '/explain', '/mechanics'].includes(path)) await one.waitForSelector('.thumb');

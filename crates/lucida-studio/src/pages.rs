@@ -9,7 +9,7 @@ use crate::problem::Problem;
 use crate::web::{version, web_files};
 
 /// The pages: path, and title in the navigation.
-pub(crate) const PAGES: [(&str, &str); 7] = [
+pub(crate) const PAGES: [(&str, &str); 8] = [
     ("/", "Network"),
     ("/draw", "Draw"),
     ("/mechanics", "Mechanics"),
@@ -17,6 +17,7 @@ pub(crate) const PAGES: [(&str, &str); 7] = [
     ("/train", "Train"),
     ("/style", "Style"),
     ("/jobs", "Jobs"),
+    ("/lessons", "Lessons"),
 ];
 
 #[derive(Template)]
@@ -58,6 +59,12 @@ struct Style {
 #[derive(Template)]
 #[template(path = "jobs.html")]
 struct JobsPage {
+    frame: Frame,
+}
+
+#[derive(Template)]
+#[template(path = "lessons.html")]
+struct Lessons {
     frame: Frame,
 }
 
@@ -137,6 +144,7 @@ fn render(path: &str, home: Home) -> askama::Result<String> {
         "/train" => Train { frame }.render(),
         "/style" => Style { frame }.render(),
         "/jobs" => JobsPage { frame }.render(),
+        "/lessons" => Lessons { frame }.render(),
         _ => Network { frame }.render(),
     }
 }

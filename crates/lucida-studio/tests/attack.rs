@@ -204,7 +204,7 @@ fn every_answer_has_the_headers_of_a_guarded_page() {
         assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
     }
     // A policy without inline scripts and styles needs pages without them.
-    for path in ["/", "/draw", "/mechanics", "/explain", "/train", "/style", "/jobs"] {
+    for path in ["/", "/draw", "/mechanics", "/explain", "/train", "/style", "/jobs", "/lessons"] {
         let page = studio.get(path).text();
         assert!(!page.contains("style=") && !page.contains("onclick") && !page.contains("<script>"), "{path}");
         assert!(!page.contains("http://") && !page.contains("https://"), "{path}");

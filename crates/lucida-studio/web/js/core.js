@@ -150,11 +150,11 @@ export function rememberForm(form, name) {
 
 /** The URL parameters of each page; `view` stores those of all pages for the next page of this tab. */
 const KEYS = {
-  '/': ['view', 'model', 'image', 'layer', 'channel', 'at', 'open', 'unfold'],
-  '/draw': ['model', 'image'],
-  '/mechanics': ['model', 'image', 'layer', 'channel', 'at'],
-  '/explain': ['model', 'image', 'job'],
-  '/train': ['run', 'epoch'],
+  '/': ['view', 'model', 'image', 'layer', 'channel', 'at', 'open', 'unfold', 'lesson'],
+  '/draw': ['model', 'image', 'lesson'],
+  '/mechanics': ['model', 'image', 'layer', 'channel', 'at', 'lesson'],
+  '/explain': ['model', 'image', 'job', 'lesson'],
+  '/train': ['run', 'epoch', 'lesson'],
   '/style': ['mode', 'result', 'network', 'training'],
 }[here] ?? [];
 const remembered = stored('lucida', sessionStorage);
