@@ -88,13 +88,13 @@ export const LESSONS = [
         task: 'Move the timeline to epoch 0, before the training.',
         done: ({ view }) => String(view.epoch) === '0',
         question: 'Dots of one color gather during the training. Why?',
-        answer: 'The last layer can only tell digits apart that are apart: it draws straight borders between them. So the layers before it learn to move all sevens to one place and all ones to another.',
+        answer: 'The last layer can only separate digits that are far apart: it draws straight borders between them. So the layers before it learn to move all sevens to one place and all ones to another.',
       },
     ],
   },
   {
     title: 'What the layers see',
-    says: 'Each layer draws its own pictures of the image: first edges, then parts, then the answer.',
+    says: 'Each layer makes new images from the image: first edges, then parts, then the answer.',
     minutes: 5,
     steps: [
       {
@@ -114,7 +114,7 @@ export const LESSONS = [
         text: ['The bars are probabilities, which add up to 100 %. A single stroke can turn one digit into another: a 1 into a 7, a 3 into an 8.'],
         task: 'Add strokes until the network reads another digit.',
         done: ({ start }) => { start.best ??= $('#bars')?.dataset.best || undefined; return Boolean(start.best && $('#bars').dataset.best) && $('#bars').dataset.best !== start.best; },
-        question: 'Draw something that is no digit, such as a house. Why does the network still name one?',
+        question: 'Draw something else than a digit, such as a house. Why does the network still name one?',
         answer: 'It has ten answers and no other, and their probabilities always add up to 100 %. It was never shown anything that is not a digit, so it cannot say “none of these”.',
       },
       {
