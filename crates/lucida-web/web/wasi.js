@@ -13,9 +13,17 @@ const APPEND = 1;
 const ROOT = 3;
 const ALL_RIGHTS = (1n << 29n) - 1n;
 
-/** A device: `write(bytes)` is called with what the program writes; what it reads is empty. */
+const NOTHING = new Uint8Array();
+
+/** A device: `written(bytes)` is called with what the program writes, and `content()` returns what it reads. */
 export class Device {
-  constructor(write) { this.written = write; }
+  constructor(written = () => {}, content = () => NOTHING) {
+    [this.written, this.content] = [written, content];
+  }
+
+  read(at, length) { return this.content().subarray(at, at + length); }
+
+  write(at, bytes) { this.written(bytes); }
 }
 
 /** A program that has thrown an error or ended; it cannot be called again. */
@@ -26,16 +34,14 @@ export class Wasi {
 
   #open = new Map();
 
-  #input = new Uint8Array();
+  #input = NOTHING;
 
   #output = [];
 
   constructor(files) {
     this.files = files;
-    this.#open.set(0, { node: new Device(() => {}), at: 0, path: '' });
-    this.#open.set(1, { node: new Device((bytes) => this.#output.push(bytes.slice())), at: 0, path: '' });
-    this.#open.set(2, { node: new Device(logged()), at: 0, path: '' });
-    this.#open.set(ROOT, { node: files.root, at: 0, path: '' });
+    const standard = [new Device(undefined, () => this.#input), new Device((bytes) => this.#output.push(bytes.slice())), new Device(logged())];
+    for (const [descriptor, node] of [...standard, files.root].entries()) this.#open.set(descriptor, { node, at: 0, path: '' });
   }
 
   /** Starts a compiled program; returns its function `answer`, from the bytes of a message to those of the answer. */
@@ -44,6 +50,7 @@ export class Wasi {
     this.#memory = exports.memory;
     return (message) => {
       [this.#input, this.#output] = [message, []];
+      this.#open.get(0).at = 0;
       let isWhole;
       try {
         isWhole = exports.answer();
@@ -95,8 +102,7 @@ export class Wasi {
   #write(open, position, list, count, out) {
     let total = 0;
     for (const buffer of this.#buffers(list, count)) {
-      if (open.node instanceof Device) open.node.written(buffer);
-      else open.node.write(position + total, buffer);
+      open.node.write(position + total, buffer);
       total += buffer.length;
     }
     this.#view.setUint32(out, total, true);
@@ -200,10 +206,7 @@ export class Wasi {
   #fileImports() {
     const view = () => this.#view;
     return {
-      fd_close: (descriptor) => {
-        if (!this.#open.delete(descriptor)) return BADF;
-        return OK;
-      },
+      fd_close: (descriptor) => (this.#open.delete(descriptor) ? OK : BADF),
       fd_advise: () => OK,
       fd_datasync: () => OK,
       fd_sync: () => OK,
@@ -233,12 +236,7 @@ export class Wasi {
         return OK;
       },
       fd_prestat_dir_name: (descriptor, at) => { this.#bytes(at, 1)[0] = 0x2f; return OK; },
-      fd_read: (descriptor, list, count, out) => this.#withFile(descriptor, (open) => {
-        if (descriptor === 0) {
-          const node = { read: (at, length) => this.#input.subarray(0, length) };
-          this.#input = this.#input.subarray(this.#read({ node }, 0, list, Math.min(count, 1), out));
-        } else open.at += open.node instanceof Device ? (view().setUint32(out, 0, true), 0) : this.#read(open, open.at, list, count, out);
-      }),
+      fd_read: (descriptor, list, count, out) => this.#withFile(descriptor, (open) => { open.at += this.#read(open, open.at, list, count, out); }),
       fd_pread: (descriptor, list, count, at, out) => this.#withFile(descriptor, (open) => { this.#read(open, Number(at), list, count, out); }),
       fd_write: (descriptor, list, count, out) => this.#withFile(descriptor, (open) => {
         if (open.appends) open.at = open.node.size;
