@@ -42,6 +42,8 @@ macro_rules! asset {
 pub const MNIST_IMAGES: Asset = asset!("mnist-10k-images-idx3-ubyte.gz");
 /// Their labels: IDX, gzip.
 pub const MNIST_LABELS: Asset = asset!("mnist-10k-labels-idx1-ubyte.gz");
+/// A classifier of such digits, with its preprocessing and the names of its classes: safetensors.
+pub const DIGITS: Asset = asset!("digits.safetensors");
 /// The first three blocks of VGG16 with ImageNet weights in 16-bit floats: safetensors.
 pub const VGG16_BLOCKS: Asset = asset!("vgg16-block1-3-f16.safetensors");
 /// A photo of a cat, 451x300: PNG.

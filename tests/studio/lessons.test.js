@@ -43,17 +43,18 @@ async function stroke(...points) {
 /** Clicks through the steps of a computation until one is current. */
 const goTo = async (name) => shown.click(`#steps button:text-is("${name}")`);
 
-test('without a trained network, the first lesson leads to the second', async () => {
+test('without a run, the lessons use the built-in digit classifier', async () => {
   await shown.goto(`${served.url}/lessons`);
   assert.equal(await shown.locator('.lessons li').count(), 6);
   await shown.click('.lessons a >> nth=0');
-  await shown.click('#lesson a:has-text("Train a network")');
-  await shown.waitForSelector('#lesson-title:has-text("Start")');
-  assert.equal(parameter('lesson'), '2.1');
+  await shown.waitForSelector('#mech-verdict:has-text("Prediction: 3")');
+  assert.equal(parameter('model'), 'digits');
   clean();
 });
 
 test('lesson 2: a network is trained, and its past is visited', async () => {
+  await shown.goto(`${served.url}/lessons`);
+  await shown.click('.lessons a >> nth=1');
   await shown.fill('#epochs', '3');
   await shown.click('#start');
   await ticked();
@@ -141,12 +142,12 @@ test('lessons 4 to 6: filters, evidence, and the gradient', async () => {
 
 test('a link restores the step and its view, for others with their own network', async () => {
   await shown.context().grantPermissions(['clipboard-read', 'clipboard-write']);
-  await shown.goto(`${served.url}/mechanics?model=digits&image=digit-4&layer=conv2d_1&channel=5&at=3,4&lesson=6.2`);
+  await shown.goto(`${served.url}/mechanics?model=my-digits&image=digit-4&layer=conv2d_1&channel=5&at=3,4&lesson=6.2`);
   await shown.waitForSelector('#mech-verdict:has-text("Prediction")');
   await shown.click('#lesson button:has-text("Copy link")');
   await shown.waitForSelector('#status:has-text("copied")');
   const link = await shown.evaluate(() => navigator.clipboard.readText());
-  assert.match(link, /model=digits/);
+  assert.match(link, /model=my-digits/);
   const query = new URL(link).searchParams;
   for (const [name, value] of [['image', 'digit-4'], ['layer', 'conv2d_1'], ['channel', '5'], ['at', '3,4'], ['lesson', '6.2']]) assert.equal(query.get(name), value);
   await shown.click('#lesson button:has-text("Close")');
@@ -159,7 +160,7 @@ test('the card covers nothing, folds, and shuts no one out', async () => {
   for (const [width, colorScheme] of [[390, 'light'], [1280, 'dark'], [1920, 'light']]) {
     await shown.setViewportSize({ width, height: 860 });
     await shown.emulateMedia({ colorScheme });
-    for (const path of ['/lessons', '/mechanics?model=digits&image=digit-7&layer=conv2d&channel=3&lesson=1.1', '/?view=overview&model=digits&image=digit-7&lesson=3.3']) {
+    for (const path of ['/lessons', '/mechanics?model=my-digits&image=digit-7&layer=conv2d&channel=3&lesson=1.1', '/?view=overview&model=my-digits&image=digit-7&lesson=3.3']) {
       await shown.goto(`${served.url}${path}`);
       await shown.waitForTimeout(700);
       assert.ok(await shown.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${path} is too wide at ${width}`);

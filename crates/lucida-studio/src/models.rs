@@ -12,8 +12,8 @@ use lucida::nn::Plan;
 use lucida::nn::applications::{self, Architecture, Options};
 use lucida::weights::hub::{PublishedFile, published};
 use lucida::weights::{
-    BUILTIN, CLASSIFIER, IncludeTop, Model, ModelSettings, ModelSpec, OutputKind, Outputs, is_builtin, locate, open,
-    open_with, settings_file,
+    BUILTIN, CLASSIFIER, IncludeTop, Model, ModelSettings, ModelSpec, OutputKind, Outputs, builtin_digits, is_builtin,
+    locate, open, open_with, settings_file,
 };
 use sha2::{Digest, Sha256};
 
@@ -53,6 +53,8 @@ pub(crate) struct Entry {
 enum Origin {
     Spec(ModelSpec),
     Untrained(&'static Architecture),
+    /// The built-in digit classifier.
+    Digits,
 }
 
 /// A model in memory.
@@ -143,6 +145,7 @@ impl Models {
         runs.truncate(RUNS);
         entries.extend(runs);
         entries.push(Entry::builtin(CLASSIFIER, "EfficientNet-Lite0, ImageNet classifier"));
+        entries.push(Entry::digits());
         entries.push(Entry::builtin(BUILTIN, "VGG16, first three blocks"));
         entries.extend(applications::ALL.iter().filter(|known| !is_builtin(known)).map(Entry::known));
         entries
@@ -191,7 +194,7 @@ impl Models {
             return Ok(model);
         }
         let model = entry.open(settings)?;
-        let trained = matches!(entry.origin, Origin::Spec(_));
+        let trained = !matches!(entry.origin, Origin::Untrained(_));
         let fields = receptive_fields(&model.network).unwrap_or_default();
         let Entry { id, name, stamp, .. } = entry;
         loaded.retain(|model| model.id != id);
@@ -227,6 +230,11 @@ impl Entry {
     fn builtin(id: &str, name: &str) -> Self {
         let origin = Origin::Spec(ModelSpec::new(id));
         Self { id: id.into(), name: name.into(), group: "Built in", origin, stamp: 0 }
+    }
+
+    fn digits() -> Self {
+        let name = "Digit classifier (MNIST)".to_owned();
+        Self { id: "digits".into(), name, group: "Built in", origin: Origin::Digits, stamp: 0 }
     }
 
     /// Creates the entry of a model that a client has opened.
@@ -271,6 +279,7 @@ impl Entry {
     /// Opens the model with these settings, or with those of its file and of the command line.
     pub(crate) fn open(&self, settings: Option<ModelSettings>) -> Result<Model> {
         match (&self.origin, settings) {
+            (Origin::Digits, _) => Ok(builtin_digits()?),
             (Origin::Untrained(known), _) => Ok(Model::of_architecture(known, &Options::default().seed(SEED))?),
             (Origin::Spec(spec), Some(settings)) => {
                 // The settings form starts from the values of the command line, so the submitted ones replace them.

@@ -3,8 +3,8 @@
 
 const $ = (selector) => document.querySelector(selector);
 const frame = $('#page');
-/** Its history entries are those of the page in the frame. */
-const FIRST = 'network.html';
+/** What a visit without a page in its address sees first: a digit on its way through a network. */
+const FIRST = 'network.html?view=overview&model=digits&image=digit-7';
 
 function tell(text, { button = false } = {}) {
   $('#text').textContent = text;
@@ -16,7 +16,7 @@ function tell(text, { button = false } = {}) {
 /** The file of the page that the address names. */
 function wanted() {
   const [, page, query] = location.hash.match(/^#\/([a-z-]*)(\?.*)?$/) ?? [];
-  return page === undefined ? FIRST : `${page || FIRST.replace('.html', '')}.html${query ?? ''}`;
+  return page === undefined ? FIRST : `${page || 'network'}.html${query ?? ''}`;
 }
 
 /**

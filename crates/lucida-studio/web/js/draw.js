@@ -1,9 +1,8 @@
 // The draw page: strokes, an image or a camera on one side, the network on the other.
 
-import { $, ask, attempt, el, fillBar, greatest, look, notFound, number, partDone, path, percent, post, say, shape, stored, upload, view } from './core.js';
+import { $, ask, attempt, el, greatest, look, notFound, number, path, percent, say, shape, stored, upload, view } from './core.js';
 import { showBars } from './bars.js';
 import { openCamera } from './camera.js';
-import { ended, ending, follow, queuedNote } from './events.js';
 import { frame, knownModels } from './frame.js';
 import { bytes, drawMap, extent, grayColor, floats, signedColor } from './pixels.js';
 import { pageUrl } from './transport.js';
@@ -337,28 +336,9 @@ function tell() {
   if (stroke === null && $('#verdict').textContent !== spoken) $('#verdict').textContent = spoken;
 }
 
-// Training a network for digits, if there is none.
-
-$('#learn').addEventListener('click', async () => {
-  $('#learn').disabled = true;
-  const job = await attempt(() => post('/api/jobs', { kind: 'train', name: 'First digits', epochs: 4, batch_size: 128, learning_rate: 0.001 }));
-  if (!job) {
-    $('#learn').disabled = false;
-    return;
-  }
-  $('#learn-track').hidden = false;
-  follow(job.id, { change: async (now) => {
-    fillBar($('#learn-track span'), partDone(now));
-    $('#draw-none-text').textContent = now.state === 'running' ? `Training: ${now.progress.doing}` : queuedNote(now);
-    if (!ended(now)) return;
-    $('#learn').disabled = false;
-    $('#learn-track').hidden = true;
-    if (now.state === 'done') {
-      clear();
-      await choose(`job-${now.id}`);
-      $('#draw-none').hidden = true;
-    } else $('#draw-none-text').textContent = ending(now);
-  } });
+$('#use-digits').addEventListener('click', async () => {
+  clear();
+  await choose('digits');
 });
 
 clear();

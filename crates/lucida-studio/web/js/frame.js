@@ -3,7 +3,7 @@
 import { $, ask, attempt, el, isOffline, look, notFound, partDone, path, say, view, whenBack } from './core.js';
 import { ended, listen } from './events.js';
 import { keepFocus } from './focus.js';
-import { digits, showLesson } from './lesson.js';
+import { MINE, digits, showLesson } from './lesson.js';
 import { openModels, showRemoval } from './open-model.js';
 import { settings } from './settings.js';
 import { isInBrowser, problems } from './transport.js';
@@ -47,9 +47,8 @@ export async function frame(changed = () => {}) {
     await changed(model);
   }
   if (view.model?.includes('@')) unlisted = await ask(path`/api/models/${view.model}`).then(({ id, name }) => ({ id, name, group: 'Runs' }), () => null);
-  const trained = view.model === 'digits' || view.lesson !== undefined ? await digits() : undefined;
-  if (view.model === 'digits') view.model = trained;
-  showLesson(trained !== undefined);
+  if (view.model === MINE) view.model = await digits();
+  showLesson();
   await fill(select);
   watchJobs(() => fill(select));
   const known = models.some((model) => model.id === view.model);

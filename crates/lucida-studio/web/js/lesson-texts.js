@@ -1,6 +1,6 @@
 // The lessons: their texts, the page and the view of each step, and what is to be done there.
 //
-// The model `digits` is the newest trained digit network (see lesson.js). `done({ view, start })` tells whether the task of a
+// The model `my-digits` is the newest digit network that was trained here, or the built-in one (see lesson.js). `done({ view, start })` tells whether the task of a
 // step is done; `start` is the view at the start of the step.
 
 import { $ } from './core.js';
@@ -26,7 +26,7 @@ export const LESSONS = [
       {
         title: 'A window on the image',
         page: '/mechanics',
-        view: { model: 'digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
+        view: { model: 'my-digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
         text: ['The network does not see the whole image at once. It looks through a window of 3 × 3 pixels, here the red frame in the left image. From these nine numbers it computes one pixel of the right image, the feature map.'],
         task: 'Choose another pixel of the feature map: click it, or move with the arrow keys.',
         done: differs('at'),
@@ -36,7 +36,7 @@ export const LESSONS = [
       {
         title: 'Multiply and add',
         page: '/mechanics',
-        view: { model: 'digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
+        view: { model: 'my-digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
         text: ['Each of the nine numbers in the window is multiplied by the weight at the same place of the kernel. The nine products and one more number, the bias, are added up. That sum is all that a convolution computes, again and again, at every position.'],
         task: 'Press Next until you see the sum.',
         done: reached('Sum', 'Activation', 'Loss', 'Kernel gradient', 'Input gradient'),
@@ -46,7 +46,7 @@ export const LESSONS = [
       {
         title: 'Change the kernel',
         page: '/mechanics',
-        view: { model: 'digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
+        view: { model: 'my-digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
         text: ['The weights are ordinary numbers, and you may change them. Open the step Kernel, click a weight, and type another number, such as 2. The feature map and the prediction are computed anew.'],
         task: 'Change a weight of the kernel.',
         done: () => $('#mech-verdict')?.textContent.includes('changed weight') ?? false,
@@ -100,7 +100,7 @@ export const LESSONS = [
       {
         title: 'Draw a digit',
         page: '/draw',
-        view: { model: 'digits' },
+        view: { model: 'my-digits' },
         text: ['Draw with the mouse or a finger. With every stroke, the image passes through all layers, and you see their feature maps: bright where a filter has found what it looks for.'],
         task: 'Draw a digit that the network reads.',
         done: () => Boolean($('#bars')?.dataset.best),
@@ -110,7 +110,7 @@ export const LESSONS = [
       {
         title: 'Confuse it',
         page: '/draw',
-        view: { model: 'digits' },
+        view: { model: 'my-digits' },
         text: ['The bars are probabilities, which add up to 100 %. A single stroke can turn one digit into another: a 1 into a 7, a 3 into an 8.'],
         task: 'Add strokes until the network reads another digit.',
         done: ({ start }) => { start.best ??= $('#bars')?.dataset.best || undefined; return Boolean(start.best && $('#bars').dataset.best) && $('#bars').dataset.best !== start.best; },
@@ -120,7 +120,7 @@ export const LESSONS = [
       {
         title: 'The whole network',
         page: '/',
-        view: { view: 'overview', model: 'digits', image: 'digit-7' },
+        view: { view: 'overview', model: 'my-digits', image: 'digit-7' },
         text: ['This is the whole network, from the image on the left to the ten answers on the right. Point at a feature map: the maps that it is computed from light up. Click it to see the computation.'],
         task: 'Choose a feature map.',
         done: ({ view }) => view.channel !== undefined,
@@ -137,7 +137,7 @@ export const LESSONS = [
       {
         title: 'What a filter found here',
         page: '/',
-        view: { view: 'layer', model: 'digits', image: 'digit-7', layer: 'conv2d_2' },
+        view: { view: 'layer', model: 'my-digits', image: 'digit-7', layer: 'conv2d_2' },
         text: ['Each pixel of a feature map looks at a part of the image, its receptive field. The deconvnet goes the other way: it carries the strongest pixel of a map back through the network and shows what in the image has caused it.'],
         task: 'Choose a feature map, and look at its deconvnet projection on the right.',
         done: ({ view }) => view.channel !== undefined && $('#filter-body')?.hidden === false,
@@ -147,7 +147,7 @@ export const LESSONS = [
       {
         title: 'What a filter looks for',
         page: '/',
-        view: { view: 'layer', model: 'digits', image: 'digit-7', layer: 'conv2d_2', channel: 5 },
+        view: { view: 'layer', model: 'my-digits', image: 'digit-7', layer: 'conv2d_2', channel: 5 },
         text: ['Activation maximization needs no example. It starts from noise and changes the pixels by the gradient, step by step, until the filter responds as strongly as it can. The result is in the panel on the right, below the projection.'],
         task: 'Look at the input that maximizes a filter; press Maximize the activation if it is not there yet.',
         done: maximized,
@@ -157,7 +157,7 @@ export const LESSONS = [
       {
         title: 'What a class looks like',
         page: '/',
-        view: { view: 'layer', model: 'digits', image: 'digit-7', layer: 'dense_1', channel: 3 },
+        view: { view: 'layer', model: 'my-digits', image: 'digit-7', layer: 'dense_1', channel: 3 },
         text: ['The same for a unit of the last layer: the input for which the network is most certain of a 3.'],
         task: 'Look at the input that maximizes the class; press Maximize the activation if it is not there yet.',
         done: maximized,
@@ -174,7 +174,7 @@ export const LESSONS = [
       {
         title: 'Evidence',
         page: '/explain',
-        view: { model: 'digits', image: 'digit-7' },
+        view: { model: 'my-digits', image: 'digit-7' },
         text: ['An attribution map marks the pixels that a prediction depends on. Some maps have two colors: red speaks for the class, blue against it.'],
         task: 'Press Explain, and compare the maps.',
         done: ({ view }) => view.job !== undefined,
@@ -184,7 +184,7 @@ export const LESSONS = [
       {
         title: 'Another class',
         page: '/explain',
-        view: { model: 'digits', image: 'digit-7' },
+        view: { model: 'my-digits', image: 'digit-7' },
         text: ['You can ask about a class that the network did not choose: what in this image speaks for it?'],
         task: 'Choose another class, and press Explain.',
         done: ({ view }) => view.job !== undefined && Number($('input[name="class"]:checked')?.value ?? -1) !== Number($('input[name="class"]')?.value ?? -1),
@@ -194,7 +194,7 @@ export const LESSONS = [
       {
         title: 'Can a map be trusted?',
         page: '/explain',
-        view: { model: 'digits', image: 'digit-7' },
+        view: { model: 'my-digits', image: 'digit-7' },
         text: ['Below each map are two scores. Deletion removes the marked pixels first: a good map makes the probability fall fast, so a low score is good. Insertion shows them first on an empty image: here a high score is good.'],
         task: 'Sort the maps by deletion or by insertion.',
         done: () => ['insertion', 'deletion'].includes($('#order')?.value),
@@ -211,7 +211,7 @@ export const LESSONS = [
       {
         title: 'The loss',
         page: '/mechanics',
-        view: { model: 'digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
+        view: { model: 'my-digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
         text: ['Training needs one number that says how wrong the answer is: the loss. It is −ln p, where p is the probability that the network gives to the true class. A sure and right answer has a loss near 0.'],
         task: 'Press Next until you reach the step Loss.',
         done: reached('Loss', 'Kernel gradient', 'Input gradient'),
@@ -221,7 +221,7 @@ export const LESSONS = [
       {
         title: 'The gradient of a weight',
         page: '/mechanics',
-        view: { model: 'digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
+        view: { model: 'my-digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
         text: ['dL/dO tells how much the loss would change if one pixel of the feature map changed a little. A weight takes part in every pixel of the map, so its gradient is a sum over all of them: input times dL/dO, at each position.'],
         task: 'Go to the step Kernel gradient, and choose a weight.',
         done: reached('Kernel gradient', 'Input gradient'),
@@ -231,7 +231,7 @@ export const LESSONS = [
       {
         title: 'Back to the pixels',
         page: '/mechanics',
-        view: { model: 'digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
+        view: { model: 'my-digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
         text: ['The layers before this one must learn too, so the gradient has to reach their outputs, which are the inputs of this layer. That is a convolution again, with the kernel turned by 180°. In the first layer, the inputs are the pixels.'],
         task: 'Go to the step Input gradient.',
         done: reached('Input gradient'),

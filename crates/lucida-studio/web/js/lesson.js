@@ -22,18 +22,20 @@ const key = (lesson, step) => `${lesson + 1}.${step + 1}`;
 /** URL of a step. */
 export const stepUrl = (lesson, step) => pageUrl(LESSONS[lesson].steps[step].page, { ...LESSONS[lesson].steps[step].view, lesson: key(lesson, step) });
 
-/** Returns the newest digit network that a run has trained; undefined if there is none. */
+/** Stands in URLs for what `digits()` returns: runs have other names elsewhere. */
+export const MINE = 'my-digits';
+/** Returns the newest digit network that a run has trained, or the built-in one. */
 export async function digits() {
   const runs = (await ask('/api/models')).filter(({ group }) => group === 'Runs').slice(0, ASKED);
   for (const { id } of runs) {
     const model = await ask(path`/api/models/${id}`).catch(() => null);
     if (model?.digits && model.network === NETWORK) return id;
   }
-  return undefined;
+  return 'digits';
 }
 
-/** Shows the card of the lesson that the URL names, if it does; `found` is false if its network is missing. */
-export function showLesson(found = true) {
+/** Shows the card of the lesson that the URL names, if it does. */
+export function showLesson() {
   const [lesson, step] = (view.lesson ?? '').split('.').map((text) => Number(text) - 1);
   const { title, steps } = LESSONS[lesson] ?? { steps: [] };
   if (!steps[step] || !PAGES.has(here)) return;
@@ -53,20 +55,15 @@ export function showLesson(found = true) {
   card.append(
     el('header', {}, el('p', { class: 'eyebrow' }, `Lesson ${lesson + 1}: ${title}. Step ${step + 1} of ${steps.length}`), fold, el('button', { class: 'quiet', onclick: close, 'aria-label': 'Close the lesson' }, 'Close')),
     el('h2', { id: 'lesson-title', tabindex: '-1' }, steps[step].title), body);
-  fill(body, lesson, step, found);
+  fill(body, lesson, step);
   document.body.append(card);
   document.body.classList.add('with-lesson');
   if (last.get() !== view.lesson) $('#lesson-title').focus({ preventScroll: true });
   last.set(view.lesson);
 }
 
-function fill(body, lesson, step, found) {
-  const { page, text, task, question, answer, view: wanted } = LESSONS[lesson].steps[step];
-  if (wanted.model === 'digits' && !found) {
-    body.append(el('p', {}, 'This step is about a network that reads digits, and there is none yet. Training one takes seconds.'),
-      el('p', {}, el('a', { class: 'button primary', href: stepUrl(1, 0) }, 'Train a network')));
-    return;
-  }
+function fill(body, lesson, step) {
+  const { page, text, task, question, answer } = LESSONS[lesson].steps[step];
   if (page !== here) body.append(el('p', {}, el('a', { class: 'button', href: stepUrl(lesson, step) }, 'Go to the page of this step')));
   body.append(...text.map((paragraph) => el('p', {}, paragraph)), taskOf(lesson, step, task),
     el('details', {}, el('summary', {}, question), el('p', {}, answer)), moves(lesson, step));
@@ -106,7 +103,7 @@ function moves(lesson, step) {
 /** Copies the URL of the step and of the view. It names no run of this machine: others have their own. */
 async function share({ currentTarget: button }) {
   const url = new URL(location.href);
-  if (url.searchParams.get('model')?.startsWith('job-') || url.searchParams.get('model')?.startsWith('run-')) url.searchParams.set('model', 'digits');
+  if (url.searchParams.get('model')?.startsWith('job-') || url.searchParams.get('model')?.startsWith('run-')) url.searchParams.set('model', MINE);
   url.searchParams.delete('job');
   url.searchParams.delete('run');
   try {

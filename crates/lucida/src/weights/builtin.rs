@@ -1,6 +1,6 @@
 //! Networks that are built into the library, so that predictions, explanations and style transfer need no download.
 
-use lucida_assets::Asset;
+use lucida_assets::{Asset, DIGITS};
 use safetensors::{Dtype, SafeTensors};
 
 use super::floats::Float;
@@ -43,6 +43,15 @@ pub fn builtin_classifier() -> Result<Model> {
     fill(&mut model.network, CLASSIFIER, &lucida_efficientnet_lite0::WEIGHTS)?;
     name_imagenet_classes(&mut model)?;
     Ok(model)
+}
+
+/// The built-in digit classifier: `mnist-cnn` with the weights of a run over 8,000 of the built-in digits, which classifies
+/// 99.1 % of the other 2,000 correctly. For images of 28x28 pixels as MNIST has them; drawings and photos are prepared alike.
+///
+/// # Errors
+/// None in practice.
+pub fn builtin_digits() -> Result<Model> {
+    Model::from_bytes(DIGITS.name, asset_bytes(&DIGITS)?.into_owned())
 }
 
 /// Sets the ImageNet class names for a known network trained on ImageNet: all published ones have the same class order.

@@ -34,7 +34,7 @@ pub mod torch;
 
 pub use array_file::read_arrays;
 pub(crate) use builtin::fill_brushwork;
-pub use builtin::{CLASSIFIER, builtin_classifier, builtin_vgg16, builtin_vgg16_at, is_builtin};
+pub use builtin::{CLASSIFIER, builtin_classifier, builtin_digits, builtin_vgg16, builtin_vgg16_at, is_builtin};
 pub(crate) use format::CHECKPOINT;
 pub use format::{
     Format, MODEL_EXTENSIONS, describe_format, inspect, load_model, load_model_at, load_weights, save_model,
