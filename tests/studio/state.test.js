@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { classifier, names, png } from './made.js';
-import { browser, folder, page, studio } from './studio.js';
+import { browser, folder, page, stroke, studio } from './studio.js';
 
 const runs = folder();
 const model = join(folder(), 'photos.onnx');
@@ -34,15 +34,6 @@ const image = () => shown.getAttribute('.picker-now img', 'src');
 /** The prediction as displayed on the Explain and on the Draw page. */
 const onExplain = () => shown.$$eval('.class', (rows) => rows.map((row) => row.textContent).sort());
 const onDraw = () => shown.$$eval('#bars li', (rows) => rows.map((row) => row.querySelector('.name').textContent + row.querySelector('.value').textContent).sort());
-
-async function stroke(...points) {
-  const box = await shown.locator('#pad').boundingBox();
-  const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];
-  await shown.mouse.move(...at(points[0]));
-  await shown.mouse.down();
-  for (const point of points.slice(1)) await shown.mouse.move(...at(point), { steps: 8 });
-  await shown.mouse.up();
-}
 
 test('an image has the same prediction on Draw, Explain and Mechanics', async () => {
   await shown.goto(`${served.url}/draw`);
@@ -79,7 +70,7 @@ test('a drawing is taken to the other pages, and is still there on the way back'
   await shown.goto(`${served.url}/draw`);
   await shown.waitForSelector('#bars li.best');
   await shown.click('#clear');
-  await stroke([0.3, 0.2], [0.7, 0.3], [0.4, 0.8]);
+  await stroke(shown, [0.3, 0.2], [0.7, 0.3], [0.4, 0.8]);
   await shown.waitForTimeout(500);
   const drawn = await onDraw();
   const pad = () => shown.evaluate(() => document.querySelector('#pad').toDataURL());

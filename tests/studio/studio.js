@@ -107,8 +107,12 @@ function framed(outer, root) {
     async goto(address) {
       if (address === 'about:blank') return outer.goto(address);
       const { pathname, search } = new URL(address);
+      // The address of a page itself, as copied from it.
+      if (pathname.endsWith('.html')) {
+        await outer.goto(address);
+        await ready();
       // A navigation inside, as by a link, once the page around it is there.
-      if (inner() && await outer.isVisible('#page')) await inner().goto(`${root}/${pathname.slice(1) || 'network'}.html${search}`);
+      } else if (inner() && await outer.isVisible('#page')) await inner().goto(`${root}/${pathname.slice(1) || 'network'}.html${search}`);
       else {
         await outer.goto(`${root}/#${pathname}${search}`);
         await ready();
@@ -134,4 +138,14 @@ function framed(outer, root) {
       return true;
     },
   });
+}
+
+/** Draws a line through points of the pad, as fractions of its width and height. */
+export async function stroke(of, ...points) {
+  const box = await of.locator('#pad').boundingBox();
+  const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];
+  await of.mouse.move(...at(points[0]));
+  await of.mouse.down();
+  for (const point of points.slice(1)) await of.mouse.move(...at(point), { steps: 10 });
+  await of.mouse.up();
 }

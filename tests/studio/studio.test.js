@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
-import { browser, folder, isInBrowser, page, reopened, studio } from './studio.js';
+import { browser, folder, isInBrowser, page, reopened, stroke, studio } from './studio.js';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const runs = folder();
@@ -23,15 +23,6 @@ after(async () => {
 
 /** Checks that there were no errors on the console, and no requests to other hosts. */
 const clean = (of) => assert.deepEqual(of.wrong, []);
-
-async function stroke(of, ...points) {
-  const box = await of.locator('#pad').boundingBox();
-  const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];
-  await of.mouse.move(...at(points[0]));
-  await of.mouse.down();
-  for (const point of points.slice(1)) await of.mouse.move(...at(point), { steps: 10 });
-  await of.mouse.up();
-}
 
 test('a small run is started, and its curve grows', async () => {
   await shown.goto(`${served.url}/train`);

@@ -8,14 +8,28 @@ import { $ } from './core.js';
 /** Name of the current step of the mechanics page. */
 const mechanics = () => $('#steps [aria-current]')?.textContent;
 const reached = (...names) => () => names.includes(mechanics());
+/** Number of the chosen weight in the grids of the mechanics page. */
+const weight = () => [...document.querySelectorAll('#grids button.cell')].findIndex((cell) => cell.getAttribute('aria-pressed') === 'true');
 /** The validation accuracy of the run that is shown, in percent; 0 before its first epoch. */
 const accuracy = () => Number($('#run-note')?.textContent.match(/alidation accuracy ([\d.]+) %/)?.[1] ?? 0);
-const maximized = () => $('#filter img[alt^="The input that maximizes"]') !== null;
-/** A value of the view that differs from the one that the page has chosen by itself. */
-const differs = (key) => ({ view, start }) => {
-  start[key] ??= view[key];
-  return String(view[key]) !== String(start[key]);
+const explained = ({ view }) => view.job !== undefined && $('img[alt^="Attribution map"]') !== null;
+const chosenAndMaximized = ({ view }) => view.channel !== undefined && $('#filter img[alt^="The input that maximizes"]') !== null;
+/** The digit that is read with some certainty; undefined if there is none. */
+const read = () => (parseFloat($('#bars li.best .value')?.textContent) >= 60 ? $('#bars').dataset.best || undefined : undefined);
+
+/** Whether a training was started, and whether something was drawn, on this page. */
+let [started, drew] = [false, false];
+document.addEventListener('submit', ({ target }) => { started ||= target.id === 'train-form'; });
+for (const kind of ['pointerup', 'keyup']) document.addEventListener(kind, ({ target }) => { drew ||= target.id === 'pad'; });
+
+/** Whether another pixel of the same map is chosen than the page has chosen by itself. */
+const otherPixel = ({ view, start }) => {
+  start.at ??= view.at;
+  return ['image', 'layer', 'channel'].every((key) => String(view[key]) === String(start[key])) && String(view.at) !== String(start.at);
 };
+
+/** What a step is about, by its page: it is scrolled into view above the card. */
+export const ABOUT = { '/mechanics': '.mechanics', '/train': '.train', '/draw': '#draw', '/': '#maps', '/explain': '.explain' };
 
 export const LESSONS = [
   {
@@ -29,7 +43,7 @@ export const LESSONS = [
         view: { model: 'my-digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
         text: ['The network does not see the whole image at once. It looks through a window of 3 × 3 pixels, here the red frame in the left image. From these nine numbers it computes one pixel of the right image, the feature map.'],
         task: 'Choose another pixel of the feature map: click it, or move with the arrow keys.',
-        done: differs('at'),
+        done: otherPixel,
         question: 'Where is the window when you choose a pixel at the edge of the feature map?',
         answer: 'Partly outside of the image. There are no pixels there, so the network takes zeros (this is called padding). That is why the feature map is as large as the image.',
       },
@@ -66,7 +80,7 @@ export const LESSONS = [
         view: {},
         text: ['A new network knows nothing: its weights are random. Training shows it digits with the right answers, a batch at a time, and changes each weight a little so that the answers get better. When it has seen all of the training digits once, an epoch is over.'],
         task: 'Press Start training. Three epochs are enough.',
-        done: () => $('#runs [data-run]') !== null,
+        done: () => started && $('#runs [data-run]') !== null,
         question: 'How many of 100 digits would the untrained network get right?',
         answer: 'About ten. It cannot do better than guess, and one of ten classes is the right one.',
       },
@@ -75,8 +89,8 @@ export const LESSONS = [
         page: '/train',
         view: {},
         text: ['The thin line is the accuracy on the digits that the network trains on. The thick one is the accuracy on validation digits, which it never trains on. The second chart shows the loss: how far the answers are from the right ones.'],
-        task: 'Wait until the validation accuracy of your run is above 90 %.',
-        done: () => accuracy() > 90,
+        task: 'Wait until the validation accuracy is above 90 %, and point at a curve to read its values.',
+        done: () => accuracy() > 90 && $('.chart-values:not(:empty)') !== null,
         question: 'Why are there digits that it does not train on?',
         answer: 'A network could learn its training digits by heart and still fail on new ones: this is called overfitting. The validation digits are new to it, so they show what it has really learned.',
       },
@@ -88,7 +102,7 @@ export const LESSONS = [
         task: 'Move the timeline to epoch 0, before the training.',
         done: ({ view }) => String(view.epoch) === '0',
         question: 'Dots of one color gather during the training. Why?',
-        answer: 'The last layer can only separate digits that are far apart: it draws straight borders between them. So the layers before it learn to move all sevens to one place and all ones to another.',
+        answer: 'The last layer can only draw straight borders between the digits. So the layers before it learn to move the sevens to one side of such a border, and the ones to the other.',
       },
     ],
   },
@@ -103,7 +117,7 @@ export const LESSONS = [
         view: { model: 'my-digits' },
         text: ['Draw with the mouse or a finger. With every stroke, the image passes through all layers, and you see their feature maps: bright where a filter has found what it looks for.'],
         task: 'Draw a digit that the network reads.',
-        done: () => Boolean($('#bars')?.dataset.best),
+        done: () => drew && read() !== undefined,
         question: 'Some feature maps stay black, whatever you draw. What does that mean?',
         answer: 'Their filters find nothing in this image, or have learned nothing: a sum below zero becomes zero (ReLU), and zero is black.',
       },
@@ -113,7 +127,7 @@ export const LESSONS = [
         view: { model: 'my-digits' },
         text: ['The bars are probabilities, which add up to 100 %. A single stroke can turn one digit into another: a 1 into a 7, a 3 into an 8.'],
         task: 'Add strokes until the network reads another digit.',
-        done: ({ start }) => { start.best ??= $('#bars')?.dataset.best || undefined; return Boolean(start.best && $('#bars').dataset.best) && $('#bars').dataset.best !== start.best; },
+        done: ({ start }) => { start.best ??= read(); return start.best !== undefined && read() !== undefined && read() !== start.best; },
         question: 'Draw something else than a digit, such as a house. Why does the network still name one?',
         answer: 'It has ten answers and no other, and their probabilities always add up to 100 %. It was never shown anything that is not a digit, so it cannot say “none of these”.',
       },
@@ -139,7 +153,7 @@ export const LESSONS = [
         page: '/',
         view: { view: 'layer', model: 'my-digits', image: 'digit-7', layer: 'conv2d_2' },
         text: ['Each pixel of a feature map looks at a part of the image, its receptive field. The deconvnet goes the other way: it carries the strongest pixel of a map back through the network and shows what in the image has caused it.'],
-        task: 'Choose a feature map, and look at its deconvnet projection on the right.',
+        task: 'Choose a feature map, and look at its deconvnet projection.',
         done: ({ view }) => view.channel !== undefined && $('#filter-body')?.hidden === false,
         question: 'The receptive field of the last convolution is 18 × 18 pixels. What could a filter see there that a window of 3 × 3 does not show?',
         answer: 'Parts of digits: a closed loop, the end of a stroke, a crossing. They are made of the edges that the first layer has found.',
@@ -147,22 +161,22 @@ export const LESSONS = [
       {
         title: 'What a filter looks for',
         page: '/',
-        view: { view: 'layer', model: 'my-digits', image: 'digit-7', layer: 'conv2d_2', channel: 5 },
-        text: ['Activation maximization needs no example. It starts from noise and changes the pixels by the gradient, step by step, until the filter responds as strongly as it can. The result is in the panel on the right, below the projection.'],
-        task: 'Look at the input that maximizes a filter; press Maximize the activation if it is not there yet.',
-        done: maximized,
+        view: { view: 'layer', model: 'my-digits', image: 'digit-7', layer: 'conv2d_2' },
+        text: ['Activation maximization needs no example. It starts from noise and changes the pixels by the gradient, step by step, until the filter responds as strongly as it can. The result is below the projection.'],
+        task: 'Choose a feature map, and look at the input that maximizes its filter.',
+        done: chosenAndMaximized,
         question: 'Nobody would draw this. Why does the filter like it more than any real digit?',
         answer: 'It is only asked what the filter responds to most, not what looks like a digit. The pattern repeats the part that the filter looks for, everywhere and as clearly as possible.',
       },
       {
         title: 'What a class looks like',
         page: '/',
-        view: { view: 'layer', model: 'my-digits', image: 'digit-7', layer: 'dense_1', channel: 3 },
-        text: ['The same for a unit of the last layer: the input for which the network is most certain of a 3.'],
-        task: 'Look at the input that maximizes the class; press Maximize the activation if it is not there yet.',
-        done: maximized,
+        view: { view: 'layer', model: 'my-digits', image: 'digit-7', layer: 'dense_1' },
+        text: ['The last layer has a unit for each digit. The same method finds the input for which the network is most certain of it.'],
+        task: 'Choose the unit 3, and look at the input that maximizes it.',
+        done: chosenAndMaximized,
         question: 'You can see parts of a 3, but hardly a whole one. What does that tell about the network?',
-        answer: 'It has learned what tells a 3 from other digits, not how to draw one. Whatever sets it apart is enough, and the rest of the image may be anything.',
+        answer: 'It has learned what distinguishes a 3 from other digits, not how to draw one. Whatever sets it apart is enough, and the rest of the image may be anything.',
       },
     ],
   },
@@ -177,7 +191,7 @@ export const LESSONS = [
         view: { model: 'my-digits', image: 'digit-7' },
         text: ['An attribution map marks the pixels that a prediction depends on. Some maps have two colors: red speaks for the class, blue against it.'],
         task: 'Press Explain, and compare the maps.',
-        done: ({ view }) => view.job !== undefined,
+        done: explained,
         question: 'Some dark pixels, where there is no ink, are marked too. How can nothing be evidence?',
         answer: 'What is missing can decide: ink on the left would turn this 3 into an 8. That there is none speaks for the 3.',
       },
@@ -187,7 +201,7 @@ export const LESSONS = [
         view: { model: 'my-digits', image: 'digit-7' },
         text: ['You can ask about a class that the network did not choose: what in this image speaks for it?'],
         task: 'Choose another class, and press Explain.',
-        done: ({ view }) => view.job !== undefined && Number($('input[name="class"]:checked')?.value ?? -1) !== Number($('input[name="class"]')?.value ?? -1),
+        done: (now) => explained(now) && $('input[name="class"]:checked')?.value !== $('input[name="class"]')?.value,
         question: 'Where is the evidence for an 8 in a 3?',
         answer: 'Mostly in what both share, the curves on the right. What speaks against the 8 is on the left, where its loops would be closed.',
       },
@@ -195,9 +209,9 @@ export const LESSONS = [
         title: 'Can a map be trusted?',
         page: '/explain',
         view: { model: 'my-digits', image: 'digit-7' },
-        text: ['Below each map are two scores. Deletion removes the marked pixels first: a good map makes the probability fall fast, so a low score is good. Insertion shows them first on an empty image: here a high score is good.'],
-        task: 'Sort the maps by deletion or by insertion.',
-        done: () => ['insertion', 'deletion'].includes($('#order')?.value),
+        text: ['Below each map are two scores. Deletion removes the marked pixels first: a good map makes the probability fall fast, so a low score is good. Insertion starts from a blurred image and shows them first: here a high score is good.'],
+        task: 'Press Explain, and sort the maps by deletion or by insertion.',
+        done: (now) => explained(now) && ['insertion', 'deletion'].includes($('#order')?.value),
         question: 'One method has the best deletion score, another one the best insertion score. Which is right?',
         answer: 'Both are honest answers to different questions. Never trust a single map: compare methods, and try what happens to the prediction when you change the marked pixels.',
       },
@@ -211,8 +225,8 @@ export const LESSONS = [
       {
         title: 'The loss',
         page: '/mechanics',
-        view: { model: 'my-digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
-        text: ['Training needs one number that says how wrong the answer is: the loss. It is −ln p, where p is the probability that the network gives to the true class. A sure and right answer has a loss near 0.'],
+        view: { model: 'my-digits', image: 'digit-172', layer: 'conv2d', channel: 5 },
+        text: ['Training needs one number that says how wrong the answer is: the loss. It is −ln p, where p is the probability that the network gives to the true class; this page takes the predicted class for the true one. A sure and right answer has a loss near 0. About this digit, the network is not sure.'],
         task: 'Press Next until you reach the step Loss.',
         done: reached('Loss', 'Kernel gradient', 'Input gradient'),
         question: 'What would the loss be if the network gave the true class only 10 %?',
@@ -221,17 +235,21 @@ export const LESSONS = [
       {
         title: 'The gradient of a weight',
         page: '/mechanics',
-        view: { model: 'my-digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
+        view: { model: 'my-digits', image: 'digit-172', layer: 'conv2d', channel: 5 },
         text: ['dL/dO tells how much the loss would change if one pixel of the feature map changed a little. A weight takes part in every pixel of the map, so its gradient is a sum over all of them: input times dL/dO, at each position.'],
-        task: 'Go to the step Kernel gradient, and choose a weight.',
-        done: reached('Kernel gradient', 'Input gradient'),
+        task: 'Go to the step Kernel gradient, and choose another weight.',
+        done: ({ start }) => {
+          if (mechanics() !== 'Kernel gradient') return false;
+          start.weight ??= weight();
+          return weight() >= 0 && weight() !== start.weight;
+        },
         question: 'The gradient of a weight is positive. In which direction does training change this weight?',
         answer: 'Down. A positive gradient means that a larger weight makes the loss larger, so training subtracts a small part of the gradient: the learning rate says how small.',
       },
       {
         title: 'Back to the pixels',
         page: '/mechanics',
-        view: { model: 'my-digits', image: 'digit-7', layer: 'conv2d', channel: 3 },
+        view: { model: 'my-digits', image: 'digit-172', layer: 'conv2d', channel: 5 },
         text: ['The layers before this one must learn too, so the gradient has to reach their outputs, which are the inputs of this layer. That is a convolution again, with the kernel turned by 180°. In the first layer, the inputs are the pixels.'],
         task: 'Go to the step Input gradient.',
         done: reached('Input gradient'),

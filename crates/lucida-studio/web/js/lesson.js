@@ -1,11 +1,13 @@
 // The card of a lesson, next to the page that its current step is about.
 
-import { $, ask, el, look, path, say, stored, view } from './core.js';
-import { LESSONS } from './lesson-texts.js';
+import { $, ask, el, look, path, say, stored, view, whenBack } from './core.js';
+import { ABOUT, LESSONS } from './lesson-texts.js';
 import { here, pageUrl } from './transport.js';
 
 /** Time between two looks at whether a task is done, in milliseconds. */
 const LOOK = 400;
+/** Time for a page to have its content, in milliseconds. */
+const SETTLE = 700;
 /** The pages that lessons are about. */
 const PAGES = new Set(LESSONS.flatMap(({ steps }) => steps.map(({ page }) => page)));
 /** The network whose layers the lessons name, and how many models are asked for it. */
@@ -34,8 +36,15 @@ export async function digits() {
   return 'digits';
 }
 
-/** Shows the card of the lesson that the URL names, if it does. */
+/** Shows the card of the lesson that the URL names, if it does, now and after Back. */
 export function showLesson() {
+  show();
+  whenBack(show);
+}
+
+function show() {
+  $('#lesson')?.remove();
+  document.body.classList.remove('with-lesson', 'lesson-folded');
   const [lesson, step] = (view.lesson ?? '').split('.').map((text) => Number(text) - 1);
   const { title, steps } = LESSONS[lesson] ?? { steps: [] };
   if (!steps[step] || !PAGES.has(here)) return;
@@ -60,6 +69,14 @@ export function showLesson() {
   document.body.classList.add('with-lesson');
   if (last.get() !== view.lesson) $('#lesson-title').focus({ preventScroll: true });
   last.set(view.lesson);
+  setTimeout(uncover, SETTLE, card);
+}
+
+/** Scrolls to what the step is about, unless the card is next to the page or the user has scrolled. */
+function uncover(card) {
+  const about = $(ABOUT[here]);
+  if (!card.isConnected || scrollY > 0 || card.offsetTop === 0 || !about) return;
+  about.scrollIntoView({ block: 'start' });
 }
 
 function fill(body, lesson, step) {
