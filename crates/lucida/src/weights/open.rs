@@ -72,7 +72,7 @@ enum ResolvedModel {
 ///
 /// # Errors
 /// [`Error::Argument`] when neither a file nor a network has this name; [`Error::NotFetched`] when the weights are not in
-/// the cache. Otherwise as [`load_model_at`] and [`load_weights`](super::load_weights).
+/// the cache. Otherwise as [`load_model_at`](super::load_model_at) and [`load_weights`](super::load_weights).
 pub fn open(spec: &ModelSpec) -> Result<Model> {
     open_as(spec, None)
 }
