@@ -229,7 +229,7 @@ test('the pages speak the language of the field', async () => {
     });
     found.push(...texts.filter((text) => banned.test(text)).map((text) => `${path}: ${text}`));
   }
-  for (const file of ['frame', 'network', 'steps', 'explain', 'filter', 'train', 'style', 'style-images', 'style-optimize', 'style-pass', 'style-train', 'camera', 'compare', 'draw', 'settings', 'jobs', 'picker']) {
+  for (const file of ['frame', 'network', 'steps', 'explain', 'filter', 'train', 'style', 'style-images', 'style-optimize', 'style-pass', 'style-train', 'camera', 'compare', 'draw', 'settings', 'jobs', 'picker', 'open-model', 'timeline', 'embedding', 'lesson', 'lessons', 'lesson-texts']) {
     const source = await shown.evaluate(async (name) => (await fetch(document.querySelector('link[rel="stylesheet"]').href.replace(/css\/\w+\.css/, `js/${name}.js`))).text(), file);
     // String literals that contain a space and start with a capital letter are texts.
     found.push(...[...source.matchAll(/['`]([A-Z][^'`\n]* [^'`\n]*)['`]/g)].map(([, text]) => text).filter((text) => banned.test(text)).map((text) => `${file}.js: ${text}`));
