@@ -247,6 +247,7 @@ test('the forms, a result and its settings survive a restart, and numbers of job
   await shown.click('#painting-actions button:has-text("Use these settings")');
   assert.deepEqual([await shown.inputValue('#size'), await shown.inputValue('#keep')], ['128', '1']);
   await shown.goto(`${served.url}/train`);
+  await shown.waitForFunction(() => document.querySelector('#name').value !== '');
   assert.deepEqual([await shown.inputValue('#epochs'), await shown.inputValue('#name')], ['3', 'Kept']);
 
   await shown.goto(`${served.url}/jobs`);

@@ -4,9 +4,9 @@
 export class JobWorkers {
   #workers = new Map();
 
-  /** `ask(head, body)` calls the studio's program, and `apply(changes)` changes its files. */
-  constructor({ module, files, ask, apply }) {
-    Object.assign(this, { module, files, ask, apply });
+  /** `ask(head, body)` calls the studio's program, and keeps what has changed in its `files`. */
+  constructor({ module, files, ask }) {
+    Object.assign(this, { module, files, ask });
   }
 
   /** Starts the jobs whose turn it is, and stops those that are to stop. */
@@ -26,7 +26,7 @@ export class JobWorkers {
     this.#workers.set(id, { worker, flag });
     worker.addEventListener('message', ({ data: { changes, event, ended } }) => {
       if (!this.#workers.has(id)) return;
-      if (changes) this.apply(changes);
+      if (changes) this.files.apply(changes);
       if (event) this.ask({ call: 'receive' }, event);
       if (ended !== undefined) this.#end(id, ended);
     });

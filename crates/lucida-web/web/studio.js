@@ -20,12 +20,12 @@ let jobs = null;
 async function start(changes) {
   const module = await compiled;
   program = await startProgram(module, changes, { event: (event) => postMessage({ event }) });
-  const ask = (head, body = '') => program.call(head, new TextEncoder().encode(body))[0];
-  const apply = (changed) => {
-    program.files.apply(changed);
+  const ask = (head, body = '') => {
+    const [answer] = program.call(head, new TextEncoder().encode(body));
     keep();
+    return answer;
   };
-  jobs = new JobWorkers({ module, files: program.files, ask, apply });
+  jobs = new JobWorkers({ module, files: program.files, ask });
   keep();
 }
 
@@ -45,8 +45,9 @@ function keep() {
 async function respond({ method, path, headers, body }) {
   try {
     const [head, answer] = program.call({ call: 'respond', method, path, headers }, new Uint8Array(body));
-    jobs.settle();
     keep();
+    // Reading starts and stops no job, and a stroke of a drawing is not to wait for this.
+    if (method !== 'GET') jobs.settle();
     return { ...head, body: answer };
   } catch (error) {
     const text = `The computation failed: ${error.message}.`;

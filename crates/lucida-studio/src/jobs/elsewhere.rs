@@ -3,7 +3,7 @@
 //! The instance that answers requests keeps the queue. It tells which jobs are to run; for each, another instance opens the
 //! same folder and runs it. The events of that instance come back, as do the files that it writes.
 
-use super::{Check, Event, Jobs, Lane, Observer, QueuedJob, Record, Request, State};
+use super::{Check, Event, Jobs, Lane, Observer, QueuedJob, State};
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
@@ -72,8 +72,9 @@ impl Jobs {
 
     /// Runs a job of the folder here, until it ends or `stop` returns true.
     pub(crate) fn run_here(&self, studio: &Studio, id: &str, resumes: bool, stop: Check) -> Result<()> {
-        let Record { request, .. } = self.get(id)?.0;
-        let request: Request = serde_json::from_value(request).map_err(|error| Problem::invalid(error.to_string()))?;
+        let request = self
+            .request(id)
+            .ok_or_else(|| Problem::not_found("there is no such job, or another version created it"))?;
         let plan = if resumes { request.plan_again(studio)? } else { request.plan(studio)? };
         let job = QueuedJob { id: id.to_owned(), lane: plan.lane, task: plan.task, resumes };
         self.begin(&mut self.lock(), &job, Some(stop));

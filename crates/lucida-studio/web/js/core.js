@@ -220,19 +220,20 @@ export function look(changes, { quietly = false } = {}) {
   document.dispatchEvent(new Event('look'));
 }
 
+/** What to call when Back or Forward leads to another URL of this page, in the order of registration. */
+const listeners = [];
+addEventListener('popstate', () => {
+  // A link to a part of the page, such as its main content, does not change the view.
+  if (location.search === shown) return;
+  shown = location.search;
+  readAddress();
+  remembered.set(view);
+  moved();
+  for (const changed of listeners) changed();
+  document.dispatchEvent(new Event('look'));
+});
 /** Calls `changed()` when Back or Forward leads to another URL of this page, after updating `view`. */
-export function whenBack(changed) {
-  addEventListener('popstate', () => {
-    // A link to a part of the page, such as its main content, does not change the view.
-    if (location.search === shown) return;
-    shown = location.search;
-    readAddress();
-    remembered.set(view);
-    moved();
-    changed();
-    document.dispatchEvent(new Event('look'));
-  });
-}
+export const whenBack = (changed) => listeners.push(changed);
 
 /** Formats a number for display, with `digits` decimals if it is below 1, and with an exponent if it is very small or large. */
 export function number(value, digits = 3) {

@@ -238,11 +238,8 @@ export const LESSONS = [
         view: { model: 'my-digits', image: 'digit-172', layer: 'conv2d', channel: 5 },
         text: ['dL/dO tells how much the loss would change if one pixel of the feature map changed a little. A weight takes part in every pixel of the map, so its gradient is a sum over all of them: input times dL/dO, at each position.'],
         task: 'Go to the step Kernel gradient, and choose another weight.',
-        done: ({ start }) => {
-          if (mechanics() !== 'Kernel gradient') return false;
-          start.weight ??= weight();
-          return weight() >= 0 && weight() !== start.weight;
-        },
+        // The first one is chosen until another is.
+        done: () => mechanics() === 'Kernel gradient' && weight() > 0,
         question: 'The gradient of a weight is positive. In which direction does training change this weight?',
         answer: 'Down. A positive gradient means that a larger weight makes the loss larger, so training subtracts a small part of the gradient: the learning rate says how small.',
       },

@@ -42,9 +42,13 @@ export function showLesson() {
   whenBack(show);
 }
 
-function show() {
+function removeCard() {
   $('#lesson')?.remove();
   document.body.classList.remove('with-lesson', 'lesson-folded');
+}
+
+function show() {
+  removeCard();
   const [lesson, step] = (view.lesson ?? '').split('.').map((text) => Number(text) - 1);
   const { title, steps } = LESSONS[lesson] ?? { steps: [] };
   if (!steps[step] || !PAGES.has(here)) return;
@@ -57,8 +61,7 @@ function show() {
     document.body.classList.toggle('lesson-folded', body.hidden);
   } }, 'Fold');
   const close = () => {
-    card.remove();
-    document.body.classList.remove('with-lesson', 'lesson-folded');
+    removeCard();
     look({ lesson: undefined }, { quietly: true });
   };
   card.append(
