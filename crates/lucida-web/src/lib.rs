@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use axum::body::Bytes;
 use axum::http::Request;
+use lucida_kernels::Cpu;
 use lucida_studio::{LocalStudio, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -92,7 +93,9 @@ impl Program {
         let path = self.root.join("events");
         let events = File::create(&path).map_err(|error| lucida::Error::io(&path, "write", error))?;
         let runs = self.root.join("runs");
-        let options = Options { features: Some(runs.join("features")), ..Options::new(runs) };
+        // The page knows the number of threads, and WASI has no call for it: it is in the environment.
+        let (cpu, _) = Cpu::from_env_as_far_as_valid();
+        let options = Options { cpu, features: Some(runs.join("features")), ..Options::new(runs) };
         // An event that cannot be written is lost; the page then shows what it shows after a reload.
         LocalStudio::open(&options, move |event| drop((&events).write_all(format!("{event}\n").as_bytes())))
     }

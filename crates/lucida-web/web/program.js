@@ -1,6 +1,7 @@
 // One instance of the program, with its files, in a worker.
 
 import { Files } from './files.js';
+import { Threads } from './threads.js';
 import { Device, Wasi } from './wasi.js';
 
 const ASSETS = '/assets/';
@@ -21,7 +22,7 @@ function asset(path) {
 /**
  * Starts a compiled program on the files that `changes` create. `event(text)` is called with each of its events, and
  * `isStopped()` tells whether its job should stop. Returns the files, and a function `call(head, body)` that resolves one
- * message of the program: to `[head, body]`.
+ * message of the program: to `[head, body]`, and `end()`.
  */
 export async function startProgram(module, changes, { event, isStopped = () => false }) {
   const files = new Files((path) => {
@@ -34,7 +35,9 @@ export async function startProgram(module, changes, { event, isStopped = () => f
   files.put('/events', new Device((bytes) => { for (const line of decoder.decode(bytes).split('\n')) if (line) event(line); }));
   // The files come from the store, or from another instance: they are not news.
   files.takeChanges();
-  const answer = await new Wasi(files).start(module);
+  const cores = navigator.hardwareConcurrency ?? 1;
+  const threads = await Threads.start(module, cores);
+  const answer = await new Wasi(files, { LUCIDA_THREADS: cores }).start(module, threads ?? undefined);
   const call = (head, body = new Uint8Array()) => {
     const line = new TextEncoder().encode(`${JSON.stringify(head)}\n`);
     const message = new Uint8Array(line.length + body.length);
@@ -47,5 +50,5 @@ export async function startProgram(module, changes, { event, isStopped = () => f
     return [found, whole.slice(end + 1)];
   };
   call({ call: 'open' });
-  return { files, call };
+  return { files, call, end: () => threads?.end() };
 }

@@ -104,6 +104,13 @@ window.studio = {
   problems: () => problems.splice(0),
 };
 
+// A program that waits for a thread that has failed answers nothing any more.
+new BroadcastChannel('lucida-thread').addEventListener('message', ({ data }) => {
+  if (worker === null) return;
+  worker.terminate();
+  tell(`The computation failed: ${data}. Reload the page to continue with what was stored.`);
+});
+
 // Requests of images and downloads reach the service worker, which passes them on.
 navigator.serviceWorker?.addEventListener('message', async ({ data: { request }, ports: [port] }) => {
   const response = await started.then(() => send(request));

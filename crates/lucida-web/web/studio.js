@@ -3,6 +3,7 @@
 import { JobWorkers } from './jobs.js';
 import { startProgram } from './program.js';
 import { openStore } from './store.js';
+import { sharedMemory } from './threads.js';
 import { Ended } from './wasi.js';
 
 /** A program with one relaxed SIMD instruction (`f32x4.relaxed_madd`): whether it is valid tells which program can run here. */
@@ -10,7 +11,11 @@ const RELAXED = new Uint8Array([
   0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 3, 123, 123, 123, 1, 123, 3, 2, 1, 0, 10, 13, 1, 11, 0, 32, 0, 32, 1, 32, 2, 253, 133, 2, 11,
 ]);
 
-const compiled = WebAssembly.compileStreaming(fetch(new URL(WebAssembly.validate(RELAXED) ? 'lucida-relaxed.wasm' : 'lucida.wasm', import.meta.url)));
+/** Whether the site has a program with threads: set when it is built. */
+const HAS_THREADS = false;
+const ending = !WebAssembly.validate(RELAXED) ? '' : HAS_THREADS && sharedMemory() !== null ? '-threads' : '-relaxed';
+
+const compiled = WebAssembly.compileStreaming(fetch(new URL(`lucida${ending}.wasm`, import.meta.url)));
 
 const store = await openStore().catch(() => null);
 let program = null;
@@ -53,6 +58,7 @@ async function respond({ method, path, headers, body }) {
     const text = `The computation failed: ${error.message}.`;
     if (error instanceof Ended) {
       jobs.endAll();
+      program.end();
       await start(program.files.all('/runs'));
       postMessage({ event: JSON.stringify({ type: 'again' }) });
     }

@@ -38,16 +38,26 @@ export class Wasi {
 
   #output = [];
 
-  constructor(files) {
+  /** A system with these files, and with `environment`, an object of texts by name. */
+  constructor(files, environment = {}) {
     this.files = files;
-    const standard = [new Device(undefined, () => this.#input), new Device((bytes) => this.#output.push(bytes.slice())), new Device(logged())];
+    this.environment = Object.entries(environment).map(([name, value]) => new TextEncoder().encode(`${name}=${value}\0`));
+    const standard = [new Device(undefined, () => this.#input), new Device((bytes) => this.#output.push(bytes)), new Device(logged())];
     for (const [descriptor, node] of [...standard, files.root].entries()) this.#open.set(descriptor, { node, at: 0, path: '' });
   }
 
-  /** Starts a compiled program; returns its function `answer`, from the bytes of a message to those of the answer. */
-  async start(module) {
-    const { exports } = await WebAssembly.instantiate(module, { wasi_snapshot_preview1: this.#imports() });
+  /** Instantiates a compiled program, with the memory and the threads that it has if it imports them. */
+  async #instantiate(module, { memory, spawn } = {}) {
+    const imports = { wasi_snapshot_preview1: this.#imports(), env: { memory }, wasi: { 'thread-spawn': spawn } };
+    const { exports } = await WebAssembly.instantiate(module, imports);
     this.#memory = exports.memory;
+    return exports;
+  }
+
+  /** Starts a compiled program; returns its function `answer`, from the bytes of a message to those of the answer. */
+  async start(module, threads) {
+    const exports = await this.#instantiate(module, threads);
+    exports._initialize?.();
     return (message) => {
       [this.#input, this.#output] = [message, []];
       this.#open.get(0).at = 0;
@@ -62,11 +72,17 @@ export class Wasi {
     };
   }
 
+  /** Prepares a thread of a program, which starts no others; returns the function that is the thread. */
+  async thread({ module, memory }) {
+    const exports = await this.#instantiate(module, { memory, spawn: () => -1 });
+    return exports.wasi_thread_start;
+  }
+
   get #view() { return new DataView(this.#memory.buffer); }
 
   #bytes(at, length) { return new Uint8Array(this.#memory.buffer, at, length); }
 
-  #text(at, length) { return new TextDecoder().decode(this.#bytes(at, length)); }
+  #text(at, length) { return new TextDecoder().decode(this.#bytes(at, length).slice()); }
 
   /** The buffers of a scatter or gather list. */
   * #buffers(list, count) {
@@ -102,7 +118,8 @@ export class Wasi {
   #write(open, position, list, count, out) {
     let total = 0;
     for (const buffer of this.#buffers(list, count)) {
-      open.node.write(position + total, buffer);
+      // A copy: what devices do with bytes is not possible with those of shared memory.
+      open.node.write(position + total, buffer.slice());
       total += buffer.length;
     }
     this.#view.setUint32(out, total, true);
@@ -185,16 +202,28 @@ export class Wasi {
       ...this.#pathImports(),
       args_sizes_get: none,
       args_get: () => OK,
-      environ_sizes_get: none,
-      environ_get: () => OK,
-      clock_res_get: (clock, out) => { view().setBigUint64(out, 1000n, true); return OK; },
-      clock_time_get: (clock, precision, out) => {
-        view().setBigUint64(out, nanoseconds(clock === 0 ? Date.now() : performance.now()), true);
+      environ_sizes_get: (count, size) => {
+        view().setUint32(count, this.environment.length, true);
+        view().setUint32(size, this.environment.reduce((sum, { length }) => sum + length, 0), true);
         return OK;
       },
-      // At most 65,536 bytes per call.
+      environ_get: (list, texts) => {
+        let at = texts;
+        for (const [index, text] of this.environment.entries()) {
+          view().setUint32(list + 4 * index, at, true);
+          this.#bytes(at, text.length).set(text);
+          at += text.length;
+        }
+        return OK;
+      },
+      clock_res_get: (clock, out) => { view().setBigUint64(out, 1000n, true); return OK; },
+      clock_time_get: (clock, precision, out) => {
+        view().setBigUint64(out, nanoseconds(clock === 0 ? Date.now() : performance.timeOrigin + performance.now()), true);
+        return OK;
+      },
+      // At most 65,536 bytes per call, and never in shared memory.
       random_get: (at, length) => {
-        for (let start = 0; start < length; start += 65536) crypto.getRandomValues(this.#bytes(at + start, Math.min(65536, length - start)));
+        for (let start = 0; start < length; start += 65536) this.#bytes(at + start, Math.min(65536, length - start)).set(crypto.getRandomValues(new Uint8Array(Math.min(65536, length - start))));
         return OK;
       },
       sched_yield: () => OK,
