@@ -144,7 +144,7 @@ test('lessons 4 to 6: filters, evidence, and the gradient', async () => {
 
 test('a link restores the step and its view, for others with their own network', async () => {
   await shown.context().grantPermissions(['clipboard-read', 'clipboard-write']);
-  await shown.goto(`${served.url}/mechanics?model=my-digits&image=digit-4&layer=conv2d_1&channel=5&at=3,4&lesson=6.2`);
+  await shown.goto(`${served.url}/mechanics?model=my-digits&image=digit-4&layer=conv2d_1&channel=5&at=3,4&step=kernel-gradient&lesson=6.2`);
   await shown.waitForSelector('#mech-verdict:has-text("Prediction")');
   await shown.click('#lesson button:has-text("Copy link")');
   await shown.waitForSelector('#status:has-text("copied")');
@@ -157,6 +157,7 @@ test('a link restores the step and its view, for others with their own network',
   await other.waitForSelector('#mech-verdict:has-text("Prediction")');
   assert.match(await other.textContent('#lesson .eyebrow'), /Lesson 6.*Step 2/);
   assert.match(await other.textContent('#output-caption'), /row 3, column 4/);
+  assert.equal(await other.textContent('#steps [aria-current]'), 'Kernel gradient');
   await other.context().close();
   for (const [name, value] of [['image', 'digit-4'], ['layer', 'conv2d_1'], ['channel', '5'], ['at', '3,4'], ['lesson', '6.2']]) assert.equal(query.get(name), value);
   await shown.click('#lesson button:has-text("Close")');

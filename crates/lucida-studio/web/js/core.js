@@ -152,7 +152,7 @@ export function rememberForm(form, name) {
 const KEYS = {
   '/': ['view', 'model', 'image', 'layer', 'channel', 'at', 'open', 'unfold', 'lesson'],
   '/draw': ['model', 'image', 'lesson'],
-  '/mechanics': ['model', 'image', 'layer', 'channel', 'at', 'lesson'],
+  '/mechanics': ['model', 'image', 'layer', 'channel', 'at', 'step', 'lesson'],
   '/explain': ['model', 'image', 'job', 'lesson'],
   '/train': ['run', 'epoch', 'lesson'],
   '/style': ['mode', 'result', 'network', 'training'],

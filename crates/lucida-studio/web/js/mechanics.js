@@ -10,10 +10,12 @@ import { steps } from './steps.js';
 let model = null;
 let answer = null;
 let step = 0;
+/** The step that the URL names, until it is shown. */
+let named = null;
 let playing = null;
 let changes = new Map();
 let question = { filter: 0, channel: 0, position: null, place: null };
-/** The step, the input channel and the changed weights, restored when this page is opened again. */
+/** The input channel, the chosen weight and the changed ones, restored when this page is opened again. */
 const kept = stored('lucida-mechanics', sessionStorage);
 const [turn, layerTurn] = [turns(), turns()];
 const inputs = picker($('#picker'), () => compute());
@@ -35,6 +37,7 @@ frame(async (next) => {
   if (known && !isFilter) notFound('channel', `${shown} has no filter “${view.channel}”: they are 0 to ${filters - 1}; the most active one is shown.`);
   const filter = isFilter ? Number(view.channel) : null;
   const at = isFilter ? view.at?.split(',').map(Number) : null;
+  named = view.step ?? null;
   await attempt(() => useLayer(filter, at, { quietly: true }));
 });
 
@@ -45,7 +48,7 @@ $('#channel').addEventListener('change', () => { question.channel = Number($('#c
 /** The filter and layer that the stored values belong to. */
 const key = () => JSON.stringify([model.id, $('#layer').value, question.filter]);
 function keep() {
-  kept.set({ key: key(), step, channel: question.channel, place: question.place, changes: [...changes] });
+  kept.set({ key: key(), channel: question.channel, place: question.place, changes: [...changes] });
 }
 
 /** Shows a filter, by default the most active one, at a position, by default that of its highest activation. */
@@ -72,7 +75,6 @@ async function useLayer(wanted, position, how = {}) {
   $('#channel').replaceChildren();
   const before = kept.get();
   if (before?.key === key()) {
-    step = before.step;
     [question.channel, question.place] = [before.channel, before.place];
     changes = new Map(before.changes);
   }
@@ -145,10 +147,20 @@ output.addEventListener('keydown', (event) => {
 
 // The steps.
 
+/** The name of a step in URLs. */
+const inUrl = ({ name }) => name.toLowerCase().replace(' ', '-');
+
 function show() {
   const list = steps(answer);
   step = Math.min(step, list.length - 1);
+  if (named !== null) {
+    const at = list.findIndex((one) => inUrl(one) === named);
+    if (at === -1) notFound('step', `There is no step “${named}”; ${list[step].name} is shown.`);
+    else step = at;
+    named = null;
+  }
   const now = list[step];
+  look({ step: inUrl(now) }, { quietly: true });
   $('#steps').replaceChildren(...list.map(({ name }, at) => el('li', {}, el('button', { 'aria-current': at === step ? 'step' : null, onclick: () => go(at) }, name))));
   $('#step-number').textContent = `Step ${step + 1} of ${list.length}`;
   $('#step-title').textContent = now.title;
@@ -165,7 +177,6 @@ function show() {
 
 function go(to) {
   step = to;
-  keep();
   show();
 }
 $('#back-step').addEventListener('click', () => { pause(); go(step - 1); });
