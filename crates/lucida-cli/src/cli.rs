@@ -58,7 +58,7 @@ pub(crate) use train::{OptimizerName, ScheduleName, Train, TrainFolder, TrainKno
 pub(crate) use weights::{Models, Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList};
 
 use self::place::result_folder;
-use crate::arguments::{Indices, ModelArguments, Source};
+use crate::arguments::{Bytes, Indices, ModelArguments, Source};
 use crate::config;
 use crate::numbers::whole;
 
@@ -154,6 +154,11 @@ pub(crate) struct Global {
     /// Number of threads [default: all cores, or LUCIDA_THREADS]
     #[arg(long, global = true, value_name = "N", value_parser = whole::<u16>(1..=1024))]
     pub(crate) threads: Option<u16>,
+
+    /// Memory limit, such as 800M or 2G; larger images are stylized in tiles [default: none; style transfer: half of the
+    /// free memory]
+    #[arg(long, global = true, value_name = "SIZE")]
+    pub(crate) memory: Option<Bytes>,
 
     /// Print results and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
 use lucida::weights::hub::published_for;
-use lucida::{Error, TableFault, Unfit, files, nearest_name, nearest_names};
+use lucida::{Error, Fitting, TableFault, Unfit, files, nearest_name, nearest_names};
 
 use crate::cli::Cli;
 use crate::output::printable;
@@ -214,7 +214,7 @@ fn hint(error: &Error) -> Option<String> {
         .to_owned(),
         // A failed write does not mean that the name is misspelled.
         Error::File { path, .. } | Error::Io { path, action: "read", .. } => return did_you_mean(path),
-        Error::Memory { needed, largest, .. } => memory_hint(*needed, *largest),
+        Error::Memory { needed, fits, .. } => memory_hint(*needed, *fits),
         _ => return None,
     })
 }
@@ -254,10 +254,14 @@ fn resume_as_before(field: &str, before: &str) -> String {
 }
 
 /// The options that reduce memory use.
-fn memory_hint(needed: u64, largest: Option<usize>) -> String {
+fn memory_hint(needed: u64, fits: Option<Fitting>) -> String {
     let memory = needed.div_ceil(1 << 20);
-    let size = largest.map(|side| format!(", or --size {side}")).unwrap_or_default();
-    format!("use --memory {memory}M or more{size}")
+    let other = match fits {
+        Some(Fitting::Side(side)) => format!(", or --size {side}"),
+        Some(Fitting::Batch(batch)) => format!(", or --batch-size {batch}"),
+        None => String::new(),
+    };
+    format!("use --memory {memory}M or more{other}")
 }
 
 /// Suggests an existing file with a similar name.

@@ -29,6 +29,38 @@ fn photos(folder: &Path, count: usize) {
     }
 }
 
+/// A plan is refused before anything is allocated, with the batch size that fits. Where the program chooses the batch size, a
+/// small limit makes it smaller, and no prediction depends on it.
+#[test]
+fn plans_keep_to_the_memory_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| text(&folder.path().join(name)).to_owned();
+    let train = |batch: &str| {
+        limited(
+            "true",
+            &format!("train mnist --epochs 1 --batch-size {batch} --memory 50M --force --out {}", at("run")),
+        )
+    };
+    let refused = stderr(&train("4096"));
+    assert!(
+        refused.contains("a batch of 4096 needs at least") && refused.contains("but the limit is 50 MiB"),
+        "{refused}"
+    );
+    let fits = refused.split("or --batch-size ").nth(1).unwrap_or_else(|| panic!("{refused}")).trim();
+    let message = stderr(&train(&(fits.parse::<usize>().unwrap() + 1).to_string()));
+    assert!(message.contains("but the limit is 50 MiB"), "{message}");
+    assert!(train(fits).status.success(), "{fits}");
+    photos(Path::new(&at("photos")), 70);
+    let predict = |more: &str, csv: &str| {
+        let output = limited("true", &format!("predict {} {} --csv {} {more}", at("run"), at("photos"), at(csv)));
+        assert!(output.status.success(), "{}", stderr(&output));
+        fs::read_to_string(at(csv)).unwrap()
+    };
+    assert_eq!(predict("--memory 1M", "less.csv"), predict("", "all.csv"));
+    let message = stderr(&limited("true", &format!("predict {} {} --memory 1K", at("run"), at("photos"))));
+    assert!(message.contains("a batch of 1 needs at least"), "{message}");
+}
+
 /// A file descriptor that was not closed would show long before the last image.
 #[test]
 fn few_file_descriptors_and_one_core_are_enough() {

@@ -249,7 +249,7 @@ pub enum Error {
     /// The operation needs more memory than the limit allows.
     #[error(
         "{what} needs at least {} of memory, but the limit is {}{}",
-        size_in_memory(*needed), size_in_memory(*allowed), what_fits(*largest)
+        size_in_memory(*needed), size_in_memory(*allowed), what_fits(*fits)
     )]
     Memory {
         /// What is computed, and its size.
@@ -258,8 +258,8 @@ pub enum Error {
         needed: u64,
         /// The memory limit in bytes.
         allowed: u64,
-        /// The longer side in pixels of the largest image that would fit, if any.
-        largest: Option<usize>,
+        /// What would fit, if anything.
+        fits: Option<Fitting>,
     },
 
     /// The input is valid, but this version cannot handle it.
@@ -311,11 +311,21 @@ fn kept(checkpoint: Option<&Path>) -> String {
 }
 
 /// The end of a message about memory: the largest image that would fit.
-fn what_fits(largest: Option<usize>) -> String {
-    match largest {
-        Some(side) => format!("; the largest that fits has a longer side of {side} pixels"),
+fn what_fits(fits: Option<Fitting>) -> String {
+    match fits {
+        Some(Fitting::Side(side)) => format!("; the largest that fits has a longer side of {side} pixels"),
+        Some(Fitting::Batch(batch)) => format!("; the largest batch size that fits is {batch}"),
         None => String::new(),
     }
+}
+
+/// What fits in the memory that is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fitting {
+    /// An image whose longer side has this many pixels.
+    Side(usize),
+    /// A batch of this many samples.
+    Batch(usize),
 }
 
 /// Whose fault an error is.

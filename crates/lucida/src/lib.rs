@@ -168,7 +168,7 @@ pub mod style;
 pub mod train;
 pub mod weights;
 
-pub use error::{Error, Result, TableFault, Unfit};
+pub use error::{Error, Fitting, Result, TableFault, Unfit};
 pub use lucida_kernels::{Cpu, Isa, clock};
 pub use model::Model;
 pub use similar::{nearest_name, nearest_names};

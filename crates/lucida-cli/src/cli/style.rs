@@ -10,7 +10,7 @@ use lucida::style::{BRUSHWORK, FeedForwardSize, FeedForwardStyle, Pooling, Prese
 
 use super::Bulk;
 use super::place::{FilePlace, FolderPlace, result_folder};
-use crate::arguments::{Bytes, StartArgument};
+use crate::arguments::StartArgument;
 use crate::numbers::{not_negative, positive, strength, whole};
 
 #[derive(Debug, Args)]
@@ -434,10 +434,6 @@ pub(crate) struct StyleArgs {
     /// Factor on the preset's total-variation weight
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = not_negative)]
     pub(crate) smoothness: f64,
-
-    /// Memory limit, such as 800M or 2G; larger images are stylized in tiles [default: half of the free memory]
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) memory: Option<Bytes>,
 
     /// Random seed: the same seed gives the same image
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]

@@ -43,7 +43,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use lucida::data::{FileKind, Image};
+use lucida::data::{FileKind, Image, free_memory};
 use lucida::nn::Network;
 use lucida::train::RunFolder;
 use lucida::weights::{Model, ModelSpec, Note};
@@ -60,6 +60,8 @@ use crate::output::Output;
 pub(crate) struct Context {
     pub(crate) cpu: Cpu,
     pub(crate) output: Output,
+    /// The memory limit in bytes, if one was set.
+    pub(crate) memory: Option<u64>,
     /// Whether the number of threads was set explicitly.
     #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
     pub(crate) threads_chosen: bool,
@@ -76,7 +78,13 @@ impl Context {
             cpu = cpu.with_threads(threads.into());
         }
         let threads_chosen = global.threads.is_some() || std::env::var_os("LUCIDA_THREADS").is_some();
-        Self { cpu, output: Output::new(global.quiet, global.verbose), threads_chosen }
+        let (output, memory) = (Output::new(global.quiet, global.verbose), global.memory.map(|bytes| bytes.0));
+        Self { cpu, output, memory, threads_chosen }
+    }
+
+    /// The memory limit in bytes for style transfer, which works in tiles: by default half of the free memory.
+    fn memory_for_style(&self) -> u64 {
+        self.memory.unwrap_or_else(|| free_memory() / 2)
     }
 
     /// The same context, reduced to results and errors if `quiet`.
@@ -256,6 +264,9 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         return doctor::run(arguments, &cli.global);
     }
     let context = Context::new(&cli.global)?;
+    if !matches!(&cli.command, Command::Style(_) | Command::StyleFrames(_) | Command::StyleVideo(_)) {
+        lucida::core::set_memory_limit(context.memory);
+    }
     match &cli.command {
         Command::Demo(arguments) => demo::run(arguments, context),
         Command::Train(arguments) => train::run(arguments, context),

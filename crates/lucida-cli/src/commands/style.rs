@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use lucida::core::{Detail, Progress, Step, StyleProgress};
-use lucida::data::{FileKind, Filter, Image, free_memory};
+use lucida::data::{FileKind, Filter, Image};
 use lucida::files::{self, SetAside};
 use lucida::nn::counted;
 use lucida::style::{
@@ -378,7 +378,7 @@ impl StyleArgs {
         settings.size = self.size.map_or(settings.size, |size| size as usize);
         settings.style_scale = self.style_scale as f32;
         settings.seed = self.seed;
-        settings.memory = Some(self.memory.map_or_else(|| free_memory() / 2, |bytes| bytes.0));
+        settings.memory = Some(context.memory_for_style());
         settings.loss.style_weight *= self.style_weight as f32;
         settings.loss.variation_weight *= self.smoothness as f32;
         settings.loss.style_loss = self.style_loss;

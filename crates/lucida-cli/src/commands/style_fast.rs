@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use lucida::batch_jobs;
 use lucida::core::{Progress, Step, Unit};
-use lucida::data::{FileKind, Image, free_memory};
+use lucida::data::{FileKind, Image};
 use lucida::files;
 use lucida::nn::counted;
 use lucida::style::{
@@ -221,8 +221,7 @@ impl FastArgs {
             strength: self.strength as f32,
             colors: transfer.colors(),
         };
-        let memory = transfer.memory.map_or_else(|| free_memory() / 2, |bytes| bytes.0);
-        let config = StylizerConfig { memory: Some(memory), cpu: context.cpu };
+        let config = StylizerConfig { memory: Some(context.memory_for_style()), cpu: context.cpu };
         Ok(FeedForwardTransfer::new(style, request, config)?)
     }
 }

@@ -69,9 +69,17 @@ impl Dashboard {
         }
         let point = classifier.probabilities.clone();
         let mut inference = Inference::new(Plan::builder(network).cpu(self.cpu).batch_size(count).output(point))?;
-        let inputs: Vec<f32> = self.board.examples.iter().flat_map(|example| &example.input).copied().collect();
-        for (example, row) in self.board.examples.iter_mut().zip(inference.run(count, &inputs)?) {
-            example.prediction = Some(classifier.decide(row));
+        let mut predictions = Vec::with_capacity(count);
+        let fill = |index: usize, input: &mut [f32]| {
+            input.copy_from_slice(&self.board.examples[index].input);
+            Ok(())
+        };
+        inference.each(count, fill, |_, row| {
+            predictions.push(classifier.decide(row));
+            Ok(())
+        })?;
+        for (example, prediction) in self.board.examples.iter_mut().zip(predictions) {
+            example.prediction = Some(prediction);
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The memory available for keeping images.
 
+use crate::core::memory_limit;
+
 /// The assumed free memory if the system does not report it: 2 GiB.
 const UNKNOWN: u64 = 2 << 30;
 
@@ -8,9 +10,10 @@ pub fn free_memory() -> u64 {
     free().unwrap_or(UNKNOWN)
 }
 
-/// A quarter of the free memory in bytes: the default limit for images kept in memory.
+/// A quarter of the free memory in bytes, or of the [limit](crate::core::set_memory_limit) if that is less: the default limit
+/// for images kept in memory.
 pub fn memory_to_keep() -> u64 {
-    free_memory() / 4
+    free_memory().min(memory_limit().unwrap_or(u64::MAX)) / 4
 }
 
 /// The free memory of the machine or of this process's container, whichever is less.

@@ -26,12 +26,13 @@ pub struct Inference<'a> {
 }
 
 impl<'a> Inference<'a> {
-    /// Prepares a network for batches of up to [`PlanBuilder::batch_size`] samples.
+    /// Prepares a network for batches of up to [`PlanBuilder::batch_size`] samples, or of fewer if the
+    /// [limit](crate::core::set_memory_limit) of the process requires that.
     ///
     /// # Errors
     /// As [`PlanBuilder::build`].
     pub fn new(builder: PlanBuilder<'a>) -> Result<Self> {
-        Ok(Self { network: builder.network(), plan: builder.build()? })
+        Ok(Self { network: builder.network(), plan: builder.build_up_to()? })
     }
 
     /// As [`new`](Self::new), with the batch size that [`PlanBuilder::build_within`] chooses.

@@ -181,9 +181,9 @@ impl ForwardPass<'_> {
             return Err(Error::argument("there is no data to evaluate the model on"));
         }
         let Self { network, output, cpu, .. } = *self;
-        let size = self.size.min(order.len());
-        let plan = Plan::builder(network).cpu(cpu).batch_size(size);
+        let plan = Plan::builder(network).cpu(cpu).batch_size(self.size.min(order.len()));
         let mut inference = Inference::new(plan.output(output.values.clone()).output(output.outputs.clone()))?;
+        let size = inference.batch_size();
         let mut targets = vec![0.0; size * output.units];
         samples
             .each(None, order, size, &mut |batch: Batch<'_>| {

@@ -454,9 +454,10 @@ impl TransferModel {
         let source = tail.nodes()[node - self.cut_point].inputs()[0];
         let before = &tail.nodes()[source];
         let order: Vec<usize> = (0..samples.len()).collect();
-        let batch = order.len().clamp(1, 32);
-        let plan = Plan::builder(&tail).cpu(cpu).batch_size(batch).output(before.name());
+        let most = order.len().clamp(1, 32);
+        let plan = Plan::builder(&tail).cpu(cpu).batch_size(most).output(before.name());
         let mut inference = if source == 0 { None } else { Some(Inference::new(plan)?) };
+        let batch = inference.as_ref().map_or(most, Inference::batch_size);
         let channels = before.shape().channels();
         let (mut sums, mut squares, mut count) = (vec![0.0_f64; channels], vec![0.0_f64; channels], 0.0);
         samples.each(None, &order, batch, &mut |batch| {

@@ -108,7 +108,7 @@ pub(super) struct ScoreGradient<'a> {
 impl Gradients {
     pub(super) fn new(network: &Network, outputs: &Outputs, cpu: Cpu) -> Result<Self> {
         let all: usize = network.nodes().iter().map(|node| node.shape().len()).fold(0, usize::saturating_add);
-        let plan = plan_back(network, outputs, cpu, batch(all)).input_gradient().build()?;
+        let plan = plan_back(network, outputs, cpu, batch(all)).input_gradient().build_up_to()?;
         Ok(Self { plan, units: outputs.units() })
     }
 

@@ -94,23 +94,9 @@ impl Deconvnet {
             BackwardRule::GuidedBackprop if rectified => TensorRef::before_activation(layer),
             _ => point.clone(),
         };
-        let plan = |batch| {
-            Plan::builder(network)
-                .cpu(cpu)
-                .batch_size(batch)
-                .output(point.clone())
-                .grad_output_at(seed.clone())
-                .input_gradient()
-                .rule(rule)
-                .build()
-        };
-        let mut one = plan(1)?;
-        let batch = batch.clamp(1, (MEMORY / one.memory().max(1)).max(1));
-        if batch > 1 {
-            drop(one);
-            one = plan(batch)?;
-        }
-        Ok(Self { plan: one, rule, field, input_len: network.input_shape()?.len() })
+        let builder = Plan::builder(network).cpu(cpu).output(point).grad_output_at(seed).input_gradient().rule(rule);
+        let plan = builder.build_within(batch, MEMORY)?;
+        Ok(Self { plan, rule, field, input_len: network.input_shape()?.len() })
     }
 
     /// The backward rule: that of a deconvnet, or guided backpropagation for a network without max pooling.

@@ -27,7 +27,7 @@ use std::ops::ControlFlow;
 
 use lucida_kernels::ops::max_abs;
 
-use crate::core::{Progress, Step, Unit};
+use crate::core::{Progress, Step, Unit, memory_limit};
 use crate::data::{Image, Preprocessing};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
@@ -136,7 +136,8 @@ pub fn maximize(
     };
     // Variants of an image stay in one batch, because the diversity term compares them.
     let one = builder(samples * variants)?.memory().max(1);
-    let groups = (PLAN_BYTES / one).clamp(1, objectives.len());
+    let allowed = memory_limit().map_or(PLAN_BYTES, |limit| PLAN_BYTES.min(limit as usize));
+    let groups = (allowed / one).clamp(1, objectives.len());
     let batches: Vec<&[Objective]> = objectives.chunks(groups).collect();
     let total = batches.len() * steps;
     let mut found = Vec::with_capacity(objectives.len() * variants);

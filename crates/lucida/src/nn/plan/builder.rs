@@ -7,8 +7,9 @@ use super::lower::{RequiredValues, lower};
 use super::request::{NodeValue, Request, WeightGradients};
 use super::run::Plan;
 use super::scheduler::Scheduler;
+use crate::core::memory_limit;
 use crate::nn::{BackwardRule, Network};
-use crate::{Error, Result};
+use crate::{Error, Fitting, Result};
 
 /// A value in a network: the output of a layer, or its value before the layer's activation.
 ///
@@ -199,11 +200,13 @@ impl<'a> PlanBuilder<'a> {
         Self { rule, ..self }
     }
 
-    /// Builds the plan with the largest batch size of up to `most` samples that fits in `memory` bytes, at least one.
+    /// Builds the plan with the largest batch size of up to `most` samples that fits in `memory` bytes and in the
+    /// [limit](crate::core::set_memory_limit) of the process, at least one.
     ///
     /// # Errors
     /// As [`build`](Self::build).
     pub fn build_within(self, most: usize, memory: usize) -> Result<Plan> {
+        let memory = memory_limit().map_or(memory, |limit| memory.min(limit as usize));
         let one = self.clone().batch_size(1).build()?;
         let batch = most.min((memory / one.memory().max(1)).max(1));
         if batch <= 1 {
@@ -213,11 +216,26 @@ impl<'a> PlanBuilder<'a> {
         self.batch_size(batch).build()
     }
 
+    /// Builds the plan, with a smaller batch size if that is all that the [limit](crate::core::set_memory_limit) of the process
+    /// allows.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub(crate) fn build_up_to(self) -> Result<Plan> {
+        match self.clone().build() {
+            Err(Error::Memory { fits: Some(Fitting::Batch(batch)), .. }) => self.batch_size(batch).build(),
+            // The error of one sample says what the least is.
+            Err(Error::Memory { .. }) => self.batch_size(1).build(),
+            built => built,
+        }
+    }
+
     /// Builds the plan.
     ///
     /// # Errors
     /// [`Error::Argument`] when a name is not a layer's, the batch is empty, or gradients are requested and none is
-    /// provided; [`Error::Limit`] when the tensors exceed the address space.
+    /// provided; [`Error::Limit`] when the tensors exceed the address space; [`Error::Memory`] when they exceed the
+    /// [limit](crate::core::set_memory_limit).
     pub fn build(self) -> Result<Plan> {
         if self.batch == 0 {
             return Err(Error::argument("a batch of 0 samples"));

@@ -12,10 +12,11 @@ use super::request::{NodeValue, Request};
 use super::run::Plan;
 use super::sections::{Section, Traffic};
 use super::step::{BufferSlot, InputGradient, LinearGradient, SharedGradients, Step, StepBackward, StepTimes};
+use crate::core::memory_limit;
 use crate::nn::layers::{ActivationKind, ActivationOp};
 use crate::nn::op::{Fused, Op, OpConfig, ReluBefore, StepSlot, WantedGradients};
 use crate::nn::{BackwardRule, Shape};
-use crate::{Error, Result};
+use crate::{Error, Fitting, Result};
 
 /// A plan under construction.
 pub(super) struct Scheduler<'a> {
@@ -323,19 +324,39 @@ impl<'a> Scheduler<'a> {
         live_ranges
     }
 
+    /// Allocates buffers of these lengths, which are in proportion to the batch, if they and the gradients of the weights are
+    /// within a limit in bytes.
+    fn allocate(&self, lens: &[usize], limit: Option<u64>) -> Result<Vec<Buffer>> {
+        let batch = self.request.batch;
+        let bytes = lens.iter().fold(0_usize, |sum, len| sum.saturating_add(len.saturating_mul(4)));
+        let gradients = 4 * self.weight_gradient_lens().iter().sum::<usize>();
+        let needed = bytes.saturating_add(gradients) as u64;
+        if let Some(allowed) = limit.filter(|&limit| needed > limit) {
+            let per_sample = (bytes / batch).max(1) as u64;
+            let fitting = (allowed.saturating_sub(gradients as u64) / per_sample) as usize;
+            let what = format!("{} with a batch of {batch}", self.request.network.name());
+            return Err(Error::Memory {
+                what,
+                needed,
+                allowed,
+                fits: (fitting > 0).then_some(Fitting::Batch(fitting)),
+            });
+        }
+        let buffers = lens.iter().map(|&len| Buffer::try_zeroed(len)).collect::<Option<Vec<_>>>();
+        buffers.ok_or_else(|| Error::no_memory("the plan", bytes))
+    }
+
     pub(super) fn plan(self) -> Result<Plan> {
         let ops: Vec<_> = (0..self.lowered.drafts.len()).map(|step| self.prepare(step)).collect();
         let (buffer_of, lens) = self.assign_buffers(&ops);
-        let buffers = lens.iter().map(|&len| Buffer::try_zeroed(len)).collect::<Option<Vec<_>>>();
-        let bytes = || lens.iter().fold(0_usize, |sum, len| sum.saturating_add(len.saturating_mul(4)));
-        let buffers = buffers.ok_or_else(|| Error::no_memory("the plan", bytes()))?;
+        let buffers = self.allocate(&lens, memory_limit())?;
         let values = self.lowered.values.len();
         let slot = |index: usize| BufferSlot {
             buffer: buffer_of[index].expect("every tensor in use has a buffer"),
             len: self.lowered.values[index % values].len(),
             shape: self.lowered.values[index % values].clone(),
         };
-        let weight_gradients = self.weight_gradients();
+        let weight_gradients = self.weight_gradient_lens().into_iter().map(|len| vec![0.0; len]).collect();
         let steps = ops.into_iter().enumerate().map(|(step, op)| self.step(step, op, &slot)).collect();
         let network = self.request.network;
         let shaped = |mut slot: BufferSlot, shape: &Shape| {
@@ -399,17 +420,18 @@ impl<'a> Scheduler<'a> {
     }
 
     /// Allocates the gradients of the weights that are requested; empty for the others.
-    fn weight_gradients(&self) -> Vec<Vec<f32>> {
+    fn weight_gradient_lens(&self) -> Vec<usize> {
         let weights = self.request.network.weights();
-        let mut gradients = vec![Vec::new(); weights.len()];
+        let mut lens = vec![0; weights.len()];
         let drafts = self.lowered.drafts.iter().enumerate();
         for (_, draft) in drafts.filter(|(step, draft)| self.flow[*step].is_some() && self.has_wanted_weights(draft)) {
             for index in self.weights(draft) {
-                let wanted = self.request.weight_gradients.include(&weights[index]);
-                gradients[index] = vec![0.0; if wanted { weights[index].values().len() } else { 0 }];
+                if self.request.weight_gradients.include(&weights[index]) {
+                    lens[index] = weights[index].values().len();
+                }
             }
         }
-        gradients
+        lens
     }
 
     /// How a step handles the gradients of its weights, if other steps compute gradients of the same ones.

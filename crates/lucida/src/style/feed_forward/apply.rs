@@ -166,7 +166,7 @@ impl FeedForwardStylizer {
             what: format!("an image of {}x{} pixels", size[1], size[0]),
             needed: (held + needed) as u64,
             allowed: self.config.memory.unwrap_or(u64::MAX),
-            largest: None,
+            fits: None,
         }
     }
 }

@@ -254,7 +254,7 @@ fn tile_for(
     if let Some(axis) = (0..2).find(|&axis| tile[axis] < canvas[axis].min(least)) {
         let needed = fixed + per_pixel * canvas[axis].min(least).pow(2);
         let (what, needed) = ("the smallest tile of this network".into(), needed as u64);
-        return Err(Error::Memory { what, needed, allowed: memory, largest: None });
+        return Err(Error::Memory { what, needed, allowed: memory, fits: None });
     }
     Ok(tile)
 }

@@ -13,7 +13,7 @@ use crate::style::pipeline::mask;
 use crate::style::pipeline::pyramid::{LEAST_SIDE, scaled, sizes};
 use crate::style::pipeline::run::{Run, ScaleResult};
 use crate::style::{Canvas, ColorSource, InitialImage, Losses, Objective, StyleConfig, StyleNetwork, StyleOptimizer};
-use crate::{Error, Result};
+use crate::{Error, Fitting, Result};
 
 /// Number of images of canvas size held in addition to the network: twelve, and the content's features, which take as much
 /// as up to six.
@@ -311,7 +311,7 @@ impl Pipeline<'_> {
             what: format!("a result of {}x{} pixels", last[1], last[0]),
             needed: needed(longer),
             allowed,
-            largest: (shorter >= LEAST_SIDE).then_some(fits),
+            fits: (shorter >= LEAST_SIDE).then_some(Fitting::Side(fits)),
         }
     }
 

@@ -146,7 +146,7 @@ pub fn features_of_base(
     let mut done = 0;
     let loader = Loader::new(set, preprocessing).threads(cpu.threads());
     let loader = pass.map_or(loader, |pass| loader.training(pass));
-    let all = loader.each(&missing, BATCH, |batch| {
+    let all = loader.each(&missing, inference.batch_size(), |batch| {
         let features = inference.run(batch.indices.len(), batch.images)?;
         for (&index, row) in batch.indices.iter().zip(features.clone()) {
             check_finite(&model.network, row, true)
