@@ -37,7 +37,8 @@ export async function startProgram(module, changes, { event, isStopped = () => f
   files.takeChanges();
   const cores = navigator.hardwareConcurrency ?? 1;
   const threads = await Threads.start(module, cores);
-  const answer = await new Wasi(files, { LUCIDA_THREADS: cores }).start(module, threads ?? undefined);
+  const system = threads === null ? new Wasi(files) : new Wasi(files, { LUCIDA_THREADS: cores });
+  const answer = await system.start(module, threads ?? undefined);
   const call = (head, body = new Uint8Array()) => {
     const line = new TextEncoder().encode(`${JSON.stringify(head)}\n`);
     const message = new Uint8Array(line.length + body.length);

@@ -310,7 +310,7 @@ fn kept(checkpoint: Option<&Path>) -> String {
     checkpoint.map(|path| format!("; the last good checkpoint is kept in {}", path.display())).unwrap_or_default()
 }
 
-/// The end of a message about memory: the largest image that would fit.
+/// The end of a message about memory: what would fit.
 fn what_fits(fits: Option<Fitting>) -> String {
     match fits {
         Some(Fitting::Side(side)) => format!("; the largest that fits has a longer side of {side} pixels"),
