@@ -119,6 +119,7 @@ test('model files are opened, predict what the program for the command line pred
     const { probabilities } = await api(`/api/models/${id}/prediction?image=${parameter('image')}`);
     const { predictions: [told] } = JSON.parse(execFileSync(binary, ['predict', file, photo, '--json']));
     told.probabilities.forEach((value, at) => assert.ok(Math.abs(value - probabilities[at]) < 1e-5, `${file}, class ${at}: ${value}, ${probabilities[at]}`));
+    assert.equal((await api(`/api/models/${id}/settings`)).unsaved, null);
     if (await shown.isHidden('#settings')) await shown.click('#settings-toggle');
     await shown.click('#model-remove');
     await shown.click('.sure .primary');

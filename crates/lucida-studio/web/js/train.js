@@ -158,7 +158,7 @@ function showOpen() {
   const result = ended(job) ? job.result : null;
   const skipped = run.news.find(({ type }) => type === 'start')?.skipped ?? 0;
   const broken = skipped ? `; ${count(skipped)} ${skipped === 1 ? 'image' : 'images'} could not be read (listed in the job's files)` : '';
-  $('#run-note').textContent = [ended(job) ? ending(job) : null, result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : ended(job) ? null : job.state === 'queued' ? queuedNote(job) : job.progress.doing].filter(Boolean).join('; ') + broken + (ended(job) && !result?.accuracy ? noModel(run) : '');
+  $('#run-note').textContent = [ended(job) ? ending(job) : null, result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : ended(job) ? null : job.state === 'queued' ? queuedNote(job) : job.progress.doing].filter(Boolean).join('. ') + broken + (ended(job) && !result?.accuracy ? noModel(run) : '');
   showFacts(job.request);
   const actions = [];
   if (!ended(job)) actions.push(el('button', { onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'));
