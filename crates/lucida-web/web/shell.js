@@ -49,7 +49,7 @@ async function alone() {
     });
   });
   if (await hold({ ifAvailable: true })) return;
-  tell('Lucida is open in another tab. A run there stops when you use it here, and can be resumed.', { button: true });
+  tell('Lucida is open in another tab. If you use it here, a run there stops; you can resume it.', { button: true });
   await new Promise((done) => { $('#here').onclick = done; });
   await hold({ steal: true });
 }
