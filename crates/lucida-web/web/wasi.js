@@ -23,7 +23,8 @@ export class Device {
 
   read(at, length) { return this.content().subarray(at, at + length); }
 
-  write(at, bytes) { this.written(bytes); }
+  // A copy: what devices do with bytes is not possible with those of shared memory.
+  write(at, bytes) { this.written(bytes.slice()); }
 }
 
 /** A program that has thrown an error or ended; it cannot be called again. */
@@ -118,8 +119,7 @@ export class Wasi {
   #write(open, position, list, count, out) {
     let total = 0;
     for (const buffer of this.#buffers(list, count)) {
-      // A copy: what devices do with bytes is not possible with those of shared memory.
-      open.node.write(position + total, buffer.slice());
+      open.node.write(position + total, buffer);
       total += buffer.length;
     }
     this.#view.setUint32(out, total, true);

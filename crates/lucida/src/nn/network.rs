@@ -184,12 +184,12 @@ impl Network {
     /// [`Error::Unsupported`] when there are several inputs.
     pub fn input_shape(&self) -> Result<&Shape> {
         let mut inputs = self.inputs();
-        match (inputs.next(), inputs.count()) {
-            (Some(input), 0) => Ok(&self.nodes[input].shape),
-            (_, more) => Err(Error::Unsupported(format!(
+        match (inputs.next(), inputs.next()) {
+            (Some(input), None) => Ok(&self.nodes[input].shape),
+            _ => Err(Error::Unsupported(format!(
                 "network {} has {} inputs; networks with one are supported here",
                 self.name,
-                more + 1
+                self.inputs().count()
             ))),
         }
     }
